@@ -1,0 +1,63 @@
+"""The LSTM with coupled input and forget gates: Greff et al. (2015), "LSTM: A search space odyssey", variant CIFG.
+
+    i = sigmoid(W_i x_t + b_i + U_i h_{t-1})        what is let in; the rest, 1 - i, is kept
+    g = tanh   (W_g x_t + b_g + U_g h_{t-1})        what is new
+    o = sigmoid(W_o x_t + b_o + U_o h_{t-1})        what is shown
+    c_t = i * g + (1 - i) * c_{t-1}
+    h_t = o * tanh(c_t)
+
+Gate order: i, g, o. Parameters: 3 H (E + H + 1), three quarters of an LSTM's. Kept for the way back: 6H numbers a
+character and stream (the three gates, c_{t-1}, tanh c_t and h_t).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from charnet.cells import recurrence
+from charnet.cells.base import Cell, State
+
+
+class CIFG(Cell):
+    """LSTM whose forget gate is one minus its input gate; see the top of this file."""
+
+    gates: ClassVar = ("i", "g", "o")
+    state_names: ClassVar = ("h", "c")
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
+        h_BH, c_BH = state
+        i, g, o = (F.linear(x_BE, self.weight_ih, self.bias) + F.linear(h_BH, self.weight_hh)).chunk(3, dim=1)
+        i = i.sigmoid()
+        c_BH = i * g.tanh() + (1 - i) * c_BH
+        h_BH = o.sigmoid() * c_BH.tanh()
+        return h_BH, (h_BH, c_BH)
+
+    def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
+        return recurrence.scan(self, _Coupled(), x_BTE, state)
+
+
+class _Coupled:
+    additive: ClassVar = True
+
+    def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
+        _, before_c = state
+        i, g, o = a_BG.chunk(3, dim=1)
+        i, g, o = i.sigmoid_(), g.tanh_(), o.sigmoid_()
+        c_BH = torch.lerp(before_c, g, i)
+        tanh_c = c_BH.tanh()
+        return (o * tanh_c, c_BH), (a_BG, before_c, tanh_c)
+
+    def backward(self, d_state: State, kept: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, State]:
+        (d_h, d_c), (gates, before_c, tanh_c) = d_state, kept
+        i, g, o = gates.chunk(3, dim=1)
+        d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
+        keep = 1 - i
+        d_a = torch.cat(
+            [d_c * (g - before_c) * i * keep, d_c * i * (1 - g * g), d_h * tanh_c * o * (1 - o)],
+            dim=1,
+        )
+        return d_a, d_a, (torch.zeros_like(d_h), d_c * keep)

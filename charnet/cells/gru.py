@@ -1,0 +1,71 @@
+"""The gated recurrent unit of Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder", in the
+form that cuDNN computes: the reset gate acts after the recurrent product, which has a bias of its own.
+
+    r = sigmoid(W_r x_t + b_r + U_r h_{t-1})            how much of the past the candidate sees
+    z = sigmoid(W_z x_t + b_z + U_z h_{t-1})            what is kept
+    n = tanh   (W_n x_t + b_n + r * (U_n h_{t-1} + b_hn))   what is new
+    h_t = (1 - z) * n + z * h_{t-1}
+
+Gate order: r, z, n. Parameters: 3 H (E + H + 1) + H. Kept for the way back: 6H numbers a character and stream (the
+three gates, the recurrent part of n, h_{t-1} and h_t).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from charnet.cells import recurrence
+from charnet.cells.base import Cell, State
+
+
+class GRU(Cell):
+    """GRU in cuDNN's form; see the top of this file. `bias_hn` (H) is the bias inside the reset gate's reach."""
+
+    gates: ClassVar = ("r", "z", "n")
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.bias_hn = nn.Parameter(torch.zeros(hidden_size))
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
+        (h_BH,) = state
+        x_r, x_z, x_n = F.linear(x_BE, self.weight_ih, self.bias).chunk(3, dim=1)
+        h_r, h_z, h_n = F.linear(h_BH, self.weight_hh).chunk(3, dim=1)
+        r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+        n = (x_n + r * (h_n + self.bias_hn)).tanh()
+        h_BH = (1 - z) * n + z * h_BH
+        return h_BH, (h_BH,)
+
+    def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
+        bias_hh = F.pad(self.bias_hn, (2 * self.hidden_size, 0))
+        if x_BTE.is_cuda:
+            weights = [self.weight_ih, self.weight_hh, self.bias, bias_hh]
+            h_BTH, h_1BH = torch.gru(x_BTE, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+            return h_BTH, (h_1BH[0],)
+        return recurrence.scan(self, _Gated(), x_BTE, state, bias_hh)
+
+
+class _Gated:
+    additive: ClassVar = False
+
+    def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:
+        (before_h,) = state
+        units = before_h.shape[1]
+        rz, h_n = a_BG.split([2 * units, units], dim=1)
+        x_rz, x_n = x_BG.split([2 * units, units], dim=1)
+        r, z = rz.add_(x_rz).sigmoid_().chunk(2, dim=1)
+        n = torch.addcmul(x_n, r, h_n).tanh_()
+        h_BH = torch.lerp(n, before_h, z)
+        return (h_BH,), (a_BG, n, before_h)
+
+    def backward(self, d_state: State, kept: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, State]:
+        (d_h,), (gates, n, before_h) = d_state, kept
+        r, z, h_n = gates.chunk(3, dim=1)
+        d_n = d_h * (1 - z) * (1 - n * n)
+        d_r = d_n * h_n * r * (1 - r)
+        d_z = d_h * (before_h - n) * z * (1 - z)
+        return torch.cat([d_r, d_z, d_n * r], dim=1), torch.cat([d_r, d_z, d_n], dim=1), (d_h * z,)

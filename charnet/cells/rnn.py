@@ -1,0 +1,76 @@
+"""The simple recurrent network of Elman (1990), "Finding structure in time", Cognitive Science 14(2).
+
+    h_t = f(W_ih x_t + b + W_hh h_{t-1})        f = tanh, relu or sigmoid
+
+Gate order: one block, `h`. Parameters: H (E + H + 1). Kept for the way back: H numbers a character and stream,
+besides the input product (H).
+
+The recurrent matrix starts orthogonal, so that neither the state nor the gradient grows or fades at first; with relu
+it starts as the identity (Le, Jaitly and Hinton 2015, "A simple way to initialize recurrent networks of rectified
+linear units"). A sigmoid passes at most a quarter of a gradient on, so its matrix starts four times as large, and its
+bias keeps the sum of half-open units at the middle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from charnet.cells import recurrence
+from charnet.cells.base import Cell, State
+
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
+
+
+class RNN(Cell):
+    """Elman's network with tanh, relu or sigmoid; see the top of this file."""
+
+    gates: ClassVar = ("h",)
+
+    def __init__(self, input_size: int, hidden_size: int, activation: str = "tanh") -> None:
+        self.activation = activation
+        super().__init__(input_size, hidden_size)
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.activation == "relu":
+            nn.init.eye_(self.weight_hh)
+        elif self.activation == "tanh":
+            nn.init.orthogonal_(self.weight_hh)
+        else:
+            nn.init.orthogonal_(self.weight_hh, gain=4)
+            with torch.no_grad():
+                self.bias -= 0.5 * self.weight_hh.sum(1)
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
+        f = ACTIVATIONS[self.activation]
+        h_BH = f(F.linear(x_BE, self.weight_ih, self.bias) + F.linear(state[0], self.weight_hh))
+        return h_BH, (h_BH,)
+
+    def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
+        if x_BTE.is_cuda and self.activation != "sigmoid":
+            fused = torch.rnn_tanh if self.activation == "tanh" else torch.rnn_relu
+            weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
+            h_BTH, h_1BH = fused(x_BTE, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+            return h_BTH, (h_1BH[0],)
+        return recurrence.scan(self, _Elman(self.activation), x_BTE, state)
+
+
+@dataclass(frozen=True)
+class _Elman:
+    activation: str
+    additive: ClassVar = True
+
+    def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
+        h_BH = ACTIVATIONS[self.activation](a_BG)
+        return (h_BH,), (h_BH,)
+
+    def backward(self, d_state: State, kept: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, State]:
+        (h_BH,), (d_h,) = kept, d_state
+        slope = {"tanh": lambda: 1 - h_BH * h_BH, "relu": lambda: h_BH > 0, "sigmoid": lambda: h_BH * (1 - h_BH)}
+        d_a = d_h * slope[self.activation]()
+        return d_a, d_a, (torch.zeros_like(d_h),)

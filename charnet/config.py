@@ -1,0 +1,345 @@
+"""Every setting of charnet: its default, its limits and its help text, in one place that needs no torch.
+
+A `Config` has three sections. `config.yaml`, `--set section.field=value` and the flags of `charnet train` are laid
+over the defaults by `overlay`; a checkpoint carries the result. Values that come as text (YAML, `--set`) are read by
+the declared type of their field, never by YAML's own guess: `1e-3` is a number, `no` in a file name stays a name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from charnet.errors import ConfigError, StorageError, did_you_mean
+
+GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
+ACTIVATIONS = ("tanh", "relu", "sigmoid")
+OPTIMIZERS = ("muon", "adamw", "sgd")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+LARGEST_FILE_OF_SETTINGS = 1 << 20  # bytes; more is not a file of settings
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a setting may be: a closed range, or one of some words. `text` is what `--help` says about it."""
+
+    text: str
+    low: float = -math.inf
+    high: float = math.inf
+    choices: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.high == math.inf:
+            return f"at least {self.low:g}"
+        return f"between {self.low:.12g} and {self.high:.12g}"
+
+
+def setting(default: Any, text: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"limits": Limits(text, **limits)})
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The shape of the network. All sizes are numbers of units."""
+
+    cell: str = setting("lstm", "the recurrent cell", choices=tuple(GATES))
+    activation: str = setting("tanh", "activation of the rnn cell; the others have their own", choices=ACTIVATIONS)
+    hidden_size: int = setting(256, "units in each layer", low=1, high=32768)
+    num_layers: int = setting(1, "recurrent layers, one on top of the other", low=1, high=64)
+    embedding_size: int = setting(0, "numbers that stand for one character; 0 = hidden size", low=0, high=32768)
+    dropout: float = setting(0.1, "share of units silenced between layers and before the output", low=0, high=0.95)
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which text is read, and how."""
+
+    paths: tuple[str, ...] = setting((), "files and folders, in this order; none = the text that comes with charnet")
+    encoding: str = setting("utf-8", "encoding of the text")
+    bytes: bool = setting(False, "learn raw bytes instead of characters: any file at all")
+    glob: str = setting("*.txt", "which files of a folder are read ('**/*.py' looks into sub-folders)")
+    val_fraction: float = setting(0.1, "share of the text, at its end, held out to judge the model", low=0, high=0.9)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How the network learns. Lengths are in steps of the optimiser, one window of all streams each."""
+
+    batch_size: int = setting(16, "streams read side by side", low=1, high=65536)
+    window: int = setting(64, "characters that the gradient flows back through", low=1, high=65536)
+    steps: int = setting(2000, "length of the run in steps", low=1, high=10**9)
+    epochs: float = setting(0.0, "length of the run in passes over the text; 0 = as --steps says", low=0, high=10**6)
+    optimizer: str = setting("muon", "how gradients become steps", choices=OPTIMIZERS)
+    learning_rate: float = setting(
+        0.0, "largest step; 0 = the optimiser's own (muon 0.04, adamw 0.004, sgd 0.5)", low=0, high=1000
+    )
+    weight_decay: float = setting(0.0, "share of the matrices that fades away, times the learning rate", low=0, high=10)
+    warmup: float = setting(0.05, "share of the run in which the learning rate rises", low=0, high=1)
+    final_learning_rate: float = setting(0.01, "learning rate at the end, as a share of the largest", low=0, high=1)
+    clip: float = setting(1.0, "largest norm of the gradient; 0 = never clipped", low=0, high=10**6)
+    patience: int = setting(8, "evaluations without improvement before the run stops; 0 = never", low=0, high=10**6)
+    eval_every: int = setting(0, "steps between evaluations; 0 = a twentieth of the run", low=0, high=10**9)
+    report_every: int = setting(0, "steps between lines of metrics; 0 = a hundredth of the run", low=0, high=10**9)
+    seed: int = setting(0, "where the random numbers start", low=0, high=LARGEST_SEED)
+    device: str = setting("auto", "where to compute; auto = the fastest one found", choices=DEVICES)
+    threads: int = setting(0, "processor threads; 0 = one for each core", low=0, high=4096)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one run.
+
+    >>> Config().model.cell
+    'lstm'
+    >>> overlay(Config(), {"training.learning_rate": "1e-3"}).training.learning_rate
+    0.001
+    """
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+
+
+@cache
+def fields_of(section: str) -> dict[str, tuple[dataclasses.Field[Any], type]]:
+    """The fields of one section by name, each with its type.
+
+    Raises:
+        ConfigError: there is no such section.
+    """
+    kinds = typing.get_type_hints(Config)
+    if section not in kinds:
+        raise ConfigError(f'there is no section "{section}"{did_you_mean(section, kinds)}: {", ".join(kinds)}')
+    hints = typing.get_type_hints(kinds[section])
+    return {f.name: (f, hints[f.name]) for f in dataclasses.fields(kinds[section])}
+
+
+def names() -> Iterator[str]:
+    """All settings as `section.field`, in their order."""
+    for section in dataclasses.fields(Config):
+        for name in fields_of(section.name):
+            yield f"{section.name}.{name}"
+
+
+def _find(name: str) -> tuple[dataclasses.Field[Any], type]:
+    section, dot, key = name.partition(".")
+    if not dot:
+        raise ConfigError(f'"{name}" is no setting: say section.field{did_you_mean(name, _by_field())}')
+    fields = fields_of(section)
+    if key not in fields:
+        raise ConfigError(f'section "{section}" has no setting "{key}"{did_you_mean(key, fields)}')
+    return fields[key]
+
+
+def _by_field() -> dict[str, str]:
+    return {name.partition(".")[2]: name for name in names()}
+
+
+def limits(name: str) -> Limits:
+    """Limits and help text of the setting `section.field`."""
+    return typing.cast(Limits, _find(name)[0].metadata["limits"])
+
+
+def default(name: str) -> Any:
+    """Default of the setting `section.field`."""
+    return _find(name)[0].default
+
+
+def _from_text(name: str, text: str) -> Any:
+    """Reads a value by the declared type of its field."""
+    _, kind = _find(name)
+    if kind is bool:
+        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+        if text.lower() not in words:
+            raise ConfigError(f'{name}: expected true or false, found "{text}"')
+        return words[text.lower()]
+    if kind in (int, float):
+        # Python also reads digits of other scripts and 1_000: a file of settings is stricter.
+        try:
+            if not text.isascii() or "_" in text:
+                raise ValueError
+            return kind(text)
+        except ValueError:
+            word = "a whole number" if kind is int else "a number"
+            raise ConfigError(f'{name}: expected {word}, found "{text}"') from None
+    return text if kind is str else (text,)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value itself, or ConfigError if it is of another type or out of range."""
+    described, kind = _find(name)
+    allowed: Limits = described.metadata["limits"]
+    if kind is float and type(value) is int:
+        value = float(value)
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+            raise ConfigError(f"{name}: expected a list of words, found {value!r}")
+        return tuple(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
+    if allowed.choices and value not in allowed.choices:
+        raise ConfigError(f'{name}: expected {allowed}, found "{value}"{did_you_mean(value, allowed.choices)}')
+    if kind in (int, float) and not allowed.low <= value <= allowed.high:
+        raise ConfigError(f"{name}: expected a number {allowed}, found {value}")
+    return value
+
+
+def overlay(config: Config, values: Mapping[str, Any]) -> Config:
+    """Lays values over a config, each named `section.field`. Text is read by the type of its field.
+
+    Raises:
+        ConfigError: an unknown name, a wrong type or a value out of range.
+    """
+    for name, value in values.items():
+        _, kind = _find(name)
+        if isinstance(value, str) and kind is not str:
+            value = _from_text(name, value)
+        section, _, key = name.partition(".")
+        changed = dataclasses.replace(getattr(config, section), **{key: _checked(name, value)})
+        config = dataclasses.replace(config, **{section: changed})
+    return config
+
+
+def assignments(pairs: list[str]) -> dict[str, str]:
+    """Reads `--set section.field=value` options.
+
+    >>> assignments(["model.hidden_size=64"])
+    {'model.hidden_size': '64'}
+    """
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f'--set: expected section.field=value, found "{pair}"')
+        _find(name)
+        values[name] = value
+    return values
+
+
+def as_dict(config: Config) -> dict[str, dict[str, Any]]:
+    """All settings as plain numbers, words and lists, for JSON."""
+    return {
+        section: {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        for section, values in dataclasses.asdict(config).items()
+    }
+
+
+def from_dict(values: Any) -> Config:
+    """The inverse of `as_dict`, every value checked; settings that are missing keep their defaults.
+
+    Raises:
+        ConfigError: anything that is not a valid set of settings.
+    """
+    if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
+        raise ConfigError("settings: expected sections of settings")
+    flat = {f"{section}.{key}": value for section, keys in values.items() for key, value in keys.items()}
+    config = Config()
+    for name, value in flat.items():
+        _checked(name, value)  # typed values only: text is not read as a number here
+        config = overlay(config, {name: value})
+    return config
+
+
+def to_yaml(config: Config) -> str:
+    """All settings, each with its help text as a comment."""
+    import yaml
+
+    lines = []
+    for section, values in as_dict(config).items():
+        lines.append(f"{section}:")
+        for key, value in values.items():
+            written = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9).split("\n")[0]
+            lines.append(f"  {key}: {written}  # {limits(f'{section}.{key}').text}")
+    return "\n".join(lines) + "\n"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Reads a file of settings into values for `overlay`.
+
+    The YAML is only composed, never constructed: no tags, no aliases, no duplicate keys, and every scalar stays text
+    until the type of its field reads it.
+
+    Raises:
+        ConfigError: not YAML, or not settings; the message says file, line and column.
+        StorageError: the file cannot be read.
+    """
+    import yaml
+
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_FILE_OF_SETTINGS + 1)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(raw) > LARGEST_FILE_OF_SETTINGS:
+        raise ConfigError(f"{path}: expected settings, found a file of more than {LARGEST_FILE_OF_SETTINGS:,} bytes")
+    try:
+        text = raw.decode("utf-8-sig")
+        for token in yaml.scan(text):
+            if isinstance(token, yaml.AliasToken | yaml.AnchorToken | yaml.TagToken):
+                raise ConfigError(f"{_at(path, token.start_mark)}: anchors, aliases and tags have no place in settings")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: expected UTF-8 text, byte {error.start} is {raw[error.start]:#04x}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = _at(path, mark) if mark else str(path)
+        raise ConfigError(f"{where}: not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply for a file of settings") from None
+    return {} if node is None else _settings_in(path, node)
+
+
+def _at(path: Path, mark: Any) -> str:
+    return f"{path}, line {mark.line + 1}, column {mark.column + 1}"
+
+
+def _settings_in(path: Path, root: Any) -> dict[str, Any]:
+    import yaml
+
+    values: dict[str, Any] = {}
+    for section, _, body in _pairs(path, root):
+        if isinstance(body, yaml.ScalarNode) and body.value == "":
+            continue  # a section with nothing in it
+        for key, mark, node in _pairs(path, body):
+            name = f"{section}.{key}"
+            try:
+                _find(name)
+                if isinstance(node, yaml.SequenceNode) and all(isinstance(n, yaml.ScalarNode) for n in node.value):
+                    overlay(Config(), {name: (value := [n.value for n in node.value])})
+                elif isinstance(node, yaml.ScalarNode):
+                    overlay(Config(), {name: (value := node.value)})
+                else:
+                    raise ConfigError(f"{name}: expected one value")
+            except ConfigError as error:
+                raise ConfigError(f"{_at(path, mark)}: {error}") from None
+            values[name] = value
+    return values
+
+
+def _pairs(path: Path, node: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Key, position and value of each entry of a mapping; a key that comes twice is refused."""
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{_at(path, node.start_mark)}: expected `name: value` lines, found {node.value!r:.40}")
+    seen = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise ConfigError(f"{_at(path, key.start_mark)}: expected a name")
+        if key.value in seen:
+            raise ConfigError(f'{_at(path, key.start_mark)}: "{key.value}" stands here twice')
+        seen.add(key.value)
+        yield key.value, key.start_mark, value

@@ -1,0 +1,33 @@
+"""The table of engines: ways to compute the same logits. `open_engine` is the only place that chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from charnet.checkpoint import Checkpoint
+from charnet.engines.base import Engine
+
+
+def _numpy(checkpoint: Checkpoint) -> Engine:
+    from charnet.engines.numpy_engine import NumpyEngine
+
+    model = checkpoint.config.model
+    return NumpyEngine(checkpoint.weights, cell=model.cell, activation=model.activation)
+
+
+def _torch(checkpoint: Checkpoint) -> Engine:
+    from charnet.engines.torch_engine import TorchEngine
+    from charnet.model import from_weights
+
+    return TorchEngine(from_weights(checkpoint.config.model, checkpoint.weights))
+
+
+ENGINES: dict[str, Callable[[Checkpoint], Engine]] = {"numpy": _numpy, "torch": _torch}
+
+
+def open_engine(checkpoint: Checkpoint, name: str = "numpy") -> Engine:
+    """An engine that runs the model of a checkpoint. Each one imports what it needs only when it is opened."""
+    return ENGINES[name](checkpoint)
+
+
+__all__ = ["ENGINES", "Engine", "open_engine"]

@@ -1,0 +1,199 @@
+"""The engine that needs only NumPy: no torch in the process, a tenth of a second from the shell to the first character.
+
+Three things make it fast. The input product of the lowest layer is a row of a table over the alphabet, computed once.
+As sigmoid(x) = tanh(x / 2) / 2 + 1 / 2, the halving is folded into the weights and all gates are one tanh. And results go into
+arrays that are there already; only the state, being a value, is new each time.
+
+Shape legend: B texts, E numbers for a character, H units, G = gates x H, V characters in the alphabet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+LayerState = tuple[Array, ...]
+State = tuple[LayerState, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a cell is computed here.
+
+    `order`: the stored gates in the order of computation, sigmoid gates first. `sigmoids`: how many those are.
+    `states`: arrays in the state. `additive`: whether only the sum of input and recurrent product matters.
+    """
+
+    order: tuple[int, ...]
+    sigmoids: int
+    states: int
+    additive: bool
+    update: Callable[[Array, Array, LayerState], LayerState]
+
+
+def _opened(a_BG: Array, sigmoids: int) -> Array:
+    """Sigmoids of the first gates, tanh of the others; the weights of the first are halved already."""
+    units = a_BG.shape[1] // (3 if sigmoids == 2 else 4)
+    np.tanh(a_BG, out=a_BG)
+    gates = a_BG[:, : sigmoids * units]
+    gates *= 0.5
+    gates += 0.5
+    return a_BG
+
+
+def _lstm(a_BG: Array, _: Array, state: LayerState) -> LayerState:
+    units = state[0].shape[1]
+    gates = _opened(a_BG, 3)
+    c_BH = gates[:, units : 2 * units] * state[1]
+    c_BH += gates[:, :units] * gates[:, 3 * units :]
+    h_BH = np.tanh(c_BH)
+    h_BH *= gates[:, 2 * units : 3 * units]
+    return h_BH, c_BH
+
+
+def _cifg(a_BG: Array, _: Array, state: LayerState) -> LayerState:
+    units = state[0].shape[1]
+    gates = _opened(a_BG, 2)
+    c_BH = gates[:, 2 * units :] - state[1]
+    c_BH *= gates[:, :units]
+    c_BH += state[1]
+    h_BH = np.tanh(c_BH)
+    h_BH *= gates[:, units : 2 * units]
+    return h_BH, c_BH
+
+
+def _gru(a_BG: Array, x_BG: Array, state: LayerState) -> LayerState:
+    units = state[0].shape[1]
+    rz = a_BG[:, : 2 * units]
+    rz += x_BG[:, : 2 * units]
+    np.tanh(rz, out=rz)
+    rz *= 0.5
+    rz += 0.5
+    n = a_BG[:, 2 * units :]
+    n *= rz[:, :units]
+    n += x_BG[:, 2 * units :]
+    np.tanh(n, out=n)
+    h_BH = state[0] - n
+    h_BH *= rz[:, units:]
+    h_BH += n
+    return (h_BH,)
+
+
+def _rnn_tanh(a_BG: Array, _: Array, __: LayerState) -> LayerState:
+    return (np.tanh(a_BG),)
+
+
+def _rnn_relu(a_BG: Array, _: Array, __: LayerState) -> LayerState:
+    return (np.maximum(a_BG, 0),)
+
+
+def _rnn_sigmoid(a_BG: Array, _: Array, __: LayerState) -> LayerState:
+    h_BH = np.tanh(a_BG)
+    h_BH *= 0.5
+    h_BH += 0.5
+    return (h_BH,)
+
+
+FORMS = {
+    "lstm": Form((0, 1, 3, 2), 3, 2, True, _lstm),
+    "cifg": Form((0, 2, 1), 2, 2, True, _cifg),
+    "gru": Form((0, 1, 2), 2, 1, False, _gru),
+    "rnn-tanh": Form((0,), 0, 1, True, _rnn_tanh),
+    "rnn-relu": Form((0,), 0, 1, True, _rnn_relu),
+    "rnn-sigmoid": Form((0,), 1, 1, True, _rnn_sigmoid),
+}
+
+
+class _Layer:
+    """The weights of one layer as `Form` wants them, and room for its products.
+
+    Where only the sum of input and recurrent product matters, an upper layer does both as one product of the joined
+    matrix with the joined vector: half the calls, and large enough for two threads to share.
+    """
+
+    def __init__(self, form: Form, weights: Mapping[str, Array], prefix: str, embedding: Array | None) -> None:
+        def arranged(name: str) -> Array:
+            stored = weights[f"{prefix}.{name}"]
+            blocks = stored.reshape(len(form.order), -1, *stored.shape[1:])[list(form.order)]
+            blocks[: form.sigmoids] *= 0.5
+            return blocks.reshape(stored.shape)
+
+        weight_ih, weight_hh, self.bias = arranged("weight_ih"), arranged("weight_hh"), arranged("bias")
+        self.form = form
+        self.units = weight_hh.shape[1]
+        self.inner_bias = weights.get(f"{prefix}.bias_hn")
+        self.table = None if embedding is None else embedding @ weight_ih.T + self.bias
+        self.joins = form.additive and self.table is None
+        self.hidden_product = (np.concatenate([weight_ih, weight_hh], axis=1) if self.joins else weight_hh).T
+        self.input_product = weight_ih.T if self.table is None and not self.joins else None
+        self.make_room(1)
+
+    def make_room(self, batch: int) -> None:
+        self.recurrent = np.empty((batch, len(self.bias)), np.float32)
+        self.input = np.empty_like(self.recurrent)
+        self.joined = np.empty((batch, len(self.hidden_product)), np.float32)
+
+    def advance(self, below: Any, state: LayerState) -> LayerState:
+        """`below`: ids of characters for the lowest layer, hidden states (B, H) of the layer below for the others."""
+        a_BG, x_BG = self.recurrent, self.input
+        if self.joins:
+            self.joined[:, : -self.units] = below
+            self.joined[:, -self.units :] = state[0]
+            np.dot(self.joined, self.hidden_product, out=a_BG)
+            a_BG += self.bias
+            return self.form.update(a_BG, x_BG, state)
+        np.dot(state[0], self.hidden_product, out=a_BG)
+        if self.table is not None:
+            x_BG = self.table[below]
+        else:
+            np.dot(below, self.input_product, out=x_BG)
+            x_BG += self.bias
+        if self.form.additive:
+            a_BG += x_BG
+        else:
+            a_BG[:, 2 * self.units :] += self.inner_bias
+        return self.form.update(a_BG, x_BG, state)
+
+
+class NumpyEngine:
+    """Runs a model of any cell from its stored weights.
+
+    Args:
+        weights: parameters by their names in a checkpoint.
+        cell: the name of the cell; activation: of the `rnn` cell.
+    """
+
+    name = "numpy"
+
+    def __init__(self, weights: Mapping[str, Array], *, cell: str, activation: str = "tanh") -> None:
+        form = FORMS[f"rnn-{activation}" if cell == "rnn" else cell]
+        depth = sum(name.endswith(".weight_hh") for name in weights)
+        embedding = weights["embedding.weight"]
+        self._layers = [_Layer(form, weights, f"layers.{i}", None if i else embedding) for i in range(depth)]
+        self._head, self._head_bias = weights["head.weight"].T, weights["head.bias"]
+        self._logits = np.empty((0, 0), np.float32)
+
+    def start(self, batch: int) -> State:
+        return tuple(
+            tuple(np.zeros((batch, layer.units), np.float32) for _ in range(layer.form.states)) for layer in self._layers
+        )
+
+    def advance(self, ids_B: Sequence[int], state: State) -> tuple[Array, State]:
+        if len(self._logits) != len(ids_B):
+            self._logits = np.empty((len(ids_B), len(self._head_bias)), np.float32)
+            for layer in self._layers:
+                layer.make_room(len(ids_B))
+        below: Any = ids_B
+        after = []
+        for layer, before in zip(self._layers, state, strict=True):
+            layer_state = layer.advance(below, before)
+            below = layer_state[0]
+            after.append(layer_state)
+        np.dot(below, self._head, out=self._logits)
+        self._logits += self._head_bias
+        return self._logits, tuple(after)

@@ -1,0 +1,113 @@
+"""How well a model knows a text: nats per character over every character of it.
+
+The text is cut into streams that are read side by side. Each stream first reads the characters before its own, without
+counting them, so that its state is what one long reading would have carried there; the first begins with an empty state.
+
+Shape legend: S streams, T characters in a chunk, V characters in the alphabet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from charnet.corpus import Ids
+from charnet.model import CharModel
+
+WARM_UP = 512  # characters that a stream reads before its own; memories reach less far in practice
+SHORTEST_STREAM = 4 * WARM_UP
+MOST_STREAMS = 64
+LARGEST_CHUNK = 1 << 24  # logits held at once
+LONGEST_CHUNK = 256  # characters
+
+
+class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an error
+    """The evaluation was asked to stop before its end."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The total surprise of a text, in nats, and its characters."""
+
+    nats: float
+    characters: int
+
+    @property
+    def nats_per_char(self) -> float:
+        return self.nats / self.characters
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.nats_per_char / math.log(2)
+
+    @property
+    def perplexity(self) -> float:
+        """Between how many equally likely characters the model hesitates."""
+        return math.exp(self.nats_per_char)
+
+
+def evaluate(
+    model: CharModel, ids: Ids, start_id: int, *, streams: int | None = None, stop: Callable[[], bool] = lambda: False
+) -> Evaluation:
+    """Reads a whole text; each character is predicted from all before it, the first from `start_id`.
+
+    Args:
+        ids: the text, at least one character.
+        streams: how many are read side by side; chosen by the length if not given. 1 is one long reading.
+        stop: asked before every chunk.
+
+    Raises:
+        Stopped: `stop` said yes.
+    """
+    streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
+    was_training = model.training
+    model.eval()
+    try:
+        return Evaluation(_total_nats(model, ids, start_id, streams, stop), len(ids))
+    finally:
+        model.train(was_training)
+
+
+@torch.no_grad()
+def _total_nats(model: CharModel, ids: Ids, start_id: int, streams: int, stop: Callable[[], bool]) -> float:
+    device = next(model.parameters()).device
+    length = -(-len(ids) // streams)
+    chunk = max(1, min(LONGEST_CHUNK, LARGEST_CHUNK // (streams * model.head.out_features)))
+    warm_up = WARM_UP if streams > 1 else 0
+    total = 0.0
+    state = model.initial_state(streams)
+    for begin, end in [*_spans(-warm_up, 0, chunk), *_spans(0, length, chunk)]:
+        if stop():
+            raise Stopped
+        x_ST, y_ST, counted_ST = _columns(ids, start_id, streams, length, begin, end)
+        logits_STV, state = model(torch.from_numpy(x_ST).to(device), state)
+        if begin >= 0:
+            y = torch.from_numpy(y_ST).to(device).flatten()
+            nats = F.cross_entropy(logits_STV.flatten(0, 1), y, reduction="none").cpu().double()
+            total += float(nats[torch.from_numpy(counted_ST).flatten()].sum())
+        elif end == 0:
+            for each in (each for layer in state for each in layer):
+                each[0] = 0  # nothing comes before the first stream
+    return total
+
+
+def _spans(begin: int, end: int, chunk: int) -> list[tuple[int, int]]:
+    return [(at, min(at + chunk, end)) for at in range(begin, end, chunk)]
+
+
+def _columns(
+    ids: Ids, start_id: int, streams: int, length: int, begin: int, end: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Inputs, targets and which targets exist, each (S, T), for the places `begin` to `end` of every stream."""
+    at_ST = np.arange(streams)[:, None] * length + np.arange(begin, end)[None, :]
+    counted_ST = at_ST < len(ids)
+    y_ST = ids[np.clip(at_ST, 0, len(ids) - 1)].astype(np.int64)
+    x_ST = ids[np.clip(at_ST - 1, 0, len(ids) - 1)].astype(np.int64)
+    x_ST[at_ST <= 0] = start_id
+    return x_ST, y_ST, counted_ST

@@ -1,0 +1,135 @@
+"""From logits to one character: pure functions on arrays, the last axis running over the alphabet (V).
+
+Probabilities are computed in double precision, so that engines whose logits differ by rounding draw the same characters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from charnet.errors import ConfigError
+
+Floats = npt.NDArray[np.floating]
+Probabilities = npt.NDArray[np.float64]
+
+LARGEST_TEMPERATURE = 100.0
+
+
+def softmax(logits: Floats, temperature: float = 1.0) -> Probabilities:
+    """exp(logits / temperature), scaled to sum to one; temperature 0 is all weight on the first largest logit.
+
+    >>> softmax(np.array([0.0, np.log(3)])).round(2).tolist()
+    [0.25, 0.75]
+    >>> softmax(np.array([1.0, 2.0, 2.0]), temperature=0).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    scores = logits.astype(np.float64)
+    if temperature == 0:
+        p = np.zeros_like(scores)
+        np.put_along_axis(p, scores.argmax(-1)[..., None], 1.0, axis=-1)
+        return p
+    scores -= scores.max(-1, keepdims=True)
+    scores /= temperature
+    np.exp(scores, out=scores)
+    scores /= scores.sum(-1, keepdims=True)
+    return scores
+
+
+def keep_top_k(p: Probabilities, k: int) -> Probabilities:
+    """Only the k most likely (Fan et al. 2018); of equals the first in the alphabet. 0 keeps all.
+
+    >>> keep_top_k(np.array([0.5, 0.3, 0.2]), 2).tolist()
+    [0.625, 0.375, 0.0]
+    """
+    if not 0 < k < p.shape[-1]:
+        return p
+    order = np.argsort(-p, axis=-1, kind="stable")
+    return _only(p, order[..., :k])
+
+
+def keep_top_p(p: Probabilities, mass: float) -> Probabilities:
+    """Only the fewest most likely whose probabilities reach `mass` (nucleus, Holtzman et al. 2019). 1 keeps all.
+
+    >>> keep_top_p(np.array([0.5, 0.25, 0.25]), 0.6).round(3).tolist()
+    [0.667, 0.333, 0.0]
+    """
+    if mass >= 1:
+        return p
+    order = np.argsort(-p, axis=-1, kind="stable")
+    ranked = np.take_along_axis(p, order, axis=-1)
+    before = np.cumsum(ranked, axis=-1) - ranked
+    kept = np.zeros_like(p)
+    np.put_along_axis(kept, order, np.where(before < mass, ranked, 0.0), axis=-1)
+    kept_any = kept.sum(-1, keepdims=True) > 0
+    # A mass of zero still keeps the most likely one.
+    return _scaled(np.where(kept_any, kept, _only(p, order[..., :1])))
+
+
+def keep_min_p(p: Probabilities, share: float) -> Probabilities:
+    """Only those at least `share` as likely as the most likely (Nguyen et al. 2024). 0 keeps all.
+
+    >>> keep_min_p(np.array([0.6, 0.3, 0.1]), 0.5).round(3).tolist()
+    [0.667, 0.333, 0.0]
+    """
+    if share <= 0:
+        return p
+    return _scaled(np.where(p >= share * p.max(-1, keepdims=True), p, 0.0))
+
+
+def probabilities(
+    logits: Floats, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0
+) -> Probabilities:
+    """What is drawn from: softmax at a temperature, then top-k, top-p and min-p in this order."""
+    p = softmax(logits, temperature)
+    if top_k:
+        p = keep_top_k(p, top_k)
+    if top_p < 1:
+        p = keep_top_p(p, top_p)
+    if min_p > 0:
+        p = keep_min_p(p, min_p)
+    return p
+
+
+def draw(p: Probabilities, u: float) -> int:
+    """The symbol at the place `u`, 0 <= u < 1, when the probabilities (V) are laid end to end; they need no scaling.
+
+    >>> draw(np.array([0.25, 0.0, 0.75]), 0.24), draw(np.array([1.0, 0.0, 3.0]), 0.25)
+    (0, 2)
+    """
+    ends = p.cumsum()
+    return int(ends.searchsorted(u * ends[-1], side="right"))
+
+
+def draw_at(logits: Floats, temperature: float, u: float) -> int:
+    """The same as `draw(softmax(logits, temperature), u)` but for the scaling: the shortest way for one text (V)."""
+    if temperature == 0:
+        return int(logits.argmax())
+    scores = logits.astype(np.float64)
+    scores -= np.maximum.reduce(scores)
+    scores *= 1 / temperature
+    return draw(np.exp(scores, out=scores), u)
+
+
+def check(*, temperature: float, top_k: int, top_p: float, min_p: float) -> None:
+    """Raises ConfigError naming the range of the first option that is out of it."""
+    ranges = [
+        ("--temp", temperature, 0, LARGEST_TEMPERATURE),
+        ("--top-k", top_k, 0, float("inf")),
+        ("--top-p", top_p, 0, 1),
+        ("--min-p", min_p, 0, 1),
+    ]
+    for name, value, low, high in ranges:
+        if not low <= value <= high:
+            allowed = f"at least {low}" if high == float("inf") else f"between {low} and {high:g}"
+            raise ConfigError(f"{name}: expected a number {allowed}, found {value}")
+
+
+def _only(p: Probabilities, where: npt.NDArray[np.intp]) -> Probabilities:
+    kept = np.zeros_like(p)
+    np.put_along_axis(kept, where, np.take_along_axis(p, where, axis=-1), axis=-1)
+    return _scaled(kept)
+
+
+def _scaled(p: Probabilities) -> Probabilities:
+    return np.asarray(p / p.sum(-1, keepdims=True))

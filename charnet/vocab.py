@@ -1,0 +1,153 @@
+"""Characters and their ids. What happens to a character that the alphabet lacks is decided here and nowhere else."""
+
+from __future__ import annotations
+
+import codecs
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from charnet.errors import PromptError
+
+LAST_CODE_POINT = 0x10FFFF
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """An alphabet: sorted code points, or byte values where `of_bytes` is set. The id of a symbol is its rank.
+
+    Raises:
+        ValueError: the symbols are not sorted, not unique or out of range.
+
+    >>> abc = Vocabulary.of_text("banana")
+    >>> abc.encode("nab").tolist()
+    [2, 0, 1]
+    >>> abc.decode([1, 0, 2])
+    'ban'
+    """
+
+    symbols: tuple[int, ...]
+    of_bytes: bool = False
+
+    def __post_init__(self) -> None:
+        last = 0xFF if self.of_bytes else LAST_CODE_POINT
+        if not self.symbols:
+            raise ValueError("an alphabet needs at least one symbol")
+        if not all(0 <= symbol <= last for symbol in self.symbols):
+            raise ValueError("a symbol is out of range")
+        if not all(a < b for a, b in zip(self.symbols, self.symbols[1:], strict=False)):
+            raise ValueError("symbols must be sorted and unique")
+        if not self.of_bytes and any(0xD800 <= symbol <= 0xDFFF for symbol in self.symbols):
+            raise ValueError("a surrogate is not a character")
+
+    @classmethod
+    def of_text(cls, text: str) -> Vocabulary:
+        """The alphabet of a text."""
+        return cls(tuple(sorted(map(ord, set(text)))))
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    @cached_property
+    def id_of(self) -> npt.NDArray[np.int32]:
+        """Table from symbol to id, -1 where the alphabet lacks it; one entry more than the largest symbol."""
+        table = np.full(self.symbols[-1] + 2, -1, dtype=np.int32)
+        table[list(self.symbols)] = np.arange(len(self.symbols), dtype=np.int32)
+        return table
+
+    def lookup(self, codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int32]:
+        """Ids of code points or bytes, any shape; -1 for what the alphabet lacks."""
+        return self.id_of[np.minimum(codes, len(self.id_of) - 1)]
+
+    def codes(self, text: str) -> npt.NDArray[np.unsignedinteger]:
+        """The symbols that a text is made of: code points, or its bytes in UTF-8."""
+        if self.of_bytes:
+            return np.frombuffer(text.encode("utf-8", "surrogateescape"), dtype=np.uint8)
+        return code_points(text)
+
+    def encode(self, text: str) -> npt.NDArray[np.int32]:
+        """Ids of a text.
+
+        Raises:
+            PromptError: the text holds a character that the alphabet lacks.
+        """
+        codes = self.codes(text)
+        ids = self.lookup(codes)
+        unknown = np.flatnonzero(ids < 0)
+        if len(unknown):
+            where = int(unknown[0])
+            raise PromptError(
+                f"the model does not know {self.name(int(codes[where]))}, at position {where + 1} of the prompt; "
+                f"the nearest it knows: {', '.join(self.nearest(int(codes[where])))} "
+                "(change the prompt, or drop such characters with --unknown skip)"
+            )
+        return ids
+
+    def encode_known(self, text: str) -> tuple[npt.NDArray[np.int32], int]:
+        """Ids of a text without the characters that the alphabet lacks, and how many those were."""
+        ids = self.lookup(self.codes(text))
+        known = ids[ids >= 0]
+        return known, len(ids) - len(known)
+
+    def decode(self, ids: list[int]) -> str:
+        """The text that ids stand for; bytes that are not UTF-8 become lone surrogates (PEP 383)."""
+        if self.of_bytes:
+            return bytes(self.symbols[i] for i in ids).decode("utf-8", "surrogateescape")
+        return "".join(chr(self.symbols[i]) for i in ids)
+
+    def decoder(self) -> Decoder:
+        """A decoder for one id at a time."""
+        return Decoder(self)
+
+    def name(self, symbol: int) -> str:
+        """A symbol as a person reads it.
+
+        >>> Vocabulary.of_text("a").name(0xE9)
+        "'é' (U+00E9 LATIN SMALL LETTER E WITH ACUTE)"
+        """
+        if self.of_bytes:
+            return f"byte {symbol:#04x}"
+        shown = repr(chr(symbol))
+        return f"{shown} (U+{symbol:04X} {unicodedata.name(chr(symbol), 'without a name')})"
+
+    def nearest(self, symbol: int, count: int = 3) -> list[str]:
+        """The known symbols most like one: its base letter and other case first, then its neighbours in Unicode."""
+        if self.of_bytes:
+            return [f"{s:#04x}" for s in sorted(self.symbols, key=lambda s: abs(s - symbol))[:count]]
+        character = chr(symbol)
+        base = unicodedata.normalize("NFKD", character)
+        alike = {character.lower(), character.upper(), base[0], base[0].lower(), base[0].upper()}
+        ranked = sorted(self.symbols, key=lambda s: (chr(s) not in alike, abs(s - symbol)))
+        return [repr(chr(s)) for s in ranked[:count]]
+
+    def start_id(self) -> int:
+        """What a text without a prompt follows on from: a line end, else a space, else the first symbol."""
+        for symbol in (0x0A, 0x20):
+            if symbol in self.symbols:
+                return self.symbols.index(symbol)
+        return 0
+
+
+class Decoder:
+    """Turns ids into text one at a time; holds back the bytes of a character that is not complete yet."""
+
+    def __init__(self, vocab: Vocabulary) -> None:
+        self._pieces = [bytes([s]) for s in vocab.symbols] if vocab.of_bytes else [chr(s) for s in vocab.symbols]
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+
+    def push(self, index: int) -> str:
+        """The text that has become complete with this id, often one character, sometimes none."""
+        piece = self._pieces[index]
+        return piece if isinstance(piece, str) else self._utf8.decode(piece)
+
+    def finish(self) -> str:
+        """What was held back."""
+        return self._utf8.decode(b"", final=True)
+
+
+def code_points(text: str) -> npt.NDArray[np.unsignedinteger]:
+    """The code points of a text, one number a character."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)

@@ -1,3 +1,67 @@
-"""charnet: character-level text generation with recurrent networks."""
+"""charnet: character-level text generation with recurrent networks.
+
+>>> import charnet, tempfile, pathlib
+>>> folder = pathlib.Path(tempfile.mkdtemp())
+>>> _ = (folder / "song.txt").write_text("la la la, li li li, lo lo lo\\n" * 40)
+>>> run = charnet.train(folder / "song.txt", out=folder, steps=60, hidden_size=16, batch_size=4, window=16, threads=1)
+>>> model = charnet.load(run)
+>>> model.generate("la ", length=5, temperature=0)
+'la la la'
+>>> len("".join(model.stream("li ", length=20, seed=7)))
+20
+>>> model.evaluate("lo lo lo\\n").bits_per_char < 3
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from charnet.api import TextModel
+    from charnet.training import Report
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "load", "train"]
+
+
+def load(path: str | PathLike[str] | None = None, *, engine: str = "numpy") -> TextModel:
+    """Loads a trained model.
+
+    Args:
+        path: a run's folder or a checkpoint file; nothing is the newest run under `checkpoints/`.
+        engine: "numpy", or "torch" for the reference.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not one of charnet's.
+    """
+    from charnet import api
+
+    return api.load(path, engine=engine)
+
+
+def train(
+    *texts: str | PathLike[str],
+    out: str | PathLike[str] = "checkpoints",
+    name: str = "",
+    on_report: Callable[[Report], None] | None = None,
+    **settings: Any,
+) -> Path:
+    """Trains a model on texts and returns the folder of the run.
+
+    Args:
+        texts: files and folders; none is the text that comes with charnet.
+        out: the folder of runs.
+        name: of the run; else it is named after the text.
+        on_report: called with every report of the training.
+        settings: any setting by its field name: `steps=500, hidden_size=128`; `charnet train --help` lists them.
+
+    Raises:
+        CharnetError: what the caller can mend; its message says how.
+    """
+    from charnet import api
+
+    return api.train(*texts, out=out, name=name, on_report=on_report, **settings)

@@ -15,7 +15,6 @@ import json
 import os
 import re
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from charnet.vocab import Vocabulary
 FORMAT = 1
 LARGEST_HEADER = 1 << 26  # bytes; a document with an alphabet of all of Unicode and a long history is 20 MB
 MOST_TENSORS = 10_000
-DTYPES = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 NO_DIGEST = "0" * 64
 NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
@@ -78,6 +77,7 @@ class Checkpoint:
     history: list[dict[str, float]] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
+    sha256: str = ""
 
     def part(self, prefix: str) -> Tensors:
         """The tensors whose names begin with `prefix.`, without it."""
@@ -197,12 +197,12 @@ def load(path: Path) -> Checkpoint:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
     if len(raw) != size:
         raise CheckpointError(f"{path}: the file changed while it was read; try again")
-    document = _check_metadata(path, header, raw)
+    document, digest = _check_metadata(path, header, raw)
     tensors: Tensors = {}
     for name, (dtype, shape, begin) in entries.items():
         count = int(np.prod(shape, dtype=np.int64))
         tensors[name] = np.frombuffer(raw, dtype, count, 8 + length + begin).reshape(shape)
-    return _believed(path, document, tensors)
+    return _believed(path, document, tensors, digest)
 
 
 def _refuse(path: Path, found: str) -> CheckpointError:
@@ -296,8 +296,8 @@ def _digest_at(raw: bytes | bytearray, digest: str) -> int:
     return -1 if at < 0 or raw.find(marked, at + 1, end) >= 0 else at + len(b'"sha256":"')
 
 
-def _check_metadata(path: Path, header: dict[str, Any], raw: bytearray) -> Any:
-    """Verifies the checksum over the whole file and returns the document, still unbelieved."""
+def _check_metadata(path: Path, header: dict[str, Any], raw: bytearray) -> tuple[Any, str]:
+    """Verifies the checksum over the whole file; returns the document, still unbelieved, and the checksum."""
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or metadata.get("format") != "charnet":
         raise _refuse(path, "a safetensors file that charnet did not write")
@@ -311,12 +311,12 @@ def _check_metadata(path: Path, header: dict[str, Any], raw: bytearray) -> Any:
     if hashlib.sha256(raw).hexdigest() != digest:
         raise _refuse(path, "a checksum that does not fit its content")
     try:
-        return json.loads(metadata["charnet"], object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(metadata["charnet"], object_pairs_hook=_unique, parse_constant=_no_constant), digest
     except (KeyError, TypeError, ValueError, RecursionError):
         raise _refuse(path, "metadata that is not strict JSON") from None
 
 
-def _believed(path: Path, document: Any, tensors: Tensors) -> Checkpoint:
+def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Checkpoint:
     """Builds the checkpoint from a document whose every part is checked."""
     if not isinstance(document, dict) or type(document.get("format")) is not int:
         raise _refuse(path, "metadata without a format number")
@@ -342,6 +342,7 @@ def _believed(path: Path, document: Any, tensors: Tensors) -> Checkpoint:
             history=_history(document["history"]),
             versions=_words(document["versions"]),
             created=str(document["created"]),
+            sha256=digest,
         )
     except ConfigError as error:
         raise _refuse(path, f"settings that are not valid ({error})") from None
@@ -389,7 +390,8 @@ def _check_weights(path: Path, checkpoint: Checkpoint) -> None:
     expected = model_shapes(checkpoint.config, len(checkpoint.vocab))
     found = checkpoint.weights
     if set(found) != set(expected):
-        raise _refuse(path, f"other weights than its settings call for: {', '.join(sorted(set(found) ^ set(expected))[:3])}")
+        odd = ", ".join(sorted(set(found) ^ set(expected))[:3])
+        raise _refuse(path, f"other weights than its settings call for: {odd}")
     for name, shape in expected.items():
         if found[name].shape != shape or found[name].dtype != np.float32:
             raise _refuse(path, f"{name} of shape {found[name].shape} where its settings call for {shape}")
@@ -449,5 +451,3 @@ def known_runs(runs: Path) -> list[str]:
     """Names of the runs in a folder, newest first."""
     files = [path for name in (BEST, LAST) for path in runs.glob(f"*/{name}")]
     return list(dict.fromkeys(p.parent.name for p in sorted(files, key=lambda p: -p.stat().st_mtime_ns)))
-
-

@@ -23,6 +23,7 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
+YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 LARGEST_FILE_OF_SETTINGS = 1 << 20  # bytes; more is not a file of settings
 LARGEST_SEED = 2**63 - 1
 
@@ -110,7 +111,6 @@ class Config:
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
-
 @cache
 def fields_of(section: str) -> dict[str, tuple[dataclasses.Field[Any], type]]:
     """The fields of one section by name, each with its type.
@@ -160,10 +160,9 @@ def _from_text(name: str, text: str) -> Any:
     """Reads a value by the declared type of its field."""
     _, kind = _find(name)
     if kind is bool:
-        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-        if text.lower() not in words:
+        if text.lower() not in YES + NO:
             raise ConfigError(f'{name}: expected true or false, found "{text}"')
-        return words[text.lower()]
+        return text.lower() in YES
     if kind in (int, float):
         # Python also reads digits of other scripts and 1_000: a file of settings is stricter.
         try:
@@ -176,9 +175,10 @@ def _from_text(name: str, text: str) -> Any:
     return text if kind is str else (text,)
 
 
-def _checked(name: str, value: Any) -> Any:
+def _checked(name: str, given: Any) -> Any:
     """The value itself, or ConfigError if it is of another type or out of range."""
     described, kind = _find(name)
+    value: Any = given
     allowed: Limits = described.metadata["limits"]
     if kind is float and type(value) is int:
         value = float(value)
@@ -189,8 +189,8 @@ def _checked(name: str, value: Any) -> Any:
     if type(value) is not kind:
         raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
     if allowed.choices and value not in allowed.choices:
-        raise ConfigError(f'{name}: expected {allowed}, found "{value}"{did_you_mean(value, allowed.choices)}')
-    if kind in (int, float) and not allowed.low <= value <= allowed.high:
+        raise ConfigError(f'{name}: expected {allowed}, found "{value}"{did_you_mean(str(value), allowed.choices)}')
+    if isinstance(value, int | float) and not allowed.low <= value <= allowed.high:
         raise ConfigError(f"{name}: expected a number {allowed}, found {value}")
     return value
 

@@ -8,14 +8,14 @@ a million characters of Shakespeare, LSTM of 256 units, that is worth 0.05 to 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 ADAMW_SHARE_OF_MUON = 0.25
+ADAMW_BETAS, ADAMW_EPSILON = (0.9, 0.99), 1e-8
+MUON_MOMENTUM, SGD_MOMENTUM = 0.95, 0.9
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the quintic of Jordan et al.: singular values end within 0.7 to 1.2
 NEWTON_SCHULZ_STEPS = 5
 
@@ -45,91 +45,66 @@ def orthogonalised(update_NRC: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-class Muon(torch.optim.Optimizer):
-    """Momentum, then the orthogonal direction of each gate's block, scaled by sqrt(rows / columns) where that is > 1.
+class Optimizer:
+    """Moves the parameters of a model along their gradients.
+
+    `state` holds all that it remembers, by parameter and quantity (`layers.0.weight_ih.momentum`): a plain table of
+    tensors that a checkpoint can hold. Our own and not torch's, whose base class loads its compiler when it is first
+    made: two seconds at every start.
 
     Args:
-        params: matrices of recurrent cells, gates stacked: (blocks x H, columns).
-        lr: length of a step.
-        momentum: share of the past in the direction (with Nesterov's look-ahead).
-        weight_decay: share of the weights that fades, times `lr`.
+        model: whose parameters to move.
+        name: "muon" (Muon for the matrices of the cells, AdamW for the rest), "adamw" or "sgd".
+        blocks: gates of the cell: how many blocks its matrices stack.
+        weight_decay: share of the cells' matrices that fades at each step, times the learning rate.
     """
 
-    def __init__(
-        self, params: Iterable[Any], lr: float, *, blocks: int, momentum: float = 0.95, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(params, {"lr": lr, "blocks": blocks, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(self, model: nn.Module, name: str, *, blocks: int, weight_decay: float = 0.0) -> None:
+        self._name, self._blocks, self._weight_decay = name, blocks, weight_decay
+        self._parameters = dict(model.named_parameters())
+        self.state: dict[str, Tensor] = {}
+        for key, p in self._parameters.items():
+            for quantity in ("mean", "square") if self._rule(key) == "adamw" else ("momentum",):
+                self.state[f"{key}.{quantity}"] = torch.zeros_like(p, requires_grad=False)
+
+    def _rule(self, key: str) -> str:
+        return "adamw" if self._name == "muon" and not is_cell_matrix(key) else self._name
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                momentum.lerp_(p.grad, 1 - group["momentum"])
-                ahead = p.grad.lerp(momentum, group["momentum"])
-                blocks = ahead.view(group["blocks"], -1, ahead.shape[1])
-                scale = max(1.0, blocks.shape[1] / blocks.shape[2]) ** 0.5
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(orthogonalised(blocks).view_as(p), alpha=-group["lr"] * scale)
+    def step(self, step: int, learning_rate: float) -> None:
+        """Moves every parameter that has a gradient, and forgets the gradients. `step` counts from 0."""
+        for key, p in self._parameters.items():
+            if p.grad is None:
+                continue
+            if is_cell_matrix(key):
+                p.mul_(1 - learning_rate * self._weight_decay)
+            rule = self._rule(key)
+            if rule == "muon":
+                self._muon(key, p, p.grad, learning_rate)
+            elif rule == "sgd":
+                momentum = self.state[f"{key}.momentum"].mul_(SGD_MOMENTUM).add_(p.grad)
+                p.add_(momentum, alpha=-learning_rate)
+            else:
+                share = ADAMW_SHARE_OF_MUON if self._name == "muon" else 1.0
+                self._adamw(key, p, p.grad, step, learning_rate * share)
+            p.grad = None
 
+    def _adamw(self, key: str, p: Tensor, grad: Tensor, step: int, learning_rate: float) -> None:
+        """Kingma & Ba (2015), weight decay apart as in Loshchilov & Hutter (2019)."""
+        (beta1, beta2), mean, square = ADAMW_BETAS, self.state[f"{key}.mean"], self.state[f"{key}.square"]
+        mean.lerp_(grad, 1 - beta1)
+        square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        root = square.sqrt().div_((1 - beta2 ** (step + 1)) ** 0.5).add_(ADAMW_EPSILON)
+        p.addcdiv_(mean, root, value=-learning_rate / (1 - beta1 ** (step + 1)))
 
-def build(model: nn.Module, name: str, *, blocks: int, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """The optimisers of a model, each group with its `share` of the learning rate.
-
-    Args:
-        name: "muon", "adamw" or "sgd".
-        blocks: gates of the cell: how many square blocks its recurrent matrix stacks.
-    """
-    matrices = [p for key, p in model.named_parameters() if is_cell_matrix(key)]
-    others = [p for key, p in model.named_parameters() if not is_cell_matrix(key)]
-    if name == "sgd":
-        return [torch.optim.SGD(_group(matrices, 1, weight_decay) + _group(others, 1, 0), lr=0, momentum=0.9)]
-    fused = next(model.parameters()).device.type != "mps"
-    adamw: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
-    if name == "adamw":
-        return [adamw(_group(matrices, 1, weight_decay) + _group(others, 1, 0), lr=0.0, betas=(0.9, 0.99), fused=fused)]
-    return [
-        Muon(_group(matrices, 1, weight_decay), 0.0, blocks=blocks),
-        adamw(_group(others, ADAMW_SHARE_OF_MUON, 0), lr=0.0, betas=(0.9, 0.99), fused=fused),
-    ]
+    def _muon(self, key: str, p: Tensor, grad: Tensor, learning_rate: float) -> None:
+        """Momentum with Nesterov's look-ahead, made orthogonal gate by gate, longer where a gate is tall."""
+        momentum = self.state[f"{key}.momentum"].lerp_(grad, 1 - MUON_MOMENTUM)
+        ahead = grad.lerp(momentum, MUON_MOMENTUM).view(self._blocks, -1, grad.shape[1])
+        scale = max(1.0, ahead.shape[1] / ahead.shape[2]) ** 0.5
+        p.add_(orthogonalised(ahead).reshape(p.shape), alpha=-learning_rate * scale)
 
 
 def is_cell_matrix(name: str) -> bool:
     """Whether a parameter of the model is an input or recurrent matrix of a cell."""
     return name.endswith((".weight_ih", ".weight_hh"))
-
-
-def _group(params: list[nn.Parameter], share: float, weight_decay: float) -> list[dict[str, Any]]:
-    return [{"params": params, "share": share, "weight_decay": weight_decay}]
-
-
-def set_learning_rate(optimizers: Iterable[torch.optim.Optimizer], learning_rate: float) -> None:
-    """Sets the learning rate of every group to its share."""
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * group["share"]
-
-
-def state_tensors(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """What the optimisers remember, by parameter and quantity: `layers.0.weight_ih.momentum` and the like."""
-    names = {p: name for name, p in model.named_parameters()}
-    return {
-        f"{names[p]}.{quantity}": value
-        for optimizer in optimizers
-        for p, quantities in optimizer.state.items()
-        for quantity, value in quantities.items()
-        if isinstance(value, Tensor)
-    }
-
-
-def restore_state(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """The inverse of `state_tensors`."""
-    owner = {p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
-    for name, p in model.named_parameters():
-        for key, value in tensors.items():
-            parameter, _, quantity = key.rpartition(".")
-            if parameter == name:
-                # AdamW counts its steps in a tensor that stays on the processor unless the step is fused on a GPU.
-                owner[p].state[p][quantity] = value.to(p.device)

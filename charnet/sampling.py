@@ -1,6 +1,6 @@
 """From logits to one character: pure functions on arrays, the last axis running over the alphabet (V).
 
-Probabilities are computed in double precision, so that engines whose logits differ by rounding draw the same characters.
+Probabilities are computed in double precision, so that engines whose logits differ by rounding draw the same.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
     for report in run(config, corpus, folder):
         ...                                     # Started, then Metrics after Metrics, then Finished
 
-The state of the network is carried from window to window and cut from its past, so each gradient reaches back one window
-while the memory reaches back to the start of the stream (Williams & Peng 1990). All that the rest of a run depends on -
-weights, optimiser, random numbers, place in the text, state, sums since the last report - goes into `last.safetensors`:
-a run that was interrupted and resumed is bit for bit the run that was not.
+The state of the network is carried from window to window and cut from its past, so each gradient reaches back one
+window while the memory reaches back to the start of the stream (Williams & Peng 1990). All that the rest of a run
+depends on - weights, optimiser, random numbers, place in the text, state, sums since the last report - goes into
+`last.safetensors`: a run that was interrupted and resumed is bit for bit the run that was not.
 
 Shape legend: B streams, T characters in a window, V characters in the alphabet.
 """
@@ -90,7 +90,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Follows the metrics of an evaluation: whether it was the best so far, and a few lines that the model writes now."""
+    """Follows the metrics of an evaluation: was it the best so far, and a few lines that the model writes now."""
 
     step: int
     best: bool
@@ -172,7 +172,7 @@ def resume(
     path = disk.find(given, out, prefer=disk.LAST)
     before = disk.load(path)
     if "optimizer" not in {name.partition(".")[0] for name in before.tensors} and before.progress.step:
-        raise CheckpointError(f"{path}: expected a checkpoint to go on from, found weights only; use --init-from {path}")
+        raise CheckpointError(f"{path}: expected a checkpoint to go on from, found weights only; try --init-from")
     values = dict(values or {})
     for key in values:
         if key not in CHANGEABLE_AT_RESUME and key != "data.paths":
@@ -198,9 +198,7 @@ def resume(
 
 
 def _settings_of_model(weights: Checkpoint) -> Config:
-    return overlay(
-        dataclasses.replace(Config(), model=weights.config.model), {"data.bytes": weights.config.data.bytes}
-    )
+    return overlay(dataclasses.replace(Config(), model=weights.config.model), {"data.bytes": weights.config.data.bytes})
 
 
 def _check_same_model(weights: Checkpoint, config: Config) -> None:
@@ -234,9 +232,7 @@ def _folder_name(name: str) -> str:
 
 
 def _info(corpus: Corpus) -> CorpusInfo:
-    return CorpusInfo(
-        corpus.name, len(corpus.ids), corpus.size_bytes, corpus.files, corpus.fingerprint, corpus.key
-    )
+    return CorpusInfo(corpus.name, len(corpus.ids), corpus.size_bytes, corpus.files, corpus.fingerprint, corpus.key)
 
 
 def _same_text(before: Checkpoint, config: Config) -> Ids:
@@ -301,7 +297,7 @@ class Training:
         self.val_ids = ids[cut:]
         self.streams = Streams(ids[:cut], settings.batch_size, settings.window)
         self.model = CharModel(len(vocab), **vars(config.model)).to(device)
-        self.optimizers = optim.build(
+        self.optimizer = optim.Optimizer(
             self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay
         )
         self.progress = Progress()
@@ -366,15 +362,12 @@ class Training:
         self.model.train()
         logits_BTV, state = self.model(x_BT, detached(self.state))
         loss = nats_per_char(logits_BTV, y_BT)
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip or math.inf)
         self.sums += torch.stack([loss.detach(), norm])
         if self.device.type == "cpu":  # elsewhere asking would make the processor wait: reports and saves ask there
             self._check_finite()
-        optim.set_learning_rate(self.optimizers, self._learning_rate(p.step))
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        self.optimizer.step(p.step, self._learning_rate(p.step))
         self.state = detached(state)
         self.progress = dataclasses.replace(
             p,
@@ -409,7 +402,8 @@ class Training:
         return p.step % settings.report_every == 0 or self._evaluation_due()
 
     def _evaluation_due(self) -> bool:
-        return self.progress.step % self.config.training.eval_every == 0 or self.progress.step == self.config.training.steps
+        step, settings = self.progress.step, self.config.training
+        return step % settings.eval_every == 0 or step == settings.steps
 
     def _report(self, stop: Callable[[], bool]) -> Iterator[Report]:
         began, p, settings = time.perf_counter(), self.progress, self.config.training
@@ -482,7 +476,7 @@ class Training:
     def save_last(self) -> None:
         """Writes all that the rest of the run depends on."""
         self._check_finite()
-        extra = {f"optimizer.{key}": t for key, t in optim.state_tensors(self.model, self.optimizers).items()}
+        extra = {f"optimizer.{key}": t for key, t in self.optimizer.state.items()}
         for i, layer in enumerate(self.state):
             extra |= {f"state.{i}.{j}": t for j, t in enumerate(layer)}
         extra["random.cpu"] = torch.get_rng_state()
@@ -506,9 +500,7 @@ class Training:
                 config=overlay(self.config, {"data.paths": names}),
                 vocab=self.vocab,
                 corpus=self.info,
-                progress=dataclasses.replace(
-                    self.progress, nats_since_report=nats, grad_norm_since_report=norm
-                ),
+                progress=dataclasses.replace(self.progress, nats_since_report=nats, grad_norm_since_report=norm),
                 tensors=_arrays(tensors),
                 history=self.history,
                 versions={
@@ -530,7 +522,9 @@ class Training:
 
         try:
             self.model.load_state_dict(part("model."))
-            optim.restore_state(self.model, self.optimizers, part("optimizer."))
+            if set(saved := part("optimizer.")) != set(self.optimizer.state):
+                raise KeyError
+            self.optimizer.state |= saved
             self.state = tuple(
                 tuple(tensors[f"state.{i}.{j}"].to(self.device) for j in range(len(layer)))
                 for i, layer in enumerate(self.state)

@@ -60,7 +60,8 @@ class Vocabulary:
 
     def lookup(self, codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int32]:
         """Ids of code points or bytes, any shape; -1 for what the alphabet lacks."""
-        return self.id_of[np.minimum(codes, len(self.id_of) - 1)]
+        ids: npt.NDArray[np.int32] = self.id_of[np.minimum(codes, len(self.id_of) - 1)]
+        return ids
 
     def codes(self, text: str) -> npt.NDArray[np.unsignedinteger]:
         """The symbols that a text is made of: code points, or its bytes in UTF-8."""

@@ -41,7 +41,7 @@ class CIFG(Cell):
 
 
 class _Coupled:
-    additive: ClassVar = True
+    additive: ClassVar[bool] = True
 
     def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
         _, before_c = state

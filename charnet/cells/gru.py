@@ -50,13 +50,13 @@ class GRU(Cell):
 
 
 class _Gated:
-    additive: ClassVar = False
+    additive: ClassVar[bool] = False
 
     def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:
         (before_h,) = state
         units = before_h.shape[1]
-        rz, h_n = a_BG.split([2 * units, units], dim=1)
-        x_rz, x_n = x_BG.split([2 * units, units], dim=1)
+        rz, h_n = a_BG[:, : 2 * units], a_BG[:, 2 * units :]
+        x_rz, x_n = x_BG[:, : 2 * units], x_BG[:, 2 * units :]
         r, z = rz.add_(x_rz).sigmoid_().chunk(2, dim=1)
         n = torch.addcmul(x_n, r, h_n).tanh_()
         h_BH = torch.lerp(n, before_h, z)

@@ -5,12 +5,12 @@ product of the whole window as one matrix product, then one product and one poin
 gradient of the recurrent weights is again one product over the whole window. Kept for the way back: what `Pointwise`
 asks for, about G + 2H numbers a character and stream.
 
-Shape legend: B streams, T characters, E numbers in, H units, G = gates x H. Time comes first here: a step is contiguous.
+Shape legend: B streams, T characters, E numbers in, H units, G = gates x H. Time comes first: a step is contiguous.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ class Pointwise(Protocol):
     `additive`: the cell sees only the sum of input and recurrent products. Otherwise it is given both.
     """
 
-    additive: bool
+    additive: ClassVar[bool]
 
     def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:
         """The new state, h first, and what `backward` needs.
@@ -42,7 +42,7 @@ class Pointwise(Protocol):
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x_TBG: Tensor, weight_hh: Tensor, bias_hh: Tensor, pointwise: Pointwise, *state: Tensor
     ) -> tuple[Tensor, ...]:
         weight_HG = weight_hh.t()
@@ -57,7 +57,7 @@ class _Scan(torch.autograd.Function):
         return h_TBH, *state
 
     @staticmethod
-    def backward(ctx: Any, d_h_TBH: Tensor, *d_state: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, d_h_TBH: Tensor, *d_state: Tensor) -> tuple[Tensor | None, ...]:
         pointwise, weight_hh = ctx.pointwise, ctx.weight_hh
         d_a_TBG = d_h_TBH.new_empty(*d_h_TBH.shape[:2], weight_hh.shape[0])
         d_x_TBG = d_a_TBG if pointwise.additive else torch.empty_like(d_a_TBG)

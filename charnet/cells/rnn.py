@@ -29,7 +29,7 @@ ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
 class RNN(Cell):
     """Elman's network with tanh, relu or sigmoid; see the top of this file."""
 
-    gates: ClassVar = ("h",)
+    gates: ClassVar[tuple[str, ...]] = ("h",)
 
     def __init__(self, input_size: int, hidden_size: int, activation: str = "tanh") -> None:
         self.activation = activation
@@ -44,7 +44,7 @@ class RNN(Cell):
         else:
             nn.init.orthogonal_(self.weight_hh, gain=4)
             with torch.no_grad():
-                self.bias -= 0.5 * self.weight_hh.sum(1)
+                self.bias.sub_(0.5 * self.weight_hh.sum(1))
 
     def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
         f = ACTIVATIONS[self.activation]
@@ -63,7 +63,7 @@ class RNN(Cell):
 @dataclass(frozen=True)
 class _Elman:
     activation: str
-    additive: ClassVar = True
+    additive: ClassVar[bool] = True
 
     def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
         h_BH = ACTIVATIONS[self.activation](a_BG)

@@ -1,8 +1,8 @@
 """The engine that needs only NumPy: no torch in the process, a tenth of a second from the shell to the first character.
 
 Three things make it fast. The input product of the lowest layer is a row of a table over the alphabet, computed once.
-As sigmoid(x) = tanh(x / 2) / 2 + 1 / 2, the halving is folded into the weights and all gates are one tanh. And results go into
-arrays that are there already; only the state, being a value, is new each time.
+As sigmoid(x) = tanh(x / 2) / 2 + 1 / 2, the halving is folded into the weights and all gates are one tanh. And results
+go into arrays that are there already; only the state, being a value, is new each time.
 
 Shape legend: B texts, E numbers for a character, H units, G = gates x H, V characters in the alphabet.
 """
@@ -37,10 +37,9 @@ class Form:
 
 
 def _opened(a_BG: Array, sigmoids: int) -> Array:
-    """Sigmoids of the first gates, tanh of the others; the weights of the first are halved already."""
-    units = a_BG.shape[1] // (3 if sigmoids == 2 else 4)
+    """Sigmoids of all gates but the last, tanh of that; the weights of the sigmoids are halved already."""
     np.tanh(a_BG, out=a_BG)
-    gates = a_BG[:, : sigmoids * units]
+    gates = a_BG[:, : a_BG.shape[1] * sigmoids // (sigmoids + 1)]
     gates *= 0.5
     gates += 0.5
     return a_BG
@@ -126,12 +125,15 @@ class _Layer:
         weight_ih, weight_hh, self.bias = arranged("weight_ih"), arranged("weight_hh"), arranged("bias")
         self.form = form
         self.units = weight_hh.shape[1]
-        self.inner_bias = weights.get(f"{prefix}.bias_hn")
+        self.inner_bias = weights.get(f"{prefix}.bias_hn", np.zeros(self.units, np.float32))
         self.table = None if embedding is None else embedding @ weight_ih.T + self.bias
         self.joins = form.additive and self.table is None
         self.hidden_product = (np.concatenate([weight_ih, weight_hh], axis=1) if self.joins else weight_hh).T
-        self.input_product = weight_ih.T if self.table is None and not self.joins else None
+        self.input_product = weight_ih.T
         self.make_room(1)
+
+    def start(self, batch: int) -> LayerState:
+        return tuple(np.zeros((batch, self.units), np.float32) for _ in range(self.form.states))
 
     def make_room(self, batch: int) -> None:
         self.recurrent = np.empty((batch, len(self.bias)), np.float32)
@@ -179,9 +181,7 @@ class NumpyEngine:
         self._logits = np.empty((0, 0), np.float32)
 
     def start(self, batch: int) -> State:
-        return tuple(
-            tuple(np.zeros((batch, layer.units), np.float32) for _ in range(layer.form.states)) for layer in self._layers
-        )
+        return tuple(layer.start(batch) for layer in self._layers)
 
     def advance(self, ids_B: Sequence[int], state: State) -> tuple[Array, State]:
         if len(self._logits) != len(ids_B):

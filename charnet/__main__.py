@@ -1,0 +1,3 @@
+from charnet.cli import main
+
+main()

@@ -1,0 +1,105 @@
+"""charnet from Python: `charnet.load` and `charnet.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from charnet import checkpoint as disk
+from charnet import generate as writing
+from charnet.checkpoint import Checkpoint
+from charnet.config import names
+from charnet.engines import open_engine
+from charnet.errors import ConfigError, CorpusError, did_you_mean
+
+if TYPE_CHECKING:
+    from charnet.evaluate import Evaluation
+    from charnet.training import Report
+
+
+class TextModel:
+    """A trained model, ready to write and to judge. `charnet.load` makes one.
+
+    `checkpoint` holds all that is in the file: settings, alphabet, history, weights.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, engine: str = "numpy") -> None:
+        self.checkpoint = checkpoint
+        self._engine = open_engine(checkpoint, engine)
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 1000,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+    ) -> Iterator[str]:
+        """Continues a prompt, a piece of text at a time, mostly one character. The prompt is not repeated.
+
+        Raises:
+            PromptError: the prompt holds a character that the alphabet lacks.
+            ConfigError: an option is out of its range.
+        """
+        options = writing.Options(length, temperature, top_k, top_p, min_p, seed, tuple(stop))
+        ids = self.checkpoint.vocab.encode(prompt).tolist()
+        return writing.stream(self._engine, self.checkpoint.vocab, ids, options)
+
+    def generate(self, prompt: str = "", **options: Any) -> str:
+        """The prompt and what `stream` writes after it, with the same options."""
+        return prompt + "".join(self.stream(prompt, **options))
+
+    def evaluate(self, text: str) -> Evaluation:
+        """How well the model knows a text: `.nats_per_char`, `.bits_per_char`, `.perplexity`. Imports torch.
+
+        Raises:
+            CorpusError: the text is empty, or the model knows none of its characters.
+        """
+        from charnet.evaluate import evaluate
+        from charnet.model import from_weights
+
+        vocab = self.checkpoint.vocab
+        codes = vocab.codes(text)
+        ids = vocab.lookup(codes)
+        if not (ids >= 0).any():
+            raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
+        model = from_weights(self.checkpoint.config.model, self.checkpoint.weights)
+        evaluation = evaluate(model, ids[ids >= 0].astype("u4"), vocab.start_id())
+        for symbol in codes[ids < 0].tolist():
+            name = vocab.name(symbol)
+            evaluation.unknown[name] = evaluation.unknown.get(name, 0) + 1
+        return evaluation
+
+
+def load(path: str | PathLike[str] | None = None, *, engine: str = "numpy") -> TextModel:
+    """See `charnet.load`."""
+    return TextModel(disk.load(disk.find(None if path is None else Path(path))), engine=engine)
+
+
+def train(
+    *texts: str | PathLike[str],
+    out: str | PathLike[str] = "checkpoints",
+    name: str = "",
+    on_report: Callable[[Report], None] | None = None,
+    **settings: Any,
+) -> Path:
+    """See `charnet.train`."""
+    from charnet import training
+
+    by_field = {full.partition(".")[2]: full for full in names()}
+    values: dict[str, Any] = {"data.paths": [fspath(text) for text in texts]}
+    for key, value in settings.items():
+        if key not in by_field:
+            raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, by_field)}')
+        values[by_field[key]] = value
+    run = training.start(values, out=Path(out), name=name)
+    for report in run.reports():
+        if on_report:
+            on_report(report)
+    return run.folder

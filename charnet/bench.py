@@ -1,0 +1,128 @@
+"""Timed scenarios: how fast this machine writes, beside what limits it. Figures are medians of several repeats."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from charnet import sampling
+from charnet.checkpoint import model_shapes
+from charnet.config import Config, overlay
+from charnet.engines.numpy_engine import Array, NumpyEngine
+from charnet.generate import Options, stream
+from charnet.vocab import Vocabulary
+
+REPEATS = 7
+ALPHABET = Vocabulary(tuple(range(0x20, 0x61)))  # 65 symbols, as in English prose
+SECONDS_A_REPEAT = 0.4
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured figure. `share_of_limit` is the fraction of `limit` that it reaches, where a limit was measured."""
+
+    what: str
+    unit: str
+    median: float
+    lowest: float
+    highest: float
+    repeats: int
+    share_of_limit: float | None = None
+    limit: str = ""
+
+
+def sample_benchmark(
+    sizes: tuple[tuple[str, int, int], ...] = (("lstm", 2, 128), ("lstm", 2, 256), ("lstm", 2, 512)),
+) -> Iterator[Result]:
+    """Characters per second of one text, in the process, drawing included: charnet's engine beside `nn.LSTM`.
+
+    The limit is the speed of reading: the weights are read once for each character, so memory that delivers b bytes a
+    second allows b / (bytes of weights) characters a second.
+    """
+    for cell, layers, hidden in sizes:
+        config = overlay(Config(), {"model.cell": cell, "model.num_layers": layers, "model.hidden_size": hidden})
+        weights = _random_weights(config)
+        read_each_time = sum(w.nbytes for name, w in weights.items() if not name.startswith("embedding"))
+        read_each_time -= weights["layers.0.weight_ih"].nbytes  # a row of a table instead
+        bytes_per_second = reading_speed(read_each_time)
+        engine = NumpyEngine(weights, cell=cell)
+        rates = _rates(functools.partial(_write, engine))
+        limit = bytes_per_second / read_each_time
+        yield _result(
+            f"numpy engine, {cell} {layers}x{hidden}, fp32",
+            rates,
+            share_of_limit=statistics.median(rates) / limit,
+            limit=f"reading {read_each_time / 1e6:.1f} MB at {bytes_per_second / 1e9:.0f} GB/s",
+        )
+        if cell == "lstm":
+            yield _result(f"nn.LSTM called per character, {layers}x{hidden}", _rates(PlainTorch(layers, hidden).write))
+
+
+def reading_speed(size: int) -> float:
+    """Bytes per second at which this many bytes are read again and again, on all cores: median of 30 sums."""
+    block = torch.ones(max(1, size // 4))
+    seconds = []
+    for _ in range(40):
+        began = time.perf_counter()
+        block.sum()
+        seconds.append(time.perf_counter() - began)
+    return size / statistics.median(seconds[10:])
+
+
+def _random_weights(config: Config) -> dict[str, Array]:
+    random = np.random.default_rng(0)
+    shapes = model_shapes(config, len(ALPHABET))
+    return {name: (random.standard_normal(shape) * 0.05).astype(np.float32) for name, shape in shapes.items()}
+
+
+def _rates(write: Callable[[int], None]) -> list[float]:
+    """Characters per second of several repeats, each long enough to time, after a warm-up that finds that length."""
+    length = 20
+    while True:
+        began = time.perf_counter()
+        write(length)
+        took = time.perf_counter() - began
+        if took > SECONDS_A_REPEAT / 4:
+            break
+        length *= 2
+    length = max(20, int(length * SECONDS_A_REPEAT / took))
+    rates = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        write(length)
+        rates.append(length / (time.perf_counter() - began))
+    return rates
+
+
+def _result(what: str, rates: list[float], share_of_limit: float | None = None, limit: str = "") -> Result:
+    return Result(what, "chars/s", statistics.median(rates), min(rates), max(rates), len(rates), share_of_limit, limit)
+
+
+def _write(engine: NumpyEngine, length: int) -> None:
+    for _ in stream(engine, ALPHABET, [0], Options(length=length)):
+        pass
+
+
+class PlainTorch:
+    """What most scripts do: the library's LSTM, called with one character at a time."""
+
+    def __init__(self, layers: int, hidden: int) -> None:
+        torch.manual_seed(0)
+        self._embedding = nn.Embedding(len(ALPHABET), hidden)
+        self._lstm = nn.LSTM(hidden, hidden, layers, batch_first=True).eval()
+        self._head = nn.Linear(hidden, len(ALPHABET))
+
+    @torch.no_grad()
+    def write(self, length: int) -> None:
+        random = np.random.default_rng(0).random
+        chosen, state = 0, None
+        for _ in range(length):
+            h, state = self._lstm(self._embedding(torch.tensor([[chosen]])), state)
+            chosen = sampling.draw_at(self._head(h)[0, 0].numpy(), 0.8, random())

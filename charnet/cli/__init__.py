@@ -1,0 +1,93 @@
+"""The command line: a thin translation of flags into one library call for each command.
+
+Exit codes: 0 done, 1 a bug in charnet, 2 usage or settings, 3 text or prompt, 4 checkpoint, 5 training diverged,
+6 input or output, 128 + n ended by signal n (130 Ctrl-C, 141 the reader of a pipe is gone).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import typer
+
+from charnet.cli import console
+from charnet.cli.bench import bench
+from charnet.cli.eval import eval_
+from charnet.cli.grouped import GroupedCommand
+from charnet.cli.inspect import inspect
+from charnet.cli.sample import sample
+from charnet.cli.train import train
+from charnet.errors import CharnetError
+
+# typer carries its own copy of click in some releases and imports it in others: reach the class by what is public.
+_ShownError: Any = typer.BadParameter.__bases__[0].__bases__[0]
+
+app = typer.Typer(
+    name="charnet",
+    help="Train a character-level recurrent network on any text, on your own machine, and write new text with it.",
+    epilog="Start with: charnet train, then charnet sample.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: a third of the start-up time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(cls=GroupedCommand)(train)
+app.command(cls=GroupedCommand)(sample)
+app.command(cls=GroupedCommand)(inspect)
+app.command("eval", cls=GroupedCommand)(eval_)
+app.add_typer(bench, name="bench")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import charnet
+
+        console.write(f"charnet {charnet.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Entry point of the command `charnet`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code; errors of the user become one line on stderr."""
+    console.prepare()
+    try:
+        result = app(arguments, standalone_mode=False, prog_name="charnet")
+        console.flush()
+    except CharnetError as error:
+        console.error(str(error))
+        return error.exit_code
+    except _ShownError as error:
+        return _usage(error)
+    except typer.Abort:
+        return 128 + signal.SIGINT
+    except console.ReaderGone:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that closing it at exit says nothing
+        return 128 + 13
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: Exception) -> int:
+    context = getattr(error, "ctx", None)
+    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    if not message:  # no arguments at all: the help has been shown
+        return 2
+    where = context.command_path if context else "charnet"
+    console.error(f"{message.rstrip('.')} (see {where} --help)")
+    return 2

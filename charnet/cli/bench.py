@@ -1,0 +1,32 @@
+"""`charnet bench`"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from charnet.cli import console
+from charnet.cli.grouped import GroupedCommand
+from charnet.cli.options import plain
+
+bench = typer.Typer(help="Measure this machine.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@bench.callback()
+def _root() -> None:
+    """Measure this machine."""
+
+
+@bench.command(cls=GroupedCommand)
+def sample(
+    json: Annotated[bool, plain("--json", help="one JSON object a figure", group="What is shown")] = False,
+) -> None:
+    """How fast one text is written, beside nn.LSTM called per character and the speed of memory."""
+    from charnet.bench import sample_benchmark
+
+    if json:
+        for result in sample_benchmark():
+            console.write_json(vars(result))
+    else:
+        console.show_results(sample_benchmark())

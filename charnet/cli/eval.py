@@ -1,0 +1,38 @@
+"""`charnet eval`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charnet.cli import console
+from charnet.cli.options import RunsFolder, plain
+
+TEXT, SHOWN = "The text", "What is shown"
+
+
+def eval_(
+    checkpoint: Annotated[Path, typer.Argument(help="A run or a checkpoint.")],
+    text: Annotated[list[str], typer.Argument(help="Files, folders or - for standard input.")],
+    encoding: Annotated[
+        str | None, plain("--encoding", help="encoding of the text; else the one the model learned from", group=TEXT)
+    ] = None,
+    glob: Annotated[str, plain("--glob", help="which files of a folder are read", group=TEXT)] = "*.txt",
+    threads: Annotated[int, plain("--threads", help="processor threads; 0 = one for each core", group=TEXT)] = 0,
+    json: Annotated[bool, plain("--json", help="the figures as JSON", group=SHOWN)] = False,
+) -> None:
+    """Say how well a model knows a text: nats and bits per character, perplexity."""
+    from charnet import checkpoint as disk
+
+    path = disk.find(checkpoint, RunsFolder)
+    model = disk.load(path)
+
+    from charnet.evaluate import evaluate_files
+
+    evaluation = evaluate_files(model, text, encoding=encoding, glob=glob, threads=threads)
+    if json:
+        console.write_json({"checkpoint": str(path), **evaluation.as_dict()})
+    else:
+        console.show_evaluation(evaluation)

@@ -1,0 +1,135 @@
+"""`charnet sample`"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charnet.cli import console
+from charnet.cli.options import RunsFolder, plain
+from charnet.errors import ConfigError, PromptError, StorageError
+
+PROMPT, WRITING, SHOWN = "The prompt", "Writing", "What is shown"
+BETWEEN_SAMPLES = "\n---\n"
+
+
+def sample(
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="A run or a checkpoint; none = the newest run under checkpoints/.")
+    ] = None,
+    prompt: Annotated[
+        str | None, plain("--prompt", "-p", help="text to continue; - reads it from stdin", group=PROMPT)
+    ] = None,
+    prompt_file: Annotated[
+        Path | None, plain("--prompt-file", help="file to continue; - is stdin", group=PROMPT)
+    ] = None,
+    no_echo: Annotated[bool, plain("--no-echo", help="do not repeat the prompt", group=PROMPT)] = False,
+    unknown: Annotated[
+        str, plain("--unknown", metavar="error|skip", help="what to do with characters the model lacks", group=PROMPT)
+    ] = "error",
+    length: Annotated[int, plain("-n", "--length", help="characters to write", group=WRITING)] = 1000,
+    temperature: Annotated[
+        float,
+        plain(
+            "--temp",
+            "--temperature",
+            "-t",
+            help="0 = always the likeliest, 1 = as learned, more = wilder",
+            group=WRITING,
+        ),
+    ] = 0.8,
+    top_k: Annotated[int, plain("--top-k", help="only the K likeliest; 0 = all", group=WRITING)] = 0,
+    top_p: Annotated[
+        float, plain("--top-p", help="only the likeliest that together reach P; 1 = all", group=WRITING)
+    ] = 1.0,
+    min_p: Annotated[
+        float, plain("--min-p", help="only those at least P times as likely as the likeliest", group=WRITING)
+    ] = 0.0,
+    seed: Annotated[
+        int | None, plain("--seed", "-s", help="same seed, same text; none = a new one", group=WRITING)
+    ] = None,
+    stop: Annotated[
+        list[str] | None, plain("--stop", help="end before this text; may be repeated", group=WRITING)
+    ] = None,
+    samples: Annotated[int, plain("--samples", help="how many texts", group=WRITING)] = 1,
+    quiet: Annotated[bool, plain("--quiet", "-q", help="nothing on stderr but errors", group=SHOWN)] = False,
+    json: Annotated[bool, plain("--json", help="one JSON object a text", group=SHOWN)] = False,
+) -> None:
+    """Write new text with a trained model, by default the newest."""
+    if samples < 1:
+        raise ConfigError(f"--samples: expected a number at least 1, found {samples}")
+    if unknown not in ("error", "skip"):
+        raise ConfigError(f'--unknown: expected error or skip, found "{unknown}"')
+    if prompt is not None and prompt_file is not None:
+        raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
+    from charnet.generate import Options
+
+    options = Options(
+        length, temperature, top_k, top_p, min_p, _fresh_seed() if seed is None else seed, tuple(stop or ())
+    )
+    given = _prompt(prompt, prompt_file)
+
+    from charnet import checkpoint as disk
+    from charnet.engines import open_engine
+    from charnet.generate import stream
+
+    path = disk.find(checkpoint, RunsFolder)
+    model = disk.load(path)
+    if unknown == "skip":
+        ids, dropped = model.vocab.encode_known(given)
+        if dropped and not quiet:
+            console.note(f"prompt: {dropped} characters that the model does not know were left out")
+    else:
+        ids, dropped = model.vocab.encode(given), 0
+    engine = open_engine(model)
+    if not quiet:
+        console.note(f"{path}: {engine.name} engine, fp32, temperature {temperature:g}, seed {options.seed}")
+    echoed = "" if no_echo else model.vocab.decode(ids.tolist())
+    for index in range(samples):
+        pieces = stream(engine, model.vocab, ids.tolist(), options, index=index)
+        if json:
+            console.write_json(
+                {
+                    "text": echoed + "".join(pieces),
+                    "prompt": given,
+                    "index": index,
+                    **vars(options),
+                    "engine": engine.name,
+                    "checkpoint": str(path),
+                    "weights_sha256": model.weights_sha256(),
+                }
+            )
+        else:
+            console.write_text(BETWEEN_SAMPLES if index else "")
+            console.write_text(echoed)
+            console.stream_text(pieces)
+
+
+def _fresh_seed() -> int:
+    import secrets
+
+    return secrets.randbelow(10**6)
+
+
+def _prompt(prompt: str | None, prompt_file: Path | None) -> str:
+    """The text to continue, from the command line, a file or standard input."""
+    if prompt == "-" or str(prompt_file) == "-":
+        name, raw = "standard input", sys.stdin.buffer.read()
+    elif prompt_file is not None:
+        name = str(prompt_file)
+        try:
+            raw = prompt_file.read_bytes()
+        except FileNotFoundError:
+            raise PromptError(f"{prompt_file}: there is no such file") from None
+        except OSError as error:
+            raise StorageError(f"{prompt_file}: cannot be read: {error.strerror}") from None
+    else:
+        return prompt or ""
+    try:
+        return raw.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        found = f"byte {raw[error.start]:#04x} at offset {error.start}"
+        raise PromptError(f"{name}: expected a prompt in UTF-8, found {found}; convert it first") from None

@@ -58,7 +58,7 @@ class Evaluation:
     @property
     def perplexity(self) -> float:
         """Between how many equally likely characters the model hesitates."""
-        return math.exp(self.nats_per_char)
+        return math.exp(self.nats_per_char) if self.nats_per_char < 700 else math.inf
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""

@@ -7,6 +7,7 @@ a million characters of Shakespeare, LSTM of 256 units, that is worth 0.05 to 0.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -34,15 +35,27 @@ def learning_rate_at(step: int, steps: int, *, largest: float, warmup: float, fi
 
 
 def orthogonalised(update_NRC: Tensor) -> Tensor:
-    """The nearest matrix with equal singular values to each of N matrices (R, C), by Newton-Schulz iteration."""
+    """Each of N matrices (R, C) with all its singular values brought near one, by Newton-Schulz iteration."""
     a, b, c = NEWTON_SCHULZ
     tall = update_NRC.shape[1] > update_NRC.shape[2]
     x = update_NRC.mT if tall else update_NRC
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(product_type(x.device))
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+    return (x.mT if tall else x).to(update_NRC.dtype)
+
+
+@functools.cache
+def product_type(device: torch.device) -> torch.dtype:
+    """The number format in which the iteration multiplies: bf16 where the machine has arithmetic for it, else fp32.
+
+    The direction of a step needs no more than bf16's three digits, and its products are a third of a step's work.
+    """
+    if device.type == "cpu":
+        has_bf16 = hasattr(torch.cpu, "get_capabilities") and torch.cpu.get_capabilities().get("avx512_bf16", False)
+        return torch.bfloat16 if has_bf16 else torch.float32
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 class Optimizer:

@@ -386,12 +386,13 @@ class Training:
     def _check_finite(self) -> None:
         loss, norm = self.sums.tolist()
         if not math.isfinite(loss) or not math.isfinite(norm):
-            what = "loss" if not math.isfinite(loss) else "gradient"
-            raise DivergedError(
-                f"step {self.progress.step + 1}: the {what} is no longer a finite number; the checkpoints in "
-                f"{self.folder} hold the weights from before; try a --learning-rate below "
-                f"{self.config.training.learning_rate:g}"
-            )
+            raise self._diverged("loss" if not math.isfinite(loss) else "gradient")
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"after step {self.progress.step} the {what} is no longer a finite number; the checkpoints in {self.folder} "
+            f"hold the weights from before; try a --learning-rate below {self.config.training.learning_rate:g}"
+        )
 
     # ------------------------------------------------------------------------------------- reports
 
@@ -437,7 +438,10 @@ class Training:
             yield Evaluated(p.step, better, self._sample())
 
     def _validate(self, stop: Callable[[], bool]) -> float:
-        return evaluate(self.model, self.val_ids, self.vocab.start_id(), stop=stop).nats_per_char
+        loss = evaluate(self.model, self.val_ids, self.vocab.start_id(), stop=stop).nats_per_char
+        if not math.isfinite(loss):
+            raise self._diverged("validation loss")
+        return loss
 
     def _judge(self, metrics: Metrics) -> bool:
         """Whether this evaluation is the best so far; without held-out text the training loss decides."""
@@ -487,10 +491,7 @@ class Training:
 
     def _save(self, name: str, extra: dict[str, Tensor]) -> None:
         if not all(p.isfinite().all() for p in self.model.parameters()):
-            raise DivergedError(
-                f"step {self.progress.step}: a weight is no longer a finite number; the checkpoints in {self.folder} "
-                f"hold the weights from before; try a --learning-rate below {self.config.training.learning_rate:g}"
-            )
+            raise self._diverged("largest weight")
         nats, norm = self.sums.tolist()
         names = tuple(Path(path).name for path in self.config.data.paths)  # where they lie is nobody's business
         tensors = {f"model.{key}": t for key, t in self.model.state_dict().items()} | extra

@@ -5,10 +5,11 @@
 Gate order: one block, `h`. Parameters: H (E + H + 1). Kept for the way back: H numbers a character and stream,
 besides the input product (H).
 
-The recurrent matrix starts orthogonal, so that neither the state nor the gradient grows or fades at first; with relu
-it starts as the identity (Le, Jaitly and Hinton 2015, "A simple way to initialize recurrent networks of rectified
-linear units"). A sigmoid passes at most a quarter of a gradient on, so its matrix starts four times as large, and its
-bias keeps the sum of half-open units at the middle.
+The recurrent matrix starts orthogonal, so that neither the state nor the gradient grows or fades at first. With relu it
+starts as half the identity: the whole identity (Le, Jaitly and Hinton 2015, "A simple way to initialize recurrent
+networks of rectified linear units") adds up its input for as long as the state is carried, and three such layers
+overflow. A sigmoid passes at most a quarter of a gradient on, so its matrix starts four times as large, and its bias
+keeps the sum of half-open units at the middle.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class RNN(Cell):
         super().reset_parameters()
         if self.activation == "relu":
             nn.init.eye_(self.weight_hh)
+            with torch.no_grad():
+                self.weight_hh.mul_(0.5)
         elif self.activation == "tanh":
             nn.init.orthogonal_(self.weight_hh)
         else:

@@ -1,0 +1,59 @@
+"""What all tests share: a cache folder of their own, torch's thread count as it was, and one small trained run."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+WORDS = "the cat sat on a mat and the dog ran over to see it".split()
+
+
+def sentences(words: int = 900, seed: int = 1) -> str:
+    """A text of few words in random order: spelling can be learned in seconds, the order of words never."""
+    choose = random.Random(seed)
+    return "".join(choose.choice(WORDS) + (" " if choose.random() < 0.85 else "\n") for _ in range(words))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Encoded copies of test texts land in a temporary folder, never in the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHARNET_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_they_were() -> Iterator[None]:
+    """Training sets the number of threads of the whole process; each test leaves it as it found it."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    yield
+    if torch:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run: LSTM of 16 units on `sentences()`. Look at it, do not write in it."""
+    from charnet import training
+
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "pets.txt").write_text(sentences())
+    values = {
+        "data.paths": [str(folder / "pets.txt")],
+        "model.hidden_size": 16,
+        "training.steps": 120,
+        "training.batch_size": 8,
+        "training.window": 16,
+        "training.threads": 1,
+        "training.eval_every": 60,
+    }
+    run = training.start(values, out=folder / "runs", name="pets")
+    for _ in run.reports():
+        pass
+    return run.folder

@@ -1,0 +1,162 @@
+"""charnet from Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import sentences
+
+import charnet
+from charnet import checkpoint as disk
+from charnet.api import TextModel
+from charnet.errors import CheckpointError, ConfigError, CorpusError, PromptError
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 8,
+    "steps": 4,
+    "batch_size": 3,
+    "window": 5,
+    "threads": 1,
+    "optimizer": "sgd",
+}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run: Path) -> TextModel:
+    return charnet.load(tiny_run)
+
+
+def test_importing_charnet_costs_nothing() -> None:
+    heavy = "{'torch', 'numpy', 'rich', 'yaml', 'typer'}"
+    code = f"import sys, charnet; print(*sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+
+
+def test_a_model_loads_from_a_run_and_from_a_file(tiny_run: Path, model: TextModel) -> None:
+    for path in (tiny_run, str(tiny_run), tiny_run / disk.BEST):
+        assert charnet.load(path).checkpoint.sha256 == model.checkpoint.sha256
+
+
+def test_without_a_path_the_newest_run_is_loaded(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_run, tmp_path / "checkpoints" / "pets")
+    monkeypatch.chdir(tmp_path)
+    assert charnet.load().checkpoint.weights_sha256() == charnet.load("pets").checkpoint.weights_sha256()
+
+
+def test_a_missing_checkpoint_is_a_checkpoint_error() -> None:
+    with pytest.raises(CheckpointError, match="there is no such checkpoint"):
+        charnet.load("/no/such/run")
+
+
+def test_an_unknown_engine_is_refused_with_a_hint(tiny_run: Path) -> None:
+    with pytest.raises(ConfigError, match="numpy"):
+        charnet.load(tiny_run, engine="nupmy")
+
+
+def test_both_engines_write_the_same_text(tiny_run: Path, model: TextModel) -> None:
+    reference = charnet.load(tiny_run, engine="torch")
+    assert reference.generate("the ", length=200, seed=5) == model.generate("the ", length=200, seed=5)
+
+
+def test_generate_is_the_prompt_and_what_is_streamed(model: TextModel) -> None:
+    streamed = "".join(model.stream("the ", length=50, seed=3))
+    assert len(streamed) == 50
+    assert model.generate("the ", length=50, seed=3) == "the " + streamed
+
+
+def test_the_same_seed_writes_the_same_and_another_another(model: TextModel) -> None:
+    texts = [model.generate(length=80, seed=seed) for seed in (0, 0, 1)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_stream_can_be_left_at_any_time_and_two_do_not_disturb_each_other(model: TextModel) -> None:
+    one, two = model.stream("the ", length=40, seed=1), model.stream("dog", length=40, seed=2)
+    woven = [a + b for a, b in zip(one, two, strict=True)]
+    assert "".join(pair[0] for pair in woven if pair) == "".join(model.stream("the ", length=40, seed=1))
+    assert len(list(itertools.islice(model.stream(length=10**9), 5))) == 5
+
+
+def test_a_stop_text_ends_the_writing_before_it(model: TextModel) -> None:
+    free = "".join(model.stream(length=200, seed=4))
+    assert "".join(model.stream(length=200, seed=4, stop=["\n"])) == free.partition("\n")[0]
+
+
+def test_a_prompt_with_an_unknown_character_is_refused_at_once(model: TextModel) -> None:
+    with pytest.raises(PromptError, match=r"U\+00E9 LATIN SMALL LETTER E WITH ACUTE.*position 4"):
+        model.stream("caté")
+
+
+@pytest.mark.parametrize("options", [{"temperature": -1}, {"length": -1}, {"top_p": 2}, {"stop": [""]}, {"seed": -1}])
+def test_options_out_of_range_are_refused_at_once(model: TextModel, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        model.stream(**options)
+
+
+def test_a_text_like_the_one_it_learned_is_known_better_than_noise(model: TextModel) -> None:
+    known, noise = model.evaluate(sentences(300, seed=99)), model.evaluate("".join(sorted(sentences(300))))
+    assert known.nats_per_char < 0.6 * noise.nats_per_char
+    assert known.characters == len(sentences(300, seed=99))
+
+
+def test_unknown_characters_are_counted_by_name_and_not_judged(model: TextModel) -> None:
+    evaluation = model.evaluate("the cXat XsatZ")
+    assert evaluation.unknown == {
+        "'X' (U+0058 LATIN CAPITAL LETTER X)": 2,
+        "'Z' (U+005A LATIN CAPITAL LETTER Z)": 1,
+    }
+    assert evaluation.nats == model.evaluate("the cat sat").nats
+
+
+@pytest.mark.parametrize(("text", "what"), [("", "the text is empty"), ("ÄÖÜ", "knows none")])
+def test_nothing_to_judge_is_a_corpus_error(model: TextModel, text: str, what: str) -> None:
+    with pytest.raises(CorpusError, match=what):
+        model.evaluate(text)
+
+
+def test_a_hopeless_model_has_an_infinite_perplexity(model: TextModel) -> None:
+    checkpoint = model.checkpoint
+    tensors = {name: t * np.float32(1e4) for name, t in checkpoint.tensors.items() if name.startswith("model.")}
+    evaluation = TextModel(dataclasses.replace(checkpoint, tensors=tensors)).evaluate("vvvvvv")
+    assert evaluation.nats_per_char > 710
+    assert evaluation.perplexity == math.inf
+
+
+def test_train_returns_the_run_and_hands_on_every_report(tmp_path: Path) -> None:
+    (tmp_path / "pets.txt").write_text(sentences(100))
+    reports: list[object] = []
+    run = charnet.train(tmp_path / "pets.txt", out=tmp_path / "runs", name="x", on_report=reports.append, **SMALL)
+    assert run == tmp_path / "runs" / "x"
+    assert [type(report).__name__ for report in (reports[0], reports[-1])] == ["Started", "Finished"]
+    assert charnet.load(run).checkpoint.config.model.hidden_size == 8
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r'no setting "hiden_size" \(did you mean "hidden_size"\?\)'):
+        charnet.train(out=tmp_path, hiden_size=8)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"cell": "lsmt"}, {"dropout": "much"}, {"steps": None}])
+def test_a_wrong_value_is_refused_before_anything_is_written(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        charnet.train(out=tmp_path, **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_texts_named_twice_are_refused_and_not_forgotten(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(sentences(100))
+    with pytest.raises(ConfigError, match="paths"):
+        charnet.train(tmp_path / "a.txt", out=tmp_path / "runs", paths=[str(tmp_path / "b.txt")], **SMALL)

@@ -1,0 +1,36 @@
+"""The text that comes with charnet."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from charnet import corpus
+
+
+@pytest.fixture(scope="module")
+def raw() -> bytes:
+    return corpus.bundled_text().read_bytes()
+
+
+def test_it_is_long_enough_to_learn_from(raw: bytes) -> None:
+    assert len(raw) >= 120_000
+
+
+def test_it_is_plain_ascii_with_plain_line_ends(raw: bytes) -> None:
+    assert raw.isascii()
+    assert {byte for byte in raw if byte < 0x20} == {0x0A}
+    assert raw.endswith(b"\n")
+
+
+def test_hardly_a_line_comes_twice(raw: bytes) -> None:
+    lines = [line for line in raw.decode().splitlines() if line.strip()]
+    once = sum(count == 1 for count in Counter(lines).values())
+    assert once >= 0.95 * len(lines)
+
+
+def test_it_is_read_where_no_text_is_named(raw: bytes) -> None:
+    text = corpus.read([])
+    assert (text.name, text.files, text.size_bytes) == ("ferry-book", 1, len(raw))
+    assert text.vocab.decode(text.ids[:200].tolist()) == raw[:200].decode()

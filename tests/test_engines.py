@@ -1,0 +1,179 @@
+"""All engines give the same logits and, for a seed, the same text. Shape legend as in `charnet.engines.base`."""
+
+import numpy as np
+import pytest
+import torch
+
+from charnet.cells import CELLS
+from charnet.cells.rnn import ACTIVATIONS
+from charnet.checkpoint import Checkpoint, CorpusInfo, Progress, model_shapes
+from charnet.config import Config, overlay
+from charnet.engines import ENGINES, Engine, open_engine
+from charnet.engines.numpy_engine import FORMS
+from charnet.generate import Options, stream
+from charnet.model import from_weights
+from charnet.vocab import Vocabulary
+
+T, V, E, H = 7, 11, 3, 5
+LETTERS = Vocabulary.of_text("abcdefghijk")
+
+KINDS = [(cell, f) for cell in CELLS for f in (ACTIVATIONS if cell == "rnn" else ("tanh",))]
+
+every_kind = pytest.mark.parametrize(("cell", "activation"), KINDS)
+every_depth = pytest.mark.parametrize("layers", [1, 3])
+every_engine = pytest.mark.parametrize("engine", ENGINES)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Threads that wait for each other in sums this small cost seconds on a busy machine; conftest sets them back."""
+    torch.set_num_threads(1)
+
+
+def build(cell: str = "lstm", activation: str = "tanh", layers: int = 2, embedding_size: int = E) -> Checkpoint:
+    """A checkpoint whose every weight is random, biases too; recurrent ones small enough that relu stays bounded."""
+    sizes = {"hidden_size": H, "embedding_size": embedding_size, "num_layers": layers}
+    values = {"cell": cell, "activation": activation, **sizes}
+    config = overlay(Config(), {f"model.{key}": value for key, value in values.items()})
+    random = np.random.default_rng(1)
+    widths = {"weight_hh": 0.3, "head.weight": 2.0}
+    tensors = {}
+    for name, shape in model_shapes(config, V).items():
+        width = next((w for ending, w in widths.items() if name.endswith(ending)), 1.0)
+        tensors[f"model.{name}"] = random.uniform(-width, width, shape).astype(np.float32)
+    return Checkpoint(config, LETTERS, CorpusInfo("letters", 0, 0, 1, "", ""), Progress(), tensors)
+
+
+def texts(batch: int, length: int = T) -> np.ndarray:
+    return np.random.default_rng(2).integers(V, size=(batch, length))
+
+
+def read(engine: Engine, ids_BT: np.ndarray) -> np.ndarray:
+    """Logits (B, T, V) of a whole text; each is copied, as the next call may overwrite it."""
+    state, logits = engine.start(len(ids_BT)), []
+    for ids_B in ids_BT.T:
+        logits_BV, state = engine.advance(ids_B.tolist(), state)
+        logits.append(np.array(logits_BV))
+    return np.stack(logits, 1)
+
+
+def write(checkpoint: Checkpoint, engine: str, **options: float) -> str:
+    return "".join(stream(open_engine(checkpoint, engine), LETTERS, [0, 1, 2], Options(**options)))
+
+
+@every_engine
+@every_kind
+@every_depth
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_engine_gives_the_logits_of_the_model(engine, cell, activation, layers, batch):
+    checkpoint, ids_BT = build(cell, activation, layers), texts(batch)
+    model = from_weights(checkpoint.config.model, checkpoint.weights).eval()
+    with torch.no_grad():
+        expected = model(torch.from_numpy(ids_BT), model.initial_state(batch))[0].numpy()
+    found = read(open_engine(checkpoint, engine), ids_BT)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    assert np.ptp(expected, axis=1).max() > 0.5, "the text makes no difference to these logits: the test is empty"
+
+
+@every_kind
+@every_depth
+def test_all_engines_write_the_same_text_for_a_seed(cell, activation, layers):
+    checkpoint = build(cell, activation, layers)
+    first, *others = [write(checkpoint, engine, length=2000, seed=5) for engine in ENGINES]
+    assert len(first) == 2000
+    assert len(set(first)) > 3
+    assert others == [first] * (len(ENGINES) - 1)
+
+
+@pytest.mark.slow
+@every_kind
+def test_all_engines_write_the_same_long_text_with_every_filter(cell, activation):
+    checkpoint = build(cell, activation, 3)
+    options = {"length": 10_000, "seed": 6, "temperature": 1.1, "top_k": 9, "top_p": 0.95, "min_p": 0.01}
+    first, *others = [write(checkpoint, engine, **options) for engine in ENGINES]
+    assert others == [first] * (len(ENGINES) - 1)
+
+
+@every_engine
+@every_kind
+def test_a_state_may_be_kept_and_gone_back_to(engine, cell, activation):
+    opened, ids_BT = open_engine(build(cell, activation), engine), texts(2)
+    state = opened.start(2)
+    for ids_B in ids_BT[:, :3].T:
+        _, state = opened.advance(ids_B.tolist(), state)
+    kept, ends = state, []
+    for _ in range(2):
+        state = kept
+        for ids_B in ids_BT[:, 3:].T:
+            logits_BV, state = opened.advance(ids_B.tolist(), state)
+        ends.append(np.array(logits_BV))
+    assert (ends[0] == ends[1]).all()
+    assert not np.allclose(ends[0], opened.advance(ids_BT[:, -1].tolist(), kept)[0], atol=1e-3)
+
+
+@every_engine
+@every_kind
+def test_texts_of_different_batches_may_take_turns(engine, cell, activation):
+    opened, one, three = open_engine(build(cell, activation), engine), texts(1), texts(3)
+    expected = [read(opened, one), read(opened, three)]
+    states, found = [opened.start(1), opened.start(3)], ([], [])
+    for t in range(T):
+        for which, ids_BT in enumerate((one, three)):
+            logits_BV, states[which] = opened.advance(ids_BT[:, t].tolist(), states[which])
+            found[which].append(np.array(logits_BV))
+    for which in (0, 1):
+        np.testing.assert_allclose(np.stack(found[which], 1), expected[which], rtol=0, atol=1e-6)
+
+
+@every_engine
+@every_kind
+def test_texts_of_a_batch_do_not_see_each_other(engine, cell, activation):
+    opened, ids_BT = open_engine(build(cell, activation), engine), texts(3)
+    together = read(opened, ids_BT)
+    for b in range(3):
+        np.testing.assert_allclose(read(opened, ids_BT[b : b + 1])[0], together[b], rtol=0, atol=1e-5)
+
+
+@every_engine
+@every_kind
+@every_depth
+def test_neither_opening_nor_running_an_engine_changes_the_weights(engine, cell, activation, layers):
+    checkpoint = build(cell, activation, layers)
+    before = {name: value.copy() for name, value in checkpoint.weights.items()}
+    read(open_engine(checkpoint, engine), texts(2))
+    assert all((checkpoint.weights[name] == value).all() for name, value in before.items())
+
+
+@every_engine
+def test_an_engine_runs_from_weights_that_may_not_be_written_to(engine):
+    checkpoint = build("gru", layers=3)
+    expected = read(open_engine(checkpoint, engine), texts(2))
+    for value in checkpoint.tensors.values():
+        value.flags.writeable = False
+    assert (read(open_engine(checkpoint, engine), texts(2)) == expected).all()
+
+
+@every_engine
+def test_an_embedding_as_large_as_the_hidden_state_needs_no_size(engine):
+    same, zero = (build("lstm", layers=3, embedding_size=size) for size in (H, 0))
+    assert (read(open_engine(same, engine), texts(2)) == read(open_engine(zero, engine), texts(2))).all()
+
+
+@every_engine
+def test_an_alphabet_of_one_character_works(engine):
+    checkpoint = build()
+    for name in ("embedding.weight", "head.weight", "head.bias"):
+        checkpoint.tensors[f"model.{name}"] = checkpoint.tensors[f"model.{name}"][:1]
+    opened = open_engine(checkpoint, engine)
+    assert read(opened, np.zeros((2, T), int)).shape == (2, T, 1)
+    assert "".join(stream(opened, Vocabulary.of_text("a"), [], Options(length=5))) == "aaaaa"
+
+
+def test_the_numpy_engine_knows_every_cell_and_activation():
+    assert set(FORMS) == {f"rnn-{f}" if cell == "rnn" else cell for cell, f in KINDS}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_says_its_name(name):
+    assert open_engine(build(), name).name == name

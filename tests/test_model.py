@@ -1,0 +1,166 @@
+"""The character model. Shape legend as in `charnet.model`."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from charnet.cells import CELLS
+from charnet.cells.rnn import ACTIVATIONS
+from charnet.checkpoint import model_shapes
+from charnet.config import Config, ModelSettings, overlay
+from charnet.model import CharModel, ModelState, detached, from_weights, nats_per_char
+
+B, T, V, E, H = 2, 7, 11, 3, 5
+
+KINDS = [(cell, f) for cell in CELLS for f in (ACTIVATIONS if cell == "rnn" else ("tanh",))]
+
+every_kind = pytest.mark.parametrize(("cell", "activation"), KINDS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Threads that wait for each other in sums this small cost seconds on a busy machine; conftest sets them back."""
+    torch.set_num_threads(1)
+
+
+def build(cell: str = "lstm", activation: str = "tanh", **kwargs: float) -> CharModel:
+    torch.manual_seed(1)
+    sizes = {"hidden_size": H, "embedding_size": E, "num_layers": 2} | kwargs
+    return CharModel(V, cell=cell, activation=activation, **sizes).double()
+
+
+def window() -> Tensor:
+    torch.manual_seed(2)
+    return torch.randint(V, (B, T))
+
+
+def same_state(a: ModelState, b: ModelState) -> None:
+    for layer_a, layer_b in zip(a, b, strict=True):
+        for each_a, each_b in zip(layer_a, layer_b, strict=True):
+            torch.testing.assert_close(each_a, each_b)
+
+
+@every_kind
+def test_the_logits_are_embedding_then_the_steps_of_every_layer_then_head(cell, activation):
+    model, ids_BT = build(cell, activation), window()
+    state, expected = list(model.initial_state(B)), []
+    for ids_B in ids_BT.unbind(1):
+        h_BH = model.embedding.weight[ids_B]
+        for i, layer in enumerate(model.cells):
+            h_BH, state[i] = layer.step(h_BH, state[i])
+        expected.append(h_BH @ model.head.weight.T + model.head.bias)
+    logits_BTV, after = model(ids_BT, model.initial_state(B))
+    assert logits_BTV.shape == (B, T, V)
+    torch.testing.assert_close(logits_BTV, torch.stack(expected, 1))
+    same_state(after, tuple(state))
+
+
+@every_kind
+@pytest.mark.parametrize("at", [1, 4, T - 1])
+def test_a_text_cut_anywhere_gives_the_same_logits(cell, activation, at):
+    model, ids_BT = build(cell, activation), window()
+    whole, end = model(ids_BT, model.initial_state(B))
+    first, between = model(ids_BT[:, :at], model.initial_state(B))
+    second, after = model(ids_BT[:, at:], between)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole)
+    same_state(after, end)
+
+
+@every_kind
+def test_no_character_is_seen_before_its_turn(cell, activation):
+    model, ids_BT = build(cell, activation), window()
+    changed = ids_BT.clone()
+    changed[:, 4] = (changed[:, 4] + 1) % V
+    (a, _), (b, _) = model(ids_BT, model.initial_state(B)), model(changed, model.initial_state(B))
+    assert torch.equal(a[:, :4], b[:, :4])
+    assert not torch.isclose(a[:, 4:], b[:, 4:]).all(dim=2).any()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("embedding_size", [0, E])
+def test_parameters_have_the_names_and_shapes_that_a_checkpoint_expects(cell, embedding_size):
+    model = build(cell, num_layers=3, embedding_size=embedding_size)
+    values = {"cell": cell, "hidden_size": H, "embedding_size": embedding_size, "num_layers": 3}
+    config = overlay(Config(), {f"model.{key}": value for key, value in values.items()})
+    assert {name: tuple(p.shape) for name, p in model.state_dict().items()} == model_shapes(config, V)
+
+
+def test_an_embedding_of_size_zero_is_as_large_as_the_hidden_state():
+    assert build(embedding_size=0).embedding.weight.shape == (V, H)
+
+
+def test_a_fresh_model_has_no_preference_in_its_head():
+    assert not build().head.bias.any()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_initial_state_is_zeros_for_every_layer(cell):
+    model = build(cell, num_layers=3)
+    state = model.initial_state(B)
+    assert [[tuple(each.shape) for each in layer] for layer in state] == [[(B, H)] * len(CELLS[cell].state_names)] * 3
+    assert not any(each.any() for layer in state for each in layer)
+
+
+def test_dropout_silences_that_share_after_each_layer_but_only_in_training():
+    model, ids_BT = build("rnn", "sigmoid", hidden_size=500, num_layers=1, dropout=0.25), window()
+    seen = []
+    model.head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    model.train()
+    model(ids_BT, model.initial_state(B))
+    model.eval()
+    model(ids_BT, model.initial_state(B))
+    trained, judged = seen
+    silent = trained == 0
+    assert 0.22 < silent.double().mean() < 0.28
+    assert (judged > 0).all()
+    torch.testing.assert_close(trained[~silent] * 0.75, judged[~silent])
+
+
+def test_dropout_does_not_reach_the_state_of_its_own_layer():
+    model, ids_BT = build(num_layers=1, dropout=0.5), window()
+    after_training = model.train()(ids_BT, model.initial_state(B))[1]
+    same_state(after_training, model.eval()(ids_BT, model.initial_state(B))[1])
+
+
+def test_nats_per_char_is_the_mean_surprise_of_the_targets():
+    torch.manual_seed(3)
+    logits_BTV, targets_BT = torch.randn(B, T, V, dtype=torch.double), window()
+    p = logits_BTV.exp() / logits_BTV.exp().sum(-1, keepdim=True)
+    surprises = [-p[b, t, targets_BT[b, t]].log() for b in range(B) for t in range(T)]
+    torch.testing.assert_close(nats_per_char(logits_BTV, targets_BT), torch.stack(surprises).mean())
+
+
+def test_equal_logits_cost_the_log_of_the_alphabet():
+    nats = nats_per_char(torch.zeros(B, T, V, dtype=torch.double), window())
+    torch.testing.assert_close(nats, torch.tensor(float(V), dtype=torch.double).log())
+
+
+def test_no_gradient_flows_through_a_detached_state():
+    model, ids_BT = build(), window()
+    _, state = model(ids_BT, model.initial_state(B))
+    cut = detached(state)
+    same_state(cut, state)
+    assert all(each.requires_grad for layer in state for each in layer)
+    assert not any(each.requires_grad for layer in cut for each in layer)
+
+
+@every_kind
+def test_a_model_rebuilt_from_its_weights_gives_the_same_logits(cell, activation):
+    model, ids_BT = build(cell, activation).float(), window()
+    settings = ModelSettings(
+        cell=cell, activation=activation, hidden_size=H, num_layers=2, embedding_size=E, dropout=0.0
+    )
+    rebuilt = from_weights(settings, {name: p.detach().numpy() for name, p in model.named_parameters()})
+    with torch.no_grad():
+        a, b = (each(ids_BT, each.initial_state(B))[0] for each in (model, rebuilt))
+    assert torch.equal(a, b)
+
+
+def test_training_a_rebuilt_model_leaves_the_weights_it_came_from():
+    weights = {name: p.detach().numpy() for name, p in build().float().named_parameters()}
+    before = {name: value.copy() for name, value in weights.items()}
+    rebuilt = from_weights(ModelSettings(hidden_size=H, num_layers=2, embedding_size=E), weights)
+    with torch.no_grad():
+        for p in rebuilt.parameters():
+            p.add_(1)
+    assert all((weights[name] == before[name]).all() for name in weights)

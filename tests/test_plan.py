@@ -1,0 +1,122 @@
+"""`plan.resolve`: nothing is left to choose, and what the user chose stays."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charnet import plan
+from charnet.config import Config, names, overlay
+from charnet.errors import ConfigError
+
+CHOOSE_FOR_ME = [
+    "model.embedding_size",
+    "training.learning_rate",
+    "training.eval_every",
+    "training.report_every",
+    "training.threads",
+]
+
+
+def value(config: Config, name: str) -> object:
+    section, _, key = name.partition(".")
+    return getattr(getattr(config, section), key)
+
+
+@pytest.mark.parametrize("name", CHOOSE_FOR_ME)
+def test_every_setting_that_says_choose_for_me_gets_a_value(name: str) -> None:
+    assert value(Config(), name) == 0
+    assert value(plan.resolve(Config(), 10_000), name) > 0
+
+
+@pytest.mark.parametrize("name", CHOOSE_FOR_ME)
+def test_a_value_that_the_user_chose_stays(name: str) -> None:
+    assert value(plan.resolve(overlay(Config(), {name: 3}), 10_000), name) == 3
+
+
+def test_settings_that_say_nothing_of_choosing_stay() -> None:
+    resolved = plan.resolve(Config(), 10_000)
+    for name in set(names()) - set(CHOOSE_FOR_ME):
+        assert value(resolved, name) == value(Config(), name), name
+
+
+@given(
+    st.integers(0, 10**9),
+    st.floats(0, 100),
+    st.integers(1, 10**6),
+    st.integers(1, 512),
+    st.sampled_from(["muon", "adamw", "sgd"]),
+)
+def test_resolving_twice_is_resolving_once(
+    characters: int, epochs: float, steps: int, batch_size: int, optimizer: str
+) -> None:
+    config = overlay(
+        Config(),
+        {
+            "training.epochs": epochs,
+            "training.steps": steps,
+            "training.batch_size": batch_size,
+            "training.optimizer": optimizer,
+        },
+    )
+    try:
+        once = plan.resolve(config, characters)
+    except ConfigError:
+        return  # more steps than any run may have
+    assert plan.resolve(once, characters) == once
+    assert plan.resolve(once, characters + 12_345) == once
+
+
+def test_passes_become_steps() -> None:
+    config = overlay(
+        Config(), {"training.epochs": "2", "training.batch_size": 3, "training.window": 5, "training.steps": 7}
+    )
+    resolved = plan.resolve(config, 3 * 5 * 11 + 1)
+    assert resolved.training.steps == 22
+    assert resolved.training.epochs == 0
+
+
+@pytest.mark.parametrize("characters", [0, 1, 2, 1025])
+def test_a_run_has_at_least_one_step_however_short_the_text(characters: int) -> None:
+    config = overlay(Config(), {"training.epochs": "1e-6"})
+    assert plan.resolve(config, characters).training.steps == 1
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
+def test_the_help_of_the_learning_rate_says_what_each_optimiser_gets(optimizer: str) -> None:
+    from charnet.config import limits
+
+    chosen = plan.resolve(overlay(Config(), {"training.optimizer": optimizer}), 10_000).training.learning_rate
+    assert f"{optimizer} {chosen:g}" in limits("training.learning_rate").text
+
+
+def test_a_short_run_is_evaluated_and_reported_at_every_step() -> None:
+    training = plan.resolve(overlay(Config(), {"training.steps": 3}), 10_000).training
+    assert (training.eval_every, training.report_every) == (1, 1)
+
+
+def test_a_run_is_evaluated_twenty_times_and_reported_a_hundred_times() -> None:
+    training = plan.resolve(overlay(Config(), {"training.steps": 2000}), 10_000).training
+    assert (training.eval_every, training.report_every) == (100, 20)
+
+
+def test_the_embedding_is_as_wide_as_the_hidden_layer() -> None:
+    assert plan.resolve(overlay(Config(), {"model.hidden_size": 37}), 100).model.embedding_size == 37
+
+
+def test_more_steps_than_a_run_may_have_is_an_error_in_the_settings() -> None:
+    with pytest.raises(ConfigError, match="steps"):
+        plan.resolve(overlay(Config(), {"training.epochs": 10**6}), 10**12)
+
+
+def test_cores_are_counted_as_this_process_may_use_them() -> None:
+    assert 1 <= plan.processor_cores() <= (os.cpu_count() or 1)
+
+
+def test_cores_are_counted_where_the_system_cannot_say_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert plan.processor_cores() == 1

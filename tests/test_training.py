@@ -1,0 +1,581 @@
+"""Training: reproducible, resumable to the bit, and never leaving anything unusable on the disk."""
+
+from __future__ import annotations
+
+import collections
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import sentences
+
+from charnet import checkpoint as disk
+from charnet import corpus, training
+from charnet.config import GATES, OPTIMIZERS, read_yaml
+from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
+from charnet.training import Evaluated, Finished, Metrics, Started, Training
+
+NOT_COMPARED = ("seconds", "chars_per_second")
+SMALL: dict[str, Any] = {
+    "model.hidden_size": 8,
+    "training.steps": 12,
+    "training.batch_size": 3,
+    "training.window": 5,
+    "training.threads": 1,
+    "training.eval_every": 4,
+    "training.report_every": 2,
+    "training.optimizer": "adamw",  # on a machine this small muon's iteration is most of a step
+}
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "pets.txt"
+    path.write_text(sentences(300))
+    return path
+
+
+class Trainer:
+    """Starts runs on one text in one folder."""
+
+    def __init__(self, text: Path, out: Path) -> None:
+        self.text, self.out = text, out
+
+    def start(self, name: str = "run", init_from: Path | None = None, **changes: Any) -> Training:
+        values = {"data.paths": [str(self.text)]} | SMALL
+        values |= {key.replace("__", "."): value for key, value in changes.items()}
+        return training.start(values, out=self.out, name=name, init_from=init_from)
+
+    def whole(self, name: str = "whole", init_from: Path | None = None, **changes: Any) -> Path:
+        return finish(self.start(name, init_from, **changes))
+
+    def cut(self, asked: int, name: str = "cut", **changes: Any) -> Path:
+        """A run that is told to stop when it has asked that many times whether it should."""
+        run = self.start(name, **changes)
+        reports = list(run.reports(after(asked)))
+        assert isinstance(reports[-1], Finished)
+        assert reports[-1].reason == "interrupted"
+        return run.folder
+
+
+@pytest.fixture
+def trainer(text: Path, tmp_path: Path) -> Trainer:
+    return Trainer(text, tmp_path / "runs")
+
+
+def finish(run: Training) -> Path:
+    collections.deque(run.reports(), maxlen=0)
+    return run.folder
+
+
+def after(asked: int) -> Callable[[], bool]:
+    """A stop that says yes from the question after that many on, as a signal that has come stays come."""
+    left = iter(range(asked))
+    return lambda: next(left, None) is None
+
+
+def resumed(run: Path, **values: Any) -> Path:
+    return finish(training.resume(run, {key.replace("__", "."): value for key, value in values.items()}))
+
+
+def weights(run: Path, name: str = disk.LAST) -> str:
+    return disk.load(run / name).weights_sha256()
+
+
+def metrics(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / disk.METRICS).read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in NOT_COMPARED} for line in lines]
+
+
+def outcome(run: Path) -> tuple[Any, ...]:
+    """All that must be equal where two runs are the same run."""
+    last = disk.load(run / disk.LAST)
+    others = {name: t.tobytes() for name, t in last.tensors.items()}
+    return weights(run), weights(run, disk.BEST), metrics(run), others, last.progress.best_nats_per_char
+
+
+# ------------------------------------------------------------------------------------------- same seed, same run
+
+
+def test_the_same_seed_gives_the_same_weights_and_metrics(trainer: Trainer) -> None:
+    one, two = trainer.whole("one"), trainer.whole("two")
+    assert outcome(one) == outcome(two)
+
+
+def test_another_seed_gives_other_weights(trainer: Trainer) -> None:
+    assert weights(trainer.whole("one")) != weights(trainer.whole("two", training__seed=1))
+
+
+def test_what_was_computed_before_in_the_process_does_not_matter(trainer: Trainer) -> None:
+    one = trainer.whole("one", model__dropout=0.5)
+    torch.rand(17)
+    assert weights(one) == weights(trainer.whole("two", model__dropout=0.5))
+
+
+def test_looking_at_samples_does_not_change_the_run(trainer: Trainer) -> None:
+    one, two = trainer.whole("one"), trainer.start("two")
+    two.sample_length = 20
+    assert outcome(one) == outcome(finish(two))
+
+
+# ------------------------------------------------------------------------------------------- interrupted and resumed
+
+
+@pytest.mark.parametrize("asked", [0, 1, 5, 7, 11], ids=lambda n: f"question-{n}")
+def test_an_interrupted_and_resumed_run_ends_with_the_weights_of_the_whole_run(trainer: Trainer, asked: int) -> None:
+    cut = trainer.cut(asked)
+    assert outcome(resumed(cut)) == outcome(trainer.whole())
+
+
+@pytest.mark.parametrize(
+    ("cell", "optimizer"),
+    [(cell, "muon") for cell in GATES] + [("lstm", name) for name in OPTIMIZERS if name != "muon"],
+)
+def test_every_cell_and_optimizer_goes_on_to_the_bit(trainer: Trainer, cell: str, optimizer: str) -> None:
+    changes: dict[str, Any] = {
+        "model__cell": cell,
+        "model__num_layers": 2,
+        "model__dropout": 0.3,
+        "training__optimizer": optimizer,
+        "training__weight_decay": 0.1,
+        "training__steps": 6,
+    }
+    cut = trainer.cut(3, **changes)
+    assert outcome(resumed(cut)) == outcome(trainer.whole(**changes))
+
+
+def stopped_in_evaluation_of(step: int, run: Training) -> Callable[[], bool]:
+    """A stop that says yes for the first time while that step is being evaluated."""
+    seen = {"asked_at_step": 0}
+
+    def stop() -> bool:
+        seen["asked_at_step"] += run.progress.step == step
+        return seen["asked_at_step"] > 0
+
+    return stop
+
+
+@pytest.mark.parametrize("step", [4, 8])
+def test_a_run_interrupted_during_an_evaluation_makes_up_for_it_when_resumed(trainer: Trainer, step: int) -> None:
+    run = trainer.start("cut")
+    reports = list(run.reports(stopped_in_evaluation_of(step, run)))
+    assert not any(isinstance(r, Metrics) and r.step == step for r in reports)
+    assert outcome(resumed(run.folder)) == outcome(trainer.whole())
+
+
+def test_a_run_interrupted_during_its_last_evaluation_can_still_be_completed(trainer: Trainer) -> None:
+    run = trainer.start("cut")
+    list(run.reports(stopped_in_evaluation_of(12, run)))
+    assert outcome(resumed(run.folder)) == outcome(trainer.whole())
+
+
+def test_a_stop_that_comes_after_the_last_step_does_not_unmake_the_end(trainer: Trainer) -> None:
+    run = trainer.start()
+    done = {"now": False}
+    reports = []
+    for report in run.reports(lambda: done["now"]):
+        reports.append(report)
+        done["now"] = isinstance(report, Metrics) and report.step == 12
+    assert isinstance(reports[-1], Finished)
+    assert reports[-1].reason == "complete"  # resume would refuse: there is nothing left to do
+
+
+def test_a_run_can_be_interrupted_and_resumed_twice(trainer: Trainer) -> None:
+    cut = trainer.cut(5)
+    run = training.resume(cut)
+    collections.deque(run.reports(after(5)), maxlen=0)
+    assert outcome(resumed(cut)) == outcome(trainer.whole())
+
+
+def test_metrics_from_after_the_checkpoint_are_dropped_at_resume(trainer: Trainer) -> None:
+    cut = trainer.cut(5)
+    with (cut / disk.METRICS).open("a") as file:  # as a run that was killed later than it was saved leaves them
+        file.write('{"step": 8, "train_nats_per_char": 1.0}\n{"step": 10, "train_na')
+    assert metrics(resumed(cut)) == metrics(trainer.whole())
+
+
+@pytest.mark.parametrize("rubbish", [b"\n\n[]\n3\nnull\n", b"\0\0\0\0", b"\xff\xfe{"], ids=["odd", "zeros", "no-utf8"])
+def test_lines_of_metrics_that_are_no_lines_are_dropped_at_resume(trainer: Trainer, rubbish: bytes) -> None:
+    cut = trainer.cut(5)
+    with (cut / disk.METRICS).open("ab") as file:
+        file.write(rubbish)
+    assert metrics(resumed(cut)) == metrics(trainer.whole())
+
+
+def test_a_run_goes_on_from_an_earlier_checkpoint_as_after_a_power_cut(trainer: Trainer) -> None:
+    run, kept = trainer.start("cut"), b""
+    for report in run.reports():
+        if isinstance(report, Evaluated) and report.step == 4:
+            kept = (run.folder / disk.LAST).read_bytes()
+    (run.folder / disk.LAST).write_bytes(kept)
+    assert outcome(resumed(run.folder)) == outcome(trainer.whole())
+
+
+def test_a_run_that_never_saved_says_so_at_resume(trainer: Trainer) -> None:
+    run = trainer.start()
+    next(run.reports())
+    with pytest.raises(CheckpointError, match="found no best"):
+        training.resume(run.folder)
+
+
+def test_weights_alone_cannot_be_gone_on_with(trainer: Trainer) -> None:
+    run = trainer.whole()
+    (run / disk.LAST).unlink()
+    with pytest.raises(CheckpointError, match="weights only.*--init-from"):
+        training.resume(run)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("model.hidden_size", 9), ("training.seed", 1), ("training.batch_size", 2)]
+)
+def test_settings_of_a_run_cannot_change_at_resume(trainer: Trainer, setting: str, value: int) -> None:
+    cut = trainer.cut(5)
+    before = (cut / disk.LAST).read_bytes()
+    with pytest.raises(ConfigError, match=f"{setting} belongs to the run"):
+        training.resume(cut, {setting: value})
+    assert (cut / disk.LAST).read_bytes() == before
+
+
+def test_a_finished_run_is_not_resumed(trainer: Trainer) -> None:
+    with pytest.raises(ConfigError, match=r"all 12 steps of this run are done; go on with --steps 24"):
+        training.resume(trainer.whole())
+
+
+def test_a_finished_run_goes_on_with_more_steps(trainer: Trainer) -> None:
+    run = resumed(trainer.whole(), training__steps=20)
+    assert [line["step"] for line in metrics(run)] == list(range(2, 21, 2))
+    assert disk.load(run / disk.LAST).progress.step == 20
+    assert read_yaml(run / disk.SETTINGS)["training.steps"] == "20"
+
+
+def test_a_run_is_found_by_its_name_at_resume(trainer: Trainer) -> None:
+    trainer.cut(5, name="pets")
+    assert finish(training.resume(Path("pets"), out=trainer.out)) == trainer.out / "pets"
+
+
+def test_a_changed_text_is_refused_at_resume(trainer: Trainer, tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text(sentences(200))
+    cut = trainer.cut(5, data__paths=[str(own)])
+    own.write_text(sentences(200).replace("cat", "cow", 1))
+    with pytest.raises(CorpusError, match="has changed since this run began"):
+        training.resume(cut)
+
+
+def test_a_run_goes_on_from_the_encoded_copy_where_the_text_is_gone(trainer: Trainer, tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text(sentences(200, seed=7))
+    whole = trainer.whole(data__paths=[str(own)])
+    cut = trainer.cut(5, data__paths=[str(own)])
+    own.unlink()
+    assert outcome(resumed(cut)) == outcome(whole)
+
+
+def test_a_text_that_is_gone_everywhere_is_asked_for(
+    trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text(sentences(200, seed=8))
+    cut = trainer.cut(5, data__paths=[str(own)])
+    moved = own.rename(tmp_path / "moved.txt")
+    monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "empty"))
+    with pytest.raises(CorpusError, match="neither at .*own.txt nor in the cache: name it again"):
+        training.resume(cut)
+    finish(training.resume(cut, {"data.paths": [str(moved)]}))
+
+
+def test_a_text_named_at_resume_is_found_from_another_folder_later(
+    trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = trainer.cut(5)
+    monkeypatch.chdir(trainer.text.parent)
+    run = training.resume(cut, {"data.paths": [trainer.text.name]})
+    collections.deque(run.reports(after(1)), maxlen=0)
+    assert read_yaml(cut / disk.SETTINGS)["data.paths"] == [str(trainer.text)]
+
+
+def test_parts_missing_from_the_checkpoint_are_noticed(trainer: Trainer) -> None:
+    cut = trainer.cut(5)
+    saved = disk.load(cut / disk.LAST)
+    del saved.tensors["random.cpu"]
+    disk.save(cut / disk.LAST, saved)
+    with pytest.raises(CheckpointError, match="found parts missing"):
+        training.resume(cut)
+
+
+# ------------------------------------------------------------------------------------------- starting from weights
+
+
+def test_weights_of_the_same_alphabet_are_carried_over_whole(trainer: Trainer) -> None:
+    first = trainer.whole("first")
+    second = trainer.start("second", init_from=first)
+    assert second.carried == len(second.vocab)
+    for name, array in disk.load(first / disk.BEST).weights.items():
+        assert torch.equal(second.model.state_dict()[name], torch.from_numpy(array.copy()))
+
+
+@pytest.mark.parametrize("other", ["the cat sat on a mat, XYZ!", "cat é\n", "0123456789"], ids=["more", "less", "none"])
+def test_rows_of_known_characters_are_carried_over_and_others_start_anew(
+    trainer: Trainer, tmp_path: Path, other: str
+) -> None:
+    first = disk.load(trainer.whole("first") / disk.BEST)
+    own = tmp_path / "own.txt"
+    own.write_text(other * 40, encoding="utf-8")
+    fresh = trainer.start("fresh", data__paths=[str(own)]).model.state_dict()
+    second = trainer.start("second", trainer.out / "first", data__paths=[str(own)])
+    moved = second.model.state_dict()
+    assert second.carried == len(set(other) & set(first.vocab.decode(list(range(len(first.vocab))))))
+    for row, symbol in enumerate(second.vocab.symbols):
+        for name in ("embedding.weight", "head.weight", "head.bias"):
+            known = symbol in first.vocab.symbols
+            expected = first.weights[name][first.vocab.symbols.index(symbol)] if known else fresh[name][row].numpy()
+            np.testing.assert_array_equal(moved[name][row].numpy(), expected)
+    np.testing.assert_array_equal(moved["layers.0.weight_hh"].numpy(), first.weights["layers.0.weight_hh"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("model.hidden_size", 9), ("model.cell", "gru"), ("model.num_layers", 2), ("data.bytes", True)]
+)
+def test_weights_of_another_size_are_refused_before_anything_is_written(
+    trainer: Trainer, key: str, value: object
+) -> None:
+    first = trainer.whole("first")
+    with pytest.raises(ConfigError, match="the weights were trained with"):
+        training.start({"data.paths": [str(trainer.text)], key: value}, out=trainer.out, init_from=first)
+    assert [run.name for run in trainer.out.iterdir()] == ["first"]
+
+
+def test_the_size_of_the_model_comes_with_the_weights(trainer: Trainer) -> None:
+    first = trainer.whole("first", model__cell="gru", model__embedding_size=5)
+    second = training.start({"data.paths": [str(trainer.text)], "training.window": 5}, out=trainer.out, init_from=first)
+    assert (second.config.model.cell, second.config.model.hidden_size) == ("gru", 8)
+    assert second.config.model.embedding_size == 5
+
+
+# ------------------------------------------------------------------------------------------- length and end
+
+
+def evaluations_then(run: Training) -> tuple[int, str]:
+    reports = list(run.reports())
+    assert isinstance(reports[-1], Finished)
+    return sum(isinstance(r, Evaluated) for r in reports), reports[-1].reason
+
+
+FROZEN: dict[str, Any] = {"training__learning_rate": 1e-30, "training__optimizer": "sgd", "training__eval_every": 1}
+
+
+def test_a_run_ends_early_after_that_many_evaluations_without_improvement(trainer: Trainer) -> None:
+    assert evaluations_then(trainer.start(**FROZEN, training__patience=3)) == (4, "stopped early")
+
+
+def test_patience_0_never_ends_a_run_early(trainer: Trainer) -> None:
+    assert evaluations_then(trainer.start(**FROZEN, training__patience=0)) == (12, "complete")
+
+
+def test_a_run_that_stopped_early_goes_on_with_more_patience(trainer: Trainer) -> None:
+    run = trainer.start(**FROZEN, training__patience=3)
+    evaluations_then(run)
+    assert evaluations_then(training.resume(run.folder, {"training.patience": 5})) == (2, "stopped early")
+
+
+@pytest.mark.parametrize("epochs", [0.001, 0.5, 2])
+def test_epochs_set_the_number_of_steps(trainer: Trainer, epochs: float) -> None:
+    run = trainer.start(training__epochs=epochs, training__batch_size=4, training__window=10)
+    in_one_pass = run.streams.windows_in_pass(0)
+    assert run.config.training.steps == max(1, round(epochs * in_one_pass))
+    assert run.config.training.epochs == 0
+
+
+def test_after_one_epoch_nearly_every_character_was_seen(trainer: Trainer) -> None:
+    run = trainer.start(training__epochs=1)
+    finish(run)
+    learned = len(trainer.text.read_text()) * 0.9
+    assert learned - 2 * 3 * 5 <= run.progress.chars_seen <= learned
+
+
+def test_a_run_without_held_out_text_is_judged_by_its_training_loss(trainer: Trainer) -> None:
+    run = trainer.whole(data__val_fraction=0.0)
+    assert all("val_nats_per_char" not in line for line in metrics(run))
+    best = disk.load(run / disk.BEST).progress.best_nats_per_char
+    assert best == min(line["train_nats_per_char"] for line in metrics(run) if line["step"] % 4 == 0)
+
+
+def test_a_text_of_exactly_the_least_length_is_enough(trainer: Trainer, tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("ab" * 8)  # 3 streams x 5 characters + 1
+    assert disk.load(trainer.whole(data__paths=[str(own)], data__val_fraction=0.0) / disk.LAST).progress.step == 12
+
+
+def test_a_text_one_character_too_short_leaves_nothing_behind(trainer: Trainer, tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("ab" * 7 + "a")
+    with pytest.raises(CorpusError, match="has 15 characters; 3 streams with a window of 5 need at least 16"):
+        trainer.start(data__paths=[str(own)], data__val_fraction=0.0)
+    assert not trainer.out.exists()
+
+
+def test_a_text_of_one_character_over_and_over_can_be_learned(trainer: Trainer, tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("a" * 100)
+    assert disk.load(trainer.whole(data__paths=[str(own)]) / disk.BEST).progress.best_nats_per_char == 0
+
+
+# ------------------------------------------------------------------------------------------- divergence
+
+DIVERGING: dict[str, Any] = {
+    "training__optimizer": "sgd",
+    "training__learning_rate": 1000.0,
+    "training__clip": 0.0,
+    "training__warmup": 0.0,
+    "training__patience": 0,
+}
+
+
+def is_finite(path: Path) -> bool:
+    return all(np.isfinite(t).all() for t in disk.load(path).tensors.values() if t.dtype == np.float32)
+
+
+EXPLODING = DIVERGING | {"model__cell": "rnn", "model__activation": "relu", "training__steps": 60}
+
+
+def test_a_diverging_run_ends_with_an_error_that_names_the_learning_rate(trainer: Trainer) -> None:
+    with pytest.raises(DivergedError, match=r"no longer a finite number; .*--learning-rate below 1000"):
+        trainer.whole(**EXPLODING)
+
+
+def test_checkpoints_from_before_a_divergence_stay_as_they_were(trainer: Trainer) -> None:
+    run = trainer.start()
+    reports = run.reports()
+    for report in reports:
+        if isinstance(report, Evaluated) and report.step == 4:
+            break
+    before = [(run.folder / name).read_bytes() for name in (disk.BEST, disk.LAST)]
+    with torch.no_grad():
+        run.model.head.bias[0] = math.inf
+    with pytest.raises(DivergedError, match="the checkpoints in .* hold the weights from before"):
+        collections.deque(reports, maxlen=0)
+    assert [(run.folder / name).read_bytes() for name in (disk.BEST, disk.LAST)] == before
+    assert is_finite(run.folder / disk.BEST)
+    assert is_finite(run.folder / disk.LAST)
+
+
+@pytest.mark.parametrize("rate", [3.0, 10.0, 1000.0])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_what_a_diverging_run_leaves_behind_can_be_loaded_and_is_finite(
+    trainer: Trainer, rate: float, seed: int
+) -> None:
+    """A rectified network may be finite over a window and infinite over the longer text that it is judged by."""
+    run = trainer.start(**EXPLODING | {"training__learning_rate": rate}, training__seed=seed, training__eval_every=1)
+    try:
+        finish(run)
+    except DivergedError:
+        pass
+    for path in run.folder.glob("*.safetensors"):
+        assert is_finite(path)
+    for line in (run.folder / disk.METRICS).read_text().splitlines():
+        assert json.loads(line, parse_constant=lambda word: word) == json.loads(line, parse_constant=lambda _: 0)
+
+
+# ------------------------------------------------------------------------------------------- what a run says and leaves
+
+
+def test_lines_of_metrics_have_exactly_the_documented_keys(trainer: Trainer) -> None:
+    always = ["step", "chars_seen", "seconds", "train_nats_per_char", "learning_rate", "grad_norm", "chars_per_second"]
+    run = trainer.whole()
+    for line in map(json.loads, (run / disk.METRICS).read_text().splitlines()):
+        expected = {*always, "val_nats_per_char"} if line["step"] % 4 == 0 else set(always)
+        assert set(line) == expected
+        assert line["chars_seen"] == line["step"] * 3 * 5
+        assert line["chars_per_second"] > 0
+        assert line["seconds"] >= 0
+
+
+def test_reports_come_in_order_and_tell_the_whole_story(trainer: Trainer) -> None:
+    run = trainer.start()
+    first, *middle, last = run.reports()
+    assert isinstance(first, Started)
+    assert isinstance(last, Finished)
+    assert [type(r).__name__ for r in middle] == ["Metrics", "Metrics", "Evaluated"] * 3
+    assert [r.step for r in middle if isinstance(r, Metrics)] == [2, 4, 6, 8, 10, 12]
+    assert last.reason == "complete"
+    assert last.best_step == disk.load(run.folder / disk.BEST).progress.step
+
+
+def test_the_best_checkpoint_is_the_one_with_the_lowest_validation_loss(trainer: Trainer) -> None:
+    run = trainer.whole(training__steps=40, training__learning_rate=0.3, training__patience=0)
+    lowest = min((line["val_nats_per_char"], line["step"]) for line in metrics(run) if "val_nats_per_char" in line)
+    best = disk.load(run / disk.BEST).progress
+    assert (best.best_nats_per_char, best.step) == lowest
+
+
+def test_checkpoints_name_the_text_but_not_where_it_lies(trainer: Trainer, text: Path) -> None:
+    run = trainer.whole()
+    for name in (disk.BEST, disk.LAST):
+        raw = (run / name).read_bytes()
+        assert b"pets.txt" in raw
+        for folder in (text.parent, trainer.out, Path.cwd(), Path.home()):
+            assert str(folder).encode() not in raw
+    assert read_yaml(run / disk.SETTINGS)["data.paths"] == [str(text)]
+
+
+def test_the_settings_beside_a_run_repeat_the_run(trainer: Trainer) -> None:
+    run = trainer.whole()
+    again = training.start(read_yaml(run / disk.SETTINGS), out=trainer.out, name="again")
+    assert outcome(finish(again)) == outcome(run)
+
+
+def test_an_existing_run_is_never_overwritten(trainer: Trainer) -> None:
+    first = trainer.whole("pets")
+    before = {path: path.read_bytes() for path in first.iterdir()}
+    assert trainer.whole("pets", training__seed=5).name == "pets-2"
+    assert {path: path.read_bytes() for path in first.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "a\\b", "a\nb", "\x1b[2J"])
+def test_the_name_of_a_run_cannot_lead_elsewhere(trainer: Trainer, name: str) -> None:
+    with pytest.raises(ConfigError, match="expected the name of a folder"):
+        trainer.start(name)
+    assert not trainer.out.exists()
+
+
+def test_a_refused_run_leaves_no_folder_behind(trainer: Trainer) -> None:
+    for changes in ({"data__paths": ["/no/such/file"]}, {"model__cell": "lsmt"}, {"data__encoding": "utf-7000"}):
+        with pytest.raises(CharnetError):
+            trainer.start(**changes)
+    assert not trainer.out.exists()
+
+
+def test_no_part_files_are_left_behind(trainer: Trainer) -> None:
+    run = trainer.whole()
+    assert sorted(p.name for p in run.iterdir()) == sorted([disk.BEST, disk.LAST, disk.METRICS, disk.SETTINGS])
+    assert not list(corpus.cache_folder().glob("*.part"))
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match='"cuda" is not there; found: .*cpu'):
+        training.choose_device("cuda")
+
+
+def test_training_learns_more_than_how_common_each_character_is(tiny_run: Path) -> None:
+    text = sentences()
+    shares = [count / len(text) for count in collections.Counter(text).values()]
+    unigram_entropy = -sum(share * math.log(share) for share in shares)
+    best = disk.load(tiny_run / disk.BEST).progress.best_nats_per_char
+    assert best is not None
+    assert best < 0.6 * unigram_entropy
+
+
+def test_the_random_numbers_that_silence_units_go_on_at_resume(trainer: Trainer) -> None:
+    """Without the saved random state the second half would silence other units."""
+    cut = trainer.cut(5, model__dropout=0.5)
+    saved = disk.load(cut / disk.LAST)
+    torch.manual_seed(999)
+    saved.tensors["random.cpu"] = torch.get_rng_state().numpy()
+    disk.save(cut / disk.LAST, saved)
+    assert weights(resumed(cut)) != weights(trainer.whole(model__dropout=0.5))

@@ -95,7 +95,7 @@ def train(
     by_field = {full.partition(".")[2]: full for full in names()}
     values: dict[str, Any] = {"data.paths": [fspath(text) for text in texts]}
     for key, value in settings.items():
-        if key not in by_field:
+        if key not in by_field or key == "paths":
             raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, by_field)}')
         values[by_field[key]] = value
     run = training.start(values, out=Path(out), name=name)

@@ -11,6 +11,7 @@ the header, then the checksum, and only then the content; nothing is ever unpick
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.config import GATES, Config, as_dict, from_dict
-from charnet.errors import CheckpointError, ConfigError, StorageError
+from charnet.errors import CheckpointError, ConfigError, StorageError, shortened
 from charnet.vocab import Vocabulary
 
 FORMAT = 1
@@ -410,17 +411,17 @@ def new_run(out: Path, name: str) -> Path:
     Raises:
         StorageError: the folder cannot be made.
     """
-    number = 1
-    while True:
-        run = out / (name if number == 1 else f"{name}-{number}")
-        try:
-            run.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise StorageError(f"{run}: cannot be made: {error.strerror}; name another place with --out") from None
-        else:
-            return run
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            run = out / (name if number == 1 else f"{name}-{number}")
+            if not os.path.lexists(run):
+                run.mkdir()
+                break
+    except OSError as error:
+        why = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
+        raise StorageError(f"{out}: no run can be made here: {why}; name another place with --out") from None
+    return run
 
 
 def find(given: Path | None, runs: Path = Path("checkpoints"), *, prefer: str = BEST) -> Path:
@@ -434,16 +435,17 @@ def find(given: Path | None, runs: Path = Path("checkpoints"), *, prefer: str = 
         if not files:
             raise CheckpointError(f"{runs}/: no run here yet; make one with `charnet train`, or name a checkpoint")
         given = max(files, key=lambda path: path.stat().st_mtime_ns).parent
-    if not given.exists() and (runs / given).is_dir():
+    exists, is_folder = os.path.exists, os.path.isdir  # unlike Path's these never raise, whatever the name
+    if not exists(given) and is_folder(runs / given):
         given = runs / given
-    if given.is_dir():
+    if is_folder(given):
         files = [given / name for name in dict.fromkeys((prefer, BEST, LAST)) if (given / name).is_file()]
         if not files:
             raise CheckpointError(f"{given}: expected the folder of a run, found no {BEST} or {LAST} in it")
         return files[0]
-    if not given.exists():
-        beside = f"; runs in {runs}/: {', '.join(names)}" if (names := known_runs(runs)) else ""
-        raise CheckpointError(f"{given}: there is no such checkpoint{beside}")
+    if not exists(given):
+        beside = f"; runs in {runs}/: {', '.join(names[:5])}" if (names := known_runs(runs)) else ""
+        raise CheckpointError(f"{shortened(str(given))}: there is no such checkpoint{beside}")
     return given
 
 

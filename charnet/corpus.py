@@ -25,7 +25,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from charnet.errors import ConfigError, CorpusError, StorageError
+from charnet.errors import ConfigError, CorpusError, StorageError, shortened
 from charnet.vocab import LAST_CODE_POINT, Vocabulary, code_points
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
@@ -93,17 +93,20 @@ def find(paths: Sequence[str], glob: str = "*.txt") -> list[Source]:
     sources: list[Source] = []
     for given in paths:
         path = Path(given)
+        is_folder, is_file, exists = os.path.isdir(given), os.path.isfile(given), os.path.exists(given)
         if given == STANDARD_INPUT:
             sources.append(_spooled("standard input", sys.stdin.buffer))
-        elif path.is_dir():
+        elif is_folder:
             sources.extend(_in_folder(path, glob))
-        elif path.is_file():
+        elif is_file:
             sources.append(Source(given, path))
-        elif path.exists():  # a pipe, as in `charnet train <(zcat book.gz)`, cannot be read twice
+        elif exists:  # a pipe, as in `charnet train <(zcat book.gz)`, cannot be read twice
             with _reading(given), path.open("rb") as pipe:
                 sources.append(_spooled(given, pipe))
+        elif not given:
+            raise CorpusError("expected the name of a file or folder, found an empty one")
         else:
-            raise CorpusError(f"{given}: there is no such file or folder{_files_like(path)}")
+            raise CorpusError(f"{shortened(given)}: there is no such file or folder{_files_like(path)}")
     return sources
 
 
@@ -123,7 +126,7 @@ def _files_like(path: Path) -> str:
     try:
         beside = [entry.name for entry in path.parent.iterdir()]
     except OSError:
-        return f"; the folder {path.parent} does not exist either"
+        return f"; the folder {shortened(str(path.parent))} does not exist either"
     near = difflib.get_close_matches(path.name, beside, n=3)
     return f" (did you mean {' or '.join(str(path.parent / name) for name in near)}?)" if near else ""
 

@@ -58,6 +58,15 @@ class StorageError(CharnetError):
     exit_code = 6
 
 
+def shortened(name: str, longest: int = 120) -> str:
+    """A name that fits in a message; a whole text given where a name was expected does not.
+
+    >>> shortened("x" * 200, 5)
+    'xxxxx...'
+    """
+    return name if len(name) <= longest else name[:longest] + "..."
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Returns `` (did you mean "x"?)`` for the nearest known word, or nothing.
 

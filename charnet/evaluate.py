@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from charnet.checkpoint import Checkpoint
 from charnet.corpus import Ids, encode_for
-from charnet.errors import CorpusError
+from charnet.errors import ConfigError, CorpusError
 from charnet.model import CharModel, from_weights
 
 WARM_UP = 256  # characters that a stream reads before its own
@@ -65,7 +65,7 @@ class Evaluation:
         return {
             "nats_per_char": self.nats_per_char,
             "bits_per_char": self.bits_per_char,
-            "perplexity": self.perplexity,
+            "perplexity": self.perplexity if math.isfinite(self.perplexity) else None,
             "characters": self.characters,
             "unknown_characters": sum(self.unknown.values()),
             "unknown": self.unknown,
@@ -88,6 +88,8 @@ def evaluate_files(
     ids, unknown = encode_for(checkpoint.vocab, paths, encoding=encoding or data.encoding, glob=glob)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
+    if threads < 0:
+        raise ConfigError(f"--threads: expected a number at least 0, found {threads}")
     if threads:
         torch.set_num_threads(threads)
     evaluation = evaluate(from_weights(checkpoint.config.model, checkpoint.weights), ids, checkpoint.vocab.start_id())

@@ -13,7 +13,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 ADAMW_SHARE_OF_MUON = 0.25
 ADAMW_BETAS, ADAMW_EPSILON = (0.9, 0.99), 1e-8
 MUON_MOMENTUM, SGD_MOMENTUM = 0.95, 0.9

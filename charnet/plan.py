@@ -9,8 +9,8 @@ import os
 
 from charnet.batches import steps_for
 from charnet.config import Config, overlay
-from charnet.optim import DEFAULT_LEARNING_RATE
 
+DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
 
 

@@ -14,6 +14,7 @@ Floats = npt.NDArray[np.floating]
 Probabilities = npt.NDArray[np.float64]
 
 LARGEST_TEMPERATURE = 100.0
+COLDEST = 1e-30  # below it a temperature is zero: no difference of logits is so small
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Probabilities:
@@ -25,7 +26,7 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Probabilities:
     [0.0, 1.0, 0.0]
     """
     scores = logits.astype(np.float64)
-    if temperature == 0:
+    if temperature < COLDEST:
         p = np.zeros_like(scores)
         np.put_along_axis(p, scores.argmax(-1)[..., None], 1.0, axis=-1)
         return p
@@ -103,7 +104,7 @@ def draw(p: Probabilities, u: float) -> int:
 
 def draw_at(logits: Floats, temperature: float, u: float) -> int:
     """The same as `draw(softmax(logits, temperature), u)` but for the scaling: the shortest way for one text (V)."""
-    if temperature == 0:
+    if temperature < COLDEST:
         return int(logits.argmax())
     scores = logits.astype(np.float64)
     scores -= np.maximum.reduce(scores)

@@ -44,6 +44,7 @@ from charnet.model import CharModel, ModelState, detached, nats_per_char
 from charnet.vocab import Vocabulary
 
 SECONDS_BETWEEN_SAVES = 30.0
+LONGEST_NAME = 200  # bytes; file systems stop at 255
 LONGEST_HISTORY = 1000  # evaluations kept inside a checkpoint; beyond that every second one is dropped
 CHANGEABLE_AT_RESUME = (
     "training.steps",
@@ -56,7 +57,11 @@ CHANGEABLE_AT_RESUME = (
 
 @dataclass(frozen=True)
 class Started:
-    """What is about to be trained, and where. `carried` counts characters known to the weights it starts from."""
+    """What is about to be trained, and where.
+
+    `step` and `history` (the evaluations so far) are those of a run that goes on. `carried` counts the characters that
+    the weights of `--init-from` know already.
+    """
 
     run: Path
     config: Config
@@ -67,6 +72,7 @@ class Started:
     precision: str
     threads: int
     step: int
+    history: tuple[dict[str, float], ...] = ()
     carried: int | None = None
 
 
@@ -94,6 +100,8 @@ class Evaluated:
 
     step: int
     best: bool
+    best_step: int
+    best_nats_per_char: float | None
     sample: str
 
 
@@ -133,24 +141,26 @@ def start(
     Raises:
         CharnetError: what the user can mend, before anything is written.
     """
+    _check_folder_name(name)
     weights = disk.load(disk.find(init_from, out)) if init_from else None
     defaults = Config() if weights is None else _settings_of_model(weights)
     config = overlay(defaults, values)
     if weights is not None:
         _check_same_model(weights, config)
+    if config.model.cell != "rnn" and config.model.activation != "tanh":
+        raise ConfigError(f"model.activation: only the rnn cell has a choice of it, found {config.model.cell}")
     device = choose_device(config.training.device)
     corpus = texts.read(
         config.data.paths, encoding=config.data.encoding, as_bytes=config.data.bytes, glob=config.data.glob
     )
     train_ids, _ = corpus.split(config.data.val_fraction)
     config = plan.resolve(config, len(train_ids))
-    absolute = tuple(p if p == texts.STANDARD_INPUT else str(Path(p).resolve()) for p in config.data.paths)
-    config = overlay(config, {"data.paths": absolute, "training.device": device.type})
+    config = overlay(config, {"data.paths": _absolute(config.data.paths), "training.device": device.type})
     Streams(train_ids, config.training.batch_size, config.training.window)  # long enough, before a folder is made
     training = Training(config, corpus.vocab, _info(corpus), corpus.ids, device, sample_length)
     if weights is not None:
         training.carried = _transfer(weights, training.model, corpus.vocab)
-    training.folder = disk.new_run(out, _folder_name(name) or corpus.name)
+    training.folder = disk.new_run(out, name or corpus.name)
     disk.write_durably(training.folder / disk.SETTINGS, to_yaml(config).encode())
     return training
 
@@ -181,10 +191,11 @@ def resume(
     if "data.paths" not in values and settings.is_file():
         values["data.paths"] = read_yaml(settings).get("data.paths", [])
     config = overlay(before.config, values)
+    config = overlay(config, {"data.paths": _absolute(config.data.paths)})
     ids = _same_text(before, config)
     train = len(ids) - int(len(ids) * config.data.val_fraction)
     config = plan.resolve(config, train)
-    if before.progress.step >= config.training.steps:
+    if before.progress.step >= config.training.steps and before.progress.reported_step == before.progress.step:
         raise ConfigError(
             f"{path.parent}: all {config.training.steps} steps of this run are done; "
             f"go on with --steps {2 * config.training.steps}, or start a new run with --init-from"
@@ -195,6 +206,10 @@ def resume(
     training.restore(before)
     disk.write_durably(settings, to_yaml(config).encode())
     return training
+
+
+def _absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(p if p == texts.STANDARD_INPUT else str(Path(p).resolve()) for p in paths)
 
 
 def _settings_of_model(weights: Checkpoint) -> Config:
@@ -225,10 +240,9 @@ def _transfer(weights: Checkpoint, model: CharModel, vocab: Vocabulary) -> int:
     return int(known.sum())
 
 
-def _folder_name(name: str) -> str:
-    if name and (name in (".", "..") or any(c in "/\\" or not c.isprintable() for c in name)):
-        raise ConfigError(f"--name: expected the name of a folder, found {name!r}")
-    return name
+def _check_folder_name(name: str) -> None:
+    if name in (".", "..") or len(name.encode()) > LONGEST_NAME or any(c in "/\\" or not c.isprintable() for c in name):
+        raise ConfigError(f"--name: expected the name of a folder, found {name[:LONGEST_NAME]!r}")
 
 
 def _info(corpus: Corpus) -> CorpusInfo:
@@ -318,6 +332,7 @@ class Training:
             precision="tf32" if self.device.type == "cuda" else "fp32",
             threads=torch.get_num_threads(),
             step=self.progress.step,
+            history=tuple(self.history),
             carried=self.carried,
         )
 
@@ -329,28 +344,29 @@ class Training:
             StorageError: a checkpoint cannot be written.
         """
         yield self.started()
-        while (reason := self._ended(stop)) is None:
-            self._step()
-            if self._report_due():
-                try:
+        while True:
+            try:
+                if self._report_due():  # after a step, or owed by a run that was interrupted while it evaluated
                     yield from self._report(stop)
-                except Stopped:
-                    continue  # the report is owed: a resumed run begins with it
-            elif time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
+                reason = self._ended() or ("interrupted" if stop() else "")
+            except Stopped:
+                reason = "interrupted"
+            if reason:
+                break
+            self._step()
+            if time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
                 self.save_last()
         self.save_last()
         p = self.progress
         yield Finished(self.folder, reason, p.step, p.best_step, p.best_nats_per_char)
 
-    def _ended(self, stop: Callable[[], bool]) -> str | None:
+    def _ended(self) -> str:
         p, settings = self.progress, self.config.training
-        if stop():
-            return "interrupted"
         if p.step >= settings.steps:
             return "complete"
         if settings.patience and p.evaluations_without_improvement >= settings.patience:
             return "stopped early"
-        return None
+        return ""
 
     def _step(self) -> None:
         """One window of every stream: forward, backward, clip, move."""
@@ -390,8 +406,8 @@ class Training:
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(
-            f"after step {self.progress.step} the {what} is no longer a finite number; the checkpoints in {self.folder} "
-            f"hold the weights from before; try a --learning-rate below {self.config.training.learning_rate:g}"
+            f"after step {self.progress.step} the {what} is no longer a finite number; the checkpoints in "
+            f"{self.folder} hold the weights from before; try a --learning-rate below {self.config.training.learning_rate:g}"
         )
 
     # ------------------------------------------------------------------------------------- reports
@@ -435,7 +451,8 @@ class Training:
             self.save_last()
         yield metrics
         if self._evaluation_due():
-            yield Evaluated(p.step, better, self._sample())
+            p = self.progress
+            yield Evaluated(p.step, better, p.best_step, p.best_nats_per_char, self._sample())
 
     def _validate(self, stop: Callable[[], bool]) -> float:
         loss = evaluate(self.model, self.val_ids, self.vocab.start_id(), stop=stop).nats_per_char
@@ -546,13 +563,13 @@ class Training:
         if not path.is_file():
             return
         kept = []
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        for line in path.read_bytes().splitlines(keepends=True):
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
             except (ValueError, KeyError, TypeError):
                 continue  # a line that was cut when the run was
-        disk.write_durably(path, "".join(kept).encode())
+        disk.write_durably(path, b"".join(kept))
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> disk.Tensors:

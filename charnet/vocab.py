@@ -60,8 +60,7 @@ class Vocabulary:
 
     def lookup(self, codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int32]:
         """Ids of code points or bytes, any shape; -1 for what the alphabet lacks."""
-        ids: npt.NDArray[np.int32] = self.id_of[np.minimum(codes, len(self.id_of) - 1)]
-        return ids
+        return self.id_of.take(codes, mode="clip")
 
     def codes(self, text: str) -> npt.NDArray[np.unsignedinteger]:
         """The symbols that a text is made of: code points, or its bytes in UTF-8."""

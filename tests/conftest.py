@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-WORDS = "the cat sat on a mat and the dog ran over to see it".split()
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dog", "ran", "over", "to", "see", "it"]
 
 
 def sentences(words: int = 900, seed: int = 1) -> str:

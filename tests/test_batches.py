@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.batches import Position, Streams, shortest, steps_for
@@ -31,6 +31,7 @@ sizes = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(0, 200)).map
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(sizes)
 def test_every_window_continues_the_one_before_it_in_its_stream(size):
     batch, window, length = size
@@ -42,6 +43,7 @@ def test_every_window_continues_the_one_before_it_in_its_stream(size):
             assert after == (before.passes + 1, 0)
 
 
+@settings(deadline=None, max_examples=60)
 @given(sizes)
 def test_targets_are_the_inputs_shifted_by_one(size):
     batch, window, length = size
@@ -54,6 +56,7 @@ def test_targets_are_the_inputs_shifted_by_one(size):
         assert (np.diff(x_BT, axis=1) == 1).all()
 
 
+@settings(deadline=None, max_examples=60)
 @given(sizes)
 def test_no_character_is_learned_twice_in_a_pass(size):
     batch, window, length = size
@@ -63,6 +66,7 @@ def test_no_character_is_learned_twice_in_a_pass(size):
         assert len(np.unique(np.concatenate(learned))) == len(learned) * batch * window
 
 
+@settings(deadline=None, max_examples=60)
 @given(sizes, st.integers(0, 50))
 def test_a_pass_leaves_out_less_than_a_window_at_the_start_and_at_the_end_of_each_stream(size, passes):
     batch, window, length = size

@@ -323,8 +323,8 @@ def test_the_recurrent_matrix_of_rnn_starts_orthogonal(gain):
     torch.testing.assert_close(cell.weight_hh @ cell.weight_hh.T, gain**2 * torch.eye(H), rtol=0, atol=1e-5)
 
 
-def test_the_recurrent_matrix_of_relu_starts_as_the_identity():
-    assert torch.equal(RNN(E, H, "relu").weight_hh, torch.eye(H))
+def test_the_recurrent_matrix_of_relu_starts_as_half_the_identity():
+    assert torch.equal(RNN(E, H, "relu").weight_hh, torch.eye(H) / 2)
 
 
 def test_half_open_units_of_a_fresh_sigmoid_rnn_stay_at_the_middle():

@@ -32,10 +32,10 @@ COMMANDS = {
     "eval": ["The text", "What is shown"],
     "bench sample": ["What is shown"],
 }
-SMALL = (
-    "--hidden-size 8 --batch-size 3 --window 5 --threads 1 --optimizer sgd --steps 8 "
-    "--set training.eval_every=4 --set training.report_every=2"
-).split()
+SMALL = [
+    *("--hidden-size", "8", "--batch-size", "3", "--window", "5", "--threads", "1", "--optimizer", "sgd"),
+    *("--steps", "8", "--set", "training.eval_every=4", "--set", "training.report_every=2"),
+]
 
 
 @dataclass
@@ -91,9 +91,10 @@ def assert_refused(result: Result, code: int, *words: str) -> None:
         assert word in result.err
 
 
-def in_process(*arguments: object, **more: Any) -> subprocess.CompletedProcess[bytes]:
+def in_process(*arguments: object, **more: Any) -> subprocess.CompletedProcess[Any]:
     command = [sys.executable, "-m", "charnet", *map(str, arguments)]
-    return subprocess.run(command, **{"capture_output": True, "timeout": 60, "check": False} | more)
+    options = {"capture_output": True, "timeout": 60, "check": False} | more
+    return subprocess.run(command, text=False, **options)
 
 
 # ------------------------------------------------------------------------------------------- usage errors: 2
@@ -248,7 +249,7 @@ def test_a_text_given_to_train_instead_of_a_file_is_refused_in_one_line(charnet_
 
 
 def test_a_diverging_training_is_code_5(charnet_: Charnet) -> None:
-    wild = "--cell rnn --activation relu --learning-rate 1000 --set training.clip=0 --steps 60".split()
+    wild = ["--cell", "rnn", "--activation", "relu", "--learning-rate", 1000, "--set", "training.clip=0", "--steps", 60]
     assert_refused(charnet_("train", "-q", "pets.txt", *SMALL, *wild), 5, "no longer a finite", "--learning-rate")
 
 
@@ -555,7 +556,13 @@ def assert_the_same_run(one: Path, two: Path) -> None:
     assert figures(one) == figures(two)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="INT"),
+        pytest.param(signal.SIGTERM, 143, id="TERM", marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_saves_the_run_says_how_to_go_on_and_the_resumed_run_is_the_whole_run(
     charnet_: Charnet, number: signal.Signals, code: int
 ) -> None:

@@ -31,7 +31,7 @@ LINES = ["\u2028", "\u2029"]
 # ------------------------------------------------------------------------------------------- harmless text
 
 
-@pytest.mark.parametrize("character", [*C0, "\x7f", *C1, *BIDI, *LINES, "\ud800", "\udcff"], ids=ascii)
+@pytest.mark.parametrize("character", [*C0, "\x7f", *C1, *BIDI, *LINES, *map(chr, (0xD800, 0xDCFF))], ids=ascii)
 def test_a_character_that_commands_a_terminal_is_shown_as_a_symbol(character: str) -> None:
     shown = console.visible(f"a{character}b")
     assert shown.startswith("a")
@@ -173,7 +173,7 @@ def story(folder: Path = Path("checkpoints/my pets"), *, reason: str = "complete
     for step, val in ((20, 2.5), (40, 1.5)):
         reports.append(Metrics(step - 5, step * 8, 0.5, 2.0, None, 0.01, 0.7, 12345.6))
         reports.append(Metrics(step, step * 10, 1.0, 2.0, val, 0.01, 0.7, 12345.6))
-        reports.append(Evaluated(step, True, sample))
+        reports.append(Evaluated(step, True, step, val, sample))
     return [*reports, Finished(folder, reason, 40, 40, 1.5)]
 
 
@@ -225,7 +225,7 @@ Draw = Callable[[int, Iterable[Any]], str]
 
 
 @pytest.fixture
-def draw(monkeypatch: pytest.MonkeyPatch) -> Iterator[Draw]:
+def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
     """Shows reports on a pseudo-terminal of a width, and returns all that came out of it."""
     monkeypatch.setenv("TERM", "xterm-256color")
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "COLORTERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
@@ -255,7 +255,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Iterator[Draw]:
             os.close(master)
         return b"".join(received).decode()
 
-    yield on_terminal
+    return on_terminal
 
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*\b(3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")

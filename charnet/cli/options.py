@@ -17,7 +17,7 @@ def setting(name: str, *flags: str, group: str) -> Any:
     text, start = limits(name), default(name)
     flag = flags or ("--" + name.partition(".")[2].replace("_", "-"),)
     said = "|".join(text.choices) if text.choices else None
-    shown = f"{text.text} [default: {start}]" if start not in ((), False) else text.text
+    shown = f"{text.text} [default: {start}]" if start is not False and start != () else text.text
     return typer.Option(*flag, help=shown, metavar=said, show_default=False, rich_help_panel=group)
 
 

@@ -13,7 +13,7 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.options import RunsFolder, plain, setting
-from charnet.config import assignments, read_yaml
+from charnet.config import Config, assignments, overlay, read_yaml
 from charnet.errors import ConfigError
 
 TEXT, MODEL, LEARNING, RUN, SHOWN = "The text", "The model", "Learning", "The run", "What is shown"
@@ -94,6 +94,7 @@ def train(
     values |= {key: value for key, value in flags.items() if value is not None}
     if resume and (init_from or name):
         raise ConfigError("--resume goes on with a run as it is: leave out --init-from and --name")
+    overlay(Config(), values)  # what is wrong here is said before torch is loaded
 
     with _signals() as received, console.training_view(quiet=quiet, json=json) as view:
         view.starting()
@@ -120,7 +121,8 @@ def _signals() -> Iterator[list[int]]:
         received.append(number)
 
     wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, receive) for number in wanted}
+    # What the parent chose to ignore stays ignored: that is how nohup works.
+    before = {n: signal.signal(n, receive) for n in wanted if signal.getsignal(n) is not signal.SIG_IGN}
     try:
         yield received
     finally:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from charnet.checkpoint import Checkpoint
 from charnet.engines.base import Engine
+from charnet.errors import ConfigError, did_you_mean
 
 
 def _numpy(checkpoint: Checkpoint) -> Engine:
@@ -26,7 +27,14 @@ ENGINES: dict[str, Callable[[Checkpoint], Engine]] = {"numpy": _numpy, "torch": 
 
 
 def open_engine(checkpoint: Checkpoint, name: str = "numpy") -> Engine:
-    """An engine that runs the model of a checkpoint. Each one imports what it needs only when it is opened."""
+    """An engine that runs the model of a checkpoint. Each one imports what it needs only when it is opened.
+
+    Raises:
+        ConfigError: there is no such engine.
+    """
+    if name not in ENGINES:
+        known = ", ".join(ENGINES)
+        raise ConfigError(f'engine: expected one of {known}, found "{name}"{did_you_mean(name, ENGINES)}')
     return ENGINES[name](checkpoint)
 
 

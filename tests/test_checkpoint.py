@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 import errno
 import hashlib
 import io
@@ -101,8 +100,7 @@ def built(header: Any, data: bytes = b"") -> bytes:
 
 def signed(header: dict[str, Any], data: bytes) -> bytes:
     """A file whose checksum is right, so that what is inside decides."""
-    header = copy.deepcopy(header)
-    header["__metadata__"]["sha256"] = disk.NO_DIGEST
+    header = header | {"__metadata__": header["__metadata__"] | {"sha256": disk.NO_DIGEST}}
     raw = built(header, data)
     digest = hashlib.sha256(raw).hexdigest()
     return raw.replace(f'"sha256":"{disk.NO_DIGEST}"'.encode(), f'"sha256":"{digest}"'.encode(), 1)
@@ -209,16 +207,11 @@ def test_a_tensor_that_lies_otherwise_in_memory_comes_back(tmp_path: Path) -> No
     assert_same(disk.load(tmp_path / "c.safetensors"), saved)
 
 
-def test_what_was_loaded_can_be_saved_again_to_the_same_bytes(tmp_path: Path, whole: bytes) -> None:
-    first, second = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
-    first.write_bytes(whole)
-    disk.save(second, disk.load(first))
-    assert second.read_bytes() == whole
-
-
-def test_the_same_checkpoint_gives_the_same_file(tmp_path: Path, whole: bytes) -> None:
-    disk.save(tmp_path / "c.safetensors", tiny())
-    assert (tmp_path / "c.safetensors").read_bytes() == whole
+def test_what_was_loaded_and_saved_again_is_the_same(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(whole)
+    disk.save(path, disk.load(path))
+    assert_same(disk.load(path), tiny())
 
 
 def test_loaded_weights_may_be_written_without_touching_the_file(tmp_path: Path, whole: bytes) -> None:
@@ -623,31 +616,11 @@ def test_tensors_that_overlap_or_leave_holes_are_refused(
     assert "overlap or leave gaps" in message or "where its header names" in message
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        ".",
-        "..",
-        "../x",
-        "/etc/passwd",
-        "a/b",
-        "a\\b",
-        "\x1b[2J",
-        "a\nb",
-        "a\x00b",
-        "a.",
-        ".a",
-        "a..b",
-        "é",
-        "a b",
-        "�",
-        "x" * 201,
-        "__metadata__ ",
-        "C:x",
-        "model.head.bias\n",
-    ],
-)
+HOSTILE_NAMES = ["", ".", "..", "../x", "/etc/passwd", "C:x", "a/b", "a\\b", "a.", ".a", "a..b", "a b", "x" * 201]
+HOSTILE_NAMES += ["\x1b[2J", "a\nb", "a\0b", "é", "\ud800", "__metadata__ ", "model.head.bias\n"]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
 def test_a_tensor_with_a_hostile_name_is_refused(whole: bytes, refused: Callable[[bytes], str], name: str) -> None:
     def add(header: dict[str, Any]) -> None:
         end = max(e["data_offsets"][1] for key, e in header.items() if key != "__metadata__")
@@ -656,8 +629,8 @@ def test_a_tensor_with_a_hostile_name_is_refused(whole: bytes, refused: Callable
     assert "a tensor named" in refused(with_header(whole, add))
 
 
-@pytest.mark.parametrize("count", [10_001, 100_000])
-def test_a_hundred_thousand_tensors_are_refused(whole: bytes, refused: Callable[[bytes], str], count: int) -> None:
+@pytest.mark.parametrize("count", [10_001, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_more_tensors_than_any_model_has_are_refused(whole: bytes, refused: Callable[[bytes], str], count: int) -> None:
     header, data = parts(whole)
     header |= {f"t{i}": entry(shape=[0], offsets=[len(data), len(data)]) for i in range(count)}
     assert "tensors" in refused(signed(header, data))
@@ -850,9 +823,10 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "value"), WRONG, ids=[f"{k}={str(v)[:20]}".encode("unicode_escape").decode() for k, v in WRONG]
-)
+WRONG_IDS = [f"{keys!a}={str(value)[:20]!a}" for keys, value in WRONG]
+
+
+@pytest.mark.parametrize(("keys", "value"), WRONG, ids=WRONG_IDS)
 def test_a_wrong_part_is_refused_though_the_checksum_is_right(
     whole: bytes, refused: Callable[[bytes], str], keys: str, value: Any
 ) -> None:
@@ -877,11 +851,11 @@ def test_a_number_that_is_not_finite_is_refused_anywhere(
         ("model.cell", "gru"),
         ("model.cell", "rnn"),
         ("model.hidden_size", 4),
+        ("model.hidden_size", 32768),
         ("model.num_layers", 1),
         ("model.num_layers", 64),
         ("model.embedding_size", 3),
         ("model.embedding_size", 0),
-        ("model.hidden_size", 32768),
     ],
 )
 def test_settings_that_call_for_other_weights_are_refused(
@@ -1163,7 +1137,7 @@ def test_a_file_with_the_name_of_a_run_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["below", "x" * 300])
 def test_a_run_that_cannot_be_made_is_an_error_of_storage(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StorageError, match=r"cannot be made: .*--out"):
+    with pytest.raises(StorageError, match=r"be made.*--out"):
         disk.new_run(tmp_path / "file" if name == "below" else tmp_path, name)
 
 

@@ -754,7 +754,7 @@ def test_a_folder_named_by_a_dot_gives_its_real_name(folder: Path, monkeypatch: 
 
 
 @given(st.text(st.characters(exclude_characters="\0"), min_size=1))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_any_path_gives_a_name_that_is_safe_as_a_folder(path: str) -> None:
     name = corpus.name_of(["none/" + path])
     assert name

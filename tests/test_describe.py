@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet import checkpoint as disk
@@ -198,6 +198,7 @@ def test_characters_that_cannot_be_printed_are_shown_as_escapes(text: str, shown
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1))
+@settings(deadline=None)
 def test_an_alphabet_is_always_one_printable_line(text: str) -> None:
     vocab = Vocabulary.of_text(text)
     shown = printable(vocab)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet import errors
@@ -60,5 +60,6 @@ def test_known_words_may_come_from_an_iterator() -> None:
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_any_word_at_all_gets_a_hint_or_nothing(word: str) -> None:
     assert isinstance(did_you_mean(word, ["rnn", "lstm", "gru"]), str)

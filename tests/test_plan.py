@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet import plan
@@ -50,6 +50,7 @@ def test_settings_that_say_nothing_of_choosing_stay() -> None:
     st.integers(1, 512),
     st.sampled_from(["muon", "adamw", "sgd"]),
 )
+@settings(deadline=None)
 def test_resolving_twice_is_resolving_once(
     characters: int, epochs: float, steps: int, batch_size: int, optimizer: str
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.errors import PromptError
@@ -17,12 +17,14 @@ real_text = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
 
 
 @given(real_text)
+@settings(deadline=None)
 def test_any_text_comes_back_from_its_ids(text: str) -> None:
     vocab = Vocabulary.of_text(text)
     assert vocab.decode(vocab.encode(text).tolist()) == text
 
 
 @given(real_text)
+@settings(deadline=None)
 def test_the_ids_of_a_text_are_all_the_ids_of_its_alphabet(text: str) -> None:
     vocab = Vocabulary.of_text(text)
     assert set(vocab.encode(text).tolist()) == set(range(len(vocab)))
@@ -39,12 +41,14 @@ def test_a_letter_and_its_accent_are_two_characters_where_the_text_has_two() -> 
 
 
 @given(st.binary())
+@settings(deadline=None)
 def test_any_bytes_come_back_from_their_ids(raw: bytes) -> None:
     text = ALL_BYTES.decode(list(raw))
     assert text.encode("utf-8", "surrogateescape") == raw
 
 
 @given(st.binary(min_size=1))
+@settings(deadline=None)
 def test_any_bytes_are_encoded_as_the_ranks_of_their_values(raw: bytes) -> None:
     vocab = Vocabulary(tuple(sorted(set(raw))), of_bytes=True)
     ids = vocab.encode(raw.decode("utf-8", "surrogateescape"))
@@ -83,12 +87,14 @@ def test_equal_alphabets_are_equal_values() -> None:
 
 
 @given(st.lists(st.integers(0, 255)))
+@settings(deadline=None)
 def test_bytes_one_by_one_give_the_text_of_all_at_once(ids: list[int]) -> None:
     decoder = ALL_BYTES.decoder()
     assert "".join(map(decoder.push, ids)) + decoder.finish() == ALL_BYTES.decode(ids)
 
 
 @given(real_text)
+@settings(deadline=None)
 def test_characters_one_by_one_give_the_text_of_all_at_once(text: str) -> None:
     vocab = Vocabulary.of_text(text)
     decoder = vocab.decoder()
@@ -191,6 +197,7 @@ def test_a_text_that_has_no_bytes_is_a_bad_prompt_for_a_model_of_bytes(text: str
 
 
 @given(st.text(), st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=5))
+@settings(deadline=None)
 def test_any_text_is_encoded_or_refused_as_a_prompt(text: str, alphabet: str) -> None:
     vocab = Vocabulary.of_text(alphabet)
     try:
@@ -210,6 +217,7 @@ def test_the_nearest_are_never_more_than_the_alphabet_has() -> None:
 
 
 @given(real_text, st.text())
+@settings(deadline=None)
 def test_known_and_unknown_characters_add_up(alphabet: str, text: str) -> None:
     vocab = Vocabulary.of_text(alphabet)
     ids, unknown = vocab.encode_known(text)

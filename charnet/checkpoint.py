@@ -10,6 +10,7 @@ the header, then the checksum, and only then the content; nothing is ever unpick
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -122,8 +123,11 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """
     import safetensors.numpy
 
-    metadata = {"format": "charnet", "charnet": json.dumps(_document(checkpoint)), "sha256": NO_DIGEST}
-    raw = bytearray(safetensors.numpy.save(checkpoint.tensors, metadata))
+    document = json.dumps(_document(checkpoint), allow_nan=False)
+    metadata = {"format": "charnet", "charnet": document, "sha256": NO_DIGEST}
+    # safetensors writes memory as it lies: a transposed view would come back scrambled.
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in checkpoint.tensors.items()}
+    raw = bytearray(safetensors.numpy.save(tensors, metadata))
     at = _digest_at(raw, NO_DIGEST)
     digest = hashlib.sha256(raw).hexdigest()
     raw[at : at + len(digest)] = digest.encode()
@@ -145,9 +149,10 @@ def write_durably(path: Path, content: bytes | bytearray) -> None:
         aside.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror}; what was there before is untouched") from None
+        raise StorageError(f"{path}: cannot be written: {error.strerror}; free some space or write elsewhere") from None
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -250,7 +255,7 @@ def _check_entries(path: Path, header: dict[str, Any], data_size: int) -> dict[s
         if not NAME.fullmatch(name) or len(name) > 200:
             raise _refuse(path, f"a tensor named {name[:40]!r}")
         dtype, shape, (begin, end) = _check_entry(path, name, entry)
-        if end - begin != dtype.itemsize * _product(shape):
+        if end - begin != dtype.itemsize * _product(shape) or any(side > data_size for side in shape):
             raise _refuse(path, f"a length that does not fit the shape of {name}")
         entries[name] = (dtype, shape, begin)
         spans.append((begin, end))
@@ -319,7 +324,7 @@ def _check_metadata(path: Path, header: dict[str, Any], raw: bytearray) -> tuple
 
 def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Checkpoint:
     """Builds the checkpoint from a document whose every part is checked."""
-    if not isinstance(document, dict) or type(document.get("format")) is not int:
+    if not isinstance(document, dict) or type(document.get("format")) is not int or document["format"] < 1:
         raise _refuse(path, "metadata without a format number")
     if document["format"] > FORMAT:
         raise CheckpointError(
@@ -342,7 +347,7 @@ def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Check
             tensors=tensors,
             history=_history(document["history"]),
             versions=_words(document["versions"]),
-            created=str(document["created"]),
+            created=_word(document["created"]),
             sha256=digest,
         )
     except ConfigError as error:
@@ -363,8 +368,8 @@ def _typed(kind: type[Any], values: Any) -> Any:
         fits = {
             "str": isinstance(value, str),
             "int": _counts([value]),
-            "float": type(value) in (int, float),
-            "float | None": value is None or type(value) in (int, float),
+            "float": _amount(value),
+            "float | None": value is None or _amount(value),
             "tuple[int, int]": _counts(value) and len(value) == 2,
         }
         if not fits[declared]:
@@ -376,9 +381,20 @@ def _history(lines: Any) -> list[dict[str, float]]:
     if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
         raise ValueError("history of another kind")
     for line in lines:
-        if not all(type(value) in (int, float) for value in line.values()):
+        if not all(_amount(value) for value in line.values()):
             raise ValueError("history of another kind")
     return lines
+
+
+def _amount(value: Any) -> bool:
+    """Whether this is a number that a computer can count with."""
+    return type(value) in (int, float) and -1e300 < value < 1e300
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a word of another kind")
+    return value
 
 
 def _words(table: Any) -> dict[str, str]:

@@ -8,6 +8,7 @@ the declared type of their field, never by YAML's own guess: `1e-3` is a number,
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import typing
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from charnet.errors import ConfigError, StorageError, did_you_mean
+from charnet.errors import ConfigError, StorageError, did_you_mean, shortened
 
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
@@ -25,6 +26,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 LARGEST_FILE_OF_SETTINGS = 1 << 20  # bytes; more is not a file of settings
+DEEPEST_NESTING = 8  # sections, names, lists: three are enough
 LARGEST_SEED = 2**63 - 1
 
 
@@ -58,7 +60,7 @@ class ModelSettings:
     hidden_size: int = setting(256, "units in each layer", low=1, high=32768)
     num_layers: int = setting(1, "recurrent layers, one on top of the other", low=1, high=64)
     embedding_size: int = setting(0, "numbers that stand for one character; 0 = hidden size", low=0, high=32768)
-    dropout: float = setting(0.1, "share of units silenced between layers and before the output", low=0, high=0.95)
+    dropout: float = setting(0.3, "share of units silenced between layers and before the output", low=0, high=0.95)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def fields_of(section: str) -> dict[str, tuple[dataclasses.Field[Any], type]]:
     """
     kinds = typing.get_type_hints(Config)
     if section not in kinds:
-        raise ConfigError(f'there is no section "{section}"{did_you_mean(section, kinds)}: {", ".join(kinds)}')
+        raise ConfigError(f"there is no section {_quoted(section)}{did_you_mean(section, kinds)}: {', '.join(kinds)}")
     hints = typing.get_type_hints(kinds[section])
     return {f.name: (f, hints[f.name]) for f in dataclasses.fields(kinds[section])}
 
@@ -135,11 +137,18 @@ def names() -> Iterator[str]:
 def _find(name: str) -> tuple[dataclasses.Field[Any], type]:
     section, dot, key = name.partition(".")
     if not dot:
-        raise ConfigError(f'"{name}" is no setting: say section.field{did_you_mean(name, _by_field())}')
+        near = difflib.get_close_matches(name, by_field := _by_field(), n=1)
+        hint = f' (did you mean "{by_field[near[0]]}"?)' if near else ""
+        raise ConfigError(f"{_quoted(name)} is no setting: say section.field{hint}")
     fields = fields_of(section)
     if key not in fields:
-        raise ConfigError(f'section "{section}" has no setting "{key}"{did_you_mean(key, fields)}')
+        raise ConfigError(f'section "{section}" has no setting {_quoted(key)}{did_you_mean(key, fields)}')
     return fields[key]
+
+
+def _quoted(text: str) -> str:
+    """A user's own word in a message: short, and on one line."""
+    return '"' + shortened(repr(text)[1:-1]) + '"'
 
 
 def _by_field() -> dict[str, str]:
@@ -161,7 +170,7 @@ def _from_text(name: str, text: str) -> Any:
     _, kind = _find(name)
     if kind is bool:
         if text.lower() not in YES + NO:
-            raise ConfigError(f'{name}: expected true or false, found "{text}"')
+            raise ConfigError(f"{name}: expected true or false, found {_quoted(text)}")
         return text.lower() in YES
     if kind in (int, float):
         # Python also reads digits of other scripts and 1_000: a file of settings is stricter.
@@ -171,7 +180,7 @@ def _from_text(name: str, text: str) -> Any:
             return kind(text)
         except ValueError:
             word = "a whole number" if kind is int else "a number"
-            raise ConfigError(f'{name}: expected {word}, found "{text}"') from None
+            raise ConfigError(f"{name}: expected {word}, found {_quoted(text)}") from None
     return text if kind is str else (text,)
 
 
@@ -180,16 +189,18 @@ def _checked(name: str, given: Any) -> Any:
     described, kind = _find(name)
     value: Any = given
     allowed: Limits = described.metadata["limits"]
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < LARGEST_SEED:
         value = float(value)
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-            raise ConfigError(f"{name}: expected a list of words, found {value!r}")
+            raise ConfigError(f"{name}: expected a list of words, found {shortened(repr(value))}")
         return tuple(value)
     if type(value) is not kind:
-        raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
+        raise ConfigError(f"{name}: expected {kind.__name__}, found {shortened(repr(value))}")
     if allowed.choices and value not in allowed.choices:
-        raise ConfigError(f'{name}: expected {allowed}, found "{value}"{did_you_mean(str(value), allowed.choices)}')
+        raise ConfigError(
+            f"{name}: expected {allowed}, found {_quoted(str(value))}{did_you_mean(str(value), allowed.choices)}"
+        )
     if isinstance(value, int | float) and not allowed.low <= value <= allowed.high:
         raise ConfigError(f"{name}: expected a number {allowed}, found {value}")
     return value
@@ -221,7 +232,7 @@ def assignments(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise ConfigError(f'--set: expected section.field=value, found "{pair}"')
+            raise ConfigError(f"--set: expected section.field=value, found {_quoted(pair)}")
         _find(name)
         values[name] = value
     return values
@@ -243,6 +254,8 @@ def from_dict(values: Any) -> Config:
     """
     if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
         raise ConfigError("settings: expected sections of settings")
+    for section in values:
+        fields_of(str(section))
     flat = {f"{section}.{key}": value for section, keys in values.items() for key, value in keys.items()}
     config = Config()
     for name, value in flat.items():
@@ -259,7 +272,10 @@ def to_yaml(config: Config) -> str:
     for section, values in as_dict(config).items():
         lines.append(f"{section}:")
         for key, value in values.items():
-            written = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9).split("\n")[0]
+            # Quoted, any text stays on one line; a word that is nothing but letters needs no quotes.
+            quotes = None if isinstance(value, int | float) or (isinstance(value, str) and value.isalnum()) else '"'
+            dumped = yaml.safe_dump(value, default_flow_style=True, default_style=quotes, width=math.inf)
+            written = dumped.split("\n")[0]
             lines.append(f"  {key}: {written}  # {limits(f'{section}.{key}').text}")
     return "\n".join(lines) + "\n"
 
@@ -285,9 +301,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected settings, found a file of more than {LARGEST_FILE_OF_SETTINGS:,} bytes")
     try:
         text = raw.decode("utf-8-sig")
-        for token in yaml.scan(text):
-            if isinstance(token, yaml.AliasToken | yaml.AnchorToken | yaml.TagToken):
-                raise ConfigError(f"{_at(path, token.start_mark)}: anchors, aliases and tags have no place in settings")
+        _refuse_what_settings_never_hold(path, text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: expected UTF-8 text, byte {error.start} is {raw[error.start]:#04x}") from None
@@ -295,11 +309,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         where = _at(path, mark) if mark else str(path)
         raise ConfigError(f"{where}: not YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # an escape of no character is one of the latter two
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: nested too deeply for a file of settings") from None
     return {} if node is None else _settings_in(path, node)
+
+
+def _refuse_what_settings_never_hold(path: Path, text: str) -> None:
+    """Anchors, aliases, tags and deep nesting, all before YAML builds anything of them."""
+    import yaml
+
+    starts = (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken, yaml.FlowMappingStartToken,
+              yaml.FlowSequenceStartToken)  # fmt: skip
+    ends = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+    depth = 0
+    for token in yaml.scan(text):
+        depth += isinstance(token, starts) - isinstance(token, ends)
+        if depth > DEEPEST_NESTING:
+            raise ConfigError(f"{_at(path, token.start_mark)}: nested too deeply for a file of settings")
+        if isinstance(token, yaml.AliasToken | yaml.AnchorToken | yaml.TagToken):
+            raise ConfigError(f"{_at(path, token.start_mark)}: anchors, aliases and tags have no place in settings")
 
 
 def _at(path: Path, mark: Any) -> str:
@@ -310,7 +338,11 @@ def _settings_in(path: Path, root: Any) -> dict[str, Any]:
     import yaml
 
     values: dict[str, Any] = {}
-    for section, _, body in _pairs(path, root):
+    for section, at, body in _pairs(path, root):
+        try:
+            fields_of(section)
+        except ConfigError as error:
+            raise ConfigError(f"{_at(path, at)}: {error}") from None
         if isinstance(body, yaml.ScalarNode) and body.value == "":
             continue  # a section with nothing in it
         for key, mark, node in _pairs(path, body):
@@ -340,6 +372,6 @@ def _pairs(path: Path, node: Any) -> Iterator[tuple[str, Any, Any]]:
         if not isinstance(key, yaml.ScalarNode):
             raise ConfigError(f"{_at(path, key.start_mark)}: expected a name")
         if key.value in seen:
-            raise ConfigError(f'{_at(path, key.start_mark)}: "{key.value}" stands here twice')
+            raise ConfigError(f"{_at(path, key.start_mark)}: {_quoted(key.value)} stands here twice")
         seen.add(key.value)
         yield key.value, key.start_mark, value

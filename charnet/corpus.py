@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-import shutil
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -113,8 +113,9 @@ def find(paths: Sequence[str], glob: str = "*.txt") -> list[Source]:
 def _in_folder(folder: Path, glob: str) -> list[Source]:
     try:
         found = sorted(path for path in folder.glob(glob) if path.is_file())
-    except (ValueError, NotImplementedError) as error:
-        raise ConfigError(f'data.glob: "{glob}" is not a pattern for files: {error}') from None
+    except (ValueError, NotImplementedError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f'data.glob: "{shortened(glob)}" is not a pattern for files in {folder}: {why}') from None
     if not found:
         others = sorted({path.suffix for path in folder.iterdir() if path.is_file() and path.suffix})
         hint = f"; it holds {', '.join(others[:5])} files: name them with --glob '*{others[0]}'" if others else ""
@@ -125,17 +126,23 @@ def _in_folder(folder: Path, glob: str) -> list[Source]:
 def _files_like(path: Path) -> str:
     try:
         beside = [entry.name for entry in path.parent.iterdir()]
-    except OSError:
+    except (OSError, ValueError):
         return f"; the folder {shortened(str(path.parent))} does not exist either"
     near = difflib.get_close_matches(path.name, beside, n=3)
     return f" (did you mean {' or '.join(str(path.parent / name) for name in near)}?)" if near else ""
 
 
 def _spooled(shown: str, stream: IO[bytes]) -> Source:
-    spool = tempfile.NamedTemporaryFile(prefix="charnet-", suffix=".spool", dir=_writable_cache())  # noqa: SIM115
-    shutil.copyfileobj(stream, spool, CHUNK_BYTES)
-    spool.flush()
-    return Source(shown, Path(spool.name), spool)
+    with _writing():
+        spool = tempfile.NamedTemporaryFile(prefix="charnet-", suffix=".spool", dir=_writable_cache())  # noqa: SIM115
+    while True:
+        with _reading(shown):
+            chunk = stream.read(CHUNK_BYTES)
+        with _writing():
+            spool.write(chunk)
+            if not chunk:
+                spool.flush()
+                return Source(shown, Path(spool.name), spool)
 
 
 def _writable_cache() -> Path:
@@ -155,7 +162,7 @@ def check_encoding(encoding: str) -> None:
         codecs.getincrementaldecoder(encoding)().decode(b"", final=True)
     except (LookupError, ValueError, UnicodeError, TypeError):
         raise ConfigError(f'data.encoding: "{encoding}" is no encoding of text; try utf-8, cp1252 or utf-16') from None
-    if not getattr(known, "_is_text_encoding", True):
+    if not getattr(known, "_is_text_encoding", True) or known.name in ("idna", "punycode"):
         raise ConfigError(f'data.encoding: "{encoding}" does not encode text; try utf-8, cp1252 or utf-16')
 
 
@@ -221,6 +228,17 @@ def _scan(sources: Sequence[Source], encoding: str | None) -> _Scan:
 
 
 @contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{_writable_cache()}: the text cannot be kept here: {error.strerror}; "
+            "free some space or name another folder in CHARNET_CACHE"
+        ) from None
+
+
+@contextlib.contextmanager
 def _reading(shown: str) -> Iterator[None]:
     try:
         yield
@@ -252,6 +270,8 @@ def _chunks(source: Source, encoding: str | None) -> Iterator[tuple[bytes, npt.N
                 if at_start and text:
                     text, at_start = text.removeprefix("\ufeff"), False
                 codes = code_points(text)
+                if np.any((codes >= 0xD800) & (codes <= 0xDFFF)):
+                    raise CorpusError(f"{source.shown}: in {encoding} it holds halves of characters (surrogates)")
             yield raw, codes
             if not raw:
                 return
@@ -275,6 +295,8 @@ def _line_and_column(source: Source, encoding: str, offset: int) -> tuple[int, i
         while left > 0 and (raw := file.read(min(left, CHUNK_BYTES))):
             left -= len(raw)
             text = decoder.decode(raw)
+            if left == offset - len(raw):
+                text = text.removeprefix("\ufeff")
             line += text.count("\n")
             column = len(text) - text.rfind("\n") if "\n" in text else column + len(text)
     return line, column
@@ -289,6 +311,8 @@ def _advice(source: Source, encoding: str) -> str:
             return f"the file begins like {name}: try --encoding {name}"
     if b"\0" in start:
         return "this does not look like text: --bytes learns any file as it is"
+    if codecs.lookup(encoding).name == "cp1252":
+        return "--bytes learns any file as it is"
     return "if it comes from Windows try --encoding cp1252, or --bytes to learn any file as it is"
 
 
@@ -312,21 +336,19 @@ def _encode(sources: Sequence[Source], encoding: str | None, vocab: Vocabulary, 
     Where the cache cannot be written the copy lives as long as the process that maps it.
     """
     folder = _writable_cache()
-    part = folder / f"charnet-{os.getpid()}-{key[:16]}.part"
+    part = folder / f"charnet-{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
-        with part.open("wb") as out:
+        with _writing(), part.open("wb") as out:
             ids, unknown = _write_ids(sources, encoding, vocab, out)
+            os.fsync(out.fileno())
         if unknown or len(ids) != characters:
             raise CorpusError(f"{_shown(sources)}: the text changed while it was read; start again")
         if folder == cache_folder():
-            part.replace(folder / f"{key}.ids")
-    except OSError as error:
-        raise StorageError(
-            f"{folder}: the encoded copy of the text cannot be written: {error.strerror}; "
-            "free some space or name another folder in CHARNET_CACHE"
-        ) from None
+            with _writing():
+                part.replace(folder / f"{key}.ids")
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return ids
 
 
@@ -365,7 +387,7 @@ def encode_for(
     """
     check_encoding(encoding)
     sources = find(paths, glob)
-    with tempfile.NamedTemporaryFile(prefix="charnet-", suffix=".ids", dir=_writable_cache()) as out:
+    with _writing(), tempfile.NamedTemporaryFile(prefix="charnet-", suffix=".ids", dir=_writable_cache()) as out:
         ids, unknown = _write_ids(sources, None if vocab.of_bytes else encoding, vocab, out)
     if len(ids) + sum(unknown.values()) == 0:
         raise CorpusError(f"{_shown(sources)}: the text is empty")

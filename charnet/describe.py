@@ -56,7 +56,8 @@ class Description:
     @property
     def curve(self) -> list[float]:
         """The losses of all evaluations: validation, or training where nothing was held out."""
-        return [line.get("val_nats_per_char", line.get("train_nats_per_char", math.nan)) for line in self.history]
+        losses = [line.get("val_nats_per_char", line.get("train_nats_per_char")) for line in self.history]
+        return [loss for loss in losses if loss is not None]
 
     @property
     def last_nats_per_char(self) -> float | None:

@@ -2,7 +2,8 @@
 
 The text is cut into streams that are read side by side. Each stream first reads the characters before its own, without
 counting them, so that its state is what one long reading would have carried there (memories reach less far than
-that: measured, the difference to one long reading is below 0.000001); the first begins with an empty state.
+that: for trained models the difference to one long reading measured below 0.000001; only a network that never forgets,
+a relu with an eigenvalue near one, can tell); the first begins with an empty state.
 
 Shape legend: S streams, T characters in a chunk, V characters in the alphabet.
 """

@@ -50,9 +50,13 @@ def stream(
         prompt_ids: what to continue; nothing stands for the start of a line.
         index: which of several texts of the same seed this is; each has its own random numbers.
     """
+    return _until(options.stop, _decoded(vocab, _ids(engine, vocab, prompt_ids, options, index)))
+
+
+def _decoded(vocab: Vocabulary, ids: Iterator[int]) -> Iterator[str]:
     decoder = vocab.decoder()
-    written = (decoder.push(i) for i in _ids(engine, vocab, prompt_ids, options, index))
-    yield from _until(options.stop, written)
+    for i in ids:
+        yield decoder.push(i)
     yield decoder.finish()
 
 

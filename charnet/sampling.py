@@ -5,10 +5,12 @@ Probabilities are computed in double precision, so that engines whose logits dif
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, DivergedError
 
 Floats = npt.NDArray[np.floating]
 Probabilities = npt.NDArray[np.float64]
@@ -26,6 +28,7 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Probabilities:
     [0.0, 1.0, 0.0]
     """
     scores = logits.astype(np.float64)
+    _check_finite(float(scores.max()))
     if temperature < COLDEST:
         p = np.zeros_like(scores)
         np.put_along_axis(p, scores.argmax(-1)[..., None], 1.0, axis=-1)
@@ -104,10 +107,12 @@ def draw(p: Probabilities, u: float) -> int:
 
 def draw_at(logits: Floats, temperature: float, u: float) -> int:
     """The same as `draw(softmax(logits, temperature), u)` but for the scaling: the shortest way for one text (V)."""
-    if temperature < COLDEST:
-        return int(logits.argmax())
     scores = logits.astype(np.float64)
-    scores -= np.maximum.reduce(scores)
+    largest = np.maximum.reduce(scores)
+    _check_finite(largest)
+    if temperature < COLDEST:
+        return int(scores.argmax())
+    scores -= largest
     scores *= 1 / temperature
     return draw(np.exp(scores, out=scores), u)
 
@@ -124,6 +129,11 @@ def check(*, temperature: float, top_k: int, top_p: float, min_p: float) -> None
         if not low <= value <= high:
             allowed = f"at least {low}" if high == float("inf") else f"between {low} and {high:g}"
             raise ConfigError(f"{name}: expected a number {allowed}, found {value}")
+
+
+def _check_finite(largest: float) -> None:
+    if not math.isfinite(largest):
+        raise DivergedError("the numbers of the model have grown beyond all bounds; train it again, or write less")
 
 
 def _only(p: Probabilities, where: npt.NDArray[np.intp]) -> Probabilities:

@@ -407,7 +407,8 @@ class Training:
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(
             f"after step {self.progress.step} the {what} is no longer a finite number; the checkpoints in "
-            f"{self.folder} hold the weights from before; try a --learning-rate below {self.config.training.learning_rate:g}"
+            f"{self.folder} hold the weights from before; "
+            f"try a --learning-rate below {self.config.training.learning_rate:g}"
         )
 
     # ------------------------------------------------------------------------------------- reports

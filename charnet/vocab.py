@@ -64,9 +64,14 @@ class Vocabulary:
 
     def codes(self, text: str) -> npt.NDArray[np.unsignedinteger]:
         """The symbols that a text is made of: code points, or its bytes in UTF-8."""
-        if self.of_bytes:
+        if not self.of_bytes:
+            return code_points(text)
+        try:
             return np.frombuffer(text.encode("utf-8", "surrogateescape"), dtype=np.uint8)
-        return code_points(text)
+        except UnicodeEncodeError as error:
+            raise PromptError(
+                f"position {error.start + 1} of the text: expected a character, found half of one"
+            ) from None
 
     def encode(self, text: str) -> npt.NDArray[np.int32]:
         """Ids of a text.

@@ -489,7 +489,7 @@ def test_a_mark_a_document_start_a_comment_and_windows_lines_do_no_harm(written:
             "line 3, column 3",
             'no setting "hiden_size" (did you mean "hidden_size"?)',
         ),
-        ("data:\n  glob: x\nmodle:\n  cell: gru\n", "line 4, column 3", 'no section "modle" (did you mean "model"?)'),
+        ("data:\n  glob: x\nmodle:\n  cell: gru\n", "line 3, column 1", 'no section "modle" (did you mean "model"?)'),
         ("model:\n    hidden_size: big\n", "line 2, column 5", 'expected a whole number, found "big"'),
         ("model:\n  dropout: 2\n", "line 2, column 3", "between 0 and 0.95, found 2"),
         ("model:\n  cell: lsmt\n", "line 2, column 3", 'did you mean "lstm"?'),

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import io
 import os
-import shutil
+import tempfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -500,7 +500,7 @@ def test_a_full_disk_while_standard_input_is_kept_is_an_error_of_storage(monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     feed_stdin(monkeypatch, b"text")
-    monkeypatch.setattr(shutil, "copyfileobj", full)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
     with pytest.raises(StorageError, match="No space left"):
         corpus.read(["-"])
 

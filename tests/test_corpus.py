@@ -496,7 +496,7 @@ def test_a_pipe_is_read_though_it_can_be_read_only_once(folder: Path) -> None:
 
 
 def test_a_full_disk_while_standard_input_is_kept_is_an_error_of_storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     feed_stdin(monkeypatch, b"text")

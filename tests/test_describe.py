@@ -88,9 +88,9 @@ def test_parts_stand_in_their_order_even_beyond_ten_layers(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({}, "lstm, 2 layers of 3 units, embedding 2, dropout 0.1"),
-        ({"model.num_layers": 1}, "lstm, 1 layer of 3 units, embedding 2, dropout 0.1"),
-        ({"model.cell": "rnn"}, "rnn (tanh), 2 layers of 3 units, embedding 2, dropout 0.1"),
+        ({}, "lstm, 2 layers of 3 units, embedding 2, dropout 0.3"),
+        ({"model.num_layers": 1}, "lstm, 1 layer of 3 units, embedding 2, dropout 0.3"),
+        ({"model.cell": "rnn"}, "rnn (tanh), 2 layers of 3 units, embedding 2, dropout 0.3"),
         ({"model.embedding_size": 0, "model.dropout": 0}, "lstm, 2 layers of 3 units, embedding 3, dropout 0"),
     ],
 )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json as json_format
 import math
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -180,33 +182,35 @@ def size(count: float) -> str:
 
 def show_description(d: Description) -> None:
     """`inspect` for people."""
-    from rich.table import Table
-    from rich.text import Text
+    t = d.config.training
+    rows = [
+        ("checkpoint", f"{d.path}, {size(d.size_bytes)}, written {d.created}"),
+        ("checksum", f"verified, SHA-256 {d.sha256}"),
+        ("weights", f"SHA-256 {d.weights_sha256}"),
+        ("model", d.model_line),
+        ("parameters", f"{d.parameters:,}: " + ", ".join(f"{part} {n:,}" for part, n in d.parameters_by_part.items())),
+        ("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}"),
+        ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {size(d.corpus.size_bytes)} in {d.files_line}"),
+        ("", f"SHA-256 {d.corpus.fingerprint}, last {d.config.data.val_fraction:.0%} held out"),
+        ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
+                    f"({d.passes:.1f} passes) in {duration(d.progress.seconds)}"),
+        ("best", f"{loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}"),
+        ("last", loss(d.last_nats_per_char)),
+        ("history", f"{d.curve[0]:.2f} {curve(d.curve)} {d.curve[-1]:.2f}" if d.curve else "-"),
+        ("settings", d.settings_line),
+        ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
+    ]  # fmt: skip
+    for label, value in rows:
+        write(_row(label, visible(value)))
+    flush()
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
 
-    def row(label: str, value: str) -> None:
-        table.add_row(label, Text(visible(value)))
-
-    row("checkpoint", f"{d.path} ({size(d.size_bytes)}, written {d.created})")
-    row("checksum", f"verified, SHA-256 {d.sha256[:16]}...")
-    row("weights", f"SHA-256 {d.weights_sha256[:16]}...")
-    row("model", d.model_line)
-    row("parameters", f"{d.parameters:,}: " + ", ".join(f"{part} {n:,}" for part, n in d.parameters_by_part.items()))
-    row("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}")
-    row("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {size(d.corpus.size_bytes)} in {d.files_line}")
-    row("", f"SHA-256 {d.corpus.fingerprint[:16]}..., last {d.config.data.val_fraction:.0%} held out")
-    row("trained", f"{d.progress.step:,} of {d.config.training.steps:,} steps, {d.progress.chars_seen:,} characters "
-        f"({d.passes:.1f} passes) in {duration(d.progress.seconds)}")  # fmt: skip
-    row("best", f"{loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}")
-    row("last", loss(d.last_nats_per_char))
-    if d.curve:
-        row("history", f"{d.curve[0]:.2f} {curve(d.curve)} {d.curve[-1]:.2f}")
-    row("settings", d.settings_line)
-    row("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items()))
-    _show(table)
+def _row(label: str, value: str) -> str:
+    """A labelled line; folded to the width of a terminal, whole in a pipe."""
+    if not sys.stdout.isatty():
+        return f"{label:12}{value}\n"
+    width = max(20, shutil.get_terminal_size().columns)
+    return textwrap.fill(value, width, initial_indent=f"{label:12}", subsequent_indent=" " * 12) + "\n"
 
 
 def show_evaluation(e: Evaluation) -> None:
@@ -221,7 +225,8 @@ def show_evaluation(e: Evaluation) -> None:
     if unknown:
         common = sorted(e.unknown.items(), key=lambda pair: -pair[1])[:5]
         names = ", ".join(f"{name} x {count:,}" for name, count in common)
-        lines.append(f"{unknown:,} characters more are unknown to the model and not counted: {names}")
+        count = "1 character more is" if unknown == 1 else f"{unknown:,} characters more are"
+        lines.append(f"{count} unknown to the model and not counted: {names}")
     for line in lines:
         write(visible(line) + "\n")
 
@@ -234,13 +239,6 @@ def show_results(results: Iterable[Result]) -> None:
         share = f"  {r.share_of_limit:.0%} of {r.limit}" if r.share_of_limit is not None else ""
         write(f"{r.what:44} {r.median:12,.0f} {r.lowest:12,.0f} {r.highest:12,.0f}  {r.unit}{share}\n")
         flush()
-
-
-def _show(renderable: RenderableType) -> None:
-    """Draws on stdout; what cannot be delivered is told as by `write`."""
-    console = _console(sys.stdout)
-    _guarded(lambda: console.print(renderable))
-    flush()
 
 
 # ------------------------------------------------------------------------------------------------- training

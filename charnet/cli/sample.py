@@ -81,7 +81,7 @@ def sample(
     if unknown == "skip":
         ids, dropped = model.vocab.encode_known(given)
         if dropped and not quiet:
-            console.note(f"prompt: {dropped} characters that the model does not know were left out")
+            console.note(f"prompt: left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
     else:
         ids, dropped = model.vocab.encode(given), 0
     engine = open_engine(model)

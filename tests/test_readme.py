@@ -1,0 +1,51 @@
+"""What the README says can be done as it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from charnet.cli import run
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted(
+    set(re.findall(r"(?:^    (?:\$ )?|`|\| )(charnet (?:train|sample|inspect|eval|bench)[^`\n]*)", README, re.M))
+)
+
+
+def test_the_readme_opens_with_a_command_that_installs_trains_and_writes_and_one_that_tests() -> None:
+    first, second, *_ = [line.strip() for line in README.splitlines() if line.startswith("    ")]
+    assert re.fullmatch(r"python3 -m venv .*pip install \. && .*charnet train && .*charnet sample.*", first)
+    assert re.fullmatch(r"python3 -m venv .*pip install .*test.* -m pytest", second)
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    assert "grep -m 1 'pytest' README.md" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert next(line for line in README.splitlines() if "pytest" in line).startswith("    python3 -m venv")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_a_command_in_the_readme_exists(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(re.split(r"\s#|\|", command)[0])[1:]
+    depth = 2 if words[0] == "bench" else 1
+    assert run([*words[:depth], "--help"]) == 0
+    shown = capsys.readouterr().out
+    for option in (word.partition("=")[0] for word in words if re.match("--?[a-z]", word)):
+        assert re.search(rf"(^|[ ,]){re.escape(option)}\b", shown, re.M), option
+
+
+def test_the_tree_in_the_readme_names_every_module() -> None:
+    for path in (ROOT / "charnet").iterdir():
+        if not path.name.startswith("_") and (path.suffix == ".py" or path.is_dir()):
+            assert f"      {path.name}" in README, path.name
+
+
+def test_the_repository_names_no_machine_and_no_registry() -> None:
+    kinds = {".py", ".md", ".toml", ".yml", ".yaml", ""}
+    texts = [p for p in ROOT.rglob("*") if p.is_file() and p.suffix in kinds and ".venv" not in p.parts]
+    for path in (p for p in texts if ".git" not in p.parts and p != Path(__file__)):
+        assert not re.search(r"py" + r"pi\.org|/work/|/root/", path.read_text(encoding="utf-8", errors="replace")), path

@@ -343,7 +343,7 @@ def test_unknown_characters_can_be_left_out_and_that_is_told(charnet_: Charnet) 
     options = ("sample", "-n", 20, "--seed", 1, "--unknown", "skip", "-p")
     result = charnet_(*options, "THE the CAT cat")
     assert result.out == charnet_(*options, " the  cat").out
-    assert "prompt: 6 characters" in result.err
+    assert "know: 6 characters" in result.err
 
 
 def test_writing_ends_before_the_first_stop_text(sample: Callable[..., str]) -> None:

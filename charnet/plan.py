@@ -5,10 +5,13 @@ After that a run depends on nothing but its settings: the same `config.yaml` on 
 
 from __future__ import annotations
 
+import math
 import os
 
 from charnet.batches import steps_for
-from charnet.config import Config, overlay
+from charnet.checkpoint import model_shapes
+from charnet.config import GATES, Config, overlay
+from charnet.errors import ConfigError
 
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
@@ -32,6 +35,33 @@ def resolve(config: Config, train_characters: int) -> Config:
             "training.threads": training.threads or processor_cores(),
         },
     )
+
+
+def check_memory(config: Config, alphabet_size: int, available_bytes: int) -> None:
+    """Refuses what cannot fit before the system ends the process for it.
+
+    Counted are four copies of the weights (themselves, gradients, two of the optimiser), what each layer keeps for the
+    way back (gates, their input product, state, output) and the logits with their gradient, all in 4 bytes.
+
+    Raises:
+        ConfigError: the run needs more memory than there is.
+    """
+    model, training = config.model, config.training
+    weights = sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
+    kept = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * alphabet_size
+    needed = 4 * (4 * weights + training.batch_size * training.window * kept)
+    if needed > available_bytes:
+        raise ConfigError(
+            f"this run needs about {needed / 1e9:.0f} GB of memory, the machine has {available_bytes / 1e9:.0f}: "
+            "choose a smaller --hidden-size, --batch-size or --window"
+        )
+
+
+def memory_of_machine() -> int:
+    """Bytes of main memory."""
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 1 << 62  # not known: nothing is refused
 
 
 def processor_cores() -> int:

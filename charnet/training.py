@@ -157,6 +157,8 @@ def start(
     config = plan.resolve(config, len(train_ids))
     config = overlay(config, {"data.paths": _absolute(config.data.paths), "training.device": device.type})
     Streams(train_ids, config.training.batch_size, config.training.window)  # long enough, before a folder is made
+    if device.type == "cpu":
+        plan.check_memory(config, len(corpus.vocab), plan.memory_of_machine())
     training = Training(config, corpus.vocab, _info(corpus), corpus.ids, device, sample_length)
     if weights is not None:
         training.carried = _transfer(weights, training.model, corpus.vocab)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from charnet.api import TextModel
@@ -48,7 +48,7 @@ def train(
     out: str | PathLike[str] = "checkpoints",
     name: str = "",
     on_report: Callable[[Report], None] | None = None,
-    **settings: Any,
+    **settings: str | float | bool,
 ) -> Path:
     """Trains a model on texts and returns the folder of the run.
 

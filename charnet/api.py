@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from charnet import checkpoint as disk
 from charnet import generate as writing
 from charnet.checkpoint import Checkpoint
-from charnet.config import names
+from charnet.config import by_field
 from charnet.engines import open_engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean
 
 if TYPE_CHECKING:
     from charnet.evaluate import Evaluation
     from charnet.training import Report
+
+
+class WritingOptions(TypedDict, total=False):
+    """The fields of `charnet.generate.Options`, each with its default there."""
+
+    length: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    seed: int
+    stop: tuple[str, ...]
 
 
 class TextModel:
@@ -29,29 +41,17 @@ class TextModel:
         self.checkpoint = checkpoint
         self._engine = open_engine(checkpoint, engine)
 
-    def stream(
-        self,
-        prompt: str = "",
-        *,
-        length: int = 1000,
-        temperature: float = 0.8,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        seed: int = 0,
-        stop: Sequence[str] = (),
-    ) -> Iterator[str]:
+    def stream(self, prompt: str = "", **options: Unpack[WritingOptions]) -> Iterator[str]:
         """Continues a prompt, a piece of text at a time, mostly one character. The prompt is not repeated.
 
         Raises:
             PromptError: the prompt holds a character that the alphabet lacks.
             ConfigError: an option is out of its range.
         """
-        options = writing.Options(length, temperature, top_k, top_p, min_p, seed, tuple(stop))
         ids = self.checkpoint.vocab.encode(prompt).tolist()
-        return writing.stream(self._engine, self.checkpoint.vocab, ids, options)
+        return writing.stream(self._engine, self.checkpoint.vocab, ids, writing.Options(**options))
 
-    def generate(self, prompt: str = "", **options: Any) -> str:
+    def generate(self, prompt: str = "", **options: Unpack[WritingOptions]) -> str:
         """The prompt and what `stream` writes after it, with the same options."""
         return prompt + "".join(self.stream(prompt, **options))
 
@@ -87,17 +87,19 @@ def train(
     out: str | PathLike[str] = "checkpoints",
     name: str = "",
     on_report: Callable[[Report], None] | None = None,
-    **settings: Any,
+    **settings: str | float | bool,
 ) -> Path:
     """See `charnet.train`."""
     from charnet import training
 
-    by_field = {full.partition(".")[2]: full for full in names()}
-    values: dict[str, Any] = {"data.paths": [fspath(text) for text in texts]}
+    known = by_field()
+    values: dict[str, object] = {"data.paths": [fspath(text) for text in texts]}
     for key, value in settings.items():
-        if key not in by_field or key == "paths":
-            raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, by_field)}')
-        values[by_field[key]] = value
+        if key == "paths":
+            raise ConfigError("paths: expected the texts as plain arguments, as in charnet.train('a.txt', 'b.txt')")
+        if key not in known:
+            raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
+        values[known[key]] = value
     run = training.start(values, out=Path(out), name=name)
     for report in run.reports():
         if on_report:

@@ -32,6 +32,7 @@ FORMAT = 1
 LARGEST_HEADER = 1 << 26  # bytes; a document with an alphabet of all of Unicode and a long history is 20 MB
 MOST_TENSORS = 10_000
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+DIGEST = re.compile("[0-9a-f]{64}")
 NO_DIGEST = "0" * 64
 NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
@@ -156,9 +157,13 @@ def write_durably(path: Path, content: bytes | bytearray) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows has no handle on a folder to sync
-    handle = os.open(folder, os.O_RDONLY)
+    if os.name != "nt":  # Windows has no handle on a folder to sync
+        sync(folder)
+
+
+def sync(path: Path) -> None:
+    """Has the disk take what was written to a file or a folder."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -308,7 +313,7 @@ def _check_metadata(path: Path, header: dict[str, Any], raw: bytearray) -> tuple
     if not isinstance(metadata, dict) or metadata.get("format") != "charnet":
         raise _refuse(path, "a safetensors file that charnet did not write")
     digest = metadata.get("sha256")
-    if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
         raise _refuse(path, "no checksum")
     at = _digest_at(raw, digest)
     if at < 0:
@@ -366,7 +371,7 @@ def _typed(kind: type[Any], values: Any) -> Any:
     for name, value in values.items():
         declared = known[name].type
         fits = {
-            "str": isinstance(value, str),
+            "str": isinstance(value, str) and (name not in ("key", "fingerprint") or bool(DIGEST.fullmatch(value))),
             "int": _counts([value]),
             "float": _amount(value),
             "float | None": value is None or _amount(value),
@@ -431,7 +436,7 @@ def new_run(out: Path, name: str) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         for number in itertools.count(1):
             run = out / (name if number == 1 else f"{name}-{number}")
-            if not os.path.lexists(run):
+            with contextlib.suppress(FileExistsError):  # also when another start has just taken it
                 run.mkdir()
                 break
     except OSError as error:

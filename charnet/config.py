@@ -137,8 +137,8 @@ def names() -> Iterator[str]:
 def _find(name: str) -> tuple[dataclasses.Field[Any], type]:
     section, dot, key = name.partition(".")
     if not dot:
-        near = difflib.get_close_matches(name, by_field := _by_field(), n=1)
-        hint = f' (did you mean "{by_field[near[0]]}"?)' if near else ""
+        near = difflib.get_close_matches(name, known := by_field(), n=1)
+        hint = f' (did you mean "{known[near[0]]}"?)' if near else ""
         raise ConfigError(f"{_quoted(name)} is no setting: say section.field{hint}")
     fields = fields_of(section)
     if key not in fields:
@@ -151,7 +151,8 @@ def _quoted(text: str) -> str:
     return '"' + shortened(repr(text)[1:-1]) + '"'
 
 
-def _by_field() -> dict[str, str]:
+def by_field() -> dict[str, str]:
+    """Full names of all settings by the name of their field alone."""
     return {name.partition(".")[2]: name for name in names()}
 
 
@@ -212,6 +213,8 @@ def overlay(config: Config, values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: an unknown name, a wrong type or a value out of range.
     """
+    if "training.steps" in values and "training.epochs" not in values:
+        values = {**values, "training.epochs": 0.0}  # the length that was said last counts
     for name, value in values.items():
         _, kind = _find(name)
         if isinstance(value, str) and kind is not str:
@@ -257,11 +260,9 @@ def from_dict(values: Any) -> Config:
     for section in values:
         fields_of(str(section))
     flat = {f"{section}.{key}": value for section, keys in values.items() for key, value in keys.items()}
-    config = Config()
     for name, value in flat.items():
         _checked(name, value)  # typed values only: text is not read as a number here
-        config = overlay(config, {name: value})
-    return config
+    return overlay(Config(), flat)
 
 
 def to_yaml(config: Config) -> str:

@@ -81,7 +81,7 @@ def cache_folder() -> Path:
     if named:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "charnet"
+    return Path(base or os.path.expanduser("~/.cache")) / "charnet"  # noqa: PTH111 - never raises, as Path.home may
 
 
 def find(paths: Sequence[str], glob: str = "*.txt") -> list[Source]:
@@ -184,7 +184,7 @@ def read(paths: Sequence[str], *, encoding: str = "utf-8", as_bytes: bool = Fals
     key = hashlib.sha256(json.dumps([scan.fingerprint, *form]).encode()).hexdigest()
     ids = cached(key, scan.characters, len(vocab))
     if ids is None:
-        ids = _encode(sources, None if as_bytes else encoding, vocab, key, scan.characters)
+        ids = _encode(sources, None if as_bytes else encoding, vocab, key, scan.fingerprint)
     name = bundled_text().stem if not paths else name_of(paths)
     return Corpus(name, ids, vocab, len(sources), sum(scan.sizes), scan.fingerprint, key)
 
@@ -330,7 +330,7 @@ def cached(key: str, characters: int, symbols: int) -> Ids | None:
     return None
 
 
-def _encode(sources: Sequence[Source], encoding: str | None, vocab: Vocabulary, key: str, characters: int) -> Ids:
+def _encode(sources: Sequence[Source], encoding: str | None, vocab: Vocabulary, key: str, fingerprint: str) -> Ids:
     """The second reading: writes the encoded copy beside its place, then moves it there in one step.
 
     Where the cache cannot be written the copy lives as long as the process that maps it.
@@ -339,9 +339,9 @@ def _encode(sources: Sequence[Source], encoding: str | None, vocab: Vocabulary, 
     part = folder / f"charnet-{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
         with _writing(), part.open("wb") as out:
-            ids, unknown = _write_ids(sources, encoding, vocab, out)
+            ids, _, read_again = _write_ids(sources, encoding, vocab, out)
             os.fsync(out.fileno())
-        if unknown or len(ids) != characters:
+        if read_again != fingerprint:
             raise CorpusError(f"{_shown(sources)}: the text changed while it was read; start again")
         if folder == cache_folder():
             with _writing():
@@ -354,13 +354,19 @@ def _encode(sources: Sequence[Source], encoding: str | None, vocab: Vocabulary, 
 
 def _write_ids(
     sources: Sequence[Source], encoding: str | None, vocab: Vocabulary, out: IO[bytes]
-) -> tuple[Ids, dict[int, int]]:
-    """Writes the ids of known characters to a file and maps it; counts the others by their symbol."""
+) -> tuple[Ids, dict[int, int], str]:
+    """Writes the ids of known characters to a file and maps it.
+
+    Returns:
+        The ids, how often each unknown symbol came, and the fingerprint of the bytes that were read.
+    """
+    digest = hashlib.sha256()
     dtype = np.dtype(id_type(len(vocab)))
     unknown: dict[int, int] = {}
     total = 0
     for source in sources:
-        for _, codes in _chunks(source, encoding):
+        for raw, codes in _chunks(source, encoding):
+            digest.update(raw)
             ids = vocab.lookup(codes)
             strange = codes[ids < 0]
             if len(strange):
@@ -371,7 +377,8 @@ def _write_ids(
             total += len(ids)
     out.flush()
     # An empty file cannot be mapped.
-    return np.memmap(out.name, dtype=dtype, mode="r") if total else np.zeros(0, dtype), unknown
+    mapped: Ids = np.memmap(out.name, dtype=dtype, mode="r") if total else np.zeros(0, dtype)
+    return mapped, unknown, digest.hexdigest()
 
 
 def encode_for(
@@ -388,7 +395,7 @@ def encode_for(
     check_encoding(encoding)
     sources = find(paths, glob)
     with _writing(), tempfile.NamedTemporaryFile(prefix="charnet-", suffix=".ids", dir=_writable_cache()) as out:
-        ids, unknown = _write_ids(sources, None if vocab.of_bytes else encoding, vocab, out)
+        ids, unknown, _ = _write_ids(sources, None if vocab.of_bytes else encoding, vocab, out)
     if len(ids) + sum(unknown.values()) == 0:
         raise CorpusError(f"{_shown(sources)}: the text is empty")
     return ids, unknown

@@ -127,7 +127,7 @@ def _place(part: str) -> tuple[int, int]:
 
 
 def printable(vocab: Vocabulary) -> str:
-    """The alphabet as a line: what cannot be printed as escapes, long ones cut in the middle of nothing.
+    """The alphabet as a line: what cannot be printed as escapes, only the first of very many.
 
     >>> printable(Vocabulary.of_text("b\\na"))
     '\\\\n a b'

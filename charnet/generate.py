@@ -37,6 +37,8 @@ class Options:
         for name, value in (("-n", self.length), ("--seed", self.seed)):
             if value < 0:
                 raise ConfigError(f"{name}: expected a number at least 0, found {value}")
+        if isinstance(self.stop, str):
+            raise ConfigError("stop: expected several texts, found one; put it in a list")
         if "" in self.stop:
             raise ConfigError("--stop: expected a text, found an empty one")
 

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Collection
 
 from charnet.batches import steps_for
 from charnet.checkpoint import model_shapes
 from charnet.config import GATES, Config, overlay
+from charnet.corpus import check_encoding
 from charnet.errors import ConfigError
 
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
+MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run does not look asleep
+LONGEST_NAME = 200  # bytes; file systems stop at 255
+CHANGEABLE_AT_RESUME = {"data.paths"} | {
+    f"training.{key}" for key in ("steps", "epochs", "patience", "device", "threads")
+}
 
 
 def resolve(config: Config, train_characters: int) -> Config:
@@ -31,10 +38,34 @@ def resolve(config: Config, train_characters: int) -> Config:
             "training.epochs": 0.0,
             "training.learning_rate": training.learning_rate or DEFAULT_LEARNING_RATE[training.optimizer],
             "training.eval_every": training.eval_every or max(1, steps // EVALUATIONS),
-            "training.report_every": training.report_every or max(1, steps // REPORTS),
+            "training.report_every": training.report_every or max(1, min(steps // REPORTS, MOST_STEPS_BETWEEN_REPORTS)),
             "training.threads": training.threads or processor_cores(),
         },
     )
+
+
+def check(config: Config, name: str) -> None:
+    """Refuses what is wrong by itself, before any text is read or torch is loaded.
+
+    Raises:
+        ConfigError: an activation without a choice, an unknown encoding, or a name that no folder can have.
+    """
+    if config.model.cell != "rnn" and config.model.activation != "tanh":
+        raise ConfigError(f"model.activation: only the rnn cell has a choice of it, found {config.model.cell}")
+    check_encoding(config.data.encoding)
+    if name in (".", "..") or len(name.encode()) > LONGEST_NAME or any(c in "/\\" or not c.isprintable() for c in name):
+        raise ConfigError(f"--name: expected the name of a folder, found {name[:LONGEST_NAME]!r}")
+
+
+def check_resumable(values: Collection[str]) -> None:
+    """Refuses settings that a run cannot change on its way.
+
+    Raises:
+        ConfigError: names the first of them.
+    """
+    for key in values:
+        if key not in CHANGEABLE_AT_RESUME:
+            raise ConfigError(f"--resume: {key} belongs to the run and cannot change; start a new one with --init-from")
 
 
 def check_memory(config: Config, alphabet_size: int, available_bytes: int) -> None:

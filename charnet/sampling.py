@@ -1,6 +1,7 @@
 """From logits to one character: pure functions on arrays, the last axis running over the alphabet (V).
 
-Probabilities are computed in double precision, so that engines whose logits differ by rounding draw the same.
+Probabilities are computed in double precision, so that engines whose logits differ by rounding all but always draw the
+same.
 """
 
 from __future__ import annotations

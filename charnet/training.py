@@ -44,15 +44,8 @@ from charnet.model import CharModel, ModelState, detached, nats_per_char
 from charnet.vocab import Vocabulary
 
 SECONDS_BETWEEN_SAVES = 30.0
-LONGEST_NAME = 200  # bytes; file systems stop at 255
 LONGEST_HISTORY = 1000  # evaluations kept inside a checkpoint; beyond that every second one is dropped
-CHANGEABLE_AT_RESUME = (
-    "training.steps",
-    "training.epochs",
-    "training.patience",
-    "training.device",
-    "training.threads",
-)
+LENGTH = {"training.steps", "training.epochs"}
 
 
 @dataclass(frozen=True)
@@ -141,14 +134,12 @@ def start(
     Raises:
         CharnetError: what the user can mend, before anything is written.
     """
-    _check_folder_name(name)
     weights = disk.load(disk.find(init_from, out)) if init_from else None
     defaults = Config() if weights is None else _settings_of_model(weights)
     config = overlay(defaults, values)
     if weights is not None:
         _check_same_model(weights, config)
-    if config.model.cell != "rnn" and config.model.activation != "tanh":
-        raise ConfigError(f"model.activation: only the rnn cell has a choice of it, found {config.model.cell}")
+    plan.check(config, name)
     device = choose_device(config.training.device)
     corpus = texts.read(
         config.data.paths, encoding=config.data.encoding, as_bytes=config.data.bytes, glob=config.data.glob
@@ -186,9 +177,7 @@ def resume(
     if "optimizer" not in {name.partition(".")[0] for name in before.tensors} and before.progress.step:
         raise CheckpointError(f"{path}: expected a checkpoint to go on from, found weights only; try --init-from")
     values = dict(values or {})
-    for key in values:
-        if key not in CHANGEABLE_AT_RESUME and key != "data.paths":
-            raise ConfigError(f"--resume: {key} belongs to the run and cannot change; start a new one with --init-from")
+    plan.check_resumable(values)
     settings = path.parent / disk.SETTINGS
     if "data.paths" not in values and settings.is_file():
         values["data.paths"] = read_yaml(settings).get("data.paths", [])
@@ -197,17 +186,32 @@ def resume(
     ids = _same_text(before, config)
     train = len(ids) - int(len(ids) * config.data.val_fraction)
     config = plan.resolve(config, train)
-    if before.progress.step >= config.training.steps and before.progress.reported_step == before.progress.step:
-        raise ConfigError(
-            f"{path.parent}: all {config.training.steps} steps of this run are done; "
-            f"go on with --steps {2 * config.training.steps}, or start a new run with --init-from"
-        )
+    if LENGTH.intersection(values):
+        fresh = dataclasses.replace(before.progress, evaluations_without_improvement=0)
+        before = dataclasses.replace(before, progress=fresh)
+    _check_unfinished(path.parent, before.progress, config)
     device = choose_device(config.training.device)
     training = Training(config, before.vocab, before.corpus, ids, device, sample_length)
     training.folder = path.parent
     training.restore(before)
     disk.write_durably(settings, to_yaml(config).encode())
     return training
+
+
+def _check_unfinished(run: Path, progress: Progress, config: Config) -> None:
+    settings = config.training
+    if progress.reported_step < progress.step or progress.step == 0:
+        return
+    if progress.step >= settings.steps:
+        raise ConfigError(
+            f"{run}: all {settings.steps} steps of this run are done; "
+            f"go on with --steps {2 * settings.steps}, or start a new run with --init-from"
+        )
+    if settings.patience and progress.evaluations_without_improvement >= settings.patience:
+        raise ConfigError(
+            f"{run}: it was stopped early, at step {progress.step}, as it no longer improved; "
+            f"go on all the same with --patience 0, or start a new run with --init-from"
+        )
 
 
 def _absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -240,11 +244,6 @@ def _transfer(weights: Checkpoint, model: CharModel, vocab: Vocabulary) -> int:
             else:
                 parameter.copy_(old)
     return int(known.sum())
-
-
-def _check_folder_name(name: str) -> None:
-    if name in (".", "..") or len(name.encode()) > LONGEST_NAME or any(c in "/\\" or not c.isprintable() for c in name):
-        raise ConfigError(f"--name: expected the name of a folder, found {name[:LONGEST_NAME]!r}")
 
 
 def _info(corpus: Corpus) -> CorpusInfo:
@@ -377,7 +376,6 @@ class Training:
         x_BT, y_BT = (torch.from_numpy(ids).to(self.device) for ids in self.streams.read(position))
         if position.window == 0:
             self.state = self.model.initial_state(settings.batch_size)
-        self.model.train()
         logits_BTV, state = self.model(x_BT, detached(self.state))
         loss = nats_per_char(logits_BTV, y_BT)
         torch.autograd.backward(loss)
@@ -407,9 +405,10 @@ class Training:
             raise self._diverged("loss" if not math.isfinite(loss) else "gradient")
 
     def _diverged(self, what: str) -> DivergedError:
+        saved = (self.folder / disk.LAST).exists()
+        left = f"the checkpoints in {self.folder} hold the weights from before" if saved else "nothing is saved yet"
         return DivergedError(
-            f"after step {self.progress.step} the {what} is no longer a finite number; the checkpoints in "
-            f"{self.folder} hold the weights from before; "
+            f"after step {self.progress.step} the {what} is no longer a finite number; {left}; "
             f"try a --learning-rate below {self.config.training.learning_rate:g}"
         )
 
@@ -500,14 +499,20 @@ class Training:
     def save_last(self) -> None:
         """Writes all that the rest of the run depends on."""
         self._check_finite()
-        extra = {f"optimizer.{key}": t for key, t in self.optimizer.state.items()}
-        for i, layer in enumerate(self.state):
-            extra |= {f"state.{i}.{j}": t for j, t in enumerate(layer)}
-        extra["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            extra["random.cuda"] = torch.cuda.get_rng_state()
-        self._save(disk.LAST, extra)
+        if (lines := self.folder / disk.METRICS).is_file():
+            disk.sync(lines)
+        self._save(disk.LAST, self._own_tensors())
         self.saved_at = time.monotonic()
+
+    def _own_tensors(self) -> dict[str, Tensor]:
+        """What `last` holds beside the weights."""
+        own = {f"optimizer.{key}": t for key, t in self.optimizer.state.items()}
+        for i, layer in enumerate(self.state):
+            own |= {f"state.{i}.{j}": t for j, t in enumerate(layer)}
+        own["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            own["random.cuda"] = torch.cuda.get_rng_state()
+        return own
 
     def _save(self, name: str, extra: dict[str, Tensor]) -> None:
         if not all(p.isfinite().all() for p in self.model.parameters()):
@@ -536,30 +541,41 @@ class Training:
 
     def restore(self, before: Checkpoint) -> None:
         """Goes back to exactly where a checkpoint was written, and drops lines of metrics from after it."""
+        self._check_fits(before)
         tensors = {name: torch.from_numpy(np.array(t)) for name, t in before.tensors.items()}
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k[len(prefix) :]: t.to(self.device) for k, t in tensors.items() if k.startswith(prefix)}
 
-        try:
-            self.model.load_state_dict(part("model."))
-            if set(saved := part("optimizer.")) != set(self.optimizer.state):
-                raise KeyError
-            self.optimizer.state |= saved
-            self.state = tuple(
-                tuple(tensors[f"state.{i}.{j}"].to(self.device) for j in range(len(layer)))
-                for i, layer in enumerate(self.state)
-            )
-            torch.set_rng_state(tensors["random.cpu"])
-            if self.device.type == "cuda" and "random.cuda" in tensors:
-                torch.cuda.set_rng_state(tensors["random.cuda"])
-        except (KeyError, RuntimeError, TypeError):
-            raise CheckpointError(f"{self.folder}: expected a checkpoint to go on from, found parts missing") from None
+        self.model.load_state_dict(part("model."))
+        self.optimizer.state |= part("optimizer.")
+        self.state = tuple(
+            tuple(tensors[f"state.{i}.{j}"].to(self.device) for j in range(len(layer)))
+            for i, layer in enumerate(self.state)
+        )
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"])
         self.progress, self.history = before.progress, list(before.history)
         self.sums = torch.tensor(
             [self.progress.nats_since_report, self.progress.grad_norm_since_report], device=self.device
         )
         self._forget_metrics_after(self.progress.reported_step)
+
+    def _check_fits(self, before: Checkpoint) -> None:
+        """Every tensor that training goes on from has the name, shape and type of the one that it replaces."""
+        own = _arrays(self._own_tensors())
+        for name, tensor in own.items():
+            found = before.tensors.get(name)
+            if found is None and name == "random.cuda":
+                continue  # written where there was no GPU
+            if found is None or found.shape != tensor.shape or found.dtype != tensor.dtype:
+                raise CheckpointError(
+                    f"{self.folder}: expected a checkpoint to go on from, found {name} missing or odd"
+                )
+        passes, window = before.progress.position
+        if window >= self.streams.windows_in_pass(passes):
+            raise CheckpointError(f"{self.folder}: expected a place in the text, found one beyond its end")
 
     def _forget_metrics_after(self, step: int) -> None:
         path = self.folder / disk.METRICS

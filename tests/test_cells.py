@@ -1,5 +1,7 @@
 """What every cell in `CELLS` promises. Shape legend as in `charnet.cells.base`."""
 
+import weakref
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -334,6 +336,7 @@ def test_half_open_units_of_a_fresh_sigmoid_rnn_stay_at_the_middle():
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 @every_cell
 def test_scan_on_cuda_gives_what_step_gives_on_the_processor(name):
     cell = build(name)
@@ -351,3 +354,14 @@ def test_scan_on_cuda_gives_what_step_gives_on_the_processor(name):
     grads = torch.autograd.grad(loss, [*moved, *cell.parameters()])
     for a, b in zip(grads, expected_grads, strict=True):
         torch.testing.assert_close(a.cpu(), b, rtol=1e-8, atol=1e-10)
+
+
+@every_cell
+def test_a_window_that_is_done_with_frees_its_memory(name):
+    cell = build(name)
+    x_BTE, state = window(cell)
+    h_BTH, after = cell.scan(x_BTE, state)
+    torch.autograd.backward(h_BTH.sum() + sum(each.sum() for each in after))
+    outputs = [weakref.ref(each) for each in (h_BTH, *after)]
+    del h_BTH, after
+    assert [each() for each in outputs] == [None] * len(outputs)

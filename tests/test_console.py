@@ -210,7 +210,7 @@ def test_plain_lines_of_progress_come_every_ten_seconds(
 
 
 def test_json_lines_are_the_metrics_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    show_all(console.training_view(quiet=False, json=True), story())
+    show_all(console.training_view(quiet=True, json=True), story())
     out, err = capsys.readouterr()
     assert err == ""
     assert [json.loads(line)["step"] for line in out.splitlines()] == [15, 20, 35, 40]

@@ -665,7 +665,7 @@ def test_the_cache_is_where_the_variables_say(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.delenv("CHARNET_CACHE")
     assert corpus.cache_folder() == tmp_path / "charnet"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert corpus.cache_folder() == tmp_path / "home" / ".cache" / "charnet"
 
 

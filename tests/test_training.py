@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -305,7 +306,7 @@ def test_parts_missing_from_the_checkpoint_are_noticed(trainer: Trainer) -> None
     saved = disk.load(cut / disk.LAST)
     del saved.tensors["random.cpu"]
     disk.save(cut / disk.LAST, saved)
-    with pytest.raises(CheckpointError, match="found parts missing"):
+    with pytest.raises(CheckpointError, match="missing or odd"):
         training.resume(cut)
 
 
@@ -578,3 +579,35 @@ def test_the_random_numbers_that_silence_units_go_on_at_resume(trainer: Trainer)
     saved.tensors["random.cpu"] = torch.get_rng_state().numpy()
     disk.save(cut / disk.LAST, saved)
     assert weights(resumed(cut)) != weights(trainer.whole(model__dropout=0.5))
+
+
+def test_a_run_that_stopped_early_is_not_resumed_without_a_word(trainer: Trainer) -> None:
+    run = trainer.start(**FROZEN, training__patience=3)
+    evaluations_then(run)
+    with pytest.raises(ConfigError, match=r"stopped early, .* --patience 0"):
+        training.resume(run.folder)
+    longer = training.resume(run.folder, {"training.steps": 2 * run.config.training.steps})
+    assert evaluations_then(longer)[0] == 3
+
+
+@pytest.mark.parametrize("name", ["state.0.0", "optimizer.head.bias.mean", "random.cpu"])
+def test_a_checkpoint_whose_parts_have_other_shapes_is_never_gone_on_from(trainer: Trainer, name: str) -> None:
+    run = trainer.start(training__steps=8)
+    for report in run.reports(lambda: run.progress.step >= 4):
+        del report
+    path = run.folder / disk.LAST
+    good = disk.load(path)
+    disk.save(path, dataclasses.replace(good, tensors=good.tensors | {name: good.tensors[name][..., :1]}))
+    with pytest.raises(CheckpointError, match=name):
+        training.resume(run.folder)
+
+
+def test_a_checkpoint_whose_place_lies_beyond_the_text_is_never_gone_on_from(trainer: Trainer) -> None:
+    run = trainer.start(training__steps=8)
+    for report in run.reports(lambda: run.progress.step >= 4):
+        del report
+    path = run.folder / disk.LAST
+    good = disk.load(path)
+    disk.save(path, dataclasses.replace(good, progress=dataclasses.replace(good.progress, position=(0, 10**6))))
+    with pytest.raises(CheckpointError, match="place in the text"):
+        training.resume(run.folder)

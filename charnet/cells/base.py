@@ -5,14 +5,28 @@ Shape legend: B streams side by side, T characters in a window, E numbers in, H 
 
 from __future__ import annotations
 
+import contextlib
 import math
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 State = tuple[Tensor, ...]
+
+
+@contextlib.contextmanager
+def repacking_allowed() -> Iterator[None]:
+    """Around calls of cuDNN: it wants its weights in one block and warns that it copies ours there.
+
+    The copy is a few megabytes a window, some microseconds beside the milliseconds of the window itself.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
+        yield
 
 
 class Cell(nn.Module, ABC):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charnet.cells import recurrence
-from charnet.cells.base import Cell, State
+from charnet.cells.base import Cell, State, repacking_allowed
 
 
 class GRU(Cell):
@@ -44,7 +44,9 @@ class GRU(Cell):
         bias_hh = F.pad(self.bias_hn, (2 * self.hidden_size, 0))
         if x_BTE.is_cuda:
             weights = [self.weight_ih, self.weight_hh, self.bias, bias_hh]
-            h_BTH, h_1BH = torch.gru(x_BTE, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+            train = torch.is_grad_enabled()
+            with repacking_allowed():
+                h_BTH, h_1BH = torch.gru(x_BTE, state[0][None], weights, True, 1, 0.0, train, False, True)
             return h_BTH, (h_1BH[0],)
         return recurrence.scan(self, _Gated(), x_BTE, state, bias_hh)
 

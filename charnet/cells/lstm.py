@@ -16,13 +16,14 @@ The forget bias starts at zero: with a good optimiser and short runs that measur
 
 from __future__ import annotations
 
+import contextlib
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from charnet.cells.base import Cell, State
+from charnet.cells.base import Cell, State, repacking_allowed
 
 
 class LSTM(Cell):
@@ -42,5 +43,8 @@ class LSTM(Cell):
         weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
         before = [each[None] for each in state]
         x_TBE = x_BTE.transpose(0, 1)
-        h_TBH, h_1BH, c_1BH = torch.lstm(x_TBE, before, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
+        with repacking_allowed() if x_BTE.is_cuda else contextlib.nullcontext():
+            h_TBH, h_1BH, c_1BH = torch.lstm(
+                x_TBE, before, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
+            )
         return h_TBH.transpose(0, 1), (h_1BH[0], c_1BH[0])

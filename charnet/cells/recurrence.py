@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from charnet.cells.base import Cell, State
@@ -43,20 +44,22 @@ class Pointwise(Protocol):
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x_TBG: Tensor, weight_hh: Tensor, bias_hh: Tensor, pointwise: Pointwise, *state: Tensor
+        ctx: Any, x_TBG: Tensor, weight_hh: Tensor, bias_hh: Tensor | None, pointwise: Pointwise, *state: Tensor
     ) -> tuple[Tensor, ...]:
         weight_HG = weight_hh.t()
         kept, before_h, h_TBH = [], state[0], x_TBG.new_empty(*x_TBG.shape[:2], weight_hh.shape[1])
         for x_BG, h_BH in zip(x_TBG, h_TBH, strict=True):
-            a_BG = torch.addmm(x_BG if pointwise.additive else bias_hh, state[0], weight_HG)
+            a_BG = torch.addmm(x_BG if bias_hh is None else bias_hh, state[0], weight_HG)
             state, needed = pointwise.forward(a_BG, x_BG, state)
             h_BH.copy_(state[0])
             kept.append(needed)
         ctx.kept, ctx.pointwise, ctx.weight_hh = kept, pointwise, weight_hh
-        ctx.h_TBH, ctx.before_h = h_TBH, before_h
-        return h_TBH, *state
+        # Outputs kept as they are would hold the graph that holds them: memory would grow with every window.
+        ctx.h_TBH, ctx.before_h = h_TBH.detach(), before_h
+        return h_TBH, *(each.clone() for each in state)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, d_h_TBH: Tensor, *d_state: Tensor) -> tuple[Tensor | None, ...]:
         pointwise, weight_hh = ctx.pointwise, ctx.weight_hh
         d_a_TBG = d_h_TBH.new_empty(*d_h_TBH.shape[:2], weight_hh.shape[0])
@@ -70,7 +73,8 @@ class _Scan(torch.autograd.Function):
                 d_x_TBG[t] = d_x_BG
         before_TBH = torch.cat([ctx.before_h[None], ctx.h_TBH[:-1]])
         d_weight_hh = d_a_TBG.flatten(0, 1).t() @ before_TBH.flatten(0, 1)
-        return d_x_TBG, d_weight_hh, d_a_TBG.sum((0, 1)), None, *d_state
+        d_bias_hh = None if pointwise.additive else d_a_TBG.sum((0, 1))
+        return d_x_TBG, d_weight_hh, d_bias_hh, None, *d_state
 
 
 def scan(
@@ -78,10 +82,8 @@ def scan(
 ) -> tuple[Tensor, State]:
     """Runs a cell over a window: hidden states h_BTH and the state after it.
 
-    `bias_hh` (G) is added to the recurrent product of a cell that is not `additive`.
+    `bias_hh` (G) is added to the recurrent product of a cell that is not `additive`; such a cell needs it.
     """
     x_TBG = F.linear(x_BTE.transpose(0, 1), cell.weight_ih, cell.bias)
-    if bias_hh is None:
-        bias_hh = torch.zeros_like(cell.bias)
     h_TBH, *after = _Scan.apply(x_TBG, cell.weight_hh, bias_hh, pointwise, *state)  # type: ignore[no-untyped-call]
     return h_TBH.transpose(0, 1), tuple(after)

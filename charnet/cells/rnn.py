@@ -2,8 +2,8 @@
 
     h_t = f(W_ih x_t + b + W_hh h_{t-1})        f = tanh, relu or sigmoid
 
-Gate order: one block, `h`. Parameters: H (E + H + 1). Kept for the way back: H numbers a character and stream,
-besides the input product (H).
+Gate order: one block, `h`. Parameters: H (E + H + 1). Kept for the way back: 2H numbers a character and stream (h_t,
+once for its slope and once as the next step's input).
 
 The recurrent matrix starts orthogonal, so that neither the state nor the gradient grows or fades at first. With relu it
 starts as half the identity: the whole identity (Le, Jaitly and Hinton 2015, "A simple way to initialize recurrent
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charnet.cells import recurrence
-from charnet.cells.base import Cell, State
+from charnet.cells.base import Cell, State, repacking_allowed
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
 
@@ -58,7 +58,9 @@ class RNN(Cell):
         if x_BTE.is_cuda and self.activation != "sigmoid":
             fused = torch.rnn_tanh if self.activation == "tanh" else torch.rnn_relu
             weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
-            h_BTH, h_1BH = fused(x_BTE, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+            train = torch.is_grad_enabled()
+            with repacking_allowed():
+                h_BTH, h_1BH = fused(x_BTE, state[0][None], weights, True, 1, 0.0, train, False, True)
             return h_BTH, (h_1BH[0],)
         return recurrence.scan(self, _Elman(self.activation), x_BTE, state)
 

@@ -77,13 +77,17 @@ def write_text(text: str) -> None:
 
 def stream_text(pieces: Iterable[str]) -> None:
     """Writes a text as it comes, and ends its last line on a terminal."""
-    last, flushed = "\n", time.monotonic()
-    for piece in pieces:
-        write_text(piece)
-        last = piece or last
-        if (now := time.monotonic()) - flushed > SECONDS_BETWEEN_FLUSHES:
-            flush()
-            flushed = now
+    last, held, flushed = "\n", "", time.monotonic()
+    try:
+        for piece in pieces:
+            held += piece
+            if (now := time.monotonic()) - flushed > SECONDS_BETWEEN_FLUSHES:
+                write_text(held)
+                flush()
+                last, held, flushed = held or last, "", now
+    finally:  # what was written when Ctrl-C or an error came is shown too
+        write_text(held)
+        last = held or last
     if sys.stdout.isatty() and not last.endswith("\n"):
         write("\n")
     flush()
@@ -220,7 +224,7 @@ def show_evaluation(e: Evaluation) -> None:
         f"{e.nats_per_char:.4f} nats per character",
         f"{e.bits_per_char:.4f} bits per character",
         f"{e.perplexity:.3f} perplexity",
-        f"{e.characters:,} characters, every one predicted from all before it",
+        f"{e.characters:,} characters, every one predicted from those before it",
     ]
     if unknown:
         common = sorted(e.unknown.items(), key=lambda pair: -pair[1])[:5]
@@ -261,7 +265,7 @@ class TrainingView(Protocol):
 def training_view(*, quiet: bool, json: bool) -> TrainingView:
     """The view that fits: JSON lines, nothing, a live display on a terminal, plain lines elsewhere."""
     if json:
-        return _JsonLines()
+        return _JsonLines(quiet=quiet)
     if quiet:
         return _Silence()
     if sys.stderr.isatty():
@@ -285,16 +289,8 @@ class _Silence:
         pass
 
 
-class _JsonLines(_Silence):
-    def show(self, report: Report) -> None:
-        from charnet.training import Metrics
-
-        if isinstance(report, Metrics):
-            write_json(report.as_dict())
-
-
 class _Reading(_Silence):
-    """Sorts reports to methods, and keeps what a display needs of the past."""
+    """Hands each report to the method for its kind, and keeps what a display needs of the past."""
 
     def __init__(self) -> None:
         self.begun: Started | None = None
@@ -379,16 +375,41 @@ def _quoted(path: str) -> str:
     return shlex.quote(path)
 
 
-class _PlainLines(_Reading):
+class _Lines(_Reading):
+    """What is trained and how it ended, in plain lines on stderr."""
+
+    def on_start(self, report: Started) -> None:
+        for line in _opening(report):
+            note(line)
+
+    def on_finish(self, report: Finished) -> None:
+        for line in _closing(report):
+            note(line)
+
+
+class _JsonLines(_Lines):
+    """For a program: the metrics on stdout, and only they where `quiet`."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__()
+        self.quiet = quiet
+
+    def show(self, report: Report) -> None:
+        from charnet.training import Metrics
+
+        if not self.quiet or isinstance(report, Metrics):
+            super().show(report)
+
+    def on_metrics(self, report: Metrics) -> None:
+        write_json(report.as_dict())
+
+
+class _PlainLines(_Lines):
     """For a pipe or a log: no escape codes, a line at most every ten seconds."""
 
     def __init__(self) -> None:
         super().__init__()
         self.printed_at = time.monotonic()
-
-    def on_start(self, report: Started) -> None:
-        for line in _opening(report):
-            note(line)
 
     def on_metrics(self, report: Metrics) -> None:
         if time.monotonic() - self.printed_at < SECONDS_BETWEEN_LINES or self.begun is None:
@@ -399,10 +420,6 @@ class _PlainLines(_Reading):
             f"step {report.step:,}/{self.begun.config.training.steps:,}, {report.chars_per_second:,.0f} chars/s, "
             f"{duration(self.seconds_left())} left, train {loss(report.train_nats_per_char)}{val}"
         )
-
-    def on_finish(self, report: Finished) -> None:
-        for line in _closing(report):
-            note(line)
 
 
 class _LiveDisplay(_Reading):

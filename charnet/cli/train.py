@@ -77,7 +77,7 @@ def train(
         "model.activation": activation,
         "model.dropout": dropout,
         "training.steps": steps,
-        "training.epochs": epochs if epochs is not None or steps is None else 0.0,
+        "training.epochs": epochs,
         "training.batch_size": batch_size,
         "training.window": window,
         "training.optimizer": optimizer,
@@ -94,7 +94,11 @@ def train(
     values |= {key: value for key, value in flags.items() if value is not None}
     if resume and (init_from or name):
         raise ConfigError("--resume goes on with a run as it is: leave out --init-from and --name")
-    overlay(Config(), values)  # what is wrong here is said before torch is loaded
+    from charnet import plan
+
+    plan.check(overlay(Config(), values), name)  # what is wrong here is said before torch is loaded
+    if resume:
+        plan.check_resumable(values)
 
     with _signals() as received, console.training_view(quiet=quiet, json=json) as view:
         view.starting()

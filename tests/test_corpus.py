@@ -773,3 +773,20 @@ def test_the_end_of_the_text_is_held_out(folder: Path, characters: int, fraction
     train, val = found.split(fraction)
     assert len(val) == held_out
     assert [*train.tolist(), *val.tolist()] == found.ids.tolist()
+
+
+def test_a_text_that_changes_between_its_two_readings_is_never_kept_under_the_wrong_name(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    path = Path(put(folder / "a.txt", "abcabc" * 10))
+    scan = corpus._scan
+
+    def then_edited(*arguments: Any) -> Any:
+        found = scan(*arguments)
+        path.write_text("cbacba" * 10)  # as long, of the same characters
+        return found
+
+    monkeypatch.setattr(corpus, "_scan", then_edited)
+    with pytest.raises(CorpusError, match="changed while it was read"):
+        corpus.read([str(path)])
+    assert not list(corpus.cache_folder().glob("*"))

@@ -24,8 +24,8 @@ from charnet.cli.train import train
 from charnet.errors import CharnetError, StorageError
 
 # How long torch's threads spin before they sleep while they wait for each other; libgomp reads it as torch loads.
-# Its own default, some milliseconds, stalls two trainings on the same cores for seconds: windows of 16 x 64 done by an
-# LSTM of 256 in five seconds beside a second one, two cores: 36 (worst 1.9 s); with 3,000 spins 80 (70 ms). Alone on the
+# Its own default, some milliseconds, stalls two trainings on the same cores for seconds: windows of 16 x 64 of an
+# LSTM of 256 in five seconds beside another, two cores: 36 (worst 1.9 s); with 3,000 spins 80 (70 ms). Alone on the
 # machine a window takes 17.1 ms instead of 16.3.
 SPINS_BEFORE_SLEEP = "3000"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -101,7 +102,8 @@ def train(
             raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
         values[known[key]] = value
     run = training.start(values, out=Path(out), name=name)
-    for report in run.reports():
-        if on_report:
-            on_report(report)
+    with closing(run.reports()) as reports:
+        for report in reports:
+            if on_report:
+                on_report(report)
     return run.folder

@@ -19,7 +19,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -337,13 +337,23 @@ class Training:
             carried=self.carried,
         )
 
-    def reports(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
+    def reports(self, stop: Callable[[], bool] = lambda: False) -> Generator[Report, None, None]:
         """Trains to the end, or until `stop` says so, which is asked after every step; saves before it returns.
+
+        A consumer that leaves on the way, as when the pipe it writes to breaks, loses nothing: closing the iterator
+        saves too.
 
         Raises:
             DivergedError: the loss or the gradient is no longer finite; the checkpoints hold the last good weights.
             StorageError: a checkpoint cannot be written.
         """
+        try:
+            yield from self._run(stop)
+        except GeneratorExit:  # between two steps: all numbers belong together
+            self.save_last()
+            raise
+
+    def _run(self, stop: Callable[[], bool]) -> Iterator[Report]:
         yield self.started()
         while True:
             try:

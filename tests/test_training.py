@@ -219,8 +219,7 @@ def test_a_run_goes_on_from_an_earlier_checkpoint_as_after_a_power_cut(trainer: 
 
 
 def test_a_run_that_never_saved_says_so_at_resume(trainer: Trainer) -> None:
-    run = trainer.start()
-    next(run.reports())
+    run = trainer.start()  # killed before its first save
     with pytest.raises(CheckpointError, match="found no best"):
         training.resume(run.folder)
 
@@ -611,3 +610,16 @@ def test_a_checkpoint_whose_place_lies_beyond_the_text_is_never_gone_on_from(tra
     disk.save(path, dataclasses.replace(good, progress=dataclasses.replace(good.progress, position=(0, 10**6))))
     with pytest.raises(CheckpointError, match="place in the text"):
         training.resume(run.folder)
+
+
+def test_a_consumer_that_leaves_on_the_way_loses_nothing(trainer: Trainer) -> None:
+    whole = trainer.start(training__steps=8)
+    collections.deque(whole.reports(), maxlen=0)
+    left = trainer.start(training__steps=8)
+    with contextlib.closing(left.reports()) as reports:
+        for report in reports:
+            if isinstance(report, Metrics) and report.step >= 4:
+                break
+    collections.deque(training.resume(left.folder).reports(), maxlen=0)
+    ends = [disk.load(run.folder / disk.LAST).weights_sha256() for run in (whole, left)]
+    assert ends[0] == ends[1]

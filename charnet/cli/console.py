@@ -6,6 +6,7 @@ that would command it (control characters, changes of direction) are shown as vi
 
 from __future__ import annotations
 
+import contextlib
 import json as json_format
 import math
 import shutil
@@ -101,12 +102,13 @@ def write_json(value: Any) -> None:
 
 def error(message: str) -> None:
     """One line on stderr, without control characters."""
-    print(f"charnet: {visible(message)}", file=sys.stderr)  # noqa: T201
+    note(f"charnet: {message}")
 
 
 def note(message: str, keep: str = "") -> None:
-    """A line on stderr that is not about an error."""
-    print(visible(message, keep), file=sys.stderr, flush=True)  # noqa: T201
+    """A line on stderr that is not about an error. A stderr that cannot be written is no reason to stop working."""
+    with contextlib.suppress(OSError):
+        print(visible(message, keep), file=sys.stderr, flush=True)  # noqa: T201
 
 
 # Changes of direction can make a line read other than it is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -109,8 +109,9 @@ def train(
             run = training.resume(resume, values, out=out, sample_length=length)
         else:
             run = training.start(values, out=out, name=name, init_from=init_from, sample_length=length)
-        for report in run.reports(lambda: bool(received)):
-            view.show(report)
+        with closing(run.reports(lambda: bool(received))) as reports:
+            for report in reports:
+                view.show(report)
     return 128 + received[0] if received else 0
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from charnet.api import TextModel
-    from charnet.training import Report
+    from charnet.reports import Report
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load", "train"]
@@ -61,6 +61,7 @@ def train(
 
     Raises:
         CharnetError: what the caller can mend; its message says how.
+        KeyboardInterrupt: Ctrl-C, after the run was saved; `charnet train --resume` goes on with it.
     """
     from charnet import api
 

@@ -1,3 +1,22 @@
-from charnet.cli import main
+"""The entry point of the command `charnet` and of `python -m charnet`."""
 
-main()
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """Runs the command line; Ctrl-C while it is still being loaded ends it without a word."""
+    try:
+        from charnet.cli import run
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        os._exit(128 + signal.SIGINT)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from charnet import checkpoint as disk
 from charnet import generate as writing
+from charnet import runs
 from charnet.checkpoint import Checkpoint
 from charnet.config import by_field
 from charnet.engines import open_engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean
+from charnet.signals import Signals
 
 if TYPE_CHECKING:
     from charnet.evaluate import Evaluation
-    from charnet.training import Report
+    from charnet.reports import Report
 
 
 class WritingOptions(TypedDict, total=False):
@@ -80,7 +82,7 @@ class TextModel:
 
 def load(path: str | PathLike[str] | None = None, *, engine: str = "numpy") -> TextModel:
     """See `charnet.load`."""
-    return TextModel(disk.load(disk.find(None if path is None else Path(path))), engine=engine)
+    return TextModel(disk.load(runs.find(None if path is None else Path(path))), engine=engine)
 
 
 def train(
@@ -91,7 +93,7 @@ def train(
     **settings: str | float | bool,
 ) -> Path:
     """See `charnet.train`."""
-    from charnet import training
+    from charnet import prepare
 
     known = by_field()
     values: dict[str, object] = {"data.paths": [fspath(text) for text in texts]}
@@ -101,9 +103,13 @@ def train(
         if key not in known:
             raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
         values[known[key]] = value
-    run = training.start(values, out=Path(out), name=name)
-    with closing(run.reports()) as reports:
-        for report in reports:
-            if on_report:
-                on_report(report)
-    return run.folder
+    run = prepare.start(values, out=Path(out), name=name)
+    with Signals() as signals:
+        signals.note()
+        with closing(run.reports(lambda: signals.received)) as reports:
+            for report in reports:
+                if on_report:
+                    on_report(report)
+    if signals.received:
+        raise KeyboardInterrupt
+    return run.folder.path

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.corpus import Ids
-from charnet.errors import CorpusError
+from charnet.errors import CorpusError, plural
 
 GOLDEN_RATIO = 0.6180339887498949
 
@@ -40,12 +40,7 @@ class Streams:
     """
 
     def __init__(self, ids: Ids, batch_size: int, window: int) -> None:
-        needed = shortest(batch_size, window)
-        if len(ids) < needed:
-            raise CorpusError(
-                f"the text to learn from has {len(ids):,} characters; {batch_size} streams with a window of {window} "
-                f"need at least {needed:,}: give a longer text, or a smaller --window or --batch-size"
-            )
+        check_length(len(ids), batch_size, window)
         self._ids, self._batch_size, self._window = ids, batch_size, window
 
     def _start(self, passes: int) -> int:
@@ -70,6 +65,23 @@ class Streams:
         if position.window + 1 < self.windows_in_pass(position.passes):
             return Position(position.passes, position.window + 1)
         return Position(position.passes + 1, 0)
+
+
+def check_length(characters: int, batch_size: int, window: int) -> None:
+    """Raises CorpusError if a text is too short for one window in each stream."""
+    needed = shortest(batch_size, window)
+    if characters >= needed:
+        return
+    if (fits := (characters - 1) // batch_size) >= 8:
+        todo = f"give a longer text, or --window {fits}"
+    elif (fits := (characters - 1) // window) >= 1:
+        todo = f"give a longer text, or --batch-size {fits}"
+    else:
+        todo = f"give a longer text, or --batch-size 1 and a --window of at most {max(1, characters - 1)}"
+    raise CorpusError(
+        f"the text to learn from has {plural(characters, 'character')}; {plural(batch_size, 'stream')} with a window "
+        f"of {window} need at least {needed:,}: {todo}"
+    )
 
 
 def shortest(batch_size: int, window: int) -> int:

@@ -22,6 +22,7 @@ from charnet.errors import ConfigError, StorageError, did_you_mean, shortened
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 OPTIMIZERS = ("muon", "adamw", "sgd")
+ON_NAN = ("stop", "rollback")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -73,6 +74,10 @@ class DataSettings:
     glob: str = setting("*.txt", "which files of a folder are read ('**/*.py' looks into sub-folders)")
     val_fraction: float = setting(0.1, "share of the text, at its end, held out to judge the model", low=0, high=0.9)
 
+    def held_out(self, characters: int) -> int:
+        """How many characters at the end of a text of this length are held out."""
+        return int(characters * self.val_fraction)
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -93,6 +98,8 @@ class TrainingSettings:
     patience: int = setting(8, "evaluations without improvement before the run stops; 0 = never", low=0, high=10**6)
     eval_every: int = setting(0, "steps between evaluations; 0 = a twentieth of the run", low=0, high=10**9)
     report_every: int = setting(0, "steps between lines of metrics; 0 = a hundredth of the run", low=0, high=10**9)
+    checkpoint_every: float = setting(30.0, "seconds between checkpoints, beside those at evaluations", low=0, high=1e6)
+    on_nan: str = setting("stop", "if the loss is no longer finite; rollback = go back, halve the rate", choices=ON_NAN)
     seed: int = setting(0, "where the random numbers start", low=0, high=LARGEST_SEED)
     device: str = setting("auto", "where to compute; auto = the fastest one found", choices=DEVICES)
     threads: int = setting(0, "processor threads; 0 = one for each core", low=0, high=4096)

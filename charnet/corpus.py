@@ -14,17 +14,17 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from charnet import durable
 from charnet.errors import ConfigError, CorpusError, StorageError, shortened
 from charnet.vocab import LAST_CODE_POINT, Vocabulary, code_points
 
@@ -33,6 +33,7 @@ Ids = npt.NDArray[np.unsignedinteger[Any]]
 CHUNK_BYTES = 1 << 22
 ENCODED_FORM = 1  # changes when the encoded copy of the same text would look different
 STANDARD_INPUT = "-"
+TEMPORARY = "charnet-"  # how names of temporary files begin
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,6 @@ class Corpus:
     size_bytes: int
     fingerprint: str
     key: str
-
-    def split(self, val_fraction: float) -> tuple[Ids, Ids]:
-        """The text to learn from and, at its end, the text that is held out."""
-        cut = len(self.ids) - int(len(self.ids) * val_fraction)
-        return self.ids[:cut], self.ids[cut:]
 
 
 def bundled_text() -> Path:
@@ -134,7 +130,7 @@ def _files_like(path: Path) -> str:
 
 def _spooled(shown: str, stream: IO[bytes]) -> Source:
     with _writing():
-        spool = tempfile.NamedTemporaryFile(prefix="charnet-", suffix=".spool", dir=_writable_cache())  # noqa: SIM115
+        spool = _temporary()
     while True:
         with _reading(shown):
             chunk = stream.read(CHUNK_BYTES)
@@ -145,14 +141,22 @@ def _spooled(shown: str, stream: IO[bytes]) -> Source:
                 return Source(shown, Path(spool.name), spool)
 
 
+def _temporary() -> IO[bytes]:
+    """A file that goes when it is closed, or when the next charnet finds that its process was killed."""
+    file = tempfile.NamedTemporaryFile(prefix=TEMPORARY, suffix=durable.PART, dir=_writable_cache())  # noqa: SIM115
+    durable.locked(file.fileno())
+    return cast(IO[bytes], file)
+
+
 def _writable_cache() -> Path:
     """The cache folder, or the system's folder for temporary files where that cannot be written."""
     folder = cache_folder()
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.gettempdir())
-    return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        folder = Path(tempfile.gettempdir())
+    durable.clean(folder, f"{TEMPORARY}*{durable.PART}")
+    return folder
 
 
 def check_encoding(encoding: str) -> None:
@@ -336,19 +340,13 @@ def _encode(sources: Sequence[Source], encoding: str | None, vocab: Vocabulary, 
     Where the cache cannot be written the copy lives as long as the process that maps it.
     """
     folder = _writable_cache()
-    part = folder / f"charnet-{os.getpid()}-{secrets.token_hex(4)}.part"
-    try:
-        with _writing(), part.open("wb") as out:
-            ids, _, read_again = _write_ids(sources, encoding, vocab, out)
-            os.fsync(out.fileno())
+    with _writing(), durable.writing_aside(folder, TEMPORARY) as (out, part):
+        ids, _, read_again = _write_ids(sources, encoding, vocab, out)
         if read_again != fingerprint:
             raise CorpusError(f"{_shown(sources)}: the text changed while it was read; start again")
         if folder == cache_folder():
-            with _writing():
-                part.replace(folder / f"{key}.ids")
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+            os.fsync(out.fileno())
+            part.replace(folder / f"{key}.ids")
     return ids
 
 
@@ -394,7 +392,7 @@ def encode_for(
     """
     check_encoding(encoding)
     sources = find(paths, glob)
-    with _writing(), tempfile.NamedTemporaryFile(prefix="charnet-", suffix=".ids", dir=_writable_cache()) as out:
+    with _writing(), _temporary() as out:
         ids, unknown, _ = _write_ids(sources, None if vocab.of_bytes else encoding, vocab, out)
     if len(ids) + sum(unknown.values()) == 0:
         raise CorpusError(f"{_shown(sources)}: the text is empty")

@@ -50,7 +50,7 @@ class Description:
     @property
     def passes(self) -> float:
         """How often the text to learn from was read."""
-        learned = self.corpus.characters - int(self.corpus.characters * self.config.data.val_fraction)
+        learned = self.corpus.characters - self.config.data.held_out(self.corpus.characters)
         return self.progress.chars_seen / max(1, learned)
 
     @property

@@ -67,6 +67,15 @@ def shortened(name: str, longest: int = 120) -> str:
     return name if len(name) <= longest else name[:longest] + "..."
 
 
+def plural(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> plural(1, "step"), plural(2000, "step")
+    ('1 step', '2,000 steps')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Returns `` (did you mean "x"?)`` for the nearest known word, or nothing.
 

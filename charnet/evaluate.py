@@ -100,7 +100,7 @@ def evaluate_files(
 
 
 def evaluate(
-    model: CharModel, ids: Ids, start_id: int, *, streams: int | None = None, stop: Callable[[], bool] = lambda: False
+    model: CharModel, ids: Ids, start_id: int, *, streams: int | None = None, stop: Callable[[], object] = lambda: False
 ) -> Evaluation:
     """Reads a whole text; each character is predicted from all before it, the first from `start_id`.
 
@@ -122,7 +122,7 @@ def evaluate(
 
 
 @torch.no_grad()
-def _total_nats(model: CharModel, ids: Ids, start_id: int, streams: int, stop: Callable[[], bool]) -> float:
+def _total_nats(model: CharModel, ids: Ids, start_id: int, streams: int, stop: Callable[[], object]) -> float:
     device = next(model.parameters()).device
     length = -(-len(ids) // streams)
     chunk = max(1, min(LONGEST_CHUNK, LARGEST_CHUNK // (streams * model.head.out_features)))

@@ -6,7 +6,6 @@ After that a run depends on nothing but its settings: the same `config.yaml` on 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Collection
 
 from charnet.batches import steps_for
@@ -14,14 +13,18 @@ from charnet.checkpoint import model_shapes
 from charnet.config import GATES, Config, overlay
 from charnet.corpus import check_encoding
 from charnet.errors import ConfigError
+from charnet.machine import processor_cores
 
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
 MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run does not look asleep
 LONGEST_NAME = 200  # bytes; file systems stop at 255
-CHANGEABLE_AT_RESUME = {"data.paths"} | {
-    f"training.{key}" for key in ("steps", "epochs", "patience", "device", "threads")
-}
+LENGTH = {"training.steps", "training.epochs"}
+CHANGEABLE_AT_RESUME = (
+    LENGTH
+    | {"data.paths"}
+    | {f"training.{key}" for key in ("patience", "device", "threads", "checkpoint_every", "on_nan")}
+)
 
 
 def resolve(config: Config, train_characters: int) -> Config:
@@ -68,6 +71,13 @@ def check_resumable(values: Collection[str]) -> None:
             raise ConfigError(f"--resume: {key} belongs to the run and cannot change; start a new one with --init-from")
 
 
+def bytes_on_disk(config: Config, alphabet_size: int) -> int:
+    """What the checkpoints of a run may take: weights in all three, two copies in the optimiser of the newest two, and
+    all of it once more while one is written."""
+    weights = sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
+    return 4 * 10 * weights + (1 << 20)
+
+
 def check_memory(config: Config, alphabet_size: int, available_bytes: int) -> None:
     """Refuses what cannot fit before the system ends the process for it.
 
@@ -83,20 +93,6 @@ def check_memory(config: Config, alphabet_size: int, available_bytes: int) -> No
     needed = 4 * (4 * weights + training.batch_size * training.window * kept)
     if needed > available_bytes:
         raise ConfigError(
-            f"this run needs about {needed / 1e9:.0f} GB of memory, the machine has {available_bytes / 1e9:.0f}: "
+            f"this run needs about {needed / 1e9:.1f} GB of memory, {available_bytes / 1e9:.1f} are free: "
             "choose a smaller --hidden-size, --batch-size or --window"
         )
-
-
-def memory_of_machine() -> int:
-    """Bytes of main memory."""
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return 1 << 62  # not known: nothing is refused
-
-
-def processor_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,6 +1,7 @@
 """Training by truncated back-propagation through time, as an iterator of small reports.
 
-    for report in run(config, corpus, folder):
+    training = prepare.start({"data.paths": ["corpus.txt"]})
+    for report in training.reports():
         ...                                     # Started, then Metrics after Metrics, then Finished
 
 The state of the network is carried from window to window and cut from its past, so each gradient reaches back one
@@ -13,6 +14,7 @@ Shape legend: B streams, T characters in a window, V characters in the alphabet.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -20,259 +22,32 @@ import math
 import platform
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 import charnet
-from charnet import checkpoint as disk
-from charnet import corpus as texts
-from charnet import optim, plan
+from charnet import optim, runs
 from charnet.batches import Position, Streams
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
-from charnet.config import GATES, Config, as_dict, overlay, read_yaml, to_yaml
-from charnet.corpus import Corpus, Ids
+from charnet.config import GATES, Config, overlay
+from charnet.corpus import Ids
 from charnet.engines.numpy_engine import NumpyEngine
-from charnet.errors import CheckpointError, ConfigError, CorpusError, DivergedError, StorageError
+from charnet.errors import CheckpointError, ConfigError, DivergedError
 from charnet.evaluate import Stopped, evaluate
 from charnet.generate import Options, stream
 from charnet.model import CharModel, ModelState, detached, nats_per_char
+from charnet.reports import Evaluated, Finished, Metrics, Report, RolledBack, Started, Working
+from charnet.runs import RunFolder
+from charnet.tensorfile import Tensors
 from charnet.vocab import Vocabulary
 
-SECONDS_BETWEEN_SAVES = 30.0
+SECONDS_BETWEEN_GLIMPSES = 0.5
+LARGEST_SHARE_OF_SAVING = 0.01  # of the training time, for the saves that come by the clock
 LONGEST_HISTORY = 1000  # evaluations kept inside a checkpoint; beyond that every second one is dropped
-LENGTH = {"training.steps", "training.epochs"}
-
-
-@dataclass(frozen=True)
-class Started:
-    """What is about to be trained, and where.
-
-    `step` and `history` (the evaluations so far) are those of a run that goes on. `carried` counts the characters that
-    the weights of `--init-from` know already.
-    """
-
-    run: Path
-    config: Config
-    corpus: CorpusInfo
-    alphabet_size: int
-    parameters: int
-    device: str
-    precision: str
-    threads: int
-    step: int
-    history: tuple[dict[str, float], ...] = ()
-    carried: int | None = None
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """One line of `metrics.jsonl`. `train_nats_per_char` and `grad_norm` are means since the line before."""
-
-    step: int
-    chars_seen: int
-    seconds: float
-    train_nats_per_char: float
-    val_nats_per_char: float | None
-    learning_rate: float
-    grad_norm: float
-    chars_per_second: float
-
-    def as_dict(self) -> dict[str, float]:
-        """The line as JSON holds it; without a validation loss where there was no evaluation."""
-        return {key: value for key, value in vars(self).items() if value is not None}
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Follows the metrics of an evaluation: was it the best so far, and a few lines that the model writes now."""
-
-    step: int
-    best: bool
-    best_step: int
-    best_nats_per_char: float | None
-    sample: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Why training ended ("complete", "stopped early" or "interrupted") and the best it reached."""
-
-    run: Path
-    reason: str
-    step: int
-    best_step: int
-    best_nats_per_char: float | None
-
-
-Report = Started | Metrics | Evaluated | Finished
-
-
-# ------------------------------------------------------------------------------------------- beginning a run
-
-
-def start(
-    values: Mapping[str, Any],
-    *,
-    out: Path = Path("checkpoints"),
-    name: str = "",
-    init_from: Path | None = None,
-    sample_length: int = 0,
-) -> Training:
-    """Prepares a new run.
-
-    Args:
-        values: settings by `section.field`, laid over the defaults.
-        out: the folder of runs; name: of this run, else it is named after the text.
-        init_from: a checkpoint whose weights to start from; its model's settings become the defaults.
-        sample_length: characters that the model writes after each evaluation.
-
-    Raises:
-        CharnetError: what the user can mend, before anything is written.
-    """
-    weights = disk.load(disk.find(init_from, out)) if init_from else None
-    defaults = Config() if weights is None else _settings_of_model(weights)
-    config = overlay(defaults, values)
-    if weights is not None:
-        _check_same_model(weights, config)
-    plan.check(config, name)
-    device = choose_device(config.training.device)
-    corpus = texts.read(
-        config.data.paths, encoding=config.data.encoding, as_bytes=config.data.bytes, glob=config.data.glob
-    )
-    train_ids, _ = corpus.split(config.data.val_fraction)
-    config = plan.resolve(config, len(train_ids))
-    config = overlay(config, {"data.paths": _absolute(config.data.paths), "training.device": device.type})
-    Streams(train_ids, config.training.batch_size, config.training.window)  # long enough, before a folder is made
-    if device.type == "cpu":
-        plan.check_memory(config, len(corpus.vocab), plan.memory_of_machine())
-    training = Training(config, corpus.vocab, _info(corpus), corpus.ids, device, sample_length)
-    if weights is not None:
-        training.carried = _transfer(weights, training.model, corpus.vocab)
-    training.folder = disk.new_run(out, name or corpus.name)
-    disk.write_durably(training.folder / disk.SETTINGS, to_yaml(config).encode())
-    return training
-
-
-def resume(
-    given: Path, values: Mapping[str, Any] | None = None, *, out: Path = Path("checkpoints"), sample_length: int = 0
-) -> Training:
-    """Prepares to go on with a run, to the bit.
-
-    Args:
-        given: the folder of the run, or its name below `out`.
-        values: settings that change; only the length, patience, device and threads may.
-
-    Raises:
-        ConfigError: a setting that a run cannot change on the way.
-        CorpusError: the text is not what the run learned from so far.
-        CheckpointError: there is nothing to go on from.
-    """
-    path = disk.find(given, out, prefer=disk.LAST)
-    before = disk.load(path)
-    if "optimizer" not in {name.partition(".")[0] for name in before.tensors} and before.progress.step:
-        raise CheckpointError(f"{path}: expected a checkpoint to go on from, found weights only; try --init-from")
-    values = dict(values or {})
-    plan.check_resumable(values)
-    settings = path.parent / disk.SETTINGS
-    if "data.paths" not in values and settings.is_file():
-        values["data.paths"] = read_yaml(settings).get("data.paths", [])
-    config = overlay(before.config, values)
-    config = overlay(config, {"data.paths": _absolute(config.data.paths)})
-    ids = _same_text(before, config)
-    train = len(ids) - int(len(ids) * config.data.val_fraction)
-    config = plan.resolve(config, train)
-    if LENGTH.intersection(values):
-        fresh = dataclasses.replace(before.progress, evaluations_without_improvement=0)
-        before = dataclasses.replace(before, progress=fresh)
-    _check_unfinished(path.parent, before.progress, config)
-    device = choose_device(config.training.device)
-    training = Training(config, before.vocab, before.corpus, ids, device, sample_length)
-    training.folder = path.parent
-    training.restore(before)
-    disk.write_durably(settings, to_yaml(config).encode())
-    return training
-
-
-def _check_unfinished(run: Path, progress: Progress, config: Config) -> None:
-    settings = config.training
-    if progress.reported_step < progress.step or progress.step == 0:
-        return
-    if progress.step >= settings.steps:
-        raise ConfigError(
-            f"{run}: all {settings.steps} steps of this run are done; "
-            f"go on with --steps {2 * settings.steps}, or start a new run with --init-from"
-        )
-    if settings.patience and progress.evaluations_without_improvement >= settings.patience:
-        raise ConfigError(
-            f"{run}: it was stopped early, at step {progress.step}, as it no longer improved; "
-            f"go on all the same with --patience 0, or start a new run with --init-from"
-        )
-
-
-def _absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(p if p == texts.STANDARD_INPUT else str(Path(p).resolve()) for p in paths)
-
-
-def _settings_of_model(weights: Checkpoint) -> Config:
-    return overlay(dataclasses.replace(Config(), model=weights.config.model), {"data.bytes": weights.config.data.bytes})
-
-
-def _check_same_model(weights: Checkpoint, config: Config) -> None:
-    theirs, ours = as_dict(weights.config), as_dict(config)
-    for section, key in [("model", k) for k in theirs["model"] if k != "dropout"] + [("data", "bytes")]:
-        if theirs[section][key] != ours[section][key]:
-            raise ConfigError(
-                f"--init-from: the weights were trained with {key} {theirs[section][key]}, "
-                f"{ours[section][key]} was asked for; leave it out, or start without --init-from"
-            )
-
-
-def _transfer(weights: Checkpoint, model: CharModel, vocab: Vocabulary) -> int:
-    """Copies trained weights; rows of characters that the old alphabet lacks stay as initialised. Returns the known."""
-    rows = weights.vocab.lookup(np.array(vocab.symbols, dtype=np.uint32))
-    known = torch.from_numpy(rows >= 0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            old = torch.from_numpy(np.array(weights.weights[name]))
-            if name.startswith(("embedding.", "head.")):
-                parameter[known] = old[torch.from_numpy(rows[rows >= 0]).long()].to(parameter.device)
-            else:
-                parameter.copy_(old)
-    return int(known.sum())
-
-
-def _info(corpus: Corpus) -> CorpusInfo:
-    return CorpusInfo(corpus.name, len(corpus.ids), corpus.size_bytes, corpus.files, corpus.fingerprint, corpus.key)
-
-
-def _same_text(before: Checkpoint, config: Config) -> Ids:
-    """The encoded text of a run; from the cache where the files are gone.
-
-    Raises:
-        CorpusError: the text has changed, or is neither where it was nor in the cache.
-    """
-    data, info = config.data, before.corpus
-    gone = any(p == texts.STANDARD_INPUT or not Path(p).exists() for p in data.paths)
-    if gone:
-        ids = texts.cached(info.key, info.characters, len(before.vocab))
-        if ids is None:
-            raise CorpusError(
-                f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "
-                "name it again, as in charnet train TEXT --resume RUN"
-            )
-        return ids
-    corpus = texts.read(data.paths, encoding=data.encoding, as_bytes=data.bytes, glob=data.glob)
-    if corpus.fingerprint != info.fingerprint or corpus.key != info.key:
-        raise CorpusError(
-            f"{info.name}: the text has changed since this run began (SHA-256 {info.fingerprint[:12]}..., "
-            f"now {corpus.fingerprint[:12]}...); restore it, or start a new run with --init-from"
-        )
-    return corpus.ids
+MOST_ROLLBACKS = 3
 
 
 def choose_device(name: str) -> torch.device:
@@ -286,45 +61,61 @@ def choose_device(name: str) -> torch.device:
         name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
     if not there[name]:
         found = ", ".join(kind for kind, present in there.items() if present)
-        raise ConfigError(f'training.device: "{name}" is not there; found: {found}')
+        raise ConfigError(f'training.device: "{name}" is not there; found: {found}; choose one with --device')
     return torch.device(name)
 
 
-# ------------------------------------------------------------------------------------------- the run itself
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Says in one line that memory ran out, in whichever way the allocator put it."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or "memory" in text or "bad_alloc" in text:
+            raise ConfigError(
+                "expected enough memory for this run, found no more: choose a smaller --hidden-size, --batch-size or "
+                "--window, or close other programs"
+            ) from None
+        raise
 
 
 class Training:
     """A run in progress. `reports` does the work; everything else prepares, measures or saves."""
 
     def __init__(
-        self, config: Config, vocab: Vocabulary, info: CorpusInfo, ids: Ids, device: torch.device, sample_length: int
+        self, config: Config, vocab: Vocabulary, info: CorpusInfo, ids: Ids, folder: RunFolder, sample_length: int = 0
     ) -> None:
         settings = config.training
+        device = choose_device(settings.device)
         torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
         if device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32: the matrix units' own form of fp32
         self.config, self.vocab, self.info, self.device = config, vocab, info, device
-        self.folder = Path()
+        self.folder, self.sample_length = folder, sample_length
         self.carried: int | None = None
-        self.sample_length = sample_length
-        cut = len(ids) - int(len(ids) * config.data.val_fraction)
+        self.damage = ""
+        cut = len(ids) - config.data.held_out(len(ids))
         self.val_ids = ids[cut:]
         self.streams = Streams(ids[:cut], settings.batch_size, settings.window)
-        self.model = CharModel(len(vocab), **vars(config.model)).to(device)
-        self.optimizer = optim.Optimizer(
-            self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay
-        )
+        with enough_memory():
+            self.model = CharModel(len(vocab), **vars(config.model)).to(device)
+            self.optimizer = optim.Optimizer(
+                self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay
+            )
+            self.state: ModelState = self.model.initial_state(settings.batch_size)
         self.progress = Progress()
         self.history: list[dict[str, float]] = []
-        self.state: ModelState = self.model.initial_state(settings.batch_size)
         self.sums = torch.zeros(2, device=device)  # loss and gradient norm since the last report
-        self.saved_at = time.monotonic()
+        self.saved: Progress | None = None  # as `last` has it
+        self.saved_at, self.seconds_a_save = time.monotonic(), 0.0
+        self.glimpsed_at = time.monotonic()
 
     def started(self) -> Started:
         """What is about to be trained."""
         return Started(
-            run=self.folder,
+            run=self.folder.path,
             config=self.config,
             corpus=self.info,
             alphabet_size=len(self.vocab),
@@ -334,42 +125,79 @@ class Training:
             threads=torch.get_num_threads(),
             step=self.progress.step,
             history=tuple(self.history),
+            damage=self.damage,
             carried=self.carried,
         )
 
-    def reports(self, stop: Callable[[], bool] = lambda: False) -> Generator[Report, None, None]:
+    def reports(self, stop: Callable[[], object] = lambda: False) -> Generator[Report, None, None]:
         """Trains to the end, or until `stop` says so, which is asked after every step; saves before it returns.
 
         A consumer that leaves on the way, as when the pipe it writes to breaks, loses nothing: closing the iterator
-        saves too.
+        saves too. A run that ends before its first step leaves no folder behind.
 
         Raises:
             DivergedError: the loss or the gradient is no longer finite; the checkpoints hold the last good weights.
             StorageError: a checkpoint cannot be written.
+            ConfigError: there is not enough memory.
         """
         try:
-            yield from self._run(stop)
+            with enough_memory():
+                yield from self._run(stop)
         except GeneratorExit:  # between two steps: all numbers belong together
             self.save_last()
             raise
+        finally:
+            if not self._kept():
+                self.folder.discard()
+            self.folder.close()
 
-    def _run(self, stop: Callable[[], bool]) -> Iterator[Report]:
+    def _run(self, stop: Callable[[], object]) -> Iterator[Report]:
         yield self.started()
+        self.save_last()
         while True:
             try:
                 if self._report_due():  # after a step, or owed by a run that was interrupted while it evaluated
                     yield from self._report(stop)
                 reason = self._ended() or ("interrupted" if stop() else "")
+                if reason:
+                    break
+                self._step()
             except Stopped:
                 reason = "interrupted"
-            if reason:
                 break
-            self._step()
-            if time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
+            except DivergedError:
+                if self.config.training.on_nan == "stop" or self.progress.rollbacks >= MOST_ROLLBACKS:
+                    raise
+                yield self._roll_back()
+            if self._save_due():
                 self.save_last()
+            if time.monotonic() - self.glimpsed_at > SECONDS_BETWEEN_GLIMPSES:
+                yield self._glimpse()
         self.save_last()
         p = self.progress
-        yield Finished(self.folder, reason, p.step, p.best_step, p.best_nats_per_char)
+        yield Finished(self.folder.path, reason, p.step, p.best_step, p.best_nats_per_char)
+
+    def _kept(self) -> bool:
+        """Whether anything that was learned is on disk."""
+        return self.saved is not None and self.saved.step > 0
+
+    def _glimpse(self) -> Working:
+        self.glimpsed_at, p, settings = time.monotonic(), self.progress, self.config.training
+        steps, seconds = max(1, p.step - p.reported_step), p.seconds - p.seconds_at_report
+        speed = steps * settings.batch_size * settings.window / max(seconds, 1e-9)
+        return Working(p.step, self.sums[0].item() / steps, round(speed, 1))
+
+    def _save_due(self) -> bool:
+        shortest = max(self.config.training.checkpoint_every, self.seconds_a_save / LARGEST_SHARE_OF_SAVING)
+        return time.monotonic() - self.saved_at > shortest
+
+    def _roll_back(self) -> RolledBack:
+        """Goes back to the last checkpoint, to go on from there at half the learning rate."""
+        diverged_after = self.progress.step
+        self.restore(runs.to_go_on_from(self.folder.path / runs.LAST)[0])
+        self.progress = dataclasses.replace(self.progress, rollbacks=self.progress.rollbacks + 1)
+        self.save_last()
+        return RolledBack(diverged_after, self.progress.step, self._learning_rate(self.progress.step))
 
     def _ended(self) -> str:
         p, settings = self.progress, self.config.training
@@ -405,9 +233,8 @@ class Training:
 
     def _learning_rate(self, step: int) -> float:
         t = self.config.training
-        return optim.learning_rate_at(
-            step, t.steps, largest=t.learning_rate, warmup=t.warmup, final=t.final_learning_rate
-        )
+        largest = t.learning_rate * 0.5**self.progress.rollbacks
+        return optim.learning_rate_at(step, t.steps, largest=largest, warmup=t.warmup, final=t.final_learning_rate)
 
     def _check_finite(self) -> None:
         loss, norm = self.sums.tolist()
@@ -415,11 +242,11 @@ class Training:
             raise self._diverged("loss" if not math.isfinite(loss) else "gradient")
 
     def _diverged(self, what: str) -> DivergedError:
-        saved = (self.folder / disk.LAST).exists()
-        left = f"the checkpoints in {self.folder} hold the weights from before" if saved else "nothing is saved yet"
+        folder = self.folder.path
+        left = f"the checkpoints in {folder} hold the weights from before" if self._kept() else "nothing is kept"
         return DivergedError(
             f"after step {self.progress.step} the {what} is no longer a finite number; {left}; "
-            f"try a --learning-rate below {self.config.training.learning_rate:g}"
+            f"try a --learning-rate below {self.config.training.learning_rate:g}, or --on-nan rollback"
         )
 
     # ------------------------------------------------------------------------------------- reports
@@ -434,7 +261,7 @@ class Training:
         step, settings = self.progress.step, self.config.training
         return step % settings.eval_every == 0 or step == settings.steps
 
-    def _report(self, stop: Callable[[], bool]) -> Iterator[Report]:
+    def _report(self, stop: Callable[[], object]) -> Iterator[Report]:
         began, p, settings = time.perf_counter(), self.progress, self.config.training
         self._check_finite()
         steps = p.step - p.reported_step
@@ -456,17 +283,17 @@ class Training:
         self.sums.zero_()
         self.progress = dataclasses.replace(p, seconds=seconds, seconds_at_report=seconds, reported_step=p.step)
         better = self._judge(metrics) if self._evaluation_due() else False
-        self._append(metrics)
+        self.folder.append_metrics(json.dumps(metrics.as_dict()))
         if self._evaluation_due():
             if better:
-                self._save(disk.BEST, {})
+                self._save(runs.BEST, {})
             self.save_last()
         yield metrics
         if self._evaluation_due():
             p = self.progress
             yield Evaluated(p.step, better, p.best_step, p.best_nats_per_char, self._sample())
 
-    def _validate(self, stop: Callable[[], bool]) -> float:
+    def _validate(self, stop: Callable[[], object]) -> float:
         loss = evaluate(self.model, self.val_ids, self.vocab.start_id(), stop=stop).nats_per_char
         if not math.isfinite(loss):
             raise self._diverged("validation loss")
@@ -490,13 +317,6 @@ class Training:
             )
         return better
 
-    def _append(self, metrics: Metrics) -> None:
-        try:
-            with (self.folder / disk.METRICS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(metrics.as_dict()) + "\n")
-        except OSError as error:
-            raise StorageError(f"{self.folder / disk.METRICS}: cannot be written: {error.strerror}") from None
-
     def _sample(self) -> str:
         if not self.sample_length:
             return ""
@@ -507,12 +327,16 @@ class Training:
     # ------------------------------------------------------------------------------------- saving and restoring
 
     def save_last(self) -> None:
-        """Writes all that the rest of the run depends on."""
+        """Writes all that the rest of the run depends on, unless that is what was written last."""
+        if self.saved == self.progress:
+            return
+        began = time.monotonic()
         self._check_finite()
-        if (lines := self.folder / disk.METRICS).is_file():
-            disk.sync(lines)
-        self._save(disk.LAST, self._own_tensors())
+        self.folder.sync_metrics()
+        self._save(runs.LAST, self._own_tensors())
+        self.saved = self.progress
         self.saved_at = time.monotonic()
+        self.seconds_a_save = self.saved_at - began
 
     def _own_tensors(self) -> dict[str, Tensor]:
         """What `last` holds beside the weights."""
@@ -530,8 +354,8 @@ class Training:
         nats, norm = self.sums.tolist()
         names = tuple(Path(path).name for path in self.config.data.paths)  # where they lie is nobody's business
         tensors = {f"model.{key}": t for key, t in self.model.state_dict().items()} | extra
-        disk.save(
-            self.folder / name,
+        self.folder.save(
+            name,
             Checkpoint(
                 config=overlay(self.config, {"data.paths": names}),
                 vocab=self.vocab,
@@ -549,14 +373,23 @@ class Training:
             ),
         )
 
-    def restore(self, before: Checkpoint) -> None:
-        """Goes back to exactly where a checkpoint was written, and drops lines of metrics from after it."""
+    def restore(self, before: Checkpoint, damage: str = "") -> None:
+        """Goes back to exactly where a checkpoint was written, and drops lines of metrics from after it.
+
+        Args:
+            damage: what was wrong with a newer one.
+        """
         self._check_fits(before)
+        self.damage = damage
+        if damage:
+            self.folder.set_aside(runs.LAST)
         tensors = {name: torch.from_numpy(np.array(t)) for name, t in before.tensors.items()}
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k[len(prefix) :]: t.to(self.device) for k, t in tensors.items() if k.startswith(prefix)}
 
+        for parameter in self.model.parameters():
+            parameter.grad = None  # of a step that was given up
         self.model.load_state_dict(part("model."))
         self.optimizer.state |= part("optimizer.")
         self.state = tuple(
@@ -567,6 +400,7 @@ class Training:
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
         self.progress, self.history = before.progress, list(before.history)
+        self.saved = None if damage else before.progress
         self.sums = torch.tensor(
             [self.progress.nats_since_report, self.progress.grad_norm_since_report], device=self.device
         )
@@ -581,25 +415,37 @@ class Training:
                 continue  # written where there was no GPU
             if found is None or found.shape != tensor.shape or found.dtype != tensor.dtype:
                 raise CheckpointError(
-                    f"{self.folder}: expected a checkpoint to go on from, found {name} missing or odd"
+                    f"{self.folder.path}: expected a checkpoint to go on from, found {name} missing or odd"
                 )
         passes, window = before.progress.position
         if window >= self.streams.windows_in_pass(passes):
-            raise CheckpointError(f"{self.folder}: expected a place in the text, found one beyond its end")
+            raise CheckpointError(f"{self.folder.path}: expected a place in the text, found one beyond its end")
 
     def _forget_metrics_after(self, step: int) -> None:
-        path = self.folder / disk.METRICS
-        if not path.is_file():
-            return
+        lines = self.folder.metrics()
         kept = []
-        for line in path.read_bytes().splitlines(keepends=True):
+        for line in lines:
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
             except (ValueError, KeyError, TypeError):
                 continue  # a line that was cut when the run was
-        disk.write_durably(path, b"".join(kept))
+        if kept != lines:
+            self.folder.write(runs.METRICS, b"".join(kept))
+
+    def carry_over(self, weights: Checkpoint) -> None:
+        """Copies trained weights; rows of characters that their alphabet lacks stay as initialised."""
+        rows = weights.vocab.lookup(np.array(self.vocab.symbols, dtype=np.uint32))
+        known = torch.from_numpy(rows >= 0)
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                old = torch.from_numpy(np.array(weights.weights[name]))
+                if name.startswith(("embedding.", "head.")):
+                    parameter[known] = old[torch.from_numpy(rows[rows >= 0]).long()].to(parameter.device)
+                else:
+                    parameter.copy_(old)
+        self.carried = int(known.sum())
 
 
-def _arrays(tensors: Mapping[str, Tensor]) -> disk.Tensors:
+def _arrays(tensors: Mapping[str, Tensor]) -> Tensors:
     return {key: t.detach().cpu().contiguous().numpy() for key, t in tensors.items()}

@@ -40,7 +40,8 @@ def _threads_as_they_were() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run: LSTM of 16 units on `sentences()`. Look at it, do not write in it."""
-    from charnet import training
+
+    from charnet import prepare
 
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "pets.txt").write_text(sentences())
@@ -53,7 +54,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "training.threads": 1,
         "training.eval_every": 60,
     }
-    run = training.start(values, out=folder / "runs", name="pets")
+    run = prepare.start(values, out=folder / "runs", name="pets")
     for _ in run.reports():
         pass
-    return run.folder
+    return run.folder.path

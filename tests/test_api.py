@@ -16,7 +16,7 @@ import pytest
 from conftest import sentences
 
 import charnet
-from charnet import checkpoint as disk
+from charnet import runs
 from charnet.api import TextModel
 from charnet.errors import CheckpointError, ConfigError, CorpusError, PromptError
 
@@ -43,7 +43,7 @@ def test_importing_charnet_costs_nothing() -> None:
 
 
 def test_a_model_loads_from_a_run_and_from_a_file(tiny_run: Path, model: TextModel) -> None:
-    for path in (tiny_run, str(tiny_run), tiny_run / disk.BEST):
+    for path in (tiny_run, str(tiny_run), tiny_run / runs.BEST):
         assert charnet.load(path).checkpoint.sha256 == model.checkpoint.sha256
 
 

@@ -24,9 +24,11 @@ from hypothesis import strategies as st
 
 import charnet
 from charnet import checkpoint as disk
+from charnet import durable, runs, tensorfile
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
 from charnet.config import Config, as_dict, overlay
 from charnet.errors import CheckpointError, StorageError
+from charnet.runs import RunFolder
 from charnet.vocab import Vocabulary
 
 ALPHABET = "\n abé😀"
@@ -40,7 +42,7 @@ def tiny(cell: str = "lstm", vocab: Vocabulary | None = None, **values: Any) -> 
     )
     vocab = vocab or Vocabulary.of_text(ALPHABET)
     random = np.random.default_rng(7)
-    tensors: disk.Tensors = {
+    tensors: tensorfile.Tensors = {
         f"model.{name}": random.standard_normal(shape).astype(np.float32)
         for name, shape in disk.model_shapes(config, len(vocab)).items()
     }
@@ -100,10 +102,10 @@ def built(header: Any, data: bytes = b"") -> bytes:
 
 def signed(header: dict[str, Any], data: bytes) -> bytes:
     """A file whose checksum is right, so that what is inside decides."""
-    header = header | {"__metadata__": header["__metadata__"] | {"sha256": disk.NO_DIGEST}}
+    header = header | {"__metadata__": header["__metadata__"] | {"sha256": tensorfile.NO_DIGEST}}
     raw = built(header, data)
     digest = hashlib.sha256(raw).hexdigest()
-    return raw.replace(f'"sha256":"{disk.NO_DIGEST}"'.encode(), f'"sha256":"{digest}"'.encode(), 1)
+    return raw.replace(f'"sha256":"{tensorfile.NO_DIGEST}"'.encode(), f'"sha256":"{digest}"'.encode(), 1)
 
 
 def with_document(raw: bytes, change: Callable[[dict[str, Any]], Any]) -> bytes:
@@ -170,7 +172,7 @@ def test_any_alphabet_comes_back(tmp_path: Path, vocab: Vocabulary) -> None:
 
 
 def test_names_with_odd_characters_come_back(tmp_path: Path) -> None:
-    odd = f'a"b\\c\n\x1b"sha256":"{disk.NO_DIGEST}" é😀'
+    odd = f'a"b\\c\n\x1b"sha256":"{tensorfile.NO_DIGEST}" é😀'
     saved = replace(
         tiny(**{"data.paths": [odd, "caf\udce9"]}),
         corpus=replace(tiny().corpus, name=odd),
@@ -497,7 +499,7 @@ def test_a_header_of_just_one_byte_too_many_is_refused(whole: bytes, refused: Ca
 def test_a_header_beyond_the_largest_is_not_even_read(
     whole: bytes, refused: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "LARGEST_HEADER", 100)
+    monkeypatch.setattr(tensorfile, "LARGEST_HEADER", 100)
     assert "a header of" in refused(whole)
 
 
@@ -1007,7 +1009,7 @@ def test_the_file_is_synced_before_it_is_moved_and_the_folder_after(
     sync, move = os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda handle: calls.append("sync") or sync(handle))
     monkeypatch.setattr(Path, "replace", lambda self, to: calls.append("move") or move(self, to))
-    disk.write_durably(tmp_path / "x", b"content")
+    durable.write(tmp_path / "x", b"content")
     assert calls == ["sync", "move", "sync"]
     assert (tmp_path / "x").read_bytes() == b"content"
 
@@ -1018,7 +1020,7 @@ def test_a_folder_that_cannot_be_synced_leaves_a_whole_file(
     path = tmp_path / "c.safetensors"
     path.write_bytes(whole)
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "_sync_folder", fail)
+        patch.setattr(durable, "_sync_folder", fail)
         with pytest.raises(StorageError):
             disk.save(path, replace(tiny(), created="later"))
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
@@ -1036,7 +1038,7 @@ def test_a_place_that_cannot_be_written_is_an_error_of_storage(tmp_path: Path, k
         "a folder": tmp_path / "folder",
     }[kind]
     with pytest.raises(StorageError, match="cannot be written"):
-        disk.write_durably(path, b"content")
+        durable.write(path, b"content")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 
 
@@ -1052,85 +1054,85 @@ def make_run(runs: Path, name: str, *files: str, age: int = 0) -> Path:
 
 
 def test_without_a_name_the_newest_run_is_meant(tmp_path: Path) -> None:
-    make_run(tmp_path, "old", disk.BEST, disk.LAST, age=100)
-    make_run(tmp_path, "new", disk.BEST, age=10)
-    make_run(tmp_path, "older", disk.BEST, age=1000)
-    assert disk.find(None, tmp_path) == tmp_path / "new" / disk.BEST
-    assert disk.known_runs(tmp_path) == ["new", "old", "older"]
+    make_run(tmp_path, "old", runs.BEST, runs.LAST, age=100)
+    make_run(tmp_path, "new", runs.BEST, age=10)
+    make_run(tmp_path, "older", runs.BEST, age=1000)
+    assert runs.find(None, tmp_path) == tmp_path / "new" / runs.BEST
+    assert [run.name for run in runs.newest_first(tmp_path)] == ["new", "old", "older"]
 
 
 def test_the_newest_run_is_the_one_written_last_to_either_file(tmp_path: Path) -> None:
-    make_run(tmp_path, "a", disk.BEST, age=100)
-    make_run(tmp_path, "a", disk.LAST, age=1)
-    make_run(tmp_path, "b", disk.BEST, age=50)
-    assert disk.find(None, tmp_path) == tmp_path / "a" / disk.BEST
-    assert disk.known_runs(tmp_path) == ["a", "b"]
+    make_run(tmp_path, "a", runs.BEST, age=100)
+    make_run(tmp_path, "a", runs.LAST, age=1)
+    make_run(tmp_path, "b", runs.BEST, age=50)
+    assert runs.find(None, tmp_path) == tmp_path / "a" / runs.BEST
+    assert [run.name for run in runs.newest_first(tmp_path)] == ["a", "b"]
 
 
 def test_a_folder_without_checkpoint_is_no_run(tmp_path: Path) -> None:
     make_run(tmp_path, "empty")
     make_run(tmp_path, "other", "notes.txt")
-    make_run(tmp_path, "run", disk.LAST)
-    assert disk.known_runs(tmp_path) == ["run"]
-    assert disk.find(None, tmp_path) == tmp_path / "run" / disk.LAST
+    make_run(tmp_path, "run", runs.LAST)
+    assert [run.name for run in runs.newest_first(tmp_path)] == ["run"]
+    assert runs.find(None, tmp_path) == tmp_path / "run" / runs.LAST
 
 
 @pytest.mark.parametrize("exists", [True, False])
 def test_without_any_run_the_way_to_make_one_is_told(tmp_path: Path, exists: bool) -> None:
-    runs = tmp_path / "runs"
+    folder = tmp_path / "runs"
     if exists:
-        runs.mkdir()
-    assert disk.known_runs(runs) == []
+        folder.mkdir()
+    assert runs.newest_first(folder) == []
     with pytest.raises(CheckpointError, match=r"runs/: no run here yet; make one with `charnet train`"):
-        disk.find(None, runs)
+        runs.find(None, folder)
 
 
 def test_a_run_may_be_named_by_its_folder_its_file_or_its_name(tmp_path: Path) -> None:
-    run = make_run(tmp_path, "pets", disk.BEST, disk.LAST)
-    for given_path in (run, run / disk.BEST, Path("pets")):
-        assert disk.find(given_path, tmp_path) == run / disk.BEST
-    assert disk.find(run / disk.LAST, tmp_path) == run / disk.LAST
+    run = make_run(tmp_path, "pets", runs.BEST, runs.LAST)
+    for given_path in (run, run / runs.BEST, Path("pets")):
+        assert runs.find(given_path, tmp_path) == run / runs.BEST
+    assert runs.find(run / runs.LAST, tmp_path) == run / runs.LAST
 
 
 def test_the_preferred_file_comes_first_and_the_other_will_do(tmp_path: Path) -> None:
-    both, one = make_run(tmp_path, "both", disk.BEST, disk.LAST), make_run(tmp_path, "one", disk.BEST)
-    assert disk.find(both, tmp_path, prefer=disk.LAST) == both / disk.LAST
-    assert disk.find(one, tmp_path, prefer=disk.LAST) == one / disk.BEST
-    assert disk.find(None, tmp_path, prefer=disk.LAST).parent in (both, one)
+    both, one = make_run(tmp_path, "both", runs.BEST, runs.LAST), make_run(tmp_path, "one", runs.BEST)
+    assert runs.find(both, tmp_path, order=runs.TO_GO_ON_FROM) == both / runs.LAST
+    assert runs.find(one, tmp_path, order=runs.TO_GO_ON_FROM) == one / runs.BEST
+    assert runs.find(None, tmp_path, order=runs.TO_GO_ON_FROM).parent in (both, one)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"expected the folder of a run, found no best\.safetensors or last"):
-        disk.find(make_run(tmp_path, "empty"), tmp_path)
+        runs.find(make_run(tmp_path, "empty"), tmp_path)
 
 
 def test_an_unknown_name_is_refused_with_the_runs_that_there_are(tmp_path: Path) -> None:
-    make_run(tmp_path, "old", disk.BEST, age=100)
-    make_run(tmp_path, "new", disk.BEST)
+    make_run(tmp_path, "old", runs.BEST, age=100)
+    make_run(tmp_path, "new", runs.BEST)
     with pytest.raises(CheckpointError, match=r"^nwe: there is no such checkpoint; runs in .*: new, old$"):
-        disk.find(Path("nwe"), tmp_path)
+        runs.find(Path("nwe"), tmp_path)
 
 
 def test_an_unknown_name_where_there_are_no_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^x: there is no such checkpoint$"):
-        disk.find(Path("x"), tmp_path / "none")
+        runs.find(Path("x"), tmp_path / "none")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\ud800"])
 def test_a_name_that_no_system_allows_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises((CheckpointError, StorageError)):
-        disk.find(Path(name), tmp_path)
+        runs.find(Path(name), tmp_path)
 
 
 def test_a_new_run_whose_name_is_taken_gets_a_number(tmp_path: Path) -> None:
-    made = [disk.new_run(tmp_path / "runs", "pets").name for _ in range(4)]
+    made = [RunFolder.new(tmp_path / "runs", "pets").path.name for _ in range(4)]
     assert made == ["pets", "pets-2", "pets-3", "pets-4"]
     assert all((tmp_path / "runs" / name).is_dir() for name in made)
 
 
 def test_a_file_with_the_name_of_a_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "pets").write_text("mine")
-    assert disk.new_run(tmp_path, "pets").name == "pets-2"
+    assert RunFolder.new(tmp_path, "pets").path.name == "pets-2"
     assert (tmp_path / "pets").read_text() == "mine"
 
 
@@ -1138,7 +1140,7 @@ def test_a_file_with_the_name_of_a_run_is_left_alone(tmp_path: Path) -> None:
 def test_a_run_that_cannot_be_made_is_an_error_of_storage(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match=r"be made.*--out"):
-        disk.new_run(tmp_path / "file" if name == "below" else tmp_path, name)
+        RunFolder.new(tmp_path / "file" if name == "below" else tmp_path, name)
 
 
 def test_a_run_below_a_dangling_link_is_an_error_of_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1152,4 +1154,4 @@ def test_a_run_below_a_dangling_link_is_an_error_of_storage(tmp_path: Path, monk
 
     monkeypatch.setattr(Path, "mkdir", counted)
     with pytest.raises(StorageError):
-        disk.new_run(tmp_path / "out", "pets")
+        RunFolder.new(tmp_path / "out", "pets")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from charnet.checkpoint import CorpusInfo
-from charnet.cli import console
+from charnet.cli import console, figures, progress
 from charnet.config import Config, overlay
 from charnet.errors import StorageError
 
@@ -127,11 +127,11 @@ def test_a_stdout_that_refuses_is_told_apart_from_one_that_nobody_reads(
     ("values", "drawn"), [([], ""), ([1.0], "▁"), ([2.0, 2.0], "▁▁"), ([0, 7], "▁█"), ([7, 0], "█▁")]
 )
 def test_a_curve_is_a_bar_for_each_value(values: list[float], drawn: str) -> None:
-    assert console.curve(values) == drawn
+    assert figures.curve(values) == drawn
 
 
 def test_a_long_curve_is_thinned_and_keeps_both_ends() -> None:
-    drawn = console.curve([100.0, *[50.0] * 998, 0.0], width=10)
+    drawn = figures.curve([100.0, *[50.0] * 998, 0.0], width=10)
     assert drawn == "█" + drawn[1] * 8 + "▁"
 
 
@@ -140,7 +140,7 @@ def test_a_long_curve_is_thinned_and_keeps_both_ends() -> None:
     [(0, "0:00"), (0.4, "0:00"), (59.6, "1:00"), (60, "1:00"), (3599.7, "1:00:00"), (90061, "25:01:01")],
 )
 def test_a_duration_carries_over_when_it_is_rounded(seconds: float, shown: str) -> None:
-    assert console.duration(seconds) == shown
+    assert figures.duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -148,12 +148,12 @@ def test_a_duration_carries_over_when_it_is_rounded(seconds: float, shown: str) 
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (1_500_000, "1.5 MB"), (2e9, "2.0 GB"), (3e15, "3000.0 TB")],
 )
 def test_a_size_is_shown_in_the_unit_that_fits(count: float, shown: str) -> None:
-    assert console.size(count) == shown
+    assert figures.size(count) == shown
 
 
 def test_a_loss_is_shown_in_nats_and_bits() -> None:
-    assert console.loss(None) == "-"
-    assert console.loss(0.6931472) == "0.6931 nats (1.0000 bits)"
+    assert figures.loss(None) == "-"
+    assert figures.loss(0.6931472) == "0.6931 nats (1.0000 bits)"
 
 
 # ------------------------------------------------------------------------------------------- the views of a training
@@ -161,7 +161,7 @@ def test_a_loss_is_shown_in_nats_and_bits() -> None:
 
 def story(folder: Path = Path("checkpoints/my pets"), *, reason: str = "complete", sample: str = "abc") -> list[Any]:
     """The reports of a short training."""
-    from charnet.training import Evaluated, Finished, Metrics, Started
+    from charnet.reports import Evaluated, Finished, Metrics, Started
 
     config = overlay(Config(), {"training.steps": 40})
     reports: list[Any] = [
@@ -177,7 +177,7 @@ def story(folder: Path = Path("checkpoints/my pets"), *, reason: str = "complete
     return [*reports, Finished(folder, reason, 40, 40, 1.5)]
 
 
-def show_all(view: console.TrainingView, reports: Iterable[Any]) -> None:
+def show_all(view: progress.TrainingView, reports: Iterable[Any]) -> None:
     with view:
         view.starting()
         for report in reports:
@@ -185,7 +185,7 @@ def show_all(view: console.TrainingView, reports: Iterable[Any]) -> None:
 
 
 def test_plain_lines_say_what_when_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    show_all(console.training_view(quiet=False, json=False), story())
+    show_all(progress.training_view(quiet=False, json=False), story())
     out, err = capsys.readouterr()
     assert out == ""
     assert "\x1b" not in err
@@ -196,7 +196,7 @@ def test_plain_lines_say_what_when_and_how_to_go_on(capsys: pytest.CaptureFixtur
 
 
 def test_an_interrupted_run_is_told_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    show_all(console.training_view(quiet=False, json=False), story(reason="interrupted"))
+    show_all(progress.training_view(quiet=False, json=False), story(reason="interrupted"))
     assert "interrupted at step 40, everything is saved" in (err := capsys.readouterr().err)
     assert "charnet train --resume 'checkpoints/my pets'" in err
 
@@ -204,20 +204,20 @@ def test_an_interrupted_run_is_told_how_to_go_on(capsys: pytest.CaptureFixture[s
 def test_plain_lines_of_progress_come_every_ten_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
-    show_all(console.training_view(quiet=False, json=False), story())
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    show_all(progress.training_view(quiet=False, json=False), story())
     assert "step 40/40, 12,346 chars/s, 0:00 left, train 2.0000 nats" in capsys.readouterr().err
 
 
 def test_json_lines_are_the_metrics_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    show_all(console.training_view(quiet=True, json=True), story())
+    show_all(progress.training_view(quiet=True, json=True), story())
     out, err = capsys.readouterr()
     assert err == ""
     assert [json.loads(line)["step"] for line in out.splitlines()] == [15, 20, 35, 40]
 
 
 def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    show_all(console.training_view(quiet=True, json=False), story())
+    show_all(progress.training_view(quiet=True, json=False), story())
     assert capsys.readouterr() == ("", "")
 
 
@@ -249,7 +249,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
             with os.fdopen(slave, "w", encoding="utf-8") as screen, monkeypatch.context() as patch:
                 patch.setattr(sys, "stderr", screen)
                 with contextlib.suppress(KeyboardInterrupt):
-                    show_all(console.training_view(quiet=False, json=False), reports)
+                    show_all(progress.training_view(quiet=False, json=False), reports)
         finally:
             reader.join(5)
             os.close(master)

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet import corpus
+from charnet.config import DataSettings
 from charnet.errors import CharnetError, ConfigError, CorpusError, StorageError
 from charnet.vocab import Vocabulary
 
@@ -768,11 +769,8 @@ def test_any_path_gives_a_name_that_is_safe_as_a_folder(path: str) -> None:
 @pytest.mark.parametrize(
     ("characters", "fraction", "held_out"), [(10, 0.1, 1), (9, 0.1, 0), (10, 0.0, 0), (10, 0.9, 9)]
 )
-def test_the_end_of_the_text_is_held_out(folder: Path, characters: int, fraction: float, held_out: int) -> None:
-    found = corpus.read([put(folder / "a.txt", "abcdefghij"[:characters])])
-    train, val = found.split(fraction)
-    assert len(val) == held_out
-    assert [*train.tolist(), *val.tolist()] == found.ids.tolist()
+def test_the_end_of_the_text_is_held_out(characters: int, fraction: float, held_out: int) -> None:
+    assert DataSettings(val_fraction=fraction).held_out(characters) == held_out
 
 
 def test_a_text_that_changes_between_its_two_readings_is_never_kept_under_the_wrong_name(

@@ -14,7 +14,7 @@ from conftest import sentences
 
 import charnet
 from charnet import checkpoint as disk
-from charnet import training
+from charnet import prepare, runs, training
 from charnet.config import GATES
 from charnet.errors import DivergedError
 from charnet.model import CharModel
@@ -38,16 +38,16 @@ def start(folder: Path, name: str, **changes: Any) -> training.Training:
     text = folder / "pets.txt"
     text.write_text(sentences())
     values = {"data.paths": [str(text)]} | SMALL | {key.replace("__", "."): v for key, v in changes.items()}
-    return training.start(values, out=folder / "runs", name=name)
+    return prepare.start(values, out=folder / "runs", name=name)
 
 
 def finish(run: training.Training) -> Path:
     collections.deque(run.reports(), maxlen=0)
-    return run.folder
+    return run.folder.path
 
 
 def sha256(run: Path) -> str:
-    return disk.load(run / disk.LAST).weights_sha256()
+    return disk.load(run / runs.LAST).weights_sha256()
 
 
 def test_auto_chooses_the_cuda_device() -> None:
@@ -77,14 +77,14 @@ def test_an_interrupted_and_resumed_run_on_the_device_ends_with_the_weights_of_t
     whole = finish(start(tmp_path, "whole", **changes))
     cut = start(tmp_path, "cut", **changes)
     collections.deque(cut.reports(lambda: cut.progress.step >= 33), maxlen=0)
-    assert sha256(finish(training.resume(cut.folder))) == sha256(whole)
+    assert sha256(finish(prepare.resume(cut.folder.path))) == sha256(whole)
 
 
 def test_a_run_of_the_device_goes_on_on_the_processor_and_writes_there(tmp_path: Path) -> None:
     cut = start(tmp_path, "cut")
     collections.deque(cut.reports(lambda: cut.progress.step >= 33), maxlen=0)
-    run = finish(training.resume(cut.folder, {"training.device": "cpu", "training.threads": 1}))
-    assert disk.load(run / disk.LAST).progress.step == 60
+    run = finish(prepare.resume(cut.folder.path, {"training.device": "cpu", "training.threads": 1}))
+    assert disk.load(run / runs.LAST).progress.step == 60
     assert len(charnet.load(run).generate(length=50)) == 50
 
 
@@ -95,5 +95,5 @@ def test_a_diverging_run_on_the_device_leaves_only_finite_checkpoints(tmp_path: 
     )  # fmt: skip
     with contextlib.suppress(DivergedError):
         finish(run)
-    for path in run.folder.glob("*.safetensors"):
+    for path in run.folder.path.glob("*.safetensors"):
         assert all(np.isfinite(t).all() for t in disk.load(path).weights.values())

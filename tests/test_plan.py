@@ -125,6 +125,6 @@ def test_cores_are_counted_where_the_system_cannot_say_which(monkeypatch: pytest
 
 def test_a_run_that_cannot_fit_in_memory_is_refused_before_it_starts() -> None:
     config = overlay(Config(), {"training.batch_size": 4096, "training.window": 4096})
-    with pytest.raises(ConfigError, match=r"needs about \d+ GB of memory, the machine has 24"):
+    with pytest.raises(ConfigError, match=r"needs about [\d.]+ GB of memory, 24.0 are free"):
         plan.check_memory(config, 65, 24 * 10**9)
     plan.check_memory(Config(), 65, 24 * 10**9)

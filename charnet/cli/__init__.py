@@ -64,11 +64,6 @@ def _root(
     del version
 
 
-def main() -> None:
-    """Entry point of the command `charnet`."""
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code; errors of the user become one line on stderr."""
     console.prepare()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from charnet.cli import console
+from charnet.cli import console, figures
 from charnet.cli.grouped import GroupedCommand
 from charnet.cli.options import plain
 
@@ -29,4 +29,4 @@ def sample(
         for result in sample_benchmark():
             console.write_json(vars(result))
     else:
-        console.show_results(sample_benchmark())
+        figures.show_results(sample_benchmark())

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from charnet.cli import console
-from charnet.cli.options import RunsFolder, plain
+from charnet.cli import console, figures
+from charnet.cli.options import plain
 
 TEXT, SHOWN = "The text", "What is shown"
 
@@ -25,8 +25,9 @@ def eval_(
 ) -> None:
     """Say how well a model knows a text: nats and bits per character, perplexity."""
     from charnet import checkpoint as disk
+    from charnet import runs
 
-    path = disk.find(checkpoint, RunsFolder)
+    path = runs.find(checkpoint)
     model = disk.load(path)
 
     from charnet.evaluate import evaluate_files
@@ -35,4 +36,4 @@ def eval_(
     if json:
         console.write_json({"checkpoint": str(path), **evaluation.as_dict()})
     else:
-        console.show_evaluation(evaluation)
+        figures.show_evaluation(evaluation)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from charnet.cli import console
-from charnet.cli.options import RunsFolder, plain
+from charnet.cli import console, figures
+from charnet.cli.options import plain
 
 
 def inspect(
@@ -18,11 +18,11 @@ def inspect(
     json: Annotated[bool, plain("--json", help="everything as JSON", group="What is shown")] = False,
 ) -> None:
     """Show what is in a checkpoint: model, alphabet, text, settings, history."""
-    from charnet import checkpoint as disk
+    from charnet import runs
     from charnet.describe import describe
 
-    description = describe(disk.find(checkpoint, RunsFolder))
+    description = describe(runs.find(checkpoint))
     if json:
         console.write_json(description.as_dict())
     else:
-        console.show_description(description)
+        figures.show_description(description)

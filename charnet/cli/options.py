@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import typer
 
 from charnet.config import default, limits
-
-RunsFolder = Path("checkpoints")
 
 
 def setting(name: str, *flags: str, group: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console
-from charnet.cli.options import RunsFolder, plain
+from charnet.cli.options import plain
 from charnet.errors import ConfigError, PromptError, StorageError
 
 PROMPT, WRITING, SHOWN = "The prompt", "Writing", "What is shown"
@@ -73,10 +73,11 @@ def sample(
     given = _prompt(prompt, prompt_file)
 
     from charnet import checkpoint as disk
+    from charnet import runs
     from charnet.engines import open_engine
     from charnet.generate import stream
 
-    path = disk.find(checkpoint, RunsFolder)
+    path = runs.find(checkpoint)
     model = disk.load(path)
     if unknown == "skip":
         ids, dropped = model.vocab.encode_known(given)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from charnet.cli import console
-from charnet.cli.options import RunsFolder, plain, setting
+from charnet.cli import console, progress
+from charnet.cli.options import plain, setting
 from charnet.config import Config, assignments, overlay, read_yaml
 from charnet.errors import ConfigError
+from charnet.signals import Signals
 
 TEXT, MODEL, LEARNING, RUN, SHOWN = "The text", "The model", "Learning", "The run", "What is shown"
 SAMPLE_LENGTH = 160  # characters that the model writes after each evaluation
@@ -45,11 +43,16 @@ def train(
     seed: Annotated[int | None, setting("training.seed", group=LEARNING)] = None,
     device: Annotated[str | None, setting("training.device", group=LEARNING)] = None,
     threads: Annotated[int | None, setting("training.threads", group=LEARNING)] = None,
+    checkpoint_every: Annotated[str | None, setting("training.checkpoint_every", group=RUN)] = None,
+    on_nan: Annotated[str | None, setting("training.on_nan", group=LEARNING)] = None,
     name: Annotated[str, plain("--name", help="name of the run; else it is named after the text", group=RUN)] = "",
-    out: Annotated[Path, plain("--out", help="folder of runs", group=RUN)] = RunsFolder,
+    out: Annotated[Path, plain("--out", help="folder of runs", group=RUN)] = Path("checkpoints"),
     resume: Annotated[
         Path | None, plain("--resume", metavar="RUN", help="go on with an interrupted run, to the bit", group=RUN)
     ] = None,
+    strict: Annotated[
+        bool, plain("--strict", help="with --resume: refuse if the newest checkpoint is damaged", group=RUN)
+    ] = False,
     init_from: Annotated[
         Path | None, plain("--init-from", metavar="CHECKPOINT", help="start from trained weights", group=RUN)
     ] = None,
@@ -86,6 +89,8 @@ def train(
         "training.seed": seed,
         "training.device": device,
         "training.threads": threads,
+        "training.on_nan": on_nan,
+        "training.checkpoint_every": checkpoint_every,
     }
     if steps is not None and epochs:
         raise ConfigError("--steps and --epochs: expected one length, found two; leave one out")
@@ -97,39 +102,23 @@ def train(
     from charnet import plan
 
     plan.check(overlay(Config(), values), name)  # what is wrong here is said before torch is loaded
-    if resume:
-        plan.check_resumable(values)
 
-    with _signals() as received, console.training_view(quiet=quiet, json=json) as view:
-        view.starting()
-        from charnet import training
+    length = 0 if quiet or json else SAMPLE_LENGTH
+    with Signals(ending=True) as signals, progress.training_view(quiet=quiet, json=json) as view:
+        try:
+            view.starting()
+            from charnet import prepare
 
-        length = 0 if quiet or json else SAMPLE_LENGTH
-        if resume:
-            run = training.resume(resume, values, out=out, sample_length=length)
-        else:
-            run = training.start(values, out=out, name=name, init_from=init_from, sample_length=length)
-        with closing(run.reports(lambda: bool(received))) as reports:
-            for report in reports:
-                view.show(report)
-    return 128 + received[0] if received else 0
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects the signals that ask a training to end; a second Ctrl-C ends it at once."""
-    received: list[int] = []
-
-    def receive(number: int, _: FrameType | None) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # What the parent chose to ignore stays ignored: that is how nohup works.
-    before = {n: signal.signal(n, receive) for n in wanted if signal.getsignal(n) is not signal.SIG_IGN}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            if resume:
+                run = prepare.resume(resume, values, out=out, strict=strict, sample_length=length)
+            else:
+                run = prepare.start(values, out=out, name=name, init_from=init_from, sample_length=length)
+            if name and run.folder.path.name != name:
+                console.note(f"{out / name} is another run; this one is {run.folder.path}")
+            signals.note(view.stopping)
+            with closing(run.reports(lambda: signals.received)) as reports:
+                for report in reports:
+                    view.show(report)
+        except KeyboardInterrupt:
+            view.left()
+    return 128 + signals.received if signals.received else 0

@@ -1,0 +1,128 @@
+"""Figures as people read them: what `inspect`, `eval` and `bench` show."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from charnet.cli.console import flush, folded, visible, write
+from charnet.errors import plural
+
+if TYPE_CHECKING:
+    from charnet.bench import Result
+    from charnet.describe import Description
+    from charnet.evaluate import Evaluation
+
+BARS = "▁▂▃▄▅▆▇█"
+CURVE_WIDTH = 40
+
+
+def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
+    """Values as a line of bars, the largest highest; longer series are thinned to the width.
+
+    >>> curve([3.0, 2.0, 1.5, 1.0])
+    '█▅▃▁'
+    """
+    if not values:
+        return ""
+    if len(values) > width:
+        values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
+    low, high = min(values), max(values)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0
+    return "".join(BARS[round((value - low) * scale)] for value in values)
+
+
+def loss(nats: float | None) -> str:
+    """A loss as people compare it: nats and bits per character."""
+    return "-" if nats is None else f"{nats:.4f} nats ({nats / math.log(2):.4f} bits)"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> duration(75.4), duration(3700)
+    ('1:15', '1:01:40')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def size(count: float) -> str:
+    """A number of bytes.
+
+    >>> size(1_115_394)
+    '1.1 MB'
+    """
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def show_description(d: Description) -> None:
+    """`inspect` for people."""
+    t = d.config.training
+    rows = [
+        ("checkpoint", f"{d.path}, {size(d.size_bytes)}, written {d.created}"),
+        ("checksum", f"verified, SHA-256 {d.sha256}"),
+        ("weights", f"SHA-256 {d.weights_sha256}"),
+        ("model", d.model_line),
+        ("parameters", f"{d.parameters:,}: " + ", ".join(f"{part} {n:,}" for part, n in d.parameters_by_part.items())),
+        ("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}"),
+        ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {size(d.corpus.size_bytes)} in {d.files_line}"),
+        ("", f"SHA-256 {d.corpus.fingerprint}, last {d.config.data.val_fraction:.0%} held out"),
+        ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
+                    f"({d.passes:.1f} passes) in {duration(d.progress.seconds)}"),
+        ("best", f"{loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}"),
+        ("last", loss(d.last_nats_per_char)),
+        ("history", f"{d.curve[0]:.2f} {curve(d.curve)} {d.curve[-1]:.2f}" if d.curve else "-"),
+        ("settings", d.settings_line),
+        ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
+    ]  # fmt: skip
+    if d.progress.rollbacks:
+        rows.insert(8, ("rolled back", f"{plural(d.progress.rollbacks, 'time')}, the learning rate halved at each"))
+    for label, value in rows:
+        write(_row(label, visible(value)))
+    flush()
+
+
+def _row(label: str, value: str) -> str:
+    """A labelled line; folded to the width of a terminal, whole in a pipe."""
+    if not sys.stdout.isatty():
+        return f"{label:12}{value}\n"
+    width = max(20, shutil.get_terminal_size().columns)
+    lines = [line.rstrip() for line in folded(value, width - 12)]
+    return f"{label:12}" + ("\n" + " " * 12).join(lines) + "\n"
+
+
+def show_evaluation(e: Evaluation) -> None:
+    """`eval` for people."""
+    unknown = sum(e.unknown.values())
+    lines = [
+        f"{e.nats_per_char:.4f} nats per character",
+        f"{e.bits_per_char:.4f} bits per character",
+        f"{e.perplexity:.3f} perplexity",
+        f"{e.characters:,} characters, every one predicted from those before it",
+    ]
+    if unknown:
+        common = sorted(e.unknown.items(), key=lambda pair: -pair[1])[:5]
+        names = ", ".join(f"{name} x {count:,}" for name, count in common)
+        count = "1 character more is" if unknown == 1 else f"{unknown:,} characters more are"
+        lines.append(f"{count} unknown to the model and not counted: {names}")
+    for line in lines:
+        write(visible(line) + "\n")
+
+
+def show_results(results: Iterable[Result]) -> None:
+    """`bench` for people, a line as soon as it is measured."""
+    header = f"{'what':44} {'median':>12} {'lowest':>12} {'highest':>12}  unit"
+    write(header + "\n")
+    for r in results:
+        share = f"  {r.share_of_limit:.0%} of {r.limit}" if r.share_of_limit is not None else ""
+        write(f"{r.what:44} {r.median:12,.0f} {r.lowest:12,.0f} {r.highest:12,.0f}  {r.unit}{share}\n")
+        flush()

@@ -1,0 +1,360 @@
+"""A training as it goes on: a live display on a terminal, plain lines elsewhere, JSON for programs.
+
+The only module that imports rich, and only where something is drawn. A stderr that breaks on the way is no reason to
+stop training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from charnet.cli.console import folded, note, visible, write_json
+from charnet.cli.figures import curve, duration, loss
+from charnet.errors import plural
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from charnet.reports import Finished, Metrics, Report, RolledBack, Started, Working
+
+SECONDS_BETWEEN_LINES = 10.0
+LINES_OF_SAMPLE = 6
+
+
+class TrainingView(Protocol):
+    """Shows a training as it goes on; a context manager."""
+
+    def __enter__(self) -> TrainingView: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def starting(self) -> None:
+        """The text is being read, torch is being loaded."""
+        ...
+
+    def show(self, report: Report) -> None:
+        """Shows one report."""
+        ...
+
+    def stopping(self) -> None:
+        """A signal came; the training will end after this step."""
+        ...
+
+    def left(self) -> None:
+        """Training was left at once, in the middle of something."""
+        ...
+
+
+def training_view(*, quiet: bool, json: bool) -> TrainingView:
+    """The view that fits: JSON lines, nothing, a live display on a terminal, plain lines elsewhere."""
+    if json:
+        return _JsonLines(quiet=quiet)
+    if quiet:
+        return _Silence()
+    if sys.stderr.isatty() and sys.stderr.encoding.lower().replace("-", "") == "utf8":
+        from rich.console import Console
+
+        console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False, soft_wrap=False)
+        if not console.is_dumb_terminal:
+            return _LiveDisplay(console)
+    return _PlainLines()
+
+
+class _Silence:
+    def __enter__(self) -> _Silence:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def starting(self) -> None:
+        pass
+
+    def show(self, report: Report) -> None:
+        pass
+
+    def stopping(self) -> None:
+        pass
+
+    def left(self) -> None:
+        pass
+
+
+class _Reading(_Silence):
+    """Hands each report to the method for its kind, and keeps what a display needs of the past."""
+
+    def __init__(self) -> None:
+        self.begun: Started | None = None
+        self.latest: Metrics | Working | None = None
+        self.val: list[float] = []
+        self.best: tuple[float | None, int] | None = None
+        self.sample = ""
+
+    def show(self, report: Report) -> None:
+        from charnet.reports import Evaluated, Finished, Metrics, RolledBack, Started, Working
+
+        match report:
+            case Started():
+                self.begun = report
+                self.val = [line["val_nats_per_char"] for line in report.history if "val_nats_per_char" in line]
+                self.on_start(report)
+            case Working():
+                self.latest = report
+                self.on_progress()
+            case Metrics():
+                self.latest = report
+                if report.val_nats_per_char is not None:
+                    self.val.append(report.val_nats_per_char)
+                self.on_metrics(report)
+                self.on_progress()
+            case Evaluated():
+                self.best = (report.best_nats_per_char, report.best_step)
+                self.sample = report.sample
+                self.on_progress()
+            case RolledBack():
+                self.on_rollback(report)
+            case Finished():
+                self.on_finish(report)
+
+    def on_start(self, report: Started) -> None: ...
+    def on_progress(self) -> None: ...
+    def on_metrics(self, report: Metrics) -> None: ...
+    def on_rollback(self, report: RolledBack) -> None: ...
+    def on_finish(self, report: Finished) -> None: ...
+
+    def steps(self) -> int:
+        assert self.begun is not None
+        return self.begun.config.training.steps
+
+    def seconds_left(self) -> float:
+        if self.begun is None or self.latest is None or not self.latest.chars_per_second:
+            return 0.0
+        t = self.begun.config.training
+        return (t.steps - self.latest.step) * t.batch_size * t.window / self.latest.chars_per_second
+
+
+def _opening(report: Started) -> list[str]:
+    """What is trained, on what, where: the first lines of every view."""
+    config, corpus = report.config, report.corpus
+    model, t = config.model, config.training
+    cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
+    symbols = "byte" if config.data.bytes else "character"
+    kept_back = config.data.held_out(corpus.characters)
+    held = f"the last {kept_back:,} held out" if kept_back else "nothing held out"
+    lines = [
+        f"text: {corpus.name}, {plural(corpus.characters, symbols)}, alphabet of {report.alphabet_size:,}, {held}",
+        f"model: {cell} {model.num_layers}x{model.hidden_size}, {report.parameters:,} parameters; "
+        f"{plural(t.steps, 'step')} of {t.batch_size} x {t.window} {symbols}s with {t.optimizer}",
+        f"computing on {report.device} in {report.precision} with {plural(report.threads, 'thread')}; "
+        f"the run is {report.run}",
+    ]
+    if report.damage:
+        lines.append(f"the newest checkpoint is damaged, the one before it will do ({report.damage})")
+    if report.step:
+        lines.append(f"going on from step {report.step:,}")
+    if report.carried is not None:
+        new = report.alphabet_size - report.carried
+        lines.append(f"weights carried over: {plural(report.carried, 'character')} known, {new:,} new")
+    return lines
+
+
+def _closing(report: Finished, alphabet_size: int) -> list[str]:
+    """How it ended and how to go on: the last lines of every view."""
+    if report.step == 0:
+        return ["interrupted before the first step: nothing is kept"]
+    lines = []
+    if report.best_nats_per_char is not None:
+        lines.append(f"best: {loss(report.best_nats_per_char)} per character at step {report.best_step:,}")
+        if report.best_nats_per_char > math.log(alphabet_size):
+            lines.append(
+                f"that is worse than guessing ({loss(math.log(alphabet_size))}): try a smaller --learning-rate"
+            )
+    if report.reason == "interrupted":
+        lines.append(f"interrupted at step {report.step:,}, everything is saved; go on with:")
+        lines.append(f"  {_resume(report.run)}")
+    else:
+        why = {"complete": "done", "stopped early": "stopped early, it no longer improves"}[report.reason]
+        lines.append(f"{why}; write with:")
+        lines.append(f"  charnet sample {shlex.quote(str(report.run))} --temp 0.8")
+    return lines
+
+
+def _resume(run: Path) -> str:
+    return f"charnet train --resume {shlex.quote(str(run))}"
+
+
+def _rolled_back(report: RolledBack) -> str:
+    return (
+        f"after step {report.from_step:,} the loss was no longer finite: back at step {report.step:,}, "
+        f"learning rate {report.learning_rate:.3g}"
+    )
+
+
+STOPPING = "finishing this step, then saving; Ctrl-C again leaves at once"
+
+
+class _Lines(_Reading):
+    """What is trained and how it ended, in plain lines on stderr."""
+
+    def on_start(self, report: Started) -> None:
+        for line in _opening(report):
+            note(line)
+
+    def on_rollback(self, report: RolledBack) -> None:
+        note(_rolled_back(report))
+
+    def on_finish(self, report: Finished) -> None:
+        assert self.begun is not None
+        for line in _closing(report, self.begun.alphabet_size):
+            note(line)
+
+    def stopping(self) -> None:
+        note(STOPPING)
+
+    def left(self) -> None:
+        run = self.begun.run if self.begun else None
+        if run is None or not run.exists():
+            note("interrupted before the first checkpoint: nothing is kept")
+        else:
+            note(f"left at once; go on from the last checkpoint with: {_resume(run)}")
+
+
+class _JsonLines(_Lines):
+    """For a program: the metrics on stdout, and only they where `quiet`."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__()
+        self.quiet = quiet
+
+    def show(self, report: Report) -> None:
+        from charnet.reports import Metrics
+
+        if not self.quiet or isinstance(report, Metrics):
+            super().show(report)
+
+    def stopping(self) -> None:
+        if not self.quiet:
+            super().stopping()
+
+    def left(self) -> None:
+        if not self.quiet:
+            super().left()
+
+    def on_metrics(self, report: Metrics) -> None:
+        write_json(report.as_dict())
+
+
+class _PlainLines(_Lines):
+    """For a pipe or a log: no escape codes, a line at most every ten seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.printed_at = time.monotonic()
+
+    def on_progress(self) -> None:
+        if time.monotonic() - self.printed_at < SECONDS_BETWEEN_LINES or self.latest is None:
+            return
+        self.printed_at, now = time.monotonic(), self.latest
+        val = f", val {loss(self.val[-1])}" if self.val else ""
+        note(
+            f"step {now.step:,}/{self.steps():,}, {now.chars_per_second:,.0f} chars/s, "
+            f"{duration(self.seconds_left())} left, train {loss(now.train_nats_per_char)}{val}"
+        )
+
+
+class _LiveDisplay(_Reading):
+    """For a terminal: a bar, the figures, a curve and what the model writes now."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.live import Live
+
+        super().__init__()
+        self.console = console
+        self.live = Live(console=console, auto_refresh=False, transient=True)
+        self.footnote = ""
+
+    def __enter__(self) -> _LiveDisplay:
+        with contextlib.suppress(OSError):
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(OSError):
+            self.live.stop()
+
+    def starting(self) -> None:
+        self._update("reading the text ...")
+
+    def stopping(self) -> None:
+        self.footnote = STOPPING
+        self.on_progress()
+
+    def left(self) -> None:
+        self._update("")
+        _Lines.left(self)  # type: ignore[arg-type]
+
+    def on_start(self, report: Started) -> None:
+        self._print(_opening(report))
+        self._update("")
+
+    def on_progress(self) -> None:
+        self._update(self._drawn() if self.latest else self.footnote)
+
+    def on_rollback(self, report: RolledBack) -> None:
+        self._print([_rolled_back(report)])
+
+    def on_finish(self, report: Finished) -> None:
+        assert self.begun is not None
+        self.footnote = ""
+        final = self._drawn() if self.latest else None
+        self._update("")
+        if final is not None:
+            with contextlib.suppress(OSError):
+                self.console.print(final)
+        self._print(_closing(report, self.begun.alphabet_size))
+
+    def _update(self, drawn: RenderableType) -> None:
+        with contextlib.suppress(OSError):
+            self.live.update(drawn, refresh=True)
+
+    def _print(self, lines: list[str]) -> None:
+        with contextlib.suppress(OSError):
+            for line in lines:
+                self.console.print(visible(line), soft_wrap=True)
+
+    def _drawn(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        assert self.latest is not None
+        now, steps, width = self.latest, self.steps(), self.console.width
+        bar = Table.grid(padding=(0, 1), expand=False)
+        bar.add_row(
+            ProgressBar(total=steps, completed=now.step, width=min(40, max(8, width - 44))),
+            Text(f"{now.step:,}/{steps:,}", no_wrap=True),
+            Text(f"{now.chars_per_second:,.0f} chars/s", no_wrap=True),
+            Text(f"{duration(self.seconds_left())} left", no_wrap=True),
+        )
+        figures = Table.grid(padding=(0, 2))
+        figures.add_row(Text("train", "dim"), Text(loss(now.train_nats_per_char)))
+        if self.val:
+            figures.add_row(Text("validation", "dim"), Text(loss(self.val[-1])))
+        if self.best:
+            figures.add_row(Text("best", "dim"), Text(f"{loss(self.best[0])} at step {self.best[1]:,}"))
+        if len(self.val) > 1:
+            figures.add_row(Text("curve", "dim"), Text(curve(self.val, max(8, min(40, width - 16)))))
+        parts: list[Any] = [bar, figures]
+        if self.sample:
+            # Folded here, as wide as it can get: rich and terminals do not agree on emoji that are joined.
+            lines = [part for line in visible(self.sample, keep="\n").expandtabs().split("\n")
+                     for part in folded(line, width)]  # fmt: skip
+            parts.append(Text("\n".join(lines[:LINES_OF_SAMPLE]), style="italic cyan", no_wrap=True))
+        if self.footnote:
+            parts.append(Text(self.footnote, "bold"))
+        return Group(*parts)

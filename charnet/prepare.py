@@ -1,0 +1,204 @@
+"""A run's beginning: everything that can be wrong is found here, before the first step, and most of it before torch
+is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from charnet import checkpoint as disk
+from charnet import corpus as texts
+from charnet import machine, plan, runs
+from charnet.batches import check_length
+from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
+from charnet.config import Config, as_dict, overlay, read_yaml, to_yaml
+from charnet.corpus import Corpus
+from charnet.errors import CheckpointError, ConfigError, CorpusError
+from charnet.runs import RunFolder
+
+if TYPE_CHECKING:
+    from charnet.training import Training
+
+
+def start(
+    values: Mapping[str, Any],
+    *,
+    out: Path = runs.DEFAULT,
+    name: str = "",
+    init_from: Path | None = None,
+    sample_length: int = 0,
+) -> Training:
+    """Prepares a new run.
+
+    Args:
+        values: settings by `section.field`, laid over the defaults.
+        out: the folder of runs; name: of this run, else it is named after the text.
+        init_from: a checkpoint whose weights to start from; its model's settings become the defaults.
+        sample_length: characters that the model writes after each evaluation.
+
+    Raises:
+        CharnetError: what the user can mend, before anything is written.
+    """
+    weights = disk.load(runs.find(init_from, out)) if init_from else None
+    defaults = Config() if weights is None else _settings_of_model(weights)
+    config = overlay(defaults, values)
+    if weights is not None:
+        _check_same_model(weights, config)
+    plan.check(config, name)
+    corpus = texts.read(
+        config.data.paths, encoding=config.data.encoding, as_bytes=config.data.bytes, glob=config.data.glob
+    )
+    config = overlay(config, {"data.paths": _absolute(config.data.paths)})
+    learned = len(corpus.ids) - config.data.held_out(len(corpus.ids))
+    check_length(learned, config.training.batch_size, config.training.window)
+    config = plan.resolve(config, learned)
+    config = _on_device(config, len(corpus.vocab))
+
+    from charnet import training
+
+    folder = RunFolder.new(out, name or corpus.name, plan.bytes_on_disk(config, len(corpus.vocab)))
+    try:
+        run = training.Training(config, corpus.vocab, _info(corpus), corpus.ids, folder, sample_length)
+        if weights is not None:
+            run.carry_over(weights)
+        folder.write(runs.SETTINGS, to_yaml(config).encode())
+    except BaseException:
+        folder.discard()
+        raise
+    return run
+
+
+def resume(
+    given: Path,
+    values: Mapping[str, Any] | None = None,
+    *,
+    out: Path = runs.DEFAULT,
+    strict: bool = False,
+    sample_length: int = 0,
+) -> Training:
+    """Prepares to go on with a run, to the bit.
+
+    Args:
+        given: the folder of the run, or its name below `out`.
+        values: settings that change; only the length, patience, device and threads may.
+        strict: refuse where the newest checkpoint is damaged, rather than go on from the one before it.
+
+    Raises:
+        ConfigError: a setting that a run cannot change on the way.
+        CorpusError: the text is not what the run learned from so far.
+        CheckpointError: there is nothing to go on from.
+        StorageError: another training is at work in this run.
+    """
+    path = runs.find(given, out, order=runs.TO_GO_ON_FROM)
+    folder = RunFolder(path.parent)
+    before, damage = runs.to_go_on_from(path, strict=strict)
+    if before.progress.step and not before.part("optimizer"):
+        raise CheckpointError(f"{path}: expected a checkpoint to go on from, found weights only; try --init-from")
+    values = _changes(before, path.parent / runs.SETTINGS, dict(values or {}))
+    config = overlay(before.config, values)
+    config = overlay(config, {"data.paths": _absolute(config.data.paths)})
+    ids = _same_text(before, config)
+    config = plan.resolve(config, len(ids) - config.data.held_out(len(ids)))
+    if plan.LENGTH.intersection(values):
+        fresh = dataclasses.replace(before.progress, evaluations_without_improvement=0)
+        before = dataclasses.replace(before, progress=fresh)
+    _check_unfinished(path.parent, before.progress, config)
+    config = _on_device(config, len(before.vocab))
+
+    from charnet import training
+
+    run = training.Training(config, before.vocab, before.corpus, ids, folder, sample_length)
+    run.restore(before, damage)
+    folder.write(runs.SETTINGS, to_yaml(config).encode())
+    return run
+
+
+def _on_device(config: Config, alphabet_size: int) -> Config:
+    """The settings with the device that "auto" means here, once it is sure that the run fits."""
+    from charnet import training
+
+    device = training.choose_device(config.training.device).type
+    if device == "cpu":
+        plan.check_memory(config, alphabet_size, machine.free_memory())
+    return overlay(config, {"training.device": device})
+
+
+def _changes(before: Checkpoint, settings: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """What is to change in a run: the values that are not as they were, and its texts' places on this machine."""
+    asked = overlay(before.config, values)
+    theirs, ours = as_dict(before.config), as_dict(asked)
+    changed = {}
+    for name, value in values.items():
+        section, _, key = name.partition(".")
+        if name == "data.paths" or theirs[section][key] != ours[section][key]:
+            changed[name] = value
+    plan.check_resumable(changed)
+    if "data.paths" not in changed and settings.is_file():
+        changed["data.paths"] = read_yaml(settings).get("data.paths", [])
+    return changed
+
+
+def _check_unfinished(run: Path, progress: Progress, config: Config) -> None:
+    settings = config.training
+    owed = progress.reported_step < progress.step or progress.step == 0
+    if progress.step > settings.steps or (progress.step == settings.steps and not owed):
+        raise ConfigError(
+            f"{run}: expected more steps than the {progress.step} that are done, found a length of {settings.steps}; "
+            f"go on with --steps {2 * progress.step}, or start a new run with --init-from"
+        )
+    if not owed and settings.patience and progress.evaluations_without_improvement >= settings.patience:
+        raise ConfigError(
+            f"{run}: it was stopped early, at step {progress.step}, as it no longer improved; "
+            f"go on all the same with --patience 0, or start a new run with --init-from"
+        )
+
+
+def _absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(p if p == texts.STANDARD_INPUT else str(Path(p).resolve()) for p in paths)
+
+
+def _settings_of_model(weights: Checkpoint) -> Config:
+    return overlay(dataclasses.replace(Config(), model=weights.config.model), {"data.bytes": weights.config.data.bytes})
+
+
+def _check_same_model(weights: Checkpoint, config: Config) -> None:
+    theirs, ours = as_dict(weights.config), as_dict(config)
+    for section, key in [("model", k) for k in theirs["model"] if k != "dropout"] + [("data", "bytes")]:
+        if theirs[section][key] != ours[section][key]:
+            raise ConfigError(
+                f"--init-from: the weights were trained with {section}.{key} {theirs[section][key]}, "
+                f"not {ours[section][key]}; leave that out, or start without --init-from"
+            )
+
+
+def _info(corpus: Corpus) -> CorpusInfo:
+    return CorpusInfo(corpus.name, len(corpus.ids), corpus.size_bytes, corpus.files, corpus.fingerprint, corpus.key)
+
+
+def _same_text(before: Checkpoint, config: Config) -> texts.Ids:
+    """The encoded text of a run; from the cache where the files are gone.
+
+    Raises:
+        CorpusError: the text has changed, or is neither where it was nor in the cache.
+    """
+    data, info = config.data, before.corpus
+    gone = any(p == texts.STANDARD_INPUT or not Path(p).exists() for p in data.paths)
+    if gone:
+        ids = texts.cached(info.key, info.characters, len(before.vocab))
+        if ids is None:
+            raise CorpusError(
+                f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "
+                "name it again, as in charnet train TEXT --resume RUN"
+            )
+        return ids
+    corpus = texts.read(data.paths, encoding=data.encoding, as_bytes=data.bytes, glob=data.glob)
+    if corpus.fingerprint != info.fingerprint or corpus.key != info.key:
+        where = ", ".join(data.paths) or "the bundled text"
+        raise CorpusError(
+            f"{where}: expected the text that this run learned from ({info.name}, SHA-256 "
+            f"{info.fingerprint[:12]}...), found another ({corpus.fingerprint[:12]}...); "
+            "restore it, or start a new run with --init-from"
+        )
+    return corpus.ids

@@ -1,0 +1,194 @@
+"""A run is a folder: who may write in it, what lies where, and which run a name means.
+
+    config.yaml             every setting, resolved; the same file gives the same run again
+    metrics.jsonl           a line for each report
+    best.safetensors        the weights with the lowest validation loss
+    last.safetensors        the newest state, with all that the rest of the run depends on
+    previous.safetensors    the state before that, should the newest be damaged
+    damaged.safetensors     a newest state that was damaged, moved out of the way when the run went on
+
+A folder that never held more than the start of a run is removed when that run ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from charnet import checkpoint as disk
+from charnet import durable
+from charnet.checkpoint import Checkpoint
+from charnet.errors import CheckpointError, StorageError, shortened
+
+BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
+DAMAGED = "damaged.safetensors"
+SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
+DEFAULT = Path("checkpoints")
+TO_WRITE_WITH = (BEST, LAST, PREVIOUS)  # which checkpoint of a run is meant, in this order
+TO_GO_ON_FROM = (LAST, PREVIOUS, BEST)
+
+
+class RunFolder:
+    """The folder of a run while this process trains there; no other process can at the same time.
+
+    Raises:
+        StorageError: another training is at work in it, or it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.close: Callable[[], object] = lambda: None  # lets go of the folder
+        try:
+            status = path.stat()
+            if os.name != "nt":  # Windows has no handle on a folder to lock
+                handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+                self.close = weakref.finalize(self, os.close, handle)
+                if not durable.locked(handle):
+                    raise StorageError(f"{path}: another training is at work in this run; wait for it, or stop it")
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be opened: {error.strerror}") from None
+        self._identity = (status.st_dev, status.st_ino)
+        durable.clean(path, f".*{durable.PART}")
+
+    @classmethod
+    def new(cls, out: Path, name: str, needed_bytes: int = 0) -> RunFolder:
+        """Makes the folder of a new run; where the name is taken a number is appended.
+
+        Args:
+            needed_bytes: what the run will write.
+
+        Raises:
+            StorageError: the folder cannot be made, or the disk has not that much space left.
+        """
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(out).free
+            if free < needed_bytes:
+                raise StorageError(
+                    f"{out}: the checkpoints of this run need {needed_bytes / 1e6:,.0f} MB, "
+                    f"{free / 1e6:,.0f} MB are free; free some space, or name another place with --out"
+                )
+            for number in itertools.count(1):
+                path = out / (name if number == 1 else f"{name}-{number}")
+                with contextlib.suppress(FileExistsError):  # also when another start has just taken it
+                    path.mkdir()
+                    break
+        except OSError as error:
+            why = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
+            raise StorageError(f"{out}: no run can be made here: {why}; name another place with --out") from None
+        return cls(path)
+
+    def save(self, name: str, checkpoint: Checkpoint) -> None:
+        """Writes `best` or `last`, of which the one before is kept.
+
+        Raises:
+            StorageError: the disk refused; what was there is whole.
+        """
+        keep_as = self._own(PREVIOUS) if name == LAST else None
+        disk.save(self._own(name), checkpoint, keep_as=keep_as)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replaces `config.yaml` or `metrics.jsonl`."""
+        durable.write(self._own(name), content)
+
+    def append_metrics(self, line: str) -> None:
+        """Adds a line of metrics."""
+        durable.append(self._own(METRICS), line)
+
+    def sync_metrics(self) -> None:
+        """Has the disk take the lines of metrics."""
+        if (path := self._own(METRICS)).is_file():
+            durable.sync(path)
+
+    def metrics(self) -> list[bytes]:
+        """The lines of metrics so far."""
+        try:
+            return self._own(METRICS).read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StorageError(f"{self.path / METRICS}: cannot be read: {error.strerror}") from None
+
+    def set_aside(self, name: str) -> None:
+        """Moves a damaged checkpoint out of the way."""
+        try:
+            self._own(name).replace(self.path / DAMAGED)
+        except OSError as error:
+            raise durable.refused(self.path / name, error) from None
+
+    def discard(self) -> None:
+        """Removes the folder and what charnet wrote in it; anything else stays."""
+        with contextlib.suppress(OSError, StorageError):
+            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS):
+                self._own(name).unlink(missing_ok=True)
+            self.path.rmdir()
+
+    def _own(self, name: str) -> Path:
+        """The path of one of our files, after a check that our folder is still where it was."""
+        status = None
+        with contextlib.suppress(OSError):
+            status = self.path.stat()
+        if status is None or (status.st_dev, status.st_ino) != self._identity:
+            raise StorageError(f"{self.path}: the folder of this run is gone or another one; put it back and resume")
+        return self.path / name
+
+
+def to_go_on_from(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str]:
+    """The checkpoint to resume, and what was wrong with the newest if it is the one before it.
+
+    Args:
+        path: as `find` gave it.
+        strict: refuse where the newest is damaged.
+
+    Raises:
+        CheckpointError: both are damaged, or the newest is and `strict`.
+    """
+    try:
+        return disk.load(path), ""
+    except CheckpointError as error:
+        before = path.with_name(PREVIOUS)
+        if strict or path.name != LAST or not before.is_file():
+            raise
+        with contextlib.suppress(CheckpointError):
+            return disk.load(before), str(error)
+        raise
+
+
+def find(given: Path | None, runs: Path = DEFAULT, *, order: Sequence[str] = TO_WRITE_WITH) -> Path:
+    """The checkpoint file that a user means: a file, a run's folder, or nothing for the newest run.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if given is None:
+        if not (known := newest_first(runs)):
+            raise CheckpointError(f"{runs}/: no run here yet; make one with `charnet train`, or name a checkpoint")
+        given = known[0]
+    exists, is_folder = os.path.exists, os.path.isdir  # unlike Path's these never raise, whatever the name
+    if not exists(given) and is_folder(runs / given):
+        given = runs / given
+    if is_folder(given):
+        for name in order:
+            if (given / name).is_file():
+                return given / name
+        raise CheckpointError(f"{given}: expected the folder of a run, found no {BEST} or {LAST} in it")
+    if not exists(given):
+        names = ", ".join(path.name for path in newest_first(runs)[:5])
+        beside = f"; runs in {runs}/: {names}" if names else ""
+        raise CheckpointError(f"{shortened(str(given))}: there is no such checkpoint{beside}")
+    return given
+
+
+def newest_first(runs: Path) -> list[Path]:
+    """The folders below one that hold a checkpoint."""
+    written: dict[Path, int] = {}
+    for name in (BEST, LAST, PREVIOUS):
+        for path in runs.glob(f"*/{name}"):
+            with contextlib.suppress(OSError):  # replaced at this moment
+                written[path.parent] = max(written.get(path.parent, 0), path.stat().st_mtime_ns)
+    return sorted(written, key=lambda run: -written[run])

@@ -1,0 +1,230 @@
+"""One file that holds tensors and a JSON document: safetensors, read strictly, with a checksum over the whole file.
+
+    8 bytes     length of the header, little-endian
+    header      JSON: for each tensor its type, shape and place; `__metadata__` with `format`, the document and `sha256`
+    data        the tensors, one after the other without a gap
+
+`sha256` is over the whole file, its own 64 digits counted as zeros. Any safetensors library can read these files. We
+read them ourselves, because that library takes what must not be taken: names that stand twice, escape bytes, `../`,
+tensors by the hundred thousand. Lengths, names, types, shapes and offsets come first, then the checksum, and only what
+passed both is handed out; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from charnet.errors import CheckpointError, StorageError
+from charnet.machine import memory
+
+LARGEST_HEADER = 1 << 23  # bytes; an alphabet of all of Unicode takes 4.4 MB of them
+MOST_TENSORS = 10_000
+MOST_VALUES = 200_000  # lists, tables and values of a header, counted before any of them is built
+DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+DIGEST = re.compile("[0-9a-f]{64}")
+NO_DIGEST = "0" * 64
+SURROGATES = re.compile("[\ud800-\udfff]")
+NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
+
+Tensors = dict[str, npt.NDArray[Any]]
+Entry = tuple[np.dtype[Any], tuple[int, ...], int]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is in a file whose checksum fits: the document as JSON gave it, still to be checked, and the tensors."""
+
+    document: Any
+    tensors: Tensors
+    sha256: str
+
+
+def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
+    """The bytes of a file."""
+    import safetensors.numpy
+
+    text = json.dumps(document, allow_nan=False, ensure_ascii=False)
+    text = SURROGATES.sub(lambda half: f"\\u{ord(half[0]):04x}", text)  # in names of files that are not UTF-8
+    metadata = {"format": "charnet", "charnet": text, "sha256": NO_DIGEST}
+    # safetensors writes memory as it lies: a transposed view would come back scrambled.
+    in_order = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+    raw = bytearray(safetensors.numpy.save(in_order, metadata))
+    at = _digest_at(raw, NO_DIGEST)
+    raw[at : at + 64] = hashlib.sha256(raw).hexdigest().encode()
+    return raw
+
+
+def read(path: Path) -> Content:
+    """Reads a file and checks it.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or not one of charnet's; nothing of it was used.
+        StorageError: the operating system refused to read it.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            length = _header_length(path, file, size)
+            header = _header(path, file.read(length))
+            entries = _entries(path, header, size - 8 - length)
+            if size > memory():
+                raise foreign(path, f"a file of {size:,} bytes, more than this machine has memory")
+            raw = bytearray(size)
+            file.seek(0)
+            got = file.readinto(raw)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such checkpoint") from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
+    if got != size:
+        raise CheckpointError(f"{path}: the file changed while it was read; try again")
+    digest = _digest(path, header, raw)
+    document = _verified_document(path, header, raw, digest)
+    data = 8 + length
+    tensors = {
+        name: np.frombuffer(raw, dtype, _product(shape), data + begin).reshape(shape)
+        for name, (dtype, shape, begin) in entries.items()
+    }
+    return Content(document, tensors, digest)
+
+
+def foreign(path: Path, found: str) -> CheckpointError:
+    """The error for a file that is not what it should be."""
+    return CheckpointError(f"{path}: expected a whole checkpoint of charnet, found {found}; it is damaged or foreign")
+
+
+def _header_length(path: Path, file: IO[bytes], size: int) -> int:
+    prefix = file.read(8)
+    if len(prefix) < 8:
+        raise foreign(path, f"a file of {size} bytes")
+    (length,) = struct.unpack("<Q", prefix)
+    if not 2 <= length <= min(size - 8, LARGEST_HEADER):
+        raise foreign(path, f"a header of {length:,} bytes in a file of {size:,}")
+    return int(length)
+
+
+def _header(path: Path, raw: bytes) -> dict[str, Any]:
+    try:
+        header = strict_json(raw)
+    except (ValueError, RecursionError):
+        raise foreign(path, "a header that is not strict JSON") from None
+    if not isinstance(header, dict):
+        raise foreign(path, "a header that is no table")
+    return header
+
+
+def strict_json(raw: bytes | str) -> Any:
+    """JSON without names that stand twice, without NaN, and not too many values.
+
+    Raises:
+        ValueError, RecursionError: it is not that.
+    """
+    text = raw if isinstance(raw, str) else raw.decode("utf-8")
+    if sum(text.count(mark) for mark in ",[{") > MOST_VALUES:
+        raise ValueError("too many values")
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a name stands twice")
+    return table
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _entries(path: Path, header: dict[str, Any], data_size: int) -> dict[str, Entry]:
+    """Type, shape and first byte of each tensor; together they cover the data without a gap or an overlap."""
+    if len(header) > MOST_TENSORS:
+        raise foreign(path, f"{len(header):,} tensors")
+    entries, spans = {}, []
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        if not NAME.fullmatch(name) or len(name) > 200:
+            raise foreign(path, f"a tensor named {name[:40]!r}")
+        dtype, shape, (begin, end) = _entry(path, name, entry)
+        if end - begin != dtype.itemsize * _product(shape) or any(side > data_size for side in shape):
+            raise foreign(path, f"a length that does not fit the shape of {name}")
+        entries[name] = (dtype, shape, begin)
+        spans.append((begin, end))
+    covered = 0
+    for begin, end in sorted(spans):
+        if begin != covered:
+            raise foreign(path, f"tensors that overlap or leave gaps at byte {begin}")
+        covered = end
+    if covered != data_size:
+        raise foreign(path, f"{data_size:,} bytes of data where its header names {covered:,}")
+    return entries
+
+
+def _entry(path: Path, name: str, entry: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, int]]:
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise foreign(path, f"an incomplete description of {name}")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise foreign(path, f"an unknown type of numbers in {name}")
+    if not counts(shape) or len(shape) > 4:
+        raise foreign(path, f"an impossible shape of {name}")
+    if not counts(offsets) or len(offsets) != 2:
+        raise foreign(path, f"impossible offsets of {name}")
+    return DTYPES[dtype], tuple(shape), (offsets[0], offsets[1])
+
+
+def counts(values: Any) -> bool:
+    """Whether this is a list of whole numbers from 0."""
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for side in shape:
+        total *= side
+    return total
+
+
+def _digest(path: Path, header: dict[str, Any], raw: bytearray) -> str:
+    """The checksum that a file says it has."""
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or metadata.get("format") != "charnet":
+        raise foreign(path, "a safetensors file that charnet did not write")
+    digest = metadata.get("sha256")
+    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+        raise foreign(path, "no checksum")
+    if _digest_at(raw, digest) < 0:
+        raise foreign(path, "no checksum in its place")
+    return digest
+
+
+def _digest_at(raw: bytearray, digest: str) -> int:
+    """Where the checksum stands in the header of a file; -1 unless it stands there once."""
+    marked = b'"sha256":"' + digest.encode() + b'"'
+    end = 8 + int.from_bytes(raw[:8], "little")
+    at = raw.find(marked, 8, end)
+    return -1 if at < 0 or raw.find(marked, at + 1, end) >= 0 else at + len(b'"sha256":"')
+
+
+def _verified_document(path: Path, header: dict[str, Any], raw: bytearray, digest: str) -> Any:
+    """The document, once the checksum over the whole file fits."""
+    at = _digest_at(raw, digest)
+    raw[at : at + 64] = NO_DIGEST.encode()
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise foreign(path, "a checksum that does not fit its content")
+    try:
+        text = header["__metadata__"]["charnet"]
+        return strict_json(text if isinstance(text, str) else "")
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise foreign(path, "metadata that is not strict JSON") from None

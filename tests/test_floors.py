@@ -18,8 +18,8 @@ FLOORS = (
     "checkpoint",
     "batches model runs reports",
     "optim evaluate engines",
-    "plan generate describe",
-    "training bench",
+    "plan generate describe verify",
+    "training bench doctor",
     "prepare",
     "api cli",
     "__init__ __main__",
@@ -27,7 +27,7 @@ FLOORS = (
 FLOOR_OF = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
 FREE_OF_TORCH = (
     "__init__ errors config vocab sampling machine durable signals corpus tensorfile checkpoint batches runs reports "
-    "plan generate describe prepare api engines/__init__ engines/base engines/numpy_engine"
+    "plan generate describe verify prepare api engines/__init__ engines/base engines/numpy_engine"
 )
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

@@ -16,6 +16,7 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.bench import bench
+from charnet.cli.doctor import doctor
 from charnet.cli.eval import eval_
 from charnet.cli.grouped import GroupedCommand
 from charnet.cli.inspect import inspect
@@ -46,6 +47,7 @@ app.command(cls=GroupedCommand)(train)
 app.command(cls=GroupedCommand)(sample)
 app.command(cls=GroupedCommand)(inspect)
 app.command("eval", cls=GroupedCommand)(eval_)
+app.command(cls=GroupedCommand)(doctor)
 app.add_typer(bench, name="bench")
 
 

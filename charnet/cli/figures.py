@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from charnet.bench import Result
     from charnet.describe import Description
     from charnet.evaluate import Evaluation
+    from charnet.verify import Check
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 40
@@ -75,7 +76,7 @@ def show_description(d: Description) -> None:
         ("parameters", f"{d.parameters:,}: " + ", ".join(f"{part} {n:,}" for part, n in d.parameters_by_part.items())),
         ("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}"),
         ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {size(d.corpus.size_bytes)} in {d.files_line}"),
-        ("", f"SHA-256 {d.corpus.fingerprint}, last {d.config.data.val_fraction:.0%} held out"),
+        ("", f"SHA-256 {d.corpus.fingerprint}, {d.config.data.held_out(d.corpus.characters):,} at its end held out"),
         ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
                     f"({d.passes:.1f} passes) in {duration(d.progress.seconds)}"),
         ("best", f"{loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}"),
@@ -86,18 +87,25 @@ def show_description(d: Description) -> None:
     ]  # fmt: skip
     if d.progress.rollbacks:
         rows.insert(8, ("rolled back", f"{plural(d.progress.rollbacks, 'time')}, the learning rate halved at each"))
+    show_rows(rows)
+
+
+def show_rows(rows: Iterable[tuple[str, str]]) -> None:
+    """Labelled lines; folded to the width of a terminal, whole in a pipe."""
+    rows = list(rows)
+    indent = 2 + max(len(label) for label, _ in rows)
+    cells = max(20, shutil.get_terminal_size().columns - indent)
     for label, value in rows:
-        write(_row(label, visible(value)))
+        shown = visible(value)
+        lines = [line.rstrip() for line in folded(shown, cells)] if sys.stdout.isatty() else [shown]
+        write(f"{label:{indent}}" + ("\n" + " " * indent).join(lines) + "\n")
     flush()
 
 
-def _row(label: str, value: str) -> str:
-    """A labelled line; folded to the width of a terminal, whole in a pipe."""
-    if not sys.stdout.isatty():
-        return f"{label:12}{value}\n"
-    width = max(20, shutil.get_terminal_size().columns)
-    lines = [line.rstrip() for line in folded(value, width - 12)]
-    return f"{label:12}" + ("\n" + " " * 12).join(lines) + "\n"
+def show_checks(checks: Iterable[Check]) -> None:
+    """`inspect --verify` for people."""
+    marks = {True: "ok", False: "WRONG", None: "not checked"}
+    show_rows((marks[check.passed], f"{check.what}: {check.found}") for check in checks)
 
 
 def show_evaluation(e: Evaluation) -> None:

@@ -9,20 +9,39 @@ import typer
 
 from charnet.cli import console, figures
 from charnet.cli.options import plain
+from charnet.errors import CheckpointError
 
 
 def inspect(
     checkpoint: Annotated[
         Path | None, typer.Argument(help="A run or a checkpoint; none = the newest run under checkpoints/.")
     ] = None,
+    verify: Annotated[
+        bool, plain("--verify", help="check all that can be checked, of every file of a run", group="What is shown")
+    ] = False,
     json: Annotated[bool, plain("--json", help="everything as JSON", group="What is shown")] = False,
-) -> None:
+) -> int:
     """Show what is in a checkpoint: model, alphabet, text, settings, history."""
     from charnet import runs
     from charnet.describe import describe
 
-    description = describe(runs.find(checkpoint))
+    path = runs.find(checkpoint)
+    if verify:
+        return _verify(path if checkpoint and checkpoint.is_file() else path.parent, json=json)
+    description = describe(path)
     if json:
         console.write_json(description.as_dict())
     else:
         figures.show_description(description)
+    return 0
+
+
+def _verify(path: Path, *, json: bool) -> int:
+    from charnet import verify
+
+    checks = verify.verify(path)
+    if json:
+        console.write_json([vars(check) for check in checks])
+    else:
+        figures.show_checks(checks)
+    return CheckpointError.exit_code if any(check.passed is False for check in checks) else 0

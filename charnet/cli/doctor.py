@@ -1,0 +1,19 @@
+"""`charnet doctor`"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from charnet.cli import console, figures
+from charnet.cli.options import plain
+
+
+def doctor(json: Annotated[bool, plain("--json", help="the findings as JSON", group="What is shown")] = False) -> None:
+    """Say what a report of a bug needs: versions, processor, memory, folders, and whether fsync works."""
+    from charnet.doctor import examine
+
+    findings = examine()
+    if json:
+        console.write_json(findings)
+    else:
+        figures.show_rows(findings.items())

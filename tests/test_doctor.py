@@ -1,0 +1,33 @@
+"""The findings that a report of a bug needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from charnet import durable
+from charnet.doctor import examine
+from charnet.errors import StorageError
+
+
+def test_the_findings_name_versions_machine_and_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "cache"))
+    findings = examine()
+    assert findings["torch"] == torch.__version__
+    assert "cores" in findings["processor"]
+    assert "GB free of" in findings["memory"]
+    assert findings["cache folder"].startswith(f"{tmp_path / 'cache'} (not made yet)")
+    assert "fsync works" in findings["runs folder"]
+    assert f"CHARNET_CACHE={tmp_path / 'cache'}" in findings["environment"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError("no")
+
+    monkeypatch.setattr(durable, "write", refuse)
+    assert "cannot be written (no)" in examine()["cache folder"]

@@ -16,8 +16,9 @@ from charnet.errors import CharnetError
 
 PACKAGES = ("charnet", "torch", "numpy", "typer", "rich", "PyYAML", "safetensors")
 VARIABLES = (
-    "CHARNET_CACHE XDG_CACHE_HOME OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS GOMP_SPINCOUNT NO_COLOR TERM"
-).split()
+    *("CHARNET_CACHE", "XDG_CACHE_HOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("GOMP_SPINCOUNT", "NO_COLOR", "TERM"),
+)
 
 
 def examine() -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""Everything that can be checked about a run or a checkpoint, without training: what `charnet inspect --verify` says."""
+"""Everything that can be checked about a run or a checkpoint without training it; `charnet inspect --verify`."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,18 +41,17 @@ def verify(path: Path) -> list[Check]:
             continue
         try:
             loaded[file.name] = found = disk.load(file)
-            size = (
-                f"{file.stat().st_size:,} bytes, {plural(len(found.tensors), 'tensor')}, step {found.progress.step:,}"
+            said = (
+                f"step {found.progress.step:,}, {plural(len(found.tensors), 'tensor')}; checksum, shapes, numbers fit"
             )
-            checks.append(Check(f"{file.name} is whole", True, f"{size}; checksum, shapes and numbers fit"))
+            checks.append(Check(f"{file.name} is whole", True, said))
         except CharnetError as error:
             checks.append(Check(f"{file.name} is whole", False, str(error)))
     for name in (runs.LAST, runs.PREVIOUS):
         if name in loaded:
             missing = _missing_to_go_on(loaded[name])
-            checks.append(
-                Check(f"{name} can be gone on from", not missing, missing or "optimiser, state, random numbers")
-            )
+            said = missing or "optimiser, state and random numbers are there"
+            checks.append(Check(f"{name} can be gone on from", not missing, said))
     if path.is_dir() and (newest := loaded.get(runs.LAST) or loaded.get(runs.PREVIOUS)):
         checks.extend(_beside(run, newest))
     if not checks:
@@ -75,7 +75,7 @@ def _missing_to_go_on(checkpoint: Checkpoint) -> str:
 
 def _beside(run: Path, newest: Checkpoint) -> Iterator[Check]:
     """What lies beside the checkpoints of a run."""
-    paths: list[str] = []
+    paths: list[str] | None = None
     try:
         values = read_yaml(run / runs.SETTINGS)
         paths = values.pop("data.paths", [])
@@ -100,18 +100,18 @@ def _metrics(path: Path, newest: Checkpoint) -> Check:
             return Check(what, False, "it is missing")
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Check(what, False, f"line {len(steps) + 1} is no line of metrics ({error})")
-    if any(later <= earlier for earlier, later in zip(steps, steps[1:], strict=False)):
+    if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
         return Check(what, False, "its steps are not in order")
     if newest.progress.reported_step and newest.progress.reported_step not in steps:
         return Check(what, False, f"the line of step {newest.progress.reported_step:,} is missing")
     return Check(what, True, plural(len(steps), "line"))
 
 
-def _text(paths: list[str], newest: Checkpoint) -> Check:
+def _text(paths: list[str] | None, newest: Checkpoint) -> Check:
     """The text that the run learned from is still there, byte for byte."""
     what, info, data = "the text is as it was", newest.corpus, newest.config.data
-    if texts.STANDARD_INPUT in paths:
-        return Check(what, None, "it came from standard input")
+    if paths is None or texts.STANDARD_INPUT in paths:
+        return Check(what, None, "it came from standard input" if paths else "where it lies is not known")
     digest = hashlib.sha256()
     try:
         for source in texts.find(paths, data.glob) if paths else [texts.Source("", texts.bundled_text())]:

@@ -42,7 +42,7 @@ def verify(path: Path) -> list[Check]:
         try:
             loaded[file.name] = found = disk.load(file)
             said = (
-                f"step {found.progress.step:,}, {plural(len(found.tensors), 'tensor')}; checksum, shapes, numbers fit"
+                f"step {found.progress.step:,}, {plural(len(found.tensors), 'tensor')}; checksum and shapes fit"
             )
             checks.append(Check(f"{file.name} is whole", True, said))
         except CharnetError as error:

@@ -20,12 +20,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from charnet.errors import CharnetError
+
 if TYPE_CHECKING:
     from charnet.api import TextModel
     from charnet.reports import Report
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "train"]
+__all__ = ["CharnetError", "__version__", "load", "train"]
 
 
 def load(path: str | PathLike[str] | None = None, *, engine: str = "numpy") -> TextModel:

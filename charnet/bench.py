@@ -1,4 +1,5 @@
-"""Timed scenarios: how fast this machine writes, beside what limits it. Figures are medians of several repeats."""
+"""Timed scenarios: how fast this machine trains and writes, beside what limits it. Figures are medians of several
+repeats."""
 
 from __future__ import annotations
 
@@ -12,16 +13,24 @@ import numpy as np
 import torch
 from torch import nn
 
-from charnet import sampling
+from charnet import optim, sampling
 from charnet.checkpoint import model_shapes
-from charnet.config import Config, overlay
+from charnet.config import ACTIVATIONS, GATES, Config, overlay
 from charnet.engines.numpy_engine import Array, NumpyEngine
 from charnet.generate import Options, stream
+from charnet.model import CharModel, ModelState, nats_per_char
 from charnet.vocab import Vocabulary
 
 REPEATS = 7
 ALPHABET = Vocabulary(tuple(range(0x20, 0x61)))  # 65 symbols, as in English prose
 SECONDS_A_REPEAT = 0.4
+PRODUCT = 2048  # side of the matrices whose product is the peak
+TRAINED = (
+    *(("lstm", "tanh", units) for units in (128, 256, 512, 1024)),
+    *(("gru", "tanh", 512), ("cifg", "tanh", 512)),
+    *(("rnn", activation, 512) for activation in ACTIVATIONS),
+)
+FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -82,27 +91,29 @@ def _random_weights(config: Config) -> dict[str, Array]:
     return {name: (random.standard_normal(shape) * 0.05).astype(np.float32) for name, shape in shapes.items()}
 
 
-def _rates(write: Callable[[int], None]) -> list[float]:
-    """Characters per second of several repeats, each long enough to time, after a warm-up that finds that length."""
-    length = 20
+def _rates(work: Callable[[int], None], shortest: int = 20) -> list[float]:
+    """Units of work per second in several repeats, each long enough to time, after a warm-up that finds that length."""
+    length = shortest
     while True:
         began = time.perf_counter()
-        write(length)
+        work(length)
         took = time.perf_counter() - began
         if took > SECONDS_A_REPEAT / 4:
             break
         length *= 2
-    length = max(20, int(length * SECONDS_A_REPEAT / took))
+    length = max(shortest, int(length * SECONDS_A_REPEAT / took))
     rates = []
     for _ in range(REPEATS):
         began = time.perf_counter()
-        write(length)
+        work(length)
         rates.append(length / (time.perf_counter() - began))
     return rates
 
 
-def _result(what: str, rates: list[float], share_of_limit: float | None = None, limit: str = "") -> Result:
-    return Result(what, "chars/s", statistics.median(rates), min(rates), max(rates), len(rates), share_of_limit, limit)
+def _result(
+    what: str, rates: list[float], unit: str = "chars/s", share_of_limit: float | None = None, limit: str = ""
+) -> Result:
+    return Result(what, unit, statistics.median(rates), min(rates), max(rates), len(rates), share_of_limit, limit)
 
 
 def _write(engine: NumpyEngine, length: int) -> None:
@@ -126,3 +137,82 @@ class PlainTorch:
         for _ in range(length):
             h, state = self._lstm(self._embedding(torch.tensor([[chosen]])), state)
             chosen = sampling.draw_at(self._head(h)[0, 0].numpy(), 0.8, random())
+
+
+# ------------------------------------------------------------------------------------------- training
+
+
+def train_benchmark(
+    shapes: tuple[tuple[str, str, int], ...] = TRAINED, batch_size: int = 64, window: int = 64
+) -> Iterator[Result]:
+    """Characters per second of whole training steps of one layer, in each number format, beside the machine's peak.
+
+    The limit is arithmetic: each weight of the cell takes part in one multiplication and one addition a character, and
+    in twice as many on the way back; the peak is that of a product of large square matrices in the same format. A last
+    line for each shape says what share of its step the optimiser takes.
+    """
+    peaks = {name: _peak(kind) for name, kind in FORMATS.items()}
+    for name, rates in peaks.items():
+        yield _result(f"product of {PRODUCT} x {PRODUCT} matrices, {name}", [r / 1e9 for r in rates], unit="GFLOP/s")
+    for cell, activation, hidden in shapes:
+        shown = f"{cell} ({activation})" if cell == "rnn" else cell
+        for name, kind in FORMATS.items():
+            step = TrainingStep(cell, activation, hidden, batch_size, window, kind)
+            rates = _rates(step.run, shortest=1)
+            limit = statistics.median(peaks[name]) / step.operations_a_character
+            yield _result(
+                f"{shown} 1x{hidden}, B={batch_size}, T={window}, {name}",
+                [rate * batch_size * window for rate in rates],
+                share_of_limit=statistics.median(rates) * batch_size * window / limit,
+                limit=f"{name} peak",
+            )
+        yield _result(f"    of which Muon, {shown} 1x{hidden}", step.share_of_optimizer(), unit="%")
+
+
+def _peak(kind: torch.dtype) -> list[float]:
+    """Floating-point operations per second of a large matrix product."""
+    a, b = torch.randn(2, PRODUCT, PRODUCT).to(kind)
+
+    def multiply(times: int) -> None:
+        for _ in range(times):
+            a @ b
+
+    return [rate * 2 * PRODUCT**3 for rate in _rates(multiply, shortest=1)]
+
+
+class TrainingStep:
+    """A step of training as `charnet.training` takes it, on random text: forward, backward, Muon."""
+
+    def __init__(
+        self, cell: str, activation: str, hidden: int, batch_size: int, window: int, kind: torch.dtype
+    ) -> None:
+        torch.manual_seed(0)
+        self._kind = kind
+        self._model = CharModel(len(ALPHABET), cell=cell, activation=activation, hidden_size=hidden)
+        self._optimizer = optim.Optimizer(self._model, "muon", blocks=GATES[cell])
+        self._x_BT, self._y_BT = torch.randint(len(ALPHABET), (2, batch_size, window))
+        self._state: ModelState = self._model.initial_state(batch_size)
+        weights = sum(p.numel() for name, p in self._model.named_parameters() if optim.is_cell_matrix(name))
+        self.operations_a_character = 2 * 3 * weights
+
+    def run(self, times: int) -> None:
+        """Takes so many steps."""
+        for _ in range(times):
+            self._backward()
+            self._optimizer.step(0, 0.0)
+
+    def _backward(self) -> None:
+        logits_BTV, _ = self._model(self._x_BT, self._state, products_in=self._kind)
+        torch.autograd.backward(nats_per_char(logits_BTV, self._y_BT))
+
+    def share_of_optimizer(self) -> list[float]:
+        """Per cent of a step that the optimiser takes."""
+        shares = []
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            self._backward()
+            between = time.perf_counter()
+            self._optimizer.step(0, 0.0)
+            ended = time.perf_counter()
+            shares.append(100 * (ended - between) / (ended - began))
+        return shares

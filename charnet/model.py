@@ -57,15 +57,22 @@ class CharModel(nn.Module):
         """Zeros: what the model remembers before the first character."""
         return tuple(layer.initial_state(batch_size) for layer in self.cells)
 
-    def forward(self, ids_BT: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-        """Logits (B, T, V) of the character after each of ids_BT, and the state after the last."""
-        h_BTH = self.embedding(ids_BT.t()).transpose(0, 1)  # stored time first, as the cells want it
+    def forward(
+        self, ids_BT: Tensor, state: ModelState, *, products_in: torch.dtype | None = None
+    ) -> tuple[Tensor, ModelState]:
+        """Logits (B, T, V) of the character after each of ids_BT, and the state after the last.
+
+        Args:
+            products_in: the number format in which the cells multiply, by default that of the weights.
+        """
+        h_TBE = self.embedding(ids_BT.t())
+        h_BTH = h_TBE.to(products_in or h_TBE.dtype).transpose(0, 1)  # stored time first, as the cells want it
         after = []
         for layer, before in zip(self.cells, state, strict=True):
             h_BTH, layer_state = layer.scan(h_BTH, before)
             h_BTH = F.dropout(h_BTH, self.dropout, self.training)
             after.append(layer_state)
-        return self.head(h_BTH.transpose(0, 1)).transpose(0, 1), tuple(after)
+        return self.head(h_BTH.transpose(0, 1).to(self.head.weight.dtype)).transpose(0, 1), tuple(after)
 
     @property
     def cells(self) -> list[Cell]:

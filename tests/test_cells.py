@@ -365,3 +365,30 @@ def test_a_window_that_is_done_with_frees_its_memory(name):
     outputs = [weakref.ref(each) for each in (h_BTH, *after)]
     del h_BTH, after
     assert [each() for each in outputs] == [None] * len(outputs)
+
+
+def gradients(cell: Cell, x_BTE: Tensor, state: State, kind: torch.dtype) -> dict[str, Tensor]:
+    """What a scan in a number format gives: its output and the gradients of input and parameters, all in fp32."""
+    x_BTE = x_BTE.clone().requires_grad_()
+    h_BTH, after = cell.scan(x_BTE.to(kind), state)
+    assert all(each.dtype == torch.float32 for each in after)
+    torch.manual_seed(3)
+    (h_BTH.float() * torch.randn(h_BTH.shape)).sum().backward()
+    found = {name: p.grad for name, p in cell.named_parameters()} | {
+        "input": x_BTE.grad,
+        "output": h_BTH.detach().float(),
+    }
+    cell.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("units", [33, 256, 1024])
+@every_cell
+def test_a_scan_that_multiplies_in_bf16_is_the_same_to_its_three_digits(name, units):
+    """Also where a library's own form is wrong: see `MOST_UNITS_IN_BF16`."""
+    torch.manual_seed(1)
+    cell = BUILDERS[name](24, units)
+    x_BTE, state = torch.randn(4, 5, 24), cell.initial_state(4)
+    full, half = (gradients(cell, x_BTE, state, kind) for kind in (torch.float32, torch.bfloat16))
+    for part, exact in full.items():
+        assert (half[part] - exact).norm() < 0.04 * exact.norm(), part

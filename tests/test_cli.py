@@ -31,6 +31,8 @@ COMMANDS = {
     "inspect": ["What is shown"],
     "eval": ["The text", "What is shown"],
     "bench sample": ["What is shown"],
+    "bench train": ["What is shown"],
+    "doctor": ["What is shown"],
 }
 SMALL = [
     *("--hidden-size", "8", "--batch-size", "3", "--window", "5", "--threads", "1", "--optimizer", "sgd"),

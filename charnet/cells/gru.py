@@ -43,11 +43,12 @@ class GRU(Cell):
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         bias_hh = F.pad(self.bias_hn, (2 * self.hidden_size, 0))
         if x_BTE.is_cuda:
-            weights = [self.weight_ih, self.weight_hh, self.bias, bias_hh]
+            weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias, bias_hh)]
             train = torch.is_grad_enabled()
             with repacking_allowed():
-                h_BTH, h_1BH = torch.gru(x_BTE, state[0][None], weights, True, 1, 0.0, train, False, True)
-            return h_BTH, (h_1BH[0],)
+                before = state[0][None].to(x_BTE.dtype)
+                h_BTH, h_1BH = torch.gru(x_BTE, before, weights, True, 1, 0.0, train, False, True)
+            return h_BTH, (h_1BH[0].to(state[0].dtype),)
         return recurrence.scan(self, _Gated(), x_BTE, state, bias_hh)
 
 

@@ -25,6 +25,10 @@ from torch.nn import functional as F
 
 from charnet.cells.base import Cell, State, repacking_allowed
 
+# oneDNN's way back through a bf16 LSTM is wrong from 1,024 units on where the processor has AMX: the gradient of the
+# input is off by its own length (torch 2.13; outputs are right, and all sizes below). Such layers multiply in fp32.
+MOST_UNITS_IN_BF16 = 1023
+
 
 class LSTM(Cell):
     """LSTM with forget gate; see the top of this file. The scan is the library's own: oneDNN, cuDNN or Metal."""
@@ -40,11 +44,14 @@ class LSTM(Cell):
         return h_BH, (h_BH, c_BH)
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
-        weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
-        before = [each[None] for each in state]
+        if not x_BTE.is_cuda and self.hidden_size > MOST_UNITS_IN_BF16:
+            x_BTE = x_BTE.to(self.weight_hh.dtype)
+        weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias)]
+        weights.append(torch.zeros_like(weights[-1]))
+        before = [each[None].to(x_BTE.dtype) for each in state]
         x_TBE = x_BTE.transpose(0, 1)
         with repacking_allowed() if x_BTE.is_cuda else contextlib.nullcontext():
             h_TBH, h_1BH, c_1BH = torch.lstm(
                 x_TBE, before, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
             )
-        return h_TBH.transpose(0, 1), (h_1BH[0], c_1BH[0])
+        return h_TBH.transpose(0, 1), (h_1BH[0].to(state[0].dtype), c_1BH[0].to(state[1].dtype))

@@ -3,7 +3,8 @@
 A cell is a linear part, the same for all, and a pointwise part of its own (`Pointwise`). The scan runs the input
 product of the whole window as one matrix product, then one product and one pointwise part a character; going back, the
 gradient of the recurrent weights is again one product over the whole window. Kept for the way back: what `Pointwise`
-asks for, about G + 2H numbers a character and stream.
+asks for, about G + 2H numbers a character and stream. Where the input is in bf16 so are the products; the pointwise
+part and the state stay in fp32.
 
 Shape legend: B streams, T characters, E numbers in, H units, G = gates x H. Time comes first: a step is contiguous.
 """
@@ -46,11 +47,11 @@ class _Scan(torch.autograd.Function):
     def forward(
         ctx: Any, x_TBG: Tensor, weight_hh: Tensor, bias_hh: Tensor | None, pointwise: Pointwise, *state: Tensor
     ) -> tuple[Tensor, ...]:
-        weight_HG = weight_hh.t()
+        weight_HG, full = weight_hh.t(), state[0].dtype
         kept, before_h, h_TBH = [], state[0], x_TBG.new_empty(*x_TBG.shape[:2], weight_hh.shape[1])
         for x_BG, h_BH in zip(x_TBG, h_TBH, strict=True):
-            a_BG = torch.addmm(x_BG if bias_hh is None else bias_hh, state[0], weight_HG)
-            state, needed = pointwise.forward(a_BG, x_BG, state)
+            a_BG = torch.addmm(x_BG if bias_hh is None else bias_hh, state[0].to(x_TBG.dtype), weight_HG)
+            state, needed = pointwise.forward(a_BG.to(full), x_BG.to(full), state)
             h_BH.copy_(state[0])
             kept.append(needed)
         ctx.kept, ctx.pointwise, ctx.weight_hh = kept, pointwise, weight_hh
@@ -67,11 +68,11 @@ class _Scan(torch.autograd.Function):
         for t in range(len(d_h_TBH) - 1, -1, -1):
             d_state = (d_state[0] + d_h_TBH[t], *d_state[1:])
             d_a_BG, d_x_BG, d_state = pointwise.backward(d_state, ctx.kept[t])
-            d_state = (torch.addmm(d_state[0], d_a_BG, weight_hh), *d_state[1:])
             d_a_TBG[t] = d_a_BG
+            d_state = (d_state[0] + d_a_TBG[t] @ weight_hh, *d_state[1:])
             if not pointwise.additive:
                 d_x_TBG[t] = d_x_BG
-        before_TBH = torch.cat([ctx.before_h[None], ctx.h_TBH[:-1]])
+        before_TBH = torch.cat([ctx.before_h[None].to(weight_hh.dtype), ctx.h_TBH[:-1]])
         d_weight_hh = d_a_TBG.flatten(0, 1).t() @ before_TBH.flatten(0, 1)
         d_bias_hh = None if pointwise.additive else d_a_TBG.sum((0, 1))
         return d_x_TBG, d_weight_hh, d_bias_hh, None, *d_state
@@ -84,6 +85,8 @@ def scan(
 
     `bias_hh` (G) is added to the recurrent product of a cell that is not `additive`; such a cell needs it.
     """
-    x_TBG = F.linear(x_BTE.transpose(0, 1), cell.weight_ih, cell.bias)
-    h_TBH, *after = _Scan.apply(x_TBG, cell.weight_hh, bias_hh, pointwise, *state)  # type: ignore[no-untyped-call]
+    kind = x_BTE.dtype
+    x_TBG = F.linear(x_BTE.transpose(0, 1), cell.weight_ih.to(kind), cell.bias.to(kind))
+    bias_hh = None if bias_hh is None else bias_hh.to(kind)
+    h_TBH, *after = _Scan.apply(x_TBG, cell.weight_hh.to(kind), bias_hh, pointwise, *state)  # type: ignore[no-untyped-call]
     return h_TBH.transpose(0, 1), tuple(after)

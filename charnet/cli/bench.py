@@ -30,3 +30,17 @@ def sample(
             console.write_json(vars(result))
     else:
         figures.show_results(sample_benchmark())
+
+
+@bench.command(cls=GroupedCommand)
+def train(
+    json: Annotated[bool, plain("--json", help="one JSON object a figure", group="What is shown")] = False,
+) -> None:
+    """How fast each cell trains, beside the peak of this machine's matrix products in fp32 and bf16."""
+    from charnet.bench import train_benchmark
+
+    if json:
+        for result in train_benchmark():
+            console.write_json(vars(result))
+    else:
+        figures.show_results(train_benchmark())

@@ -1,0 +1,45 @@
+"""The benchmarks run and say what they should; how fast is never asserted."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from charnet import bench
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "SECONDS_A_REPEAT", 0.002)
+    monkeypatch.setattr(bench, "PRODUCT", 16)
+
+
+def check(results: list[bench.Result]) -> None:
+    for result in results:
+        assert 0 < result.lowest <= result.median <= result.highest < math.inf
+        assert result.repeats >= 5
+        assert (result.share_of_limit is None) == (result.limit == "")
+
+
+def test_writing_is_measured_beside_the_library_and_the_speed_of_memory() -> None:
+    results = list(bench.sample_benchmark((("lstm", 2, 8), ("gru", 1, 8))))
+    check(results)
+    assert [r.what for r in results] == [
+        "numpy engine, lstm 2x8, fp32",
+        "nn.LSTM called per character, 2x8",
+        "numpy engine, gru 1x8, fp32",
+    ]
+
+
+def test_training_is_measured_in_each_format_beside_the_peak_of_products() -> None:
+    results = list(bench.train_benchmark((("rnn", "relu", 8), ("lstm", "tanh", 8)), batch_size=2, window=4))
+    check(results)
+    assert [r.unit for r in results] == ["GFLOP/s"] * 2 + ["chars/s", "chars/s", "%"] * 2
+    assert results[2].what == "rnn (relu) 1x8, B=2, T=4, fp32"
+    assert results[3].limit == "bf16 peak"
+
+
+def test_a_character_costs_two_operations_a_weight_and_twice_that_on_the_way_back() -> None:
+    step = bench.TrainingStep("lstm", "tanh", 8, 2, 4, bench.FORMATS["fp32"])
+    assert step.operations_a_character == 2 * 3 * (4 * 8 * 8 + 4 * 8 * 8)

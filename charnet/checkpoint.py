@@ -10,17 +10,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from charnet import durable, tensorfile
 from charnet.config import GATES, Config, as_dict, from_dict
-from charnet.errors import CheckpointError, ConfigError
+from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.tensorfile import DIGEST, Tensors, counts, foreign
-from charnet.vocab import Vocabulary
+from charnet.vocab import LAST_CODE_POINT, Vocabulary, code_points
 
 FORMAT = 1
+LONGEST_WORD = 10_000  # characters of a name, a version or a date
 
 
 @dataclass(frozen=True)
@@ -147,16 +148,9 @@ def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Check
         )
     try:
         config = from_dict(document["config"])
-        alphabet = document["alphabet"]
-        if isinstance(alphabet, str):
-            vocab = Vocabulary(tuple(map(ord, alphabet)))
-        elif counts(alphabet):
-            vocab = Vocabulary(tuple(alphabet), of_bytes=True)
-        else:
-            raise ValueError("an alphabet of another kind")
         checkpoint = Checkpoint(
             config=config,
-            vocab=vocab,
+            vocab=_alphabet(document["alphabet"]),
             corpus=_typed(CorpusInfo, document["corpus"]),
             progress=_typed(Progress, document["progress"]),
             tensors=tensors,
@@ -173,15 +167,25 @@ def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Check
     return checkpoint
 
 
+def _alphabet(symbols: Any) -> Vocabulary:
+    if isinstance(symbols, str) and len(symbols) <= LAST_CODE_POINT:
+        return Vocabulary(tuple(code_points(symbols).data))
+    if counts(symbols):
+        return Vocabulary(tuple(symbols), of_bytes=True)
+    raise ValueError("an alphabet of another kind")
+
+
 def _typed(kind: type[Any], values: Any) -> Any:
     """A record of names, counts and amounts; a missing one keeps its default, an unknown one is refused."""
     if not isinstance(values, dict):
         raise ValueError(f"no {kind.__name__}")
     known = kind.__dataclass_fields__
     for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"{shortened(repr(name[:200]))} in the {kind.__name__}")
         declared = known[name].type
         fits = {
-            "str": isinstance(value, str) and (name not in ("key", "fingerprint") or bool(DIGEST.fullmatch(value))),
+            "str": _is_word(value) and (name not in ("key", "fingerprint") or bool(DIGEST.fullmatch(value))),
             "int": counts([value]),
             "float": _amount(value),
             "float | None": value is None or _amount(value),
@@ -206,14 +210,18 @@ def _amount(value: Any) -> bool:
     return type(value) in (int, float) and -1e300 < value < 1e300
 
 
+def _is_word(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= LONGEST_WORD
+
+
 def _word(value: Any) -> str:
-    if not isinstance(value, str):
+    if not _is_word(value):
         raise ValueError("a word of another kind")
     return value
 
 
 def _words(table: Any) -> dict[str, str]:
-    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+    if not isinstance(table, dict) or not all(_is_word(word) for pair in table.items() for word in pair):
         raise ValueError("versions of another kind")
     return table
 

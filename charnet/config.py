@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 LARGEST_FILE_OF_SETTINGS = 1 << 20  # bytes; more is not a file of settings
 DEEPEST_NESTING = 8  # sections, names, lists: three are enough
+MOST_NAMES = 1000  # of sections and settings in a file
 LARGEST_SEED = 2**63 - 1
 
 
@@ -129,7 +131,7 @@ def fields_of(section: str) -> dict[str, tuple[dataclasses.Field[Any], type]]:
     """
     kinds = typing.get_type_hints(Config)
     if section not in kinds:
-        raise ConfigError(f"there is no section {_quoted(section)}{did_you_mean(section, kinds)}: {', '.join(kinds)}")
+        raise ConfigError(f"there is no section {_quoted(section)}{_near(section, kinds)}: {', '.join(kinds)}")
     hints = typing.get_type_hints(kinds[section])
     return {f.name: (f, hints[f.name]) for f in dataclasses.fields(kinds[section])}
 
@@ -144,18 +146,38 @@ def names() -> Iterator[str]:
 def _find(name: str) -> tuple[dataclasses.Field[Any], type]:
     section, dot, key = name.partition(".")
     if not dot:
-        near = difflib.get_close_matches(name, known := by_field(), n=1)
+        near = difflib.get_close_matches(shortened(name), known := by_field(), n=1)
         hint = f' (did you mean "{known[near[0]]}"?)' if near else ""
         raise ConfigError(f"{_quoted(name)} is no setting: say section.field{hint}")
+    return _field(section, key)
+
+
+def _field(section: str, key: str) -> tuple[dataclasses.Field[Any], type]:
     fields = fields_of(section)
     if key not in fields:
-        raise ConfigError(f'section "{section}" has no setting {_quoted(key)}{did_you_mean(key, fields)}')
+        raise ConfigError(f'section "{section}" has no setting {_quoted(key)}{_near(key, fields)}')
     return fields[key]
 
 
 def _quoted(text: str) -> str:
     """A user's own word in a message: short, and on one line."""
-    return '"' + shortened(repr(text)[1:-1]) + '"'
+    return '"' + shortened(repr(text[:200])[1:-1]) + '"'
+
+
+def _near(wrong: str, known: Iterable[str]) -> str:
+    return did_you_mean(shortened(wrong), known)  # a whole book is near to nothing, and compared for seconds
+
+
+def _shown(value: Any) -> str:
+    """A value of any kind in a message: short, and on one line."""
+    try:
+        return shortened(_SHORT.repr(value))
+    except ValueError:
+        return "a number of thousands of digits"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = 200
 
 
 def by_field() -> dict[str, str]:
@@ -201,16 +223,16 @@ def _checked(name: str, given: Any) -> Any:
         value = float(value)
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-            raise ConfigError(f"{name}: expected a list of words, found {shortened(repr(value))}")
+            raise ConfigError(f"{name}: expected a list of words, found {_shown(value)}")
         return tuple(value)
     if type(value) is not kind:
-        raise ConfigError(f"{name}: expected {kind.__name__}, found {shortened(repr(value))}")
+        raise ConfigError(f"{name}: expected {kind.__name__}, found {_shown(value)}")
     if allowed.choices and value not in allowed.choices:
         raise ConfigError(
-            f"{name}: expected {allowed}, found {_quoted(str(value))}{did_you_mean(str(value), allowed.choices)}"
+            f"{name}: expected {allowed}, found {_quoted(str(value))}{_near(str(value), allowed.choices)}"
         )
     if isinstance(value, int | float) and not allowed.low <= value <= allowed.high:
-        raise ConfigError(f"{name}: expected a number {allowed}, found {value}")
+        raise ConfigError(f"{name}: expected a number {allowed}, found {_shown(value)}")
     return value
 
 
@@ -264,8 +286,10 @@ def from_dict(values: Any) -> Config:
     """
     if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
         raise ConfigError("settings: expected sections of settings")
-    for section in values:
+    for section, keys in values.items():
         fields_of(str(section))
+        for key in keys:
+            _field(str(section), str(key))
     flat = {f"{section}.{key}": value for section, keys in values.items() for key, value in keys.items()}
     for name, value in flat.items():
         _checked(name, value)  # typed values only: text is not read as a number here
@@ -299,12 +323,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         StorageError: the file cannot be read.
     """
     import yaml
+    from yaml.reader import ReaderError
 
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST_FILE_OF_SETTINGS + 1)
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name") from None
     if len(raw) > LARGEST_FILE_OF_SETTINGS:
         raise ConfigError(f"{path}: expected settings, found a file of more than {LARGEST_FILE_OF_SETTINGS:,} bytes")
     try:
@@ -312,7 +339,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         _refuse_what_settings_never_hold(path, text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: expected UTF-8 text, byte {error.start} is {raw[error.start]:#04x}") from None
+        at, read = error.start, bytes(error.object)  # without the mark that the file may begin with
+        where = _place(path, read[:at].decode())
+        raise ConfigError(f"{where}: expected UTF-8 text, byte {at} is {read[at]:#04x}") from None
+    except ReaderError as error:
+        where = _place(path, text[: error.position])
+        raise ConfigError(f"{where}: not YAML: U+{ord(text[error.position]):04X} has no place in it") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = _at(path, mark) if mark else str(path)
@@ -329,17 +361,24 @@ def _refuse_what_settings_never_hold(path: Path, text: str) -> None:
     starts = (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken, yaml.FlowMappingStartToken,
               yaml.FlowSequenceStartToken)  # fmt: skip
     ends = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
-    depth = 0
+    depth = named = 0
     for token in yaml.scan(text):
         depth += isinstance(token, starts) - isinstance(token, ends)
         if depth > DEEPEST_NESTING:
             raise ConfigError(f"{_at(path, token.start_mark)}: nested too deeply for a file of settings")
+        named += isinstance(token, yaml.KeyToken)
+        if named > MOST_NAMES:
+            raise ConfigError(f"{_at(path, token.start_mark)}: more names than there are settings")
         if isinstance(token, yaml.AliasToken | yaml.AnchorToken | yaml.TagToken):
             raise ConfigError(f"{_at(path, token.start_mark)}: anchors, aliases and tags have no place in settings")
 
 
 def _at(path: Path, mark: Any) -> str:
     return f"{path}, line {mark.line + 1}, column {mark.column + 1}"
+
+
+def _place(path: Path, before: str) -> str:
+    return f"{path}, line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
 
 
 def _settings_in(path: Path, root: Any) -> dict[str, Any]:
@@ -374,7 +413,8 @@ def _pairs(path: Path, node: Any) -> Iterator[tuple[str, Any, Any]]:
     import yaml
 
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{_at(path, node.start_mark)}: expected `name: value` lines, found {node.value!r:.40}")
+        found = _quoted(node.value) if isinstance(node, yaml.ScalarNode) else "a list"
+        raise ConfigError(f"{_at(path, node.start_mark)}: expected `name: value` lines, found {found}")
     seen = set()
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):

@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,12 @@ import numpy.typing as npt
 from charnet.errors import CheckpointError, StorageError
 from charnet.machine import memory
 
-LARGEST_HEADER = 1 << 23  # bytes; an alphabet of all of Unicode takes 4.4 MB of them
+LARGEST_HEADER = 5 << 20  # bytes; an alphabet of all of Unicode takes 4.4 MB of them
 MOST_TENSORS = 10_000
-MOST_VALUES = 200_000  # lists, tables and values of a header, counted before any of them is built
+MOST_VALUES = 100_000  # lists, tables and values of a header, counted before any of them is built
+MOST_CHARACTERS = 2_000_000  # of a header: Unicode has 1.1 million
+MOST_DIGITS = 200  # of a whole number; Python takes a millisecond for ten thousand
+LONGEST_NAME = 200
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 DIGEST = re.compile("[0-9a-f]{64}")
 NO_DIGEST = "0" * 64
@@ -50,7 +54,11 @@ class Content:
 
 
 def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
-    """The bytes of a file."""
+    """The bytes of a file.
+
+    Raises:
+        CheckpointError: they could not be read again, so much is in the document.
+    """
     import safetensors.numpy
 
     text = json.dumps(document, allow_nan=False, ensure_ascii=False)
@@ -59,6 +67,8 @@ def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
     # safetensors writes memory as it lies: a transposed view would come back scrambled.
     in_order = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     raw = bytearray(safetensors.numpy.save(in_order, metadata))
+    if _too_large(raw[8 : 8 + int.from_bytes(raw[:8], "little")].decode()):
+        raise CheckpointError("too many names for a checkpoint: name the folder of the texts instead of each file")
     at = _digest_at(raw, NO_DIGEST)
     raw[at : at + 64] = hashlib.sha256(raw).hexdigest().encode()
     return raw
@@ -72,13 +82,17 @@ def read(path: Path) -> Content:
         StorageError: the operating system refused to read it.
     """
     try:
+        kind = path.stat().st_mode  # before it is opened, which waits at a pipe and means something to a device
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            raise foreign(path, "a pipe or a device")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             length = _header_length(path, file, size)
-            header = _header(path, file.read(length))
+            head = file.read(length)
+            header = _header(path, head)
             entries = _entries(path, header, size - 8 - length)
             if size > memory():
-                raise foreign(path, f"a file of {size:,} bytes, more than this machine has memory")
+                raise MemoryError
             raw = bytearray(size)
             file.seek(0)
             got = file.readinto(raw)
@@ -86,7 +100,11 @@ def read(path: Path) -> Content:
         raise CheckpointError(f"{path}: there is no such checkpoint") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
-    if got != size:
+    except ValueError:
+        raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name") from None
+    except MemoryError:
+        raise foreign(path, f"a file of {size:,} bytes, more than this machine has memory") from None
+    if got != size or memoryview(raw)[8 : 8 + length] != head:
         raise CheckpointError(f"{path}: the file changed while it was read; try again")
     digest = _digest(path, header, raw)
     document = _verified_document(path, header, raw, digest)
@@ -130,9 +148,13 @@ def strict_json(raw: bytes | str) -> Any:
         ValueError, RecursionError: it is not that.
     """
     text = raw if isinstance(raw, str) else raw.decode("utf-8")
-    if sum(text.count(mark) for mark in ",[{") > MOST_VALUES:
-        raise ValueError("too many values")
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    if _too_large(text):
+        raise ValueError("too many characters or values")
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole_number)
+
+
+def _too_large(text: str) -> bool:
+    return len(text) > MOST_CHARACTERS or sum(text.count(mark) for mark in ",[{") > MOST_VALUES
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -140,6 +162,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) != len(pairs):
         raise ValueError("a name stands twice")
     return table
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError("a number of too many digits")
+    return int(digits)
 
 
 def _no_constant(word: str) -> None:
@@ -154,7 +182,7 @@ def _entries(path: Path, header: dict[str, Any], data_size: int) -> dict[str, En
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        if not NAME.fullmatch(name) or len(name) > 200:
+        if len(name) > LONGEST_NAME or not NAME.fullmatch(name):
             raise foreign(path, f"a tensor named {name[:40]!r}")
         dtype, shape, (begin, end) = _entry(path, name, entry)
         if end - begin != dtype.itemsize * _product(shape) or any(side > data_size for side in shape):

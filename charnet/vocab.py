@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import operator
 import unicodedata
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -36,11 +39,11 @@ class Vocabulary:
         last = 0xFF if self.of_bytes else LAST_CODE_POINT
         if not self.symbols:
             raise ValueError("an alphabet needs at least one symbol")
-        if not all(0 <= symbol <= last for symbol in self.symbols):
-            raise ValueError("a symbol is out of range")
-        if not all(a < b for a, b in zip(self.symbols, self.symbols[1:], strict=False)):
+        if not all(map(operator.lt, self.symbols, islice(self.symbols, 1, None))):
             raise ValueError("symbols must be sorted and unique")
-        if not self.of_bytes and any(0xD800 <= symbol <= 0xDFFF for symbol in self.symbols):
+        if self.symbols[0] < 0 or self.symbols[-1] > last:
+            raise ValueError("a symbol is out of range")
+        if not self.of_bytes and bisect_left(self.symbols, 0xD800) < bisect_left(self.symbols, 0xE000):
             raise ValueError("a surrogate is not a character")
 
     @classmethod

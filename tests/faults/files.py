@@ -1,0 +1,149 @@
+"""What the tests of hostile files share: checkpoints to spoil, what a refusal is, how long and how often."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from test_checkpoint import parts, tiny
+
+from charnet import checkpoint as disk
+from charnet import tensorfile
+from charnet.checkpoint import Checkpoint
+from charnet.errors import CheckpointError
+
+LONG = os.environ.get("CHARNET_FAULTS") == "long"
+
+
+def of_size(hidden_size: int, seed: int = 0) -> Checkpoint:
+    """A checkpoint with weights by chance."""
+    like = tiny(**{"model.hidden_size": hidden_size, "model.num_layers": 1})
+    chance = np.random.default_rng(seed)
+    shapes = disk.model_shapes(like.config, len(like.vocab))
+    tensors = {f"model.{name}": chance.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+    return replace(like, tensors=tensors)
+
+
+def packed(checkpoint: Checkpoint, folder: Path) -> bytes:
+    """The bytes of a checkpoint, as `save` writes them."""
+    disk.save(folder / "packed.safetensors", checkpoint)
+    return (folder / "packed.safetensors").read_bytes()
+
+
+@dataclass
+class Refusals:
+    """Loads files and holds each refusal to its form; keeps the slowest, in seconds of the processor."""
+
+    path: Path
+    slowest: float = 0.0
+    which: str = ""
+    count: int = 0
+    seen: list[str] = field(default_factory=list)
+
+    def of_bytes(self, raw: bytes | bytearray, what: object = "") -> str:
+        self.path.write_bytes(raw)
+        return self.of_file(what)
+
+    def of_file(self, what: object = "") -> str:
+        """The message with which the file is refused."""
+        begun = time.thread_time()
+        try:
+            disk.load(self.path)
+        except CheckpointError as error:
+            message = str(error)
+        else:
+            raise AssertionError(f"{what}: was believed")
+        seconds = time.thread_time() - begun
+        if seconds > self.slowest:
+            self.slowest, self.which = seconds, str(what)
+        self.count += 1
+        assert message.startswith(f"{self.path}: "), what
+        assert message.isprintable(), what
+        assert len(message) < 1000, what
+        return message
+
+    def assert_within(self, seconds: float) -> None:
+        assert self.slowest < seconds, f"{self.which}: {self.slowest * 1000:.1f} ms, the slowest of {self.count}"
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Ends what hangs."""
+
+    def stop(*_: object) -> None:
+        raise AssertionError(f"hangs: more than {seconds} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# ------------------------------------------------------------------------------------------- files built by hand
+
+
+def signed_text(header: bytes, data: bytes = b"") -> bytes:
+    """A file of any header; its first checksum of zeros becomes the right one."""
+    raw = struct.pack("<Q", len(header)) + header + data
+    digest = hashlib.sha256(raw).hexdigest()
+    zeros = tensorfile.NO_DIGEST
+    return raw.replace(f'"sha256":"{zeros}"'.encode(), f'"sha256":"{digest}"'.encode(), 1)
+
+
+def header_text(header: Any) -> bytes:
+    """A header as charnet writes it: characters as they are, the checksum as zeros."""
+    if isinstance(header.get("__metadata__"), dict):
+        header = header | {"__metadata__": header["__metadata__"] | {"sha256": tensorfile.NO_DIGEST}}
+    return json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def with_text(whole: bytes, document: str) -> bytes:
+    """The file with another document, its checksum right."""
+    header, data = parts(whole)
+    header["__metadata__"]["charnet"] = document
+    return signed_text(header_text(header), data)
+
+
+def document_of(whole: bytes) -> Any:
+    return json.loads(parts(whole)[0]["__metadata__"]["charnet"])
+
+
+# ------------------------------------------------------------------------------------------------ mutations
+
+NUMBERS = ["0", "-0", "1", "-1", "255", "256", "1.5", "1e400", "NaN", "Infinity", *map(str, (2**32, 2**63 - 1, 2**64))]
+WORDS = ["null", "true", "{}", "[]", '""', '"\\ud800"', "\\u0000", "\x1b", "\x00", "\n", "\t", "é", "😀", "\ufeff"]
+MARKS = list("{}[]\",:.-+_#&*!|>'%@`?~ \\/")
+
+
+def mutated(raw: bytes, chance: random.Random) -> bytes:
+    """Bytes with one to four changes of the kinds that upset parsers."""
+    new = bytearray(raw)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(new) + 1)
+        end = min(len(new), at + int(chance.expovariate(0.2)) + 1)
+        insert: Callable[[], bytes] = chance.choice(
+            [
+                lambda: bytes([chance.randrange(256)]),
+                lambda: chance.choice(NUMBERS).encode(),
+                lambda: chance.choice(WORDS).encode(),
+                lambda: chance.choice(MARKS).encode() * chance.choice((1, 1, 1, 2, 40)),
+                lambda: b"",
+                lambda new=new: bytes(new[chance.randrange(len(new) + 1) :][: chance.randint(1, 30)]),
+            ]
+        )
+        new[at : chance.choice((at, end))] = insert()
+    return bytes(new)

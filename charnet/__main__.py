@@ -13,6 +13,7 @@ def main() -> None:
         from charnet.cli import run
 
         code = run(sys.argv[1:])
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and said
     except KeyboardInterrupt:
         os._exit(128 + signal.SIGINT)
     sys.exit(code)

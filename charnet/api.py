@@ -103,9 +103,8 @@ def train(
         if key not in known:
             raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
         values[known[key]] = value
-    run = prepare.start(values, out=Path(out), name=name)
     with Signals() as signals:
-        signals.note()
+        run = prepare.start(values, out=Path(out), name=name, begun=signals.note)
         with closing(run.reports(lambda: signals.received)) as reports:
             for report in reports:
                 if on_report:

@@ -32,8 +32,10 @@ Ids = npt.NDArray[np.unsignedinteger[Any]]
 
 CHUNK_BYTES = 1 << 22
 ENCODED_FORM = 1  # changes when the encoded copy of the same text would look different
+DIGEST_BYTES = 32
 STANDARD_INPUT = "-"
 TEMPORARY = "charnet-"  # how names of temporary files begin
+LEFT_BEHIND = f"{TEMPORARY}*{durable.PART}"
 
 
 @dataclass(frozen=True)
@@ -143,19 +145,23 @@ def _spooled(shown: str, stream: IO[bytes]) -> Source:
 
 def _temporary() -> IO[bytes]:
     """A file that goes when it is closed, or when the next charnet finds that its process was killed."""
-    file = tempfile.NamedTemporaryFile(prefix=TEMPORARY, suffix=durable.PART, dir=_writable_cache())  # noqa: SIM115
-    durable.locked(file.fileno())
-    return cast(IO[bytes], file)
+    folder = _writable_cache()
+    while True:
+        file = tempfile.NamedTemporaryFile(prefix=TEMPORARY, suffix=durable.PART, dir=folder)  # noqa: SIM115
+        if durable.kept(file.fileno(), Path(file.name)):
+            return cast(IO[bytes], file)
+        with contextlib.suppress(FileNotFoundError):
+            file.close()
 
 
 def _writable_cache() -> Path:
     """The cache folder, or the system's folder for temporary files where that cannot be written."""
     folder = cache_folder()
     with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        durable.make_folders(folder)
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
         folder = Path(tempfile.gettempdir())
-    durable.clean(folder, f"{TEMPORARY}*{durable.PART}")
+    durable.clean(folder, LEFT_BEHIND)
     return folder
 
 
@@ -186,6 +192,7 @@ def read(paths: Sequence[str], *, encoding: str = "utf-8", as_bytes: bool = Fals
     vocab = Vocabulary(tuple(np.flatnonzero(scan.present).tolist()), of_bytes=as_bytes)
     form = [ENCODED_FORM, scan.sizes, "bytes" if as_bytes else codecs.lookup(encoding).name]
     key = hashlib.sha256(json.dumps([scan.fingerprint, *form]).encode()).hexdigest()
+    durable.clean(cache_folder(), LEFT_BEHIND)
     ids = cached(key, scan.characters, len(vocab))
     if ids is None:
         ids = _encode(sources, None if as_bytes else encoding, vocab, key, scan.fingerprint)
@@ -236,8 +243,11 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        folder = cache_folder()
+        with contextlib.suppress(OSError):
+            folder = _writable_cache()
         raise StorageError(
-            f"{_writable_cache()}: the text cannot be kept here: {error.strerror}; "
+            f"{folder}: the text cannot be kept here: {error.strerror or error}; "
             "free some space or name another folder in CHARNET_CACHE"
         ) from None
 
@@ -326,12 +336,22 @@ def id_type(symbols: int) -> npt.DTypeLike:
 
 
 def cached(key: str, characters: int, symbols: int) -> Ids | None:
-    """The encoded copy of that key, mapped, or None if there is none in the cache."""
+    """The encoded copy of that key, mapped, or None if there is no whole one in the cache."""
     path, dtype = cache_folder() / f"{key}.ids", np.dtype(id_type(symbols))
-    with contextlib.suppress(OSError):
-        if path.stat().st_size == characters * dtype.itemsize:
-            return np.memmap(path, dtype=dtype, mode="r")
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == characters * dtype.itemsize + DIGEST_BYTES:
+            ids: Ids = np.memmap(file, dtype=dtype, mode="r", shape=(characters,))
+            file.seek(-DIGEST_BYTES, os.SEEK_END)
+            if file.read() == _digest(key, ids):
+                return ids
     return None
+
+
+def _digest(key: str, ids: Ids) -> bytes:
+    """What the encoded copy ends with: SHA-256 of its key and its ids."""
+    digest = hashlib.sha256(key.encode())
+    digest.update(ids.data)
+    return digest.digest()
 
 
 def _encode(sources: Sequence[Source], encoding: str | None, vocab: Vocabulary, key: str, fingerprint: str) -> Ids:
@@ -339,14 +359,18 @@ def _encode(sources: Sequence[Source], encoding: str | None, vocab: Vocabulary, 
 
     Where the cache cannot be written the copy lives as long as the process that maps it.
     """
-    folder = _writable_cache()
-    with _writing(), durable.writing_aside(folder, TEMPORARY) as (out, part):
-        ids, _, read_again = _write_ids(sources, encoding, vocab, out)
-        if read_again != fingerprint:
-            raise CorpusError(f"{_shown(sources)}: the text changed while it was read; start again")
-        if folder == cache_folder():
-            os.fsync(out.fileno())
-            part.replace(folder / f"{key}.ids")
+    with _writing():
+        folder = _writable_cache()
+        with durable.writing_aside(folder, TEMPORARY) as (out, part):
+            ids, _, read_again = _write_ids(sources, encoding, vocab, out)
+            if read_again != fingerprint:
+                raise CorpusError(f"{_shown(sources)}: the text changed while it was read; start again")
+            if folder == cache_folder():
+                out.write(_digest(key, ids))
+                out.flush()
+                os.fsync(out.fileno())
+                part.replace(folder / f"{key}.ids")
+                durable.sync_folder(folder)  # the only copy of what came through standard input
     return ids
 
 

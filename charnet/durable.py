@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -22,7 +23,10 @@ except ImportError:  # Windows: nothing is locked there, and nothing of others i
     fcntl = None  # type: ignore[assignment]
 
 PART = ".part"  # how names of temporary files end
+ATTEMPTS = 100  # to make a temporary file, should a cleaner take it away before it is locked
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.EBADF, errno.EACCES)  # where a system has none, or may not open the folder
+NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def write(path: Path, content: bytes | bytearray | memoryview, *, keep_as: Path | None = None) -> None:
@@ -39,11 +43,12 @@ def write(path: Path, content: bytes | bytearray | memoryview, *, keep_as: Path 
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+            aside.stat()  # raises if the folder is another one by now: nothing in that one is touched
             if keep_as is not None:
                 with contextlib.suppress(FileNotFoundError):
                     path.replace(keep_as)
             aside.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         raise refused(path, error) from None
 
@@ -55,9 +60,12 @@ def append(path: Path, line: str) -> None:
         StorageError: the disk refused.
     """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        is_new = not path.exists()
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NOT_A_LINK, 0o666)
         with os.fdopen(handle, "wb") as file:
             file.write(line.encode() + b"\n")
+        if is_new:  # else a checkpoint may outlive a power cut that the lines before it do not
+            sync_folder(path.parent)
     except OSError as error:
         raise refused(path, error) from None
 
@@ -65,14 +73,29 @@ def append(path: Path, line: str) -> None:
 @contextlib.contextmanager
 def writing_aside(folder: Path, name: str) -> Iterator[tuple[IO[bytes], Path]]:
     """A new temporary file that is gone afterwards, unless it was moved away."""
-    aside = folder / f"{name}.{secrets.token_hex(4)}{PART}"
+    file, aside = _new(folder, name)
     try:
-        with aside.open("xb+") as file:
-            locked(file.fileno())
+        with file:
             yield file, aside
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def _new(folder: Path, name: str) -> tuple[IO[bytes], Path]:
+    for _ in range(ATTEMPTS):
+        aside = folder / f"{name}.{secrets.token_hex(4)}{PART}"
+        with contextlib.suppress(FileExistsError):
+            file = aside.open("xb+")
+            if kept(file.fileno(), aside):
+                return file, aside
+            file.close()
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+
+
+def kept(handle: int, path: Path) -> bool:
+    """Locks a temporary file that was just made; False if a cleaner came first and took it for one left behind."""
+    return locked(handle) and path.exists()
 
 
 def locked(handle: int) -> bool:
@@ -92,9 +115,12 @@ def clean(folder: Path, pattern: str = f"*{PART}") -> None:
     """Removes temporary files of processes that are no more."""
     if fcntl is None:
         return
-    for path in folder.glob(pattern):
+    found: list[Path] = []
+    with contextlib.suppress(OSError):
+        found += folder.glob(pattern)
+    for path in found:
         with contextlib.suppress(OSError):
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            handle = os.open(path, os.O_RDONLY | NOT_A_LINK | os.O_NONBLOCK)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
@@ -103,31 +129,47 @@ def clean(folder: Path, pattern: str = f"*{PART}") -> None:
 
 
 def sync(path: Path) -> None:
-    """Has the disk take what was written to a file or a folder.
+    """Has the disk take what was written to a file; a link in its place is not followed.
 
     Raises:
         StorageError: it cannot.
     """
     try:
-        _sync(path)
+        _sync(path, os.O_WRONLY | NOT_A_LINK)
     except OSError as error:
         raise refused(path, error) from None
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def sync_folder(folder: Path) -> None:
+    """Has the disk take the names in a folder, where the system can do that."""
+    if os.name == "nt":  # Windows has no handle on a folder to sync
+        return
+    try:
+        _sync(folder, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in NO_SYNC_OF_FOLDERS:
+            raise
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name != "nt":  # Windows has no handle on a folder to sync
-        _sync(folder)
+def make_folders(path: Path) -> None:
+    """Makes a folder and those above it that are missing, to outlast a power cut."""
+    new = list(itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in new:
+        sync_folder(folder.parent)
 
 
 def refused(path: Path, error: OSError) -> StorageError:
     """What to say when the system refuses to write."""
+    if error.errno == errno.ELOOP:
+        return StorageError(f"{path}: cannot be written: it is a link; remove it")
     todo = "free some space" if error.errno in FULL else "mend that, or write elsewhere"
-    return StorageError(f"{path}: cannot be written: {error.strerror}; {todo}")
+    return StorageError(f"{path}: cannot be written: {error.strerror or error}; {todo}")

@@ -4,7 +4,7 @@ is loaded."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ def start(
     name: str = "",
     init_from: Path | None = None,
     sample_length: int = 0,
+    begun: Callable[[], object] = lambda: None,
 ) -> Training:
     """Prepares a new run.
 
@@ -37,6 +38,7 @@ def start(
         out: the folder of runs; name: of this run, else it is named after the text.
         init_from: a checkpoint whose weights to start from; its model's settings become the defaults.
         sample_length: characters that the model writes after each evaluation.
+        begun: called before the folder is made; interrupted after that, the training has to be asked to stop.
 
     Raises:
         CharnetError: what the user can mend, before anything is written.
@@ -58,6 +60,7 @@ def start(
 
     from charnet import training
 
+    begun()
     folder = RunFolder.new(out, name or corpus.name, plan.bytes_on_disk(config, len(corpus.vocab)))
     try:
         run = training.Training(config, corpus.vocab, _info(corpus), corpus.ids, folder, sample_length)
@@ -66,6 +69,7 @@ def start(
         folder.write(runs.SETTINGS, to_yaml(config).encode())
     except BaseException:
         folder.discard()
+        folder.close()
         raise
     return run
 
@@ -77,6 +81,7 @@ def resume(
     out: Path = runs.DEFAULT,
     strict: bool = False,
     sample_length: int = 0,
+    begun: Callable[[], object] = lambda: None,
 ) -> Training:
     """Prepares to go on with a run, to the bit.
 
@@ -84,6 +89,7 @@ def resume(
         given: the folder of the run, or its name below `out`.
         values: settings that change; only the length, patience, device and threads may.
         strict: refuse where the newest checkpoint is damaged, rather than go on from the one before it.
+        begun: called before anything in the folder is changed, as by `start`.
 
     Raises:
         ConfigError: a setting that a run cannot change on the way.
@@ -93,10 +99,26 @@ def resume(
     """
     path = runs.find(given, out, order=runs.TO_GO_ON_FROM)
     folder = RunFolder(path.parent)
+    try:
+        return _resumed(path, folder, values or {}, strict=strict, sample_length=sample_length, begun=begun)
+    except BaseException:
+        folder.close()
+        raise
+
+
+def _resumed(
+    path: Path,
+    folder: RunFolder,
+    given: Mapping[str, Any],
+    *,
+    strict: bool,
+    sample_length: int,
+    begun: Callable[[], object],
+) -> Training:
     before, damage = runs.to_go_on_from(path, strict=strict)
     if before.progress.step and not before.part("optimizer"):
         raise CheckpointError(f"{path}: expected a checkpoint to go on from, found weights only; try --init-from")
-    values = _changes(before, path.parent / runs.SETTINGS, dict(values or {}))
+    values = _changes(before, path.parent / runs.SETTINGS, dict(given))
     config = overlay(before.config, values)
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
     ids = _same_text(before, config)
@@ -105,10 +127,12 @@ def resume(
         fresh = dataclasses.replace(before.progress, evaluations_without_improvement=0)
         before = dataclasses.replace(before, progress=fresh)
     _check_unfinished(path.parent, before.progress, config)
+    folder.check_space(plan.bytes_on_disk(config, len(before.vocab)), damage=damage)
     config = _on_device(config, len(before.vocab))
 
     from charnet import training
 
+    begun()
     run = training.Training(config, before.vocab, before.corpus, ids, folder, sample_length)
     run.restore(before, damage)
     folder.write(runs.SETTINGS, to_yaml(config).encode())

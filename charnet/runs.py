@@ -13,6 +13,7 @@ A folder that never held more than the start of a run is removed when that run e
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
@@ -48,12 +49,13 @@ class RunFolder:
             if os.name != "nt":  # Windows has no handle on a folder to lock
                 handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
                 self.close = weakref.finalize(self, os.close, handle)
+                status = os.fstat(handle)
                 if not durable.locked(handle):
                     raise StorageError(f"{path}: another training is at work in this run; wait for it, or stop it")
         except OSError as error:
-            raise StorageError(f"{path}: cannot be opened: {error.strerror}") from None
+            raise StorageError(f"{path}: cannot be opened: {error.strerror}; mend that, or take another run") from None
         self._identity = (status.st_dev, status.st_ino)
-        durable.clean(path, f".*{durable.PART}")
+        durable.clean(path, f".*.{'[0-9a-f]' * 8}{durable.PART}")
 
     @classmethod
     def new(cls, out: Path, name: str, needed_bytes: int = 0) -> RunFolder:
@@ -66,22 +68,39 @@ class RunFolder:
             StorageError: the folder cannot be made, or the disk has not that much space left.
         """
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(out).free
-            if free < needed_bytes:
-                raise StorageError(
-                    f"{out}: the checkpoints of this run need {needed_bytes / 1e6:,.0f} MB, "
-                    f"{free / 1e6:,.0f} MB are free; free some space, or name another place with --out"
-                )
+            _check_space(out, needed_bytes, "name another place with --out")
+            durable.make_folders(out)
             for number in itertools.count(1):
                 path = out / (name if number == 1 else f"{name}-{number}")
                 with contextlib.suppress(FileExistsError):  # also when another start has just taken it
                     path.mkdir()
                     break
+            try:
+                durable.sync_folder(out)
+                return cls(path)
+            except (OSError, StorageError):
+                path.rmdir()
+                raise
         except OSError as error:
             why = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
             raise StorageError(f"{out}: no run can be made here: {why}; name another place with --out") from None
-        return cls(path)
+
+    def check_space(self, needed_bytes: int, *, damage: str = "") -> None:
+        """Refuses to go on where the disk has no space for it.
+
+        Args:
+            needed_bytes: what the whole run writes, with the checkpoints that are there and will be replaced.
+            damage: what is wrong with the newest; it is then kept beside the others.
+
+        Raises:
+            StorageError: the disk has not that much space left.
+        """
+        try:
+            replaced = [self._own(name) for name in (BEST, PREVIOUS, *(() if damage else (LAST,)))]
+            there = sum(path.stat().st_size for path in replaced if path.is_file())
+            _check_space(self.path, needed_bytes - there, "move the run to another place")
+        except OSError as error:
+            raise durable.refused(self.path, error) from None
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Writes `best` or `last`, of which the one before is kept.
@@ -107,17 +126,21 @@ class RunFolder:
 
     def metrics(self) -> list[bytes]:
         """The lines of metrics so far."""
+        path = self._own(METRICS)
+        if path.is_symlink():  # as `append_metrics` would say after the first steps
+            raise durable.refused(path, OSError(errno.ELOOP, os.strerror(errno.ELOOP)))
         try:
-            return self._own(METRICS).read_bytes().splitlines(keepends=True)
+            return path.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StorageError(f"{self.path / METRICS}: cannot be read: {error.strerror}") from None
+            raise StorageError(f"{path}: cannot be read: {error.strerror}; mend that, or move it away") from None
 
     def set_aside(self, name: str) -> None:
-        """Moves a damaged checkpoint out of the way."""
+        """Moves a damaged checkpoint out of the way, if it is there."""
         try:
-            self._own(name).replace(self.path / DAMAGED)
+            with contextlib.suppress(FileNotFoundError):
+                self._own(name).replace(self.path / DAMAGED)
         except OSError as error:
             raise durable.refused(self.path / name, error) from None
 
@@ -136,6 +159,16 @@ class RunFolder:
         if status is None or (status.st_dev, status.st_ino) != self._identity:
             raise StorageError(f"{self.path}: the folder of this run is gone or another one; put it back and resume")
         return self.path / name
+
+
+def _check_space(place: Path, needed_bytes: int, else_do: str) -> None:
+    there = next((path for path in (place, *place.absolute().parents) if path.exists()), place)
+    free = shutil.disk_usage(there).free
+    if free < needed_bytes:
+        raise StorageError(
+            f"{place}: the checkpoints of this run need {needed_bytes / 1e6:,.1f} MB, "
+            f"{free / 1e6:,.1f} MB are free; free some space, or {else_do}"
+        )
 
 
 def to_go_on_from(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str]:

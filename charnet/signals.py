@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable
@@ -50,4 +51,5 @@ class Signals:
         if self._told is None or (not first and number == signal.SIGINT):
             raise KeyboardInterrupt
         if first:
-            self._told()
+            with contextlib.suppress(RuntimeError):  # Python refuses to write while it writes to the same file
+                self._told()

@@ -109,6 +109,7 @@ class Training:
         self.history: list[dict[str, float]] = []
         self.sums = torch.zeros(2, device=device)  # loss and gradient norm since the last report
         self.saved: Progress | None = None  # as `last` has it
+        self.kept = False  # whether anything that was learned may be on disk
         self.saved_at, self.seconds_a_save = time.monotonic(), 0.0
         self.glimpsed_at = time.monotonic()
 
@@ -147,7 +148,7 @@ class Training:
             self.save_last()
             raise
         finally:
-            if not self._kept():
+            if not self.kept:
                 self.folder.discard()
             self.folder.close()
 
@@ -177,10 +178,6 @@ class Training:
         p = self.progress
         yield Finished(self.folder.path, reason, p.step, p.best_step, p.best_nats_per_char)
 
-    def _kept(self) -> bool:
-        """Whether anything that was learned is on disk."""
-        return self.saved is not None and self.saved.step > 0
-
     def _glimpse(self) -> Working:
         self.glimpsed_at, p, settings = time.monotonic(), self.progress, self.config.training
         steps, seconds = max(1, p.step - p.reported_step), p.seconds - p.seconds_at_report
@@ -194,7 +191,7 @@ class Training:
     def _roll_back(self) -> RolledBack:
         """Goes back to the last checkpoint, to go on from there at half the learning rate."""
         diverged_after = self.progress.step
-        self.restore(runs.to_go_on_from(self.folder.path / runs.LAST)[0])
+        self.restore(*runs.to_go_on_from(self.folder.path / runs.LAST))
         self.progress = dataclasses.replace(self.progress, rollbacks=self.progress.rollbacks + 1)
         self.save_last()
         return RolledBack(diverged_after, self.progress.step, self._learning_rate(self.progress.step))
@@ -243,7 +240,7 @@ class Training:
 
     def _diverged(self, what: str) -> DivergedError:
         folder = self.folder.path
-        left = f"the checkpoints in {folder} hold the weights from before" if self._kept() else "nothing is kept"
+        left = f"the checkpoints in {folder} hold the weights from before" if self.kept else "nothing is kept"
         return DivergedError(
             f"after step {self.progress.step} the {what} is no longer a finite number; {left}; "
             f"try a --learning-rate below {self.config.training.learning_rate:g}, or --on-nan rollback"
@@ -349,29 +346,39 @@ class Training:
         return own
 
     def _save(self, name: str, extra: dict[str, Tensor]) -> None:
-        if not all(p.isfinite().all() for p in self.model.parameters()):
-            raise self._diverged("largest weight")
+        self._check_all_finite()
         nats, norm = self.sums.tolist()
         names = tuple(Path(path).name for path in self.config.data.paths)  # where they lie is nobody's business
         tensors = {f"model.{key}": t for key, t in self.model.state_dict().items()} | extra
-        self.folder.save(
-            name,
-            Checkpoint(
-                config=overlay(self.config, {"data.paths": names}),
-                vocab=self.vocab,
-                corpus=self.info,
-                progress=dataclasses.replace(self.progress, nats_since_report=nats, grad_norm_since_report=norm),
-                tensors=_arrays(tensors),
-                history=self.history,
-                versions={
-                    "charnet": charnet.__version__,
-                    "torch": torch.__version__,
-                    "numpy": np.__version__,
-                    "python": platform.python_version(),
-                },
-                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            ),
+        checkpoint = Checkpoint(
+            config=overlay(self.config, {"data.paths": names}),
+            vocab=self.vocab,
+            corpus=self.info,
+            progress=dataclasses.replace(self.progress, nats_since_report=nats, grad_norm_since_report=norm),
+            tensors=_arrays(tensors),
+            history=self.history,
+            versions={
+                "charnet": charnet.__version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
+        self.kept = self.kept or self.progress.step > 0  # first: what cuts in or is refused may come after the rename
+        self.folder.save(name, checkpoint)
+
+    def _check_all_finite(self) -> None:
+        """Nothing is saved that the rest of the run could not recover from."""
+        state = [tensor for layer in self.state for tensor in layer]
+        parts = {
+            "largest weight": self.model.parameters(),
+            "optimizer's memory": self.optimizer.state.values(),
+            "network's state": state,
+        }
+        for what, tensors in parts.items():
+            if not all(tensor.isfinite().all() for tensor in tensors):
+                raise self._diverged(what)
 
     def restore(self, before: Checkpoint, damage: str = "") -> None:
         """Goes back to exactly where a checkpoint was written, and drops lines of metrics from after it.
@@ -401,6 +408,7 @@ class Training:
             torch.cuda.set_rng_state(tensors["random.cuda"])
         self.progress, self.history = before.progress, list(before.history)
         self.saved = None if damage else before.progress
+        self.kept = self.kept or bool(damage) or before.progress.step > 0 or (self.folder.path / runs.BEST).is_file()
         self.sums = torch.tensor(
             [self.progress.nats_since_report, self.progress.grad_norm_since_report], device=self.device
         )

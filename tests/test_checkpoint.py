@@ -1020,7 +1020,7 @@ def test_a_folder_that_cannot_be_synced_leaves_a_whole_file(
     path = tmp_path / "c.safetensors"
     path.write_bytes(whole)
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "_sync_folder", fail)
+        patch.setattr(durable, "sync_folder", fail)
         with pytest.raises(StorageError):
             disk.save(path, replace(tiny(), created="later"))
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]

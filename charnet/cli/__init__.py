@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import sys
 from typing import Any
 
 import typer
@@ -22,13 +21,15 @@ from charnet.cli.grouped import GroupedCommand
 from charnet.cli.inspect import inspect
 from charnet.cli.sample import sample
 from charnet.cli.train import train
-from charnet.errors import CharnetError, StorageError
+from charnet.errors import CharnetError, ConfigError, StorageError
 
 # How long torch's threads spin before they sleep while they wait for each other; libgomp reads it as torch loads.
 # Its own default, some milliseconds, stalls two trainings on the same cores for seconds: windows of 16 x 64 of an
 # LSTM of 256 in five seconds beside another, two cores: 36 (worst 1.9 s); with 3,000 spins 80 (70 ms). Alone on the
 # machine a window takes 17.1 ms instead of 16.3.
 SPINS_BEFORE_SLEEP = "3000"
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
 
 # typer carries its own copy of click in some releases and imports it in others: reach the class by what is public.
 _ShownError: Any = typer.BadParameter.__bases__[0].__bases__[0]
@@ -80,16 +81,21 @@ def run(arguments: list[str]) -> int:
         return _usage(error)
     except typer.Abort:
         return 128 + signal.SIGINT
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except OSError as error:  # help is written by typer
+        if error.errno not in UNWRITABLE:
             raise
         console.error(f"standard output: cannot be written: {error.strerror}")
+        console.give_up_stdout()
         return StorageError.exit_code
-    except console.ReaderGone:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that closing it at exit says nothing
+    except (console.ReaderGone, SystemExit):  # which is how typer leaves when the reader of its help is gone
         return 128 + 13
+    except MemoryError:
+        console.error("expected enough memory for this, found no more: close other programs, or do less at once")
+        return ConfigError.exit_code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    finally:
+        console.end()
     return result if isinstance(result, int) else 0
 
 

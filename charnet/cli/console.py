@@ -7,6 +7,7 @@ that would command it (control characters, changes of direction) are shown as vi
 from __future__ import annotations
 
 import contextlib
+import io
 import json as json_format
 import os
 import sys
@@ -57,12 +58,27 @@ def flush() -> None:
     _guarded(lambda: sys.stdout.flush())
 
 
+def give_up_stdout() -> None:
+    """Forgets what stdout did not take, so that Python does not try again, and complain, as the process ends."""
+    sys.stdout = io.StringIO()
+
+
+def end() -> None:
+    """Forgets what stderr did not take, as on a terminal that was closed: the exit code tells something else."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open until the end
+
+
 def _guarded(action: Callable[[], object]) -> None:
     try:
         action()
     except BrokenPipeError:
+        give_up_stdout()
         raise ReaderGone from None
     except OSError as error:
+        give_up_stdout()
         raise StorageError(f"standard output: cannot be written: {error.strerror}") from None
 
 
@@ -90,8 +106,8 @@ def stream_text(pieces: Iterable[str]) -> None:
 
 
 def write_json(value: Any) -> None:
-    """One JSON value on one line of stdout, in ASCII."""
-    write(json_format.dumps(value) + "\n")
+    """One JSON value on one line of stdout, in ASCII that can be printed."""
+    write(json_format.dumps(value).replace("\x7f", "\\u007f") + "\n")
     flush()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,19 +104,26 @@ def train(
     plan.check(overlay(Config(), values), name)  # what is wrong here is said before torch is loaded
 
     length = 0 if quiet or json else SAMPLE_LENGTH
-    with Signals(ending=True) as signals, progress.training_view(quiet=quiet, json=json) as view:
+    with (
+        Signals(ending=True) as signals,
+        contextlib.suppress(KeyboardInterrupt),
+        progress.training_view(quiet=quiet, json=json) as view,
+    ):
+
+        def begun() -> None:
+            signals.note(view.stopping)
+
         try:
             view.starting()
             from charnet import prepare
 
             if resume:
-                run = prepare.resume(resume, values, out=out, strict=strict, sample_length=length)
+                run = prepare.resume(resume, values, out=out, strict=strict, sample_length=length, begun=begun)
             else:
-                run = prepare.start(values, out=out, name=name, init_from=init_from, sample_length=length)
+                run = prepare.start(values, out=out, name=name, init_from=init_from, sample_length=length, begun=begun)
             if name and run.folder.path.name != name:
                 console.note(f"{out / name} is another run; this one is {run.folder.path}")
-            signals.note(view.stopping)
-            with closing(run.reports(lambda: signals.received)) as reports:
+            with contextlib.closing(run.reports(lambda: signals.received)) as reports:
                 for report in reports:
                     view.show(report)
         except KeyboardInterrupt:

@@ -1,0 +1,248 @@
+"""The newest checkpoint is damaged: a run goes on from the one before, says so, and ends as if nothing had been."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import errno
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import sentences
+from disk import LONG, Call, Disk, Killed, killed_at, parts, refused_at, snapshot
+
+from charnet import checkpoint as disk_format
+from charnet import prepare, runs
+from charnet.errors import CheckpointError, ConfigError, StorageError
+from charnet.reports import Evaluated, Finished, RolledBack, Started
+from charnet.runs import BEST, DAMAGED, LAST, METRICS, PREVIOUS, SETTINGS
+
+SMALL: dict[str, Any] = {
+    "model.hidden_size": 8,
+    "training.steps": 8,
+    "training.batch_size": 3,
+    "training.window": 5,
+    "training.threads": 1,
+    "training.eval_every": 2,
+    "training.report_every": 1,
+    "training.optimizer": "adamw",
+}
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "pets.txt"
+    path.write_text(sentences(200))
+    return path
+
+
+def finished(run: Any) -> Path:
+    collections.deque(run.reports(), maxlen=0)
+    return Path(run.folder.path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(text: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
+    out = tmp_path_factory.mktemp("undisturbed")
+    return outcome(finished(prepare.start({"data.paths": [str(text)]} | SMALL, out=out, name="run")))
+
+
+@pytest.fixture(scope="module")
+def cut(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped after five steps; the state before its newest is of the fourth."""
+    run = prepare.start({"data.paths": [str(text)]} | SMALL, out=tmp_path_factory.mktemp("cut"), name="run")
+    finish = list(run.reports(lambda: run.progress.step >= 5))[-1]
+    assert isinstance(finish, Finished)
+    folder = run.folder.path
+    assert [disk_format.load(folder / name).progress.step for name in (LAST, PREVIOUS)] == [5, 4]
+    return folder
+
+
+@pytest.fixture
+def run(cut: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(cut, tmp_path / "run"))
+
+
+def outcome(run: Path) -> tuple[Any, ...]:
+    lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
+    timed = ("seconds", "chars_per_second")
+    return (
+        disk_format.load(run / LAST).weights_sha256(),
+        disk_format.load(run / BEST).weights_sha256(),
+        [{key: value for key, value in line.items() if key not in timed} for line in lines],
+    )
+
+
+def damaged(good: bytes, seed: int) -> bytes:
+    """A file as disks, power cuts and people leave it."""
+    draw = random.Random(seed)
+    at, length = draw.randrange(len(good)), draw.randrange(1, 600)
+    forms: list[Callable[[], bytes]] = [
+        lambda: good[:at] + bytes([good[at] ^ 1 << draw.randrange(8)]) + good[at + 1 :],
+        lambda: good[:at],
+        lambda: good[:at] + bytes(len(good) - at),
+        lambda: good + draw.randbytes(length),
+        lambda: good[:at] + draw.randbytes(length) + good[at + length :],
+        lambda: good[:at] + good[at + length :],
+        lambda: bytes(len(good)),
+        lambda: b"",
+        lambda: draw.randbytes(len(good)),
+        lambda: good[:8] + good[8:].replace(b"sha256", b"sha257"),
+    ]
+    return forms[seed % len(forms)]()
+
+
+# ------------------------------------------------------------------------------------------- it goes on
+
+
+SEEDS = [
+    *range(10),
+    *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(10, 2000 if LONG else 200)),
+]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_damaged_newest_checkpoint_costs_nothing_but_time(run: Path, undisturbed: tuple[Any, ...], seed: int) -> None:
+    bad = damaged((run / LAST).read_bytes(), seed)
+    before = (run / PREVIOUS).read_bytes()
+    (run / LAST).write_bytes(bad)
+    with pytest.raises(CheckpointError):
+        prepare.resume(run, strict=True)
+    assert ((run / LAST).read_bytes(), (run / PREVIOUS).read_bytes()) == (bad, before)
+    again = prepare.resume(run)
+    reports = again.reports()
+    started = next(reports)
+    assert isinstance(started, Started)
+    assert started.step == 4
+    assert started.damage.startswith(f"{run / LAST}: ")
+    collections.deque(reports, maxlen=0)
+    assert outcome(run) == undisturbed
+    assert (run / DAMAGED).read_bytes() == bad
+    assert not parts(run)
+
+
+def test_where_both_are_damaged_nothing_is_gone_on_from_and_nothing_is_touched(run: Path) -> None:
+    for name in (LAST, PREVIOUS):
+        (run / name).write_bytes(damaged((run / name).read_bytes(), 2))
+    before = snapshot(run)
+    for strict in (False, True):
+        with pytest.raises(CheckpointError, match=LAST) as refused:
+            prepare.resume(run, strict=strict)
+        assert refused.value.exit_code == 4
+    assert snapshot(run) == before
+
+
+def test_where_the_one_before_is_missing_the_damage_is_refused(run: Path) -> None:
+    (run / PREVIOUS).unlink()
+    (run / LAST).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="a file of 0 bytes"):
+        prepare.resume(run)
+
+
+# ------------------------------------------------------------------------------------------- at any call
+
+
+@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.faults, id="every"), pytest.param(5, id="some")])
+def test_the_good_one_is_never_lost_wherever_the_resume_is_killed(
+    run: Path, tmp_path: Path, undisturbed: tuple[Any, ...], share: int
+) -> None:
+    (run / LAST).write_bytes(bytes(1000))
+    for number in range(1, 1000, share):
+        here = Path(shutil.copytree(run, tmp_path / f"{number}"))
+        with contextlib.suppress(Killed), Disk(here, killed_at(number)).watching() as disk:
+            finished(prepare.resume(here))
+        ends_as(undisturbed, here)
+        if disk.count < number:
+            break
+    assert number > 30
+
+
+def ends_as(undisturbed: tuple[Any, ...], run: Path) -> None:
+    steps = []
+    for name in (LAST, PREVIOUS):
+        with contextlib.suppress(CheckpointError):
+            steps.append(disk_format.load(run / name).progress.step)
+    assert max(steps) >= 4
+    with contextlib.suppress(ConfigError):  # it was at its end
+        finished(prepare.resume(run))
+    assert outcome(run) == undisturbed
+
+
+@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.faults, id="every"), pytest.param(5, id="some")])
+@pytest.mark.parametrize("from_then_on", [False, True], ids=["once", "from-then-on"])
+def test_the_good_one_is_never_lost_wherever_the_disk_refuses(
+    run: Path, tmp_path: Path, undisturbed: tuple[Any, ...], from_then_on: bool, share: int
+) -> None:
+    (run / LAST).write_bytes(bytes(1000))
+    for number in range(2, 1000, share):
+        here = Path(shutil.copytree(run, tmp_path / f"{number}"))
+        fault = refused_at(number, errno.ENOSPC, from_then_on=from_then_on)
+        with contextlib.suppress(StorageError), Disk(here, fault).watching() as disk:
+            finished(prepare.resume(here))
+        ends_as(undisturbed, here)
+        if disk.count < number:
+            break
+    assert number > 30
+
+
+def test_a_run_that_cannot_save_after_its_fall_back_keeps_all_that_it_had(run: Path) -> None:
+    (run / LAST).write_bytes(b"")
+    before = snapshot(run)
+    again = prepare.resume(run)
+
+    def full(_: int, call: Call) -> None:
+        if call.kind == "make":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(StorageError, match="free some space"), Disk(run, full).watching():
+        finished(again)
+    kept = snapshot(run)
+    assert (kept[PREVIOUS], kept[BEST], kept[DAMAGED]) == (before[PREVIOUS], before[BEST], b"")
+    assert SETTINGS in kept
+
+
+# ------------------------------------------------------------------------------------------- while it trains
+
+
+def rolled_back(run: Any, act: Callable[[], object]) -> list[RolledBack]:
+    """How a run goes back that diverges after its fourth step, when something was done to its checkpoints."""
+    back: list[RolledBack] = []
+    for report in run.reports():
+        if isinstance(report, Evaluated) and report.step == 4 and not back:
+            act()
+            run.sums += float("nan")
+        if isinstance(report, RolledBack):
+            back.append(report)
+    return back
+
+
+@pytest.mark.parametrize("kind", ["damaged", "gone"])
+def test_a_run_that_goes_back_does_not_move_a_damaged_checkpoint_over_the_good_one(
+    text: Path, tmp_path: Path, kind: str
+) -> None:
+    values = {"data.paths": [str(text)], "training.on_nan": "rollback"} | SMALL
+    run = prepare.start(values, out=tmp_path, name="run")
+    folder = run.folder.path
+
+    def spoil() -> None:
+        (folder / LAST).unlink()
+        if kind == "damaged":
+            (folder / LAST).write_bytes(b"damaged")
+
+    (back,) = rolled_back(run, spoil)
+    assert back.step == 2
+    assert not (folder / DAMAGED).exists() if kind == "gone" else (folder / DAMAGED).read_bytes() == b"damaged"
+    for name in (LAST, PREVIOUS):
+        disk_format.load(folder / name)
+
+
+def test_a_run_whose_newest_is_missing_goes_on_from_the_one_before(run: Path, undisturbed: tuple[Any, ...]) -> None:
+    (run / LAST).unlink()  # killed between the two moves of a save
+    assert outcome(finished(prepare.resume(run))) == undisturbed
+    assert runs.find(run) == run / BEST

@@ -1,0 +1,78 @@
+"""A training that is killed outright, at any instant, goes on from its newest checkpoint to the bit."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any
+
+import pytest
+from conftest import sentences
+from faults.processes import SMALL, has_checkpoint, newest, outcome, run, seeds, start, until
+
+TRAIN = ["train", "pets.txt", *SMALL, "--steps", "250", "--out", "."]
+
+
+@dataclass
+class Whole:
+    """The run that nobody disturbs."""
+
+    folder: Path
+    seconds: float
+    outcome: Any
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("kills")
+    (folder / "pets.txt").write_text(sentences(400))
+    process = run([*TRAIN, "--name", "whole"], folder=folder)
+    return Whole(folder, time.monotonic() - process.begun, outcome(folder / "whole"))
+
+
+@pytest.mark.parametrize("seed", seeds(1, 40, 1000))
+def test_a_training_killed_at_any_instant_goes_on_to_the_same_weights_and_metrics(whole: Whole, seed: int) -> None:
+    cut = whole.folder / "cut"
+    shutil.rmtree(cut, ignore_errors=True)
+    process = start([*TRAIN, "--name", "cut"], folder=whole.folder)
+    time.sleep(random.Random(seed).uniform(0, whole.seconds))
+    process.send(SIGKILL)
+    assert process.wait() in (0, 128 + SIGKILL)
+    if not has_checkpoint(cut):
+        assert not cut.exists() or len(list(cut.iterdir())) <= 2, "killed as it began"
+        shutil.rmtree(cut, ignore_errors=True)
+        run([*TRAIN, "--name", "cut"], folder=whole.folder)
+    elif newest(cut).progress.reported_step < 250:
+        run(["train", "--resume", "cut"], folder=whole.folder)
+    assert outcome(cut) == whole.outcome
+    assert not list(cut.glob(".*"))
+
+
+LONGER = [*TRAIN, "--steps", "1500"]
+
+
+@pytest.fixture(scope="module")
+def longer(whole: Whole) -> Whole:
+    process = run([*LONGER, "--name", "longer"], folder=whole.folder)
+    return Whole(whole.folder, time.monotonic() - process.begun, outcome(whole.folder / "longer"))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seed", seeds(0, 2, 25))
+def test_a_training_killed_twenty_times_ends_with_the_same_weights_and_metrics(longer: Whole, seed: int) -> None:
+    cut, instants = longer.folder / "cut", random.Random(seed)
+    shutil.rmtree(cut, ignore_errors=True)
+    process = start([*LONGER, "--name", "cut"], folder=longer.folder)
+    until(lambda: has_checkpoint(cut))
+    for _ in range(20):
+        time.sleep(instants.uniform(0.02, longer.seconds / 20))
+        process.send(SIGKILL)
+        assert process.wait() == 128 + SIGKILL, "it ended before it was killed often enough"
+        newest(cut)
+        process = start(["train", "--resume", "cut"], folder=longer.folder)
+    assert process.wait() == 0, process.stderr()
+    assert outcome(cut) == longer.outcome

@@ -23,6 +23,7 @@ from charnet.errors import ConfigError, StorageError, did_you_mean, shortened
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 OPTIMIZERS = ("muon", "adamw", "sgd")
+PRECISIONS = ("auto", "fp32", "bf16")
 ON_NAN = ("stop", "rollback")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -104,6 +105,7 @@ class TrainingSettings:
     on_nan: str = setting("stop", "if the loss is no longer finite; rollback = go back, halve the rate", choices=ON_NAN)
     seed: int = setting(0, "where the random numbers start", low=0, high=LARGEST_SEED)
     device: str = setting("auto", "where to compute; auto = the fastest one found", choices=DEVICES)
+    precision: str = setting("auto", "what cells multiply in; auto = bf16 where that is faster", choices=PRECISIONS)
     threads: int = setting(0, "processor threads; 0 = one for each core", low=0, high=4096)
 
 

@@ -140,13 +140,14 @@ def _resumed(
 
 
 def _on_device(config: Config, alphabet_size: int) -> Config:
-    """The settings with the device that "auto" means here, once it is sure that the run fits."""
+    """The settings with the device and precision that "auto" means here, once it is sure that the run fits."""
     from charnet import training
 
-    device = training.choose_device(config.training.device).type
-    if device == "cpu":
+    device = training.choose_device(config.training.device)
+    if device.type == "cpu":
         plan.check_memory(config, alphabet_size, machine.free_memory())
-    return overlay(config, {"training.device": device})
+    precision = plan.precision(config, training.arithmetic(device))
+    return overlay(config, {"training.device": device.type, "training.precision": precision})
 
 
 def _changes(before: Checkpoint, settings: Path, values: dict[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ SECONDS_BETWEEN_GLIMPSES = 0.5
 LARGEST_SHARE_OF_SAVING = 0.01  # of the training time, for the saves that come by the clock
 LONGEST_HISTORY = 1000  # evaluations kept inside a checkpoint; beyond that every second one is dropped
 MOST_ROLLBACKS = 3
+PRODUCTS_IN = {"auto": None, "fp32": None, "bf16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
@@ -63,6 +64,12 @@ def choose_device(name: str) -> torch.device:
         found = ", ".join(kind for kind, present in there.items() if present)
         raise ConfigError(f'training.device: "{name}" is not there; found: {found}; choose one with --device')
     return torch.device(name)
+
+
+def arithmetic(device: torch.device) -> list[str]:
+    """What the processor can compute with, by the names that torch gives it; nothing for other devices."""
+    known = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
+    return [name for name, there in known.items() if there is True]
 
 
 @contextlib.contextmanager
@@ -94,6 +101,7 @@ class Training:
             torch.set_float32_matmul_precision("high")  # TF32: the matrix units' own form of fp32
         self.config, self.vocab, self.info, self.device = config, vocab, info, device
         self.folder, self.sample_length = folder, sample_length
+        self.products_in = PRODUCTS_IN[settings.precision]
         self.carried: int | None = None
         self.damage = ""
         cut = len(ids) - config.data.held_out(len(ids))
@@ -115,6 +123,7 @@ class Training:
 
     def started(self) -> Started:
         """What is about to be trained."""
+        precision = self.config.training.precision
         return Started(
             run=self.folder.path,
             config=self.config,
@@ -122,7 +131,7 @@ class Training:
             alphabet_size=len(self.vocab),
             parameters=sum(p.numel() for p in self.model.parameters()),
             device=self.device.type,
-            precision="tf32" if self.device.type == "cuda" else "fp32",
+            precision="tf32" if (self.device.type, precision) == ("cuda", "fp32") else precision,
             threads=torch.get_num_threads(),
             step=self.progress.step,
             history=tuple(self.history),
@@ -211,7 +220,7 @@ class Training:
         x_BT, y_BT = (torch.from_numpy(ids).to(self.device) for ids in self.streams.read(position))
         if position.window == 0:
             self.state = self.model.initial_state(settings.batch_size)
-        logits_BTV, state = self.model(x_BT, detached(self.state))
+        logits_BTV, state = self.model(x_BT, detached(self.state), products_in=self.products_in)
         loss = nats_per_char(logits_BTV, y_BT)
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip or math.inf)

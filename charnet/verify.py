@@ -41,9 +41,7 @@ def verify(path: Path) -> list[Check]:
             continue
         try:
             loaded[file.name] = found = disk.load(file)
-            said = (
-                f"step {found.progress.step:,}, {plural(len(found.tensors), 'tensor')}; checksum and shapes fit"
-            )
+            said = f"step {found.progress.step:,}, {plural(len(found.tensors), 'tensor')}; checksum and shapes fit"
             checks.append(Check(f"{file.name} is whole", True, said))
         except CharnetError as error:
             checks.append(Check(f"{file.name} is whole", False, str(error)))

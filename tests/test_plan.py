@@ -128,3 +128,27 @@ def test_a_run_that_cannot_fit_in_memory_is_refused_before_it_starts() -> None:
     with pytest.raises(ConfigError, match=r"needs about [\d.]+ GB of memory, 24.0 are free"):
         plan.check_memory(config, 65, 24 * 10**9)
     plan.check_memory(Config(), 65, 24 * 10**9)
+
+
+AMX, AVX512 = ["avx2", "avx512_bf16", "amx_bf16"], ["avx2", "avx512_bf16"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "units", "streams", "has", "expected"),
+    [
+        ("lstm", 128, 1, AVX512, "bf16"),
+        ("lstm", 127, 64, AMX, "fp32"),
+        ("lstm", 512, 64, ["avx2"], "fp32"),
+        ("gru", 512, 1, AMX, "bf16"),
+        ("gru", 512, 64, AVX512, "fp32"),
+        ("cifg", 256, 64, AMX, "bf16"),
+        ("rnn", 256, 63, AMX, "fp32"),
+    ],
+)
+def test_auto_is_bf16_where_that_measured_faster(
+    cell: str, units: int, streams: int, has: list[str], expected: str
+) -> None:
+    config = overlay(Config(), {"model.cell": cell, "model.hidden_size": units, "training.batch_size": streams})
+    assert plan.precision(config, has) == expected
+    for said in ("fp32", "bf16"):
+        assert plan.precision(overlay(config, {"training.precision": said}), has) == said

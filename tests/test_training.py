@@ -627,3 +627,13 @@ def test_a_consumer_that_leaves_on_the_way_loses_nothing(trainer: Trainer) -> No
     collections.deque(prepare.resume(left.folder.path).reports(), maxlen=0)
     ends = [disk.load(run.folder.path / runs.LAST).weights_sha256() for run in (whole, left)]
     assert ends[0] == ends[1]
+
+
+def test_a_run_in_bf16_learns_the_same_to_three_digits_and_goes_on_to_the_bit(trainer: Trainer) -> None:
+    runs_of = {kind: trainer.whole(name=kind, training__precision=kind) for kind in ("fp32", "bf16")}
+    lines = {kind: metrics(run) for kind, run in runs_of.items()}
+    assert lines["fp32"] != lines["bf16"]
+    last = [line[-1]["train_nats_per_char"] for line in lines.values()]
+    assert abs(last[0] - last[1]) < 0.02
+    cut = trainer.cut(5, training__precision="bf16")
+    assert outcome(resumed(cut)) == outcome(runs_of["bf16"])

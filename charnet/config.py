@@ -47,8 +47,8 @@ class Limits:
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if self.high == math.inf:
-            return f"at least {self.low:g}"
-        return f"between {self.low:.12g} and {self.high:.12g}"
+            return f"at least {self.low}"
+        return f"between {self.low} and {self.high}"
 
 
 def setting(default: Any, text: str, **limits: Any) -> Any:

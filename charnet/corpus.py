@@ -207,6 +207,8 @@ def name_of(paths: Sequence[str]) -> str:
     'War-Peace'
     """
     path = Path(paths[0])
+    if path.parent.name == "fd":  # as in `charnet train <(zcat book.gz)`
+        return "pipe"
     stem = "stdin" if paths[0] == STANDARD_INPUT else (path.resolve().name if path.is_dir() else path.stem)
     return re.sub(r"[^\w.]+", "-", stem).strip("-.")[:60] or "run"
 
@@ -324,10 +326,10 @@ def _advice(source: Source, encoding: str) -> str:
         if start.startswith(mark) and encoding != name:
             return f"the file begins like {name}: try --encoding {name}"
     if b"\0" in start:
-        return "this does not look like text: --bytes learns any file as it is"
+        return "this does not look like text: training with --bytes takes any file as it is"
     if codecs.lookup(encoding).name == "cp1252":
-        return "--bytes learns any file as it is"
-    return "if it comes from Windows try --encoding cp1252, or --bytes to learn any file as it is"
+        return "training with --bytes takes any file as it is"
+    return "if it comes from Windows try --encoding cp1252, or train with --bytes, which takes any file as it is"
 
 
 def id_type(symbols: int) -> npt.DTypeLike:

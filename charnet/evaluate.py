@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from charnet.checkpoint import Checkpoint
 from charnet.corpus import Ids, encode_for
 from charnet.errors import ConfigError, CorpusError
+from charnet.machine import enough_memory
 from charnet.model import CharModel, from_weights
 
 WARM_UP = 256  # characters that a stream reads before its own
@@ -93,7 +94,9 @@ def evaluate_files(
         raise ConfigError(f"--threads: expected a number at least 0, found {threads}")
     if threads:
         torch.set_num_threads(threads)
-    evaluation = evaluate(from_weights(checkpoint.config.model, checkpoint.weights), ids, checkpoint.vocab.start_id())
+    with enough_memory():
+        model = from_weights(checkpoint.config.model, checkpoint.weights)
+        evaluation = evaluate(model, ids, checkpoint.vocab.start_id())
     return dataclasses.replace(
         evaluation, unknown={checkpoint.vocab.name(symbol): count for symbol, count in unknown.items()}
     )

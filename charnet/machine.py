@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from charnet.errors import ConfigError
 
 UNKNOWN = 1 << 62
 
@@ -40,3 +43,18 @@ def free_memory() -> int:
         available = next(line for line in lines if line.startswith("MemAvailable:"))
         return min(memory(), int(available.split()[1]) * 1024)
     return memory()
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Says in one line that memory ran out, in whichever way the allocator put it."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or "memory" in text or "bad_alloc" in text:
+            raise ConfigError(
+                "expected enough memory for this, found no more: choose a smaller --hidden-size, --batch-size or "
+                "--window, or close other programs"
+            ) from None
+        raise

@@ -14,7 +14,6 @@ Shape legend: B streams, T characters in a window, V characters in the alphabet.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import json
@@ -38,6 +37,7 @@ from charnet.engines.numpy_engine import NumpyEngine
 from charnet.errors import CheckpointError, ConfigError, DivergedError
 from charnet.evaluate import Stopped, evaluate
 from charnet.generate import Options, stream
+from charnet.machine import enough_memory
 from charnet.model import CharModel, ModelState, detached, nats_per_char
 from charnet.reports import Evaluated, Finished, Metrics, Report, RolledBack, Started, Working
 from charnet.runs import RunFolder
@@ -70,21 +70,6 @@ def arithmetic(device: torch.device) -> list[str]:
     """What the processor can compute with, by the names that torch gives it; nothing for other devices."""
     known = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
     return [name for name, there in known.items() if there is True]
-
-
-@contextlib.contextmanager
-def enough_memory() -> Iterator[None]:
-    """Says in one line that memory ran out, in whichever way the allocator put it."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if isinstance(error, MemoryError) or "memory" in text or "bad_alloc" in text:
-            raise ConfigError(
-                "expected enough memory for this run, found no more: choose a smaller --hidden-size, --batch-size or "
-                "--window, or close other programs"
-            ) from None
-        raise
 
 
 class Training:

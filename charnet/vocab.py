@@ -127,7 +127,8 @@ class Vocabulary:
             return [f"{s:#04x}" for s in sorted(self.symbols, key=lambda s: abs(s - symbol))[:count]]
         character = chr(symbol)
         base = unicodedata.normalize("NFKD", character)
-        alike = {character.lower(), character.upper(), base[0], base[0].lower(), base[0].upper()}
+        alike = set({"Pi": "\"'", "Pf": "\"'", "Pd": "-"}.get(unicodedata.category(character), ""))
+        alike |= {character.lower(), character.upper(), base[0], base[0].lower(), base[0].upper()}
         ranked = sorted(self.symbols, key=lambda s: (chr(s) not in alike, abs(s - symbol)))
         return [repr(chr(s)) for s in ranked[:count]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from charnet.checkpoint import CorpusInfo
 from charnet.cli import console, figures, progress
 from charnet.config import Config, overlay
 from charnet.errors import StorageError
+from charnet.reports import Working
 
 C0 = [chr(code) for code in range(0x20)]
 C1 = [chr(code) for code in range(0x80, 0xA0)]
@@ -295,3 +297,49 @@ def test_the_cursor_is_shown_again_when_the_display_ends_by_a_second_ctrl_c(draw
 
     drawn = draw(80, interrupted())
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")
+
+
+def test_a_run_that_is_worse_than_guessing_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    *before, end = story()
+    show_all(
+        progress.training_view(quiet=False, json=False), [*before, dataclasses.replace(end, best_nats_per_char=2.9)]
+    )
+    assert "worse than guessing (2.8332 nats (4.0875 bits)): try a smaller --learning-rate" in capsys.readouterr().err
+    show_all(
+        progress.training_view(quiet=False, json=False), [*before, dataclasses.replace(end, best_nats_per_char=2.8)]
+    )
+    assert "guessing" not in capsys.readouterr().err
+
+
+def test_a_terminal_that_is_not_utf8_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Latin(io.StringIO):
+        encoding = "iso8859-1"
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(sys, "stderr", Latin())
+    assert type(progress.training_view(quiet=False, json=False)) is progress._PlainLines
+
+
+@pytest.mark.parametrize("text", ["日本語の文章です", "👩‍👩‍👧‍👦 family 🇩🇪🇫🇷", "one two three four five", "x" * 40])
+def test_a_folded_line_fits_however_a_terminal_draws_it(text: str) -> None:
+    lines = list(console.folded(text, 9))
+    assert "".join(lines) == text
+    assert all(sum(map(console.width, line)) <= 9 for line in lines)
+
+
+def test_the_first_signal_is_answered_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    view = progress.training_view(quiet=False, json=False)
+    view.show(story()[0])
+    view.stopping()
+    assert "finishing this step, then saving; Ctrl-C again leaves at once" in capsys.readouterr().err
+
+
+def test_slow_runs_say_how_far_they_are_between_their_metrics(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    show_all(progress.training_view(quiet=False, json=False), [story()[0], Working(12, 2.25, 100.0)])
+    assert "step 12/40, 100 chars/s" in capsys.readouterr().err

@@ -743,6 +743,7 @@ def test_a_full_disk_while_judging_is_an_error_of_storage(folder: Path, monkeypa
         ("ü.txt", "ü"),
         ("x" * 200, "x" * 60),
         ("a.tar.gz", "a.tar"),
+        ("/dev/fd/63", "pipe"),
     ],
 )
 def test_a_run_is_named_after_its_first_text(path: str, name: str) -> None:

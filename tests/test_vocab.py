@@ -212,6 +212,11 @@ def test_the_nearest_is_the_base_letter_or_the_other_case(wanted: str, best: str
     assert nearest[0] == best
 
 
+@pytest.mark.parametrize(("wanted", "best"), [("“", "'\"'"), ("»", "'\"'"), ("–", "'-'")])
+def test_the_nearest_to_a_mark_of_print_is_that_of_typewriters(wanted: str, best: str) -> None:
+    assert Vocabulary.of_text('az"- \n').nearest(ord(wanted))[0] == best
+
+
 def test_the_nearest_are_never_more_than_the_alphabet_has() -> None:
     assert Vocabulary.of_text("a").nearest(ord("b")) == ["'a'"]
 

@@ -14,6 +14,8 @@ import pytest
 from conftest import sentences
 from faults.processes import SMALL, outcome, run, seeds, start, until
 
+pytestmark = pytest.mark.faults
+
 STEPS = 120
 TRAIN = ["train", "pets.txt", "-q", *SMALL, "--steps", str(STEPS), "--out", "."]
 TEXT = sentences(400)

@@ -24,6 +24,8 @@ from charnet.reports import Evaluated, Metrics
 from charnet.runs import BEST, LAST, METRICS, PREVIOUS, SETTINGS, RunFolder
 from charnet.training import Training
 
+pytestmark = pytest.mark.faults
+
 CODES = {"full": errno.ENOSPC, "io": errno.EIO, "quota": errno.EDQUOT, "read-only": errno.EROFS}
 
 

@@ -23,6 +23,8 @@ from charnet.errors import DivergedError
 from charnet.reports import Report, RolledBack
 from charnet.training import MOST_ROLLBACKS, Training
 
+pytestmark = pytest.mark.faults
+
 STEPS = 24
 SETTINGS = {
     "model.hidden_size": 8,

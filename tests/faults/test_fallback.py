@@ -23,6 +23,8 @@ from charnet.errors import CheckpointError, ConfigError, StorageError
 from charnet.reports import Evaluated, Finished, RolledBack, Started
 from charnet.runs import BEST, DAMAGED, LAST, METRICS, PREVIOUS, SETTINGS
 
+pytestmark = pytest.mark.faults
+
 SMALL: dict[str, Any] = {
     "model.hidden_size": 8,
     "training.steps": 8,

@@ -14,6 +14,8 @@ import pytest
 from conftest import sentences
 from faults.processes import SMALL, has_checkpoint, newest, outcome, run, seeds, start, until
 
+pytestmark = pytest.mark.faults
+
 TRAIN = ["train", "pets.txt", *SMALL, "--steps", "250", "--out", "."]
 
 

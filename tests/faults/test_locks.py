@@ -22,6 +22,8 @@ from charnet.errors import StorageError
 from charnet.reports import Metrics
 from charnet.runs import LAST, RunFolder
 
+pytestmark = pytest.mark.faults
+
 SMALL: dict[str, Any] = {
     "model.hidden_size": 8,
     "training.steps": 6,

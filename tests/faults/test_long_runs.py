@@ -16,6 +16,8 @@ from faults.processes import PATIENCE, SMALL, newest, outcome, run, seeds, start
 
 from charnet import prepare
 
+pytestmark = pytest.mark.faults
+
 MEMORY = """
 import os, resource, sys
 def used():

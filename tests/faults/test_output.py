@@ -20,6 +20,8 @@ from faults.processes import PATIENCE, SMALL, newest
 from charnet import checkpoint as disk
 from charnet import runs
 
+pytestmark = pytest.mark.faults
+
 TRAIN = " ".join(["train pets.txt", *SMALL, "--steps 30 --name new"])
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 

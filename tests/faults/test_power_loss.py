@@ -40,6 +40,8 @@ from charnet import corpus, prepare, runs
 from charnet.errors import CheckpointError, ConfigError, CorpusError
 from charnet.runs import BEST, LAST, METRICS, PREVIOUS, SETTINGS, RunFolder
 
+pytestmark = pytest.mark.faults
+
 SMALL: dict[str, Any] = {
     "model.hidden_size": 8,
     "training.steps": 6,

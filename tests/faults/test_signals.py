@@ -20,6 +20,8 @@ import pytest
 from conftest import sentences
 from faults.processes import PATIENCE, SMALL, Process, has_checkpoint, newest, outcome, run, seeds, start, until
 
+pytestmark = pytest.mark.faults
+
 STEPS = 120
 TRAIN = ["train", "pets.txt", *SMALL, "--steps", str(STEPS), "--out", "."]
 NUMBERS = [SIGINT, SIGTERM, SIGHUP]

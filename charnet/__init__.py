@@ -63,7 +63,7 @@ def train(
 
     Raises:
         CharnetError: what the caller can mend; its message says how.
-        KeyboardInterrupt: Ctrl-C, after the run was saved; `charnet train --resume` goes on with it.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP, after the run was saved; `charnet train --resume` goes on with it.
     """
     from charnet import api
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -15,7 +15,7 @@ from charnet.checkpoint import Checkpoint
 from charnet.config import by_field
 from charnet.engines import open_engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean
-from charnet.signals import Signals
+from charnet.signals import Interrupted, Signals
 
 if TYPE_CHECKING:
     from charnet.evaluate import Evaluation
@@ -85,6 +85,14 @@ def load(path: str | PathLike[str] | None = None, *, engine: str = "numpy") -> T
     return TextModel(disk.load(runs.find(None if path is None else Path(path))), engine=engine)
 
 
+@contextmanager
+def _as_python_says_it() -> Iterator[None]:
+    try:
+        yield
+    except Interrupted:
+        raise KeyboardInterrupt from None
+
+
 def train(
     *texts: str | PathLike[str],
     out: str | PathLike[str] = "checkpoints",
@@ -103,7 +111,7 @@ def train(
         if key not in known:
             raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
         values[known[key]] = value
-    with Signals() as signals:
+    with Signals() as signals, _as_python_says_it():
         run = prepare.start(values, out=Path(out), name=name, begun=signals.note)
         with closing(run.reports(lambda: signals.received)) as reports:
             for report in reports:

@@ -26,7 +26,7 @@ ALPHABET = Vocabulary(tuple(range(0x20, 0x61)))  # 65 symbols, as in English pro
 SECONDS_A_REPEAT = 0.4
 PRODUCT = 2048  # side of the matrices whose product is the peak
 TRAINED = (
-    *(("lstm", "tanh", units) for units in (128, 256, 512, 1024)),
+    *(("lstm", "tanh", units) for units in (128, 256, 512)),
     *(("gru", "tanh", 512), ("cifg", "tanh", 512)),
     *(("rnn", activation, 512) for activation in ACTIVATIONS),
 )

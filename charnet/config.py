@@ -101,7 +101,7 @@ class TrainingSettings:
     patience: int = setting(8, "evaluations without improvement before the run stops; 0 = never", low=0, high=10**6)
     eval_every: int = setting(0, "steps between evaluations; 0 = a twentieth of the run", low=0, high=10**9)
     report_every: int = setting(0, "steps between lines of metrics; 0 = a hundredth of the run", low=0, high=10**9)
-    checkpoint_every: float = setting(30.0, "seconds between checkpoints, beside those at evaluations", low=0, high=1e6)
+    checkpoint_every: float = setting(30.0, "seconds between saves; more where they take 1 % of it", low=0, high=1e6)
     on_nan: str = setting("stop", "if the loss is no longer finite; rollback = go back, halve the rate", choices=ON_NAN)
     seed: int = setting(0, "where the random numbers start", low=0, high=LARGEST_SEED)
     device: str = setting("auto", "where to compute; auto = the fastest one found", choices=DEVICES)

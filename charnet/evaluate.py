@@ -22,8 +22,9 @@ import torch
 from torch.nn import functional as F
 
 from charnet.checkpoint import Checkpoint
+from charnet.config import Config, overlay
 from charnet.corpus import Ids, encode_for
-from charnet.errors import ConfigError, CorpusError
+from charnet.errors import CorpusError
 from charnet.machine import enough_memory
 from charnet.model import CharModel, from_weights
 
@@ -86,15 +87,14 @@ def evaluate_files(
     Raises:
         CorpusError: a text is missing, empty, in another encoding, or without one character that the model knows.
     """
+    overlay(Config(), {"training.threads": threads})  # within its limits
     data = checkpoint.config.data
     ids, unknown = encode_for(checkpoint.vocab, paths, encoding=encoding or data.encoding, glob=glob)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
-    if threads < 0:
-        raise ConfigError(f"--threads: expected a number at least 0, found {threads}")
     if threads:
         torch.set_num_threads(threads)
-    with enough_memory():
+    with enough_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
         evaluation = evaluate(model, ids, checkpoint.vocab.start_id())
     return dataclasses.replace(

@@ -10,6 +10,7 @@ from pathlib import Path
 from charnet.errors import ConfigError
 
 UNKNOWN = 1 << 62
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "bad_alloc", "memory object")
 
 
 def processor_cores() -> int:
@@ -46,15 +47,16 @@ def free_memory() -> int:
 
 
 @contextlib.contextmanager
-def enough_memory() -> Iterator[None]:
-    """Says in one line that memory ran out, in whichever way the allocator put it."""
+def enough_memory(todo: str) -> Iterator[None]:
+    """Says in one line that memory ran out, in whichever way the allocator put it.
+
+    Args:
+        todo: what to do about it.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         text = str(error).lower()
-        if isinstance(error, MemoryError) or "memory" in text or "bad_alloc" in text:
-            raise ConfigError(
-                "expected enough memory for this, found no more: choose a smaller --hidden-size, --batch-size or "
-                "--window, or close other programs"
-            ) from None
+        if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
+            raise ConfigError(f"expected enough memory for this, found no more: {todo}") from None
         raise

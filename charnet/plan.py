@@ -50,6 +50,8 @@ def resolve(config: Config, train_characters: int) -> Config:
 def precision(config: Config, has: Collection[str]) -> str:
     """What "auto" means: bf16 where the processor multiplies in it and the shape gains from it, else fp32.
 
+    From 1,024 units on the library's LSTM is wrong in bf16 (see `cells/lstm.py`) and computes in fp32.
+
     Measured with T = 64, whole windows forward and back, fp32 / bf16 in time, two cores with AMX: LSTM (B=16, H=128)
     1.1, (16, 256) 1.6, (64, 256) 2.3, (64, 512) 2.5; GRU and CIFG (16, 256) 1.0, (64, 256) 1.3, (16, 512) 1.3,
     (64, 512) 1.8; RNN (16, 256) 0.6, (64, 256) 1.1, (64, 512) 1.5. The scans of the last three change formats at every
@@ -62,7 +64,7 @@ def precision(config: Config, has: Collection[str]) -> str:
         return config.training.precision
     units, streams = config.model.hidden_size, config.training.batch_size
     if config.model.cell == "lstm":
-        gains = units >= 128 and bool({"avx512_bf16", "amx_bf16"}.intersection(has))
+        gains = 128 <= units < 1024 and bool({"avx512_bf16", "amx_bf16"}.intersection(has))
     else:
         gains = (units >= 512 or (units >= 256 and streams >= 64)) and "amx_bf16" in has
     return "bf16" if gains else "fp32"
@@ -77,7 +79,8 @@ def check(config: Config, name: str) -> None:
     if config.model.cell != "rnn" and config.model.activation != "tanh":
         raise ConfigError(f"model.activation: only the rnn cell has a choice of it, found {config.model.cell}")
     check_encoding(config.data.encoding)
-    if name in (".", "..") or len(name.encode()) > LONGEST_NAME or any(c in "/\\" or not c.isprintable() for c in name):
+    odd = name in (".", "..") or any(c in "/\\" or not c.isprintable() for c in name)
+    if odd or len(name.encode()) > LONGEST_NAME:
         raise ConfigError(f"--name: expected the name of a folder, found {name[:LONGEST_NAME]!r}")
 
 

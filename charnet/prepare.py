@@ -3,6 +3,7 @@ is loaded."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -97,9 +98,11 @@ def resume(
         CheckpointError: there is nothing to go on from.
         StorageError: another training is at work in this run.
     """
-    path = runs.find(given, out, order=runs.TO_GO_ON_FROM)
+    path = runs.to_resume(given, out)
     folder = RunFolder(path.parent)
     try:
+        if given.name != path.name:  # which is the newest is known for sure once nobody else writes there
+            path = runs.to_resume(path.parent)
         return _resumed(path, folder, values or {}, strict=strict, sample_length=sample_length, begun=begun)
     except BaseException:
         folder.close()
@@ -161,7 +164,8 @@ def _changes(before: Checkpoint, settings: Path, values: dict[str, Any]) -> dict
             changed[name] = value
     plan.check_resumable(changed)
     if "data.paths" not in changed and settings.is_file():
-        changed["data.paths"] = read_yaml(settings).get("data.paths", [])
+        with contextlib.suppress(ConfigError):  # damaged: then the text is looked for in the cache
+            changed["data.paths"] = read_yaml(settings).get("data.paths", [])
     return changed
 
 

@@ -43,6 +43,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._is_new = False
         self.close: Callable[[], object] = lambda: None  # lets go of the folder
         try:
             status = path.stat()
@@ -77,7 +78,9 @@ class RunFolder:
                     break
             try:
                 durable.sync_folder(out)
-                return cls(path)
+                made = cls(path)
+                made._is_new = True
+                return made
             except (OSError, StorageError):
                 path.rmdir()
                 raise
@@ -145,7 +148,9 @@ class RunFolder:
             raise durable.refused(self.path / name, error) from None
 
     def discard(self) -> None:
-        """Removes the folder and what charnet wrote in it; anything else stays."""
+        """Removes the folder and what charnet wrote in it, if this process made it; anything else stays."""
+        if not self._is_new:
+            return
         with contextlib.suppress(OSError, StorageError):
             for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS):
                 self._own(name).unlink(missing_ok=True)
@@ -169,6 +174,18 @@ def _check_space(place: Path, needed_bytes: int, else_do: str) -> None:
             f"{place}: the checkpoints of this run need {needed_bytes / 1e6:,.1f} MB, "
             f"{free / 1e6:,.1f} MB are free; free some space, or {else_do}"
         )
+
+
+def to_resume(given: Path, runs: Path = DEFAULT) -> Path:
+    """The folder of the run that is to go on.
+
+    Raises:
+        CheckpointError: there is none, or a checkpoint was named that lies outside a run.
+    """
+    path = find(given, runs, order=TO_GO_ON_FROM)
+    if path.name not in TO_GO_ON_FROM:
+        raise CheckpointError(f"{path}: expected a run to go on with, found a checkpoint by itself; try --init-from")
+    return path
 
 
 def to_go_on_from(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str]:

@@ -11,12 +11,17 @@ from types import FrameType
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
+class Interrupted(BaseException):
+    """A signal asks to end at once. Not KeyboardInterrupt: where that cuts into code made from text, as named tuples
+    are, Python kills itself at its end whatever was made of it."""
+
+
 class Signals:
-    """While it is open, a signal that asks the process to end raises KeyboardInterrupt, or is noted.
+    """While it is open, a signal that asks the process to end raises Interrupted, or is noted.
 
     After `note` was called the first one is only noted, in `received`, for a training to save and end by itself; a
-    second Ctrl-C raises KeyboardInterrupt all the same. Other threads than the main one get no signals: there it does
-    nothing.
+    second Ctrl-C raises Interrupted all the same. One that comes during an import is noted until `note`, as an import
+    cannot be cut. Other threads than the main one get no signals: there it does nothing.
 
     Args:
         ending: the process ends after this; what comes once a signal was received no longer counts.
@@ -42,14 +47,31 @@ class Signals:
             signal.signal(number, signal.SIG_IGN if self._ending and self.received else handler)  # type: ignore[arg-type]
 
     def note(self, told: Callable[[], None] = lambda: None) -> None:
-        """From now on the first signal is noted; `told` is called when it comes."""
-        self._told = told
+        """From now on the first signal is noted; `told` is called when it comes.
 
-    def _receive(self, number: int, _: FrameType | None) -> None:
+        Raises:
+            Interrupted: one has come during an import.
+        """
+        self._told = told
+        if self.received:
+            raise Interrupted
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         first = not self.received
         self.received = self.received or number
-        if self._told is None or (not first and number == signal.SIGINT):
-            raise KeyboardInterrupt
-        if first:
+        if self._told is None:
+            if not _importing(frame):
+                raise Interrupted
+        elif not first and number == signal.SIGINT:
+            raise Interrupted
+        elif first:
             with contextlib.suppress(RuntimeError):  # Python refuses to write while it writes to the same file
                 self._told()
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

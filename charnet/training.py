@@ -48,6 +48,7 @@ SECONDS_BETWEEN_GLIMPSES = 0.5
 LARGEST_SHARE_OF_SAVING = 0.01  # of the training time, for the saves that come by the clock
 LONGEST_HISTORY = 1000  # evaluations kept inside a checkpoint; beyond that every second one is dropped
 MOST_ROLLBACKS = 3
+NEEDS_LESS = "choose a smaller --hidden-size, --batch-size or --window, or close other programs"
 PRODUCTS_IN = {"auto": None, "fp32": None, "bf16": torch.bfloat16}
 
 
@@ -92,7 +93,7 @@ class Training:
         cut = len(ids) - config.data.held_out(len(ids))
         self.val_ids = ids[cut:]
         self.streams = Streams(ids[:cut], settings.batch_size, settings.window)
-        with enough_memory():
+        with enough_memory(NEEDS_LESS):
             self.model = CharModel(len(vocab), **vars(config.model)).to(device)
             self.optimizer = optim.Optimizer(
                 self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay
@@ -136,7 +137,7 @@ class Training:
             ConfigError: there is not enough memory.
         """
         try:
-            with enough_memory():
+            with enough_memory(NEEDS_LESS):
                 yield from self._run(stop)
         except GeneratorExit:  # between two steps: all numbers belong together
             self.save_last()
@@ -157,6 +158,8 @@ class Training:
                 if reason:
                     break
                 self._step()
+                if self._save_due():
+                    self.save_last()
             except Stopped:
                 reason = "interrupted"
                 break
@@ -164,8 +167,7 @@ class Training:
                 if self.config.training.on_nan == "stop" or self.progress.rollbacks >= MOST_ROLLBACKS:
                     raise
                 yield self._roll_back()
-            if self._save_due():
-                self.save_last()
+                continue
             if time.monotonic() - self.glimpsed_at > SECONDS_BETWEEN_GLIMPSES:
                 yield self._glimpse()
         self.save_last()
@@ -235,9 +237,11 @@ class Training:
     def _diverged(self, what: str) -> DivergedError:
         folder = self.folder.path
         left = f"the checkpoints in {folder} hold the weights from before" if self.kept else "nothing is kept"
+        rate = self.config.training.learning_rate * 0.5**self.progress.rollbacks
+        rollback = ", or --on-nan rollback" if self.config.training.on_nan == "stop" else ""
         return DivergedError(
             f"after step {self.progress.step} the {what} is no longer a finite number; {left}; "
-            f"try a --learning-rate below {self.config.training.learning_rate:g}, or --on-nan rollback"
+            f"try a new run with a --learning-rate below {rate:g}{rollback}"
         )
 
     # ------------------------------------------------------------------------------------- reports
@@ -397,12 +401,17 @@ class Training:
             tuple(tensors[f"state.{i}.{j}"].to(self.device) for j in range(len(layer)))
             for i, layer in enumerate(self.state)
         )
-        torch.set_rng_state(tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"])
+        try:
+            torch.set_rng_state(tensors["random.cpu"])
+            if self.device.type == "cuda" and "random.cuda" in tensors:
+                torch.cuda.set_rng_state(tensors["random.cuda"])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{self.folder.path}: expected random numbers to go on from, found others ({error}); try --init-from"
+            ) from None
         self.progress, self.history = before.progress, list(before.history)
-        self.saved = None if damage else before.progress
-        self.kept = self.kept or bool(damage) or before.progress.step > 0 or (self.folder.path / runs.BEST).is_file()
+        self.kept = self.kept or before.progress.step > 0
+        self.saved = None  # it may have been another file, or other settings: `last` is written before the first step
         self.sums = torch.tensor(
             [self.progress.nats_since_report, self.progress.grad_norm_since_report], device=self.device
         )
@@ -411,6 +420,10 @@ class Training:
     def _check_fits(self, before: Checkpoint) -> None:
         """Every tensor that training goes on from has the name, shape and type of the one that it replaces."""
         own = _arrays(self._own_tensors())
+        if strange := sorted(set(before.part("optimizer")) - set(self.optimizer.state)):
+            raise CheckpointError(
+                f"{self.folder.path}: expected a checkpoint to go on from, found an unknown optimizer.{strange[0]}"
+            )
         for name, tensor in own.items():
             found = before.tensors.get(name)
             if found is None and name == "random.cuda":
@@ -428,9 +441,9 @@ class Training:
         kept = []
         for line in lines:
             try:
-                if json.loads(line)["step"] <= step:
+                if line.endswith(b"\n") and json.loads(line)["step"] <= step:
                     kept.append(line)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # a line that was cut when the run was
         if kept != lines:
             self.folder.write(runs.METRICS, b"".join(kept))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,18 +86,21 @@ def _beside(run: Path, newest: Checkpoint) -> Iterator[Check]:
     yield _metrics(run / runs.METRICS, newest)
     yield _text(paths, newest)
     left = list(run.glob(f".*{durable.PART}"))
-    yield Check("nothing is left over", not left, ", ".join(p.name for p in left) or "no temporary files")
+    # Of a training at work, or of one that was killed: the next start cleans up.
+    yield Check("nothing is left over", None if left else True, ", ".join(p.name for p in left) or "no temporary files")
 
 
 def _metrics(path: Path, newest: Checkpoint) -> Check:
     """Lines of metrics are JSON, in the order of their steps, and reach as far as the newest checkpoint."""
-    what, steps = f"{path.name} fits", []
+    what = f"{path.name} fits"
+    steps: list[int] = []
     try:
-        steps = [json.loads(line)["step"] for line in path.read_bytes().splitlines()]
+        for line in path.read_bytes().splitlines():
+            steps.append(operator.index(json.loads(line)["step"]))
     except FileNotFoundError:
         if newest.progress.reported_step:
             return Check(what, False, "it is missing")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return Check(what, False, f"line {len(steps) + 1} is no line of metrics ({error})")
     if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
         return Check(what, False, "its steps are not in order")

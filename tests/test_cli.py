@@ -134,7 +134,7 @@ def in_process(*arguments: object, **more: Any) -> subprocess.CompletedProcess[A
         ("sample -n", ["-n"]),
         ("sample pets pets.txt", ["pets.txt"]),
         ("eval pets", ["Missing argument"]),
-        ("eval pets pets.txt --threads -1", ["--threads"]),
+        ("eval pets pets.txt --threads -1", ["training.threads"]),
         ("inspect --jsn", ["--jsn"]),
         ("bench smaple", ["smaple"]),
     ],

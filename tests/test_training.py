@@ -20,7 +20,7 @@ from charnet import checkpoint as disk
 from charnet import corpus, prepare, runs, training
 from charnet.config import GATES, OPTIMIZERS, read_yaml
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
-from charnet.reports import Evaluated, Finished, Metrics, Started
+from charnet.reports import Evaluated, Finished, Metrics, RolledBack, Started, Working
 from charnet.training import Training
 
 NOT_COMPARED = ("seconds", "chars_per_second")
@@ -637,3 +637,83 @@ def test_a_run_in_bf16_learns_the_same_to_three_digits_and_goes_on_to_the_bit(tr
     assert abs(last[0] - last[1]) < 0.02
     cut = trainer.cut(5, training__precision="bf16")
     assert outcome(resumed(cut)) == outcome(runs_of["bf16"])
+
+
+def test_a_checkpoint_that_was_mailed_is_not_a_run_to_go_on_with(trainer: Trainer, tmp_path: Path) -> None:
+    """Its neighbours are somebody's own files."""
+    mail = tmp_path / "mail"
+    mail.mkdir()
+    (mail / "friend.safetensors").write_bytes((trainer.cut(5) / runs.LAST).read_bytes())
+    (mail / runs.SETTINGS).write_text("mine")
+    with pytest.raises(CheckpointError, match="a checkpoint by itself; try --init-from"):
+        prepare.resume(mail / "friend.safetensors", {"data.paths": [str(trainer.text)]})
+    assert (mail / runs.SETTINGS).read_text() == "mine"
+
+
+def test_a_length_that_changed_at_resume_is_kept_when_that_is_interrupted_at_once(trainer: Trainer) -> None:
+    done = trainer.whole()
+    steps = 2 * disk.load(done / runs.LAST).progress.step
+    collections.deque(prepare.resume(done, {"training.steps": steps}).reports(lambda: True), maxlen=0)
+    assert disk.load(done / runs.LAST).config.training.steps == steps
+    assert disk.load(resumed(done) / runs.LAST).progress.step == steps
+
+
+def test_a_run_that_goes_on_from_an_older_state_makes_that_its_newest(trainer: Trainer) -> None:
+    cut = trainer.cut(7)
+    before = disk.load(cut / runs.PREVIOUS).progress.step
+    collections.deque(prepare.resume(cut / runs.PREVIOUS).reports(lambda: True), maxlen=0)
+    assert disk.load(cut / runs.LAST).progress.step == before < 7
+    assert outcome(resumed(cut)) == outcome(trainer.whole())
+
+
+def test_a_weight_that_is_found_infinite_when_saving_by_the_clock_is_rolled_back(trainer: Trainer) -> None:
+    run = trainer.start(training__on_nan="rollback", training__checkpoint_every=0.0)
+    step, poisoned = run._step, []
+
+    def poison() -> None:
+        step()
+        run.seconds_a_save = 0.0
+        if run.progress.step == 3 and not poisoned:
+            poisoned.append(True)
+            with torch.no_grad():
+                run.model.head.bias[0] = math.inf
+
+    run._step = poison  # type: ignore[method-assign]
+    reports = list(run.reports())
+    assert [r.from_step for r in reports if isinstance(r, RolledBack)] == [3]
+    assert isinstance(reports[-1], Finished)
+    assert reports[-1].reason == "complete"
+    glimpses = [r for r in reports if isinstance(r, Working)]
+    assert all(r.train_nats_per_char > 0 and r.chars_per_second < 1e9 for r in glimpses)
+
+
+def test_random_numbers_that_are_none_are_refused(trainer: Trainer) -> None:
+    cut = trainer.cut(5)
+    odd = disk.load(cut / runs.LAST)
+    odd.tensors["random.cpu"] = np.zeros_like(odd.tensors["random.cpu"])
+    disk.save(cut / runs.LAST, odd)
+    with pytest.raises(CheckpointError, match="random numbers"):
+        prepare.resume(cut)
+
+
+def test_tensors_that_no_optimizer_has_are_refused(trainer: Trainer) -> None:
+    cut = trainer.cut(5)
+    odd = disk.load(cut / runs.LAST)
+    odd.tensors["optimizer.surprise"] = np.zeros(3, np.float32)
+    disk.save(cut / runs.LAST, odd)
+    with pytest.raises(CheckpointError, match=r"unknown optimizer\.surprise"):
+        prepare.resume(cut)
+
+
+@pytest.mark.parametrize("rubbish", [b"[" * 100_000 + b"\n", b'{"step": 1}'])
+def test_a_line_of_metrics_that_is_damaged_or_cut_is_dropped_at_resume(trainer: Trainer, rubbish: bytes) -> None:
+    cut = trainer.cut(5)
+    with (cut / runs.METRICS).open("ab") as file:
+        file.write(rubbish)
+    assert outcome(resumed(cut)) == outcome(trainer.whole())
+
+
+def test_a_run_whose_settings_are_damaged_goes_on_with_the_text_from_the_cache(trainer: Trainer) -> None:
+    cut = trainer.cut(5)
+    (cut / runs.SETTINGS).write_text("%%%")
+    assert weights(resumed(cut)) == weights(trainer.whole())

@@ -102,7 +102,6 @@ def part_file(run: Path) -> None:
         (cut_metrics, "metrics.jsonl fits"),
         (swapped_metrics, "metrics.jsonl fits"),
         (short_metrics, "metrics.jsonl fits"),
-        (part_file, "nothing is left over"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -119,6 +118,18 @@ def test_a_text_that_has_changed_is_found_and_one_that_is_gone_is_only_said(run:
     assert [check.what for check in verify(run) if check.passed is None] == ["the text is as it was"]
     text.write_text("another")
     assert wrong(run) == ["the text is as it was"]
+
+
+def test_a_temporary_file_is_told_but_is_no_harm(run: Path) -> None:
+    part_file(run)
+    assert [check.what for check in verify(run) if check.passed is None] == ["nothing is left over"]
+
+
+@pytest.mark.parametrize("line", [b'{"step": "x"}', b"[" * 100_000, b"7", b'{"step": 1.5}'])
+def test_the_line_of_metrics_that_is_none_is_named(run: Path, line: bytes) -> None:
+    lines = (run / runs.METRICS).read_bytes().splitlines()
+    (run / runs.METRICS).write_bytes(b"\n".join([lines[0], line, *lines[2:]]))
+    assert "line 2 is no line of metrics" in next(c.found for c in verify(run) if c.what == "metrics.jsonl fits")
 
 
 def test_a_folder_without_a_checkpoint_is_an_error(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Cell(nn.Module, ABC):
 
     `step` is the definition: one character, in plain equations. `scan` is the fast form over a window; both give the
     same numbers to rounding, a window cut anywhere gives what it gives whole, and gradients agree. `scan` multiplies in
-    the number format of its input; weights and state are fp32 whatever that is.
+    the number format of its input; weights, and the state that goes in and comes out, are fp32 whatever that is.
 
     The weights of all gates stand on top of each other in the order of `gates`:
     `weight_ih` (G, E) for the input, `weight_hh` (G, H) for the hidden state, `bias` (G).

@@ -57,11 +57,12 @@ class RNN(Cell):
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         if x_BTE.is_cuda and self.activation != "sigmoid":
             fused = torch.rnn_tanh if self.activation == "tanh" else torch.rnn_relu
-            weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
-            train = torch.is_grad_enabled()
+            weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias)]
+            weights.append(torch.zeros_like(weights[-1]))
+            train, before = torch.is_grad_enabled(), state[0][None].to(x_BTE.dtype)
             with repacking_allowed():
-                h_BTH, h_1BH = fused(x_BTE, state[0][None], weights, True, 1, 0.0, train, False, True)
-            return h_BTH, (h_1BH[0],)
+                h_BTH, h_1BH = fused(x_BTE, before, weights, True, 1, 0.0, train, False, True)
+            return h_BTH, (h_1BH[0].to(state[0].dtype),)
         return recurrence.scan(self, _Elman(self.activation), x_BTE, state)
 
 

@@ -216,11 +216,12 @@ class _Lines(_Reading):
         note(STOPPING)
 
     def left(self) -> None:
-        run = self.begun.run if self.begun else None
-        if run is None or not run.exists():
-            note("interrupted before the first checkpoint: nothing is kept")
+        if self.begun is None:
+            note("interrupted before the first step")
+        elif not self.begun.run.exists():
+            note("interrupted before the first step: nothing is kept")
         else:
-            note(f"left at once; go on from the last checkpoint with: {_resume(run)}")
+            note(f"left at once; go on from the last checkpoint with: {_resume(self.begun.run)}")
 
 
 class _JsonLines(_Lines):

@@ -12,7 +12,7 @@ from charnet.cli import console, progress
 from charnet.cli.options import plain, setting
 from charnet.config import Config, assignments, overlay, read_yaml
 from charnet.errors import ConfigError
-from charnet.signals import Signals
+from charnet.signals import Interrupted, Signals
 
 TEXT, MODEL, LEARNING, RUN, SHOWN = "The text", "The model", "Learning", "The run", "What is shown"
 SAMPLE_LENGTH = 160  # characters that the model writes after each evaluation
@@ -98,9 +98,13 @@ def train(
         raise ConfigError("--steps and --epochs: expected one length, found two; leave one out")
     values = read_yaml(config) if config else {}
     values |= assignments(settings or [])
+    if steps is not None:
+        values.pop("training.epochs", None)  # the length on the command line counts
     values |= {key: value for key, value in flags.items() if value is not None}
     if resume and (init_from or name):
         raise ConfigError("--resume goes on with a run as it is: leave out --init-from and --name")
+    if strict and not resume:
+        raise ConfigError("--strict is about the checkpoint that --resume goes on from; leave it out, or name a run")
     from charnet import plan
 
     plan.check(overlay(Config(), values), name)  # what is wrong here is said before torch is loaded
@@ -108,7 +112,7 @@ def train(
     length = 0 if quiet or json else SAMPLE_LENGTH
     with (
         Signals(ending=True) as signals,
-        contextlib.suppress(KeyboardInterrupt),
+        contextlib.suppress(Interrupted),
         progress.training_view(quiet=quiet, json=json) as view,
     ):
 
@@ -123,11 +127,11 @@ def train(
                 run = prepare.resume(resume, values, out=out, strict=strict, sample_length=length, begun=begun)
             else:
                 run = prepare.start(values, out=out, name=name, init_from=init_from, sample_length=length, begun=begun)
-            if name and run.folder.path.name != name:
+            if name and run.folder.path.name != name and not quiet:
                 console.note(f"{out / name} is another run; this one is {run.folder.path}")
             with contextlib.closing(run.reports(lambda: signals.received)) as reports:
                 for report in reports:
                     view.show(report)
-        except KeyboardInterrupt:
+        except Interrupted:
             view.left()
     return 128 + signals.received if signals.received else 0

@@ -63,7 +63,6 @@ def longer(whole: Whole) -> Whole:
     return Whole(whole.folder, time.monotonic() - process.begun, outcome(whole.folder / "longer"))
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("seed", seeds(0, 2, 25))
 def test_a_training_killed_twenty_times_ends_with_the_same_weights_and_metrics(longer: Whole, seed: int) -> None:
     cut, instants = longer.folder / "cut", random.Random(seed)

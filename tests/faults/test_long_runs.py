@@ -55,7 +55,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.faults
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system has no /proc")
 @pytest.mark.parametrize("what", [WRITE, TRAIN], ids=["a million characters", "ten thousand steps"])
 def test_neither_memory_nor_open_files_grow_with_time(folder: Path, tiny_run: Path, what: str) -> None:

@@ -237,7 +237,6 @@ def test_no_character_of_a_text_a_name_or_a_checkpoint_commands_the_terminal(
         assert "[bold]" in shown.replace("\r\n" + " " * 12, "")
 
 
-@pytest.mark.faults
 def test_in_a_pipe_text_is_exact_to_the_byte(odd: Path) -> None:
     (odd / "prompt").write_text(ODD, newline="")
     command = [sys.executable, "-m", "charnet", "sample", "odd", "-q", "-n", "0", "--prompt-file", "prompt"]

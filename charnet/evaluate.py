@@ -25,8 +25,8 @@ from charnet.checkpoint import Checkpoint
 from charnet.config import Config, overlay
 from charnet.corpus import Ids, encode_for
 from charnet.errors import CorpusError
-from charnet.machine import enough_memory
-from charnet.model import CharModel, from_weights
+from charnet.machine import enough_memory, processor_cores
+from charnet.model import CharModel, compute_with, from_weights
 
 WARM_UP = 256  # characters that a stream reads before its own
 SHORTEST_STREAM = 4 * WARM_UP
@@ -92,8 +92,7 @@ def evaluate_files(
     ids, unknown = encode_for(checkpoint.vocab, paths, encoding=encoding or data.encoding, glob=glob)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
-    if threads:
-        torch.set_num_threads(threads)
+    compute_with(threads or processor_cores())
     with enough_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
         evaluation = evaluate(model, ids, checkpoint.vocab.start_id())

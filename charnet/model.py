@@ -99,6 +99,17 @@ def from_weights(settings: ModelSettings, weights: Mapping[str, npt.NDArray[np.f
     return model
 
 
+def compute_with(threads: int) -> None:
+    """Sets how many threads of the processor compute, and sees to it that they all compute alike.
+
+    MKL's vector functions choose their code at their first call. Where two threads make that call at once, one of them
+    may take other code, with other rounding, for that call: one start in twenty gave other weights, to the last digit.
+    So the first call is made here, by one thread.
+    """
+    torch.set_num_threads(threads)
+    torch.ones(1).sqrt().exp().log().tanh()
+
+
 def detached(state: ModelState) -> ModelState:
     """The same numbers, cut from the past: no gradient flows back through them."""
     return tuple(tuple(each.detach() for each in layer) for layer in state)

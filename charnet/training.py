@@ -38,7 +38,7 @@ from charnet.errors import CheckpointError, ConfigError, DivergedError
 from charnet.evaluate import Stopped, evaluate
 from charnet.generate import Options, stream
 from charnet.machine import enough_memory
-from charnet.model import CharModel, ModelState, detached, nats_per_char
+from charnet.model import CharModel, ModelState, compute_with, detached, nats_per_char
 from charnet.reports import Evaluated, Finished, Metrics, Report, RolledBack, Started, Working
 from charnet.runs import RunFolder
 from charnet.tensorfile import Tensors
@@ -81,7 +81,7 @@ class Training:
     ) -> None:
         settings = config.training
         device = choose_device(settings.device)
-        torch.set_num_threads(settings.threads)
+        compute_with(settings.threads)
         torch.manual_seed(settings.seed)
         if device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32: the matrix units' own form of fp32

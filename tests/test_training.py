@@ -7,6 +7,8 @@ import contextlib
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -717,3 +719,23 @@ def test_a_run_whose_settings_are_damaged_goes_on_with_the_text_from_the_cache(t
     cut = trainer.cut(5)
     (cut / runs.SETTINGS).write_text("%%%")
     assert weights(resumed(cut)) == weights(trainer.whole())
+
+
+FIRST_STEP = """
+import sys
+from pathlib import Path
+from charnet import checkpoint, prepare
+run = prepare.start({"data.paths": sys.argv[1:2], "training.steps": 1, "training.threads": 2}, out=Path(sys.argv[2]))
+list(run.reports())
+print(checkpoint.load(run.folder.path / "last.safetensors").weights_sha256())
+"""
+
+
+@pytest.mark.slow
+def test_every_process_takes_the_same_first_step(trainer: Trainer, tmp_path: Path) -> None:
+    """What is chosen once in a process, as by a library at its first call, must not differ from start to start."""
+    long = tmp_path / "long.txt"
+    long.write_text(sentences(2000))
+    command = [sys.executable, "-c", FIRST_STEP, str(long), str(trainer.out)]
+    said = {subprocess.run(command, capture_output=True, check=True, text=True).stdout for _ in range(20)}
+    assert len(said) == 1

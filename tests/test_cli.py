@@ -589,7 +589,7 @@ def test_a_run_killed_outright_goes_on_from_its_last_checkpoint(charnet_: Charne
     line = [*LONGER, "--set", "training.eval_every=20"]
     command = [sys.executable, "-m", "charnet", "train", "-q", "pets.txt", *line, "--name", "cut"]
     with subprocess.Popen(command) as process:
-        until(lambda: (cut / runs.LAST).is_file() and (cut / runs.METRICS).read_text().count("\n") > 20 * lines)
+        until(lambda: (cut / runs.METRICS).is_file() and (cut / runs.METRICS).read_text().count("\n") > 20 * lines)
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert charnet_("train", "-q", "--resume", "checkpoints/cut").code == 0

@@ -25,8 +25,10 @@ def examine() -> dict[str, str]:
     """Findings by what was looked at. Loads torch."""
     import torch
 
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    has = [name for name in ("avx2", "avx512_bf16", "amx_bf16") if capabilities.get(name)]
+    from charnet.optim import arithmetic
+
+    known = arithmetic(torch.device("cpu"))
+    has = [name for name in ("avx2", "avx512_bf16", "amx_bf16") if name in known]
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "python": f"{platform.python_version()} ({sys.executable})",

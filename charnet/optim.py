@@ -51,10 +51,14 @@ def product_type(device: torch.device) -> torch.dtype:
 
     The direction of a step needs no more than bf16's three digits, and its products are a third of a step's work.
     """
-    if device.type == "cpu":
-        has_bf16 = hasattr(torch.cpu, "get_capabilities") and torch.cpu.get_capabilities().get("avx512_bf16", False)
-        return torch.bfloat16 if has_bf16 else torch.float32
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
+    in_bf16 = device.type == "cuda" or "avx512_bf16" in arithmetic(device)
+    return torch.bfloat16 if in_bf16 else torch.float32
+
+
+def arithmetic(device: torch.device) -> list[str]:
+    """What the processor can compute with, by the names that torch gives it; nothing for other devices."""
+    known = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
+    return [name for name, there in known.items() if there is True]
 
 
 class Optimizer:

@@ -144,12 +144,12 @@ def _resumed(
 
 def _on_device(config: Config, alphabet_size: int) -> Config:
     """The settings with the device and precision that "auto" means here, once it is sure that the run fits."""
-    from charnet import training
+    from charnet import optim, training
 
     device = training.choose_device(config.training.device)
     if device.type == "cpu":
         plan.check_memory(config, alphabet_size, machine.free_memory())
-    precision = plan.precision(config, training.arithmetic(device))
+    precision = plan.precision(config, optim.arithmetic(device))
     return overlay(config, {"training.device": device.type, "training.precision": precision})
 
 

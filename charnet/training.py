@@ -49,7 +49,7 @@ LARGEST_SHARE_OF_SAVING = 0.01  # of the training time, for the saves that come 
 LONGEST_HISTORY = 1000  # evaluations kept inside a checkpoint; beyond that every second one is dropped
 MOST_ROLLBACKS = 3
 NEEDS_LESS = "choose a smaller --hidden-size, --batch-size or --window, or close other programs"
-PRODUCTS_IN = {"auto": None, "fp32": None, "bf16": torch.bfloat16}
+PRODUCTS_IN = {"fp32": None, "bf16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
@@ -65,12 +65,6 @@ def choose_device(name: str) -> torch.device:
         found = ", ".join(kind for kind, present in there.items() if present)
         raise ConfigError(f'training.device: "{name}" is not there; found: {found}; choose one with --device')
     return torch.device(name)
-
-
-def arithmetic(device: torch.device) -> list[str]:
-    """What the processor can compute with, by the names that torch gives it; nothing for other devices."""
-    known = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
-    return [name for name, there in known.items() if there is True]
 
 
 class Training:

@@ -1,4 +1,4 @@
-"""Everything that reaches the screen goes through here.
+"""Everything that reaches the screen goes through here, but for the live display of a training (`progress`).
 
 stdout is the product: text or JSON. Everything else goes to stderr. In a pipe text is exact; on a terminal characters
 that would command it (control characters, changes of direction) are shown as visible symbols.

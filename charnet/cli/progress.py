@@ -126,6 +126,14 @@ class _Reading(_Silence):
     def on_rollback(self, report: RolledBack) -> None: ...
     def on_finish(self, report: Finished) -> None: ...
 
+    def left(self) -> None:
+        if self.begun is None:
+            note("interrupted before the first step")
+        elif not self.begun.run.exists():
+            note("interrupted before the first step: nothing is kept")
+        else:
+            note(f"left at once; go on from the last checkpoint with: {_resume(self.begun.run)}")
+
     def steps(self) -> int:
         assert self.begun is not None
         return self.begun.config.training.steps
@@ -215,14 +223,6 @@ class _Lines(_Reading):
     def stopping(self) -> None:
         note(STOPPING)
 
-    def left(self) -> None:
-        if self.begun is None:
-            note("interrupted before the first step")
-        elif not self.begun.run.exists():
-            note("interrupted before the first step: nothing is kept")
-        else:
-            note(f"left at once; go on from the last checkpoint with: {_resume(self.begun.run)}")
-
 
 class _JsonLines(_Lines):
     """For a program: the metrics on stdout, and only they where `quiet`."""
@@ -296,7 +296,7 @@ class _LiveDisplay(_Reading):
 
     def left(self) -> None:
         self._update("")
-        _Lines.left(self)  # type: ignore[arg-type]
+        super().left()
 
     def on_start(self, report: Started) -> None:
         self._print(_opening(report))

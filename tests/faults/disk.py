@@ -21,6 +21,16 @@ from charnet.runs import BEST, LAST, METRICS, SETTINGS, RunFolder
 from charnet.vocab import Vocabulary
 
 LONG = os.environ.get("CHARNET_FAULTS") == "long"
+SMALL: dict[str, Any] = {
+    "model.hidden_size": 8,
+    "training.steps": 6,
+    "training.batch_size": 3,
+    "training.window": 5,
+    "training.threads": 1,
+    "training.eval_every": 3,
+    "training.report_every": 1,
+    "training.optimizer": "adamw",
+}
 FOLDER = -1  # in place of a file's number
 
 

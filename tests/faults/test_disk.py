@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import sentences
-from disk import WRITERS, Call, Disk, checkpoint, parts, refused_at, settings, snapshot, write_all
+from disk import SMALL, WRITERS, Call, Disk, checkpoint, parts, refused_at, settings, snapshot, write_all
 
 from charnet import checkpoint as disk_format
 from charnet import corpus, durable, prepare, runs
@@ -32,18 +32,6 @@ CODES = {"full": errno.ENOSPC, "io": errno.EIO, "quota": errno.EDQUOT, "read-onl
 def some(name: str) -> Any:
     """The codes whose whole series of calls is left to the long tests, but two."""
     return pytest.param(CODES[name], id=name, marks=() if name in ("full", "io") else pytest.mark.faults)
-
-
-SMALL: dict[str, Any] = {
-    "model.hidden_size": 8,
-    "training.steps": 6,
-    "training.batch_size": 3,
-    "training.window": 5,
-    "training.threads": 1,
-    "training.eval_every": 3,
-    "training.report_every": 1,
-    "training.optimizer": "adamw",
-}
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from conftest import sentences
 from disk import LONG, Call, Disk, Killed, killed_at, parts, refused_at, snapshot
+from disk import SMALL as SMALLEST
 
 from charnet import checkpoint as disk_format
 from charnet import prepare, runs
@@ -25,16 +26,7 @@ from charnet.runs import BEST, DAMAGED, LAST, METRICS, PREVIOUS, SETTINGS
 
 pytestmark = pytest.mark.faults
 
-SMALL: dict[str, Any] = {
-    "model.hidden_size": 8,
-    "training.steps": 8,
-    "training.batch_size": 3,
-    "training.window": 5,
-    "training.threads": 1,
-    "training.eval_every": 2,
-    "training.report_every": 1,
-    "training.optimizer": "adamw",
-}
+SMALL = SMALLEST | {"training.steps": 8, "training.eval_every": 2}
 
 
 @pytest.fixture(scope="module")

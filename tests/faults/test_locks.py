@@ -10,11 +10,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import sentences
-from disk import LONG, parts
+from disk import LONG, SMALL, parts
 
 from charnet import checkpoint as disk_format
 from charnet import corpus, durable, prepare
@@ -24,16 +23,6 @@ from charnet.runs import LAST, RunFolder
 
 pytestmark = pytest.mark.faults
 
-SMALL: dict[str, Any] = {
-    "model.hidden_size": 8,
-    "training.steps": 6,
-    "training.batch_size": 3,
-    "training.window": 5,
-    "training.threads": 1,
-    "training.eval_every": 3,
-    "training.report_every": 1,
-    "training.optimizer": "adamw",
-}
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 ROUNDS = 400 if LONG else 40
 

@@ -19,6 +19,7 @@ import pytest
 from conftest import sentences
 from disk import (
     LONG,
+    SMALL,
     WRITERS,
     Call,
     Disk,
@@ -41,17 +42,6 @@ from charnet.errors import CheckpointError, ConfigError, CorpusError
 from charnet.runs import BEST, LAST, METRICS, PREVIOUS, SETTINGS, RunFolder
 
 pytestmark = pytest.mark.faults
-
-SMALL: dict[str, Any] = {
-    "model.hidden_size": 8,
-    "training.steps": 6,
-    "training.batch_size": 3,
-    "training.window": 5,
-    "training.threads": 1,
-    "training.eval_every": 3,
-    "training.report_every": 1,
-    "training.optimizer": "adamw",
-}
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def train(
     *texts: str | PathLike[str],
     out: str | PathLike[str] = "checkpoints",
     name: str = "",
+    seconds: float | None = None,
     on_report: Callable[[Report], None] | None = None,
     **settings: str | float | bool,
 ) -> Path:
@@ -58,6 +59,8 @@ def train(
         texts: files and folders; none is the text that comes with charnet.
         out: the folder of runs.
         name: of the run; else it is named after the text.
+        seconds: how long it may take; settings that are not given are chosen to fit, as `charnet train --for` does.
+            Without this and without `steps` or `epochs`, five minutes.
         on_report: called with every report of the training.
         settings: any setting by its field name: `steps=500, hidden_size=128`; `charnet train --help` lists them.
 
@@ -67,4 +70,4 @@ def train(
     """
     from charnet import api
 
-    return api.train(*texts, out=out, name=name, on_report=on_report, **settings)
+    return api.train(*texts, out=out, name=name, seconds=seconds, on_report=on_report, **settings)

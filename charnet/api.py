@@ -32,6 +32,14 @@ class WritingOptions(TypedDict, total=False):
     min_p: float
     seed: int
     stop: tuple[str, ...]
+    temperature_end: float | None
+    typical_p: float
+    repetition_penalty: float
+    repetition_window: int
+    max_lines: int
+    until: str
+    ban: str
+    logit_bias: tuple[tuple[str, float], ...]
 
 
 class TextModel:
@@ -97,6 +105,7 @@ def train(
     *texts: str | PathLike[str],
     out: str | PathLike[str] = "checkpoints",
     name: str = "",
+    seconds: float | None = None,
     on_report: Callable[[Report], None] | None = None,
     **settings: str | float | bool,
 ) -> Path:
@@ -112,7 +121,7 @@ def train(
             raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
         values[known[key]] = value
     with Signals() as signals, _as_python_says_it():
-        run = prepare.start(values, out=Path(out), name=name, begun=signals.note)
+        run = prepare.start(values, out=Path(out), name=name, seconds=seconds, begun=signals.note)
         with closing(run.reports(lambda: signals.received)) as reports:
             for report in reports:
                 if on_report:

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from charnet import optim, sampling
+from charnet import sampling
 from charnet.checkpoint import model_shapes
-from charnet.config import ACTIVATIONS, GATES, Config, overlay
+from charnet.config import ACTIVATIONS, Config, overlay
 from charnet.engines.numpy_engine import Array, NumpyEngine
 from charnet.generate import Options, stream
-from charnet.model import CharModel, ModelState, nats_per_char
+from charnet.machine import processor_cores
+from charnet.model import compute_with
+from charnet.pace import TrainingStep
 from charnet.vocab import Vocabulary
 
 REPEATS = 7
@@ -151,13 +153,26 @@ def train_benchmark(
     in twice as many on the way back; the peak is that of a product of large square matrices in the same format. A last
     line for each shape says what share of its step the optimiser takes.
     """
+    compute_with(processor_cores())
     peaks = {name: _peak(kind) for name, kind in FORMATS.items()}
     for name, rates in peaks.items():
         yield _result(f"product of {PRODUCT} x {PRODUCT} matrices, {name}", [r / 1e9 for r in rates], unit="GFLOP/s")
     for cell, activation, hidden in shapes:
         shown = f"{cell} ({activation})" if cell == "rnn" else cell
-        for name, kind in FORMATS.items():
-            step = TrainingStep(cell, activation, hidden, batch_size, window, kind)
+        for name in FORMATS:
+            config = overlay(
+                Config(),
+                {
+                    "model.cell": cell,
+                    "model.activation": activation,
+                    "model.hidden_size": hidden,
+                    "model.dropout": 0.0,
+                    "training.batch_size": batch_size,
+                    "training.window": window,
+                    "training.precision": name,
+                },
+            )
+            step = TrainingStep(config, len(ALPHABET))
             rates = _rates(step.run, shortest=1)
             limit = statistics.median(peaks[name]) / step.operations_a_character
             yield _result(
@@ -166,7 +181,7 @@ def train_benchmark(
                 share_of_limit=statistics.median(rates) * batch_size * window / limit,
                 limit=f"{name} peak",
             )
-        yield _result(f"    of which Muon, {shown} 1x{hidden}", step.share_of_optimizer(), unit="%")
+        yield _result(f"    of which Muon, {shown} 1x{hidden}", _shares(step), unit="%")
 
 
 def _peak(kind: torch.dtype) -> list[float]:
@@ -180,39 +195,7 @@ def _peak(kind: torch.dtype) -> list[float]:
     return [rate * 2 * PRODUCT**3 for rate in _rates(multiply, shortest=1)]
 
 
-class TrainingStep:
-    """A step of training as `charnet.training` takes it, on random text: forward, backward, Muon."""
-
-    def __init__(
-        self, cell: str, activation: str, hidden: int, batch_size: int, window: int, kind: torch.dtype
-    ) -> None:
-        torch.manual_seed(0)
-        self._kind = kind
-        self._model = CharModel(len(ALPHABET), cell=cell, activation=activation, hidden_size=hidden)
-        self._optimizer = optim.Optimizer(self._model, "muon", blocks=GATES[cell])
-        self._x_BT, self._y_BT = torch.randint(len(ALPHABET), (2, batch_size, window))
-        self._state: ModelState = self._model.initial_state(batch_size)
-        weights = sum(p.numel() for name, p in self._model.named_parameters() if optim.is_cell_matrix(name))
-        self.operations_a_character = 2 * 3 * weights
-
-    def run(self, times: int) -> None:
-        """Takes so many steps."""
-        for _ in range(times):
-            self._backward()
-            self._optimizer.step(0, 0.0)
-
-    def _backward(self) -> None:
-        logits_BTV, _ = self._model(self._x_BT, self._state, products_in=self._kind)
-        torch.autograd.backward(nats_per_char(logits_BTV, self._y_BT))
-
-    def share_of_optimizer(self) -> list[float]:
-        """Per cent of a step that the optimiser takes."""
-        shares = []
-        for _ in range(REPEATS):
-            began = time.perf_counter()
-            self._backward()
-            between = time.perf_counter()
-            self._optimizer.step(0, 0.0)
-            ended = time.perf_counter()
-            shares.append(100 * (ended - between) / (ended - began))
-        return shares
+def _shares(step: TrainingStep) -> list[float]:
+    """Per cent of a step that the optimiser takes."""
+    parts = [step.timed() for _ in range(REPEATS)]
+    return [100 * moving / (learning + moving) for learning, moving in parts]

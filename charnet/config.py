@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import reprlib
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,6 +43,7 @@ class Limits:
     low: float = -math.inf
     high: float = math.inf
     choices: tuple[str, ...] = ()
+    pattern: str = ""  # of each word of a list
 
     def __str__(self) -> str:
         if self.choices:
@@ -65,6 +67,7 @@ class ModelSettings:
     num_layers: int = setting(1, "recurrent layers, one on top of the other", low=1, high=64)
     embedding_size: int = setting(0, "numbers that stand for one character; 0 = hidden size", low=0, high=32768)
     dropout: float = setting(0.3, "share of units silenced between layers and before the output", low=0, high=0.95)
+    weight_dropout: float = setting(0.0, "share of recurrent weights silenced in a window", low=0, high=0.95)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class DataSettings:
     bytes: bool = setting(False, "learn raw bytes instead of characters: any file at all")
     glob: str = setting("*.txt", "which files of a folder are read ('**/*.py' looks into sub-folders)")
     val_fraction: float = setting(0.1, "share of the text, at its end, held out to judge the model", low=0, high=0.9)
+    val_chars: int = setting(0, "characters of the held-out text that are read to judge; 0 = all", low=0, high=10**12)
 
     def held_out(self, characters: int) -> int:
         """How many characters at the end of a text of this length are held out."""
@@ -103,10 +107,17 @@ class TrainingSettings:
     report_every: int = setting(0, "steps between lines of metrics; 0 = a hundredth of the run", low=0, high=10**9)
     checkpoint_every: float = setting(30.0, "seconds between saves; more where they take 1 % of it", low=0, high=1e6)
     on_nan: str = setting("stop", "if the loss is no longer finite; rollback = go back, halve the rate", choices=ON_NAN)
+    earlier_plans: tuple[str, ...] = setting(
+        (), "lengths given up on the way, to end on time: step:planned", pattern=r"\d{1,10}:\d{1,10}"
+    )
     seed: int = setting(0, "where the random numbers start", low=0, high=LARGEST_SEED)
     device: str = setting("auto", "where to compute; auto = the fastest one found", choices=DEVICES)
     precision: str = setting("auto", "what cells multiply in; auto = bf16 where that is faster", choices=PRECISIONS)
     threads: int = setting(0, "processor threads; 0 = one for each core", low=0, high=4096)
+
+    def plans_given_up(self) -> list[tuple[int, int]]:
+        """`earlier_plans` as numbers: (until which step it held, how many steps it had)."""
+        return [(int(until), int(steps)) for until, _, steps in (plan.partition(":") for plan in self.earlier_plans)]
 
 
 @dataclass(frozen=True)
@@ -226,6 +237,9 @@ def _checked(name: str, given: Any) -> Any:
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
             raise ConfigError(f"{name}: expected a list of words, found {_shown(value)}")
+        for word in value:
+            if allowed.pattern and not re.fullmatch(allowed.pattern, word, re.ASCII):
+                raise ConfigError(f"{name}: expected {allowed.text.partition(': ')[2]}, found {_quoted(word)}")
         return tuple(value)
     if type(value) is not kind:
         raise ConfigError(f"{name}: expected {kind.__name__}, found {_shown(value)}")

@@ -41,7 +41,10 @@ class Description:
         cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
         layers = "1 layer" if model.num_layers == 1 else f"{model.num_layers} layers"
         width = model.embedding_size or model.hidden_size
-        return f"{cell}, {layers} of {model.hidden_size} units, embedding {width}, dropout {model.dropout:g}"
+        of_weights = f", of weights {model.weight_dropout:g}" if model.weight_dropout else ""
+        return (
+            f"{cell}, {layers} of {model.hidden_size} units, embedding {width}, dropout {model.dropout:g}{of_weights}"
+        )
 
     @property
     def files_line(self) -> str:
@@ -70,7 +73,7 @@ class Description:
             f"{key} {value}"
             for section in ("data", "training")
             for key, value in as_dict(self.config)[section].items()
-            if value != default(f"{section}.{key}") and key != "paths"
+            if value not in (default(f"{section}.{key}"), []) and key != "paths"
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from charnet.errors import ConfigError
 
 UNKNOWN = 1 << 62
+MALLOPT_TRIM_THRESHOLD, MALLOPT_TOP_PAD, MALLOPT_MMAP_MAX = -1, -2, -4  # of <malloc.h>
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "bad_alloc", "memory object")
 
 
@@ -44,6 +46,21 @@ def free_memory() -> int:
         available = next(line for line in lines if line.startswith("MemAvailable:"))
         return min(memory(), int(available.split()[1]) * 1024)
     return memory()
+
+
+def keep_freed_memory() -> None:
+    """Asks the C library to keep memory that is freed, for the next time, instead of handing it back to the system.
+
+    A window of training allocates and frees the same hundred megabytes as the one before. Where each of these comes
+    fresh from the system, every page of it is cleared and mapped again: for an LSTM of 512 units, 64 x 64 characters,
+    that was a quarter of the time, 100 instead of 75 milliseconds a window. The peak of memory is the same. Does
+    nothing where the C library is not glibc.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(MALLOPT_MMAP_MAX, 0)
+        mallopt(MALLOPT_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(MALLOPT_TOP_PAD, 1 << 26)
 
 
 @contextlib.contextmanager

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 ADAMW_SHARE_OF_MUON = 0.25
 ADAMW_BETAS, ADAMW_EPSILON = (0.9, 0.99), 1e-8
-MUON_MOMENTUM, SGD_MOMENTUM = 0.95, 0.9
+MUON_MOMENTUM, SGD_MOMENTUM = 0.9, 0.9
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the quintic of Jordan et al.: singular values end within 0.7 to 1.2
-NEWTON_SCHULZ_STEPS = 5
+NEWTON_SCHULZ_STEPS = 3  # five brought nothing more: 1.475 and 1.474 nats, LSTM of 512 after 2.5 million characters
 
 
-def learning_rate_at(step: int, steps: int, *, largest: float, warmup: float, final: float) -> float:
+def learning_rate_at(step: float, steps: int, *, largest: float, warmup: float, final: float) -> float:
     """The learning rate of a step, counted from 0: a straight rise, then a half cosine to `final` x `largest`.
 
     >>> [round(learning_rate_at(s, 10, largest=1, warmup=0.2, final=0.0), 2) for s in (0, 1, 2, 6, 9)]
@@ -28,9 +29,33 @@ def learning_rate_at(step: int, steps: int, *, largest: float, warmup: float, fi
     """
     rise = round(warmup * steps)
     if step < rise:
-        return largest * (step + 1) / rise
+        return largest * min(1.0, (step + 1) / rise)
     fallen = (step - rise) / max(1, steps - rise)
     return largest * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, fallen))))
+
+
+def scheduled(step: int, steps: int, earlier: Sequence[tuple[int, int]]) -> tuple[float, int]:
+    """Where a step stands in a run whose length changed on its way: (place, steps of the plan that it belongs to).
+
+    The place is the step of a run planned like that from the start that stands as far between start and end.
+
+    Args:
+        earlier: plans that were given up: (until which step it held, how many steps it had), in their order.
+
+    >>> scheduled(10, 100, []), scheduled(40, 75, [(50, 100)])
+    ((10, 100), (40, 100))
+    >>> scheduled(50, 75, [(50, 100)]), scheduled(75, 75, [(50, 100)])
+    ((37.5, 75), (75.0, 75))
+    """
+    done, at = 0.0, 0
+    for number, (until, planned) in enumerate(earlier):
+        if step < until:
+            return scheduled(step, planned, earlier[:number])
+        done = min(1.0, done + (1 - done) * max(0, until - at) / max(1, planned - at))
+        at = until
+    if not earlier:
+        return step, steps
+    return steps * min(1.0, done + (1 - done) * max(0, step - at) / max(1, steps - at)), steps
 
 
 def orthogonalised(update_NRC: Tensor) -> Tensor:

@@ -18,8 +18,12 @@ from charnet.machine import processor_cores
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
 MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run does not look asleep
+BYTES_OF_THE_LIBRARY = 40_000_000
 LONGEST_NAME = 200  # bytes; file systems stop at 255
 LENGTH = {"training.steps", "training.epochs"}
+OF_A_LENGTH = LENGTH | {  # what follows from a length, or changed one
+    "training.earlier_plans", "training.eval_every", "training.report_every", "data.val_chars"
+}  # fmt: skip
 CHANGEABLE_AT_RESUME = (
     LENGTH
     | {"data.paths"}
@@ -50,8 +54,6 @@ def resolve(config: Config, train_characters: int) -> Config:
 def precision(config: Config, has: Collection[str]) -> str:
     """What "auto" means: bf16 where the processor multiplies in it and the shape gains from it, else fp32.
 
-    From 1,024 units on the library's LSTM is wrong in bf16 (see `cells/lstm.py`) and computes in fp32.
-
     Measured with T = 64, whole windows forward and back, fp32 / bf16 in time, two cores with AMX: LSTM (B=16, H=128)
     1.1, (16, 256) 1.6, (64, 256) 2.3, (64, 512) 2.5; GRU and CIFG (16, 256) 1.0, (64, 256) 1.3, (16, 512) 1.3,
     (64, 512) 1.8; RNN (16, 256) 0.6, (64, 256) 1.1, (64, 512) 1.5. The scans of the last three change formats at every
@@ -63,8 +65,8 @@ def precision(config: Config, has: Collection[str]) -> str:
     if config.training.precision != "auto":
         return config.training.precision
     units, streams = config.model.hidden_size, config.training.batch_size
-    if config.model.cell == "lstm":
-        gains = 128 <= units < 1024 and bool({"avx512_bf16", "amx_bf16"}.intersection(has))
+    if config.model.cell == "lstm" and units < 1024:
+        gains = units >= 128 and bool({"avx512_bf16", "amx_bf16"}.intersection(has))
     else:
         gains = (units >= 512 or (units >= 256 and streams >= 64)) and "amx_bf16" in has
     return "bf16" if gains else "fp32"
@@ -102,19 +104,26 @@ def bytes_on_disk(config: Config, alphabet_size: int) -> int:
     return 4 * 10 * weights + (1 << 20)
 
 
-def check_memory(config: Config, alphabet_size: int, available_bytes: int) -> None:
-    """Refuses what cannot fit before the system ends the process for it.
+def memory_needed(config: Config, alphabet_size: int) -> int:
+    """Bytes of main memory that a training needs at its peak, over those of the program itself.
 
     Counted are four copies of the weights (themselves, gradients, two of the optimiser), what each layer keeps for the
-    way back (gates, their input product, state, output) and the logits with their gradient, all in 4 bytes.
-
-    Raises:
-        ConfigError: the run needs more memory than there is.
+    way back (gates, their input product, state, output) and the logits with their gradient, all in 4 bytes; a quarter
+    more for what lies between them, and what the library takes for itself. `tests/bench/growth.py` measures beside it.
     """
     model, training = config.model, config.training
     weights = sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
     kept = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * alphabet_size
-    needed = 4 * (4 * weights + training.batch_size * training.window * kept)
+    return BYTES_OF_THE_LIBRARY + 5 * (4 * weights + training.batch_size * training.window * kept)
+
+
+def check_memory(config: Config, alphabet_size: int, available_bytes: int) -> None:
+    """Refuses what cannot fit before the system ends the process for it.
+
+    Raises:
+        ConfigError: the run needs more memory than there is.
+    """
+    needed = memory_needed(config, alphabet_size)
     if needed > available_bytes:
         raise ConfigError(
             f"this run needs about {needed / 1e9:.1f} GB of memory, {available_bytes / 1e9:.1f} are free: "

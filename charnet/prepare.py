@@ -5,22 +5,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet import checkpoint as disk
 from charnet import corpus as texts
-from charnet import machine, plan, runs
+from charnet import machine, plan, recipe, runs
 from charnet.batches import check_length
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
 from charnet.config import Config, as_dict, overlay, read_yaml, to_yaml
 from charnet.corpus import Corpus
 from charnet.errors import CheckpointError, ConfigError, CorpusError
+from charnet.recipe import Plan
 from charnet.runs import RunFolder
+from charnet.timetable import Timetable
 
 if TYPE_CHECKING:
     from charnet.training import Training
+
+INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "embedding_size")}
 
 
 def start(
@@ -30,6 +35,7 @@ def start(
     name: str = "",
     init_from: Path | None = None,
     sample_length: int = 0,
+    seconds: float | None = None,
     begun: Callable[[], object] = lambda: None,
 ) -> Training:
     """Prepares a new run.
@@ -39,11 +45,17 @@ def start(
         out: the folder of runs; name: of this run, else it is named after the text.
         init_from: a checkpoint whose weights to start from; its model's settings become the defaults.
         sample_length: characters that the model writes after each evaluation.
+        seconds: how long training may take; what `values` leave open is chosen to fit. Without this and without a
+            length in `values`, five minutes.
         begun: called before the folder is made; interrupted after that, the training has to be asked to stop.
 
     Raises:
         CharnetError: what the user can mend, before anything is written.
     """
+    if seconds is not None:
+        recipe.check_seconds(seconds)
+        if length := plan.LENGTH.intersection(values):
+            raise ConfigError(f"{min(length)} and a time to train for: expected one length, found two; leave one out")
     weights = disk.load(runs.find(init_from, out)) if init_from else None
     defaults = Config() if weights is None else _settings_of_model(weights)
     config = overlay(defaults, values)
@@ -54,6 +66,14 @@ def start(
         config.data.paths, encoding=config.data.encoding, as_bytes=config.data.bytes, glob=config.data.glob
     )
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
+    given = set(values) | (INHERITED if weights else set())
+    if seconds is None and plan.LENGTH.isdisjoint(given):
+        seconds = recipe.DEFAULT_SECONDS
+    if seconds is None:
+        planned, timetable = None, None
+    else:
+        planned, timetable = _planned(config, given, corpus, seconds)
+        config = planned.config
     learned = len(corpus.ids) - config.data.held_out(len(corpus.ids))
     check_length(learned, config.training.batch_size, config.training.window)
     config = plan.resolve(config, learned)
@@ -64,7 +84,9 @@ def start(
     begun()
     folder = RunFolder.new(out, name or corpus.name, plan.bytes_on_disk(config, len(corpus.vocab)))
     try:
-        run = training.Training(config, corpus.vocab, _info(corpus), corpus.ids, folder, sample_length)
+        run = training.Training(
+            config, corpus.vocab, _info(corpus), corpus.ids, folder, sample_length, planned, timetable
+        )
         if weights is not None:
             run.carry_over(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
@@ -73,6 +95,28 @@ def start(
         folder.close()
         raise
     return run
+
+
+def _planned(config: Config, given: Collection[str], corpus: Corpus, seconds: float) -> tuple[Plan, Timetable]:
+    """What fits the time, on this machine and with this text. The time begins when torch is loaded."""
+    from charnet import model, pace, training
+
+    began = time.monotonic()
+    device = training.choose_device(config.training.device)
+    model.compute_with(config.training.threads or machine.processor_cores())
+
+    def seconds_a_step(candidate: Config) -> float:
+        check_length(text.learned, candidate.training.batch_size, candidate.training.window)
+        resolved = _on_device(plan.resolve(candidate, text.learned), text.alphabet_size)
+        with machine.enough_memory(training.NEEDS_LESS):
+            return pace.seconds_a_step(resolved, text.alphabet_size, device)
+
+    held_out = config.data.held_out(len(corpus.ids))
+    text = recipe.Text(len(corpus.ids) - held_out, held_out, len(corpus.vocab))
+    fresh = overlay(config, {"training.earlier_plans": ()})
+    planned = recipe.plan(fresh, given, text, seconds, seconds_a_step)
+    ends_at = began + seconds - planned.seconds_kept
+    return planned, Timetable(ends_at, planned.seconds_an_evaluation, planned.most_steps)
 
 
 def resume(
@@ -194,7 +238,7 @@ def _settings_of_model(weights: Checkpoint) -> Config:
 
 def _check_same_model(weights: Checkpoint, config: Config) -> None:
     theirs, ours = as_dict(weights.config), as_dict(config)
-    for section, key in [("model", k) for k in theirs["model"] if k != "dropout"] + [("data", "bytes")]:
+    for section, key in [("model", k) for k in theirs["model"] if not k.endswith("dropout")] + [("data", "bytes")]:
         if theirs[section][key] != ours[section][key]:
             raise ConfigError(
                 f"--init-from: the weights were trained with {section}.{key} {theirs[section][key]}, "

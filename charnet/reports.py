@@ -1,6 +1,6 @@
 """What a training tells while it runs: small frozen values, in the order in which they come.
 
-Started, (Working | Metrics [Evaluated] | RolledBack)..., Finished
+Started, (Working | Metrics [Evaluated] | RolledBack | Replanned)..., Finished
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from charnet.checkpoint import CorpusInfo
 from charnet.config import Config
+from charnet.recipe import Plan
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Started:
 
     `step` and `history` (the evaluations so far) are those of a run that goes on. `damage` says what was wrong with the
     newest checkpoint where the one before it had to do. `carried` counts the characters that the weights of
-    `--init-from` know already.
+    `--init-from` know already. `plan` is there where the run was planned to fit a time.
     """
 
     run: Path
@@ -33,6 +34,7 @@ class Started:
     history: tuple[dict[str, float], ...] = ()
     damage: str = ""
     carried: int | None = None
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,24 @@ class RolledBack:
 
 
 @dataclass(frozen=True)
+class Replanned:
+    """At `step`, to end on time: the run is now so many `steps` long."""
+
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
 class Finished:
-    """Why training ended ("complete", "stopped early" or "interrupted") and the best it reached."""
+    """Why training ended ("complete", "stopped early" or "interrupted"), the best it reached, and a sentence on what
+    would make it better."""
 
     run: Path
     reason: str
     step: int
     best_step: int
     best_nats_per_char: float | None
+    outlook: str = ""
 
 
-Report = Started | Working | Metrics | Evaluated | RolledBack | Finished
+Report = Started | Working | Metrics | Evaluated | RolledBack | Replanned | Finished

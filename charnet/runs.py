@@ -193,18 +193,19 @@ def to_go_on_from(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str]
 
     Args:
         path: as `find` gave it.
-        strict: refuse where the newest is damaged.
+        strict: refuse where the newest is damaged, or the disk does not give it back.
 
     Raises:
         CheckpointError: both are damaged, or the newest is and `strict`.
+        StorageError: the same for what the disk does not give back.
     """
     try:
         return disk.load(path), ""
-    except CheckpointError as error:
+    except (CheckpointError, StorageError) as error:
         before = path.with_name(PREVIOUS)
         if strict or path.name != LAST or not before.is_file():
             raise
-        with contextlib.suppress(CheckpointError):
+        with contextlib.suppress(CheckpointError, StorageError):
             return disk.load(before), str(error)
         raise
 

@@ -7,6 +7,7 @@ same.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ Floats = npt.NDArray[np.floating]
 Probabilities = npt.NDArray[np.float64]
 
 LARGEST_TEMPERATURE = 100.0
+SMALLEST_PENALTY, LARGEST_PENALTY = 0.01, 100.0
+LONGEST_WINDOW = 1_000_000  # characters that a penalty looks back
 COLDEST = 1e-30  # below it a temperature is zero: no difference of logits is so small
 
 
@@ -61,14 +64,7 @@ def keep_top_p(p: Probabilities, mass: float) -> Probabilities:
     """
     if mass >= 1:
         return p
-    order = np.argsort(-p, axis=-1, kind="stable")
-    ranked = np.take_along_axis(p, order, axis=-1)
-    before = np.cumsum(ranked, axis=-1) - ranked
-    kept = np.zeros_like(p)
-    np.put_along_axis(kept, order, np.where(before < mass, ranked, 0.0), axis=-1)
-    kept_any = kept.sum(-1, keepdims=True) > 0
-    # A mass of zero still keeps the most likely one.
-    return _scaled(np.where(kept_any, kept, _only(p, order[..., :1])))
+    return _first_of(p, np.argsort(-p, axis=-1, kind="stable"), mass)
 
 
 def keep_min_p(p: Probabilities, share: float) -> Probabilities:
@@ -82,10 +78,44 @@ def keep_min_p(p: Probabilities, share: float) -> Probabilities:
     return _scaled(np.where(p >= share * p.max(-1, keepdims=True), p, 0.0))
 
 
+def keep_typical(p: Probabilities, mass: float) -> Probabilities:
+    """Only those whose surprise is nearest to the mean one, as many as reach `mass` (Meister et al. 2023). 1 keeps all.
+
+    >>> keep_typical(np.array([0.6, 0.2, 0.2]), 0.3).round(3).tolist()
+    [1.0, 0.0, 0.0]
+    >>> keep_typical(np.array([0.7, 0.1, 0.1, 0.1]), 0.5).round(3).tolist()
+    [1.0, 0.0, 0.0, 0.0]
+    """
+    if mass >= 1:
+        return p
+    with np.errstate(divide="ignore"):
+        surprise = -np.log(p)
+    possible = p > 0
+    mean = np.where(possible, p * np.where(possible, surprise, 0.0), 0.0).sum(-1, keepdims=True)
+    return _first_of(p, np.argsort(np.abs(surprise - mean), axis=-1, kind="stable"), mass)
+
+
+def less_likely(logits: Floats, recent: Sequence[int], penalty: float) -> Floats:
+    """Logits (V) with the probability of each symbol in `recent` divided by `penalty`, before all are scaled again.
+
+    >>> softmax(less_likely(np.zeros(3), [0, 0, 2], 2.0)).round(2).tolist()
+    [0.25, 0.5, 0.25]
+    """
+    changed = logits.astype(np.float64)
+    changed[list(set(recent))] -= math.log(penalty)
+    return changed
+
+
 def probabilities(
-    logits: Floats, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0
+    logits: Floats,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    typical_p: float = 1.0,
 ) -> Probabilities:
-    """What is drawn from: softmax at a temperature, then top-k, top-p and min-p in this order."""
+    """What is drawn from: softmax at a temperature, then top-k, top-p, min-p and typical-p in this order."""
     p = softmax(logits, temperature)
     if top_k:
         p = keep_top_k(p, top_k)
@@ -93,6 +123,8 @@ def probabilities(
         p = keep_top_p(p, top_p)
     if min_p > 0:
         p = keep_min_p(p, min_p)
+    if typical_p < 1:
+        p = keep_typical(p, typical_p)
     return p
 
 
@@ -118,23 +150,45 @@ def draw_at(logits: Floats, temperature: float, u: float) -> int:
     return draw(np.exp(scores, out=scores), u)
 
 
-def check(*, temperature: float, top_k: int, top_p: float, min_p: float) -> None:
+def check(
+    *,
+    temperature: float,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    typical_p: float = 1.0,
+    repetition_penalty: float = 1.0,
+    repetition_window: int = 0,
+) -> None:
     """Raises ConfigError naming the range of the first option that is out of it."""
     ranges = [
         ("--temp", temperature, 0, LARGEST_TEMPERATURE),
+        ("--typical-p", typical_p, 0, 1),
+        ("--repetition-penalty", repetition_penalty, SMALLEST_PENALTY, LARGEST_PENALTY),
+        ("--repetition-window", repetition_window, 0, LONGEST_WINDOW),
         ("--top-k", top_k, 0, float("inf")),
         ("--top-p", top_p, 0, 1),
         ("--min-p", min_p, 0, 1),
     ]
     for name, value, low, high in ranges:
         if not low <= value <= high:
-            allowed = f"at least {low}" if high == float("inf") else f"between {low} and {high:g}"
+            allowed = f"at least {low}" if high == float("inf") else f"between {low:g} and {high:g}"
             raise ConfigError(f"{name}: expected a number {allowed}, found {value}")
 
 
 def _check_finite(largest: float) -> None:
     if not math.isfinite(largest):
         raise DivergedError("the numbers of the model have grown beyond all bounds; train it again, or write less")
+
+
+def _first_of(p: Probabilities, order: npt.NDArray[np.intp], mass: float) -> Probabilities:
+    """The fewest in this order whose probabilities reach the mass; the first one at least."""
+    ranked = np.take_along_axis(p, order, axis=-1)
+    before = np.cumsum(ranked, axis=-1) - ranked
+    kept = np.zeros_like(p)
+    np.put_along_axis(kept, order, np.where(before < mass, ranked, 0.0), axis=-1)
+    kept_any = kept.sum(-1, keepdims=True) > 0
+    return _scaled(np.where(kept_any, kept, _only(p, order[..., :1])))
 
 
 def _only(p: Probabilities, where: npt.NDArray[np.intp]) -> Probabilities:

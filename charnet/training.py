@@ -14,6 +14,7 @@ Shape legend: B streams, T characters in a window, V characters in the alphabet.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -25,23 +26,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import charnet
 from charnet import optim, runs
+from charnet.baselines import Baselines, baselines
 from charnet.batches import Position, Streams
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
-from charnet.config import GATES, Config, overlay
+from charnet.config import GATES, Config, overlay, to_yaml
 from charnet.corpus import Ids
 from charnet.engines.numpy_engine import NumpyEngine
 from charnet.errors import CheckpointError, ConfigError, DivergedError
 from charnet.evaluate import Stopped, evaluate
+from charnet.forecast import outlook
 from charnet.generate import Options, stream
 from charnet.machine import enough_memory
-from charnet.model import CharModel, ModelState, compute_with, detached, nats_per_char
-from charnet.reports import Evaluated, Finished, Metrics, Report, RolledBack, Started, Working
+from charnet.model import CharModel, ModelState, compute_with, learn
+from charnet.pace import PRODUCTS_IN
+from charnet.recipe import Plan
+from charnet.reports import Evaluated, Finished, Metrics, Replanned, Report, RolledBack, Started, Working
 from charnet.runs import RunFolder
 from charnet.tensorfile import Tensors
+from charnet.timetable import Timetable
 from charnet.vocab import Vocabulary
 
 SECONDS_BETWEEN_GLIMPSES = 0.5
@@ -49,7 +55,6 @@ LARGEST_SHARE_OF_SAVING = 0.01  # of the training time, for the saves that come 
 LONGEST_HISTORY = 1000  # evaluations kept inside a checkpoint; beyond that every second one is dropped
 MOST_ROLLBACKS = 3
 NEEDS_LESS = "choose a smaller --hidden-size, --batch-size or --window, or close other programs"
-PRODUCTS_IN = {"fp32": None, "bf16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
@@ -64,6 +69,8 @@ def choose_device(name: str) -> torch.device:
     if not there[name]:
         found = ", ".join(kind for kind, present in there.items() if present)
         raise ConfigError(f'training.device: "{name}" is not there; found: {found}; choose one with --device')
+    if name == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32: the matrix units' own form of fp32
     return torch.device(name)
 
 
@@ -71,22 +78,28 @@ class Training:
     """A run in progress. `reports` does the work; everything else prepares, measures or saves."""
 
     def __init__(
-        self, config: Config, vocab: Vocabulary, info: CorpusInfo, ids: Ids, folder: RunFolder, sample_length: int = 0
+        self,
+        config: Config,
+        vocab: Vocabulary,
+        info: CorpusInfo,
+        ids: Ids,
+        folder: RunFolder,
+        sample_length: int = 0,
+        plan: Plan | None = None,
+        timetable: Timetable | None = None,
     ) -> None:
         settings = config.training
         device = choose_device(settings.device)
         compute_with(settings.threads)
         torch.manual_seed(settings.seed)
-        if device.type == "cuda":
-            torch.set_float32_matmul_precision("high")  # TF32: the matrix units' own form of fp32
         self.config, self.vocab, self.info, self.device = config, vocab, info, device
-        self.folder, self.sample_length = folder, sample_length
+        self.folder, self.sample_length, self.plan, self.timetable = folder, sample_length, plan, timetable
         self.products_in = PRODUCTS_IN[settings.precision]
         self.carried: int | None = None
         self.damage = ""
         cut = len(ids) - config.data.held_out(len(ids))
-        self.val_ids = ids[cut:]
-        self.streams = Streams(ids[:cut], settings.batch_size, settings.window)
+        self.learned_ids, self.val_ids = ids[:cut], ids[cut:][: config.data.val_chars or None]
+        self.streams = Streams(self.learned_ids, settings.batch_size, settings.window)
         with enough_memory(NEEDS_LESS):
             self.model = CharModel(len(vocab), **vars(config.model)).to(device)
             self.optimizer = optim.Optimizer(
@@ -117,6 +130,7 @@ class Training:
             history=tuple(self.history),
             damage=self.damage,
             carried=self.carried,
+            plan=self.plan,
         )
 
     def reports(self, stop: Callable[[], object] = lambda: False) -> Generator[Report, None, None]:
@@ -152,6 +166,7 @@ class Training:
                 if reason:
                     break
                 self._step()
+                yield from self._keep_time()
                 if self._save_due():
                     self.save_last()
             except Stopped:
@@ -166,7 +181,30 @@ class Training:
                 yield self._glimpse()
         self.save_last()
         p = self.progress
-        yield Finished(self.folder.path, reason, p.step, p.best_step, p.best_nats_per_char)
+        limit = self.plan.limit if self.plan else "time"
+        forecast = outlook(self.history, reason, p.chars_seen / len(self.learned_ids), limit)
+        yield Finished(self.folder.path, reason, p.step, p.best_step, p.best_nats_per_char, forecast)
+
+    def compared(self) -> Baselines | None:
+        """What simple means make of the same text, in a second or two; None where nothing is held out, or too little
+        memory is left for it."""
+        with contextlib.suppress(MemoryError):
+            return baselines(self.learned_ids, self.val_ids, self.vocab) if len(self.val_ids) else None
+        return None
+
+    def _keep_time(self) -> Iterator[Replanned]:
+        """Changes the length of a run that would end too late, or too early; the settings tell it, so that the same
+        settings give the same run again."""
+        step, t = self.progress.step, self.config.training
+        evaluations_left = (t.steps - 1) // t.eval_every - step // t.eval_every
+        steps = self.timetable.revised(step, t.steps, evaluations_left) if self.timetable else None
+        if steps is None:
+            return
+        earlier = (*t.earlier_plans, f"{step}:{t.steps}")
+        replanned = overlay(self.config, {"training.steps": steps, "training.earlier_plans": earlier})
+        self.folder.write(runs.SETTINGS, to_yaml(replanned).encode())
+        self.config = replanned
+        yield Replanned(step, steps)
 
     def _glimpse(self) -> Working:
         self.glimpsed_at, p, settings = time.monotonic(), self.progress, self.config.training
@@ -182,6 +220,8 @@ class Training:
         """Goes back to the last checkpoint, to go on from there at half the learning rate."""
         diverged_after = self.progress.step
         self.restore(*runs.to_go_on_from(self.folder.path / runs.LAST))
+        if self.timetable:
+            self.timetable.went_back()
         self.progress = dataclasses.replace(self.progress, rollbacks=self.progress.rollbacks + 1)
         self.save_last()
         return RolledBack(diverged_after, self.progress.step, self._learning_rate(self.progress.step))
@@ -201,15 +241,14 @@ class Training:
         x_BT, y_BT = (torch.from_numpy(ids).to(self.device) for ids in self.streams.read(position))
         if position.window == 0:
             self.state = self.model.initial_state(settings.batch_size)
-        logits_BTV, state = self.model(x_BT, detached(self.state), products_in=self.products_in)
-        loss = nats_per_char(logits_BTV, y_BT)
-        torch.autograd.backward(loss)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip or math.inf)
-        self.sums += torch.stack([loss.detach(), norm])
+        loss, norm, state = learn(
+            self.model, x_BT, y_BT, self.state, clip=settings.clip or math.inf, products_in=self.products_in
+        )
+        self.sums += torch.stack([loss, norm])
         if self.device.type == "cpu":  # elsewhere asking would make the processor wait: reports and saves ask there
             self._check_finite()
         self.optimizer.step(p.step, self._learning_rate(p.step))
-        self.state = detached(state)
+        self.state = state
         self.progress = dataclasses.replace(
             p,
             step=p.step + 1,
@@ -221,7 +260,8 @@ class Training:
     def _learning_rate(self, step: int) -> float:
         t = self.config.training
         largest = t.learning_rate * 0.5**self.progress.rollbacks
-        return optim.learning_rate_at(step, t.steps, largest=largest, warmup=t.warmup, final=t.final_learning_rate)
+        place, steps = optim.scheduled(step, t.steps, t.plans_given_up())
+        return optim.learning_rate_at(place, steps, largest=largest, warmup=t.warmup, final=t.final_learning_rate)
 
     def _check_finite(self) -> None:
         loss, norm = self.sums.tolist()
@@ -283,7 +323,10 @@ class Training:
             yield Evaluated(p.step, better, p.best_step, p.best_nats_per_char, self._sample())
 
     def _validate(self, stop: Callable[[], object]) -> float:
+        began = time.monotonic()
         loss = evaluate(self.model, self.val_ids, self.vocab.start_id(), stop=stop).nats_per_char
+        if self.timetable:
+            self.timetable.evaluated(time.monotonic() - began)
         if not math.isfinite(loss):
             raise self._diverged("validation loss")
         return loss

@@ -7,6 +7,8 @@ import math
 import pytest
 
 from charnet import bench
+from charnet.config import Config, overlay
+from charnet.pace import TrainingStep
 
 
 @pytest.fixture(autouse=True)
@@ -41,5 +43,6 @@ def test_training_is_measured_in_each_format_beside_the_peak_of_products() -> No
 
 
 def test_a_character_costs_two_operations_a_weight_and_twice_that_on_the_way_back() -> None:
-    step = bench.TrainingStep("lstm", "tanh", 8, 2, 4, bench.FORMATS["fp32"])
+    config = overlay(Config(), {"model.hidden_size": 8, "training.precision": "fp32"})
+    step = TrainingStep(config, alphabet_size=5)
     assert step.operations_a_character == 2 * 3 * (4 * 8 * 8 + 4 * 8 * 8)

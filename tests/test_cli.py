@@ -21,7 +21,7 @@ from conftest import sentences
 
 import charnet
 from charnet import checkpoint as disk
-from charnet import config, prepare, runs
+from charnet import config, prepare, recipe, runs
 from charnet.cli import run
 from charnet.signals import Signals
 
@@ -99,6 +99,26 @@ def in_process(*arguments: object, **more: Any) -> subprocess.CompletedProcess[A
     return subprocess.run(command, text=False, **options)
 
 
+# ------------------------------------------------------------------------------------------- a time: --for
+
+
+def test_a_time_is_planned_for_and_the_loss_stands_beside_simple_means(charnet_: Charnet) -> None:
+    result = charnet_("train", "pets.txt", "--for", "1s", "--threads", "1", "--name", "timed")
+    assert result.code == 0
+    assert result.out == ""
+    lines = result.err.splitlines()
+    assert any(line.startswith("plan for 0:01: about ") and "passes over the text" in line for line in lines)
+    assert any(line.startswith("beside it: ") and "-gram" in line and "xz -9e" in line for line in lines)
+
+
+def test_what_is_said_beside_a_time_is_kept(charnet_: Charnet) -> None:
+    line = "train pets.txt --for 1s --threads 1 --name kept --hidden-size 24 --dropout 0.25 --cell gru -q"
+    assert charnet_(*line.split()).code == 0
+    settings = Path("checkpoints/kept/config.yaml").read_text()
+    for setting in ("cell: gru", "hidden_size: 24", "dropout: 0.25"):
+        assert f"  {setting} " in settings
+
+
 # ------------------------------------------------------------------------------------------- usage errors: 2
 
 
@@ -119,6 +139,13 @@ def in_process(*arguments: object, **more: Any) -> subprocess.CompletedProcess[A
         ("train --learning-rate inf", ["training.learning_rate"]),
         ("train --val-fraction -0.1", ["data.val_fraction"]),
         ("train --steps 5 --epochs 1", ["--steps and --epochs"]),
+        ("train --for 5", ["--for", "'5'", "90s, 5m, 2h"]),
+        ("train --for 5min", ["--for", "90s, 5m, 2h"]),
+        ("train --for 0s", ["a time to train for", "between one second and thirty days"]),
+        ("train --for 5m --steps 5", ["training.steps and a time", "one length"]),
+        ("train --for 5m --set training.epochs=5", ["training.epochs and a time", "one length"]),
+        ("train --resume pets --for 5m", ["--for plans a new run", "--steps"]),
+        ("train --set training.earlier_plans=5", ["step:planned", '"5"']),
         ("train --set training.setps=5", ['"setps"', 'did you mean "steps"?']),
         ("train --set steps=5", ["section.field"]),
         ("train --set training.steps", ["section.field=value"]),
@@ -132,6 +159,17 @@ def in_process(*arguments: object, **more: Any) -> subprocess.CompletedProcess[A
         ("sample --prmopt x", ["--prmopt", "--prompt"]),
         ("sample -p a --prompt-file b", ["--prompt and --prompt-file"]),
         ("sample -n", ["-n"]),
+        ("sample --temp warm", ["--temp", "0.5:1.2", "'warm'"]),
+        ("sample --temp 0.5:", ["--temp", "0.5:1.2"]),
+        ("sample --temp 0.5:101", ["--temp", "between 0 and 100", "101"]),
+        ("sample --until chapter", ["--until", "sentence, line, paragraph"]),
+        ("sample --logit-bias e", ["--logit-bias", "CHARACTER=NUMBER", "e=-2"]),
+        ("sample --logit-bias e=much", ["--logit-bias", "e=-2"]),
+        ("sample --logit-bias e=nan", ["--logit-bias", "between -1000 and 1000"]),
+        ("sample --logit-bias Ω=1", ["--logit-bias", "does not know 'Ω'"]),
+        ("sample --repetition-penalty 0", ["--repetition-penalty", "between 0.01 and 100"]),
+        ("sample --typical-p 2", ["--typical-p", "between 0 and 1"]),
+        ("sample --max-lines -1", ["--max-lines", "at least 0"]),
         ("sample pets pets.txt", ["pets.txt"]),
         ("eval pets", ["Missing argument"]),
         ("eval pets pets.txt --threads -1", ["training.threads"]),
@@ -178,12 +216,12 @@ def test_a_missing_text_is_code_3_and_the_nearest_is_named(charnet_: Charnet) ->
 
 def test_an_unreadable_text_is_code_3(charnet_: Charnet) -> None:
     Path("empty.txt").touch()
-    Path("short.txt").write_text("abc")
+    Path("short.txt").write_text("a")
     Path("latin.txt").write_bytes(b"caf\xe9\n" * 100)
     Path("folder").mkdir()
     Path("folder/code.py").touch()
     assert_refused(charnet_("train", "-q", "empty.txt"), 3, "the text is empty")
-    assert_refused(charnet_("train", "-q", "short.txt"), 3, "need at least 1,025", "--window")
+    assert_refused(charnet_("train", "-q", "short.txt"), 3, "need at least 2", "give a longer text")
     assert_refused(charnet_("train", "-q", "latin.txt"), 3, "line 1, column 4", "--encoding cp1252")
     assert_refused(charnet_("train", "-q", "folder"), 3, "*.txt", "--glob '*.py'")
     assert_refused(charnet_("train", "-q", "-", stdin=b""), 3, "standard input: the text is empty")
@@ -352,6 +390,38 @@ def test_writing_ends_before_the_first_stop_text(sample: Callable[..., str]) -> 
     free = sample("--seed", 1, "-n", 300)
     ended = sample("--seed", 1, "-n", 300, "--stop", "dog", "--stop", "\n")
     assert ended == min(free.partition("dog")[0], free.partition("\n")[0], key=len)
+
+
+def test_what_is_banned_is_not_written_and_what_is_favoured_is(sample: Callable[..., str]) -> None:
+    assert "t" not in sample("-n", "200", "--seed", "1", "--ban", "tÜ", "--no-echo")
+    assert set(sample("-n", "20", "--seed", "1", "--logit-bias", "a=500", "--no-echo")) == {"a"}
+
+
+def test_all_banned_leaves_nothing_to_write(charnet_: Charnet) -> None:
+    known = "".join(sorted(set(sentences(900))))
+    assert_refused(charnet_("sample", "-q", "--ban", known), 2, "--ban", "at least one character")
+
+
+def test_a_penalty_makes_a_text_of_more_different_characters(sample: Callable[..., str]) -> None:
+    line = ("-n", "400", "--seed", "1", "--temp", "0.3", "--no-echo")
+    plain, penalised = sample(*line), sample(*line, "--repetition-penalty", "50", "--repetition-window", "3")
+    windows = [[len(set(text[i : i + 4])) for i in range(len(text) - 4)] for text in (plain, penalised)]
+    assert sum(windows[1]) > sum(windows[0])
+
+
+def test_writing_ends_with_the_line_or_after_so_many(sample: Callable[..., str]) -> None:
+    text = sample("-n", "300", "--seed", "1", "--no-echo")
+    assert text.count("\n") > 3
+    assert sample("-n", "300", "--seed", "1", "--no-echo", "--until", "line") == text.split("\n")[0]
+    assert sample("-n", "300", "--seed", "1", "--no-echo", "--max-lines", "3") == "\n".join(text.split("\n")[:3])
+
+
+def test_a_temperature_may_change_on_the_way(sample: Callable[..., str]) -> None:
+    line = ("-n", "200", "--seed", "1", "--no-echo", "--temp")
+    assert sample(*line, "0.7:0.7") == sample(*line, "0.7")
+    cold, growing = sample(*line, "0"), sample(*line, "0:3")
+    assert growing[:3] == cold[:3]
+    assert growing != cold
 
 
 def test_a_stop_text_that_never_comes_changes_nothing(sample: Callable[..., str]) -> None:
@@ -615,12 +685,19 @@ def test_help_of_train_tells_the_default_of_every_setting(charnet_: Charnet) -> 
     for name in ("cell", "hidden_size", "dropout", "val_fraction", "steps", "optimizer", "learning_rate", "seed"):
         full = next(n for n in config.names() if n.endswith("." + name))
         assert f"--{name.replace('_', '-')}" in shown
-        assert f"{config.limits(full).text} [default: {config.default(full)}]" in shown
+        usual = str(config.default(full))
+        if full in recipe.PLANNED:
+            usual = "chosen to fit" if name == "steps" else f"chosen to fit; with --epochs or --steps {usual}"
+        assert f"{config.limits(full).text} [default: {usual}]" in shown
 
 
 def test_help_of_sample_tells_its_defaults(charnet_: Charnet) -> None:
     shown = " ".join(charnet_("sample", "--help").out.split())
-    for words in ("characters to write [default: 1000]", "more = wilder [default: 0.8]", "how many texts [default: 1]"):
+    for words in (
+        "characters to write [default: 1000]",
+        "from one to the other [default: 0.8]",
+        "how many texts [default: 1]",
+    ):
         assert words in shown
 
 

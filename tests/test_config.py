@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,8 @@ def any_value(name: str) -> st.SearchStrategy[Any]:
     allowed = config.limits(name)
     if allowed.choices:
         return st.sampled_from(allowed.choices)
+    if allowed.pattern:
+        return st.lists(st.from_regex(re.compile(allowed.pattern, re.ASCII), fullmatch=True), max_size=3).map(tuple)
     by_kind: dict[Any, st.SearchStrategy[Any]] = {
         bool: st.booleans(),
         int: st.integers(int(allowed.low), int(allowed.high)) if math.isfinite(allowed.low) else st.nothing(),

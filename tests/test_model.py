@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from charnet.cells import CELLS
 from charnet.cells.rnn import ACTIVATIONS
 from charnet.checkpoint import model_shapes
 from charnet.config import Config, ModelSettings, overlay
-from charnet.model import CharModel, ModelState, detached, from_weights, nats_per_char
+from charnet.model import CharModel, ModelState, detached, from_weights, nats_per_char, silenced
 
 B, T, V, E, H = 2, 7, 11, 3, 5
 
@@ -103,13 +103,11 @@ def test_the_initial_state_is_zeros_for_every_layer(cell):
 
 def test_dropout_silences_that_share_after_each_layer_but_only_in_training():
     model, ids_BT = build("rnn", "sigmoid", hidden_size=500, num_layers=1, dropout=0.25), window()
-    seen = []
-    model.head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    model.train()
-    model(ids_BT, model.initial_state(B))
-    model.eval()
-    model(ids_BT, model.initial_state(B))
-    trained, judged = seen
+    model.head = nn.Linear(500, 500)
+    nn.init.eye_(model.head.weight)
+    nn.init.zeros_(model.head.bias)
+    trained = model.train()(ids_BT, model.initial_state(B))[0]
+    judged = model.eval()(ids_BT, model.initial_state(B))[0]
     silent = trained == 0
     assert 0.22 < silent.double().mean() < 0.28
     assert (judged > 0).all()
@@ -120,6 +118,44 @@ def test_dropout_does_not_reach_the_state_of_its_own_layer():
     model, ids_BT = build(num_layers=1, dropout=0.5), window()
     after_training = model.train()(ids_BT, model.initial_state(B))[1]
     same_state(after_training, model.eval()(ids_BT, model.initial_state(B))[1])
+
+
+def test_weight_dropout_silences_other_recurrent_weights_in_each_window_and_none_outside_training():
+    model, ids_BT = build(num_layers=1, hidden_size=50, weight_dropout=0.5), window()
+    before = [p.clone() for p in model.parameters()]
+    trained = [model.train()(ids_BT, model.initial_state(B))[0] for _ in range(2)]
+    assert not torch.equal(*trained)
+    judged = [model.eval()(ids_BT, model.initial_state(B))[0] for _ in range(2)]
+    assert torch.equal(*judged)
+    assert all(torch.equal(p, kept) for p, kept in zip(model.parameters(), before, strict=True))
+
+
+def test_gradients_of_weights_that_weight_dropout_silenced_are_zero():
+    model, ids_BT = build(num_layers=1, hidden_size=50, weight_dropout=0.5), window()
+    logits_BTV, _ = model.train()(ids_BT, model.initial_state(B))
+    logits_BTV.sum().backward()
+    assert 0.45 < (model.cells[0].weight_hh.grad == 0).double().mean() < 0.55
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("shape", [(7,), (300, 70), (5, 40, 101)])
+def test_silenced_numbers_are_zero_by_that_share_and_the_mean_is_kept(share, shape):
+    torch.manual_seed(1)
+    found = silenced(torch.ones(shape), share)
+    kept = found != 0
+    assert torch.equal(found[kept], torch.full_like(found[kept], found.max()))
+    if found.numel() > 1000:
+        assert kept.double().mean() == pytest.approx(1 - share, abs=0.02)
+        assert found.double().mean() == pytest.approx(1, abs=0.05)
+
+
+def test_products_in_bf16_give_logits_in_the_format_of_the_weights_and_close_to_theirs():
+    model, ids_BT = build(hidden_size=50), window()
+    model.float()
+    exact, _ = model(ids_BT, model.initial_state(B))
+    coarse, _ = model(ids_BT, model.initial_state(B), products_in=torch.bfloat16)
+    assert coarse.dtype == torch.float32
+    torch.testing.assert_close(coarse, exact, atol=0.02, rtol=0.02)
 
 
 def test_nats_per_char_is_the_mean_surprise_of_the_targets():

@@ -139,6 +139,8 @@ AMX, AVX512 = ["avx2", "avx512_bf16", "amx_bf16"], ["avx2", "avx512_bf16"]
         ("lstm", 128, 1, AVX512, "bf16"),
         ("lstm", 127, 64, AMX, "fp32"),
         ("lstm", 512, 64, ["avx2"], "fp32"),
+        ("lstm", 1024, 64, AMX, "bf16"),
+        ("lstm", 1024, 64, AVX512, "fp32"),
         ("gru", 512, 1, AMX, "bf16"),
         ("gru", 512, 64, AVX512, "fp32"),
         ("cifg", 256, 64, AMX, "bf16"),

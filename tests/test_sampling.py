@@ -17,6 +17,8 @@ from charnet.sampling import (
     keep_min_p,
     keep_top_k,
     keep_top_p,
+    keep_typical,
+    less_likely,
     probabilities,
     softmax,
 )
@@ -228,3 +230,54 @@ def test_an_option_out_of_its_range_is_refused_by_name(name, value, option):
 def test_the_ends_of_every_range_are_allowed():
     check(temperature=0, top_k=0, top_p=0, min_p=0)
     check(temperature=LARGEST_TEMPERATURE, top_k=10**9, top_p=1, min_p=1)
+
+
+def test_typical_keeps_what_is_as_surprising_as_usual():
+    p = np.array([0.5, 0.2, 0.2, 0.1])
+    # the mean surprise is 1.221 nats; those of the four are 0.693, 1.609, 1.609, 2.303
+    assert keep_typical(p, 0.1) == pytest.approx([0, 1, 0, 0], abs=1e-15)
+    assert keep_typical(p, 0.3) == pytest.approx([0, 0.5, 0.5, 0], abs=1e-15)
+    assert keep_typical(p, 0.5) == pytest.approx([5 / 9, 2 / 9, 2 / 9, 0], abs=1e-15)
+    assert keep_typical(p, 1.0) is p
+
+
+@settings(deadline=None, max_examples=60)
+@given(logits, temperatures, masses)
+def test_typical_keeps_a_distribution_and_the_fewest_that_reach_the_mass(x, temperature, mass):
+    p = softmax(x, temperature)
+    kept = keep_typical(p, mass)
+    assert is_distribution(kept)
+    inside = kept > 0
+    assert p[inside].sum() >= min(mass, 1) - 1e-9
+    if mass < 1:
+        surprise = np.log(p, out=np.full_like(p, -np.inf), where=p > 0)
+        mean = -(p * np.where(p > 0, surprise, 0)).sum()
+        farthest = np.abs(-surprise - mean)[inside].argmax()
+        assert p[inside].sum() - p[inside][farthest] < max(mass, 1e-12) + 1e-9
+    assert np.allclose(kept[inside], p[inside] / p[inside].sum(), atol=1e-12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(logits, st.floats(0.01, 100), st.data())
+def test_a_penalty_divides_the_chance_of_what_was_written(x, penalty, data):
+    recent = data.draw(st.lists(st.integers(0, len(x) - 1), max_size=5))
+    before, after = softmax(x), softmax(less_likely(x, recent, penalty))
+    expected = before.copy()
+    expected[list(set(recent))] /= penalty
+    assert after == pytest.approx(expected / expected.sum(), abs=1e-9)
+
+
+def test_what_is_banned_is_never_drawn_at_any_temperature():
+    x = np.array([5.0, 1.0, -np.inf, 2.0])
+    for temperature in (0, 1e-6, 1, 100):
+        assert softmax(x, temperature)[2] == 0
+        assert all(draw_at(x, temperature, u) != 2 for u in np.linspace(0, LAST_U, 101))
+
+
+def test_an_alphabet_of_twenty_thousand_is_drawn_from_exactly():
+    x = np.random.default_rng(1).normal(size=20_000)
+    for options in ({"top_p": 1e-9}, {"top_k": 1}, {"typical_p": 1e-9}, {"min_p": 1.0}):
+        p = probabilities(x, temperature=1e-6, **options)
+        assert is_distribution(p)
+        assert np.count_nonzero(p) == 1
+    assert is_distribution(probabilities(x, temperature=100.0, top_p=0.999))

@@ -22,6 +22,7 @@ from charnet import checkpoint as disk
 from charnet import corpus, prepare, runs, training
 from charnet.config import GATES, OPTIMIZERS, read_yaml
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
+from charnet.evaluate import evaluate
 from charnet.reports import Evaluated, Finished, Metrics, RolledBack, Started, Working
 from charnet.training import Training
 
@@ -739,3 +740,101 @@ def test_every_process_takes_the_same_first_step(trainer: Trainer, tmp_path: Pat
     command = [sys.executable, "-c", FIRST_STEP, str(long), str(trainer.out)]
     said = {subprocess.run(command, capture_output=True, check=True, text=True).stdout for _ in range(20)}
     assert len(said) == 1
+
+
+# ------------------------------------------------------------------------------------------- a time instead of a length
+
+
+class MadeUp:
+    """A timetable that changes the length of a run at given steps."""
+
+    def __init__(self, changes: dict[int, int]) -> None:
+        self.changes = changes
+
+    def evaluated(self, seconds: float) -> None: ...
+
+    def revised(self, step: int, steps: int, evaluations_left: int) -> int | None:  # noqa: ARG002
+        return self.changes.get(step)
+
+
+@pytest.mark.parametrize("changes", [{3: 10}, {2: 30, 5: 9}, {4: 4}, {3: 17, 11: 14}])
+def test_a_run_whose_length_changed_on_the_way_is_the_run_that_its_settings_give(
+    trainer: Trainer, changes: dict[int, int]
+) -> None:
+    run = trainer.start("timed")
+    run.timetable = MadeUp(changes)
+    timed = finish(run)
+    settings = read_yaml(timed / runs.SETTINGS)
+    assert int(settings["training.steps"]) == list(changes.values())[-1] == disk.load(timed / runs.LAST).progress.step
+    again = finish(prepare.start(settings, out=trainer.out, name="again"))
+    assert outcome(again) == outcome(timed)
+
+
+def test_a_run_whose_length_changed_goes_on_to_the_bit(trainer: Trainer) -> None:
+    run = trainer.start("whole")
+    run.timetable = MadeUp({3: 17})
+    whole = finish(run)
+    run = trainer.start("cut")
+    run.timetable = MadeUp({3: 17})
+    assert list(run.reports(after(7)))[-1].reason == "interrupted"
+    assert outcome(resumed(run.folder.path)) == outcome(whole)
+
+
+def test_without_a_length_a_run_is_planned_for_the_time_and_says_so(text: Path, tmp_path: Path) -> None:
+    run = prepare.start({"data.paths": [str(text)], "training.threads": 1}, out=tmp_path, seconds=1.0)
+    started, *_, finished = run.reports()
+    assert isinstance(started, Started)
+    assert started.plan is not None
+    assert started.plan.config.training.steps == started.config.training.steps
+    assert isinstance(finished, Finished)
+    assert finished.reason in ("complete", "stopped early")
+    assert run.compared() is not None
+    assert finished.best_nats_per_char is not None
+
+
+def test_a_new_plan_forgets_the_plans_that_another_run_gave_up(text: Path, tmp_path: Path) -> None:
+    values = {"data.paths": [str(text)], "training.threads": 1, "training.earlier_plans": ["5:900"]}
+    assert prepare.start(values, out=tmp_path, seconds=1.0).config.training.earlier_plans == ()
+
+
+def test_a_run_with_a_length_is_not_planned(trainer: Trainer) -> None:
+    assert next(iter(trainer.start().reports())).plan is None
+
+
+def test_a_run_without_held_out_text_is_not_compared(trainer: Trainer) -> None:
+    assert trainer.start(data__val_fraction=0).compared() is None
+
+
+def test_no_memory_for_the_comparison_is_no_failure(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(training, "baselines", exhausted)
+    assert trainer.start().compared() is None
+
+
+def test_a_part_of_the_held_out_text_may_judge(trainer: Trainer) -> None:
+    run = trainer.start("part", data__val_chars=20)
+    held_out = run.config.data.held_out(run.info.characters)
+    expected = corpus.read([str(trainer.text)]).ids[-held_out:][:20]
+    assert run.val_ids.tolist() == expected.tolist()
+    part = metrics(finish(run))[-1]["val_nats_per_char"]
+    assert part == pytest.approx(evaluate(run.model, expected, run.vocab.start_id()).nats_per_char)
+
+
+@pytest.mark.parametrize(
+    ("odd", "more"),
+    [
+        ("aaaa" * 50, {}),
+        ("ab", {"data.val_fraction": 0.0}),
+        ("a" * 40 + "b", {"data.bytes": True}),
+        ("\r\n" * 60, {}),
+    ],
+)
+def test_odd_texts_are_planned_for_too_or_refused_in_one_line(odd: str, more: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "odd.txt").write_text(odd, newline="")
+    values = {"data.paths": [str(tmp_path / "odd.txt")], "training.threads": 1} | more
+    with contextlib.suppress(CharnetError):
+        run = prepare.start(values, out=tmp_path / "runs", seconds=1.0)
+        assert isinstance(list(run.reports())[-1], Finished)
+        run.compared()

@@ -70,3 +70,7 @@ class Cell(nn.Module, ABC):
     @abstractmethod
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         """A window: the hidden states h_BTH and the state after the last character."""
+
+    def forward(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
+        """`scan`, by the name under which torch calls a module."""
+        return self.scan(x_BTE, state)

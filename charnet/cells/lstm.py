@@ -23,15 +23,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
 
 # oneDNN's way back through a bf16 LSTM is wrong from 1,024 units on where the processor has AMX: the gradient of the
-# input is off by its own length (torch 2.13; outputs are right, and all sizes below). Such layers multiply in fp32.
+# input is off by its own length (torch 2.13; outputs are right, and all sizes below). Such layers take our own scan.
 MOST_UNITS_IN_BF16 = 1023
 
 
 class LSTM(Cell):
-    """LSTM with forget gate; see the top of this file. The scan is the library's own: oneDNN, cuDNN or Metal."""
+    """LSTM with forget gate; see the top of this file. The scan is the library's own: oneDNN, cuDNN or Metal, but for
+    one case where that is wrong."""
 
     gates: ClassVar = ("i", "f", "g", "o")
     state_names: ClassVar = ("h", "c")
@@ -44,8 +46,8 @@ class LSTM(Cell):
         return h_BH, (h_BH, c_BH)
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
-        if not x_BTE.is_cuda and self.hidden_size > MOST_UNITS_IN_BF16:
-            x_BTE = x_BTE.to(self.weight_hh.dtype)
+        if (x_BTE.device.type, x_BTE.dtype) == ("cpu", torch.bfloat16) and self.hidden_size > MOST_UNITS_IN_BF16:
+            return recurrence.scan(self, _Gated(), x_BTE, state)
         weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias)]
         weights.append(torch.zeros_like(weights[-1]))
         before = [each[None].to(x_BTE.dtype) for each in state]
@@ -55,3 +57,25 @@ class LSTM(Cell):
                 x_TBE, before, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
             )
         return h_TBH.transpose(0, 1), (h_1BH[0].to(state[0].dtype), c_1BH[0].to(state[1].dtype))
+
+
+class _Gated:
+    additive: ClassVar[bool] = True
+
+    def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
+        _, before_c = state
+        i, f, g, o = a_BG.chunk(4, dim=1)
+        i, f, g, o = i.sigmoid_(), f.sigmoid_(), g.tanh_(), o.sigmoid_()
+        c_BH = torch.addcmul(f * before_c, i, g)
+        tanh_c = c_BH.tanh()
+        return (o * tanh_c, c_BH), (a_BG, before_c, tanh_c)
+
+    def backward(self, d_state: State, kept: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, State]:
+        (d_h, d_c), (gates, before_c, tanh_c) = d_state, kept
+        i, f, g, o = gates.chunk(4, dim=1)
+        d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
+        d_a = torch.cat(
+            [d_c * g * i * (1 - i), d_c * before_c * f * (1 - f), d_c * i * (1 - g * g), d_h * tanh_c * o * (1 - o)],
+            dim=1,
+        )
+        return d_a, d_a, (torch.zeros_like(d_h), d_c * f)

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from charnet.config import default, limits
+from charnet.recipe import PLANNED
 
 
 def setting(name: str, *flags: str, group: str) -> Any:
@@ -14,7 +15,10 @@ def setting(name: str, *flags: str, group: str) -> Any:
     text, start = limits(name), default(name)
     flag = flags or ("--" + name.partition(".")[2].replace("_", "-"),)
     said = "|".join(text.choices) if text.choices else None
-    shown = f"{text.text} [default: {start}]" if start is not False and start != () else text.text
+    usual = f"chosen to fit; with --epochs or --steps {start}" if name in PLANNED else start
+    if name == "training.steps":
+        usual = "chosen to fit"
+    shown = f"{text.text} [default: {usual}]" if start is not False and start != () else text.text
     return typer.Option(*flag, help=shown, metavar=said, show_default=False, rich_help_panel=group)
 
 

@@ -7,20 +7,18 @@ stop training.
 from __future__ import annotations
 
 import contextlib
-import math
-import shlex
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from charnet.cli import words
 from charnet.cli.console import folded, note, visible, write_json
 from charnet.cli.figures import curve, duration, loss
-from charnet.errors import plural
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from charnet.baselines import Baselines
     from charnet.reports import Finished, Metrics, Report, RolledBack, Started, Working
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -38,6 +36,10 @@ class TrainingView(Protocol):
 
     def show(self, report: Report) -> None:
         """Shows one report."""
+        ...
+
+    def compare(self, beside: Baselines | None) -> None:
+        """What simple means make of the same text; before the last report."""
         ...
 
     def stopping(self) -> None:
@@ -77,6 +79,9 @@ class _Silence:
     def show(self, report: Report) -> None:
         pass
 
+    def compare(self, beside: Baselines | None) -> None:
+        pass
+
     def stopping(self) -> None:
         pass
 
@@ -93,13 +98,15 @@ class _Reading(_Silence):
         self.val: list[float] = []
         self.best: tuple[float | None, int] | None = None
         self.sample = ""
+        self.steps = 0
+        self.beside: Baselines | None = None
 
     def show(self, report: Report) -> None:
-        from charnet.reports import Evaluated, Finished, Metrics, RolledBack, Started, Working
+        from charnet.reports import Evaluated, Finished, Metrics, Replanned, RolledBack, Started, Working
 
         match report:
             case Started():
-                self.begun = report
+                self.begun, self.steps = report, report.config.training.steps
                 self.val = [line["val_nats_per_char"] for line in report.history if "val_nats_per_char" in line]
                 self.on_start(report)
             case Working():
@@ -117,8 +124,13 @@ class _Reading(_Silence):
                 self.on_progress()
             case RolledBack():
                 self.on_rollback(report)
+            case Replanned():
+                self.steps = report.steps
             case Finished():
                 self.on_finish(report)
+
+    def compare(self, beside: Baselines | None) -> None:
+        self.beside = beside
 
     def on_start(self, report: Started) -> None: ...
     def on_progress(self) -> None: ...
@@ -132,96 +144,32 @@ class _Reading(_Silence):
         elif not self.begun.run.exists():
             note("interrupted before the first step: nothing is kept")
         else:
-            note(f"left at once; go on from the last checkpoint with: {_resume(self.begun.run)}")
-
-    def steps(self) -> int:
-        assert self.begun is not None
-        return self.begun.config.training.steps
+            note(f"left at once; go on from the last checkpoint with: {words.resume(self.begun.run)}")
 
     def seconds_left(self) -> float:
         if self.begun is None or self.latest is None or not self.latest.chars_per_second:
             return 0.0
         t = self.begun.config.training
-        return (t.steps - self.latest.step) * t.batch_size * t.window / self.latest.chars_per_second
-
-
-def _opening(report: Started) -> list[str]:
-    """What is trained, on what, where: the first lines of every view."""
-    config, corpus = report.config, report.corpus
-    model, t = config.model, config.training
-    cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
-    symbols = "byte" if config.data.bytes else "character"
-    kept_back = config.data.held_out(corpus.characters)
-    held = f"the last {kept_back:,} held out" if kept_back else "nothing held out"
-    lines = [
-        f"text: {corpus.name}, {plural(corpus.characters, symbols)}, alphabet of {report.alphabet_size:,}, {held}",
-        f"model: {cell} {model.num_layers}x{model.hidden_size}, {report.parameters:,} parameters; "
-        f"{plural(t.steps, 'step')} of {t.batch_size} x {t.window} {symbols}s with {t.optimizer}",
-        f"computing on {report.device} in {report.precision} with {plural(report.threads, 'thread')}; "
-        f"the run is {report.run}",
-    ]
-    if report.damage:
-        lines.append(f"the newest checkpoint is damaged, the one before it will do ({report.damage})")
-    if report.step:
-        lines.append(f"going on from step {report.step:,}")
-    if report.carried is not None:
-        new = report.alphabet_size - report.carried
-        lines.append(f"weights carried over: {plural(report.carried, 'character')} known, {new:,} new")
-    return lines
-
-
-def _closing(report: Finished, alphabet_size: int) -> list[str]:
-    """How it ended and how to go on: the last lines of every view."""
-    if report.step == 0:
-        return ["interrupted before the first step: nothing is kept"]
-    lines = []
-    if report.best_nats_per_char is not None:
-        lines.append(f"best: {loss(report.best_nats_per_char)} per character at step {report.best_step:,}")
-        if report.best_nats_per_char > math.log(alphabet_size):
-            lines.append(
-                f"that is worse than guessing ({loss(math.log(alphabet_size))}): try a smaller --learning-rate"
-            )
-    if report.reason == "interrupted":
-        lines.append(f"interrupted at step {report.step:,}, everything is saved; go on with:")
-        lines.append(f"  {_resume(report.run)}")
-    else:
-        why = {"complete": "done", "stopped early": "stopped early, it no longer improves"}[report.reason]
-        lines.append(f"{why}; write with:")
-        lines.append(f"  charnet sample {shlex.quote(str(report.run))} --temp 0.8")
-    return lines
-
-
-def _resume(run: Path) -> str:
-    return f"charnet train --resume {shlex.quote(str(run))}"
-
-
-def _rolled_back(report: RolledBack) -> str:
-    return (
-        f"after step {report.from_step:,} the loss was no longer finite: back at step {report.step:,}, "
-        f"learning rate {report.learning_rate:.3g}"
-    )
-
-
-STOPPING = "finishing this step, then saving; Ctrl-C again leaves at once"
+        return (self.steps - self.latest.step) * t.batch_size * t.window / self.latest.chars_per_second
 
 
 class _Lines(_Reading):
     """What is trained and how it ended, in plain lines on stderr."""
 
     def on_start(self, report: Started) -> None:
-        for line in _opening(report):
+        for line in words.opening(report):
             note(line)
 
     def on_rollback(self, report: RolledBack) -> None:
-        note(_rolled_back(report))
+        note(words.rolled_back(report))
 
     def on_finish(self, report: Finished) -> None:
         assert self.begun is not None
-        for line in _closing(report, self.begun.alphabet_size):
+        for line in words.closing(report, self.begun.alphabet_size, self.beside):
             note(line)
 
     def stopping(self) -> None:
-        note(STOPPING)
+        note(words.STOPPING)
 
 
 class _JsonLines(_Lines):
@@ -262,7 +210,7 @@ class _PlainLines(_Lines):
         self.printed_at, now = time.monotonic(), self.latest
         val = f", val {loss(self.val[-1])}" if self.val else ""
         note(
-            f"step {now.step:,}/{self.steps():,}, {now.chars_per_second:,.0f} chars/s, "
+            f"step {now.step:,}/{self.steps:,}, {now.chars_per_second:,.0f} chars/s, "
             f"{duration(self.seconds_left())} left, train {loss(now.train_nats_per_char)}{val}"
         )
 
@@ -291,7 +239,7 @@ class _LiveDisplay(_Reading):
         self._update("reading the text ...")
 
     def stopping(self) -> None:
-        self.footnote = STOPPING
+        self.footnote = words.STOPPING
         self.on_progress()
 
     def left(self) -> None:
@@ -299,14 +247,14 @@ class _LiveDisplay(_Reading):
         super().left()
 
     def on_start(self, report: Started) -> None:
-        self._print(_opening(report))
+        self._print(words.opening(report))
         self._update("")
 
     def on_progress(self) -> None:
         self._update(self._drawn() if self.latest else self.footnote)
 
     def on_rollback(self, report: RolledBack) -> None:
-        self._print([_rolled_back(report)])
+        self._print([words.rolled_back(report)])
 
     def on_finish(self, report: Finished) -> None:
         assert self.begun is not None
@@ -316,7 +264,7 @@ class _LiveDisplay(_Reading):
         if final is not None:
             with contextlib.suppress(OSError):
                 self.console.print(final)
-        self._print(_closing(report, self.begun.alphabet_size))
+        self._print(words.closing(report, self.begun.alphabet_size, self.beside))
 
     def _update(self, drawn: RenderableType) -> None:
         with contextlib.suppress(OSError):
@@ -334,7 +282,7 @@ class _LiveDisplay(_Reading):
         from rich.text import Text
 
         assert self.latest is not None
-        now, steps, width = self.latest, self.steps(), self.console.width
+        now, steps, width = self.latest, self.steps, self.console.width
         bar = Table.grid(padding=(0, 1), expand=False)
         bar.add_row(
             ProgressBar(total=steps, completed=now.step, width=min(40, max(8, width - 44))),

@@ -32,15 +32,16 @@ def sample(
     ] = "error",
     length: Annotated[int, plain("-n", "--length", help="characters to write", group=WRITING)] = 1000,
     temperature: Annotated[
-        float,
+        str,
         plain(
             "--temp",
             "--temperature",
             "-t",
-            help="0 = always the likeliest, 1 = as learned, more = wilder",
+            metavar="T or FROM:TO",
+            help="0 = always the likeliest, 1 = as learned, more = wilder; 0.5:1.2 = from one to the other",
             group=WRITING,
         ),
-    ] = 0.8,
+    ] = "0.8",
     top_k: Annotated[int, plain("--top-k", help="only the K likeliest; 0 = all", group=WRITING)] = 0,
     top_p: Annotated[
         float, plain("--top-p", help="only the likeliest that together reach P; 1 = all", group=WRITING)
@@ -48,12 +49,36 @@ def sample(
     min_p: Annotated[
         float, plain("--min-p", help="only those at least P times as likely as the likeliest", group=WRITING)
     ] = 0.0,
+    typical_p: Annotated[
+        float,
+        plain("--typical-p", help="only those as surprising as usual that together reach P; 1 = all", group=WRITING),
+    ] = 1.0,
+    repetition_penalty: Annotated[
+        float, plain("--repetition-penalty", help="divides the chance of what was just written; 1 = not", group=WRITING)
+    ] = 1.0,
+    repetition_window: Annotated[
+        int, plain("--repetition-window", help="how many characters that counts for", group=WRITING)
+    ] = 64,
+    ban: Annotated[str, plain("--ban", metavar="CHARACTERS", help="never write any of these", group=WRITING)] = "",
+    logit_bias: Annotated[
+        list[str] | None,
+        plain(
+            "--logit-bias",
+            metavar="CHARACTER=NUMBER",
+            help="make a character likelier, or with a number below 0 less likely; may be repeated",
+            group=WRITING,
+        ),
+    ] = None,
     seed: Annotated[
         int | None, plain("--seed", "-s", help="same seed, same text; none = a new one", group=WRITING)
     ] = None,
     stop: Annotated[
         list[str] | None, plain("--stop", help="end before this text; may be repeated", group=WRITING)
     ] = None,
+    max_lines: Annotated[int, plain("--max-lines", help="end after so many lines; 0 = never", group=WRITING)] = 0,
+    until: Annotated[
+        str, plain("--until", metavar="sentence|line|paragraph", help="end after the first of these", group=WRITING)
+    ] = "",
     samples: Annotated[int, plain("--samples", help="how many texts", group=WRITING)] = 1,
     quiet: Annotated[bool, plain("--quiet", "-q", help="nothing on stderr but errors", group=SHOWN)] = False,
     json: Annotated[bool, plain("--json", help="one JSON object a text", group=SHOWN)] = False,
@@ -67,8 +92,23 @@ def sample(
         raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
     from charnet.generate import Options
 
+    first, last = _temperatures(temperature)
     options = Options(
-        length, temperature, top_k, top_p, min_p, _fresh_seed() if seed is None else seed, tuple(stop or ())
+        length=length,
+        temperature=first,
+        temperature_end=last,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        typical_p=typical_p,
+        repetition_penalty=repetition_penalty,
+        repetition_window=repetition_window,
+        ban=ban,
+        logit_bias=tuple(_bias(text) for text in logit_bias or ()),
+        seed=_fresh_seed() if seed is None else seed,
+        stop=tuple(stop or ()),
+        max_lines=max_lines,
+        until=until,
     )
     given = _prompt(prompt, prompt_file)
 
@@ -86,11 +126,12 @@ def sample(
     else:
         ids, dropped = model.vocab.encode(given), 0
     engine = open_engine(model)
+    first_text = stream(engine, model.vocab, ids.tolist(), options)  # refuses options that do not fit the model
     if not quiet:
-        console.note(f"{path}: {engine.name} engine, fp32, temperature {temperature:g}, seed {options.seed}")
+        console.note(f"{path}: {engine.name} engine, fp32, temperature {temperature}, seed {options.seed}")
     echoed = "" if no_echo else model.vocab.decode(ids.tolist())
     for index in range(samples):
-        pieces = stream(engine, model.vocab, ids.tolist(), options, index=index)
+        pieces = stream(engine, model.vocab, ids.tolist(), options, index=index) if index else first_text
         if json:
             console.write_json(
                 {
@@ -107,6 +148,24 @@ def sample(
             console.write_text(BETWEEN_SAMPLES if index else "")
             console.write_text(echoed)
             console.stream_text(pieces)
+
+
+def _temperatures(text: str) -> tuple[float, float | None]:
+    """The first temperature, and the last where it changes on the way."""
+    first, colon, last = text.partition(":")
+    try:
+        return float(first), float(last) if colon else None
+    except ValueError:
+        raise ConfigError(f"--temp: expected a number, or two as in 0.5:1.2, found {text[:40]!r}") from None
+
+
+def _bias(text: str) -> tuple[str, float]:
+    try:
+        if text[1:2] != "=":
+            raise ValueError
+        return text[0], float(text[2:])
+    except ValueError:
+        raise ConfigError(f"--logit-bias: expected CHARACTER=NUMBER, as in e=-2, found {text[:40]!r}") from None
 
 
 def _fresh_seed() -> int:

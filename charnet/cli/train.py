@@ -12,6 +12,7 @@ from charnet.cli import console, progress
 from charnet.cli.options import plain, setting
 from charnet.config import Config, assignments, overlay, read_yaml
 from charnet.errors import ConfigError
+from charnet.recipe import duration
 from charnet.signals import Interrupted, Signals
 
 TEXT, MODEL, LEARNING, RUN, SHOWN = "The text", "The model", "Learning", "The run", "What is shown"
@@ -33,6 +34,16 @@ def train(
     embedding_size: Annotated[int | None, setting("model.embedding_size", group=MODEL)] = None,
     activation: Annotated[str | None, setting("model.activation", group=MODEL)] = None,
     dropout: Annotated[float | None, setting("model.dropout", group=MODEL)] = None,
+    time: Annotated[
+        str | None,
+        plain(
+            "--for",
+            metavar="TIME",
+            help="as good as this time allows: 90s, 5m, 2h; what is not given is chosen to fit "
+            "[default: 5m, unless there is a length]",
+            group=LEARNING,
+        ),
+    ] = None,
     steps: Annotated[int | None, setting("training.steps", group=LEARNING)] = None,
     epochs: Annotated[float | None, setting("training.epochs", group=LEARNING)] = None,
     batch_size: Annotated[int | None, setting("training.batch_size", group=LEARNING)] = None,
@@ -68,6 +79,8 @@ def train(
     json: Annotated[bool, plain("--json", help="the lines of metrics on stdout", group=SHOWN)] = False,
 ) -> int:
     """Train a model on a text; it lands in checkpoints/, named after the text."""
+    from charnet import plan
+
     flags: dict[str, Any] = {
         "data.paths": text or None,
         "data.encoding": encoding,
@@ -96,20 +109,23 @@ def train(
     }
     if steps is not None and epochs:
         raise ConfigError("--steps and --epochs: expected one length, found two; leave one out")
+    if time is not None and resume:
+        raise ConfigError("--for plans a new run; a run that goes on has its length, or a new one by --steps")
+    seconds = None if time is None else duration(time)
+    asked = assignments(settings or []) | {key: value for key, value in flags.items() if value is not None}
     values = read_yaml(config) if config else {}
-    values |= assignments(settings or [])
-    if steps is not None:
-        values.pop("training.epochs", None)  # the length on the command line counts
-    values |= {key: value for key, value in flags.items() if value is not None}
+    if time is not None or plan.LENGTH.intersection(asked):  # the length on the command line counts
+        of_other_lengths = plan.OF_A_LENGTH if time is not None else plan.LENGTH | {"training.earlier_plans"}
+        values = {key: value for key, value in values.items() if key not in of_other_lengths}
+    values |= asked
     if resume and (init_from or name):
         raise ConfigError("--resume goes on with a run as it is: leave out --init-from and --name")
     if strict and not resume:
         raise ConfigError("--strict is about the checkpoint that --resume goes on from; leave it out, or name a run")
-    from charnet import plan
-
     plan.check(overlay(Config(), values), name)  # what is wrong here is said before torch is loaded
 
-    length = 0 if quiet or json else SAMPLE_LENGTH
+    shown = not (quiet or json)
+    length = SAMPLE_LENGTH if shown else 0
     with (
         Signals(ending=True) as signals,
         contextlib.suppress(Interrupted),
@@ -122,15 +138,20 @@ def train(
         try:
             view.starting()
             from charnet import prepare
+            from charnet.reports import Finished
 
             if resume:
                 run = prepare.resume(resume, values, out=out, strict=strict, sample_length=length, begun=begun)
             else:
-                run = prepare.start(values, out=out, name=name, init_from=init_from, sample_length=length, begun=begun)
+                run = prepare.start(
+                    values, out=out, name=name, init_from=init_from, sample_length=length, seconds=seconds, begun=begun
+                )
             if name and run.folder.path.name != name and not quiet:
                 console.note(f"{out / name} is another run; this one is {run.folder.path}")
             with contextlib.closing(run.reports(lambda: signals.received)) as reports:
                 for report in reports:
+                    if shown and isinstance(report, Finished) and report.reason != "interrupted":
+                        view.compare(run.compared())
                     view.show(report)
         except Interrupted:
             view.left()

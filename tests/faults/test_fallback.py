@@ -121,6 +121,25 @@ def test_a_damaged_newest_checkpoint_costs_nothing_but_time(run: Path, undisturb
     assert not parts(run)
 
 
+def test_a_newest_checkpoint_that_the_disk_does_not_give_back_is_gone_on_without(
+    run: Path, undisturbed: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = disk_format.load
+
+    def unreadable(path: Path) -> Any:
+        if path.name == LAST and path.parent == run and not (run / DAMAGED).exists():
+            raise StorageError(f"{path}: cannot be read: {os.strerror(errno.EIO)}")
+        return load(path)
+
+    monkeypatch.setattr(disk_format, "load", unreadable)
+    with pytest.raises(StorageError, match="cannot be read"):
+        prepare.resume(run, strict=True)
+    resumed = prepare.resume(run)
+    assert resumed.progress.step == 4
+    assert "cannot be read" in resumed.damage
+    assert outcome(finished(resumed)) == undisturbed
+
+
 def test_where_both_are_damaged_nothing_is_gone_on_from_and_nothing_is_touched(run: Path) -> None:
     for name in (LAST, PREVIOUS):
         (run / name).write_bytes(damaged((run / name).read_bytes(), 2))

@@ -1,0 +1,259 @@
+"""What `--for 5m` means: from a text, a machine and a time to settings.
+
+The network is the largest that the time can train: each of `SIZES` is timed on this machine, and is worth its price
+once the time buys `worth_from` characters with it. Dropout, evaluations and the length follow from the passes over the
+text that this makes. CONTRIBUTING.md tells from which measurements the numbers were chosen.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from charnet.config import Config, overlay
+from charnet.errors import ConfigError
+
+DEFAULT_SECONDS = 300.0
+PLANNED = {  # what a plan chooses, of what has an option of its own
+    "model.hidden_size", "model.embedding_size", "model.dropout", "training.batch_size", "training.window",
+    "training.steps",
+}  # fmt: skip
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30 * 86400.0
+EXAMPLES = "say for instance 90s, 5m, 2h or 1h30m"
+UNITS = {"h": 3600, "m": 60, "s": 1}
+
+SHARE_KEPT, MOST_KEPT = 0.04, 5.0  # of the time, and seconds, for what comes after the last step
+SHARE_OF_EVALUATION = 0.05  # of the time
+MOST_EVALUATIONS = 20
+ROOM = 1.15  # so much longer a run may get on its way before it needs one evaluation more
+READ_IN_THE_TIME_OF_ONE_LEARNED = 1.7  # characters
+LONGEST_EVALUATION, LONGEST_SHARE = 2.0, 0.01  # seconds, or that share of the time where it is more
+STEPS_IN_A_PASS = 70  # fewer teach too little; else there are fewer streams
+FEWEST_STREAMS, SHORTEST_WINDOW, FEWEST_WINDOWS = 4, 8, 4
+LARGE_ALPHABET, LARGE_ALPHABET_COUNTS = 1000, 2.0
+LITTLE = 100_000  # characters: whoever has seen fewer writes no words
+
+
+@dataclass(frozen=True)
+class Size:
+    """A shape of network and window.
+
+    It must see `worth_from` characters to beat the size before it, or a shorter text `ENOUGH_PASSES` times; on a text
+    of fewer than `least_text` characters it never does.
+    """
+
+    hidden_size: int
+    embedding_size: int
+    batch_size: int
+    window: int
+    worth_from: int
+    least_text: int = 0
+
+
+SIZES = (
+    Size(128, 32, 32, 32, 0),
+    Size(256, 64, 32, 32, 350_000),
+    Size(512, 128, 64, 32, 1_300_000, least_text=60_000),
+    Size(512, 128, 64, 64, 3_500_000, least_text=500_000),
+    Size(960, 128, 64, 64, 6_000_000, least_text=500_000),
+)
+ENOUGH_PASSES = 5.0
+# By passes over the text, straight lines between. A large alphabet counts double: each character carries more.
+DROPOUT = ((1.5, 0.0), (2.5, 0.08), (4, 0.15), (7, 0.5))
+WEIGHT_DROPOUT = ((8, 0.0), (14, 0.3))
+MOST_PASSES = 15.0  # beyond, a text has nothing more to teach
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that fits the time, and what there is to say about it.
+
+    Of its time `seconds_kept` are for what comes after the last step. It learns `chars_per_second` and makes so many
+    `passes` over the text; more than `most_steps` would be learning by heart. `limit` is what to have more of for a
+    better model, "time" or "text". `remarks` are sentences about what is out of the ordinary.
+    """
+
+    config: Config
+    seconds: float
+    seconds_kept: float
+    chars_per_second: float
+    seconds_an_evaluation: float
+    most_steps: int
+    passes: float
+    limit: str
+    remarks: tuple[str, ...] = ()
+
+
+def duration(text: str) -> float:
+    """Seconds, from what people write.
+
+    >>> duration("90s"), duration("5m"), duration("1h30m"), duration("0.5h")
+    (90.0, 300.0, 5400.0, 1800.0)
+
+    Raises:
+        ConfigError: it is no such thing, or out of all reason.
+    """
+    if not re.fullmatch(r"(\d{1,9}(\.\d{1,9})?[hms])+", text, re.ASCII):
+        raise ConfigError(f"--for: expected a time, found {text[:40]!r}; {EXAMPLES}")
+    seconds = sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)([hms])", text))
+    check_seconds(seconds)
+    return seconds
+
+
+def check_seconds(seconds: float) -> None:
+    """Raises ConfigError if this is no time to train for."""
+    if not isinstance(seconds, int | float) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise ConfigError(
+            f"a time to train for: expected between one second and thirty days, found {str(seconds)[:40]}; "
+            f"{EXAMPLES}, from Python seconds=90"
+        )
+
+
+@dataclass(frozen=True)
+class Text:
+    """What matters of a text: characters to learn from, held out to judge by, and of how many kinds."""
+
+    learned: int
+    held_out: int
+    alphabet_size: int
+
+
+def plan(config: Config, given: Collection[str], text: Text, seconds: float, pace: Callable[[Config], float]) -> Plan:
+    """Chooses every setting that the user did not.
+
+    Args:
+        config: the settings so far; given: names of those that the user chose.
+        seconds: for planning, training and the evaluations on the way.
+        pace: measures how many seconds a step with these settings takes on this machine.
+    """
+
+    def laid_over(config: Config, values: Mapping[str, Any]) -> Config:
+        return overlay(config, {name: value for name, value in values.items() if name not in given})
+
+    sized, speed = _largest(config, laid_over, text, seconds - kept(seconds), pace)
+    reading = speed * READ_IN_THE_TIME_OF_ONE_LEARNED
+    most_read = int(max(LONGEST_EVALUATION, LONGEST_SHARE * seconds) * reading)
+    sized = laid_over(sized, {"data.val_chars": most_read if most_read < text.held_out else 0})
+    evaluating = min(text.held_out, sized.data.val_chars or text.held_out) / reading
+    for_the_end = kept(seconds) + max(0.0, evaluating - LONGEST_EVALUATION)
+    evaluations = min(MOST_EVALUATIONS, 1 + int(SHARE_OF_EVALUATION * seconds / max(evaluating, 1e-9)))
+    a_step = sized.training.batch_size * sized.training.window
+    affordable = speed * (seconds - for_the_end - (evaluations - 1) * evaluating)
+    felt = LARGE_ALPHABET_COUNTS if text.alphabet_size > LARGE_ALPHABET else 1.0
+    most_steps = max(1, int(MOST_PASSES / felt * text.learned / a_step))
+    steps = min(most_steps, max(1, int(affordable / a_step)))
+    passes = steps * a_step / text.learned
+    planned = laid_over(
+        sized,
+        {
+            "model.dropout": between(DROPOUT, felt * passes),
+            "model.weight_dropout": between(WEIGHT_DROPOUT, felt * passes),
+            "training.steps": steps,
+            "training.eval_every": math.ceil(steps * ROOM / evaluations),
+        },
+    )
+    limit = "text" if steps == most_steps else "time"
+    remarks = _remarks(planned, steps * a_step, limit)
+    return Plan(planned, seconds, for_the_end, speed, evaluating, most_steps, passes, limit, remarks)
+
+
+def kept(seconds: float) -> float:
+    """How much of the time is not for steps, but for what comes after the last."""
+    return min(SHARE_KEPT * seconds, MOST_KEPT)
+
+
+LaidOver = Callable[[Config, Mapping[str, Any]], Config]
+
+
+def _largest(
+    config: Config, laid_over: LaidOver, text: Text, seconds: float, pace: Callable[[Config], float]
+) -> tuple[Config, float]:
+    """The settings with the largest size that is worth its price, and the characters a second that it learns."""
+    best: tuple[Config, float] | None = None
+    for size in SIZES:
+        sized = _with_size(config, laid_over, size, text)
+        if best and sized == best[0]:
+            continue
+        enough = min(size.worth_from, ENOUGH_PASSES * text.learned)
+        if best and (text.learned < size.least_text or best[1] * seconds < enough):
+            break  # a larger one is no faster
+        try:
+            speed = sized.training.batch_size * sized.training.window / pace(sized)
+        except ConfigError:  # there is no memory for it
+            if best is None:
+                raise
+            break
+        if best and speed * seconds < enough:
+            break
+        best = sized, speed
+    assert best is not None
+    return best
+
+
+def _with_size(config: Config, laid_over: LaidOver, size: Size, text: Text) -> Config:
+    sized = laid_over(config, {"model.hidden_size": size.hidden_size})
+    if sized.model.hidden_size != size.hidden_size:
+        size = _nearest(sized.model.hidden_size)
+    sized = laid_over(sized, {"training.batch_size": size.batch_size, "training.window": size.window})
+    width = size.embedding_size * (2 if text.alphabet_size > LARGE_ALPHABET else 1)
+    return _fitting(laid_over(sized, {"model.embedding_size": width}), laid_over, text.learned)
+
+
+def _nearest(hidden_size: int) -> Size:
+    """The largest size that is no larger, whatever the user says about the units."""
+    return max(
+        (size for size in SIZES if size.hidden_size <= hidden_size), key=attrgetter("hidden_size"), default=SIZES[0]
+    )
+
+
+def _fitting(config: Config, laid_over: LaidOver, characters: int) -> Config:
+    """Fewer streams where a pass over the text has too few steps, then a shorter window where it has next to none;
+    for the shortest texts a single stream."""
+
+    def shorter(key: str, least: int, steps_in_a_pass: int) -> None:
+        nonlocal config
+        while (value := getattr(config.training, key)) > least:
+            t = config.training
+            if t.batch_size * t.window * steps_in_a_pass < characters:
+                return
+            halved = laid_over(config, {f"training.{key}": max(least, value // 2)})
+            if halved == config:
+                return  # the user's own choice
+            config = halved
+
+    shorter("batch_size", FEWEST_STREAMS, STEPS_IN_A_PASS)
+    shorter("window", SHORTEST_WINDOW, FEWEST_WINDOWS)
+    shorter("batch_size", 1, 1)
+    shorter("window", 1, 1)
+    return config
+
+
+def between(points: Sequence[tuple[float, float]], passes: float) -> float:
+    """What a table says about so many passes: straight in their logarithm between two points, level outside.
+
+    >>> [between(DROPOUT, passes) for passes in (0.1, 2.5, 5, 1000)]
+    [0.0, 0.08, 0.29, 0.5]
+    """
+    (before, low), *rest = points
+    if passes <= before:
+        return low
+    for after, high in rest:
+        if passes <= after:
+            return round(low + (high - low) * math.log(passes / before) / math.log(after / before), 2)
+        before, low = after, high
+    return low
+
+
+def _remarks(planned: Config, characters: int, limit: str) -> tuple[str, ...]:
+    usual, t = _nearest(planned.model.hidden_size), planned.training
+    remarks = []
+    if characters < LITTLE:
+        bought = "the time is enough" if limit == "time" else "the text is good"
+        remarks.append(f"{bought} for {characters:,} characters of learning: expect letters, few words")
+    if t.window < usual.window and t.batch_size <= FEWEST_STREAMS:
+        remarks.append(f"the text is short: windows of {t.window} characters instead of {usual.window}")
+    return tuple(remarks)

@@ -1,0 +1,70 @@
+"""How good `charnet train --for` is: runs the command on texts, for several times and seeds, and prints a table.
+
+    python tests/bench/recipe.py shakespeare.txt --for 5s 30s 1m --seeds 0 1 2
+    python tests/bench/recipe.py shakespeare.txt notes.txt --for 1m --default
+
+One command at a time, on an otherwise idle machine. `--default` also trains what most people would: an LSTM of two
+layers of 128 units with AdamW at 0.002, 50 streams, windows of 50, for the same seconds (by as many steps as fit them).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from charnet.recipe import duration
+
+USUAL = ["--cell", "lstm", "--num-layers", "2", "--hidden-size", "128", "--optimizer", "adamw", "--learning-rate",
+         "0.002", "--batch-size", "50", "--window", "50", "--dropout", "0", "--embedding-size", "128",
+         "--set", "training.final_learning_rate=1", "--set", "training.warmup=0", "--patience", "0"]  # fmt: skip
+
+
+def trained(text: str, seconds: str, seed: int, more: list[str]) -> dict[str, Any]:
+    """Runs one command: its wall time, and of its evaluations the best and the last."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "charnet", "train", text, "--for", seconds, "--seed", str(seed), "--out", out]
+        began = time.monotonic()
+        done = subprocess.run([*command, *more], capture_output=True, text=True, check=True)
+        wall = time.monotonic() - began
+        lines = [json.loads(line) for line in next(Path(out).glob("*/metrics.jsonl")).read_text().splitlines()]
+    curve = [(line["step"], line["val_nats_per_char"]) for line in lines if "val_nats_per_char" in line]
+    said = [line for line in done.stderr.splitlines() if line.startswith(("model:", "plan", "beside", "still", "no "))]
+    return {"wall": wall, "best": min(loss for _, loss in curve), "last": curve[-1][1], "curve": curve,
+            "chars": lines[-1]["chars_seen"], "said": said}  # fmt: skip
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("texts", nargs="+")
+    arguments.add_argument("--for", dest="times", nargs="+", default=["5s", "30s", "1m"])
+    arguments.add_argument("--seeds", nargs="+", type=int, default=[0])
+    arguments.add_argument("--default", action="store_true", help="the usual default beside it")
+    arguments.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="more options of charnet train")
+    asked = arguments.parse_args()
+    for text in asked.texts:
+        for seconds in asked.times:
+            recipes = [("--for", asked.options)] + [("usual default", [*USUAL, *asked.options])] * asked.default
+            for name, more in recipes:
+                runs = [trained(text, seconds, seed, more) for seed in asked.seeds]
+                best = [run["best"] for run in runs]
+                over = max(run["wall"] for run in runs) - duration(seconds)
+                print(
+                    f"| {Path(text).name} | {seconds} | {name} | {statistics.median(best):.4f} | "
+                    f"{min(best):.4f}-{max(best):.4f} | {max(r['last'] - r['best'] for r in runs):.4f} | "
+                    f"{runs[0]['chars']:,} | {over:+.1f} s |",
+                    flush=True,
+                )
+                for line in runs[0]["said"]:
+                    print("    " + line, flush=True)
+                print("    " + json.dumps(runs[0]["curve"]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

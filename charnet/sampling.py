@@ -32,7 +32,7 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Probabilities:
     [0.0, 1.0, 0.0]
     """
     scores = logits.astype(np.float64)
-    _check_finite(float(scores.max()))
+    check_finite(float(scores.max()))
     if temperature < COLDEST:
         p = np.zeros_like(scores)
         np.put_along_axis(p, scores.argmax(-1)[..., None], 1.0, axis=-1)
@@ -142,7 +142,7 @@ def draw_at(logits: Floats, temperature: float, u: float) -> int:
     """The same as `draw(softmax(logits, temperature), u)` but for the scaling: the shortest way for one text (V)."""
     scores = logits.astype(np.float64)
     largest = np.maximum.reduce(scores)
-    _check_finite(largest)
+    check_finite(largest)
     if temperature < COLDEST:
         return int(scores.argmax())
     scores -= largest
@@ -176,7 +176,8 @@ def check(
             raise ConfigError(f"{name}: expected a number {allowed}, found {value}")
 
 
-def _check_finite(largest: float) -> None:
+def check_finite(largest: float) -> None:
+    """Raises DivergedError where the largest logit is no number, which is so where any is none."""
     if not math.isfinite(largest):
         raise DivergedError("the numbers of the model have grown beyond all bounds; train it again, or write less")
 

@@ -180,5 +180,5 @@ def test_an_engine_says_its_name(name):
 
 
 def test_an_unknown_engine_is_refused_with_the_nearest_one():
-    with pytest.raises(ConfigError, match=r"numpy, torch.*did you mean .numpy."):
+    with pytest.raises(ConfigError, match=r"numpy, compiled, torch.*did you mean .numpy."):
         open_engine(build(), "nunpy")

@@ -13,7 +13,7 @@ import charnet
 PACKAGE = Path(charnet.__file__).parent
 FLOORS = (
     "errors",
-    "config vocab sampling endings machine durable signals",
+    "config vocab sampling endings quantize machine durable signals",
     "corpus cells tensorfile recipe timetable forecast",
     "checkpoint baselines",
     "batches model runs reports",
@@ -28,7 +28,7 @@ FLOOR_OF = {module: number for number, modules in enumerate(FLOORS) for module i
 FREE_OF_TORCH = (
     "__init__ errors config vocab sampling endings machine durable signals corpus tensorfile checkpoint batches runs "
     "reports plan recipe timetable forecast baselines generate describe verify prepare api "
-    "engines/__init__ engines/base engines/numpy_engine"
+    "quantize engines/__init__ engines/base engines/numpy_engine engines/compiled_engine engines/packing engines/kernels"
 )
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

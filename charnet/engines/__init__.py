@@ -16,6 +16,13 @@ def _numpy(checkpoint: Checkpoint) -> Engine:
     return NumpyEngine(checkpoint.weights, cell=model.cell, activation=model.activation)
 
 
+def _compiled(checkpoint: Checkpoint) -> Engine:
+    from charnet.engines.compiled_engine import CompiledEngine
+
+    model = checkpoint.config.model
+    return CompiledEngine(checkpoint.weights, cell=model.cell, activation=model.activation)
+
+
 def _torch(checkpoint: Checkpoint) -> Engine:
     from charnet.engines.torch_engine import TorchEngine
     from charnet.model import from_weights
@@ -23,7 +30,7 @@ def _torch(checkpoint: Checkpoint) -> Engine:
     return TorchEngine(from_weights(checkpoint.config.model, checkpoint.weights))
 
 
-ENGINES: dict[str, Callable[[Checkpoint], Engine]] = {"numpy": _numpy, "torch": _torch}
+ENGINES: dict[str, Callable[[Checkpoint], Engine]] = {"numpy": _numpy, "compiled": _compiled, "torch": _torch}
 
 
 def open_engine(checkpoint: Checkpoint, name: str = "numpy") -> Engine:

@@ -1,0 +1,180 @@
+"""The engine that runs compiled loops, on one core or two: the fastest at long texts. It needs numba.
+
+To load numba takes a third of a second, to compile the loops, the first time, some more: texts of a few lines are
+written sooner by the NumPy engine.
+
+Shape legend: B texts, L layers, H units (rounded up to whole blocks in `hidden` and `memory`), V characters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from charnet import sampling
+from charnet.engines import kernels
+from charnet.engines.numpy_engine import Array, NumpyEngine, State
+from charnet.engines.packing import VECTORS, Weights, packed, width
+from charnet.machine import processor_cores
+from charnet.quantize import restored
+
+MOST_THREADS = 2  # more would wait for each other longer than they would save
+AFTER_ALL_MEETINGS = np.iinfo(np.int64).max
+SHORTEST_TRIAL = 16  # characters of a burst that says how fast so many threads are
+TRIAL_EVERY = 40  # bursts: how often the slower number of threads is tried again
+
+
+class CompiledEngine:
+    """Runs a model of any cell from its stored weights, one text at a time; several are left to the NumPy engine.
+
+    Args:
+        weights: parameters by their names in a checkpoint; matrices of 8 bits are used as they are.
+        cell: the name of the cell; activation: of the `rnn` cell.
+        threads: how many; 0 for as many as write fastest.
+    """
+
+    name = "compiled"
+
+    def __init__(self, weights: Weights, *, cell: str, activation: str = "tanh", threads: int = 0) -> None:
+        self._several = functools.cache(lambda: NumpyEngine(restored(weights), cell=cell, activation=activation))
+        self._model = packed(weights, f"rnn-{activation}" if cell == "rnn" else cell)
+        self._states = ("h", "c") if cell in ("lstm", "cifg") else ("h",)
+        self._units = width(weights["head.weight"])
+        self._threads = Threads(threads)
+        self._second: ThreadPoolExecutor | None = None
+        model = self._model
+        self._hidden = np.zeros((2, model.layers, model.units), np.float32)
+        self._memory = np.zeros((model.layers, model.units), np.float32)
+        self._logits_V = np.zeros(kernels.LANES * VECTORS * model.blocks_P[-1], np.float32)
+        with contextlib.suppress(OSError):  # it is compiled, but the disk did not take it for the next time
+            self.advance([0], self.start(1))
+
+    @property
+    def precision(self) -> str:
+        return "int8" if self._model.of_bytes else "fp32"
+
+    @property
+    def threads(self) -> int:
+        return self._threads.best
+
+    def start(self, batch: int) -> State:
+        layer = tuple(np.zeros((batch, self._units), np.float32) for _ in self._states)
+        return (layer,) * self._model.layers
+
+    def advance(self, ids_B: Sequence[int], state: State) -> tuple[Array, State]:
+        if len(ids_B) > 1:
+            return self._several().advance(ids_B, state)
+        nothing = np.empty(0)
+        _, after = self._run(np.array(ids_B, np.int64), state, nothing, nothing, nothing, nothing, threads=1)
+        return self._logits_V[None, : self._model.alphabet], after
+
+    def write(
+        self,
+        ids: Sequence[int],
+        state: State,
+        uniforms: npt.NDArray[np.float64],
+        temperatures: npt.NDArray[np.float64],
+        bias_V: npt.NDArray[np.float64],
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], State]:
+        """Reads some characters of one text and draws the next ones, each as `sampling.draw_at` does.
+
+        Args:
+            ids: what to read first, one at least.
+            uniforms: from [0, 1), one for each character to draw; temperatures: likewise.
+            bias_V: what is added to the logits before.
+
+        Returns:
+            The drawn ids; minus the logarithm of the probability of each, before bias and temperature; and the state
+            before the last of them is read.
+
+        Raises:
+            DivergedError: the logits are no longer numbers.
+        """
+        all_ids = np.concatenate([np.asarray(ids, np.int64), np.zeros(len(uniforms), np.int64)])
+        sharpness = np.where(temperatures < sampling.COLDEST, 0, 1 / np.maximum(temperatures, sampling.COLDEST))
+        nats = np.empty(len(uniforms))
+        threads, began = self._threads.choose(), time.perf_counter()
+        written, after = self._run(all_ids, state, uniforms, sharpness, bias_V, nats, threads=threads)
+        if written < len(all_ids):
+            sampling.check_finite(float("nan"))
+        self._threads.note(threads, len(uniforms), time.perf_counter() - began)
+        return all_ids[len(ids) :], nats, after
+
+    def _run(
+        self,
+        ids: npt.NDArray[np.int64],
+        state: State,
+        uniforms: npt.NDArray[np.float64],
+        sharpness: npt.NDArray[np.float64],
+        bias_V: npt.NDArray[np.float64],
+        nats: npt.NDArray[np.float64],
+        *,
+        threads: int,
+    ) -> tuple[int, State]:
+        """`kernels.run` on so many threads: how many ids there are, and the state."""
+        given = len(ids) - len(uniforms)
+        self._set(state)
+        arrived = np.zeros((threads, 8), np.int64)  # a cache line for each
+        arrays = (self._hidden, self._memory, self._logits_V, ids, given, uniforms, sharpness, bias_V, nats, arrived)
+        run = functools.partial(kernels.run, self._model, *arrays)
+        others = [self._helper().submit(run, part, threads) for part in range(1, threads)]
+        try:
+            written = int(run(0, threads))
+        finally:  # even when a signal came in between, nobody is left waiting for this thread
+            arrived[0, 0] = AFTER_ALL_MEETINGS
+            for other in others:
+                other.result()
+        return written, self._state(max(given, len(ids) - 1) % 2)
+
+    def _helper(self) -> ThreadPoolExecutor:
+        if self._second is None:
+            self._second = ThreadPoolExecutor(MOST_THREADS - 1, "charnet-writer")
+        return self._second
+
+    def _set(self, state: State) -> None:
+        for i, layer in enumerate(state):
+            self._hidden[0, i, : self._units] = layer[0][0]
+            if len(layer) > 1:
+                self._memory[i, : self._units] = layer[1][0]
+
+    def _state(self, side: int) -> State:
+        arrays = (self._hidden[side], self._memory)[: len(self._states)]
+        return tuple(tuple(array[None, i, : self._units].copy() for array in arrays) for i in range(len(self._memory)))
+
+
+@dataclass
+class Threads:
+    """How many threads to use for the next burst: as many as were told, or as many as wrote fastest last time.
+
+    The slower number is tried again now and then, since another program may have come or gone.
+    """
+
+    told: int = 0
+    rates: dict[int, float] = field(default_factory=dict)  # characters a second
+    bursts: int = 0
+
+    @property
+    def best(self) -> int:
+        return self.told or max(self.rates, key=self.rates.__getitem__, default=1)
+
+    def choose(self) -> int:
+        possible = [1] if os.name != "posix" else range(1, min(MOST_THREADS, processor_cores()) + 1)
+        untried = [count for count in possible if count not in self.rates]
+        self.bursts += 1
+        if self.told or len(possible) == 1:
+            return self.best
+        if untried:
+            return untried[0]
+        return self.best if self.bursts % TRIAL_EVERY else min(self.rates, key=self.rates.__getitem__)
+
+    def note(self, threads: int, characters: int, seconds: float) -> None:
+        if characters >= SHORTEST_TRIAL:
+            self.rates[threads] = characters / seconds

@@ -1,104 +1,97 @@
-"""Where a text ends before its length: filters on pieces of text as they come, each the text up to some place."""
+"""Where a text ends before its length. An ending reads a text character by character and says when it is there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 UNTIL = ("sentence", "line", "paragraph")
 ENDS_BEFORE_SPACE, ENDS_ANYWHERE = ".!?…", "。！？｡"  # of sentences; scripts without spaces do not wait for one
 CLOSERS = "\"'”’»)]」』）】"
 
 
-def until(unit: str, pieces: Iterable[str]) -> Iterator[str]:
-    """The first sentence, line or paragraph of a text; all of it where `unit` is empty."""
-    if unit == "sentence":
-        return first_sentence(pieces)
-    if unit == "line":
-        return first_lines(1, pieces)
-    return first_paragraph(pieces) if unit == "paragraph" else iter(pieces)
+class Ending(Protocol):
+    """`held` counts the last characters read that may be beyond the end; that are, once `push` has returned True."""
+
+    held: int
+
+    def push(self, character: str) -> bool:
+        """Reads one more character; True where the text ends."""
+        ...
 
 
-def first_lines(count: int, pieces: Iterable[str]) -> Iterator[str]:
-    r"""So many lines, without the end of the last; all of them where `count` is 0.
+def chosen(stop: Sequence[str] = (), max_lines: int = 0, until: str = "") -> list[Ending]:
+    """The endings that options name; the text ends with the first that comes."""
+    found: list[Ending] = [Before(stop)] if stop else []
+    if max_lines:
+        found.append(Lines(max_lines))
+    if until:
+        found.append({"sentence": Sentence, "line": Lines, "paragraph": Paragraph}[until]())
+    return found
 
-    >>> "".join(first_lines(2, ["one\n", "two\r\nthr", "ee"]))
-    'one\ntwo'
-    """
-    held = ""
-    for character in _characters(pieces):
+
+class Lines:
+    """So many lines, without the end of the last."""
+
+    def __init__(self, count: int = 1) -> None:
+        self.held, self._left = 0, count
+
+    def push(self, character: str) -> bool:
         if character == "\n":
-            count -= 1
-            if count == 0:
-                return
-        if character == "\r":  # the first half of a line end, maybe
-            yield held
-            held = character
-        else:
-            yield held + character
-            held = ""
-    yield held
+            self._left -= 1
+            self.held = (self.held + 1) * (self._left == 0)
+            return self._left == 0
+        self.held = int(character == "\r")  # the first half of a line end, maybe
+        return False
 
 
-def first_paragraph(pieces: Iterable[str]) -> Iterator[str]:
-    r"""The text before its first empty line; empty lines before the first word do not count.
+class Paragraph:
+    """The text before its first empty line; empty lines before the first word do not count."""
 
-    >>> "".join(first_paragraph(["\n\none\n", "two\n\nthree"]))
-    '\n\none\ntwo'
-    """
-    held, begun = "", False
-    for character in _characters(pieces):
-        if character in "\r\n" and begun:
-            held += character
-            if held.count("\n") == 2:
-                return
-        else:
-            yield held + character
-            held, begun = "", begun or not character.isspace()
-    yield held
+    def __init__(self) -> None:
+        self.held, self._line_ends, self._begun = 0, 0, False
+
+    def push(self, character: str) -> bool:
+        if character in "\r\n" and self._begun:
+            self.held += 1
+            self._line_ends += character == "\n"
+            return self._line_ends == 2
+        self.held = self._line_ends = 0
+        self._begun = self._begun or not character.isspace()
+        return False
 
 
-def first_sentence(pieces: Iterable[str]) -> Iterator[str]:
+class Sentence:
     """The text through its first full stop, question or exclamation mark and the quotes and brackets that it closes.
 
     In scripts with spaces one must follow, so that 3.14 is not the end of a sentence.
-
-    >>> "".join(first_sentence(['He said: "It is 3.14 ', 'miles." Then']))
-    'He said: "It is 3.14 miles."'
-    >>> "".join(first_sentence(["他来了？！」她说。"]))
-    '他来了？！」'
     """
-    mark = ""
-    for character in _characters(pieces):
-        goes_on = bool(mark) and character in CLOSERS + ENDS_ANYWHERE + ENDS_BEFORE_SPACE
-        if mark and not goes_on and (mark in ENDS_ANYWHERE or character.isspace()):
-            return
-        yield character
+
+    def __init__(self) -> None:
+        self.held, self._mark = 0, ""
+
+    def push(self, character: str) -> bool:
+        goes_on = bool(self._mark) and character in CLOSERS + ENDS_ANYWHERE + ENDS_BEFORE_SPACE
+        if self._mark and not goes_on and (self._mark in ENDS_ANYWHERE or character.isspace()):
+            self.held = 1
+            return True
         if character in ENDS_BEFORE_SPACE + ENDS_ANYWHERE:
-            mark = character
+            self._mark = character
         elif not goes_on:
-            mark = ""
+            self._mark = ""
+        return False
 
 
-def _characters(pieces: Iterable[str]) -> Iterator[str]:
-    for piece in pieces:
-        yield from piece
+class Before:
+    """The text up to the first of some others."""
 
+    def __init__(self, stops: Sequence[str]) -> None:
+        self.held, self._stops, self._tail = 0, tuple(stops), ""
+        self._longest = max(map(len, stops))
 
-def before(stops: Sequence[str], pieces: Iterable[str]) -> Iterator[str]:
-    """The text up to the first of some others; what might be the beginning of one is held back.
-
-    >>> "".join(before(["END"], ["the E", "NE", "ND of it"]))
-    'the EN'
-    """
-    held = ""
-    for piece in pieces:
-        held += piece
-        found = [at for stop in stops if (at := held.find(stop)) >= 0]
-        if found:
-            yield held[: min(found)]
-            return
-        longest = max((n for stop in stops for n in range(1, len(stop)) if held.endswith(stop[:n])), default=0)
-        if len(held) > longest:
-            yield held[: len(held) - longest]
-            held = held[len(held) - longest :]
-    yield held
+    def push(self, character: str) -> bool:
+        self._tail = (self._tail + character)[-self._longest :]
+        complete = [len(stop) for stop in self._stops if self._tail.endswith(stop)]
+        begun = (n for stop in self._stops for n in range(1, len(stop)) if self._tail.endswith(stop[:n]))
+        self.held = max(complete or begun, default=0)
+        return bool(complete)

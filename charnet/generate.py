@@ -1,103 +1,147 @@
-"""Writing text: prompt in, characters out, one at a time."""
+"""Writing text: prompt in, characters out, each as soon as it is drawn."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from charnet import endings, sampling
-from charnet.engines import Engine
-from charnet.errors import ConfigError, did_you_mean
+from charnet.controls import Choice, Options
+from charnet.engines import Engine, WritingEngine
+from charnet.pieces import Piece, Transcript
 from charnet.vocab import Vocabulary
 
-LARGEST_BIAS = 1000.0
+__all__ = ["Options", "Position", "Writing", "begin", "random_numbers", "stream"]
+
+LARGEST_BURST = 256  # symbols asked of an engine at once
+SECONDS_A_BURST = 0.02  # a burst that took longer is not made larger: the reader waits for all of it
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to write.
+class Position:
+    """A place in a text. It is a value: it may be kept, gone back to and continued, as often as wanted, by the engine
+    that made it; what is written from it is what would have come without the stop.
 
-    `length` counts characters (bytes for a model of bytes) after the prompt. Writing ends before that where one of the
-    `stop` texts would come (it is not written), after `max_lines` lines, or after the first sentence, line or paragraph
-    (`until`).
-
-    The temperature goes in a straight line from `temperature` to `temperature_end` over the length. Whatever was among
-    the last `repetition_window` characters has its probability divided by `repetition_penalty`. `ban` lists characters
-    that are never written; `logit_bias` adds to the logits of others: at temperature 1, +1 makes one 2.7 times as
-    likely.
-
-    Raises:
-        ConfigError: an option is out of its range.
+    `state` is the engine's after all of the text but `unread`, the symbols that it has still to read. `drawn` counts
+    the random numbers that were used. `recent` are the last symbols of the text, as many as a penalty looks back.
     """
 
-    length: int = 1000
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    seed: int = 0
-    stop: tuple[str, ...] = ()
-    temperature_end: float | None = None
-    typical_p: float = 1.0
-    repetition_penalty: float = 1.0
-    repetition_window: int = 64
-    max_lines: int = 0
-    until: str = ""
-    ban: str = ""
-    logit_bias: tuple[tuple[str, float], ...] = ()
+    state: Any
+    unread: tuple[int, ...] = ()
+    drawn: int = 0
+    recent: tuple[int, ...] = ()
 
-    def __post_init__(self) -> None:
-        for temperature in (self.temperature, self.last_temperature):
-            sampling.check(
-                temperature=temperature,
-                top_k=self.top_k,
-                top_p=self.top_p,
-                min_p=self.min_p,
-                typical_p=self.typical_p,
-                repetition_penalty=self.repetition_penalty,
-                repetition_window=self.repetition_window,
-            )
-        for name, value in (("-n", self.length), ("--seed", self.seed), ("--max-lines", self.max_lines)):
-            if value < 0:
-                raise ConfigError(f"{name}: expected a number at least 0, found {value}")
-        if isinstance(self.stop, str):
-            raise ConfigError("stop: expected several texts, found one; put it in a list")
-        if "" in self.stop:
-            raise ConfigError("--stop: expected a text, found an empty one")
-        if self.until and self.until not in endings.UNTIL:
-            near = did_you_mean(self.until, endings.UNTIL)
-            raise ConfigError(f'--until: expected one of {", ".join(endings.UNTIL)}, found "{self.until}"{near}')
-        if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in self.logit_bias):
-            raise ConfigError('logit_bias: expected pairs of a character and a number, as in (("e", -2.0),)')
-        for character, bias in self.logit_bias:
-            if len(character) != 1 or not abs(bias) <= LARGEST_BIAS:
-                raise ConfigError(
-                    f"--logit-bias: expected CHARACTER=NUMBER with a number between {-LARGEST_BIAS:g} and "
-                    f"{LARGEST_BIAS:g}, found {character[:20]!r}={bias}"
-                )
+    def after(self, ids: Sequence[int]) -> Position:
+        """The place after more text, which is not drawn but given."""
+        more = tuple(map(int, ids))
+        return replace(self, unread=self.unread + more, recent=self.recent + more)
+
+
+def begin(engine: Engine, prompt_ids: Sequence[int] = ()) -> Position:
+    """The place after a prompt; nothing stands for the start of a line."""
+    return Position(engine.start(1)).after(prompt_ids)
+
+
+def random_numbers(options: Options, index: int, drawn: int = 0) -> np.random.Generator:
+    """The random numbers of a text, from the one after `drawn` others: each symbol takes one."""
+    bits = np.random.PCG64(np.random.SeedSequence(options.seed, spawn_key=(index,)))
+    return np.random.Generator(bits.advance(drawn))
+
+
+class Writing:
+    """A text as it is written: iterate for its pieces, once.
+
+    `position` is at any time the place after all that was drawn: also after what an ending cut off, so that going on
+    from there never ends at the same place again. `unshown` is that text.
+
+    Args:
+        position: what to continue.
+        options: how; length, temperatures and endings count from here.
+        index: which of several texts of the same seed this is; each has its own random numbers.
+        nats: whether to say of each character how unexpected it was, at a tenth of the speed.
+
+    Raises:
+        ConfigError: `ban` leaves nothing to write, or a bias is for a character that the model does not know.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        vocab: Vocabulary,
+        position: Position,
+        options: Options,
+        *,
+        index: int = 0,
+        nats: bool = True,
+    ) -> None:
+        self._engine, self._options, self._nats = engine, options, nats
+        self._choice = Choice(vocab, options)
+        self._write = engine.write if isinstance(engine, WritingEngine) and self._choice.plain else None
+        self._size = 1  # of the next burst
+        self._random = random_numbers(options, index, position.drawn).random
+        self._state, self._unread = position.state, position.unread
+        self._start, self._before, self._place = (vocab.start_id(),), position.drawn, 0
+        self._recent = deque(position.recent, maxlen=options.repetition_window)
+        self._transcript = Transcript(vocab, endings.chosen(options.stop, options.max_lines, options.until))
 
     @property
-    def last_temperature(self) -> float:
-        return self.temperature if self.temperature_end is None else self.temperature_end
+    def position(self) -> Position:
+        """The place after all that was drawn."""
+        return Position(self._state, self._unread, self._before + self._place, tuple(self._recent))
 
-    def temperature_at(self, place: int) -> float:
-        """The temperature of a character, counted from 0.
+    @property
+    def unshown(self) -> str:
+        """What was drawn and is in no piece, when nothing more will be drawn: what an ending cut off."""
+        return self._transcript.rest()
 
-        >>> [Options(length=5, temperature=0.5, temperature_end=1.5).temperature_at(i) for i in range(5)]
-        [0.5, 0.75, 1.0, 1.25, 1.5]
-        """
-        share = place / max(1, self.length - 1)
-        return self.temperature + (self.last_temperature - self.temperature) * share
+    def __iter__(self) -> Iterator[Piece]:
+        length, transcript = self._options.length, self._transcript
+        draw = self._burst if self._write else self._one
+        while self._place < length and not transcript.ended:
+            before, read = self._state, self._unread
+            ids, nats, self._state = draw()
+            piece = transcript.take(ids, nats)
+            self._unread = ids[-1:]
+            if transcript.surplus:  # the text ended within the burst: its state is that before, with more to be read
+                ids = ids[: -transcript.surplus]
+                self._state, self._unread = before, read + ids
+            self._place += len(ids)
+            self._recent.extend(ids)
+            yield piece
+        yield transcript.finish()
+
+    def _one(self) -> tuple[tuple[int, ...], tuple[float, ...], Any]:
+        """The next symbol, its nats (none if nobody asked), and the state before it is read."""
+        state = self._state
+        for i in self._unread or self._start:
+            logits_1V, state = self._engine.advance([i], state)
+        logits_V = logits_1V[0]
+        drawn = self._choice.one(logits_V, self._place, self._random(), self._recent)
+        return (drawn,), (sampling.surprise(logits_V, drawn),) if self._nats else (), state
+
+    def _burst(self) -> tuple[tuple[int, ...], tuple[float, ...], Any]:
+        """As `_one`, but as many symbols of plain text as the engine writes while a reader does not notice."""
+        assert self._write is not None
+        o, began = self._options, time.perf_counter()
+        places = range(self._place, min(self._place + self._size, o.length))
+        temperatures_T, u_T = np.array([o.temperature_at(place) for place in places]), self._random(len(places))
+        ids_T, nats_T, state = self._write(
+            self._unread or self._start, self._state, u_T, temperatures_T, self._choice.bias_V
+        )
+        if time.perf_counter() - began < SECONDS_A_BURST / 2:
+            self._size = min(2 * self._size, LARGEST_BURST)
+        return tuple(ids_T.tolist()), tuple(nats_T.tolist()) if self._nats else (), state
 
 
 def stream(
     engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int], options: Options, *, index: int = 0
 ) -> Iterator[str]:
-    """Continues a prompt, character by character; the prompt itself is not repeated.
+    """Continues a prompt, a piece of text at a time; the prompt itself is not repeated.
 
     Args:
         prompt_ids: what to continue; nothing stands for the start of a line.
@@ -106,92 +150,5 @@ def stream(
     Raises:
         ConfigError: `ban` leaves nothing to write, or a bias is for a character that the model does not know.
     """
-    choose = _Choice(vocab, options, prompt_ids)
-    read = prompt_ids if len(prompt_ids) else [vocab.start_id()]
-    pieces = _decoded(vocab, _ids(engine, read, options, index, choose))
-    if options.stop:
-        pieces = endings.before(options.stop, pieces)
-    if options.max_lines:
-        pieces = endings.first_lines(options.max_lines, pieces)
-    return endings.until(options.until, pieces)
-
-
-def _decoded(vocab: Vocabulary, ids: Iterator[int]) -> Iterator[str]:
-    decoder = vocab.decoder()
-    for i in ids:
-        yield decoder.push(i)
-    yield decoder.finish()
-
-
-def _ids(engine: Engine, prompt_ids: Sequence[int], options: Options, index: int, choose: _Choice) -> Iterator[int]:
-    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(options.seed, spawn_key=(index,)))).random
-    state = engine.start(1)
-    for i in prompt_ids:
-        logits, state = engine.advance([int(i)], state)
-    for place in range(options.length):
-        chosen = choose(logits[0], place, random())
-        yield chosen
-        if place + 1 < options.length:
-            logits, state = engine.advance([chosen], state)
-
-
-class _Choice:
-    """Draws one symbol after the other as the options say, by the shortest way that they leave."""
-
-    def __init__(self, vocab: Vocabulary, options: Options, prompt_ids: Sequence[int]) -> None:
-        self._options, self._bias_V = options, _bias(vocab, options)
-        self._penalised = options.repetition_penalty != 1 and options.repetition_window > 0
-        self._recent = deque(map(int, prompt_ids), maxlen=options.repetition_window)
-        self._filtered = bool(options.top_k or options.top_p < 1 or options.min_p > 0 or options.typical_p < 1)
-
-    def __call__(self, logits_V: sampling.Floats, place: int, u: float) -> int:
-        o = self._options
-        if self._bias_V is not None:
-            logits_V = logits_V + self._bias_V
-        if self._penalised:
-            logits_V = sampling.less_likely(logits_V, self._recent, o.repetition_penalty)
-        temperature = o.temperature if o.temperature_end is None else o.temperature_at(place)
-        if self._filtered:
-            p = sampling.probabilities(
-                logits_V,
-                temperature=temperature,
-                top_k=o.top_k,
-                top_p=o.top_p,
-                min_p=o.min_p,
-                typical_p=o.typical_p,
-            )
-            chosen = sampling.draw(p, u)
-        else:
-            chosen = sampling.draw_at(logits_V, temperature, u)
-        if self._penalised:
-            self._recent.append(chosen)
-        return chosen
-
-
-def _bias(vocab: Vocabulary, options: Options) -> npt.NDArray[np.float64] | None:
-    """What is added to the logits (V): the biases, and minus infinity for what is banned."""
-    if not options.ban and not options.logit_bias:
-        return None
-    bias_V = np.zeros(len(vocab))
-    for character, bias in options.logit_bias:
-        bias_V[_id(vocab, character, "--logit-bias")] += bias
-    for character in options.ban:
-        codes = vocab.codes(character)
-        if len(codes) > 1 or vocab.lookup(codes)[0] >= 0:  # what the model never writes is banned already
-            bias_V[_id(vocab, character, "--ban")] = -np.inf
-    if np.isneginf(bias_V).all():
-        raise ConfigError("--ban: expected at least one character to be left, found all of the model's banned")
-    return bias_V
-
-
-def _id(vocab: Vocabulary, character: str, option: str) -> int:
-    codes = vocab.codes(character)
-    found = vocab.lookup(codes)
-    if len(codes) > 1:
-        raise ConfigError(f"{option}: the model knows bytes: expected characters of one byte, found {character!r}")
-    if found[0] < 0:
-        known = ", ".join(vocab.nearest(int(codes[0])))
-        raise ConfigError(
-            f"{option}: the model does not know {vocab.name(int(codes[0]))}; the nearest it knows: {known}"
-        )
-    return int(found[0])
+    writing = Writing(engine, vocab, begin(engine, prompt_ids), options, index=index, nats=False)
+    return (piece.text for piece in writing)

@@ -16,6 +16,7 @@ from charnet.errors import ConfigError, DivergedError
 
 Floats = npt.NDArray[np.floating]
 Probabilities = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.intp]
 
 LARGEST_TEMPERATURE = 100.0
 SMALLEST_PENALTY, LARGEST_PENALTY = 0.01, 100.0
@@ -134,7 +135,7 @@ def draw(p: Probabilities, u: float) -> int:
     >>> draw(np.array([0.25, 0.0, 0.75]), 0.24), draw(np.array([1.0, 0.0, 3.0]), 0.25)
     (0, 2)
     """
-    ends = p.cumsum()
+    ends = np.add.accumulate(p)
     return int(ends.searchsorted(u * ends[-1], side="right"))
 
 
@@ -148,6 +149,37 @@ def draw_at(logits: Floats, temperature: float, u: float) -> int:
     scores -= largest
     scores *= 1 / temperature
     return draw(np.exp(scores, out=scores), u)
+
+
+def draw_rows(p: Probabilities, u_B: npt.NDArray[np.float64]) -> Ids:
+    """What `draw` gives for each row of probabilities (B, V) at its own place.
+
+    >>> draw_rows(np.array([[0.25, 0.0, 0.75], [1.0, 0.0, 3.0]]), np.array([0.24, 0.25])).tolist()
+    [0, 2]
+    """
+    ends = p.cumsum(-1)
+    return np.asarray((ends <= (u_B * ends[:, -1])[:, None]).sum(-1))
+
+
+def surprise(logits_V: Floats, drawn: int) -> float:
+    """How unexpected a symbol was, in nats: minus the logarithm of its probability at temperature 1.
+
+    >>> round(surprise(np.array([0.0, np.log(3)]), 0), 4), round(float(np.log(4)), 4)
+    (1.3863, 1.3863)
+    """
+    scores = logits_V.astype(np.float64)
+    largest = np.maximum.reduce(scores)
+    scores -= largest
+    relative = float(scores[drawn])
+    return max(0.0, math.log(float(np.add.reduce(np.exp(scores, out=scores)))) - relative)
+
+
+def surprise_rows(logits_BV: Floats, drawn_B: Ids) -> npt.NDArray[np.float64]:
+    """The `surprise` of one symbol of each row."""
+    scores = logits_BV.astype(np.float64)
+    scores -= scores.max(-1, keepdims=True)
+    relative_B = np.take_along_axis(scores, drawn_B[:, None], -1)[:, 0]
+    return np.asarray(np.maximum(0.0, np.log(np.exp(scores, out=scores).sum(-1)) - relative_B))
 
 
 def check(
@@ -182,7 +214,7 @@ def check_finite(largest: float) -> None:
         raise DivergedError("the numbers of the model have grown beyond all bounds; train it again, or write less")
 
 
-def _first_of(p: Probabilities, order: npt.NDArray[np.intp], mass: float) -> Probabilities:
+def _first_of(p: Probabilities, order: Ids, mass: float) -> Probabilities:
     """The fewest in this order whose probabilities reach the mass; the first one at least."""
     ranked = np.take_along_axis(p, order, axis=-1)
     before = np.cumsum(ranked, axis=-1) - ranked
@@ -192,7 +224,7 @@ def _first_of(p: Probabilities, order: npt.NDArray[np.intp], mass: float) -> Pro
     return _scaled(np.where(kept_any, kept, _only(p, order[..., :1])))
 
 
-def _only(p: Probabilities, where: npt.NDArray[np.intp]) -> Probabilities:
+def _only(p: Probabilities, where: Ids) -> Probabilities:
     kept = np.zeros_like(p)
     np.put_along_axis(kept, where, np.take_along_axis(p, where, axis=-1), axis=-1)
     return _scaled(kept)

@@ -9,14 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charnet import endings
+from charnet.endings import Before, Ending, Lines, Paragraph, Sentence
+from charnet.pieces import Transcript
+from charnet.vocab import Vocabulary
 
 ENDINGS = {
-    "sentence": endings.first_sentence,
-    "paragraph": endings.first_paragraph,
-    "two lines": lambda pieces: endings.first_lines(2, pieces),
-    "before a word": lambda pieces: endings.before(["ab", "b\n"], pieces),
+    "sentence": Sentence,
+    "paragraph": Paragraph,
+    "two lines": lambda: Lines(2),
+    "before a word": lambda: Before(["ab", "b\n"]),
 }
 texts = st.text("ab.!。？\r\n \"'」3", max_size=30)
+
+
+def ended(text: str, *ends: Ending, pieces: list[str] | None = None) -> str:
+    """The text as far as it is shown, when it comes in these pieces."""
+    vocab = Vocabulary.of_text(text + " ")
+    transcript, shown = Transcript(vocab, ends), ""
+    for piece in [text] if pieces is None else pieces:
+        if not transcript.ended:
+            shown += transcript.take(vocab.encode(piece).tolist()).text
+    return shown + transcript.finish().text
 
 
 @pytest.mark.parametrize("name", ENDINGS)
@@ -24,13 +37,13 @@ texts = st.text("ab.!。？\r\n \"'」3", max_size=30)
 def test_where_a_text_ends_does_not_depend_on_its_pieces(name: str, text: str, cuts: set[int]) -> None:
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     pieces = [text[a:b] for a, b in itertools.pairwise(places)]
-    assert "".join(ENDINGS[name](pieces)) == "".join(ENDINGS[name]([text]))
+    assert ended(text, ENDINGS[name](), pieces=pieces) == ended(text, ENDINGS[name]())
 
 
 @pytest.mark.parametrize("name", ENDINGS)
 @given(text=texts)
 def test_what_is_written_is_the_beginning_of_the_text(name: str, text: str) -> None:
-    assert text.startswith("".join(ENDINGS[name](text)))
+    assert text.startswith(ended(text, ENDINGS[name]()))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +64,7 @@ def test_what_is_written_is_the_beginning_of_the_text(name: str, text: str) -> N
     ],
 )
 def test_a_sentence_ends_with_its_mark_and_what_that_closes(text: str, sentence: str) -> None:
-    assert "".join(endings.first_sentence(text)) == sentence
+    assert ended(text, Sentence()) == sentence
 
 
 @pytest.mark.parametrize(
@@ -65,22 +78,40 @@ def test_a_sentence_ends_with_its_mark_and_what_that_closes(text: str, sentence:
     ],
 )
 def test_a_paragraph_ends_before_an_empty_line(text: str, paragraph: str) -> None:
-    assert "".join(endings.first_paragraph(text)) == paragraph
+    assert ended(text, Paragraph()) == paragraph
 
 
-@pytest.mark.parametrize(("count", "lines"), [(1, "a"), (2, "a\nb"), (3, "a\nb\n"), (9, "a\nb\n\nc"), (0, "a\nb\n\nc")])
+@pytest.mark.parametrize(("count", "lines"), [(1, "a"), (2, "a\nb"), (3, "a\nb\n"), (9, "a\nb\n\nc")])
 def test_so_many_lines_are_written(count: int, lines: str) -> None:
-    assert "".join(endings.first_lines(count, "a\nb\n\nc")) == lines
+    assert ended("a\nb\n\nc", Lines(count)) == lines
 
 
 def test_lines_with_the_ends_of_windows_are_lines() -> None:
-    assert "".join(endings.first_lines(2, "a\r\nb\r\nc")) == "a\r\nb"
+    assert ended("a\r\nb\r\nc", Lines(2)) == "a\r\nb"
 
 
 @pytest.mark.parametrize(("unit", "text"), [("sentence", "A b. "), ("line", "A b\n"), ("paragraph", "A b\n\n")])
-def test_nothing_beyond_the_end_is_asked_for(unit: str, text: str) -> None:
-    def pieces():  # type: ignore[no-untyped-def]
-        yield from text
-        raise AssertionError("asked for more than it needed")
+def test_an_end_is_known_with_its_last_character_and_not_before(unit: str, text: str) -> None:
+    (ending,) = endings.chosen(until=unit)
+    assert [ending.push(character) for character in text] == [False] * (len(text) - 1) + [True]
+    assert ending.held == len(text) - len(text.rstrip())
 
-    assert "".join(endings.until(unit, pieces())) == text.rstrip()
+
+def test_of_several_endings_the_first_to_come_counts() -> None:
+    assert ended("a b. c\nd", *endings.chosen(["\nd"], 1, "sentence")) == "a b."
+    assert ended("a b\nc. d", *endings.chosen(["c."], 1, "sentence")) == "a b"
+    assert ended("a b\nc. d", *endings.chosen(["b\nc"], 2, "sentence")) == "a "
+
+
+def test_what_one_ending_held_back_is_written_when_another_ends_the_text() -> None:
+    assert ended("one. two", *endings.chosen(["e. x"], 0, "sentence")) == "one."
+
+
+@given(text=texts)
+def test_nothing_is_held_back_for_longer_than_an_end_may_take(text: str) -> None:
+    for make in ENDINGS.values():
+        ending = make()
+        for count, character in enumerate(text, 1):
+            if ending.push(character):
+                break
+            assert 0 <= ending.held <= count

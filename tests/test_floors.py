@@ -14,21 +14,22 @@ PACKAGE = Path(charnet.__file__).parent
 FLOORS = (
     "errors",
     "config vocab sampling endings quantize machine durable signals",
-    "corpus cells tensorfile recipe timetable forecast",
+    "corpus cells tensorfile recipe timetable forecast controls pieces",
     "checkpoint baselines",
     "batches model runs reports",
     "optim evaluate engines",
     "plan pace generate describe verify",
-    "training bench doctor",
-    "prepare",
+    "training doctor together",
+    "prepare bench",
     "api cli",
     "__init__ __main__",
 )
 FLOOR_OF = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
 FREE_OF_TORCH = (
     "__init__ errors config vocab sampling endings machine durable signals corpus tensorfile checkpoint batches runs "
-    "reports plan recipe timetable forecast baselines generate describe verify prepare api "
-    "quantize engines/__init__ engines/base engines/numpy_engine engines/compiled_engine engines/packing engines/kernels"
+    "reports plan recipe timetable forecast baselines controls pieces generate together describe verify prepare api "
+    "quantize engines/__init__ engines/base engines/numpy_engine engines/compiled_engine engines/packing "
+    "engines/kernels"
 )
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

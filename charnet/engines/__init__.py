@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from charnet.checkpoint import Checkpoint
-from charnet.engines.base import Engine
+from charnet.engines.base import Engine, WritingEngine
 from charnet.errors import ConfigError, did_you_mean
 
 
@@ -45,4 +45,4 @@ def open_engine(checkpoint: Checkpoint, name: str = "numpy") -> Engine:
     return ENGINES[name](checkpoint)
 
 
-__all__ = ["ENGINES", "Engine", "open_engine"]
+__all__ = ["ENGINES", "Engine", "WritingEngine", "open_engine"]

@@ -1,19 +1,20 @@
 """What every engine promises: the same logits, to rounding, one character at a time.
 
-Shape legend: B texts side by side, V characters in the alphabet.
+Shape legend: B texts side by side, T characters to write, V characters in the alphabet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 
 class Engine(Protocol):
-    """Advances texts by one character. The state is a value: it may be kept and gone back to."""
+    """Advances texts by one character. The state is a value: it may be kept and gone back to. It is an array whose
+    first axis runs over the texts, or a tuple of states, so that texts may leave."""
 
     name: str
 
@@ -25,5 +26,26 @@ class Engine(Protocol):
         """Reads one character of each text: logits (B, V) of the next, and the new state.
 
         The logits may be overwritten by the next call.
+        """
+        ...
+
+
+@runtime_checkable
+class WritingEngine(Engine, Protocol):
+    """Can also write plain text by itself, many characters a call."""
+
+    def write(
+        self,
+        ids: Sequence[int],
+        state: Any,
+        u_T: npt.NDArray[np.float64],
+        temperatures_T: npt.NDArray[np.float64],
+        bias_V: npt.NDArray[np.float64] | None,
+    ) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.floating], Any]:
+        """Reads the symbols `ids` of one text, then draws and reads in turn: what `sampling.draw_at` draws at place
+        `u` and that temperature from the logits with the bias added, T times.
+
+        Returns the symbols (T), the `sampling.surprise` of each in the logits without bias (T), and the state in which
+        all is read but the last symbol.
         """
         ...

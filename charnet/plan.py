@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from charnet.batches import steps_for
-from charnet.checkpoint import model_shapes
 from charnet.config import GATES, Config, overlay
-from charnet.corpus import check_encoding
 from charnet.errors import ConfigError
 from charnet.machine import processor_cores
+
+# What loads NumPy is imported where it is needed: wrong settings are refused before, in half the time.
 
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
@@ -33,6 +32,8 @@ CHANGEABLE_AT_RESUME = (
 
 def resolve(config: Config, train_characters: int) -> Config:
     """Fills in the length in steps, the learning rate, and how often to evaluate and report."""
+    from charnet.batches import steps_for
+
     model, training = config.model, config.training
     steps = training.steps
     if training.epochs:
@@ -80,10 +81,12 @@ def check(config: Config, name: str) -> None:
     """
     if config.model.cell != "rnn" and config.model.activation != "tanh":
         raise ConfigError(f"model.activation: only the rnn cell has a choice of it, found {config.model.cell}")
-    check_encoding(config.data.encoding)
     odd = name in (".", "..") or any(c in "/\\" or not c.isprintable() for c in name)
     if odd or len(name.encode()) > LONGEST_NAME:
         raise ConfigError(f"--name: expected the name of a folder, found {name[:LONGEST_NAME]!r}")
+    from charnet.corpus import check_encoding
+
+    check_encoding(config.data.encoding)
 
 
 def check_resumable(values: Collection[str]) -> None:
@@ -100,8 +103,7 @@ def check_resumable(values: Collection[str]) -> None:
 def bytes_on_disk(config: Config, alphabet_size: int) -> int:
     """What the checkpoints of a run may take: weights in all three, two copies in the optimiser of the newest two, and
     all of it once more while one is written."""
-    weights = sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
-    return 4 * 10 * weights + (1 << 20)
+    return 4 * 10 * _weights(config, alphabet_size) + (1 << 20)
 
 
 def memory_needed(config: Config, alphabet_size: int) -> int:
@@ -112,9 +114,15 @@ def memory_needed(config: Config, alphabet_size: int) -> int:
     more for what lies between them, and what the library takes for itself. `tests/bench/growth.py` measures beside it.
     """
     model, training = config.model, config.training
-    weights = sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
+    weights = _weights(config, alphabet_size)
     kept = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * alphabet_size
     return BYTES_OF_THE_LIBRARY + 5 * (4 * weights + training.batch_size * training.window * kept)
+
+
+def _weights(config: Config, alphabet_size: int) -> int:
+    from charnet.checkpoint import model_shapes
+
+    return sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
 
 
 def check_memory(config: Config, alphabet_size: int, available_bytes: int) -> None:

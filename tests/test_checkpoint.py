@@ -76,10 +76,10 @@ def refused(tmp_path: Path) -> Callable[[bytes], str]:
     def check(raw: bytes) -> str:
         path = tmp_path / "c.safetensors"
         path.write_bytes(raw)
-        begun = time.perf_counter()
+        begun = time.thread_time()
         with pytest.raises(CheckpointError) as caught:
             disk.load(path)
-        assert time.perf_counter() - begun < 2
+        assert time.thread_time() - begun < 2
         assert str(caught.value).startswith(f"{path}: ")
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < 1000

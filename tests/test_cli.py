@@ -610,7 +610,7 @@ def test_handlers_of_signals_are_given_back_after_training(charnet_: Charnet) ->
 LONGER = [*SMALL, "--steps", "600", "--set", "training.report_every=1", "--set", "training.eval_every=200"]
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened"
@@ -642,7 +642,7 @@ def test_a_signal_saves_the_run_says_how_to_go_on_and_the_resumed_run_is_the_who
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         until((cut / runs.METRICS).is_file)
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "")
     assert err.endswith("everything is saved; go on with:\n  charnet train --resume checkpoints/cut\n")
     assert "Traceback" not in err

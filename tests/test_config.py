@@ -551,9 +551,9 @@ def test_an_escape_that_is_no_character_is_refused(written: Any, escape: str) ->
 def test_an_alias_bomb_is_refused_at_once(written: Any) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30)]
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert "aliases" in refused(written("\n".join(lines)))
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 5  # the names that it stands for would take years
 
 
 @pytest.mark.parametrize("opening", ["[", "{", "- ", "? ", "[{a: ", "model: {x: "])
@@ -565,9 +565,9 @@ def test_deep_nesting_is_refused(written: Any, opening: str) -> None:
 def test_very_deep_nesting_is_refused_in_seconds(written: Any, opening: str) -> None:
     # Scanning goes on for half a minute and more where nothing limits the depth.
     path = written(opening * 10_000)
-    begun = time.perf_counter()
+    begun = time.process_time()
     refused(path)
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,22 +49,18 @@ class Refusals:
     slowest: float = 0.0
     which: str = ""
     count: int = 0
-    seen: list[str] = field(default_factory=list)
 
     def of_bytes(self, raw: bytes | bytearray, what: object = "") -> str:
         self.path.write_bytes(raw)
         return self.of_file(what)
 
     def of_file(self, what: object = "") -> str:
-        """The message with which the file is refused."""
-        begun = time.thread_time()
-        try:
-            disk.load(self.path)
-        except CheckpointError as error:
-            message = str(error)
-        else:
-            raise AssertionError(f"{what}: was believed")
-        seconds = time.thread_time() - begun
+        """The message with which the file is refused. What seems slow, and slower than all before, is tried again, and
+        the quickest of five counts: a machine with much else to do has pauses."""
+        message, seconds = self._refusal(what)
+        for _ in range(4):
+            if seconds > max(self.slowest, 0.01):
+                seconds = min(seconds, self._refusal(what)[1])
         if seconds > self.slowest:
             self.slowest, self.which = seconds, str(what)
         self.count += 1
@@ -73,13 +69,21 @@ class Refusals:
         assert len(message) < 1000, what
         return message
 
+    def _refusal(self, what: object) -> tuple[str, float]:
+        begun = time.thread_time()
+        try:
+            disk.load(self.path)
+        except CheckpointError as error:
+            return str(error), time.thread_time() - begun
+        raise AssertionError(f"{what}: was believed")
+
     def assert_within(self, seconds: float) -> None:
         assert self.slowest < seconds, f"{self.which}: {self.slowest * 1000:.1f} ms, the slowest of {self.count}"
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Ends what hangs."""
+    """Ends what hangs: many times what it takes."""
 
     def stop(*_: object) -> None:
         raise AssertionError(f"hangs: more than {seconds} seconds")

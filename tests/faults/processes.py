@@ -141,6 +141,15 @@ def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
         time.sleep(0.001)
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process has had of the processor, also one that has ended and nobody has asked how. Unlike the clock it
+    does not depend on what else the machine has to do."""
+    if not Path(f"/proc/{pid}/stat").exists():
+        pytest.skip("this system does not say what a process takes")
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def outcome(run: Path) -> tuple[str, str, list[dict[str, float]]]:
     """What must not depend on disturbances: the weights of `last` and `best`, and the metrics apart from speed."""
     lines = [json.loads(line) for line in (run / runs.METRICS).read_text().splitlines()]

@@ -357,15 +357,11 @@ def test_a_checkpoint_of_all_of_unicode_and_of_thousands_of_texts_comes_back(tmp
 @pytest.mark.faults
 @hostile
 def test_a_hostile_file_is_refused_at_once(
-    kind: str, whole: bytes, tmp_path: Path, record_property: Callable[[str, object], None]
+    kind: str, whole: bytes, refusals: Refusals, record_property: Callable[[str, object], None]
 ) -> None:
-    raw = HOSTILE[kind](whole)
-    tries = [Refusals(tmp_path / "c.safetensors") for _ in range(3)]
-    for refusals in tries:
-        refusals.of_bytes(raw, kind)
-    quickest = min(tries, key=lambda refusals: refusals.slowest)
-    record_property("refused", (quickest.slowest, kind))
-    quickest.assert_within(MOST_SECONDS)
+    refusals.of_bytes(HOSTILE[kind](whole), kind)
+    record_property("refused", (refusals.slowest, kind))
+    refusals.assert_within(MOST_SECONDS)
 
 
 # The most memory that the process had: what getrusage says begins with the most that its parent had.
@@ -540,7 +536,7 @@ def test_what_is_no_file_is_refused_and_never_waited_for(
     command: str, kind: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     NO_FILES[kind](folder / "X")
-    with at_most(10):
+    with at_most(60):
         code = run(COMMANDS[command])
     assert_refused(code, capsys.readouterr())
 
@@ -550,7 +546,7 @@ def test_what_is_no_file_is_refused_and_never_waited_for(
 def test_a_device_is_no_checkpoint(device: str, capsys: pytest.CaptureFixture[str]) -> None:
     if not os.path.exists(device):
         pytest.skip(f"no {device} here")
-    with at_most(10):
+    with at_most(60):
         code = run(["inspect", device])
     assert_refused(code, capsys.readouterr())
 
@@ -566,7 +562,7 @@ def test_a_device_is_no_checkpoint(device: str, capsys: pytest.CaptureFixture[st
 )
 def test_python_is_told_the_same_of_what_is_no_file(kind: str, error: type[Exception], tmp_path: Path) -> None:
     NO_FILES[kind](tmp_path / "X")
-    with at_most(10), pytest.raises(error) as caught:
+    with at_most(60), pytest.raises(error) as caught:
         disk.load(tmp_path / "X")
     assert str(caught.value).startswith(f"{tmp_path / 'X'}: ")
     assert str(caught.value).isprintable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import time
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from conftest import sentences
 from faults.processes import SMALL, has_checkpoint, newest, outcome, run, seeds, start, until
+
+from charnet.runs import METRICS
 
 pytestmark = pytest.mark.faults
 
@@ -65,15 +68,22 @@ def longer(whole: Whole) -> Whole:
 
 @pytest.mark.parametrize("seed", seeds(0, 2, 25))
 def test_a_training_killed_twenty_times_ends_with_the_same_weights_and_metrics(longer: Whole, seed: int) -> None:
-    cut, instants = longer.folder / "cut", random.Random(seed)
+    cut, chance = longer.folder / "cut", random.Random(seed)
     shutil.rmtree(cut, ignore_errors=True)
     process = start([*LONGER, "--name", "cut"], folder=longer.folder)
-    until(lambda: has_checkpoint(cut))
-    for _ in range(20):
-        time.sleep(instants.uniform(0.02, longer.seconds / 20))
+    for number in range(20):
+        reached = 70 * number + chance.randrange(70)  # of 1,500 steps, whatever the pace of the machine
+        until(lambda reached=reached: steps_reported(cut) >= reached)
+        time.sleep(chance.uniform(0, 0.02))
         process.send(SIGKILL)
         assert process.wait() == 128 + SIGKILL, "it ended before it was killed often enough"
         newest(cut)
         process = start(["train", "--resume", "cut"], folder=longer.folder)
     assert process.wait() == 0, process.stderr()
     assert outcome(cut) == longer.outcome
+
+
+def steps_reported(run: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return (run / METRICS).read_bytes().count(b"\n") if has_checkpoint(run) else -1
+    return -1

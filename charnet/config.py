@@ -79,7 +79,9 @@ class DataSettings:
     bytes: bool = setting(False, "learn raw bytes instead of characters: any file at all")
     glob: str = setting("*.txt", "which files of a folder are read ('**/*.py' looks into sub-folders)")
     val_fraction: float = setting(0.1, "share of the text, at its end, held out to judge the model", low=0, high=0.9)
-    val_chars: int = setting(0, "characters of the held-out text that are read to judge; 0 = all", low=0, high=10**12)
+    val_chars: int = setting(
+        0, "characters of the held-out text, spread over it, that are read to judge; 0 = all", low=0, high=10**12
+    )
 
     def held_out(self, characters: int) -> int:
         """How many characters at the end of a text of this length are held out."""

@@ -102,12 +102,19 @@ def evaluate_files(
 
 
 def evaluate(
-    model: CharModel, ids: Ids, start_id: int, *, streams: int | None = None, stop: Callable[[], object] = lambda: False
+    model: CharModel,
+    ids: Ids,
+    start_id: int,
+    *,
+    most: int = 0,
+    streams: int | None = None,
+    stop: Callable[[], object] = lambda: False,
 ) -> Evaluation:
-    """Reads a whole text; each character is predicted from all before it, the first from `start_id`.
+    """Reads a text; each character is predicted from all before it, the first from `start_id`.
 
     Args:
         ids: the text, at least one character.
+        most: about so many characters are enough, spread over the text: the first of each stream. 0: all.
         streams: how many are read side by side; chosen by the length if not given. 1 is one long reading.
         stop: asked before every chunk.
 
@@ -117,21 +124,26 @@ def evaluate(
     streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
     was_training = model.training
     model.eval()
+    length = -(-len(ids) // streams)
+    read = min(length, -(-most // streams)) if most else length
+    counted = sum(min(read, max(0, len(ids) - stream * length)) for stream in range(streams))
     try:
-        return Evaluation(_total_nats(model, ids, start_id, streams, stop), len(ids))
+        return Evaluation(_total_nats(model, ids, start_id, streams, read, stop), counted)
     finally:
         model.train(was_training)
 
 
 @torch.no_grad()
-def _total_nats(model: CharModel, ids: Ids, start_id: int, streams: int, stop: Callable[[], object]) -> float:
+def _total_nats(
+    model: CharModel, ids: Ids, start_id: int, streams: int, read: int, stop: Callable[[], object]
+) -> float:
     device = next(model.parameters()).device
     length = -(-len(ids) // streams)
     chunk = max(1, min(LONGEST_CHUNK, LARGEST_CHUNK // (streams * model.head.out_features)))
     warm_up = WARM_UP if streams > 1 else 0
     total = 0.0
     state = model.initial_state(streams)
-    for begin, end in [*_spans(-warm_up, 0, chunk), *_spans(0, length, chunk)]:
+    for begin, end in [*_spans(-warm_up, 0, chunk), *_spans(0, read, chunk)]:
         if stop():
             raise Stopped
         x_ST, y_ST, counted_ST = _columns(ids, start_id, streams, length, begin, end)

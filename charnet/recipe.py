@@ -30,8 +30,12 @@ SHARE_KEPT, MOST_KEPT = 0.04, 5.0  # of the time, and seconds, for what comes af
 SHARE_OF_EVALUATION = 0.05  # of the time
 MOST_EVALUATIONS = 20
 ROOM = 1.15  # so much longer a run may get on its way before it needs one evaluation more
-READ_IN_THE_TIME_OF_ONE_LEARNED = 1.7  # characters
-LONGEST_EVALUATION, LONGEST_SHARE = 2.0, 0.01  # seconds, or that share of the time where it is more
+READ_IN_THE_TIME_OF_ONE_LEARNED = 2.3  # characters
+# Seconds, or that share of the time where it is more. Each evaluation reads all that was held out where that is no
+# longer; else a part that is, and when the run is over there is one more, of all or what the last may take.
+LONGEST_EVALUATION, LONGEST_OF_A_PART, SHARE_OF_AN_EVALUATION = 2.0, 0.5, 0.01
+LONGEST_LAST_READING, SHARE_OF_LAST_READING = 3.0, 0.02
+OVER_TIME = 2.0  # seconds of the last reading that come on top of the time
 STEPS_IN_A_PASS = 70  # fewer teach too little; else there are fewer streams
 FEWEST_STREAMS, SHORTEST_WINDOW, FEWEST_WINDOWS = 4, 8, 4
 LARGE_ALPHABET, LARGE_ALPHABET_COUNTS = 1000, 2.0
@@ -136,10 +140,12 @@ def plan(config: Config, given: Collection[str], text: Text, seconds: float, pac
 
     sized, speed = _largest(config, laid_over, text, seconds - kept(seconds), pace)
     reading = speed * READ_IN_THE_TIME_OF_ONE_LEARNED
-    most_read = int(max(LONGEST_EVALUATION, LONGEST_SHARE * seconds) * reading)
-    sized = laid_over(sized, {"data.val_chars": most_read if most_read < text.held_out else 0})
+    sized = laid_over(sized, {"data.val_chars": _read_on_the_way(text.held_out, reading, seconds)})
     evaluating = min(text.held_out, sized.data.val_chars or text.held_out) / reading
-    for_the_end = kept(seconds) + max(0.0, evaluating - LONGEST_EVALUATION)
+    last_reading = min(text.held_out / reading, max(LONGEST_LAST_READING, SHARE_OF_LAST_READING * seconds))
+    if evaluating < text.held_out / reading:
+        last_reading += evaluating
+    for_the_end = kept(seconds) + max(0.0, last_reading - OVER_TIME)
     evaluations = min(MOST_EVALUATIONS, 1 + int(SHARE_OF_EVALUATION * seconds / max(evaluating, 1e-9)))
     a_step = sized.training.batch_size * sized.training.window
     affordable = speed * (seconds - for_the_end - (evaluations - 1) * evaluating)
@@ -159,6 +165,14 @@ def plan(config: Config, given: Collection[str], text: Text, seconds: float, pac
     limit = "text" if steps == most_steps else "time"
     remarks = _remarks(planned, steps * a_step, limit)
     return Plan(planned, seconds, for_the_end, speed, evaluating, most_steps, passes, limit, remarks)
+
+
+def _read_on_the_way(held_out: int, per_second: float, seconds: float) -> int:
+    """How much of the held-out text each evaluation reads; 0 is all of it."""
+    share = SHARE_OF_AN_EVALUATION * seconds
+    if held_out <= max(LONGEST_EVALUATION, share) * per_second:
+        return 0
+    return max(1, int(max(LONGEST_OF_A_PART, share) * per_second))
 
 
 def kept(seconds: float) -> float:

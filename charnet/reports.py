@@ -95,7 +95,10 @@ class Replanned:
 @dataclass(frozen=True)
 class Finished:
     """Why training ended ("complete", "stopped early" or "interrupted"), the best it reached, and a sentence on what
-    would make it better."""
+    would make it better.
+
+    `best_nats_per_char` was found over `read` of `held_out` characters; both are 0 where nothing was held out.
+    """
 
     run: Path
     reason: str
@@ -103,6 +106,8 @@ class Finished:
     best_step: int
     best_nats_per_char: float | None
     outlook: str = ""
+    read: int = 0
+    held_out: int = 0
 
 
 Report = Started | Working | Metrics | Evaluated | RolledBack | Replanned | Finished

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 import charnet
+from charnet import checkpoint as disk
 from charnet import optim, runs
 from charnet.baselines import Baselines, baselines
 from charnet.batches import Position, Streams
@@ -37,13 +38,13 @@ from charnet.config import GATES, Config, overlay, to_yaml
 from charnet.corpus import Ids
 from charnet.engines.numpy_engine import NumpyEngine
 from charnet.errors import CheckpointError, ConfigError, DivergedError
-from charnet.evaluate import Stopped, evaluate
+from charnet.evaluate import Evaluation, Stopped, evaluate
 from charnet.forecast import outlook
 from charnet.generate import Options, stream
 from charnet.machine import enough_memory
-from charnet.model import CharModel, ModelState, compute_with, learn
+from charnet.model import CharModel, ModelState, compute_with, from_weights, learn
 from charnet.pace import PRODUCTS_IN
-from charnet.recipe import Plan
+from charnet.recipe import LONGEST_LAST_READING, SHARE_OF_LAST_READING, Plan
 from charnet.reports import Evaluated, Finished, Metrics, Replanned, Report, RolledBack, Started, Working
 from charnet.runs import RunFolder
 from charnet.tensorfile import Tensors
@@ -98,7 +99,7 @@ class Training:
         self.carried: int | None = None
         self.damage = ""
         cut = len(ids) - config.data.held_out(len(ids))
-        self.learned_ids, self.val_ids = ids[:cut], ids[cut:][: config.data.val_chars or None]
+        self.learned_ids, self.val_ids = ids[:cut], ids[cut:]
         self.streams = Streams(self.learned_ids, settings.batch_size, settings.window)
         with enough_memory(NEEDS_LESS):
             self.model = CharModel(len(vocab), **vars(config.model)).to(device)
@@ -112,6 +113,7 @@ class Training:
         self.saved: Progress | None = None  # as `last` has it
         self.kept = False  # whether anything that was learned may be on disk
         self.saved_at, self.seconds_a_save = time.monotonic(), 0.0
+        self.read_per_second = 0.0  # held-out characters, in the newest evaluation
         self.glimpsed_at = time.monotonic()
 
     def started(self) -> Started:
@@ -180,10 +182,29 @@ class Training:
             if time.monotonic() - self.glimpsed_at > SECONDS_BETWEEN_GLIMPSES:
                 yield self._glimpse()
         self.save_last()
-        p = self.progress
+        yield self._finished(reason, stop)
+
+    def _finished(self, reason: str, stop: Callable[[], object]) -> Finished:
+        p, held_out = self.progress, len(self.val_ids)
+        best, read = p.best_nats_per_char, min(held_out, self.config.data.val_chars or held_out)
+        history: list[dict[str, float]] = self.history
+        with contextlib.suppress(Stopped, CheckpointError):  # then what is known must do
+            if reason != "interrupted" and best is not None and read < held_out:
+                whole = self._read_at_the_end(read, stop)
+                read, shift, best = whole.characters, whole.nats_per_char - best, whole.nats_per_char
+                history = [line | {"val_nats_per_char": line["val_nats_per_char"] + shift} for line in history]
         limit = self.plan.limit if self.plan else "time"
-        forecast = outlook(self.history, reason, p.chars_seen / len(self.learned_ids), limit)
-        yield Finished(self.folder.path, reason, p.step, p.best_step, p.best_nats_per_char, forecast)
+        forecast = outlook(history, reason, p.chars_seen / len(self.learned_ids), limit)
+        return Finished(self.folder.path, reason, p.step, p.best_step, best, forecast, read, held_out)
+
+    def _read_at_the_end(self, judged_by: int, stop: Callable[[], object]) -> Evaluation:
+        """How good the best weights are: over all that was held out where there is time for that, else over more of it
+        than they were chosen by."""
+        seconds = max(LONGEST_LAST_READING, SHARE_OF_LAST_READING * self.progress.seconds)
+        weights = disk.load(self.folder.path / runs.BEST).weights
+        most = max(judged_by, int(seconds * self.read_per_second))
+        model = from_weights(self.config.model, weights).to(self.device)
+        return evaluate(model, self.val_ids, self.vocab.start_id(), most=most, stop=stop)
 
     def compared(self) -> Baselines | None:
         """What simple means make of the same text, in a second or two; None where nothing is held out, or too little
@@ -324,9 +345,12 @@ class Training:
 
     def _validate(self, stop: Callable[[], object]) -> float:
         began = time.monotonic()
-        loss = evaluate(self.model, self.val_ids, self.vocab.start_id(), stop=stop).nats_per_char
+        most = self.config.data.val_chars
+        evaluation = evaluate(self.model, self.val_ids, self.vocab.start_id(), most=most, stop=stop)
+        loss, seconds = evaluation.nats_per_char, time.monotonic() - began
+        self.read_per_second = evaluation.characters / max(seconds, 1e-9)
         if self.timetable:
-            self.timetable.evaluated(time.monotonic() - began)
+            self.timetable.evaluated(seconds)
         if not math.isfinite(loss):
             raise self._diverged("validation loss")
         return loss

@@ -311,6 +311,15 @@ def test_a_run_that_is_worse_than_guessing_is_told_so(capsys: pytest.CaptureFixt
     assert "guessing" not in capsys.readouterr().err
 
 
+def test_a_loss_over_a_part_of_the_held_out_text_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+    *before, end = story()
+    for read in (1234, 5678):
+        ended = dataclasses.replace(end, read=read, held_out=5678)
+        show_all(progress.training_view(quiet=False, json=False), [*before, ended])
+        said = ", over 1,234 of 5,678 held-out characters" in capsys.readouterr().err
+        assert said == (read < 5678)
+
+
 def test_a_terminal_that_is_not_utf8_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     class Latin(io.StringIO):
         encoding = "iso8859-1"

@@ -165,3 +165,22 @@ def test_a_long_text_read_in_as_many_streams_as_allowed_costs_what_it_costs_read
     model, ids = build(cell, activation), text(MOST_STREAMS * SHORTEST_STREAM + 17)
     whole = evaluate(model, ids, START, streams=1).nats_per_char
     assert evaluate(model, ids, START).nats_per_char == pytest.approx(whole, abs=1e-6)
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_part_is_the_first_of_each_stream(streams):
+    model, ids = build("gru"), text(2100)
+    part = evaluate(model, ids, START, most=300, streams=streams)
+    length = 2100 // streams
+    expected = 0.0
+    for begin in range(0, 2100, length):
+        before = evaluate(model, ids[:begin], START, streams=1).nats if begin else 0.0
+        expected += evaluate(model, ids[: begin + 300 // streams], START, streams=1).nats - before
+    assert part.characters == 300
+    assert part.nats == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("most", [2100, 2101, 10**12])
+def test_a_part_as_long_as_the_text_is_all_of_it(most):
+    model, ids = build("gru"), text(2100)
+    assert evaluate(model, ids, START, most=most) == evaluate(model, ids, START)

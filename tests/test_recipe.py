@@ -70,6 +70,7 @@ def test_steps_and_evaluations_fit_the_time(seconds: float, val_chars: int | Non
     t, rate = made.config.training, made.chars_per_second
     read = made.config.data.val_chars or learned // 9
     evaluating = (1 + (t.steps - 1) // t.eval_every) * read / (rate * recipe.READ_IN_THE_TIME_OF_ONE_LEARNED)
+    evaluating += max(recipe.LONGEST_LAST_READING, recipe.SHARE_OF_LAST_READING * seconds)
     used = t.steps * t.batch_size * t.window / rate + evaluating
     assert 0.9 * seconds < used < seconds + 3
 

@@ -23,6 +23,7 @@ from charnet import corpus, prepare, runs, training
 from charnet.config import GATES, OPTIMIZERS, read_yaml
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
 from charnet.evaluate import evaluate
+from charnet.model import from_weights
 from charnet.reports import Evaluated, Finished, Metrics, RolledBack, Started, Working
 from charnet.training import Training
 
@@ -813,13 +814,40 @@ def test_no_memory_for_the_comparison_is_no_failure(trainer: Trainer, monkeypatc
     assert trainer.start().compared() is None
 
 
-def test_a_part_of_the_held_out_text_may_judge(trainer: Trainer) -> None:
+def test_a_part_of_the_held_out_text_may_judge_on_the_way(trainer: Trainer) -> None:
     run = trainer.start("part", data__val_chars=20)
     held_out = run.config.data.held_out(run.info.characters)
     expected = corpus.read([str(trainer.text)]).ids[-held_out:][:20]
-    assert run.val_ids.tolist() == expected.tolist()
     part = metrics(finish(run))[-1]["val_nats_per_char"]
     assert part == pytest.approx(evaluate(run.model, expected, run.vocab.start_id()).nats_per_char)
+
+
+def test_the_loss_that_is_reported_is_that_of_the_best_weights_over_every_held_out_character(trainer: Trainer) -> None:
+    run = trainer.start("part", data__val_chars=20)
+    *_, finished = run.reports()
+    assert isinstance(finished, Finished)
+    held_out = corpus.read([str(trainer.text)]).ids[-run.config.data.held_out(run.info.characters) :]
+    best = from_weights(run.config.model, disk.load(run.folder.path / runs.BEST).weights)
+    assert (finished.read, finished.held_out) == (len(held_out), len(held_out))
+    assert finished.best_nats_per_char == pytest.approx(evaluate(best, held_out, run.vocab.start_id()).nats_per_char)
+
+
+def test_where_the_last_reading_would_take_too_long_it_is_of_a_part_and_says_so(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "LONGEST_LAST_READING", 0.0)
+    monkeypatch.setattr(training, "SHARE_OF_LAST_READING", 0.0)
+    *_, finished = trainer.start("part", data__val_chars=20).reports()
+    assert isinstance(finished, Finished)
+    assert finished.read == 20 < finished.held_out
+
+
+def test_an_interrupted_run_reports_what_it_was_judged_by(trainer: Trainer) -> None:
+    run = trainer.start("part", data__val_chars=20, training__eval_every=2)
+    *_, finished = run.reports(after(5))
+    assert isinstance(finished, Finished)
+    assert finished.read == 20
+    assert finished.best_nats_per_char == run.progress.best_nats_per_char
 
 
 @pytest.mark.parametrize(

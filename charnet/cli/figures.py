@@ -79,7 +79,7 @@ def show_description(d: Description) -> None:
         ("", f"SHA-256 {d.corpus.fingerprint}, {d.config.data.held_out(d.corpus.characters):,} at its end held out"),
         ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
                     f"({d.passes:.1f} passes) in {duration(d.progress.seconds)}"),
-        ("best", f"{loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}"),
+        ("best", f"{loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_judged_by(d)}"),
         ("last", loss(d.last_nats_per_char)),
         ("history", f"{d.curve[0]:.2f} {curve(d.curve)} {d.curve[-1]:.2f}" if d.curve else "-"),
         ("settings", d.settings_line),
@@ -88,6 +88,12 @@ def show_description(d: Description) -> None:
     if d.progress.rollbacks:
         rows.insert(8, ("rolled back", f"{plural(d.progress.rollbacks, 'time')}, the learning rate halved at each"))
     show_rows(rows)
+
+
+def _judged_by(d: Description) -> str:
+    """Says so where not all that was held out was read."""
+    read, held_out = d.config.data.val_chars, d.config.data.held_out(d.corpus.characters)
+    return f", over {read:,} of {held_out:,} held-out characters" if 0 < read < held_out else ""
 
 
 def show_rows(rows: Iterable[tuple[str, str]]) -> None:

@@ -25,7 +25,7 @@ def opening(report: Started) -> list[str]:
     kept_back = config.data.held_out(corpus.characters)
     held = f"the last {kept_back:,} held out" if kept_back else "nothing held out"
     if 0 < config.data.val_chars < kept_back:
-        held += f", {config.data.val_chars:,} of them read to judge"
+        held += f", {config.data.val_chars:,} of them read to judge on the way"
     lines = [
         f"text: {corpus.name}, {plural(corpus.characters, symbols)}, alphabet of {report.alphabet_size:,}, {held}",
         f"model: {cell} {model.num_layers}x{model.hidden_size}, {report.parameters:,} parameters; "
@@ -65,7 +65,12 @@ def closing(report: Finished, alphabet_size: int, beside: Baselines | None) -> l
         return ["interrupted before the first step: nothing is kept"]
     lines = []
     if report.best_nats_per_char is not None:
-        lines.append(f"best: {loss(report.best_nats_per_char)} per character at step {report.best_step:,}")
+        part = (
+            f", over {report.read:,} of {report.held_out:,} held-out characters"
+            if report.read < report.held_out
+            else ""
+        )
+        lines.append(f"best: {loss(report.best_nats_per_char)} per character at step {report.best_step:,}{part}")
         if report.best_nats_per_char > math.log(alphabet_size):
             lines.append(
                 f"that is worse than guessing ({loss(math.log(alphabet_size))}): try a smaller --learning-rate"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,14 @@ from torch import nn
 from charnet import sampling
 from charnet.checkpoint import model_shapes
 from charnet.config import ACTIVATIONS, Config, overlay
+from charnet.engines import Engine, has_numba
 from charnet.engines.numpy_engine import Array, NumpyEngine
 from charnet.generate import Options, stream
 from charnet.machine import processor_cores
 from charnet.model import compute_with
 from charnet.pace import TrainingStep
+from charnet.quantize import Rows8, quantized
+from charnet.together import texts
 from charnet.vocab import Vocabulary
 
 REPEATS = 7
@@ -33,6 +36,37 @@ TRAINED = (
     *(("rnn", activation, 512) for activation in ACTIVATIONS),
 )
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something to write, and by which engines."""
+
+    cell: str
+    layers: int
+    hidden: int
+    engines: tuple[str, ...]
+    precision: str = "fp32"
+    texts: int = 1
+    beside_torch: bool = False
+
+    @property
+    def config(self) -> Config:
+        sizes = {"cell": self.cell, "num_layers": self.layers, "hidden_size": self.hidden}
+        return overlay(Config(), {f"model.{name}": value for name, value in sizes.items()})
+
+
+BOTH = ("numpy", "compiled") if has_numba() else ("numpy",)
+COMPILED = BOTH[1:]
+WRITTEN = (
+    *(Scenario("lstm", 2, hidden, BOTH, beside_torch=True) for hidden in (128, 256, 512)),
+    *(Scenario(cell, 2, 256, BOTH) for cell in ("gru", "cifg", "rnn")),
+    *(
+        Scenario("lstm", layers, hidden, COMPILED, "int8")
+        for layers, hidden in ((2, 128), (2, 256), (2, 512), (1, 2048))
+    ),
+    Scenario("lstm", 2, 256, BOTH, texts=256),
+)
 
 
 @dataclass(frozen=True)
@@ -49,31 +83,44 @@ class Result:
     limit: str = ""
 
 
-def sample_benchmark(
-    sizes: tuple[tuple[str, int, int], ...] = (("lstm", 2, 128), ("lstm", 2, 256), ("lstm", 2, 512)),
-) -> Iterator[Result]:
-    """Characters per second of one text, in the process, drawing included: charnet's engine beside `nn.LSTM`.
+def sample_benchmark(scenarios: Sequence[Scenario] = WRITTEN) -> Iterator[Result]:
+    """Characters per second of text, in the process, drawing included: each engine, and beside them `nn.LSTM`.
 
-    The limit is the speed of reading: the weights are read once for each character, so memory that delivers b bytes a
-    second allows b / (bytes of weights) characters a second.
+    For one text the limit is the speed of reading: the weights are read once for each character, so memory that
+    delivers b bytes a second allows b / (bytes of weights) characters a second. For many texts it is arithmetic: one
+    multiplication and one addition for each weight.
     """
-    for cell, layers, hidden in sizes:
-        config = overlay(Config(), {"model.cell": cell, "model.num_layers": layers, "model.hidden_size": hidden})
-        weights = _random_weights(config)
-        read_each_time = sum(w.nbytes for name, w in weights.items() if not name.startswith("embedding"))
-        read_each_time -= weights["layers.0.weight_ih"].nbytes  # a row of a table instead
-        bytes_per_second = reading_speed(read_each_time)
-        engine = NumpyEngine(weights, cell=cell)
-        rates = _rates(functools.partial(_write, engine))
-        limit = bytes_per_second / read_each_time
-        yield _result(
-            f"numpy engine, {cell} {layers}x{hidden}, fp32",
-            rates,
-            share_of_limit=statistics.median(rates) / limit,
-            limit=f"reading {read_each_time / 1e6:.1f} MB at {bytes_per_second / 1e9:.0f} GB/s",
-        )
-        if cell == "lstm":
+    for scenario in scenarios:
+        weights = _random_weights(scenario.config)
+        for engine in scenario.engines:
+            yield _written(engine, scenario, weights)
+        if scenario.beside_torch:
+            layers, hidden = scenario.layers, scenario.hidden
             yield _result(f"nn.LSTM called per character, {layers}x{hidden}", _rates(PlainTorch(layers, hidden).write))
+
+
+def _written(name: str, scenario: Scenario, weights: dict[str, Array]) -> Result:
+    shape = f"{scenario.cell} {scenario.layers}x{scenario.hidden}, {scenario.precision}"
+    used = quantized(weights) if scenario.precision == "int8" else weights
+    engine: Engine = NumpyEngine(weights, cell=scenario.cell)
+    if name == "compiled":
+        from charnet.engines.compiled_engine import CompiledEngine
+
+        engine = CompiledEngine(used, cell=scenario.cell)
+    read_each_time = {n: w for n, w in used.items() if not n.startswith("embedding") and n != "layers.0.weight_ih"}
+    if scenario.texts > 1:
+        rates = _rates(functools.partial(_write_many, engine, scenario.texts))
+        rates = [rate * scenario.texts for rate in rates]
+        operations = 2 * sum(weights[n].size for n in read_each_time)
+        limit, said = statistics.median(_peak(torch.float32)) / operations, "fp32 peak of matrix products"
+        shape = f"{shape}, {scenario.texts} texts at once"
+    else:
+        rates = _rates(functools.partial(_write, engine))
+        size = sum(w.values.nbytes if isinstance(w, Rows8) else w.nbytes for w in read_each_time.values())
+        speed = reading_speed(size)
+        limit, said = speed / size, f"reading {size / 1e6:.1f} MB at {speed / 1e9:.0f} GB/s"
+    share = statistics.median(rates) / limit
+    return _result(f"{name} engine, {shape}", rates, share_of_limit=share, limit=said)
 
 
 def reading_speed(size: int) -> float:
@@ -118,9 +165,15 @@ def _result(
     return Result(what, unit, statistics.median(rates), min(rates), max(rates), len(rates), share_of_limit, limit)
 
 
-def _write(engine: NumpyEngine, length: int) -> None:
+def _write(engine: Engine, length: int) -> None:
     for _ in stream(engine, ALPHABET, [0], Options(length=length)):
         pass
+
+
+def _write_many(engine: Engine, count: int, length: int) -> None:
+    for pieces in texts(engine, ALPHABET, [0], Options(length=length), count):
+        for _ in pieces:
+            pass
 
 
 class PlainTorch:

@@ -8,19 +8,22 @@ every part of the document is checked before it is believed.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 
 from charnet import durable, tensorfile
 from charnet.config import GATES, Config, as_dict, from_dict
 from charnet.errors import CheckpointError, ConfigError, shortened
+from charnet.quantize import Rows8, quantized, restored
 from charnet.tensorfile import DIGEST, Tensors, counts, foreign
 from charnet.vocab import LAST_CODE_POINT, Vocabulary, code_points
 
-FORMAT = 1
+FORMAT = 2  # the newest there is; 1 has no weights of 8 bits
+SCALE = ".scale"  # after the name of a matrix of 8 bits: what 1 is worth in each of its rows
 LONGEST_WORD = 10_000  # characters of a name, a version or a date
 
 
@@ -74,9 +77,39 @@ class Checkpoint:
         return {name[len(prefix) + 1 :]: t for name, t in self.tensors.items() if name.startswith(prefix + ".")}
 
     @property
+    def stored_weights(self) -> dict[str, npt.NDArray[Any] | Rows8]:
+        """The model's parameters as they are in the file: matrices of 8 bits have not become larger."""
+        found = self.part("model")
+        whole = {name: tensor for name, tensor in found.items() if not name.endswith(SCALE)}
+        return {n: Rows8(t, found[n + SCALE]) if t.dtype == np.int8 else t for n, t in whole.items()}
+
+    @property
     def weights(self) -> Tensors:
-        """The model's parameters."""
-        return self.part("model")
+        """The model's parameters in single precision."""
+        return restored(self.stored_weights)
+
+    @property
+    def precision(self) -> str:
+        """Of the matrices: `fp32` or `int8`."""
+        return "int8" if self.tensors["model.head.weight"].dtype == np.int8 else "fp32"
+
+    def quantized(self, precision: str = "int8") -> Checkpoint:
+        """The same model with matrices of 8 bits a number, to write with and not to train on.
+
+        Raises:
+            ConfigError: another precision is wanted.
+        """
+        if precision != "int8":
+            raise ConfigError(f'--quantize: expected int8, found "{precision}"')
+        if self.precision == "int8":
+            return self
+        tensors: Tensors = {}
+        for name, weight in quantized(self.weights).items():
+            if isinstance(weight, Rows8):
+                tensors |= {f"model.{name}": weight.values, f"model.{name}{SCALE}": weight.scale}
+            else:
+                tensors[f"model.{name}"] = weight
+        return replace(self, tensors=tensors, sha256="")
 
     def weights_sha256(self) -> str:
         """SHA-256 of the model's parameters in the order of their names: equal for equal models."""
@@ -116,7 +149,7 @@ def _document(checkpoint: Checkpoint) -> dict[str, Any]:
     vocab = checkpoint.vocab
     alphabet: Any = list(vocab.symbols) if vocab.of_bytes else "".join(map(chr, vocab.symbols))
     return {
-        "format": FORMAT,
+        "format": FORMAT if checkpoint.precision == "int8" else 1,
         "created": checkpoint.created,
         "config": as_dict(checkpoint.config),
         "alphabet": alphabet,
@@ -227,13 +260,17 @@ def _words(table: Any) -> dict[str, str]:
 
 
 def _check_weights(path: Path, checkpoint: Checkpoint) -> None:
-    expected = model_shapes(checkpoint.config, len(checkpoint.vocab))
-    found = checkpoint.weights
+    shapes = model_shapes(checkpoint.config, len(checkpoint.vocab))
+    found = checkpoint.part("model")
+    of_bytes = {name for name, tensor in found.items() if tensor.dtype == np.int8}
+    if of_bytes and of_bytes != {name for name, shape in shapes.items() if len(shape) == 2}:
+        raise foreign(path, "some matrices of 8 bits and some of 32")
+    expected = shapes | {name + SCALE: shapes[name][:1] for name in of_bytes if name in shapes}
     if set(found) != set(expected):
         odd = ", ".join(sorted(set(found) ^ set(expected))[:3])
         raise foreign(path, f"other weights than its settings call for: {odd}")
     for name, shape in expected.items():
-        if found[name].shape != shape or found[name].dtype != np.float32:
+        if found[name].shape != shape or found[name].dtype not in (np.float32, np.int8):
             raise foreign(path, f"{name} of shape {found[name].shape} where its settings call for {shape}")
         if not np.isfinite(found[name]).all():
             raise foreign(path, f"numbers in {name} that are not finite")

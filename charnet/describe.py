@@ -25,6 +25,7 @@ class Description:
     weights_sha256: str
     created: str
     config: Config
+    precision: str
     alphabet_size: int
     of_bytes: bool
     alphabet_shown: str
@@ -42,9 +43,9 @@ class Description:
         layers = "1 layer" if model.num_layers == 1 else f"{model.num_layers} layers"
         width = model.embedding_size or model.hidden_size
         of_weights = f", of weights {model.weight_dropout:g}" if model.weight_dropout else ""
-        return (
-            f"{cell}, {layers} of {model.hidden_size} units, embedding {width}, dropout {model.dropout:g}{of_weights}"
-        )
+        of_bits = ", weights of 8 bits" if self.precision == "int8" else ""
+        sizes = f"{layers} of {model.hidden_size} units, embedding {width}"
+        return f"{cell}, {sizes}, dropout {model.dropout:g}{of_weights}{of_bits}"
 
     @property
     def files_line(self) -> str:
@@ -110,6 +111,7 @@ def describe(path: Path) -> Description:
         weights_sha256=checkpoint.weights_sha256(),
         created=checkpoint.created,
         config=checkpoint.config,
+        precision=checkpoint.precision,
         alphabet_size=len(checkpoint.vocab),
         of_bytes=checkpoint.vocab.of_bytes,
         alphabet_shown=printable(checkpoint.vocab),

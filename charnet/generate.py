@@ -18,7 +18,7 @@ from charnet.vocab import Vocabulary
 
 __all__ = ["Options", "Position", "Writing", "begin", "random_numbers", "stream"]
 
-LARGEST_BURST = 256  # symbols asked of an engine at once
+LARGEST_BURST = 4096  # symbols asked of an engine at once
 SECONDS_A_BURST = 0.02  # a burst that took longer is not made larger: the reader waits for all of it
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 LARGEST = 127
+SMALLEST = 1e-30  # a row with nothing larger counts as zeros
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def quantize(weight: npt.NDArray[np.float32]) -> Rows8:
     [[127, -64], [0, 0]]
     """
     largest = np.abs(weight).max(axis=1)
-    scale = np.where(largest > 0, largest / LARGEST, 1).astype(np.float32)
+    scale = np.where(largest > SMALLEST, largest / LARGEST, 1).astype(np.float32)
     return Rows8(np.rint(weight / scale[:, None]).astype(np.int8), scale)
 
 

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from charnet import bench
+from charnet.bench import Scenario
 from charnet.config import Config, overlay
 from charnet.pace import TrainingStep
 
@@ -24,14 +25,25 @@ def check(results: list[bench.Result]) -> None:
         assert (result.share_of_limit is None) == (result.limit == "")
 
 
-def test_writing_is_measured_beside_the_library_and_the_speed_of_memory() -> None:
-    results = list(bench.sample_benchmark((("lstm", 2, 8), ("gru", 1, 8))))
+def test_writing_is_measured_beside_the_library_and_what_limits_it() -> None:
+    both = ("numpy", "compiled")
+    scenarios = [
+        Scenario("lstm", 2, 8, both, beside_torch=True),
+        Scenario("gru", 1, 8, ("compiled",), "int8"),
+        Scenario("lstm", 1, 8, both, texts=3),
+    ]
+    results = list(bench.sample_benchmark(scenarios))
     check(results)
     assert [r.what for r in results] == [
         "numpy engine, lstm 2x8, fp32",
+        "compiled engine, lstm 2x8, fp32",
         "nn.LSTM called per character, 2x8",
-        "numpy engine, gru 1x8, fp32",
+        "compiled engine, gru 1x8, int8",
+        "numpy engine, lstm 1x8, fp32, 3 texts at once",
+        "compiled engine, lstm 1x8, fp32, 3 texts at once",
     ]
+    assert results[0].limit.startswith("reading 0.0 MB at")
+    assert results[-1].limit == "fp32 peak of matrix products"
 
 
 def test_training_is_measured_in_each_format_beside_the_peak_of_products() -> None:

@@ -1,16 +1,21 @@
 """All engines give the same logits and, for a seed, the same text. Shape legend as in `charnet.engines.base`."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from charnet import sampling
 from charnet.cells import CELLS
 from charnet.cells.rnn import ACTIVATIONS
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress, model_shapes
 from charnet.config import Config, overlay
-from charnet.engines import ENGINES, Engine, open_engine
+from charnet.engines import ENGINES, WORTH_COMPILING, Engine, compiled_engine, fastest, open_engine
+from charnet.engines.compiled_engine import Threads
 from charnet.engines.numpy_engine import FORMS
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, DivergedError
 from charnet.generate import Options, stream
 from charnet.model import from_weights
 from charnet.vocab import Vocabulary
@@ -182,3 +187,99 @@ def test_an_engine_says_its_name(name):
 def test_an_unknown_engine_is_refused_with_the_nearest_one():
     with pytest.raises(ConfigError, match=r"numpy, compiled, torch.*did you mean .numpy."):
         open_engine(build(), "nunpy")
+
+
+@every_kind
+def test_the_number_of_threads_changes_nothing_in_a_text(cell, activation):
+    checkpoint = build(cell, activation, layers=3)
+    first, second = (
+        "".join(stream(open_engine(checkpoint, "compiled", threads=n), LETTERS, [0], Options(length=3000, seed=8)))
+        for n in (1, 2)
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize("units", [1, 15, 16, 17, 63, 65])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_the_compiled_engine_knows_layers_that_do_not_fill_their_blocks(cell, units, monkeypatch):
+    monkeypatch.setitem(globals(), "H", units)
+    checkpoint = build(cell, layers=2)
+    for some in (checkpoint, checkpoint.quantized()):
+        expected, found = (read(open_engine(some, name), texts(1, 30)) for name in ("numpy", "compiled"))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 if some is checkpoint else 1e-3)
+
+
+def test_a_burst_is_what_single_characters_are():
+    engine = open_engine(build(layers=3), "compiled")
+    u_T, temperatures_T = np.random.default_rng(3).random(50), np.linspace(0.5, 1.5, 50)
+    bias_V = np.zeros(V)
+    bias_V[2], bias_V[3] = -np.inf, 2.0
+    ids_T, nats_T, state = engine.write([0, 1], engine.start(1), u_T, temperatures_T, bias_V)
+    logits_1V, single = engine.advance([0], engine.start(1))
+    following = [1, *ids_T.tolist()]
+    for t in range(50):
+        logits_1V, single = engine.advance([following[t]], single)
+        assert ids_T[t] == sampling.draw_at(logits_1V[0] + bias_V, temperatures_T[t], u_T[t])
+        assert nats_T[t] == pytest.approx(sampling.surprise(logits_1V[0], int(ids_T[t])), abs=1e-5)
+    assert 2 not in ids_T
+    for after, expected in zip(state, single, strict=True):
+        for a, b in zip(after, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_whose_numbers_have_grown_beyond_all_bounds_is_said_to_have_diverged():
+    checkpoint = build("rnn", "relu")
+    checkpoint.tensors["model.layers.0.weight_hh"] = np.full((H, H), 1e30, np.float32)
+    with pytest.raises(DivergedError):
+        "".join(stream(open_engine(checkpoint, "compiled"), LETTERS, [0], Options(length=50)))
+
+
+def test_temperature_zero_takes_the_first_of_the_likeliest():
+    checkpoint = build()
+    checkpoint.tensors["model.head.weight"][:] = 0
+    checkpoint.tensors["model.head.bias"][:] = [0, 1, 1, *[0] * (V - 3)]
+    for name in ENGINES:
+        written = "".join(stream(open_engine(checkpoint, name), LETTERS, [0], Options(length=20, temperature=0)))
+        assert written == "b" * 20
+
+
+@pytest.mark.slow
+def test_without_a_folder_for_compiled_code_the_engine_works_all_the_same():
+    code = """
+from numba.core import caching
+for locator in caching.CacheImpl._locator_classes: locator.from_function = classmethod(lambda *_: None)
+import numpy as np
+from charnet.engines.compiled_engine import CompiledEngine
+from charnet.engines import kernels
+weights = {"embedding.weight": np.eye(3, dtype="f4"), "layers.0.weight_ih": np.ones((2, 3), "f4"),
+    "layers.0.weight_hh": np.ones((2, 2), "f4"), "layers.0.bias": np.zeros(2, "f4"),
+    "head.weight": np.ones((3, 2), "f4"), "head.bias": np.zeros(3, "f4")}
+CompiledEngine(weights, cell="rnn")
+print(type(kernels.run._cache).__name__)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "NullCache\n", "")
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_the_fastest_number_of_threads_is_used_and_the_other_tried_now_and_then(told, monkeypatch):
+    monkeypatch.setattr(compiled_engine, "processor_cores", lambda: 2)
+    threads, chosen = Threads(told), []
+    for _ in range(100):
+        chosen.append(threads.choose())
+        threads.note(chosen[-1], 100, 1.0 if chosen[-1] == 1 else 0.5)
+    assert set(chosen) == ({1} if told else {1, 2})
+    assert chosen.count(1) <= 5 or told == 1
+
+
+def test_short_texts_and_filtered_ones_are_left_to_the_numpy_engine():
+    assert fastest(WORTH_COMPILING, plain=True) == "compiled"
+    assert fastest(WORTH_COMPILING - 1, plain=True) == "numpy"
+    assert fastest(10**9, plain=False) == "numpy"
+
+
+def test_without_numba_long_texts_are_left_to_the_numpy_engine_and_the_other_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert fastest(10**9, plain=True) == "numpy"
+    with pytest.raises(ConfigError, match=r"pip install 'charnet\[fast\]'"):
+        open_engine(build(), "compiled")

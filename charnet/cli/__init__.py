@@ -19,6 +19,7 @@ from charnet.cli.doctor import doctor
 from charnet.cli.eval import eval_
 from charnet.cli.grouped import GroupedCommand
 from charnet.cli.inspect import inspect
+from charnet.cli.quantize import quantize
 from charnet.cli.sample import sample
 from charnet.cli.train import train
 from charnet.errors import CharnetError, ConfigError, StorageError
@@ -48,6 +49,7 @@ app.command(cls=GroupedCommand)(train)
 app.command(cls=GroupedCommand)(sample)
 app.command(cls=GroupedCommand)(inspect)
 app.command("eval", cls=GroupedCommand)(eval_)
+app.command(cls=GroupedCommand)(quantize)
 app.command(cls=GroupedCommand)(doctor)
 app.add_typer(bench, name="bench")
 

@@ -20,6 +20,9 @@ def eval_(
         str | None, plain("--encoding", help="encoding of the text; else the one the model learned from", group=TEXT)
     ] = None,
     glob: Annotated[str, plain("--glob", help="which files of a folder are read", group=TEXT)] = "*.txt",
+    quantize: Annotated[
+        str | None, plain("--quantize", help="int8: judge the weights as 8 bits each", group=TEXT, metavar="int8")
+    ] = None,
     threads: Annotated[int, plain("--threads", help="processor threads; 0 = one for each core", group=TEXT)] = 0,
     json: Annotated[bool, plain("--json", help="the figures as JSON", group=SHOWN)] = False,
 ) -> None:
@@ -29,11 +32,13 @@ def eval_(
 
     path = runs.find(checkpoint)
     model = disk.load(path)
+    if quantize is not None:
+        model = model.quantized(quantize)
 
     from charnet.evaluate import evaluate_files
 
     evaluation = evaluate_files(model, text, encoding=encoding, glob=glob, threads=threads)
     if json:
-        console.write_json({"checkpoint": str(path), **evaluation.as_dict()})
+        console.write_json({"checkpoint": str(path), "precision": model.precision, **evaluation.as_dict()})
     else:
         figures.show_evaluation(evaluation)

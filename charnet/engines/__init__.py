@@ -2,47 +2,69 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 
 from charnet.checkpoint import Checkpoint
 from charnet.engines.base import Engine, WritingEngine
 from charnet.errors import ConfigError, did_you_mean
 
+WORTH_COMPILING = 20_000  # characters: below, the NumPy engine has ended before numba is loaded
 
-def _numpy(checkpoint: Checkpoint) -> Engine:
+
+def _numpy(checkpoint: Checkpoint, threads: int) -> Engine:  # noqa: ARG001
     from charnet.engines.numpy_engine import NumpyEngine
 
     model = checkpoint.config.model
     return NumpyEngine(checkpoint.weights, cell=model.cell, activation=model.activation)
 
 
-def _compiled(checkpoint: Checkpoint) -> Engine:
+def _compiled(checkpoint: Checkpoint, threads: int) -> Engine:
     from charnet.engines.compiled_engine import CompiledEngine
 
     model = checkpoint.config.model
-    return CompiledEngine(checkpoint.weights, cell=model.cell, activation=model.activation)
+    return CompiledEngine(checkpoint.stored_weights, cell=model.cell, activation=model.activation, threads=threads)
 
 
-def _torch(checkpoint: Checkpoint) -> Engine:
+def _torch(checkpoint: Checkpoint, threads: int) -> Engine:  # noqa: ARG001
     from charnet.engines.torch_engine import TorchEngine
     from charnet.model import from_weights
 
     return TorchEngine(from_weights(checkpoint.config.model, checkpoint.weights))
 
 
-ENGINES: dict[str, Callable[[Checkpoint], Engine]] = {"numpy": _numpy, "compiled": _compiled, "torch": _torch}
+ENGINES: dict[str, Callable[[Checkpoint, int], Engine]] = {"numpy": _numpy, "compiled": _compiled, "torch": _torch}
 
 
-def open_engine(checkpoint: Checkpoint, name: str = "numpy") -> Engine:
+def has_numba() -> bool:
+    """Whether the compiled engine could be opened."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def fastest(characters: int, *, plain: bool) -> str:
+    """The name of the engine that writes so many characters soonest, its own loading counted.
+
+    Args:
+        plain: whether symbols are drawn by temperature, bans and biases alone; other controls need Python for each.
+    """
+    return "compiled" if plain and characters >= WORTH_COMPILING and has_numba() else "numpy"
+
+
+def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0) -> Engine:
     """An engine that runs the model of a checkpoint. Each one imports what it needs only when it is opened.
 
+    Args:
+        threads: of the processor; 0 for what is fastest. The NumPy engine takes them from its library.
+
     Raises:
-        ConfigError: there is no such engine.
+        ConfigError: there is no such engine, or what it needs is not installed.
     """
     if name not in ENGINES:
         known = ", ".join(ENGINES)
         raise ConfigError(f'engine: expected one of {known}, found "{name}"{did_you_mean(name, ENGINES)}')
-    return ENGINES[name](checkpoint)
+    if name == "compiled" and not has_numba():
+        raise ConfigError("engine: expected numba for the compiled engine, found none: pip install 'charnet[fast]'")
+    return ENGINES[name](checkpoint, threads)
 
 
-__all__ = ["ENGINES", "Engine", "WritingEngine", "open_engine"]
+__all__ = ["ENGINES", "Engine", "WritingEngine", "fastest", "has_numba", "open_engine"]

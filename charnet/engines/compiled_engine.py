@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from charnet import sampling
 from charnet.engines import kernels
-from charnet.engines.numpy_engine import Array, NumpyEngine, State
-from charnet.engines.packing import VECTORS, Weights, packed, width
+from charnet.engines.numpy_engine import Array, Layer, LayerState, NumpyEngine, State
+from charnet.engines.packing import CELLS, VECTORS, Weights, packed, width
 from charnet.machine import processor_cores
 from charnet.quantize import restored
 
@@ -30,6 +30,28 @@ MOST_THREADS = 2  # more would wait for each other longer than they would save
 AFTER_ALL_MEETINGS = np.iinfo(np.int64).max
 SHORTEST_TRIAL = 16  # characters of a burst that says how fast so many threads are
 TRIAL_EVERY = 40  # bursts: how often the slower number of threads is tried again
+
+
+class _Layer(Layer):
+    """A layer of many texts: its products are the NumPy engine's, what comes after them is one compiled loop."""
+
+    def update(self, a_BG: Array, x: Array, rows_B: Sequence[int] | None, state: LayerState) -> LayerState:
+        own_row_each = np.arange(len(a_BG)) if len(x) > 1 else np.zeros(len(a_BG), np.int64)
+        after, memory = np.empty_like(state[0]), state[-1].copy()
+        kernels.update_rows(
+            CELLS[self.form_name],
+            a_BG,
+            x,
+            np.asarray(own_row_each if rows_B is None else rows_B),
+            state[0],
+            after,
+            memory,
+        )
+        return (after, memory)[: len(state)]
+
+
+class _Several(NumpyEngine):
+    layer_type = _Layer
 
 
 class CompiledEngine:
@@ -44,7 +66,7 @@ class CompiledEngine:
     name = "compiled"
 
     def __init__(self, weights: Weights, *, cell: str, activation: str = "tanh", threads: int = 0) -> None:
-        self._several = functools.cache(lambda: NumpyEngine(restored(weights), cell=cell, activation=activation))
+        self._several = functools.cache(lambda: _Several(restored(weights), cell=cell, activation=activation))
         self._model = packed(weights, f"rnn-{activation}" if cell == "rnn" else cell)
         self._states = ("h", "c") if cell in ("lstm", "cifg") else ("h",)
         self._units = width(weights["head.weight"])
@@ -80,33 +102,27 @@ class CompiledEngine:
         self,
         ids: Sequence[int],
         state: State,
-        uniforms: npt.NDArray[np.float64],
-        temperatures: npt.NDArray[np.float64],
-        bias_V: npt.NDArray[np.float64],
+        u_T: npt.NDArray[np.float64],
+        temperatures_T: npt.NDArray[np.float64],
+        bias_V: npt.NDArray[np.float64] | None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], State]:
-        """Reads some characters of one text and draws the next ones, each as `sampling.draw_at` does.
-
-        Args:
-            ids: what to read first, one at least.
-            uniforms: from [0, 1), one for each character to draw; temperatures: likewise.
-            bias_V: what is added to the logits before.
-
-        Returns:
-            The drawn ids; minus the logarithm of the probability of each, before bias and temperature; and the state
-            before the last of them is read.
+        """See `WritingEngine`.
 
         Raises:
             DivergedError: the logits are no longer numbers.
         """
-        all_ids = np.concatenate([np.asarray(ids, np.int64), np.zeros(len(uniforms), np.int64)])
-        sharpness = np.where(temperatures < sampling.COLDEST, 0, 1 / np.maximum(temperatures, sampling.COLDEST))
-        nats = np.empty(len(uniforms))
+        count = len(u_T)
+        all_ids = np.concatenate([np.asarray(ids, np.int64), np.zeros(count, np.int64)])
+        sharpness_T = np.where(temperatures_T < sampling.COLDEST, 0, 1 / np.maximum(temperatures_T, sampling.COLDEST))
+        nats_T = np.empty(count)
+        if bias_V is None:
+            bias_V = np.zeros(self._model.alphabet)
         threads, began = self._threads.choose(), time.perf_counter()
-        written, after = self._run(all_ids, state, uniforms, sharpness, bias_V, nats, threads=threads)
+        written, after = self._run(all_ids, state, u_T, sharpness_T, bias_V, nats_T, threads=threads)
         if written < len(all_ids):
             sampling.check_finite(float("nan"))
-        self._threads.note(threads, len(uniforms), time.perf_counter() - began)
-        return all_ids[len(ids) :], nats, after
+        self._threads.note(threads, count, time.perf_counter() - began)
+        return all_ids[len(ids) :], nats_T, after
 
     def _run(
         self,

@@ -521,3 +521,12 @@ def run(
                 ids[following] = chosen
                 nats[drawn] = _surprise(logits_V, len(bias_V), chosen)
     return len(ids)
+
+
+@_kept
+def update_rows(
+    cell: int, a_BG: Floats, x: Floats, rows_B: Whole, before: Floats, after: Floats, memory: Floats
+) -> None:
+    """New states (B, H) of many texts; the input product of text b is in row `rows_B[b]` of `x`."""
+    for b in range(len(a_BG)):
+        _update(cell, a_BG[b], x[rows_B[b]], before[b], after[b], memory[b], 0, before.shape[1])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -108,14 +108,16 @@ FORMS = {
 }
 
 
-class _Layer:
+class Layer:
     """The weights of one layer as `Form` wants them, and room for its products.
 
     Where only the sum of input and recurrent product matters, an upper layer does both as one product of the joined
     matrix with the joined vector: half the calls, and large enough for two threads to share.
     """
 
-    def __init__(self, form: Form, weights: Mapping[str, Array], prefix: str, embedding: Array | None) -> None:
+    def __init__(self, form_name: str, weights: Mapping[str, Array], prefix: str, embedding: Array | None) -> None:
+        form = FORMS[form_name]
+
         def arranged(name: str) -> Array:
             stored = weights[f"{prefix}.{name}"]
             blocks = stored.reshape(len(form.order), -1, *stored.shape[1:])[list(form.order)]
@@ -123,7 +125,7 @@ class _Layer:
             return blocks.reshape(stored.shape)
 
         weight_ih, weight_hh, self.bias = arranged("weight_ih"), arranged("weight_hh"), arranged("bias")
-        self.form = form
+        self.form_name, self.form = form_name, form
         self.units = weight_hh.shape[1]
         self.inner_bias = weights.get(f"{prefix}.bias_hn", np.zeros(self.units, np.float32))
         self.table = None if embedding is None else embedding @ weight_ih.T + self.bias
@@ -147,19 +149,23 @@ class _Layer:
             self.joined[:, : -self.units] = below
             self.joined[:, -self.units :] = state[0]
             np.dot(self.joined, self.hidden_product, out=a_BG)
-            a_BG += self.bias
-            return self.form.update(a_BG, x_BG, state)
+            return self.update(a_BG, self.bias[None], None, state)
         np.dot(state[0], self.hidden_product, out=a_BG)
-        if self.table is not None:
-            x_BG = self.table[below]
-        else:
-            np.dot(below, self.input_product, out=x_BG)
-            x_BG += self.bias
-        if self.form.additive:
-            a_BG += x_BG
-        else:
+        if not self.form.additive:
             a_BG[:, 2 * self.units :] += self.inner_bias
-        return self.form.update(a_BG, x_BG, state)
+        if self.table is not None:
+            return self.update(a_BG, self.table, below, state)
+        np.dot(below, self.input_product, out=x_BG)
+        x_BG += self.bias
+        return self.update(a_BG, x_BG, None, state)
+
+    def update(self, a_BG: Array, x: Array, rows_B: Sequence[int] | None, state: LayerState) -> LayerState:
+        """The new state from both products; that of the input is in these rows of `x`, or is all of it."""
+        if rows_B is not None:
+            x = x[rows_B]
+        if self.form.additive:
+            a_BG += x
+        return self.form.update(a_BG, x, state)
 
 
 class NumpyEngine:
@@ -171,12 +177,15 @@ class NumpyEngine:
     """
 
     name = "numpy"
+    layer_type: ClassVar[type[Layer]] = Layer
 
     def __init__(self, weights: Mapping[str, Array], *, cell: str, activation: str = "tanh") -> None:
-        form = FORMS[f"rnn-{activation}" if cell == "rnn" else cell]
+        form_name = f"rnn-{activation}" if cell == "rnn" else cell
         depth = sum(name.endswith(".weight_hh") for name in weights)
         embedding = weights["embedding.weight"]
-        self._layers = [_Layer(form, weights, f"layers.{i}", None if i else embedding) for i in range(depth)]
+        self._layers = [
+            self.layer_type(form_name, weights, f"layers.{i}", None if i else embedding) for i in range(depth)
+        ]
         self._head, self._head_bias = weights["head.weight"].T, weights["head.bias"]
         self._logits = np.empty((0, 0), np.float32)
 

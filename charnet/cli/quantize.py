@@ -1,0 +1,34 @@
+"""`charnet quantize`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charnet.cli import console
+from charnet.cli.options import plain
+
+
+def quantize(
+    checkpoint: Annotated[Path, typer.Argument(help="A run or a checkpoint.")],
+    out: Annotated[
+        Path | None, plain("--out", "-o", help="the new file; else beside the old one", group="What is written")
+    ] = None,
+) -> None:
+    """Write a smaller checkpoint, of 8 bits a weight, that every command reads. It writes text faster; training cannot
+    go on from it."""
+    from charnet import checkpoint as disk
+    from charnet import runs
+    from charnet.errors import StorageError
+
+    path = runs.find(checkpoint)
+    target = out or path.with_name(f"{path.stem}.int8.safetensors")
+    if target.exists():
+        raise StorageError(f"{target}: expected no such file yet, found one: give another name with --out")
+    model = disk.load(path)
+    disk.save(target, model.quantized())
+    before, after = (file.stat().st_size for file in (path, target))
+    console.note(f"{path.name}: {before:,} bytes, {model.precision}; {target.name}: {after:,} bytes, int8")
+    console.write(f"{target}\n")

@@ -91,7 +91,7 @@ class Checkpoint:
     @property
     def precision(self) -> str:
         """Of the matrices: `fp32` or `int8`."""
-        return "int8" if self.tensors["model.head.weight"].dtype == np.int8 else "fp32"
+        return "int8" if any(tensor.dtype == np.int8 for tensor in self.tensors.values()) else "fp32"
 
     def quantized(self, precision: str = "int8") -> Checkpoint:
         """The same model with matrices of 8 bits a number, to write with and not to train on.

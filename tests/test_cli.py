@@ -27,7 +27,7 @@ from charnet.signals import Signals
 
 COMMANDS = {
     "train": ["The text", "The model", "Learning", "The run", "What is shown"],
-    "sample": ["The prompt", "Writing", "What is shown"],
+    "sample": ["The prompt", "Writing", "Where it goes", "What is shown"],
     "inspect": ["What is shown"],
     "eval": ["The text", "What is shown"],
     "bench sample": ["What is shown"],
@@ -694,9 +694,9 @@ def test_help_of_train_tells_the_default_of_every_setting(charnet_: Charnet) -> 
 def test_help_of_sample_tells_its_defaults(charnet_: Charnet) -> None:
     shown = " ".join(charnet_("sample", "--help").out.split())
     for words in (
-        "characters to write [default: 1000]",
+        "characters to write [default: 1000; with -i 200]",
         "from one to the other [default: 0.8]",
-        "how many texts [default: 1]",
+        "computed together [default: 1]",
     ):
         assert words in shown
 

@@ -24,7 +24,7 @@ HELP = """What you type is continued; Enter alone goes on. Ctrl-C stops the writ
   /save FILE   the whole text so far; go on another day with -i --prompt-file FILE
   /help        this
   /quit        leaves
-A text that begins with a stroke: //like this"""
+A text that begins with a slash: //like this"""
 LAST_SHOWN = 70  # characters of the text that /back goes back to
 
 

@@ -86,6 +86,8 @@ def sample(
         written = texts(engine, model.vocab, ids.tolist(), options, samples, nats=json or shows_colours)
     if not quiet:
         console.note(f"{path}: {engine.name} engine, fp32, temperature {temperature}, seed {options.seed}")
+        if interactive:
+            console.note("type how the text begins, or Enter alone; /help lists the commands")
         if surprise and not json:
             console.note(colours.legend() if shows_colours else colours.NO_COLOURS, keep="\x1b")
     if interactive:

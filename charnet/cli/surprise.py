@@ -18,10 +18,10 @@ from charnet.pieces import Piece
 
 # The least likely character of each band but the last, what the band is called, and how it is drawn.
 BANDS = (
-    (0.5, "plain", ""),
-    (0.1, "pale", "\x1b[38;5;16;48;5;153m"),
-    (0.02, "blue", "\x1b[38;5;16;48;5;75m"),
-    (0.005, "dark", "\x1b[38;5;231;48;5;25m"),
+    (0.25, "plain", ""),
+    (0.05, "pale", "\x1b[38;5;16;48;5;153m"),
+    (0.01, "blue", "\x1b[38;5;16;48;5;75m"),
+    (0.002, "dark", "\x1b[38;5;231;48;5;25m"),
     (0.0, "orange", "\x1b[1;38;5;16;48;5;214m"),
 )
 LIMITS = [-math.log(likely) for likely, _, _ in BANDS[:-1]]  # nats
@@ -46,6 +46,7 @@ def coloured(pieces: Iterable[Piece]) -> Iterator[str]:
 
 def legend() -> str:
     """What the colours mean, in one line."""
-    shares = [*(f"{100 * likely:g} % or more" for likely, _, _ in BANDS[:-1]), "less"]
+    first, *others = [f"{100 * likely:g} %" for likely, _, _ in BANDS[:-1]]
+    shares = [f"{first} or more", *others, "less"]
     names = [f"{colour}{name}{PLAIN}" if colour and sys.stderr.isatty() else name for _, name, colour in BANDS]
     return "how likely each was: " + ", ".join(f"{name} {share}" for name, share in zip(names, shares, strict=True))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from charnet import checkpoint as disk
 from charnet import generate as writing
-from charnet import runs
+from charnet import runs, together
 from charnet.checkpoint import Checkpoint
 from charnet.config import by_field
 from charnet.engines import open_engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean
+from charnet.generate import Position, Writing
 from charnet.signals import Interrupted, Signals
 
 if TYPE_CHECKING:
@@ -52,19 +54,50 @@ class TextModel:
         self.checkpoint = checkpoint
         self._engine = open_engine(checkpoint, engine)
 
-    def stream(self, prompt: str = "", **options: Unpack[WritingOptions]) -> Iterator[str]:
+    def stream(self, prompt: str = "", *, index: int = 0, **options: Unpack[WritingOptions]) -> Iterator[str]:
         """Continues a prompt, a piece of text at a time, mostly one character. The prompt is not repeated.
+
+        Args:
+            index: which of several texts of the same seed this is.
 
         Raises:
             PromptError: the prompt holds a character that the alphabet lacks.
             ConfigError: an option is out of its range.
         """
-        ids = self.checkpoint.vocab.encode(prompt).tolist()
-        return writing.stream(self._engine, self.checkpoint.vocab, ids, writing.Options(**options))
+        chosen = writing.Options(**options)
+        return writing.stream(self._engine, self.checkpoint.vocab, self._ids(prompt), chosen, index=index)
 
-    def generate(self, prompt: str = "", **options: Unpack[WritingOptions]) -> str:
+    def generate(self, prompt: str = "", *, index: int = 0, **options: Unpack[WritingOptions]) -> str:
         """The prompt and what `stream` writes after it, with the same options."""
-        return prompt + "".join(self.stream(prompt, **options))
+        return prompt + "".join(self.stream(prompt, index=index, **options))
+
+    def texts(self, prompt: str = "", *, count: int, **options: Unpack[WritingOptions]) -> Iterator[str]:
+        """The prompt continued in several ways, computed together: the i-th is what `generate` gives with `index=i`,
+        unless two characters are equally likely to rounding."""
+        chosen, ids = writing.Options(**options), self._ids(prompt)
+        written = together.texts(self._engine, self.checkpoint.vocab, ids, chosen, count)
+        return (prompt + "".join(piece.text for piece in pieces) for pieces in written)
+
+    def begin(self, prompt: str = "", *, drawn: int = 0) -> Position:
+        """The place after a prompt, for `write`.
+
+        Args:
+            drawn: how many of its characters this model has written: a text that was saved goes on as if it had not
+                ended.
+        """
+        return replace(writing.begin(self._engine, self._ids(prompt)), drawn=drawn)
+
+    def after(self, position: Position, text: str) -> Position:
+        """The place after more text that is given, not written."""
+        return position.after(self._ids(text))
+
+    def write(self, position: Position, *, index: int = 0, **options: Unpack[WritingOptions]) -> Writing:
+        """Continues from a place: pieces with `.text` and `.nats`, and the `.position` after them, to go on from."""
+        return Writing(self._engine, self.checkpoint.vocab, position, writing.Options(**options), index=index)
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.checkpoint.vocab.encode(text).tolist()
+        return ids
 
     def evaluate(self, text: str) -> Evaluation:
         """How well the model knows a text: `.nats_per_char`, `.bits_per_char`, `.perplexity`. Imports torch.

@@ -72,7 +72,7 @@ class Options:
         if self.until and self.until not in endings.UNTIL:
             near = did_you_mean(self.until, endings.UNTIL)
             raise ConfigError(f'--until: expected one of {", ".join(endings.UNTIL)}, found "{self.until}"{near}')
-        if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in self.logit_bias):
+        if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in self.logit_bias):
             raise ConfigError('logit_bias: expected pairs of a character and a number, as in (("e", -2.0),)')
         for character, bias in self.logit_bias:
             if len(character) != 1 or not abs(bias) <= LARGEST_BIAS:

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,11 +24,12 @@ import charnet
 from charnet import checkpoint as disk
 from charnet import config, prepare, recipe, runs
 from charnet.cli import run
+from charnet.generate import Options
 from charnet.signals import Signals
 
 COMMANDS = {
     "train": ["The text", "The model", "Learning", "The run", "What is shown"],
-    "sample": ["The prompt", "Writing", "What is shown"],
+    "sample": ["The prompt", "Writing", "Where it goes", "What is shown"],
     "inspect": ["What is shown"],
     "eval": ["The text", "What is shown"],
     "bench sample": ["What is shown"],
@@ -443,6 +445,91 @@ def test_json_is_one_valid_object_a_text(sample: Callable[..., str]) -> None:
     assert {o["weights_sha256"] for o in objects} == {disk.load(runs.find(None)).weights_sha256()}
 
 
+def test_a_text_is_written_again_from_its_json(sample: Callable[..., str]) -> None:
+    line = "-n 60 --samples 3 -p the --temp 0.7:1.1 --ban x --logit-bias a=1.5 --stop zz --until paragraph --json"
+    for record in map(json.loads, sample("--seed", 5, *line.split()).splitlines()):
+        options = {name: record[name] for name in Options.__dataclass_fields__}
+        model = charnet.load(record["checkpoint"], engine=record["engine"])
+        assert model.checkpoint.weights_sha256() == record["weights_sha256"]
+        assert model.generate(record["prompt"], index=record["index"], **options) == record["text"]
+
+
+def test_json_says_how_unexpected_a_text_was_and_with_surprise_each_character(sample: Callable[..., str]) -> None:
+    options = ("--seed", 1, "-n", 50, "-p", "the ", "--json")
+    plain, each = (json.loads(sample(*options, *more)) for more in ((), ("--surprise",)))
+    assert "nats" not in plain
+    assert len(each["nats"]) == 50
+    assert plain["nats_per_char"] == each["nats_per_char"] == pytest.approx(sum(each["nats"]) / 50, abs=1e-5)
+    assert json.loads(sample("-n", 0, "--json"))["nats_per_char"] is None
+
+
+def test_surprise_without_a_terminal_is_plain_text_and_says_so(charnet_: Charnet) -> None:
+    result = charnet_("sample", "--seed", 1, "-n", 50, "--surprise")
+    assert result.out == charnet_("sample", "--seed", 1, "-n", 50).out
+    assert "--surprise: colours need a terminal" in result.err
+
+
+def test_texts_are_kept_in_a_file_as_they_would_be_shown(charnet_: Charnet, sample: Callable[..., str]) -> None:
+    options = ("--seed", 1, "-n", 50, "--samples", 2, "-p", "the ")
+    for form in ((), ("--json",)):
+        expected = sample(*options, *form)
+        result = charnet_("sample", *options, *form, "--out", f"texts{len(form)}")
+        assert (result.code, result.out) == (0, "")
+        assert f"2 texts in texts{len(form)}" in result.err
+        assert Path(f"texts{len(form)}").read_text() == expected
+    assert sorted(path.name for path in Path().iterdir()) == ["checkpoints", "pets.txt", "texts0", "texts1"]
+
+
+def test_texts_are_kept_one_a_file_in_a_folder(sample: Callable[..., str]) -> None:
+    texts = sample("--seed", 1, "-n", 50, "--samples", 3).split("\n---\n")
+    assert sample("--seed", 1, "-n", 50, "--samples", 3, "--out-dir", "new/texts") == ""
+    assert {path.name: path.read_text() for path in Path("new/texts").iterdir()} == {
+        f"00{number}.txt": text for number, text in enumerate(texts, 1)
+    }
+    sample("--seed", 1, "-n", 50, "--samples", 2, "--json", "--out-dir", "new/objects")
+    assert json.loads(Path("new/objects/002.json").read_text())["text"] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("--out pets.txt", 6, ["pets.txt: is there already", "--force"]),
+        ("--out checkpoints", 6, ["found a folder", "--out-dir"]),
+        ("--out /dev/null --force", 6, ["found none", "> /dev/null"]),
+        ("--out no/such/file.txt", 6, ["no/such/file.txt: cannot be written"]),
+        ("--out-dir taken --samples 2", 6, ["taken/002.txt: is there already"]),
+        ("--out-dir pets.txt", 6, ["pets.txt"]),
+        ("--out a --out-dir b", 2, ["--out and --out-dir"]),
+        ("-i --json", 2, ["-i: expected no --json"]),
+        ("-i --prompt-file -", 2, ["-i: expected no"]),
+    ],
+)
+def test_what_nobody_said_to_replace_stays_as_it_is(charnet_: Charnet, line: str, code: int, words: list[str]) -> None:
+    Path("taken").mkdir()
+    Path("taken/002.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert_refused(charnet_("sample", "-q", "-n", 20, *line.split()), code, *words)
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_force_replaces_a_file(sample: Callable[..., str]) -> None:
+    Path("old.txt").write_text("old " * 100)
+    sample("--seed", 1, "-n", 50, "--out", "old.txt", "--force")
+    assert Path("old.txt").read_text() == sample("--seed", 1, "-n", 50)
+
+
+def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one(charnet_: Charnet) -> None:
+    del charnet_  # for its folder
+    Path("old.txt").write_text("old")
+    before = sorted(Path().iterdir())
+    arguments = ("sample", "-q", "-n", 5000, "--out", "old.txt", "--force")
+    result = in_process(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)))
+    assert result.returncode == 6
+    assert result.stderr.startswith(b"charnet: old.txt: cannot be written: File too large")
+    assert Path("old.txt").read_text() == "old"
+    assert sorted(Path().iterdir()) == before
+
+
 @pytest.mark.parametrize("options", ["--top-k 1", "--top-p 0", "--min-p 1", "--temp 1e-30"])
 def test_the_narrowest_options_write_what_temperature_0_writes(sample: Callable[..., str], options: str) -> None:
     assert sample("--seed", 1, "-n", 60, *options.split()) == sample("-n", 60, "--temp", 0)
@@ -694,9 +781,9 @@ def test_help_of_train_tells_the_default_of_every_setting(charnet_: Charnet) -> 
 def test_help_of_sample_tells_its_defaults(charnet_: Charnet) -> None:
     shown = " ".join(charnet_("sample", "--help").out.split())
     for words in (
-        "characters to write [default: 1000]",
+        "characters to write [default: 1000; with -i 200]",
         "from one to the other [default: 0.8]",
-        "how many texts [default: 1]",
+        "computed together [default: 1]",
     ):
         assert words in shown
 
@@ -715,6 +802,7 @@ def test_help_inspect_sample_and_usage_errors_never_load_torch(charnet_: Charnet
     code = """
 import json, sys
 from charnet.cli import run
+from charnet.generate import Options
 from charnet.cli.console import note
 for line in json.loads(sys.argv[1]):
     try:

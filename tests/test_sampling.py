@@ -14,6 +14,7 @@ from charnet.sampling import (
     check,
     draw,
     draw_at,
+    draw_rows,
     keep_min_p,
     keep_top_k,
     keep_top_p,
@@ -21,6 +22,8 @@ from charnet.sampling import (
     less_likely,
     probabilities,
     softmax,
+    surprise,
+    surprise_rows,
 )
 
 LAST_U = 1 - 2**-53  # the largest number that a generator gives
@@ -281,3 +284,67 @@ def test_an_alphabet_of_twenty_thousand_is_drawn_from_exactly():
         assert is_distribution(p)
         assert np.count_nonzero(p) == 1
     assert is_distribution(probabilities(x, temperature=100.0, top_p=0.999))
+
+
+extremes = {
+    "temperature": st.sampled_from([1e-6, 100.0]),
+    "top_k": st.sampled_from([0, 1, 7]),
+    "top_p": st.sampled_from([1e-9, 1.0]),
+    "min_p": st.sampled_from([0.0, 1e-9, 1.0]),
+    "typical_p": st.sampled_from([1e-9, 1.0]),
+}
+sizes = st.sampled_from([1, 2, 65, 20_000])
+
+
+@settings(deadline=None, max_examples=80)
+@given(sizes, st.integers(0, 999), st.sampled_from([1e-30, 1.0, 1e4]), st.fixed_dictionaries(extremes), places)
+def test_extreme_options_leave_a_distribution_whose_draws_are_possible(size, seed, spread, options, u):
+    x = (np.random.default_rng(seed).normal(size=size) * spread).astype(np.float32)
+    p = probabilities(x, **options)
+    assert is_distribution(p)
+    assert p.argmax() == softmax(x, options["temperature"]).argmax() or options["typical_p"] < 1
+    assert p[draw(p, u)] > 0
+    if options["top_k"]:
+        assert np.count_nonzero(p) <= options["top_k"]
+    if options["top_p"] < 1:
+        assert np.count_nonzero(p) == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes, st.integers(0, 999), places)
+def test_a_hot_temperature_is_the_exact_power_and_a_cold_one_the_largest(size, seed, u):
+    x = np.random.default_rng(seed).normal(size=size).astype(np.float32)
+    hot = np.exp(x.astype(np.longdouble) / 100)
+    np.testing.assert_allclose(softmax(x, 100), (hot / hot.sum()).astype(float), rtol=1e-12)
+    if size == 1 or np.diff(np.sort(x))[-1] > 1e-4:
+        assert softmax(x, 1e-6)[x.argmax()] == pytest.approx(1)
+        assert draw_at(x, 1e-6, u) == x.argmax()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 9), sizes, st.integers(0, 999), st.fixed_dictionaries(extremes), st.data())
+def test_rows_are_drawn_and_judged_like_single_texts(batch, size, seed, options, data):
+    x_BV = np.random.default_rng(seed).normal(0, 3, (batch, size)).astype(np.float32)
+    u_B = np.array(data.draw(st.lists(places, min_size=batch, max_size=batch)))
+    p_BV = probabilities(x_BV, **options)
+    drawn = draw_rows(p_BV, u_B)
+    for b in range(batch):
+        assert p_BV[b, drawn[b]] > 0
+        assert drawn[b] == draw(p_BV[b], u_B[b])
+    singly = [surprise(x, int(i)) for x, i in zip(x_BV, drawn, strict=True)]
+    assert surprise_rows(x_BV, drawn) == pytest.approx(singly, abs=1e-9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(logits, st.data())
+def test_surprise_is_minus_the_log_of_the_probability(x, data):
+    drawn = data.draw(st.integers(0, len(x) - 1))
+    assert surprise(x, drawn) == pytest.approx(-np.log(softmax(x)[drawn]), abs=1e-9)
+    assert surprise(x, drawn) >= 0
+
+
+def test_the_surprise_of_what_is_all_but_impossible_is_a_number():
+    x = np.array([0.0, -3000.0], dtype=np.float32)
+    assert surprise(x, 1) == pytest.approx(3000)
+    assert surprise_rows(x[None], np.array([1])) == pytest.approx([3000])
+    assert surprise(np.array([5.0]), 0) == 0

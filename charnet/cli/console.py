@@ -87,18 +87,23 @@ def write_text(text: str) -> None:
     write(visible(text, keep="\n\t") if sys.stdout.isatty() else text)
 
 
-def stream_text(pieces: Iterable[str]) -> None:
-    """Writes a text as it comes, and ends its last line on a terminal."""
+def stream_text(pieces: Iterable[str], *, harmless: bool = False) -> None:
+    """Writes a text as it comes, and ends its last line on a terminal.
+
+    Args:
+        harmless: the pieces are made for a terminal, colours and all: nothing in them is the model's to command it.
+    """
     last, held, flushed = "\n", "", time.monotonic()
+    show = write if harmless else write_text
     try:
         for piece in pieces:
             held += piece
             if (now := time.monotonic()) - flushed > SECONDS_BETWEEN_FLUSHES:
-                write_text(held)
+                show(held)
                 flush()
                 last, held, flushed = held or last, "", now
     finally:  # what was written when Ctrl-C or an error came is shown too
-        write_text(held)
+        show(held)
         last = held or last
     if sys.stdout.isatty() and not last.endswith("\n"):
         write("\n")
@@ -106,9 +111,14 @@ def stream_text(pieces: Iterable[str]) -> None:
 
 
 def write_json(value: Any) -> None:
-    """One JSON value on one line of stdout, in ASCII that can be printed."""
-    write(json_format.dumps(value).replace("\x7f", "\\u007f") + "\n")
+    """One JSON value on one line of stdout."""
+    write(as_json(value))
     flush()
+
+
+def as_json(value: Any) -> str:
+    """One JSON value as a line of ASCII that can be printed."""
+    return json_format.dumps(value).replace("\x7f", "\\u007f") + "\n"
 
 
 def error(message: str) -> None:

@@ -1,0 +1,231 @@
+"""`charnet sample -i`, mostly on a pseudo-terminal, as somebody sees it who sits there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import charnet
+from charnet.api import TextModel
+
+PATIENCE = 20.0  # seconds
+PROMPT = "\n> "
+
+
+class Terminal:
+    """A charnet on a pseudo-terminal: `type` sends keys, `until` reads what comes out up to some words."""
+
+    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
+        self.master, slave = os.openpty()
+        environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "300", "INPUTRC": "/dev/null"} | variables
+        environment.pop("NO_COLOR", None) if "NO_COLOR" not in variables else None
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "charnet", "sample", *arguments],
+            cwd=folder, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True,
+            preexec_fn=_takes_the_terminal,
+        )  # fmt: skip
+        os.close(slave)
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def until(self, words: str) -> str:
+        """What came since the last call, up to and with these words; line ends as programs write them."""
+        deadline = time.monotonic() + PATIENCE
+        while words not in self.seen:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{words!r} did not come, but {self.seen!r}"
+            if select.select([self.master], [], [], left)[0]:
+                try:
+                    read = os.read(self.master, 65536)
+                except OSError:  # how Linux says that the other end is closed
+                    read = b""
+                assert read, f"{words!r} did not come before the end, but {self.seen!r}"
+                shown = read.decode("utf-8", "replace").replace("\r\n", "\n").replace("\x1b[?2004h", "")
+                self.seen += shown.replace("\x1b[?2004l\r", "").replace("\x1b[?2004l", "")
+        before, _, self.seen = self.seen.partition(words)
+        return before + words
+
+    def answer(self, line: str) -> str:
+        """What a line is answered with, without its echo."""
+        self.type(line + "\n")
+        shown = self.until(PROMPT).removesuffix(PROMPT)
+        return shown.removeprefix(line).removeprefix("\n")
+
+    def code(self) -> int:
+        return self.process.wait(PATIENCE)
+
+
+def _takes_the_terminal() -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def open_(tiny_run: Path, tmp_path: Path) -> Iterator[Open]:
+    """Starts a session with the run `pets`, and waits for its first prompt."""
+    shutil.copytree(tiny_run, tmp_path / "pets")
+    opened: list[Terminal] = []
+
+    def start(*arguments: str, **variables: str) -> Terminal:
+        opened.append(Terminal(tmp_path, "pets", "-i", "--seed", "1", *arguments, **variables))
+        opened[-1].until(PROMPT)
+        return opened[-1]
+
+    yield start
+    for terminal in opened:
+        with contextlib.suppress(ProcessLookupError):
+            terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.master)
+
+
+@pytest.fixture
+def model(tiny_run: Path) -> TextModel:
+    return charnet.load(tiny_run)
+
+
+def text_of(model: TextModel, *turns: str, length: int) -> str:
+    """A session's text, computed from Python."""
+    place, text = model.begin(), ""
+    for turn in turns:
+        writing = model.write(model.after(place, turn), length=length, seed=1)
+        text += turn + "".join(piece.text for piece in writing)
+        place = writing.position
+    return text
+
+
+def test_what_is_typed_is_continued_and_the_state_is_carried_on(open_: Open, model: TextModel, tmp_path: Path) -> None:
+    terminal = open_("-n", "30")
+    for turn in ("the cat ", "", "dog"):
+        terminal.answer(turn)
+    expected = text_of(model, "the cat ", "", "dog", length=30)
+    assert f"{len(expected)} characters in story.txt" in terminal.answer("/save story.txt")
+    assert (tmp_path / "story.txt").read_text() == expected
+    assert expected[:68] == model.generate("the cat ", length=60, seed=1)
+    terminal.type("/quit\n")
+    assert terminal.code() == 0
+
+
+def test_back_undoes_a_turn_and_its_state(open_: Open) -> None:
+    terminal = open_("-n", "20")
+    first = terminal.answer("the ")
+    second = terminal.answer("")
+    assert "back after: the " in terminal.answer("/back")
+    assert terminal.answer("") == second
+    terminal.answer("/back")
+    assert "back at the beginning" in terminal.answer("/back")
+    assert "/back: nothing is left to undo" in terminal.answer("/back")
+    assert terminal.answer("the ") == first
+
+
+def test_temperature_and_seed_change_from_now_on(open_: Open, model: TextModel) -> None:
+    terminal = open_("-n", "40")
+    assert "temperature 0" in terminal.answer("/temp 0")
+    cold = terminal.answer("the ")
+    assert cold.strip("\n") == model.generate("the ", length=40, temperature=0)[4:].strip("\n")
+    terminal.answer("/back")
+    assert "temperature 1.5" in terminal.answer("/temp 1.5")
+    assert "seed 7" in terminal.answer("/seed 7")
+    expected = model.generate("the ", length=40, temperature=1.5, seed=7)[4:]
+    assert terminal.answer("the ").strip("\n") == expected.strip("\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("caté", "charnet: the model does not know 'é'"),
+        ("/tmep 1", 'there is no command "/tmep" (did you mean "/temp"?)'),
+        ("/temp hot", "--temp: expected a number"),
+        ("/temp -1", "--temp: expected a number between 0 and 100"),
+        ("/seed x", "/seed: expected a number"),
+        ("/save", "/save: expected the name of a file"),
+        ("/save pets", "pets: expected a file to write, found a folder"),
+        ("/save no/such/folder.txt", "no/such/folder.txt: cannot be written"),
+        ("/save pets/config.yaml", "pets/config.yaml: is there already; choose another name"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_line_and_the_session_goes_on(open_: Open, line: str, told: str) -> None:
+    terminal = open_("-n", "20", "--unknown", "error")
+    first = terminal.answer("the ")
+    terminal.answer("/back")
+    assert told in (shown := terminal.answer(line))
+    assert shown.count("\n") <= 1
+    assert "Traceback" not in shown
+    assert terminal.answer("the ") == first
+
+
+def test_a_file_that_this_session_saved_may_be_saved_again(open_: Open, tmp_path: Path) -> None:
+    terminal = open_("-n", "5")
+    terminal.answer("the ")
+    terminal.answer("/save a.txt")
+    terminal.answer("")
+    assert "14 characters in a.txt" in terminal.answer("/save a.txt")
+    assert len((tmp_path / "a.txt").read_text()) == 14
+
+
+def test_ctrl_c_stops_the_writing_and_not_the_session(open_: Open, tmp_path: Path) -> None:
+    terminal = open_("-n", "100000000", "--ban", "\n")
+    terminal.type("the \n")
+    terminal.until("the \n")
+    time.sleep(0.5)
+    terminal.type("\x03")
+    terminal.until(PROMPT)
+    terminal.answer("/save long.txt")
+    assert len((tmp_path / "long.txt").read_text()) > 50
+    terminal.type("half a li\x03")
+    terminal.until("Ctrl-D or /quit leaves")
+    terminal.type("\x04")
+    assert terminal.code() == 0
+
+
+@pytest.mark.parametrize("end", ["\x04", "/quit\n", "/exit\n"])
+def test_a_session_ends_with_code_0(open_: Open, end: str) -> None:
+    terminal = open_()
+    terminal.type(end)
+    assert terminal.code() == 0
+
+
+def test_a_prompt_on_the_command_line_is_the_first_turn(open_: Open, model: TextModel) -> None:
+    terminal = open_("-n", "25", "-p", "the ")
+    assert "back at the beginning" in terminal.answer("/back")
+    assert terminal.answer("the ").strip("\n") == model.generate("the ", length=25, seed=1)[4:].strip("\n")
+
+
+def test_a_turn_that_ends_early_goes_on_after_its_end(open_: Open, model: TextModel, tmp_path: Path) -> None:
+    terminal = open_("-n", "200", "--until", "line")
+    for _ in range(3):
+        terminal.answer("")
+    terminal.answer("/save lines.txt")
+    whole = "".join(model.stream(length=600, seed=1))
+    assert (tmp_path / "lines.txt").read_text() == "".join(whole.splitlines(keepends=True)[:3])
+
+
+def test_surprise_colours_a_session_and_no_color_does_not(open_: Open) -> None:
+    assert re.search(r"\x1b\[[0-9;]*48;5;[0-9]+m", open_("-n", "60", "--surprise").answer("the "))
+    assert "\x1b[" not in open_("-n", "60", "--surprise", NO_COLOR="1").answer("the ")
+
+
+def test_in_a_pipe_lines_are_read_to_the_end_without_a_prompt(tiny_run: Path) -> None:
+    command = [sys.executable, "-m", "charnet", "sample", str(tiny_run), "-i", "-q", "-n", "9", "--seed", "1"]
+    done = subprocess.run(command, input=b"the \n\n/nonsense\n\xff\n", capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0
+    assert done.stdout.decode() == charnet.load(tiny_run).generate("the ", length=18, seed=1)[4:]
+    assert done.stderr.count(b"charnet: ") == 2
+    assert b"> " not in done.stdout

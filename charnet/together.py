@@ -17,7 +17,7 @@ import numpy as np
 
 from charnet import endings, sampling
 from charnet.controls import Choice, Options
-from charnet.engines import Engine
+from charnet.engines import Engine, WritingEngine
 from charnet.generate import Writing, begin, random_numbers
 from charnet.pieces import Piece, Transcript
 from charnet.vocab import Vocabulary
@@ -42,8 +42,9 @@ def texts(
         ConfigError: `ban` leaves nothing to write, or a bias is for a character that the model does not know.
     """
     choice = Choice(vocab, options)
-    if count == 1:
-        return iter([iter(Writing(engine, vocab, begin(engine, prompt_ids), options, nats=nats))])
+    if count == 1 or (isinstance(engine, WritingEngine) and choice.plain and count < engine.batch_from):
+        start = begin(engine, prompt_ids)
+        return (iter(Writing(engine, vocab, start, options, index=index, nats=nats)) for index in range(count))
     groups = (range(first, min(first + LARGEST_GROUP, count)) for first in range(0, count, LARGEST_GROUP))
     return (
         text.pieces()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,11 @@ from typing import Annotated
 import typer
 
 from charnet.cli.options import plain
+from charnet.config import Config, overlay
 from charnet.errors import ConfigError, PromptError, StorageError
 
 PROMPT, WRITING, KEPT, SHOWN = "The prompt", "Writing", "Where it goes", "What is shown"
+COMPUTED = "How it is computed"
 
 Checkpoint = Annotated[
     Path | None, typer.Argument(help="A run or a checkpoint; none = the newest run under checkpoints/.")
@@ -61,6 +64,14 @@ LogitBias = Annotated[
         help="make a character likelier, or with a number below 0 less likely; may be repeated",
         group=WRITING,
     ),
+]
+Engine = Annotated[
+    str | None,
+    plain("--engine", metavar="numpy|compiled|torch", help="else what writes this much soonest", group=COMPUTED),
+]
+Quantize = Annotated[str | None, plain("--quantize", metavar="int8", help="weights of 8 bits: faster", group=COMPUTED)]
+Threads = Annotated[
+    int, plain("--threads", help="processor threads at most; 0 = as many as write fastest", group=COMPUTED)
 ]
 Seed = Annotated[int | None, plain("--seed", "-s", help="same seed, same text; none = a new one", group=WRITING)]
 Stop = Annotated[list[str] | None, plain("--stop", help="end before this text; may be repeated", group=WRITING)]
@@ -137,3 +148,14 @@ def prompt_text(prompt: str | None, prompt_file: Path | None) -> str:
     except UnicodeDecodeError as error:
         found = f"byte {raw[error.start]:#04x} at offset {error.start}"
         raise PromptError(f"{name}: expected a prompt in UTF-8, found {found}; convert it first") from None
+
+
+def limit_threads(threads: int) -> None:
+    """Tells libraries that are not loaded yet how many threads they may have; 0 leaves that to them.
+
+    Raises:
+        ConfigError: so many cannot be.
+    """
+    overlay(Config(), {"training.threads": threads})
+    if threads:
+        os.environ["OPENBLAS_NUM_THREADS"] = str(threads)

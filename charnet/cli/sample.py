@@ -30,6 +30,9 @@ def sample(
     max_lines: flags.MaxLines = 0,
     until: flags.Until = "",
     samples: flags.Samples = 1,
+    engine: flags.Engine = None,
+    quantize: flags.Quantize = None,
+    threads: flags.Threads = 0,
     out: flags.Out = None,
     out_dir: flags.OutDir = None,
     force: flags.Force = False,
@@ -44,6 +47,7 @@ def sample(
         raise ConfigError(f'--unknown: expected error or skip, found "{unknown}"')
     if interactive and (json or out or out_dir or samples > 1 or "-" in (prompt, str(prompt_file))):
         raise ConfigError("-i: expected no --json, --out, --out-dir, --samples or prompt from stdin beside it")
+    flags.limit_threads(threads)
     from charnet.generate import Options
 
     first, last = flags.temperatures(temperature)
@@ -70,22 +74,30 @@ def sample(
     from charnet import runs
     from charnet.cli import surprise as colours
     from charnet.cli import texts as places
-    from charnet.engines import open_engine
+    from charnet.controls import Choice
+    from charnet.engines import fastest, has_numba, open_engine, worth_compiling
     from charnet.together import texts
 
     place = places.Place(out, out_dir, ".json" if json else ".txt")
     place.check(samples, force=force)
     path = runs.find(checkpoint)
     model = disk.load(path)
+    if quantize is not None:
+        model = model.quantized(quantize)
     ids, dropped = model.vocab.encode_known(given) if unknown == "skip" else (model.vocab.encode(given), 0)
     if dropped and not quiet:
         console.note(f"prompt: left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
-    engine = open_engine(model)
+    characters = 0 if interactive else samples * options.length
+    plain = Choice(model.vocab, options).plain
+    opened = open_engine(model, engine or fastest(characters, plain=plain), threads=threads)
     shows_colours = surprise and not (json or place.is_on_disk) and colours.possible()
     if not interactive:  # refuses options that do not fit the model before anything is said
-        written = texts(engine, model.vocab, ids.tolist(), options, samples, nats=json or shows_colours)
+        written = texts(opened, model.vocab, ids.tolist(), options, samples, nats=json or shows_colours)
     if not quiet:
-        console.note(f"{path}: {engine.name} engine, fp32, temperature {temperature}, seed {options.seed}")
+        precision = "8-bit weights" if model.precision == "int8" else model.precision
+        console.note(f"{path}: {opened.name} engine, {precision}, temperature {temperature}, seed {options.seed}")
+        if engine is None and worth_compiling(characters, plain=plain) and not has_numba():
+            console.note("for long texts there is an engine several times as fast: pip install 'charnet[fast]'")
         if interactive:
             console.note("type how the text begins, or Enter alone; /help lists the commands")
         if surprise and not json:
@@ -93,7 +105,7 @@ def sample(
     if interactive:
         from charnet.cli.interactive import Session
 
-        session = Session(engine, model.vocab, options, skips_unknown=unknown == "skip", colours=shows_colours)
+        session = Session(opened, model.vocab, options, skips_unknown=unknown == "skip", colours=shows_colours)
         session.run(given)
         return
     echoed = "" if no_echo else model.vocab.decode(ids.tolist())
@@ -101,8 +113,8 @@ def sample(
         facts = {
             "prompt": model.vocab.decode(ids.tolist()),
             **vars(options),
-            "engine": engine.name,
-            "precision": "fp32",
+            "engine": opened.name,
+            "precision": model.precision,
             "checkpoint": str(path),
             "weights_sha256": model.weights_sha256(),
         }

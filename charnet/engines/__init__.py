@@ -26,10 +26,14 @@ def _compiled(checkpoint: Checkpoint, threads: int) -> Engine:
     return CompiledEngine(checkpoint.stored_weights, cell=model.cell, activation=model.activation, threads=threads)
 
 
-def _torch(checkpoint: Checkpoint, threads: int) -> Engine:  # noqa: ARG001
+def _torch(checkpoint: Checkpoint, threads: int) -> Engine:
+    import torch
+
     from charnet.engines.torch_engine import TorchEngine
     from charnet.model import from_weights
 
+    if threads:
+        torch.set_num_threads(threads)
     return TorchEngine(from_weights(checkpoint.config.model, checkpoint.weights))
 
 
@@ -47,7 +51,12 @@ def fastest(characters: int, *, plain: bool) -> str:
     Args:
         plain: whether symbols are drawn by temperature, bans and biases alone; other controls need Python for each.
     """
-    return "compiled" if plain and characters >= WORTH_COMPILING and has_numba() else "numpy"
+    return "compiled" if has_numba() and worth_compiling(characters, plain=plain) else "numpy"
+
+
+def worth_compiling(characters: int, *, plain: bool) -> bool:
+    """Whether so many characters come sooner from the compiled engine."""
+    return plain and characters >= WORTH_COMPILING
 
 
 def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0) -> Engine:
@@ -67,4 +76,4 @@ def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0
     return ENGINES[name](checkpoint, threads)
 
 
-__all__ = ["ENGINES", "Engine", "WritingEngine", "fastest", "has_numba", "open_engine"]
+__all__ = ["ENGINES", "Engine", "WritingEngine", "fastest", "has_numba", "open_engine", "worth_compiling"]

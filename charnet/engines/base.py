@@ -34,6 +34,11 @@ class Engine(Protocol):
 class WritingEngine(Engine, Protocol):
     """Can also write plain text by itself, many characters a call."""
 
+    @property
+    def batch_from(self) -> int:
+        """So many plain texts, at least, it writes faster side by side than one after the other."""
+        ...
+
     def write(
         self,
         ids: Sequence[int],

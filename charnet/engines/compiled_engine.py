@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from charnet.engines.packing import CELLS, VECTORS, Weights, packed, width
 from charnet.machine import processor_cores
 from charnet.quantize import restored
 
+SIDE_BY_SIDE_FROM = 64  # texts: fewer are written faster one after the other
 MOST_THREADS = 2  # more would wait for each other longer than they would save
 AFTER_ALL_MEETINGS = np.iinfo(np.int64).max
 SHORTEST_TRIAL = 16  # characters of a burst that says how fast so many threads are
@@ -60,7 +62,7 @@ class CompiledEngine:
     Args:
         weights: parameters by their names in a checkpoint; matrices of 8 bits are used as they are.
         cell: the name of the cell; activation: of the `rnn` cell.
-        threads: how many; 0 for as many as write fastest.
+        threads: how many at most; 0 for as many as write fastest.
     """
 
     name = "compiled"
@@ -80,12 +82,8 @@ class CompiledEngine:
             self.advance([0], self.start(1))
 
     @property
-    def precision(self) -> str:
-        return "int8" if self._model.of_bytes else "fp32"
-
-    @property
-    def threads(self) -> int:
-        return self._threads.best
+    def batch_from(self) -> int:
+        return sys.maxsize if self._model.of_bytes else SIDE_BY_SIDE_FROM
 
     def start(self, batch: int) -> State:
         layer = tuple(np.zeros((batch, self._units), np.float32) for _ in self._states)
@@ -168,25 +166,29 @@ class CompiledEngine:
 
 @dataclass
 class Threads:
-    """How many threads to use for the next burst: as many as were told, or as many as wrote fastest last time.
+    """How many threads to use for the next burst: as many as wrote fastest last time, so that more are never slower.
 
-    The slower number is tried again now and then, since another program may have come or gone.
+    Another number is tried again now and then, since other programs may have come or gone.
+
+    Args:
+        most: the largest number; 0 for as many as there are cores. It is never above `MOST_THREADS`.
     """
 
-    told: int = 0
+    most: int = 0
     rates: dict[int, float] = field(default_factory=dict)  # characters a second
     bursts: int = 0
 
+    def __post_init__(self) -> None:
+        cores = processor_cores() if os.name == "posix" else 1  # elsewhere a thread that waits cannot give way
+        self.most = min(self.most or cores, cores, MOST_THREADS)
+
     @property
     def best(self) -> int:
-        return self.told or max(self.rates, key=self.rates.__getitem__, default=1)
+        return max(self.rates, key=self.rates.__getitem__, default=1)
 
     def choose(self) -> int:
-        possible = [1] if os.name != "posix" else range(1, min(MOST_THREADS, processor_cores()) + 1)
-        untried = [count for count in possible if count not in self.rates]
+        untried = [count for count in range(1, self.most + 1) if count not in self.rates]
         self.bursts += 1
-        if self.told or len(possible) == 1:
-            return self.best
         if untried:
             return untried[0]
         return self.best if self.bursts % TRIAL_EVERY else min(self.rates, key=self.rates.__getitem__)

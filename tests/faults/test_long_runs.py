@@ -78,8 +78,8 @@ def big_text(folder: Path) -> Path:
     return folder / "big.txt"
 
 
-@pytest.mark.parametrize("cell", ["lstm", *(pytest.param(c, marks=pytest.mark.faults) for c in ("rnn", "gru", "cifg"))])
-@pytest.mark.parametrize("more", [60, *(pytest.param(n, marks=pytest.mark.faults) for n in (5, 10, 30, 80))])
+@pytest.mark.parametrize("cell", ["lstm", "rnn", "gru", "cifg"])
+@pytest.mark.parametrize("more", [5, 10, 30, 60, 80])
 def test_a_run_that_finds_no_more_memory_says_so_in_one_line_and_leaves_nothing(
     folder: Path, big_text: Path, cell: str, more: int
 ) -> None:
@@ -115,7 +115,7 @@ def whole(folder: Path) -> Any:
     return outcome(folder / "whole")
 
 
-@pytest.mark.parametrize("seed", seeds(0, 5, 20))
+@pytest.mark.parametrize("seed", seeds(5, 20))
 def test_ctrl_c_in_a_python_program_that_trains_saves_and_then_interrupts_it(
     folder: Path, whole: Any, seed: int
 ) -> None:

@@ -147,6 +147,17 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoints_are_whole(
     assert_resumable(cut, whole)
 
 
+def test_a_second_ctrl_c_while_a_finished_run_is_compared_leaves_out_the_comparison_alone(
+    folder: Path, cut: Path, whole: Any
+) -> None:
+    hook = ("charnet.training.Training.compared", 1, [SIGINT, SIGINT])
+    process = start([*TRAIN, "--name", "cut"], folder=folder, hook=hook)
+    assert process.wait() == 130
+    assert process.stderr().endswith("done; write with:\n  charnet sample cut --temp 0.8\n")
+    assert "beside it" not in process.stderr()
+    assert outcome(cut) == whole
+
+
 def test_a_second_ctrl_c_between_the_first_two_checkpoints_takes_neither_away(
     folder: Path, cut: Path, whole: Any
 ) -> None:

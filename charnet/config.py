@@ -262,14 +262,15 @@ def overlay(config: Config, values: Mapping[str, Any]) -> Config:
     """
     if "training.steps" in values and "training.epochs" not in values:
         values = {**values, "training.epochs": 0.0}  # the length that was said last counts
+    changes: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         _, kind = _find(name)
         if isinstance(value, str) and kind is not str:
             value = _from_text(name, value)
         section, _, key = name.partition(".")
-        changed = dataclasses.replace(getattr(config, section), **{key: _checked(name, value)})
-        config = dataclasses.replace(config, **{section: changed})
-    return config
+        changes.setdefault(section, {})[key] = _checked(name, value)
+    sections = {name: dataclasses.replace(getattr(config, name), **changed) for name, changed in changes.items()}
+    return dataclasses.replace(config, **sections)
 
 
 def assignments(pairs: list[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from charnet import corpus, durable, machine, runs
 from charnet.errors import CharnetError
 
-PACKAGES = ("charnet", "torch", "numpy", "typer", "rich", "PyYAML", "safetensors")
+PACKAGES = ("charnet", "torch", "numpy", "typer", "rich", "PyYAML")
 VARIABLES = (
     *("CHARNET_CACHE", "XDG_CACHE_HOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
     *("GOMP_SPINCOUNT", "NO_COLOR", "TERM"),

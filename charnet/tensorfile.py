@@ -35,6 +35,7 @@ MOST_CHARACTERS = 2_000_000  # of a header: Unicode has 1.1 million
 MOST_DIGITS = 200  # of a whole number; Python takes a millisecond for ten thousand
 LONGEST_NAME = 200
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1"), "I8": np.dtype("i1")}
+TYPES = {dtype: name for name, dtype in DTYPES.items()}
 DIGEST = re.compile("[0-9a-f]{64}")
 NO_DIGEST = "0" * 64
 SURROGATES = re.compile("[\ud800-\udfff]")
@@ -59,16 +60,21 @@ def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
     Raises:
         CheckpointError: they could not be read again, so much is in the document.
     """
-    import safetensors.numpy
-
     text = json.dumps(document, allow_nan=False, ensure_ascii=False)
     text = SURROGATES.sub(lambda half: f"\\u{ord(half[0]):04x}", text)  # in names of files that are not UTF-8
-    metadata = {"format": "charnet", "charnet": text, "sha256": NO_DIGEST}
-    # safetensors writes memory as it lies: a transposed view would come back scrambled.
-    in_order = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-    raw = bytearray(safetensors.numpy.save(in_order, metadata))
-    if _too_large(raw[8 : 8 + int.from_bytes(raw[:8], "little")].decode()):
+    header: dict[str, Any] = {"__metadata__": {"format": "charnet", "charnet": text, "sha256": NO_DIGEST}}
+    in_order = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))  # so that all are aligned
+    end = 0
+    for name, tensor in in_order:
+        begin, end = end, end + tensor.nbytes
+        header[name] = {"dtype": TYPES[tensor.dtype], "shape": tensor.shape, "data_offsets": [begin, end]}
+    head = json.dumps(header, ensure_ascii=False, separators=(",", ":"))
+    if _too_large(head):
         raise CheckpointError("too many names for a checkpoint: name the folder of the texts instead of each file")
+    words = head.encode()
+    words += b" " * (-len(words) % 8)
+    parts = [np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data for _, tensor in in_order]
+    raw = bytearray().join([struct.pack("<Q", len(words)), words, *parts])
     at = _digest_at(raw, NO_DIGEST)
     raw[at : at + 64] = hashlib.sha256(raw).hexdigest().encode()
     return raw

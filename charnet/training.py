@@ -436,7 +436,7 @@ class Training:
             "network's state": state,
         }
         for what, tensors in parts.items():
-            if not all(tensor.isfinite().all() for tensor in tensors):
+            if not all(map(_is_finite, tensors)):
                 raise self._diverged(what)
 
     def restore(self, before: Checkpoint, damage: str = "") -> None:
@@ -521,6 +521,11 @@ class Training:
                 else:
                     parameter.copy_(old)
         self.carried = int(known.sum())
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all numbers in it are. A finite sum says so, in a tenth of the time that a look at each takes."""
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> Tensors:

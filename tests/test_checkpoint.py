@@ -236,6 +236,13 @@ def test_the_library_safetensors_reads_the_file(tmp_path: Path, whole: bytes) ->
         assert file.metadata()["format"] == "charnet"
 
 
+def test_the_file_is_the_one_that_the_library_safetensors_would_write(whole: bytes) -> None:
+    import safetensors.numpy
+
+    header, data = parts(whole)
+    assert parts(safetensors.numpy.save(tiny().tensors, header["__metadata__"])) == (header, data)
+
+
 def test_the_checksum_covers_the_whole_file_with_its_own_digits_as_zeros(whole: bytes) -> None:
     digest = parts(whole)[0]["__metadata__"]["sha256"]
     assert hashlib.sha256(whole.replace(digest.encode(), b"0" * 64)).hexdigest() == digest

@@ -151,7 +151,8 @@ def train(
             with contextlib.closing(run.reports(lambda: signals.received)) as reports:
                 for report in reports:
                     if shown and isinstance(report, Finished) and report.reason != "interrupted":
-                        view.compare(run.compared())
+                        with contextlib.suppress(Interrupted):  # all is saved: who cannot wait does without it
+                            view.compare(run.compared())
                     view.show(report)
         except Interrupted:
             view.left()

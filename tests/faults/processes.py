@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import os
@@ -37,10 +38,9 @@ SMALL = [
 ]
 
 
-def seeds(by_default: int, marked: int, long: int) -> list[Any]:
-    """Seeds of trials: the first few run always, the others with the mark `faults`."""
-    count = by_default + (long if LONG else marked)
-    return [pytest.param(n, id=str(n), marks=[pytest.mark.faults] if n >= by_default else []) for n in range(count)]
+def seeds(short: int, long: int) -> range:
+    """Seeds of trials, in the short form and in the long one."""
+    return range(long if LONG else short)
 
 
 # ------------------------------------------------------------------------------------------- the tests' side
@@ -79,6 +79,7 @@ def start(
     terminal: str = "",
     stderr: Path | None = None,
     memory: int = 0,
+    tidy: bool = True,
 ) -> Process:
     """Starts `charnet` with these arguments in a folder. One process at a time.
 
@@ -87,6 +88,7 @@ def start(
         terminal: the path of the terminal that the process belongs to and writes its stderr to.
         stderr: another file for that.
         memory: bytes that it may take beyond what it has.
+        tidy: whether Python takes itself to pieces at the end, which takes longer than a short training.
     """
     out, err = folder / "stdout", stderr or folder / "stderr"
     order = {
@@ -96,6 +98,7 @@ def start(
         "hook": hook,
         "terminal": terminal,
         "memory": memory,
+        "tidy": tidy,
         "environment": dict(os.environ),
     }
     orders, answers = _server()
@@ -107,7 +110,7 @@ def start(
 
 def run(arguments: list[str], *, folder: Path, **more: Any) -> Process:
     """Runs `charnet` to its good end."""
-    process = start(arguments, folder=folder, **more)
+    process = start(arguments, folder=folder, tidy=False, **more)
     assert process.wait() == 0, process.stderr()
     return process
 
@@ -213,6 +216,18 @@ def become(order: dict[str, Any]) -> None:
     sys.argv = ["charnet", *order["arguments"]]
 
 
+def main(*, tidy: bool) -> None:
+    """The command, to its exit code."""
+    try:
+        command.main()
+    except SystemExit as end:
+        if tidy:
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
+
+
 def _hang_in(name: str, call: int, signals: list[int]) -> None:
     """Has a function send signals to its own process before one of its calls."""
     path, _, last = name.rpartition(".")
@@ -241,7 +256,9 @@ if __name__ == "__main__":
     from charnet import prepare, training  # noqa: F401 - loaded once for all
 
     torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()  # what is loaded stays shared with the processes that are forked
     with os.fdopen(int(sys.argv[1])) as requests, os.fdopen(int(sys.argv[2]), "w", buffering=1) as replies:
         wanted = serve(requests, lambda value: print(value, file=replies))
     become(wanted)
-    command.main()
+    main(tidy=wanted["tidy"])

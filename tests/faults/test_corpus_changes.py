@@ -16,7 +16,7 @@ from faults.processes import SMALL, outcome, run, seeds, start, until
 
 pytestmark = pytest.mark.faults
 
-STEPS = 120
+STEPS = 60
 TRAIN = ["train", "pets.txt", "-q", *SMALL, "--steps", str(STEPS), "--out", "."]
 TEXT = sentences(400)
 
@@ -51,22 +51,21 @@ def whole(folder: Path) -> Any:
     return outcome(folder / "whole")
 
 
-@pytest.mark.parametrize("seed", seeds(0, 20, 200))
+@pytest.mark.parametrize("seed", seeds(20, 200))
 def test_a_text_that_changes_while_it_is_learned_changes_nothing_and_is_noticed_at_resume(
     folder: Path, whole: Any, seed: int
 ) -> None:
     chance, text, cut = random.Random(seed), folder / "pets.txt", folder / "cut"
-    kind = list(CHANGES)[seed % len(CHANGES)]
-    for interrupted in (False, True):
-        text.write_text(TEXT)
-        shutil.rmtree(cut, ignore_errors=True)
-        process = start([*TRAIN, "--name", "cut"], folder=folder)
-        until(lambda: (cut / "best.safetensors").exists())
-        time.sleep(chance.uniform(0, 0.2))
-        CHANGES[kind](text)
-        if interrupted:
-            process.send(SIGTERM)
-        assert process.wait() in ((0, 128 + SIGTERM) if interrupted else (0,)), process.stderr()
+    kind, interrupted = list(CHANGES)[seed % len(CHANGES)], seed % 2
+    text.write_text(TEXT)
+    shutil.rmtree(cut, ignore_errors=True)
+    process = start([*TRAIN, "--name", "cut"], folder=folder, tidy=False)
+    until(lambda: (cut / "best.safetensors").exists())
+    time.sleep(chance.uniform(0, 0.2))
+    CHANGES[kind](text)
+    if interrupted:
+        process.send(SIGTERM)
+    assert process.wait() in ((0, 128 + SIGTERM) if interrupted else (0,)), process.stderr()
     if 0 < len((cut / "metrics.jsonl").read_text().splitlines()) < STEPS:
         process = start(["train", "-q", "--resume", "cut"], folder=folder)
         if kind == "deleted":  # the encoded copy is all that it takes

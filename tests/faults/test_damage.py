@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from files import Refusals, of_size, packed
+from files import Refusals, in_memory, of_size, packed
+
+from charnet import tensorfile
 
 MOST_SECONDS = 0.05  # of the processor, until a damaged file is refused
 PAGE = 4096
@@ -33,8 +35,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
 
 
 @pytest.fixture
-def refusals(tmp_path: Path) -> Refusals:
-    return Refusals(tmp_path / "c.safetensors")
+def refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusals]:
+    monkeypatch.setattr(tensorfile, "memory", lambda: 1 << 36)  # asked for every file, a third of the time
+    with in_memory(tmp_path) as path:
+        yield Refusals(path)
 
 
 def sample(below: int, count: int | None) -> list[int]:

@@ -29,11 +29,6 @@ pytestmark = pytest.mark.faults
 CODES = {"full": errno.ENOSPC, "io": errno.EIO, "quota": errno.EDQUOT, "read-only": errno.EROFS}
 
 
-def some(name: str) -> Any:
-    """The codes whose whole series of calls is left to the long tests, but two."""
-    return pytest.param(CODES[name], id=name, marks=() if name in ("full", "io") else pytest.mark.faults)
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """The folder of a run that has written everything twice."""
@@ -85,7 +80,7 @@ def said(error: StorageError) -> str:
 
 
 @pytest.mark.parametrize("from_then_on", [False, True], ids=["once", "from-then-on"])
-@pytest.mark.parametrize("code", [some(name) for name in CODES])
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 @pytest.mark.parametrize("what", WRITERS)
 def test_a_save_refused_at_any_call_says_so_and_leaves_the_old_or_the_new(
     run: Path, tmp_path: Path, what: str, code: int, from_then_on: bool

@@ -19,7 +19,8 @@ from charnet.runs import METRICS
 
 pytestmark = pytest.mark.faults
 
-TRAIN = ["train", "pets.txt", *SMALL, "--steps", "250", "--out", "."]
+STEPS = 100
+TRAIN = ["train", "pets.txt", "-q", *SMALL, "--steps", str(STEPS), "--out", "."]
 
 
 @dataclass
@@ -39,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return Whole(folder, time.monotonic() - process.begun, outcome(folder / "whole"))
 
 
-@pytest.mark.parametrize("seed", seeds(1, 40, 1000))
+@pytest.mark.parametrize("seed", seeds(40, 1000))
 def test_a_training_killed_at_any_instant_goes_on_to_the_same_weights_and_metrics(whole: Whole, seed: int) -> None:
     cut = whole.folder / "cut"
     shutil.rmtree(cut, ignore_errors=True)
@@ -51,13 +52,13 @@ def test_a_training_killed_at_any_instant_goes_on_to_the_same_weights_and_metric
         assert not cut.exists() or len(list(cut.iterdir())) <= 2, "killed as it began"
         shutil.rmtree(cut, ignore_errors=True)
         run([*TRAIN, "--name", "cut"], folder=whole.folder)
-    elif newest(cut).progress.reported_step < 250:
-        run(["train", "--resume", "cut"], folder=whole.folder)
+    elif newest(cut).progress.reported_step < STEPS:
+        run(["train", "-q", "--resume", "cut"], folder=whole.folder)
     assert outcome(cut) == whole.outcome
     assert not list(cut.glob(".*"))
 
 
-LONGER = [*TRAIN, "--steps", "1500"]
+LONGER = [*TRAIN, "--steps", "600", "--patience", "0"]
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +67,19 @@ def longer(whole: Whole) -> Whole:
     return Whole(whole.folder, time.monotonic() - process.begun, outcome(whole.folder / "longer"))
 
 
-@pytest.mark.parametrize("seed", seeds(0, 2, 25))
+@pytest.mark.parametrize("seed", seeds(2, 25))
 def test_a_training_killed_twenty_times_ends_with_the_same_weights_and_metrics(longer: Whole, seed: int) -> None:
     cut, chance = longer.folder / "cut", random.Random(seed)
     shutil.rmtree(cut, ignore_errors=True)
     process = start([*LONGER, "--name", "cut"], folder=longer.folder)
     for number in range(20):
-        reached = 70 * number + chance.randrange(70)  # of 1,500 steps, whatever the pace of the machine
+        reached = 28 * number + chance.randrange(28)  # of 600 steps, whatever the pace of the machine
         until(lambda reached=reached: steps_reported(cut) >= reached)
         time.sleep(chance.uniform(0, 0.02))
         process.send(SIGKILL)
         assert process.wait() == 128 + SIGKILL, "it ended before it was killed often enough"
         newest(cut)
-        process = start(["train", "--resume", "cut"], folder=longer.folder)
+        process = start(["train", "-q", "--resume", "cut"], folder=longer.folder)
     assert process.wait() == 0, process.stderr()
     assert outcome(cut) == longer.outcome
 

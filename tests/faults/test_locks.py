@@ -71,9 +71,10 @@ def test_of_two_processes_that_train_one_run_one_wins(text: Path, tmp_path: Path
             )
             for _ in range(2)
         ]
+        assert [process.stdout.readline() for process in two if process.stdout] == ["ready\n"] * 2
         waited = []
         for turn in range(20):
-            run = prepare.start({"data.paths": [str(text)]} | SMALL | {"training.seed": turn}, out=tmp_path)
+            run = prepare.start({"data.paths": [str(text)]} | SMALL | RARE | {"training.seed": turn}, out=tmp_path)
             with contextlib.closing(run.reports()) as reports:
                 next(report for report in reports if isinstance(report, Metrics))
             for process in two:
@@ -85,11 +86,13 @@ def test_of_two_processes_that_train_one_run_one_wins(text: Path, tmp_path: Path
         assert statistics.median(waited) < 1
 
 
+RARE = {"training.eval_every": 100, "training.patience": 0}  # the disk takes its time for each
 RESUME = """
 import sys, time
 from pathlib import Path
 from charnet import prepare, training
 from charnet.errors import StorageError
+print("ready", flush=True)
 for line in sys.stdin:
     began = time.monotonic()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import sentences
-from faults.processes import PATIENCE, SMALL, newest, outcome, run, seeds, start, until
+from faults.processes import LONG, PATIENCE, SMALL, newest, outcome, run, seeds, start, until
 
 from charnet import prepare
 
@@ -78,8 +79,8 @@ def big_text(folder: Path) -> Path:
     return folder / "big.txt"
 
 
-@pytest.mark.parametrize("cell", ["lstm", *(pytest.param(c, marks=pytest.mark.faults) for c in ("rnn", "gru", "cifg"))])
-@pytest.mark.parametrize("more", [60, *(pytest.param(n, marks=pytest.mark.faults) for n in (5, 10, 30, 80))])
+@pytest.mark.parametrize("cell", ["lstm", "rnn", "gru", "cifg"])
+@pytest.mark.parametrize("more", [5, 10, 30, 60, 80] if LONG else [10, 60])
 def test_a_run_that_finds_no_more_memory_says_so_in_one_line_and_leaves_nothing(
     folder: Path, big_text: Path, cell: str, more: int
 ) -> None:
@@ -97,7 +98,7 @@ def test_a_run_that_finds_no_more_memory_says_so_in_one_line_and_leaves_nothing(
 
 # ------------------------------------------------------------------------------------------- charnet.train
 
-STEPS = 120
+STEPS = 300  # a second of them: it is not over when the signal comes
 PROGRAM = f"""
 import charnet
 try:
@@ -115,7 +116,7 @@ def whole(folder: Path) -> Any:
     return outcome(folder / "whole")
 
 
-@pytest.mark.parametrize("seed", seeds(0, 5, 20))
+@pytest.mark.parametrize("seed", seeds(3, 20))
 def test_ctrl_c_in_a_python_program_that_trains_saves_and_then_interrupts_it(
     folder: Path, whole: Any, seed: int
 ) -> None:
@@ -125,7 +126,7 @@ def test_ctrl_c_in_a_python_program_that_trains_saves_and_then_interrupts_it(
         [sys.executable, "-c", PROGRAM], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         until(lambda: (cut / "last.safetensors").exists())
-        time.sleep(0.02 * seed)
+        time.sleep(random.Random(seed).uniform(0, 0.1))
         process.send_signal(SIGINT)
         out, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (-SIGINT, "interrupted\n")

@@ -60,12 +60,10 @@ def assert_one_line_at_most(stderr: str) -> None:
 
 
 LOST = [
-    pytest.param("charnet sample -q > /dev/full", 6, marks=FULL),
-    pytest.param("charnet inspect > /dev/full", 6, marks=FULL),
+    ("charnet sample -q > /dev/full", 6),
+    ("charnet inspect > /dev/full", 6),
     ("charnet sample -q -n 100000 | head -c 10", 141),
     ("charnet inspect >&-", 6),
-]
-MORE_LOST = [
     *((f"charnet {command} > /dev/full", 6) for command in ("sample -q -n 100000", "sample -q --json", "--version")),
     *((f"charnet {command} > /dev/full", 6) for command in ("inspect --json", "--help", "eval pets pets.txt")),
     *((f"charnet {command} > /dev/full 2>&1", 6) for command in ("inspect", "--help", "eval pets pets.txt --json")),
@@ -82,9 +80,8 @@ MORE_LOST = [
 
 @pytest.mark.parametrize(
     ("line", "code"),
-    [*LOST, *(pytest.param(*case, marks=[pytest.mark.faults, *([FULL] if "full" in case[0] else [])])
-              for case in MORE_LOST)],
-)  # fmt: skip
+    [pytest.param(*case, marks=[FULL] if "full" in case[0] else []) for case in LOST],
+)
 def test_a_write_that_is_lost_is_told_by_the_exit_code_and_at_most_one_line(shell: Shell, line: str, code: int) -> None:
     found, said = shell(line)
     assert found == code, said
@@ -94,17 +91,17 @@ def test_a_write_that_is_lost_is_told_by_the_exit_code_and_at_most_one_line(shel
 @pytest.mark.parametrize(
     ("rest", "code"),
     [
-        pytest.param("--json | head -n 1", 141, marks=pytest.mark.faults),
-        pytest.param("--json > /dev/full", 6, marks=[pytest.mark.faults, FULL]),
-        pytest.param("--json > /dev/full 2>&1", 6, marks=[pytest.mark.faults, FULL]),
-        pytest.param("--json >&-", 6, marks=pytest.mark.faults),
-        pytest.param("--json <&- >&- 2>&-", 6, marks=pytest.mark.faults),
-        pytest.param("2> /dev/full", 0, marks=[pytest.mark.faults, FULL]),
-        pytest.param("2>&-", 0, marks=pytest.mark.faults),
-        pytest.param(">&-", 0, marks=pytest.mark.faults),
-        pytest.param("<&-", 0, marks=pytest.mark.faults),
-        pytest.param("<&- >&- 2>&-", 0, marks=pytest.mark.faults),
-        pytest.param("2>&1 | head -c 10", 0, marks=pytest.mark.faults),
+        ("--json | head -n 1", 141),
+        pytest.param("--json > /dev/full", 6, marks=FULL),
+        pytest.param("--json > /dev/full 2>&1", 6, marks=FULL),
+        ("--json >&-", 6),
+        ("--json <&- >&- 2>&-", 6),
+        pytest.param("2> /dev/full", 0, marks=FULL),
+        ("2>&-", 0),
+        (">&-", 0),
+        ("<&-", 0),
+        ("<&- >&- 2>&-", 0),
+        ("2>&1 | head -c 10", 0),
     ],
 )
 def test_a_training_whose_output_is_lost_has_saved(shell: Shell, folder: Path, rest: str, code: int) -> None:
@@ -190,8 +187,6 @@ NAME = ODD.replace("/", "").replace("\0", "")
 LINES = [
     ["sample", "odd", "-n", "300", "--temp", "2", "-s", "1"],
     ["inspect", "boastful.safetensors"],
-]
-MORE_LINES = [
     ["sample", "odd", "-n", "300", "--json"],
     ["sample", "odd", "-n", "20", "-p", ODD.replace("\0", "")],
     ["sample", "odd", "-n", "20", "--prompt-file", "odd.txt"],
@@ -218,11 +213,7 @@ MORE_LINES = [
 ]
 
 
-CASES = [
-    *(pytest.param(line, kind, marks=[pytest.mark.faults] if line in MORE_LINES else [])
-      for line in LINES + MORE_LINES
-      for kind in (["xterm-256color", "dumb"] if line[0] == "train" else ["xterm-256color"])),
-]  # fmt: skip
+CASES = [(line, kind) for line in LINES for kind in ["xterm-256color", *(["dumb"] if line[0] == "train" else [])]]
 
 
 @pytest.mark.parametrize(("line", "kind"), CASES, ids=lambda value: ascii(value)[:60])

@@ -35,14 +35,14 @@ from faults.processes import (
 
 pytestmark = pytest.mark.faults
 
-STEPS = 120
+STEPS = 60
 TRAIN = ["train", "pets.txt", *SMALL, "--steps", str(STEPS), "--out", "."]
 NUMBERS = [SIGINT, SIGTERM, SIGHUP]
 MOMENTS = {
     "step": ("charnet.training.Training._step", STEPS),
     "evaluation": ("charnet.training.evaluate", STEPS // 10),
-    "save": ("os.fsync", 50),
-    "move": ("os.replace", 30),
+    "save": ("os.fsync", 30),
+    "move": ("os.replace", 15),
     "start": ("charnet.model.CharModel.__init__", 1),
 }
 
@@ -95,7 +95,7 @@ def assert_resumable(cut: Path, whole: Any) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("seed", seeds(0, 12, 48))
+@pytest.mark.parametrize("seed", seeds(12, 48))
 def test_a_signal_in_any_part_of_a_training_saves_it(
     folder: Path, cut: Path, whole: Any, moment: str, seed: int
 ) -> None:
@@ -108,13 +108,13 @@ def test_a_signal_in_any_part_of_a_training_saves_it(
     assert_resumable(cut, whole)
 
 
-@pytest.mark.parametrize("seed", seeds(1, 20, 80))
+@pytest.mark.parametrize("seed", seeds(20, 80))
 def test_a_signal_at_any_instant_saves_within_two_seconds(folder: Path, cut: Path, whole: Any, seed: int) -> None:
     chance = random.Random(seed)
     number = NUMBERS[seed % 3]
     process = start([*TRAIN, "--name", "cut"], folder=folder)
     until(cut.exists)
-    time.sleep(chance.uniform(0, 0.3))
+    time.sleep(chance.uniform(0, 0.4))
     before = processor_seconds(process.pid)
     process.send(number)
     code = process.wait()
@@ -126,7 +126,7 @@ def test_a_signal_at_any_instant_saves_within_two_seconds(folder: Path, cut: Pat
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("seed", seeds(0, 4, 16))
+@pytest.mark.parametrize("seed", seeds(4, 16))
 def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoints_are_whole(
     folder: Path, cut: Path, whole: Any, moment: str, seed: int
 ) -> None:
@@ -147,6 +147,17 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoints_are_whole(
     assert_resumable(cut, whole)
 
 
+def test_a_second_ctrl_c_while_a_finished_run_is_compared_leaves_out_the_comparison_alone(
+    folder: Path, cut: Path, whole: Any
+) -> None:
+    hook = ("charnet.training.Training.compared", 1, [SIGINT, SIGINT])
+    process = start([*TRAIN, "--name", "cut"], folder=folder, hook=hook)
+    assert process.wait() == 130
+    assert process.stderr().endswith("done; write with:\n  charnet sample cut --temp 0.8\n")
+    assert "beside it" not in process.stderr()
+    assert outcome(cut) == whole
+
+
 def test_a_second_ctrl_c_between_the_first_two_checkpoints_takes_neither_away(
     folder: Path, cut: Path, whole: Any
 ) -> None:
@@ -164,7 +175,7 @@ def seconds_to_load_torch() -> float:
         return processor_seconds(process.pid)
 
 
-@pytest.mark.parametrize("seed", seeds(0, 20, 80))
+@pytest.mark.parametrize("seed", seeds(10, 80))
 def test_a_signal_while_charnet_starts_ends_it_and_leaves_no_run_behind(
     folder: Path, cut: Path, seed: int, seconds_to_load_torch: float
 ) -> None:

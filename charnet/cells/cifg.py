@@ -58,7 +58,7 @@ class _Coupled:
         kept: tuple[Tensor, ...],
         d_a_BG: Tensor,
         d_x_BH: Tensor,  # noqa: ARG002
-    ) -> tuple[Tensor | None, ...]:
+    ) -> tuple[Tensor | None, State]:
         (d_h, d_c), (gates, before_c, tanh_c) = d_state, kept
         (i, g, o), (d_i, d_g, d_o) = gates.chunk(3, dim=1), d_a_BG.chunk(3, dim=1)
         d_c = through_tanh(d_h * o, tanh_c, torch.empty_like(d_h)).add_(d_c)
@@ -66,4 +66,4 @@ class _Coupled:
         let_in = d_c * i
         through_tanh(let_in, g, d_g)
         through_sigmoid(d_c * (g - before_c), i, d_i)
-        return None, d_c.sub_(let_in)
+        return None, (d_c.sub_(let_in),)

@@ -68,7 +68,7 @@ class _Gated:
 
     def backward(
         self, d_state: State, kept: tuple[Tensor, ...], d_a_BG: Tensor, d_x_BH: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    ) -> tuple[Tensor | None, State]:
         (d_h,), (gates, n, before_h) = d_state, kept
         r, z, h_n = gates.chunk(3, dim=1)
         d_r, d_z, d_hn = d_a_BG.chunk(3, dim=1)
@@ -79,4 +79,4 @@ class _Gated:
         both = slice(0, 2 * n.shape[1])
         through_sigmoid(d_a_BG[:, both], gates[:, both], d_a_BG[:, both])
         torch.mul(d_n, r, out=d_hn)
-        return (d_before,)
+        return d_before, ()

@@ -77,7 +77,7 @@ class _Gated:
         kept: tuple[Tensor, ...],
         d_a_BG: Tensor,
         d_x_BH: Tensor,  # noqa: ARG002
-    ) -> tuple[Tensor | None, ...]:
+    ) -> tuple[Tensor | None, State]:
         (d_h, d_c), (gates, before_c, tanh_c) = d_state, kept
         (i, f, g, o), (d_i, d_f, d_g, d_o) = gates.chunk(4, dim=1), d_a_BG.chunk(4, dim=1)
         d_c = through_tanh(d_h * o, tanh_c, torch.empty_like(d_h)).add_(d_c)
@@ -87,4 +87,4 @@ class _Gated:
         torch.mul(d_c, before_c, out=d_f)
         both = slice(0, 2 * d_h.shape[1])
         through_sigmoid(d_a_BG[:, both], gates[:, both], d_a_BG[:, both])
-        return None, d_c.mul_(f)
+        return None, (d_c.mul_(f),)

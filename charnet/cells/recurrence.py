@@ -39,9 +39,10 @@ class Pointwise(Protocol):
 
     def backward(
         self, d_state: State, kept: tuple[Tensor, ...], d_a_BG: Tensor, d_x_BH: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    ) -> tuple[Tensor | None, State]:
         """Writes the gradient of a_BG into `d_a_BG`, and that of the last gate of x_BG, where not `additive`, into
-        `d_x_BH`. The gradients of the state before, not counting its way through the recurrent product; None is zero.
+        `d_x_BH`. The gradient of h before, not counting its way through the recurrent product (None is zero; it may be
+        overwritten), and of the rest of the state before.
         """
         ...
 
@@ -82,20 +83,18 @@ class _Scan(torch.autograd.Function):
         back = Product(weight_hh.t(), streams)
         d_a_TBG = d_h_TBH.new_empty(length, streams, len(weight_hh))
         d_x_TBH = None if pointwise.additive else torch.empty_like(d_h_TBH)
-        in_full = after[0].new_empty(streams, len(weight_hh)), torch.empty_like(after[0])
-        d_state: tuple[Tensor | None, ...] = after
+        d_h, *d_rest = after
+        d_a_BG, d_x_BH = d_h.new_empty(streams, len(weight_hh)), torch.empty_like(d_h)
         for t in range(length - 1, -1, -1):
-            d_a_BG, d_x_BH = (
-                buffer if whole is None or whole.dtype != buffer.dtype else whole[t]
-                for buffer, whole in zip(in_full, (d_a_TBG, d_x_TBH), strict=True)
-            )
-            d_state = pointwise.backward((d_h_TBH[t] + d_state[0], *d_state[1:]), ctx.kept[t], d_a_BG, d_x_BH)
-            if d_a_TBG.dtype != d_a_BG.dtype:
+            if d_a_TBG.dtype == d_h.dtype:
+                d_a_BG = d_a_TBG[t]
+            before, d_rest = pointwise.backward((d_h_TBH[t] + d_h, *d_rest), ctx.kept[t], d_a_BG, d_x_BH)
+            if d_a_TBG.dtype != d_h.dtype:
                 d_a_TBG[t] = d_a_BG
-            if d_x_TBH is not None and d_x_TBH.dtype != d_x_BH.dtype:
+            if d_x_TBH is not None:
                 d_x_TBH[t] = d_x_BH
-            product = back(d_a_TBG[t])
-            d_state = (product if d_state[0] is None else d_state[0].add_(product), *d_state[1:])
+            product = back(d_a_TBG[t]).to(d_h.dtype)
+            d_h = product if before is None else before.add_(product)
         d_bias_hh, d_x_TBG = None, d_a_TBG
         if d_x_TBH is not None:
             d_bias_hh, d_x_TBG = d_a_TBG.sum((0, 1)), d_a_TBG.clone()
@@ -108,7 +107,8 @@ class _Scan(torch.autograd.Function):
             d_x_TBG.sum((0, 1)),
             d_bias_hh,
             None,
-            *(each.to(after[0].dtype) for each in d_state if each is not None),
+            d_h,
+            *d_rest,
         )
 
 

@@ -82,10 +82,10 @@ class _Elman:
         kept: tuple[Tensor, ...],
         d_a_BG: Tensor,
         d_x_BH: Tensor,  # noqa: ARG002
-    ) -> tuple[Tensor | None, ...]:
+    ) -> tuple[Tensor | None, State]:
         (h_BH,), (d_h,) = kept, d_state
         if self.activation == "relu":
             torch.ops.aten.threshold_backward.grad_input(d_h, h_BH, 0, grad_input=d_a_BG)
         else:
             {"tanh": through_tanh, "sigmoid": through_sigmoid}[self.activation](d_h, h_BH, d_a_BG)
-        return (None,)
+        return None, ()

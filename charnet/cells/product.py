@@ -7,12 +7,13 @@ oneDNN multiplies from a layout of its own. Laid out once for a window instead o
 from __future__ import annotations
 
 import functools
+import platform
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-FORMATS = (torch.float32, torch.bfloat16)
+PROCESSORS = ("x86_64", "AMD64")
 
 
 class Product:
@@ -26,7 +27,7 @@ class Product:
     def __init__(self, weight_GH: Tensor, rows: int, bias_G: Tensor | None = None) -> None:
         self._weight_GH, self._bias_G = weight_GH, bias_G
         self._packed: Tensor | None = None
-        if weight_GH.device.type == "cpu" and weight_GH.dtype in FORMATS and packing():
+        if weight_GH.device.type == "cpu" and packing(weight_GH.dtype):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_GH.detach().contiguous(), rows)
 
     def __call__(self, x_BH: Tensor) -> Tensor:
@@ -43,8 +44,10 @@ class Product:
 
 
 @functools.cache
-def packing() -> bool:
-    """Whether this build of torch can lay weights out for oneDNN."""
-    names = ("_reorder_linear_weight", "_linear_pointwise")
+def packing(kind: torch.dtype) -> bool:
+    """Whether torch can lay weights of this format out for oneDNN, on a processor that it is known to pay off on."""
+    names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
     there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return there and all(hasattr(torch.ops.mkldnn, name) for name in names)
+    if not there or platform.machine() not in PROCESSORS or not all(hasattr(torch.ops.mkldnn, n) for n in names):
+        return False
+    return kind == torch.float32 or (kind == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())

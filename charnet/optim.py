@@ -1,8 +1,9 @@
 """Optimisers and the learning rate as functions of the step.
 
 `muon` moves each gate's block of the recurrent and input matrices in an orthogonal direction (Jordan et al. 2024,
-"Muon: an optimizer for hidden layers in neural networks") and everything else with AdamW at a quarter of its step. On
-a million characters of Shakespeare, LSTM of 256 units, that is worth 0.05 to 0.08 nats per character over AdamW alone.
+"Muon: an optimizer for hidden layers in neural networks"), in blocks of rows, and everything else with AdamW at a
+quarter of its step. On a million characters of Shakespeare, LSTM of 256 units, that is worth 0.05 to 0.08 nats per
+character over AdamW alone.
 """
 
 from __future__ import annotations

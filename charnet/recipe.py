@@ -30,7 +30,7 @@ SHARE_KEPT, MOST_KEPT = 0.04, 5.0  # of the time, and seconds, for what comes af
 SHARE_OF_EVALUATION = 0.05  # of the time
 MOST_EVALUATIONS = 20
 ROOM = 1.15  # so much longer a run may get on its way before it needs one evaluation more
-READ_IN_THE_TIME_OF_ONE_LEARNED = 2.3  # characters
+READ_IN_THE_TIME_OF_ONE_LEARNED = 1.8  # characters
 # Seconds, or that share of the time where it is more. Each evaluation reads all that was held out where that is no
 # longer; else a part that is, and when the run is over there is one more, of all or what the last may take.
 LONGEST_EVALUATION, LONGEST_OF_A_PART, SHARE_OF_AN_EVALUATION = 2.0, 0.5, 0.01

@@ -55,10 +55,11 @@ def resolve(config: Config, train_characters: int) -> Config:
 def precision(config: Config, has: Collection[str]) -> str:
     """What "auto" means: bf16 where the processor multiplies in it and the shape gains from it, else fp32.
 
-    Measured with T = 64, whole windows forward and back, fp32 / bf16 in time, two cores with AMX: LSTM (B=16, H=128)
+    Measured with T = 64, whole windows forward and back, fp32 / bf16 in time. Two cores with AMX: LSTM (B=16, H=128)
     1.1, (16, 256) 1.6, (64, 256) 2.3, (64, 512) 2.5; GRU and CIFG (16, 256) 1.0, (64, 256) 1.3, (16, 512) 1.3,
-    (64, 512) 1.8; RNN (16, 256) 0.6, (64, 256) 1.1, (64, 512) 1.5. The scans of the last three change formats at every
-    character, which only AMX makes up for.
+    (64, 512) 1.8; RNN (16, 256) 0.6, (64, 256) 1.1, (64, 512) 1.5. Two of Zen 4, without AMX: GRU, CIFG and RNN
+    (16, 256) 1.1 to 1.2, (64, 256) 1.3 to 1.5, (16, 512) 1.2 to 1.6, (64, 512) 1.6 to 1.7. The scans of these three
+    change formats at every character, which small shapes do not make up for.
 
     Args:
         has: arithmetic of the processor, by the names that torch gives it.
@@ -66,11 +67,11 @@ def precision(config: Config, has: Collection[str]) -> str:
     if config.training.precision != "auto":
         return config.training.precision
     units, streams = config.model.hidden_size, config.training.batch_size
-    if config.model.cell == "lstm" and units < 1024:
-        gains = units >= 128 and bool({"avx512_bf16", "amx_bf16"}.intersection(has))
+    if config.model.cell == "lstm":
+        gains = 128 <= units < 1024 or (units >= 1024 and "amx_bf16" in has)  # without, in fp32 by the library
     else:
-        gains = (units >= 512 or (units >= 256 and streams >= 64)) and "amx_bf16" in has
-    return "bf16" if gains else "fp32"
+        gains = units >= 512 or (units >= 256 and streams >= 64)
+    return "bf16" if gains and {"avx512_bf16", "amx_bf16"}.intersection(has) else "fp32"
 
 
 def check(config: Config, name: str) -> None:

@@ -30,7 +30,7 @@ SHARE_KEPT, MOST_KEPT = 0.04, 5.0  # of the time, and seconds, for what comes af
 SHARE_OF_EVALUATION = 0.05  # of the time
 MOST_EVALUATIONS = 20
 ROOM = 1.15  # so much longer a run may get on its way before it needs one evaluation more
-READ_IN_THE_TIME_OF_ONE_LEARNED = 2.3  # characters
+READ_IN_THE_TIME_OF_ONE_LEARNED = 1.8  # characters
 # Seconds, or that share of the time where it is more. Each evaluation reads all that was held out where that is no
 # longer; else a part that is, and when the run is over there is one more, of all or what the last may take.
 LONGEST_EVALUATION, LONGEST_OF_A_PART, SHARE_OF_AN_EVALUATION = 2.0, 0.5, 0.01
@@ -60,8 +60,9 @@ class Size:
 
 SIZES = (
     Size(128, 32, 32, 32, 0),
-    Size(256, 64, 32, 32, 350_000),
-    Size(512, 128, 64, 32, 1_300_000, least_text=60_000),
+    Size(256, 64, 32, 32, 500_000),
+    Size(384, 96, 64, 32, 1_300_000, least_text=60_000),
+    Size(512, 128, 64, 32, 2_400_000, least_text=60_000),
     Size(512, 128, 64, 64, 3_500_000, least_text=500_000),
     Size(960, 128, 64, 64, 6_000_000, least_text=500_000),
 )

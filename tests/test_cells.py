@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from charnet.cells import CELLS, Cell, State, lstm, recurrence
+from charnet.cells import CELLS, Cell, State, lstm, product, recurrence
 from charnet.cells.cifg import CIFG
 from charnet.cells.gru import GRU
 from charnet.cells.lstm import LSTM
@@ -401,3 +401,43 @@ def test_a_scan_that_multiplies_in_bf16_is_the_same_to_its_three_digits(name, un
     full, half = (gradients(cell, x_BTE, state, kind) for kind in (torch.float32, torch.bfloat16))
     for part, exact in full.items():
         assert (half[part] - exact).norm() < 0.04 * exact.norm(), part
+
+
+SCANNED = [name for name in BUILDERS if name != "lstm"]
+
+
+@pytest.mark.parametrize("name", SCANNED)
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_weights_that_are_laid_out_once_give_what_plain_products_give(name, kind, monkeypatch):
+    if not product.packing(kind):
+        pytest.skip("this build of torch cannot lay weights out")
+    runs = []
+    for packed in (True, False):
+        monkeypatch.setattr(product, "packing", lambda _, packed=packed: packed)
+        torch.manual_seed(1)
+        cell = BUILDERS[name](48, 64)
+        torch.manual_seed(2)
+        x_BTE = torch.randn(B, T, 48, dtype=kind, requires_grad=True)
+        h_BTH, after = cell.scan(x_BTE, cell.initial_state(B))
+        total = h_BTH.float().square().sum() + sum(each.sum() for each in after)
+        runs.append([h_BTH.detach(), *torch.autograd.grad(total, [x_BTE, *cell.parameters()])])
+    near = 1e-5 if kind is torch.float32 else 0.03
+    for laid_out, plain in zip(*runs, strict=True):
+        assert (laid_out - plain).norm() <= near * plain.norm()
+
+
+@pytest.mark.parametrize("weights", [(64, 48), (7, 5), (1, 1)])
+def test_a_product_is_that_of_a_linear_layer(weights):
+    torch.manual_seed(1)
+    weight_GH, bias_G, x_BH, other_BG = (
+        torch.randn(s) for s in (weights, weights[0], (3, weights[1]), (3, weights[0]))
+    )
+    made = product.Product(weight_GH, 3, bias_G)(x_BH)
+    torch.testing.assert_close(made, torch.nn.functional.linear(x_BH, weight_GH, bias_G))
+    added = product.Product(weight_GH, 3).added(x_BH, other_BG)
+    torch.testing.assert_close(added, x_BH @ weight_GH.t() + other_BG)
+
+
+def test_the_hyperbolic_tangent_is_right_to_a_float_and_at_its_ends():
+    x = torch.cat([torch.linspace(-20, 20, 4001), torch.tensor([-1e9, 1e9, 0.0])])
+    assert (recurrence.tanh_(x.clone()) - x.double().tanh()).abs().max() < 2e-7

@@ -88,6 +88,16 @@ def test_each_matrix_of_a_stack_is_orthogonalised_by_itself():
 
 
 @pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize(("rows", "columns"), [(256, 300), (300, 256), (256, 256)])
+def test_a_large_matrix_is_orthogonalised_in_blocks_of_its_shorter_side(rows, columns):
+    torch.manual_seed(4)
+    update = torch.randn(2, rows, columns, dtype=torch.double)
+    blocks = update.chunk(2, dim=1) if rows <= columns else update.chunk(2, dim=2)
+    expected = torch.cat([orthogonalised(block) for block in blocks], dim=1 if rows <= columns else 2)
+    torch.testing.assert_close(orthogonalised(update), expected)
+
+
+@pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("length", [1e-3, 0.1, 30, 1e6])
 def test_the_length_of_an_update_does_not_matter(length):
     torch.manual_seed(4)

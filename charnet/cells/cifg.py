@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State
+from charnet.cells.recurrence import tanh_, through_sigmoid, through_tanh
 
 
 class CIFG(Cell):
@@ -46,18 +47,23 @@ class _Coupled:
     def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
         _, before_c = state
         i, g, o = a_BG.chunk(3, dim=1)
-        i, g, o = i.sigmoid_(), g.tanh_(), o.sigmoid_()
+        i, g, o = i.sigmoid_(), tanh_(g), o.sigmoid_()
         c_BH = torch.lerp(before_c, g, i)
-        tanh_c = c_BH.tanh()
+        tanh_c = tanh_(c_BH.clone())
         return (o * tanh_c, c_BH), (a_BG, before_c, tanh_c)
 
-    def backward(self, d_state: State, kept: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, State]:
+    def backward(
+        self,
+        d_state: State,
+        kept: tuple[Tensor, ...],
+        d_a_BG: Tensor,
+        d_x_BH: Tensor,  # noqa: ARG002
+    ) -> tuple[Tensor | None, State]:
         (d_h, d_c), (gates, before_c, tanh_c) = d_state, kept
-        i, g, o = gates.chunk(3, dim=1)
-        d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
-        keep = 1 - i
-        d_a = torch.cat(
-            [d_c * (g - before_c) * i * keep, d_c * i * (1 - g * g), d_h * tanh_c * o * (1 - o)],
-            dim=1,
-        )
-        return d_a, d_a, (torch.zeros_like(d_h), d_c * keep)
+        (i, g, o), (d_i, d_g, d_o) = gates.chunk(3, dim=1), d_a_BG.chunk(3, dim=1)
+        d_c = through_tanh(d_h * o, tanh_c, torch.empty_like(d_h)).add_(d_c)
+        through_sigmoid(d_h * tanh_c, o, d_o)
+        let_in = d_c * i
+        through_tanh(let_in, g, d_g)
+        through_sigmoid(d_c * (g - before_c), i, d_i)
+        return None, (d_c.sub_(let_in),)

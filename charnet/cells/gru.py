@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
+from charnet.cells.recurrence import tanh_, through_sigmoid, through_tanh
 
 
 class GRU(Cell):
@@ -61,14 +62,21 @@ class _Gated:
         rz, h_n = a_BG[:, : 2 * units], a_BG[:, 2 * units :]
         x_rz, x_n = x_BG[:, : 2 * units], x_BG[:, 2 * units :]
         r, z = rz.add_(x_rz).sigmoid_().chunk(2, dim=1)
-        n = torch.addcmul(x_n, r, h_n).tanh_()
+        n = tanh_(torch.addcmul(x_n, r, h_n))
         h_BH = torch.lerp(n, before_h, z)
         return (h_BH,), (a_BG, n, before_h)
 
-    def backward(self, d_state: State, kept: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, State]:
+    def backward(
+        self, d_state: State, kept: tuple[Tensor, ...], d_a_BG: Tensor, d_x_BH: Tensor
+    ) -> tuple[Tensor | None, State]:
         (d_h,), (gates, n, before_h) = d_state, kept
         r, z, h_n = gates.chunk(3, dim=1)
-        d_n = d_h * (1 - z) * (1 - n * n)
-        d_r = d_n * h_n * r * (1 - r)
-        d_z = d_h * (before_h - n) * z * (1 - z)
-        return torch.cat([d_r, d_z, d_n * r], dim=1), torch.cat([d_r, d_z, d_n], dim=1), (d_h * z,)
+        d_r, d_z, d_hn = d_a_BG.chunk(3, dim=1)
+        d_before = d_h * z
+        d_n = through_tanh(d_h - d_before, n, d_x_BH)
+        torch.mul(d_n, h_n, out=d_r)
+        torch.mul(d_h, before_h - n, out=d_z)
+        both = slice(0, 2 * n.shape[1])
+        through_sigmoid(d_a_BG[:, both], gates[:, both], d_a_BG[:, both])
+        torch.mul(d_n, r, out=d_hn)
+        return d_before, ()

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
+from charnet.cells.recurrence import tanh_, through_sigmoid, through_tanh
 
 # oneDNN's way back through a bf16 LSTM is wrong from 1,024 units on where the processor has AMX: the gradient of the
 # input is off by its own length (torch 2.13; outputs are right, and all sizes below). Such layers take our own scan.
@@ -65,17 +66,25 @@ class _Gated:
     def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
         _, before_c = state
         i, f, g, o = a_BG.chunk(4, dim=1)
-        i, f, g, o = i.sigmoid_(), f.sigmoid_(), g.tanh_(), o.sigmoid_()
+        i, f, g, o = i.sigmoid_(), f.sigmoid_(), tanh_(g), o.sigmoid_()
         c_BH = torch.addcmul(f * before_c, i, g)
-        tanh_c = c_BH.tanh()
+        tanh_c = tanh_(c_BH.clone())
         return (o * tanh_c, c_BH), (a_BG, before_c, tanh_c)
 
-    def backward(self, d_state: State, kept: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, State]:
+    def backward(
+        self,
+        d_state: State,
+        kept: tuple[Tensor, ...],
+        d_a_BG: Tensor,
+        d_x_BH: Tensor,  # noqa: ARG002
+    ) -> tuple[Tensor | None, State]:
         (d_h, d_c), (gates, before_c, tanh_c) = d_state, kept
-        i, f, g, o = gates.chunk(4, dim=1)
-        d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
-        d_a = torch.cat(
-            [d_c * g * i * (1 - i), d_c * before_c * f * (1 - f), d_c * i * (1 - g * g), d_h * tanh_c * o * (1 - o)],
-            dim=1,
-        )
-        return d_a, d_a, (torch.zeros_like(d_h), d_c * f)
+        (i, f, g, o), (d_i, d_f, d_g, d_o) = gates.chunk(4, dim=1), d_a_BG.chunk(4, dim=1)
+        d_c = through_tanh(d_h * o, tanh_c, torch.empty_like(d_h)).add_(d_c)
+        through_sigmoid(d_h * tanh_c, o, d_o)
+        through_tanh(d_c * i, g, d_g)
+        torch.mul(d_c, g, out=d_i)
+        torch.mul(d_c, before_c, out=d_f)
+        both = slice(0, 2 * d_h.shape[1])
+        through_sigmoid(d_a_BG[:, both], gates[:, both], d_a_BG[:, both])
+        return None, (d_c.mul_(f),)

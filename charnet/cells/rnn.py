@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
+from charnet.cells.recurrence import tanh_, through_sigmoid, through_tanh
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
 
@@ -72,11 +73,19 @@ class _Elman:
     additive: ClassVar[bool] = True
 
     def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
-        h_BH = ACTIVATIONS[self.activation](a_BG)
+        h_BH = {"tanh": tanh_, "relu": Tensor.relu_, "sigmoid": Tensor.sigmoid_}[self.activation](a_BG)
         return (h_BH,), (h_BH,)
 
-    def backward(self, d_state: State, kept: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, State]:
+    def backward(
+        self,
+        d_state: State,
+        kept: tuple[Tensor, ...],
+        d_a_BG: Tensor,
+        d_x_BH: Tensor,  # noqa: ARG002
+    ) -> tuple[Tensor | None, State]:
         (h_BH,), (d_h,) = kept, d_state
-        slope = {"tanh": lambda: 1 - h_BH * h_BH, "relu": lambda: h_BH > 0, "sigmoid": lambda: h_BH * (1 - h_BH)}
-        d_a = d_h * slope[self.activation]()
-        return d_a, d_a, (torch.zeros_like(d_h),)
+        if self.activation == "relu":
+            torch.ops.aten.threshold_backward.grad_input(d_h, h_BH, 0, grad_input=d_a_BG)
+        else:
+            {"tanh": through_tanh, "sigmoid": through_sigmoid}[self.activation](d_h, h_BH, d_a_BG)
+        return None, ()

@@ -88,8 +88,10 @@ def evaluate_files(
         CorpusError: a text is missing, empty, in another encoding, or without one character that the model knows.
     """
     overlay(Config(), {"training.threads": threads})  # within its limits
-    data = checkpoint.config.data
-    ids, unknown = encode_for(checkpoint.vocab, paths, encoding=encoding or data.encoding, glob=glob)
+    data = dataclasses.replace(checkpoint.config.data, glob=glob)
+    ids, unknown = encode_for(
+        checkpoint.vocab, paths, data if encoding is None else dataclasses.replace(data, encoding=encoding)
+    )
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
     compute_with(threads or processor_cores())

@@ -37,6 +37,7 @@ def start(
     sample_length: int = 0,
     seconds: float | None = None,
     begun: Callable[[], object] = lambda: None,
+    reading: texts.Progress = lambda *_: None,
 ) -> Training:
     """Prepares a new run.
 
@@ -48,6 +49,7 @@ def start(
         seconds: how long training may take; what `values` leave open is chosen to fit. Without this and without a
             length in `values`, five minutes.
         begun: called before the folder is made; interrupted after that, the training has to be asked to stop.
+        reading: told now and then how many bytes of the text are read, and of how many.
 
     Raises:
         CharnetError: what the user can mend, before anything is written.
@@ -62,9 +64,7 @@ def start(
     if weights is not None:
         _check_same_model(weights, config)
     plan.check(config, name)
-    corpus = texts.read(
-        config.data.paths, encoding=config.data.encoding, as_bytes=config.data.bytes, glob=config.data.glob
-    )
+    corpus = texts.read(config.data.paths, config.data, progress=reading)
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
     given = set(values) | (INHERITED if weights else set())
     if seconds is None and plan.LENGTH.isdisjoint(given):
@@ -259,14 +259,14 @@ def _same_text(before: Checkpoint, config: Config) -> texts.Ids:
     data, info = config.data, before.corpus
     gone = any(p == texts.STANDARD_INPUT or not Path(p).exists() for p in data.paths)
     if gone:
-        ids = texts.cached(info.key, info.characters, len(before.vocab))
-        if ids is None:
+        copy = texts.open_copy(info.key)
+        if copy is None:
             raise CorpusError(
                 f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "
                 "name it again, as in charnet train TEXT --resume RUN"
             )
-        return ids
-    corpus = texts.read(data.paths, encoding=data.encoding, as_bytes=data.bytes, glob=data.glob)
+        return copy.ids
+    corpus = texts.read(data.paths, data)
     if corpus.fingerprint != info.fingerprint or corpus.key != info.key:
         where = ", ".join(data.paths) or "the bundled text"
         raise CorpusError(

@@ -86,7 +86,7 @@ class DataSettings:
     normalize: str = setting("none", "normal form of Unicode to put the text into", choices=NORMAL_FORMS)
     lowercase: bool = setting(False, "learn small letters only")
     lines: bool = setting(False, "every line is a text of its own: names, messages, recipes")
-    document_separator: str = setting("", "what to put between two files; \\n is a line end")
+    document_separator: str = setting("", "what to put between two files, as in --document-separator '\\n\\n'")
     min_count: int = setting(0, "characters that come less often are folded into one", low=0, high=10**12)
     max_alphabet: int = setting(
         0, "the most frequent characters that are kept, the others are folded into one; 0 = all", low=0, high=10**6

@@ -88,10 +88,9 @@ def evaluate_files(
         CorpusError: a text is missing, empty, in another encoding, or without one character that the model knows.
     """
     overlay(Config(), {"training.threads": threads})  # within its limits
-    data = dataclasses.replace(checkpoint.config.data, glob=glob)
-    ids, unknown = encode_for(
-        checkpoint.vocab, paths, data if encoding is None else dataclasses.replace(data, encoding=encoding)
-    )
+    data = checkpoint.config.data
+    data = dataclasses.replace(data, glob=glob, encoding=encoding or data.encoding)
+    ids, unknown = encode_for(checkpoint.vocab, paths, data)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
     compute_with(threads or processor_cores())

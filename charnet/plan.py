@@ -18,6 +18,7 @@ from charnet.machine import processor_cores
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
 MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run does not look asleep
+VERY_LONG, PART_OF_VERY_LONG = 10_000_000, 1_000_000  # characters held out, and read of them to judge
 BYTES_OF_THE_LIBRARY = 40_000_000
 LONGEST_NAME = 200  # bytes; file systems stop at 255
 LENGTH = {"training.steps", "training.epochs"}
@@ -29,6 +30,11 @@ CHANGEABLE_AT_RESUME = (
     | {"data.paths"}
     | {f"training.{key}" for key in ("patience", "device", "threads", "checkpoint_every", "on_nan")}
 )
+
+
+def val_chars(held_out: int) -> int:
+    """How many characters of a held-out text are read to judge, unless the user says so; 0 for all of them."""
+    return 0 if held_out <= VERY_LONG else PART_OF_VERY_LONG
 
 
 def resolve(config: Config, train_characters: int) -> Config:

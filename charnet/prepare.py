@@ -66,6 +66,8 @@ def start(
     plan.check(config, name)
     corpus = texts.read(config.data.paths, config.data, progress=reading)
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
+    if "data.val_chars" not in values:
+        config = overlay(config, {"data.val_chars": plan.val_chars(config.data.held_out(len(corpus.ids)))})
     given = set(values) | (INHERITED if weights else set())
     if seconds is None and plan.LENGTH.isdisjoint(given):
         seconds = recipe.DEFAULT_SECONDS
@@ -87,6 +89,7 @@ def start(
         run = training.Training(
             config, corpus.vocab, _info(corpus), corpus.ids, folder, sample_length, planned, timetable
         )
+        run.notes = corpus.notes
         if weights is not None:
             run.carry_over(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())

@@ -96,6 +96,7 @@ class Training:
         self.folder, self.sample_length, self.plan, self.timetable = folder, sample_length, plan, timetable
         self.products_in = PRODUCTS_IN[settings.precision]
         self.carried: int | None = None
+        self.notes: tuple[str, ...] = ()  # about the text
         self.damage = ""
         cut = len(ids) - config.data.held_out(len(ids))
         self.learned_ids, self.val_ids = ids[:cut], ids[cut:][: config.data.val_chars or None]
@@ -131,6 +132,7 @@ class Training:
             damage=self.damage,
             carried=self.carried,
             plan=self.plan,
+            notes=self.notes,
         )
 
     def reports(self, stop: Callable[[], object] = lambda: False) -> Generator[Report, None, None]:

@@ -48,7 +48,7 @@ class Vocabulary:
             raise ValueError("an alphabet needs at least one symbol")
         if not all(map(operator.lt, self.symbols, islice(self.symbols, 1, None))):
             raise ValueError("symbols must be sorted and unique")
-        if self.symbols[0] < 0 or self.symbols[-1] > last:
+        if self.symbols[0] < 0 or self.symbols[-1] > last or not self.characters:
             raise ValueError("a symbol is out of range")
         if not self.of_bytes and bisect_left(self.symbols, 0xD800) < bisect_left(self.symbols, 0xE000):
             raise ValueError("a surrogate is not a character")

@@ -15,6 +15,7 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.bench import bench
+from charnet.cli.cache import cache
 from charnet.cli.doctor import doctor
 from charnet.cli.eval import eval_
 from charnet.cli.grouped import GroupedCommand
@@ -50,6 +51,7 @@ app.command(cls=GroupedCommand)(inspect)
 app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(doctor)
 app.add_typer(bench, name="bench")
+app.add_typer(cache, name="cache")
 
 
 def _version(wanted: bool) -> None:

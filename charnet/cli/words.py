@@ -25,8 +25,9 @@ def opening(report: Started) -> list[str]:
     kept_back = config.data.held_out(corpus.characters)
     held = f"the last {kept_back:,} held out" if kept_back else "nothing held out"
     if 0 < config.data.val_chars < kept_back:
-        held += f", {config.data.val_chars:,} of them read to judge"
+        held += f", the first {config.data.val_chars:,} of them read to judge"
     lines = [
+        *report.notes,
         f"text: {corpus.name}, {plural(corpus.characters, symbols)}, alphabet of {report.alphabet_size:,}, {held}",
         f"model: {cell} {model.num_layers}x{model.hidden_size}, {report.parameters:,} parameters; "
         f"{plural(t.steps, 'step')} of {t.batch_size} x {t.window} {symbols}s with {t.optimizer}",

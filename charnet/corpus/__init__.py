@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -229,6 +230,7 @@ def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = AS_
         CorpusError: a text is missing, empty or not in this encoding.
     """
     check_encoding(data.encoding)
+    data = dataclasses.replace(data, bytes=vocab.of_bytes)
     found = find(paths, data.glob, any_bytes=data.bytes)
     with writing(), contextlib.ExitStack() as stack:
         folder = storing.writable_cache()

@@ -91,12 +91,22 @@ class Draft:
             self.dtype = wider
 
     def _write(self, numbers: npt.NDArray[Any]) -> None:
-        count = np.bincount(numbers)
+        count = _counted(numbers)
         if len(count) > len(self.counts):
             self.counts = np.concatenate([self.counts, np.zeros(len(self.symbols) - len(self.counts), np.int64)])
         self.counts[: len(count)] += count
         self.file.write(numbers.astype(self.dtype, copy=False).data)
         self.length += len(numbers)
+
+
+def _counted(numbers: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """How often each number comes; of single bytes two are counted at once, which is twice as fast."""
+    if numbers.dtype != np.uint8 or len(numbers) < 1 << 16:
+        return np.bincount(numbers)
+    even = len(numbers) & ~1
+    pairs = np.bincount(numbers[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+    count: npt.NDArray[np.int64] = pairs.sum(0) + pairs.sum(1) + np.bincount(numbers[even:], minlength=256)
+    return count
 
 
 def renumber(file: IO[bytes], length: int, dtype: np.dtype[Any], table: Numbers) -> None:

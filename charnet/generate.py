@@ -12,7 +12,7 @@ import numpy.typing as npt
 from charnet import endings, sampling
 from charnet.engines import Engine
 from charnet.errors import ConfigError, did_you_mean
-from charnet.vocab import Vocabulary
+from charnet.vocab import Utf8Guard, Vocabulary
 
 LARGEST_BIAS = 1000.0
 
@@ -140,6 +140,9 @@ class _Choice:
 
     def __init__(self, vocab: Vocabulary, options: Options, prompt_ids: Sequence[int]) -> None:
         self._options, self._bias_V = options, _bias(vocab, options)
+        self._symbols, self._guard = vocab.symbols, Utf8Guard(vocab) if vocab.is_utf8 else None
+        for i in prompt_ids if self._guard else ():
+            self._passed(int(i))
         self._penalised = options.repetition_penalty != 1 and options.repetition_window > 0
         self._recent = deque(map(int, prompt_ids), maxlen=options.repetition_window)
         self._filtered = bool(options.top_k or options.top_p < 1 or options.min_p > 0 or options.typical_p < 1)
@@ -148,6 +151,10 @@ class _Choice:
         o = self._options
         if self._bias_V is not None:
             logits_V = logits_V + self._bias_V
+        if self._guard is not None:
+            logits_V = np.where(self._guard.forbidden(o.length - place), -np.inf, logits_V)
+            if np.isneginf(logits_V).all():
+                raise ConfigError("--ban: expected a byte to be left for the rest of a character, found all banned")
         if self._penalised:
             logits_V = sampling.less_likely(logits_V, self._recent, o.repetition_penalty)
         temperature = o.temperature if o.temperature_end is None else o.temperature_at(place)
@@ -165,19 +172,29 @@ class _Choice:
             chosen = sampling.draw_at(logits_V, temperature, u)
         if self._penalised:
             self._recent.append(chosen)
+        self._passed(chosen)
         return chosen
+
+    def _passed(self, chosen: int) -> None:
+        if self._guard is not None:
+            self._guard.push(self._symbols[chosen])
 
 
 def _bias(vocab: Vocabulary, options: Options) -> npt.NDArray[np.float64] | None:
     """What is added to the logits (V): the biases, and minus infinity for what is banned."""
-    if not options.ban and not options.logit_bias:
+    if not options.ban and not options.logit_bias and vocab.rare_id is None:
         return None
     bias_V = np.zeros(len(vocab))
+    if vocab.rare_id is not None:  # it stands for many: none of them can be written
+        bias_V[vocab.rare_id] = -np.inf
     for character, bias in options.logit_bias:
         bias_V[_id(vocab, character, "--logit-bias")] += bias
     for character in options.ban:
         codes = vocab.codes(character)
-        if len(codes) > 1 or vocab.lookup(codes)[0] >= 0:  # what the model never writes is banned already
+        if len(codes) > 1 or vocab.lookup(codes)[0] not in (
+            -1,
+            vocab.rare_id,
+        ):  # what the model never writes is banned already
             bias_V[_id(vocab, character, "--ban")] = -np.inf
     if np.isneginf(bias_V).all():
         raise ConfigError("--ban: expected at least one character to be left, found all of the model's banned")
@@ -189,7 +206,7 @@ def _id(vocab: Vocabulary, character: str, option: str) -> int:
     found = vocab.lookup(codes)
     if len(codes) > 1:
         raise ConfigError(f"{option}: the model knows bytes: expected characters of one byte, found {character!r}")
-    if found[0] < 0:
+    if found[0] < 0 or found[0] == vocab.rare_id:
         known = ", ".join(vocab.nearest(int(codes[0])))
         raise ConfigError(
             f"{option}: the model does not know {vocab.name(int(codes[0]))}; the nearest it knows: {known}"

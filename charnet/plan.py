@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from charnet.batches import steps_for
 from charnet.checkpoint import model_shapes
-from charnet.config import GATES, Config, overlay
+from charnet.config import GATES, Config, default, overlay
 from charnet.corpus import check_encoding
 from charnet.errors import ConfigError
 from charnet.machine import processor_cores
@@ -87,6 +87,11 @@ def check(config: Config, name: str) -> None:
     if config.model.cell != "rnn" and config.model.activation != "tanh":
         raise ConfigError(f"model.activation: only the rnn cell has a choice of it, found {config.model.cell}")
     check_encoding(config.data.encoding)
+    data = config.data
+    changed = [name for name in ("newlines", "normalize", "lowercase", "lines", "encoding_errors")
+               if getattr(data, name) != default(f"data.{name}")]  # fmt: skip
+    if data.bytes and changed:
+        raise ConfigError(f"data.{changed[0]}: bytes are learned as they are; leave out one of the two")
     odd = name in (".", "..") or any(c in "/\\" or not c.isprintable() for c in name)
     if odd or len(name.encode()) > LONGEST_NAME:
         raise ConfigError(f"--name: expected the name of a folder, found {name[:LONGEST_NAME]!r}")

@@ -31,10 +31,10 @@ from torch import Tensor
 import charnet
 from charnet import optim, runs
 from charnet.baselines import Baselines, baselines
-from charnet.batches import Position, Streams
+from charnet.batches import DocumentStreams, Position, Split, Streams
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
 from charnet.config import GATES, Config, overlay, to_yaml
-from charnet.corpus import Ids
+from charnet.corpus import Ends, Ids
 from charnet.engines.numpy_engine import NumpyEngine
 from charnet.errors import CheckpointError, ConfigError, DivergedError
 from charnet.evaluate import Stopped, evaluate
@@ -85,6 +85,8 @@ class Training:
         ids: Ids,
         folder: RunFolder,
         sample_length: int = 0,
+        *,
+        ends: Ends | None = None,
         plan: Plan | None = None,
         timetable: Timetable | None = None,
     ) -> None:
@@ -98,9 +100,15 @@ class Training:
         self.carried: int | None = None
         self.notes: tuple[str, ...] = ()  # about the text
         self.damage = ""
-        cut = len(ids) - config.data.held_out(len(ids))
-        self.learned_ids, self.val_ids = ids[:cut], ids[cut:][: config.data.val_chars or None]
-        self.streams = Streams(self.learned_ids, settings.batch_size, settings.window)
+        text = Split(ids, ends, config.data)
+        self.learned_ids, self.val_ids, self.val_ends = text.learned, text.val, text.val_ends
+        self.streams: Streams | DocumentStreams
+        if text.learned_ends is None:
+            self.streams = Streams(self.learned_ids, settings.batch_size, settings.window)
+        else:
+            self.streams = DocumentStreams(
+                self.learned_ids, text.learned_ends, vocab.start_id(), settings.batch_size, settings.window
+            )
         with enough_memory(NEEDS_LESS):
             self.model = CharModel(len(vocab), **vars(config.model)).to(device)
             self.optimizer = optim.Optimizer(
@@ -209,10 +217,13 @@ class Training:
         yield Replanned(step, steps)
 
     def _glimpse(self) -> Working:
-        self.glimpsed_at, p, settings = time.monotonic(), self.progress, self.config.training
+        self.glimpsed_at, p = time.monotonic(), self.progress
         steps, seconds = max(1, p.step - p.reported_step), p.seconds - p.seconds_at_report
-        speed = steps * settings.batch_size * settings.window / max(seconds, 1e-9)
+        speed = steps * self._chars_a_step() / max(seconds, 1e-9)
         return Working(p.step, self.sums[0].item() / steps, round(speed, 1))
+
+    def _chars_a_step(self) -> float:
+        return self.progress.chars_seen / max(1, self.progress.step)
 
     def _save_due(self) -> bool:
         shortest = max(self.config.training.checkpoint_every, self.seconds_a_save / LARGEST_SHARE_OF_SAVING)
@@ -241,8 +252,9 @@ class Training:
         began, p, settings = time.perf_counter(), self.progress, self.config.training
         position = Position(*p.position)
         x_BT, y_BT = (torch.from_numpy(ids).to(self.device) for ids in self.streams.read(position))
-        if position.window == 0:
+        if self.streams.starts_afresh(position):
             self.state = self.model.initial_state(settings.batch_size)
+        predicted = y_BT.numel() if isinstance(self.streams, Streams) else int((y_BT >= 0).sum())
         loss, norm, state = learn(
             self.model, x_BT, y_BT, self.state, clip=settings.clip or math.inf, products_in=self.products_in
         )
@@ -254,7 +266,7 @@ class Training:
         self.progress = dataclasses.replace(
             p,
             step=p.step + 1,
-            chars_seen=p.chars_seen + y_BT.numel(),
+            chars_seen=p.chars_seen + predicted,
             seconds=p.seconds + time.perf_counter() - began,
             position=self.streams.after(position),
         )
@@ -293,7 +305,7 @@ class Training:
         return step % settings.eval_every == 0 or step == settings.steps
 
     def _report(self, stop: Callable[[], object]) -> Iterator[Report]:
-        began, p, settings = time.perf_counter(), self.progress, self.config.training
+        began, p = time.perf_counter(), self.progress
         self._check_finite()
         steps = p.step - p.reported_step
         train, norm = (self.sums / steps).tolist()
@@ -307,9 +319,7 @@ class Training:
             val_nats_per_char=val,
             learning_rate=self._learning_rate(p.step - 1),
             grad_norm=norm,
-            chars_per_second=round(
-                steps * settings.batch_size * settings.window / max(seconds - p.seconds_at_report, 1e-9), 1
-            ),
+            chars_per_second=round(steps * self._chars_a_step() / max(seconds - p.seconds_at_report, 1e-9), 1),
         )
         self.sums.zero_()
         self.progress = dataclasses.replace(p, seconds=seconds, seconds_at_report=seconds, reported_step=p.step)
@@ -326,7 +336,7 @@ class Training:
 
     def _validate(self, stop: Callable[[], object]) -> float:
         began = time.monotonic()
-        loss = evaluate(self.model, self.val_ids, self.vocab.start_id(), stop=stop).nats_per_char
+        loss = evaluate(self.model, self.val_ids, self.vocab.start_id(), self.val_ends, stop=stop).nats_per_char
         if self.timetable:
             self.timetable.evaluated(time.monotonic() - began)
         if not math.isfinite(loss):
@@ -471,8 +481,7 @@ class Training:
                 raise CheckpointError(
                     f"{self.folder.path}: expected a checkpoint to go on from, found {name} missing or odd"
                 )
-        passes, window = before.progress.position
-        if window >= self.streams.windows_in_pass(passes):
+        if not self.streams.has(Position(*before.progress.position)):
             raise CheckpointError(f"{self.folder.path}: expected a place in the text, found one beyond its end")
 
     def _forget_metrics_after(self, step: int) -> None:

@@ -172,6 +172,39 @@ class Vocabulary:
         return 0
 
 
+ANY = (0x80, 0xBF)  # what the bytes after the first may be, and the second after some
+SECOND = {0xE0: (0xA0, 0xBF), 0xED: (0x80, 0x9F), 0xF0: (0x90, 0xBF), 0xF4: (0x80, 0x8F)}
+
+
+class Utf8Guard:
+    """Which bytes may follow so that a text of bytes is UTF-8, and complete within a length (Unicode 16, table 3-7)."""
+
+    def __init__(self, vocab: Vocabulary) -> None:
+        self._bytes = np.array(vocab.symbols, np.int64)
+        lead = self._bytes
+        needs = np.select([lead < 0x80, lead < 0xC2, lead < 0xE0, lead < 0xF0, lead < 0xF5], [1, 9, 2, 3, 4], 9)
+        self._too_long = [needs > left for left in range(5)]
+        self._owed, self._range = 0, ANY  # bytes that the character still needs, and what the next one may be
+        self._out_of: dict[tuple[int, int], npt.NDArray[np.bool_]] = {}
+
+    def forbidden(self, left: int) -> npt.NDArray[np.bool_]:
+        """The symbols (V) that cannot come next, where the text may have `left` bytes more."""
+        if not self._owed:
+            return self._too_long[min(left, 4)]
+        if self._range not in self._out_of:
+            low, high = self._range
+            self._out_of[self._range] = (self._bytes < low) | (self._bytes > high)
+        return self._out_of[self._range]
+
+    def push(self, byte: int) -> None:
+        """The byte that came next."""
+        if self._owed:
+            self._owed, self._range = self._owed - 1, ANY
+            return
+        self._owed = 0 if byte < 0x80 else 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
+        self._range = SECOND.get(byte, ANY)
+
+
 class Decoder:
     """Turns ids into text one at a time; holds back the bytes of a character that is not complete yet."""
 

@@ -13,7 +13,7 @@ import charnet
 PACKAGE = Path(charnet.__file__).parent
 FLOORS = (
     "errors",
-    "config vocab sampling endings machine durable signals",
+    "config vocab sampling shaping endings machine durable signals",
     "corpus cells tensorfile recipe timetable forecast",
     "checkpoint baselines",
     "batches model runs reports",
@@ -26,8 +26,8 @@ FLOORS = (
 )
 FLOOR_OF = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
 FREE_OF_TORCH = (
-    "__init__ errors config vocab sampling endings machine durable signals corpus tensorfile checkpoint batches runs "
-    "reports plan recipe timetable forecast baselines generate describe verify prepare api "
+    "__init__ errors config vocab sampling shaping endings machine durable signals corpus tensorfile checkpoint batches "
+    "runs reports plan recipe timetable forecast baselines generate describe verify prepare api "
     "engines/__init__ engines/base engines/numpy_engine"
 )
 SOURCES = sorted(PACKAGE.rglob("*.py"))

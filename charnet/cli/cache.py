@@ -32,9 +32,8 @@ def list_(json: Annotated[bool, plain("--json", help="the list as JSON", group=S
         return
     for entry in found:
         used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        console.write_text(
-            f"{entry.key[:12]}  {size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters  {entry.name}\n"
-        )
+        figures = f"{size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
+        console.write_text(f"{entry.key[:12]}  {figures}  {entry.name}\n")
     console.note(f"{folder}: {len(found):,} encoded, {size(total)} of at most {size(limit)} ({storing.LIMIT})")
 
 

@@ -107,6 +107,7 @@ class _Reading(_Silence):
         self.best: tuple[float | None, int] | None = None
         self.sample = ""
         self.steps = 0
+        self.chars_a_step = 0.0
         self.beside: Baselines | None = None
 
     def show(self, report: Report) -> None:
@@ -114,14 +115,15 @@ class _Reading(_Silence):
 
         match report:
             case Started():
-                self.begun, self.steps = report, report.config.training.steps
+                t = report.config.training
+                self.begun, self.steps, self.chars_a_step = report, t.steps, t.batch_size * t.window
                 self.val = [line["val_nats_per_char"] for line in report.history if "val_nats_per_char" in line]
                 self.on_start(report)
             case Working():
                 self.latest = report
                 self.on_progress()
             case Metrics():
-                self.latest = report
+                self.latest, self.chars_a_step = report, report.chars_seen / report.step
                 if report.val_nats_per_char is not None:
                     self.val.append(report.val_nats_per_char)
                 self.on_metrics(report)
@@ -157,8 +159,7 @@ class _Reading(_Silence):
     def seconds_left(self) -> float:
         if self.begun is None or self.latest is None or not self.latest.chars_per_second:
             return 0.0
-        t = self.begun.config.training
-        return (self.steps - self.latest.step) * t.batch_size * t.window / self.latest.chars_per_second
+        return (self.steps - self.latest.step) * self.chars_a_step / self.latest.chars_per_second
 
 
 class _Reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from charnet.errors import ConfigError, PromptError, StorageError
 
 PROMPT, WRITING, SHOWN = "The prompt", "Writing", "What is shown"
 BETWEEN_SAMPLES = "\n---\n"
+LONGEST_LINE = 100_000  # characters, where whole lines are asked for
 
 
 def sample(
@@ -79,6 +81,9 @@ def sample(
     until: Annotated[
         str, plain("--until", metavar="sentence|line|paragraph", help="end after the first of these", group=WRITING)
     ] = "",
+    lines: Annotated[
+        int, plain("--lines", help="so many whole lines, of a model that was trained with --lines", group=WRITING)
+    ] = 0,
     samples: Annotated[int, plain("--samples", help="how many texts", group=WRITING)] = 1,
     quiet: Annotated[bool, plain("--quiet", "-q", help="nothing on stderr but errors", group=SHOWN)] = False,
     json: Annotated[bool, plain("--json", help="one JSON object a text", group=SHOWN)] = False,
@@ -90,6 +95,10 @@ def sample(
         raise ConfigError(f'--unknown: expected error or skip, found "{unknown}"')
     if prompt is not None and prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
+    if lines:
+        if lines < 0 or samples > 1 or until or max_lines:
+            raise ConfigError("--lines: expected a number above 0, without --samples, --until and --max-lines")
+        samples, until, length = lines, "line", max(length, LONGEST_LINE)
     from charnet.generate import Options
 
     first, last = _temperatures(temperature)
@@ -119,6 +128,11 @@ def sample(
 
     path = runs.find(checkpoint)
     model = disk.load(path)
+    if lines and not model.config.data.lines:
+        raise ConfigError(f"--lines: {path} was not trained with --lines; end its texts with --max-lines {lines}")
+    from charnet.shaping import shaped
+
+    given = shaped(given, model.config.data)
     if unknown == "skip":
         ids, dropped = model.vocab.encode_known(given)
         if dropped and not quiet:
@@ -129,7 +143,7 @@ def sample(
     first_text = stream(engine, model.vocab, ids.tolist(), options)  # refuses options that do not fit the model
     if not quiet:
         console.note(f"{path}: {engine.name} engine, fp32, temperature {temperature}, seed {options.seed}")
-    echoed = "" if no_echo else model.vocab.decode(ids.tolist())
+    echoed = "" if no_echo else given if not dropped else model.vocab.decode(ids.tolist())
     for index in range(samples):
         pieces = stream(engine, model.vocab, ids.tolist(), options, index=index) if index else first_text
         if json:
@@ -145,9 +159,9 @@ def sample(
                 }
             )
         else:
-            console.write_text(BETWEEN_SAMPLES if index else "")
+            console.write_text(BETWEEN_SAMPLES if index and not lines else "")
             console.write_text(echoed)
-            console.stream_text(pieces)
+            console.stream_text(itertools.chain(pieces, "\n") if lines else pieces)
 
 
 def _temperatures(text: str) -> tuple[float, float | None]:

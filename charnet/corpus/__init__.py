@@ -29,7 +29,6 @@ from charnet.corpus.decoding import check_encoding
 from charnet.corpus.drafting import Draft, Text, append, blocks, id_type, renumber
 from charnet.corpus.finding import STANDARD_INPUT, Found, Source, bundled_text, find, name_of, size_of
 from charnet.corpus.opening import Contents, fingerprint
-from charnet.corpus.shaping import shaped
 from charnet.corpus.storing import Copy, Ends, Ids, cache_folder, open_copy, writing
 from charnet.corpus.working import drafted
 from charnet.errors import CorpusError, plural
@@ -37,6 +36,7 @@ from charnet.vocab import RARE, RARE_BYTE, Vocabulary
 
 __all__ = [
     "STANDARD_INPUT",
+    "Copy",
     "Corpus",
     "Ends",
     "Ids",
@@ -52,7 +52,6 @@ __all__ = [
     "name_of",
     "open_copy",
     "read",
-    "shaped",
 ]
 
 ENCODED_FORM = 2  # changes when the encoded copy of the same text would look different

@@ -133,8 +133,8 @@ def advice(raw: bytes, at: int, failed: str) -> str:
     otherwise = "--encoding-errors replace goes over such places, --bytes takes any file as it is"
     for guess in (_guessed(sample), "cp1252"):
         if guess and codecs.lookup(guess).name != codecs.lookup(failed).name and _decodes(sample, guess):
-            likely = "it looks like" if guess != "cp1252" else "if it comes from Windows it is"
-            return f"{likely} {guess}: try --encoding {guess}; {otherwise}"
+            why = "if it comes from Windows" if guess == "cp1252" else f"it looks like {guess}:"
+            return f"{why} try --encoding {guess}; {otherwise}"
     return otherwise
 
 
@@ -145,7 +145,10 @@ def _guessed(sample: bytes) -> str:
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample).best()
-    return best.encoding.replace("_", "-") if best else ""
+    if best is None:
+        return ""
+    usual = best.encoding.startswith("cp125") and sample.decode("cp1252", "ignore") == str(best)
+    return "cp1252" if usual else best.encoding.replace("_", "-")
 
 
 def _decodes(sample: bytes, encoding: str) -> bool:

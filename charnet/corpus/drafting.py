@@ -15,8 +15,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from charnet import shaping
 from charnet.config import DataSettings
-from charnet.corpus import opening, shaping
+from charnet.corpus import opening
 from charnet.corpus.decoding import Decoder
 from charnet.corpus.finding import Source
 from charnet.errors import CorpusError
@@ -158,7 +159,7 @@ def add_source(draft: Draft, source: Source, data: DataSettings, done: Callable[
         return text
     decoder = Decoder(source.shown, data.encoding, data.encoding_errors)
     try:
-        for piece in pieces(decoder.texts(chunks), data):
+        for piece in shaping.learned(decoder.texts(chunks), data):
             draft.add(piece)
     except CorpusError as error:
         if str(error).startswith("it holds"):
@@ -167,12 +168,6 @@ def add_source(draft: Draft, source: Source, data: DataSettings, done: Callable[
     draft.add(after)
     text.wrong, text.encoding = decoder.wrong, decoder.encoding
     return text
-
-
-def pieces(texts: Iterable[str], data: DataSettings) -> Iterator[str]:
-    """The characters of a source as they are learned."""
-    texts = shaping.shaped_pieces(texts, data)
-    return shaping.documents(texts) if data.lines else iter(texts)
 
 
 def _told(chunks: Iterable[bytes], contents: opening.Contents, done: Callable[[int], object]) -> Iterator[bytes]:

@@ -33,7 +33,7 @@ from charnet.errors import ConfigError, StorageError
 from charnet.vocab import Vocabulary
 
 Ids = Numbers
-Ends = npt.NDArray[np.uint64]
+Ends = npt.NDArray[np.unsignedinteger[Any] | np.signedinteger[Any]]
 
 DIGEST_BYTES, LENGTH_BYTES = 32, 8
 TAIL = DIGEST_BYTES + LENGTH_BYTES
@@ -168,7 +168,7 @@ def _write_ends(file: IO[bytes], length: int, vocab: Vocabulary) -> int:
 def open_copy(key: str) -> Copy | None:
     """The encoded copy of that key, or None if there is no whole one in the cache."""
     path = cache_folder() / f"{key}.ids"
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError, ValueError, KeyError), path.open("rb") as file:
         seal = _seal_of(file)
         copy, sums = _opened(file)
         if copy is None or copy.about.get("key") != key:

@@ -187,8 +187,8 @@ def work() -> None:
 
 
 def _tell(answer: Any) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+    with open(1, "w", closefd=False) as listener:
+        listener.write(json.dumps(answer) + "\n")
 
 
 def _draft(answer: Any, file: IO[bytes], data: DataSettings) -> Draft:

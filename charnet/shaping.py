@@ -9,15 +9,28 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
-
-from charnet.config import DataSettings
+from typing import Protocol
 
 LONGEST_HELD = 1 << 20  # characters; no language puts so many marks on a letter
 
 
-def shaped(text: str, data: DataSettings) -> str:
+class Shape(Protocol):
+    """What the settings of the text say about it."""
+
+    @property
+    def newlines(self) -> str: ...
+    @property
+    def normalize(self) -> str: ...
+    @property
+    def lowercase(self) -> bool: ...
+    @property
+    def lines(self) -> bool: ...
+
+
+def shaped(text: str, data: Shape) -> str:
     """A whole text in the shape that the settings ask for.
 
+    >>> from charnet.config import DataSettings
     >>> shaped("Één\\r\\n", DataSettings(newlines="lf", lowercase=True))
     'één\\n'
     """
@@ -31,7 +44,7 @@ def shaped(text: str, data: DataSettings) -> str:
     return text
 
 
-def shaped_pieces(pieces: Iterable[str], data: DataSettings) -> Iterator[str]:
+def shaped_pieces(pieces: Iterable[str], data: Shape) -> Iterator[str]:
     """The same for a text that comes in pieces, wherever it is cut."""
     if data.newlines == "keep" and data.normalize == "none" and not data.lines:
         yield from (shaped(piece, data) for piece in pieces)
@@ -46,7 +59,7 @@ def shaped_pieces(pieces: Iterable[str], data: DataSettings) -> Iterator[str]:
     yield shaped(held, data)
 
 
-def _last_cut(text: str, data: DataSettings) -> int:
+def _last_cut(text: str, data: Shape) -> int:
     """The last place where the two sides of a text can be put into shape one by one; 0 where there is none."""
     for at in range(len(text) - 1, 0, -1):
         if text[at - 1] != "\r" and (data.normalize == "none" or _begins_afresh(text[at])):
@@ -62,6 +75,12 @@ def _begins_afresh(character: str) -> bool:
         return True
     first = unicodedata.normalize("NFKD", character)[0]
     return not unicodedata.category(first).startswith("M") and not "\u1160" <= first <= "\u11ff"
+
+
+def learned(texts: Iterable[str], data: Shape) -> Iterator[str]:
+    """The characters of a text that comes in pieces, as they are learned and judged."""
+    texts = shaped_pieces(texts, data)
+    return documents(texts) if data.lines else iter(texts)
 
 
 def documents(pieces: Iterable[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -253,7 +254,12 @@ def _check_unfinished(run: Path, progress: Progress, config: Config) -> None:
 
 
 def _absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(p if p == texts.STANDARD_INPUT else str(Path(p).resolve()) for p in paths)
+    return tuple(p if p == texts.STANDARD_INPUT or _is_known(p) else str(Path(p).resolve()) for p in paths)
+
+
+def _is_known(path: str) -> bool:
+    """Whether this is the name of a known text rather than that of a file."""
+    return path in texts.known.TEXTS and not os.path.exists(path)
 
 
 def _settings_of_model(weights: Checkpoint) -> Config:
@@ -295,7 +301,7 @@ def _same_text(before: Checkpoint, config: Config) -> texts.Copy | Corpus:
         CorpusError: the text has changed, or is neither where it was nor in the cache.
     """
     data, info = config.data, before.corpus
-    gone = any(p == texts.STANDARD_INPUT or not Path(p).exists() for p in data.paths)
+    gone = any(p == texts.STANDARD_INPUT or not (Path(p).exists() or _is_known(p)) for p in data.paths)
     if gone:
         copy = texts.open_copy(info.key)
         if copy is None:

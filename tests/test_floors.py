@@ -16,7 +16,7 @@ FLOORS = (
     "config vocab sampling shaping endings machine durable signals",
     "corpus cells tensorfile recipe timetable forecast",
     "checkpoint baselines",
-    "batches model runs reports",
+    "batches model runs reports textinfo",
     "optim evaluate engines",
     "plan pace generate describe verify",
     "training bench doctor",
@@ -26,8 +26,10 @@ FLOORS = (
 )
 FLOOR_OF = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
 FREE_OF_TORCH = (
-    "__init__ errors config vocab sampling shaping endings machine durable signals corpus tensorfile checkpoint batches "
-    "runs reports plan recipe timetable forecast baselines generate describe verify prepare api "
+    "__init__ errors config vocab sampling shaping endings machine durable signals tensorfile checkpoint batches runs "
+    "corpus/__init__ corpus/cachefolder corpus/known corpus/finding corpus/opening corpus/decoding corpus/drafting "
+    "corpus/working corpus/storing corpus/remembering textinfo "
+    "reports plan recipe timetable forecast baselines generate describe verify prepare api "
     "engines/__init__ engines/base engines/numpy_engine"
 )
 SOURCES = sorted(PACKAGE.rglob("*.py"))

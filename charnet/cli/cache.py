@@ -21,9 +21,9 @@ cache = typer.Typer(
 @cache.command("list")
 def list_(json: Annotated[bool, plain("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
     """Show the encoded copies, the one that was used last first."""
-    from charnet.corpus import storing
+    from charnet.corpus import cache_folder, storing
 
-    found, folder = storing.entries(), storing.cache_folder()
+    found, folder = storing.entries(), cache_folder()
     total, limit = sum(entry.size_bytes for entry in found), storing.limit()
     if json:
         console.write_json(

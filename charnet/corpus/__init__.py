@@ -24,12 +24,13 @@ import numpy as np
 
 from charnet import durable
 from charnet.config import DataSettings
-from charnet.corpus import remembering, storing
+from charnet.corpus import known, remembering, storing
+from charnet.corpus.cachefolder import LEFT_BEHIND, TEMPORARY, cache_folder, writable_cache, writing
 from charnet.corpus.decoding import check_encoding
 from charnet.corpus.drafting import Draft, Text, append, blocks, id_type, renumber
 from charnet.corpus.finding import STANDARD_INPUT, Found, Source, bundled_text, find, name_of, size_of
 from charnet.corpus.opening import Contents, fingerprint
-from charnet.corpus.storing import Copy, Ends, Ids, cache_folder, open_copy, writing
+from charnet.corpus.storing import Copy, Ends, Ids, open_copy
 from charnet.corpus.working import drafted
 from charnet.errors import CorpusError, plural
 from charnet.vocab import RARE, RARE_BYTE, Vocabulary
@@ -49,6 +50,7 @@ __all__ = [
     "find",
     "fingerprint",
     "fingerprint_of",
+    "known",
     "name_of",
     "open_copy",
     "read",
@@ -98,8 +100,8 @@ def read(paths: Sequence[str], data: DataSettings = AS_IT_IS, *, progress: Progr
         StorageError: a text cannot be read, or the encoded copy not be written.
     """
     check_encoding(data.encoding)
-    found = find(paths, data.glob, any_bytes=data.bytes)
-    durable.clean(cache_folder(), storing.LEFT_BEHIND)
+    found = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: known.get(name, progress))
+    durable.clean(cache_folder(), LEFT_BEHIND)
     contents = remembering.remembered(found.sources)
     copy = open_copy(_key(contents, data)) if contents and any(each.size for each in contents) else None
     if copy is None:
@@ -132,11 +134,11 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) ->
     Where the cache cannot be written the copy lives as long as the process that maps it.
     """
     with writing(), contextlib.ExitStack() as stack:
-        folder = storing.writable_cache()
+        folder = writable_cache()
         parts: list[Path] = []
 
         def new_file() -> IO[bytes]:
-            file, part = stack.enter_context(durable.writing_aside(folder, storing.TEMPORARY))
+            file, part = stack.enter_context(durable.writing_aside(folder, TEMPORARY))
             parts.append(part)
             return file
 
@@ -230,9 +232,9 @@ def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = AS_
     """
     check_encoding(data.encoding)
     data = dataclasses.replace(data, bytes=vocab.of_bytes)
-    found = find(paths, data.glob, any_bytes=data.bytes)
+    found = find(paths, data.glob, any_bytes=data.bytes, fetch=known.get)
     with writing(), contextlib.ExitStack() as stack:
-        folder = storing.writable_cache()
+        folder = writable_cache()
         drafts, _ = _drafted(found, data, lambda: stack.enter_context(_temporary(folder)), lambda *_: None)
         if sum(draft.length for draft in drafts) == 0:
             raise CorpusError(f"{found}: the text is empty")
@@ -265,5 +267,5 @@ def _looked_up(draft: Draft, ids_of: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _temporary(folder: Path) -> Iterator[IO[bytes]]:
-    with durable.writing_aside(folder, storing.TEMPORARY) as (file, _):
+    with durable.writing_aside(folder, TEMPORARY) as (file, _):
         yield file

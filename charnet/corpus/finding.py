@@ -8,10 +8,11 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from charnet.corpus import known
 from charnet.errors import ConfigError, CorpusError, StorageError, plural, shortened
 
 STANDARD_INPUT = "-"
@@ -35,6 +36,7 @@ class Found:
 
     sources: list[Source]
     skipped: Counter[str] = field(default_factory=Counter)
+    remarks: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return self.sources[0].shown if len(self.sources) == 1 else f"{len(self.sources):,} files"
@@ -42,7 +44,8 @@ class Found:
     def notes(self) -> list[str]:
         """What there is to say about the choice, where a folder was searched."""
         left_out = ", ".join(f"{count:,} {why}" for why, count in sorted(self.skipped.items()))
-        return [f"reading {plural(len(self.sources), 'file')}; left out: {left_out}"] if left_out else []
+        reading = [f"reading {plural(len(self.sources), 'file')}; left out: {left_out}"] if left_out else []
+        return self.remarks + reading
 
 
 def bundled_text() -> Path:
@@ -54,10 +57,17 @@ def bundled_text() -> Path:
     raise CorpusError("the text that comes with charnet is missing from this installation: name a file to train on")
 
 
-def find(paths: Sequence[str], glob: str = "*.txt", *, any_bytes: bool = False) -> Found:
+def find(
+    paths: Sequence[str],
+    glob: str = "*.txt",
+    *,
+    any_bytes: bool = False,
+    fetch: Callable[[str], Path | None] = known.kept,
+) -> Found:
     """The files that paths stand for, in the order given, those of a folder sorted by name; none is the bundled text.
 
-    Of a folder hidden files are left out, and those that are no text unless `any_bytes`.
+    Of a folder hidden files are left out, and those that are no text unless `any_bytes`. Where there is no file of a
+    name, it may be that of a known text, which `fetch` gives.
 
     Raises:
         CorpusError: a path is missing, or a folder holds no file that matches.
@@ -79,6 +89,9 @@ def find(paths: Sequence[str], glob: str = "*.txt", *, any_bytes: bool = False) 
             found.sources.append(Source(given, path, is_stream=True))
         elif not given:
             raise CorpusError("expected the name of a file or folder, found an empty one")
+        elif given in known.TEXTS and (fetched := fetch(given)):
+            found.sources.append(Source(given, fetched))
+            found.remarks.append(f"{given} is {fetched}, from {known.TEXTS[given].url}")
         else:
             raise CorpusError(f"{shortened(given)}: there is no such file or folder{_files_like(path)}")
     return found

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from charnet import durable
+from charnet.corpus.cachefolder import cache_folder
 from charnet.corpus.finding import Source, reading
 from charnet.corpus.opening import Contents, fingerprint
-from charnet.corpus.storing import cache_folder
 from charnet.errors import StorageError
 
 READ_EACH_TIME = 1 << 26  # bytes, all files together: 0.06 s

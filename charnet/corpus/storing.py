@@ -17,9 +17,7 @@ import json
 import os
 import random
 import re
-import tempfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet import durable
+from charnet.corpus.cachefolder import LEFT_BEHIND, cache_folder
 from charnet.corpus.drafting import BLOCK, Numbers, id_type
 from charnet.errors import ConfigError, StorageError
 from charnet.vocab import Vocabulary
@@ -40,8 +39,6 @@ TAIL = DIGEST_BYTES + LENGTH_BYTES
 LARGEST_DOCUMENT = 1 << 28  # bytes
 BLOCKS_LOOKED_AT = 16
 SUM_BLOCK = 1 << 22  # bytes under one checksum
-TEMPORARY = "charnet-"  # how names of temporary files begin
-LEFT_BEHIND = f"{TEMPORARY}*{durable.PART}"
 LIMIT = "CHARNET_CACHE_LIMIT"
 DEFAULT_LIMIT = 50 * 10**9  # bytes
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -55,45 +52,6 @@ class Copy:
     vocab: Vocabulary
     ends: Ends | None
     about: dict[str, Any]
-
-
-def cache_folder() -> Path:
-    """Where encoded copies are kept: `CHARNET_CACHE`, else `charnet` in the user's cache folder."""
-    named = os.environ.get("CHARNET_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return Path(base or os.path.expanduser("~/.cache")) / "charnet"  # noqa: PTH111 - never raises, as Path.home may
-
-
-def writable_cache() -> Path:
-    """The cache folder, or the system's folder for temporary files where that cannot be written."""
-    folder = cache_folder()
-    with contextlib.suppress(OSError):
-        durable.make_folders(folder)
-    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
-        folder = Path(tempfile.gettempdir())
-    durable.clean(folder, LEFT_BEHIND)
-    return folder
-
-
-@contextlib.contextmanager
-def writing() -> Iterator[None]:
-    """Says where the system refused to write.
-
-    Raises:
-        StorageError: in place of an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        folder = cache_folder()
-        with contextlib.suppress(OSError):
-            folder = writable_cache()
-        raise StorageError(
-            f"{folder}: the text cannot be kept here: {error.strerror or error}; "
-            "free some space or name another folder in CHARNET_CACHE"
-        ) from None
 
 
 def limit() -> int:

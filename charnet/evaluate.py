@@ -32,7 +32,7 @@ from charnet.model import CharModel, compute_with, from_weights
 WARM_UP = 256  # characters that a stream reads before its own
 SHORTEST_STREAM = 4 * WARM_UP
 MOST_STREAMS = 64
-LARGEST_CHUNK = 1 << 24  # logits held at once
+LARGEST_CHUNK = 1 << 22  # logits held at once
 LONGEST_CHUNK = 256  # characters
 DOCUMENTS_SORTED = 1 << 14  # at once by their length, so that those side by side are alike
 

@@ -58,7 +58,7 @@ BLOCK_STARTS = [start for start, _ in BLOCKS]
 @dataclass(frozen=True)
 class TextInfo:
     """All about a text. `blocks` counts characters, and kinds of them, by Unicode block; `entropies` are bits per
-    character given the 0, 1, ... characters before, counted in the text itself; `ngrams` what models of orders 1, 2, ...
+    character given the 0, 1, ... characters before, counted in the text itself; `ngrams` what models of orders 1, ...
     make of a part that they have not seen; `repeated` the share of the lines' characters that came before in the same
     line; `odd` names what cannot be printed; `lines_of` and `entropy_of` say of how many characters."""
 

@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import Any
 
 SIZES = {"1MB": 10**6, "100MB": 10**8, "1GB": 10**9, "5GB": 5 * 10**9}
-STEPS = {"model.hidden_size": 64, "training.steps": 20, "training.eval_every": 20, "training.threads": 1}
+STEPS = {
+    "model.hidden_size": 64,
+    "training.steps": 20,
+    "training.eval_every": 20,
+    "training.threads": 1,
+    "data.val_chars": 100_000,
+}
 SECONDS_BETWEEN_LOOKS = 0.01
 
 

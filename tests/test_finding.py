@@ -150,8 +150,13 @@ def test_a_mark_at_the_start_tells_the_encoding(folder: Path, encoding: str) -> 
     assert text_of(read(folder / "a.txt")) == TEXT
 
 
-@pytest.mark.parametrize(("encoding", "text"), [("cp1251", "Все счастливые семьи похожи друг на друга. " * 20),
-                                                ("gb18030", "幸福的家庭都是相似的，不幸的家庭各有各的不幸。" * 20)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Все счастливые семьи похожи друг на друга. " * 20),
+        ("gb18030", "幸福的家庭都是相似的，不幸的家庭各有各的不幸。" * 20),
+    ],
+)
 def test_the_message_about_a_wrong_byte_suggests_an_encoding_that_reads_it(
     folder: Path, encoding: str, text: str
 ) -> None:

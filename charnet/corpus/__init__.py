@@ -25,7 +25,7 @@ import numpy as np
 from charnet import durable
 from charnet.config import DataSettings
 from charnet.corpus import known, remembering, storing
-from charnet.corpus.cachefolder import LEFT_BEHIND, TEMPORARY, cache_folder, writable_cache, writing
+from charnet.corpus.cachefolder import TEMPORARY, cache_folder, clean, writable_cache, writing
 from charnet.corpus.decoding import check_encoding
 from charnet.corpus.drafting import Draft, Text, append, blocks, id_type, renumber
 from charnet.corpus.finding import STANDARD_INPUT, Found, Source, bundled_text, find, name_of, size_of
@@ -101,7 +101,7 @@ def read(paths: Sequence[str], data: DataSettings = AS_IT_IS, *, progress: Progr
     """
     check_encoding(data.encoding)
     found = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: known.get(name, progress))
-    durable.clean(cache_folder(), LEFT_BEHIND)
+    clean(cache_folder())
     contents = remembering.remembered(found.sources)
     copy = open_copy(_key(contents, data)) if contents and any(each.size for each in contents) else None
     if copy is None:

@@ -12,7 +12,7 @@ from charnet import durable
 from charnet.errors import StorageError
 
 TEMPORARY = "charnet-"  # how names of temporary files begin
-LEFT_BEHIND = f"{TEMPORARY}*{durable.PART}"
+LEFT_BEHIND = tuple(f"{name}*{durable.PART}" for name in (TEMPORARY, ".*.seal.", ".*.known."))
 
 
 def cache_folder() -> Path:
@@ -31,8 +31,14 @@ def writable_cache() -> Path:
         durable.make_folders(folder)
     if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
         folder = Path(tempfile.gettempdir())
-    durable.clean(folder, LEFT_BEHIND)
+    clean(folder)
     return folder
+
+
+def clean(folder: Path) -> None:
+    """Removes temporary files of processes that are no more; those of other programs stay."""
+    for pattern in LEFT_BEHIND:
+        durable.clean(folder, pattern)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet import durable
-from charnet.corpus.cachefolder import LEFT_BEHIND, cache_folder
+from charnet.corpus.cachefolder import cache_folder, clean
 from charnet.corpus.drafting import BLOCK, Numbers, id_type
 from charnet.errors import ConfigError, StorageError
 from charnet.vocab import Vocabulary
@@ -262,7 +262,7 @@ def clear(*, down_to: int = 0, but: str = "") -> list[Entry]:
     Returns:
         Those that were removed.
     """
-    durable.clean(cache_folder(), LEFT_BEHIND)
+    clean(cache_folder())
     removed, total = [], 0
     for entry in sorted(entries(), key=lambda entry: entry.key != but):
         total += entry.size_bytes

@@ -25,6 +25,7 @@ from charnet import checkpoint as disk
 from charnet import config, prepare, recipe, runs
 from charnet.cli import run
 from charnet.generate import Options
+from charnet.pieces import Piece
 from charnet.signals import Signals
 
 COMMANDS = {
@@ -323,17 +324,20 @@ def test_a_full_disk_behind_stdout_is_code_6(charnet_: Charnet, line: str) -> No
 
 
 def test_ctrl_c_while_writing_is_code_130(charnet_: Charnet, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object, **__: object) -> Iterator[str]:
-        yield "a"
-        raise KeyboardInterrupt
+    def interrupted(*_: object, **__: object) -> Iterator[Iterator[Piece]]:
+        def pieces() -> Iterator[Piece]:
+            yield Piece("a")
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr("charnet.generate.stream", interrupted)
+        yield pieces()
+
+    monkeypatch.setattr("charnet.together.texts", interrupted)
     result = charnet_("sample", "-q")
     assert (result.code, result.out, result.err) == (130, "a", "")
 
 
 def test_a_bug_keeps_its_traceback(charnet_: Charnet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charnet.generate.stream", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("charnet.together.texts", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         charnet_("sample", "-q")
 

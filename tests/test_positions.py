@@ -22,6 +22,8 @@ BYTES = Vocabulary((*range(97, 103), 0xA9, 0xC3, 0xFF), of_bytes=True)
 class Hasty(NumpyEngine):
     """An engine with bursts: the plainest loop that keeps what `WritingEngine` promises."""
 
+    batch_from = 2
+
     def write(self, ids, state, u_T, temperatures_T, bias_V):  # type: ignore[no-untyped-def]
         drawn, nats = [], []
         for u, temperature in zip(u_T, temperatures_T, strict=True):

@@ -6,6 +6,7 @@ from charnet.cli import console, flags
 from charnet.errors import ConfigError
 
 LENGTH, LENGTH_OF_A_TURN = 1000, 200  # characters
+LONGEST_LINE = 100_000  # characters, where whole lines are asked for
 
 
 def sample(
@@ -29,6 +30,7 @@ def sample(
     stop: flags.Stop = None,
     max_lines: flags.MaxLines = 0,
     until: flags.Until = "",
+    lines: flags.Lines = 0,
     samples: flags.Samples = 1,
     engine: flags.Engine = None,
     quantize: flags.Quantize = None,
@@ -48,6 +50,10 @@ def sample(
     if interactive and (json or out or out_dir or samples > 1 or "-" in (prompt, str(prompt_file))):
         raise ConfigError("-i: expected no --json, --out, --out-dir, --samples or prompt from stdin beside it")
     flags.limit_threads(threads)
+    if lines:
+        if lines < 0 or samples > 1 or until or max_lines:
+            raise ConfigError("--lines: expected a number above 0, without --samples, --until and --max-lines")
+        samples, until, length = lines, "line", max(length or LENGTH, LONGEST_LINE)
     from charnet.generate import Options
 
     first, last = flags.temperatures(temperature)
@@ -76,18 +82,22 @@ def sample(
     from charnet.cli import texts as places
     from charnet.controls import Choice
     from charnet.engines import fastest, has_numba, open_engine, worth_compiling
+    from charnet.shaping import shaped
     from charnet.together import texts
 
-    place = places.Place(out, out_dir, ".json" if json else ".txt")
+    place = places.Place(out, out_dir, ".json" if json else ".txt", lines=lines > 0)
     place.check(samples, force=force)
     path = runs.find(checkpoint)
     model = disk.load(path)
     if quantize is not None:
         model = model.quantized(quantize)
+    if lines and not model.config.data.lines:
+        raise ConfigError(f"--lines: {path} was not trained with --lines; end its texts with --max-lines {lines}")
+    given = shaped(given, model.config.data)
     ids, dropped = model.vocab.encode_known(given) if unknown == "skip" else (model.vocab.encode(given), 0)
     if dropped and not quiet:
         console.note(f"prompt: left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
-    characters = 0 if interactive else samples * options.length
+    characters = 0 if interactive else samples * places.likely_length(options)
     plain = Choice(model.vocab, options).plain
     opened = open_engine(model, engine or fastest(characters, plain=plain), threads=threads)
     shows_colours = surprise and not (json or place.is_on_disk) and colours.possible()
@@ -108,10 +118,11 @@ def sample(
         session = Session(opened, model.vocab, options, skips_unknown=unknown == "skip", colours=shows_colours)
         session.run(given)
         return
-    echoed = "" if no_echo else model.vocab.decode(ids.tolist())
+    read = model.vocab.decode(ids.tolist()) if dropped else given
+    echoed = "" if no_echo else read
     if json:
         facts = {
-            "prompt": model.vocab.decode(ids.tolist()),
+            "prompt": read,
             **vars(options),
             "engine": opened.name,
             "precision": model.precision,

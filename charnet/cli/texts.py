@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,15 +11,18 @@ from typing import Any
 
 from charnet import durable
 from charnet.cli import console, surprise
+from charnet.controls import Options
 from charnet.errors import ConfigError, StorageError, plural
 from charnet.pieces import Piece
 
+SHORT = 1000  # characters
 BETWEEN = "\n---\n"  # texts that follow each other
 
 
 @dataclass(frozen=True)
 class Place:
-    """One file, a file for each text in a folder, or neither: the screen.
+    """One file, a file for each text in a folder, or neither: the screen. Texts that are `lines` follow each other, one
+    a line.
 
     Raises:
         ConfigError: both were named.
@@ -27,6 +31,7 @@ class Place:
     file: Path | None = None
     folder: Path | None = None
     suffix: str = ".txt"
+    lines: bool = False
 
     def __post_init__(self) -> None:
         if self.file is not None and self.folder is not None:
@@ -53,14 +58,15 @@ class Place:
     ) -> None:
         """Shows texts as they come, each after its prompt, or keeps them when they are whole."""
         if self.is_on_disk:
-            whole = (echoed + "".join(piece.text for piece in pieces) for pieces in texts)
-            self._keep(whole, count, between=BETWEEN, quiet=quiet)
+            end = "\n" if self.lines else ""
+            whole = (echoed + "".join(piece.text for piece in pieces) + end for pieces in texts)
+            self._keep(whole, count, between="" if self.lines else BETWEEN, quiet=quiet)
             return
         for index, pieces in enumerate(texts):
-            console.write_text(BETWEEN if index else "")
+            console.write_text(BETWEEN if index and not self.lines else "")
             console.write_text(echoed)
             shown = surprise.coloured(pieces) if colours else (piece.text for piece in pieces)
-            console.stream_text(shown, harmless=colours)
+            console.stream_text(itertools.chain(shown, "\n") if self.lines else shown, harmless=colours)
 
     def take_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool) -> None:
         """Writes or keeps each object as a line of JSON."""
@@ -83,6 +89,12 @@ class Place:
                 save(path, content)
         if not quiet:
             console.note(f"{plural(count, 'text')} in {self.file or self.folder}")
+
+
+def likely_length(options: Options) -> int:
+    """How many characters a text will have: where something may end it sooner, it is taken to be short."""
+    ends_sooner = options.stop or options.max_lines or options.until
+    return min(options.length, SHORT) if ends_sooner else options.length
 
 
 def check_free(path: Path, *, replace: bool = False, advice: str = "") -> None:

@@ -418,13 +418,11 @@ def _draw(logits_V: Floats, bias_V: Doubles, sharpness: float, u: float) -> int:
 @njit(nogil=True, error_model="numpy")
 def _surprise(logits_V: Floats, alphabet: int, chosen: int) -> float:
     """Minus the logarithm of a symbol's probability."""
-    largest = logits_V[0]
-    for v in range(1, alphabet):
-        largest = max(largest, logits_V[v])
+    largest = np.float64(logits_V[:alphabet].max())
     total = 0.0
     for v in range(alphabet):
-        total += np.exp(np.float64(logits_V[v] - largest))
-    return float(np.log(total) + largest - logits_V[chosen])
+        total += np.exp(np.float64(logits_V[v]) - largest)
+    return float(np.log(total) + largest - np.float64(logits_V[chosen]))
 
 
 @njit(nogil=True, error_model="numpy")

@@ -17,6 +17,7 @@ from charnet.config import by_field
 from charnet.engines import open_engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean
 from charnet.generate import Position, Writing
+from charnet.shaping import learned, shaped
 from charnet.signals import Interrupted, Signals
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class TextModel:
         return Writing(self._engine, self.checkpoint.vocab, position, writing.Options(**options), index=index)
 
     def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.checkpoint.vocab.encode(text).tolist()
+        ids: list[int] = self.checkpoint.vocab.encode(shaped(text, self.checkpoint.config.data)).tolist()
         return ids
 
     def evaluate(self, text: str) -> Evaluation:
@@ -105,16 +106,18 @@ class TextModel:
         Raises:
             CorpusError: the text is empty, or the model knows none of its characters.
         """
+        from charnet.batches import ends_of_lines
         from charnet.evaluate import evaluate
         from charnet.model import from_weights
 
-        vocab = self.checkpoint.vocab
-        codes = vocab.codes(text)
+        vocab, data = self.checkpoint.vocab, self.checkpoint.config.data
+        codes = vocab.codes("".join(learned([text], data)))
         ids = vocab.lookup(codes)
         if not (ids >= 0).any():
             raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
         model = from_weights(self.checkpoint.config.model, self.checkpoint.weights)
-        evaluation = evaluate(model, ids[ids >= 0].astype("u4"), vocab.start_id())
+        known, start_id = ids[ids >= 0].astype("u4"), vocab.start_id()
+        evaluation = evaluate(model, known, start_id, ends_of_lines(known, start_id) if data.lines else None)
         for symbol in codes[ids < 0].tolist():
             name = vocab.name(symbol)
             evaluation.unknown[name] = evaluation.unknown.get(name, 0) + 1

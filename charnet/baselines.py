@@ -70,8 +70,10 @@ def baselines(learned: Ids, held_out: Ids, vocab: Vocabulary) -> Baselines:
 
 def _as_bytes(ids: Ids, vocab: Vocabulary) -> bytes:
     """The text in UTF-8, or the bytes that it is."""
-    symbols = np.array(vocab.symbols, dtype="<u4")[ids]
-    return symbols.astype("u1").tobytes() if vocab.of_bytes else symbols.tobytes().decode("utf-32-le").encode()
+    if vocab.of_bytes:
+        return b"".join(map(vocab.pieces.__getitem__, ids.tolist()))
+    symbols = np.array([ord(piece.decode()) for piece in vocab.pieces], dtype="<u4")[ids]
+    return symbols.tobytes().decode("utf-32-le").encode()
 
 
 def ngram_bits(learned: Ids, held_out: Ids, longest: int = LONGEST_NGRAM) -> list[float]:

@@ -20,7 +20,7 @@ from charnet.config import GATES, Config, as_dict, from_dict
 from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.quantize import Rows8, quantized, restored
 from charnet.tensorfile import DIGEST, Tensors, counts, foreign
-from charnet.vocab import LAST_CODE_POINT, Vocabulary, code_points
+from charnet.vocab import LAST_CODE_POINT, Vocabulary
 
 FORMAT = 2  # the newest there is; 1 has no weights of 8 bits
 SCALE = ".scale"  # after the name of a matrix of 8 bits: what 1 is worth in each of its rows
@@ -147,12 +147,14 @@ def save(path: Path, checkpoint: Checkpoint, *, keep_as: Path | None = None) -> 
 
 def _document(checkpoint: Checkpoint) -> dict[str, Any]:
     vocab = checkpoint.vocab
-    alphabet: Any = list(vocab.symbols) if vocab.of_bytes else "".join(map(chr, vocab.symbols))
+    alphabet: Any = list(vocab.characters) if vocab.of_bytes else "".join(map(chr, vocab.characters))
     return {
         "format": FORMAT if checkpoint.precision == "int8" else 1,
         "created": checkpoint.created,
         "config": as_dict(checkpoint.config),
         "alphabet": alphabet,
+        "alphabet_has_rare": vocab.rare_id is not None,
+        "alphabet_is_utf8": vocab.is_utf8,
         "corpus": vars(checkpoint.corpus),
         "progress": vars(checkpoint.progress),
         "history": checkpoint.history,
@@ -183,7 +185,11 @@ def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Check
         config = from_dict(document["config"])
         checkpoint = Checkpoint(
             config=config,
-            vocab=_alphabet(document["alphabet"]),
+            vocab=_alphabet(
+                document["alphabet"],
+                _yes_or_no(document.get("alphabet_has_rare", False)),
+                _yes_or_no(document.get("alphabet_is_utf8", False)),
+            ),
             corpus=_typed(CorpusInfo, document["corpus"]),
             progress=_typed(Progress, document["progress"]),
             tensors=tensors,
@@ -200,12 +206,18 @@ def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Check
     return checkpoint
 
 
-def _alphabet(symbols: Any) -> Vocabulary:
-    if isinstance(symbols, str) and len(symbols) <= LAST_CODE_POINT:
-        return Vocabulary(tuple(code_points(symbols).data))
-    if counts(symbols):
-        return Vocabulary(tuple(symbols), of_bytes=True)
+def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool) -> Vocabulary:
+    if (isinstance(symbols, str) and len(symbols) <= LAST_CODE_POINT) or counts(symbols):
+        own = Vocabulary.restored(symbols, rare=has_rare, is_utf8=is_utf8)
+        if own.characters and (own.rare_id is not None) == has_rare:
+            return own
     raise ValueError("an alphabet of another kind")
+
+
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("a yes or no of another kind")
+    return value
 
 
 def _typed(kind: type[Any], values: Any) -> Any:

@@ -27,6 +27,9 @@ OPTIMIZERS = ("muon", "adamw", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16")
 ON_NAN = ("stop", "rollback")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+ENCODING_ERRORS = ("strict", "replace", "ignore")
+NEWLINES = ("keep", "lf")
+NORMAL_FORMS = ("none", "nfc", "nfkc")
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 LARGEST_FILE_OF_SETTINGS = 1 << 20  # bytes; more is not a file of settings
@@ -78,6 +81,16 @@ class DataSettings:
     encoding: str = setting("utf-8", "encoding of the text")
     bytes: bool = setting(False, "learn raw bytes instead of characters: any file at all")
     glob: str = setting("*.txt", "which files of a folder are read ('**/*.py' looks into sub-folders)")
+    encoding_errors: str = setting("strict", "what to do where bytes are not in the encoding", choices=ENCODING_ERRORS)
+    newlines: str = setting("keep", "line ends as they are, or all alike", choices=NEWLINES)
+    normalize: str = setting("none", "normal form of Unicode to put the text into", choices=NORMAL_FORMS)
+    lowercase: bool = setting(False, "learn small letters only")
+    lines: bool = setting(False, "every line is a text of its own: names, messages, recipes")
+    document_separator: str = setting("", "what to put between two files, as in --document-separator '\\n\\n'")
+    min_count: int = setting(0, "characters that come less often are folded into one", low=0, high=10**12)
+    max_alphabet: int = setting(
+        0, "the most frequent characters that are kept, the others are folded into one; 0 = all", low=0, high=10**6
+    )
     val_fraction: float = setting(0.1, "share of the text, at its end, held out to judge the model", low=0, high=0.9)
     val_chars: int = setting(
         0, "characters of the held-out text, spread over it, that are read to judge; 0 = all", low=0, high=10**12

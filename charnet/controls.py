@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from charnet import endings, sampling
 from charnet.errors import ConfigError, did_you_mean
-from charnet.vocab import Vocabulary
+from charnet.vocab import LONGEST_UTF8, Utf8Guard, Vocabulary
 
 LARGEST_BIAS = 1000.0
 
@@ -108,15 +108,17 @@ class Choice:
         self._options, self.bias_V = options, _bias(vocab, options)
         self.penalised = options.repetition_penalty != 1 and options.repetition_window > 0
         self.filtered = bool(options.top_k or options.top_p < 1 or options.min_p > 0 or options.typical_p < 1)
-        self.plain = not self.penalised and not self.filtered
+        self._guard = Utf8Guard(vocab) if vocab.is_utf8 else None
+        self.plain = not self.penalised and not self.filtered and self._guard is None
+        self.looks_back = self.penalised or self._guard is not None
 
     def one(self, logits_V: sampling.Floats, place: int, u: float, recent: Sequence[int]) -> int:
-        """The symbol of one text, after `place` others; `recent` counts if there is a penalty."""
+        """The symbol of one text, after `place` others; `recent` counts if it `looks_back`."""
         o = self._options
         if self.bias_V is not None:
             logits_V = logits_V + self.bias_V
-        if self.penalised:
-            logits_V = sampling.less_likely(logits_V, recent, o.repetition_penalty)
+        if self.looks_back:
+            logits_V = self._looking_back(logits_V, place, recent)
         temperature = o.temperature if o.temperature_end is None else o.temperature_at(place)
         if self.filtered:
             return sampling.draw(self._probabilities(logits_V, temperature), u)
@@ -129,10 +131,21 @@ class Choice:
         o = self._options
         if self.bias_V is not None:
             logits_BV = logits_BV + self.bias_V
-        if self.penalised:
+        if self.looks_back:
             rows = zip(logits_BV, recent, strict=True)
-            logits_BV = np.stack([sampling.less_likely(row, r, o.repetition_penalty) for row, r in rows])
+            logits_BV = np.stack([self._looking_back(row, place, r) for row, r in rows])
         return sampling.draw_rows(self._probabilities(logits_BV, o.temperature_at(place)), u_B)
+
+    def _looking_back(self, logits_V: sampling.Floats, place: int, recent: Sequence[int]) -> sampling.Floats:
+        """Logits after what was written last: repeated symbols are less likely, bytes that are no UTF-8 impossible."""
+        o, last = self._options, list(recent)
+        if self.penalised:
+            logits_V = sampling.less_likely(logits_V, last[-o.repetition_window :], o.repetition_penalty)
+        if self._guard is not None:
+            logits_V = np.where(self._guard.forbidden(last[-LONGEST_UTF8 + 1 :], o.length - place), -np.inf, logits_V)
+            if np.isneginf(logits_V).all():
+                raise ConfigError("--ban: expected a byte to be left for the rest of a character, found all banned")
+        return logits_V
 
     def _probabilities(self, logits: sampling.Floats, temperature: float) -> sampling.Probabilities:
         o = self._options
@@ -143,14 +156,16 @@ class Choice:
 
 def _bias(vocab: Vocabulary, options: Options) -> npt.NDArray[np.float64] | None:
     """What is added to the logits (V): the biases, and minus infinity for what is banned."""
-    if not options.ban and not options.logit_bias:
+    if not options.ban and not options.logit_bias and vocab.rare_id is None:
         return None
     bias_V = np.zeros(len(vocab))
+    if vocab.rare_id is not None:  # it stands for many: none of them can be written
+        bias_V[vocab.rare_id] = -np.inf
     for character, bias in options.logit_bias:
         bias_V[_id(vocab, character, "--logit-bias")] += bias
     for character in options.ban:
         codes = vocab.codes(character)
-        if len(codes) > 1 or vocab.lookup(codes)[0] >= 0:  # what the model never writes is banned already
+        if len(codes) > 1 or vocab.lookup(codes)[0] not in (-1, vocab.rare_id):  # what is never written is banned
             bias_V[_id(vocab, character, "--ban")] = -np.inf
     if np.isneginf(bias_V).all():
         raise ConfigError("--ban: expected at least one character to be left, found all of the model's banned")
@@ -162,7 +177,7 @@ def _id(vocab: Vocabulary, character: str, option: str) -> int:
     found = vocab.lookup(codes)
     if len(codes) > 1:
         raise ConfigError(f"{option}: the model knows bytes: expected characters of one byte, found {character!r}")
-    if found[0] < 0:
+    if found[0] < 0 or found[0] == vocab.rare_id:
         known = ", ".join(vocab.nearest(int(codes[0])))
         raise ConfigError(
             f"{option}: the model does not know {vocab.name(int(codes[0]))}; the nearest it knows: {known}"

@@ -137,7 +137,7 @@ def printable(vocab: Vocabulary) -> str:
     >>> printable(Vocabulary.of_text("b\\na"))
     '\\\\n a b'
     """
-    first = vocab.symbols[:ALPHABET_SHOWN]
+    first = vocab.characters[:ALPHABET_SHOWN]
     if vocab.of_bytes:
         shown = " ".join(f"{symbol:02x}" for symbol in first)
     else:

@@ -21,9 +21,10 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from charnet.batches import DocumentStreams, Position, ends_of_lines
 from charnet.checkpoint import Checkpoint
 from charnet.config import Config, overlay
-from charnet.corpus import Ids, encode_for
+from charnet.corpus import Ends, Ids, encode_for
 from charnet.errors import CorpusError
 from charnet.machine import enough_memory, processor_cores
 from charnet.model import CharModel, compute_with, from_weights
@@ -31,8 +32,9 @@ from charnet.model import CharModel, compute_with, from_weights
 WARM_UP = 256  # characters that a stream reads before its own
 SHORTEST_STREAM = 4 * WARM_UP
 MOST_STREAMS = 64
-LARGEST_CHUNK = 1 << 24  # logits held at once
+LARGEST_CHUNK = 1 << 22  # logits held at once
 LONGEST_CHUNK = 256  # characters
+DOCUMENTS_SORTED = 1 << 14  # at once by their length, so that those side by side are alike
 
 
 class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an error
@@ -89,13 +91,15 @@ def evaluate_files(
     """
     overlay(Config(), {"training.threads": threads})  # within its limits
     data = checkpoint.config.data
-    ids, unknown = encode_for(checkpoint.vocab, paths, encoding=encoding or data.encoding, glob=glob)
+    data = dataclasses.replace(data, glob=glob, encoding=encoding or data.encoding)
+    ids, unknown = encode_for(checkpoint.vocab, paths, data)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
     compute_with(threads or processor_cores())
     with enough_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
-        evaluation = evaluate(model, ids, checkpoint.vocab.start_id())
+        start_id = checkpoint.vocab.start_id()
+        evaluation = evaluate(model, ids, start_id, ends_of_lines(ids, start_id) if data.lines else None)
     return dataclasses.replace(
         evaluation, unknown={checkpoint.vocab.name(symbol): count for symbol, count in unknown.items()}
     )
@@ -105,6 +109,7 @@ def evaluate(
     model: CharModel,
     ids: Ids,
     start_id: int,
+    ends: Ends | None = None,
     *,
     most: int = 0,
     streams: int | None = None,
@@ -114,6 +119,7 @@ def evaluate(
 
     Args:
         ids: the text, at least one character.
+        ends: the places behind its documents, if each of them is read by itself; then `most` are the first.
         most: about so many characters are enough, spread over the text: the first of each stream. 0: all.
         streams: how many are read side by side; chosen by the length if not given. 1 is one long reading.
         stop: asked before every chunk.
@@ -121,6 +127,9 @@ def evaluate(
     Raises:
         Stopped: `stop` said yes.
     """
+    if ends is not None and most:
+        ends = ends[: max(1, int(np.searchsorted(ends, most, side="right")))]
+        ids = ids[: int(ends[-1])]
     streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
     was_training = model.training
     model.eval()
@@ -128,6 +137,8 @@ def evaluate(
     read = min(length, -(-most // streams)) if most else length
     counted = sum(min(read, max(0, len(ids) - stream * length)) for stream in range(streams))
     try:
+        if ends is not None:
+            return Evaluation(_nats_of_documents(model, ids, start_id, ends, stop), len(ids))
         return Evaluation(_total_nats(model, ids, start_id, streams, read, stop), counted)
     finally:
         model.train(was_training)
@@ -155,6 +166,31 @@ def _total_nats(
         elif end == 0:
             for each in (each for layer in state for each in layer):
                 each[0] = 0  # nothing comes before the first stream
+    return total
+
+
+@torch.no_grad()
+def _nats_of_documents(model: CharModel, ids: Ids, start_id: int, ends: Ends, stop: Callable[[], object]) -> float:
+    """Each document from an empty state, those of like length side by side."""
+    device = next(model.parameters()).device
+    chunk = max(1, min(LONGEST_CHUNK, LARGEST_CHUNK // (MOST_STREAMS * model.head.out_features)))
+    total = 0.0
+    for first in range(0, len(ends), DOCUMENTS_SORTED):
+        some = ends[first : first + DOCUMENTS_SORTED].astype(np.int64)
+        begins = np.concatenate([[int(ends[first - 1]) if first else 0], some[:-1]])
+        order = np.argsort(some - begins, kind="stable")
+        for at in range(0, len(order), MOST_STREAMS):
+            group = order[at : at + MOST_STREAMS]
+            streams = DocumentStreams(ids, some[group], start_id, len(group), chunk, begins[group])
+            position, state = Position(), model.initial_state(len(group))
+            while position.passes == 0:
+                if stop():
+                    raise Stopped
+                x_ST, y_ST = (torch.from_numpy(each).to(device) for each in streams.read(position))
+                logits_STV, state = model(x_ST, state)
+                nats = F.cross_entropy(logits_STV.flatten(0, 1), y_ST.flatten(), reduction="none")
+                total += float(nats.cpu().double().sum())
+                position = streams.after(position)
     return total
 
 

@@ -14,7 +14,7 @@ from charnet import endings, sampling
 from charnet.controls import Choice, Options
 from charnet.engines import Engine, WritingEngine
 from charnet.pieces import Piece, Transcript
-from charnet.vocab import Vocabulary
+from charnet.vocab import LONGEST_UTF8, Vocabulary
 
 __all__ = ["Options", "Position", "Writing", "begin", "random_numbers", "stream"]
 
@@ -86,7 +86,7 @@ class Writing:
         self._random = random_numbers(options, index, position.drawn).random
         self._state, self._unread = position.state, position.unread
         self._start, self._before, self._place = (vocab.start_id(),), position.drawn, 0
-        self._recent = deque(position.recent, maxlen=options.repetition_window)
+        self._recent = deque(position.recent, maxlen=max(LONGEST_UTF8, options.repetition_window))
         self._transcript = Transcript(vocab, endings.chosen(options.stop, options.max_lines, options.until))
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from charnet.config import GATES, Config, overlay
+from charnet.config import GATES, Config, default, overlay
 from charnet.errors import ConfigError
 from charnet.machine import processor_cores
 
@@ -17,6 +17,7 @@ from charnet.machine import processor_cores
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
 MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run does not look asleep
+VERY_LONG, PART_OF_VERY_LONG = 10_000_000, 1_000_000  # characters held out, and read of them to judge
 BYTES_OF_THE_LIBRARY = 40_000_000
 LONGEST_NAME = 200  # bytes; file systems stop at 255
 LENGTH = {"training.steps", "training.epochs"}
@@ -28,6 +29,11 @@ CHANGEABLE_AT_RESUME = (
     | {"data.paths"}
     | {f"training.{key}" for key in ("patience", "device", "threads", "checkpoint_every", "on_nan")}
 )
+
+
+def val_chars(held_out: int) -> int:
+    """How many characters of a held-out text are read to judge, unless the user says so; 0 for all of them."""
+    return 0 if held_out <= VERY_LONG else PART_OF_VERY_LONG
 
 
 def resolve(config: Config, train_characters: int) -> Config:
@@ -82,6 +88,11 @@ def check(config: Config, name: str) -> None:
     """
     if config.model.cell != "rnn" and config.model.activation != "tanh":
         raise ConfigError(f"model.activation: only the rnn cell has a choice of it, found {config.model.cell}")
+    data = config.data
+    changed = [name for name in ("newlines", "normalize", "lowercase", "lines", "encoding_errors")
+               if getattr(data, name) != default(f"data.{name}")]  # fmt: skip
+    if data.bytes and changed:
+        raise ConfigError(f"data.{changed[0]}: bytes are learned as they are; leave out one of the two")
     odd = name in (".", "..") or any(c in "/\\" or not c.isprintable() for c in name)
     if odd or len(name.encode()) > LONGEST_NAME:
         raise ConfigError(f"--name: expected the name of a folder, found {name[:LONGEST_NAME]!r}")

@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
+import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from charnet import checkpoint as disk
 from charnet import corpus as texts
 from charnet import machine, plan, recipe, runs
-from charnet.batches import check_length
+from charnet.batches import check_length, mean_fill, sampled_lengths
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
 from charnet.config import Config, as_dict, overlay, read_yaml, to_yaml
-from charnet.corpus import Corpus
+from charnet.corpus import Corpus, Ends
 from charnet.errors import CheckpointError, ConfigError, CorpusError
 from charnet.recipe import Plan
 from charnet.runs import RunFolder
@@ -25,6 +29,8 @@ from charnet.timetable import Timetable
 if TYPE_CHECKING:
     from charnet.training import Training
 
+SHAPE = ("newlines", "normalize", "lowercase", "lines")  # of the text, which a model knows in no other
+CHARACTERS_A_STEP, LARGEST_BATCH, LONGEST_WINDOW = 1500, 512, 256  # where every line is a document
 INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "embedding_size")}
 
 
@@ -37,6 +43,7 @@ def start(
     sample_length: int = 0,
     seconds: float | None = None,
     begun: Callable[[], object] = lambda: None,
+    reading: texts.Progress = lambda *_: None,
 ) -> Training:
     """Prepares a new run.
 
@@ -48,6 +55,7 @@ def start(
         seconds: how long training may take; what `values` leave open is chosen to fit. Without this and without a
             length in `values`, five minutes.
         begun: called before the folder is made; interrupted after that, the training has to be asked to stop.
+        reading: told now and then how many bytes of the text are read, and of how many.
 
     Raises:
         CharnetError: what the user can mend, before anything is written.
@@ -62,11 +70,14 @@ def start(
     if weights is not None:
         _check_same_model(weights, config)
     plan.check(config, name)
-    corpus = texts.read(
-        config.data.paths, encoding=config.data.encoding, as_bytes=config.data.bytes, glob=config.data.glob
-    )
+    corpus = texts.read(config.data.paths, config.data, progress=reading)
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
+    if "data.val_chars" not in values:
+        config = overlay(config, {"data.val_chars": plan.val_chars(config.data.held_out(len(corpus.ids)))})
     given = set(values) | (INHERITED if weights else set())
+    if corpus.ends is not None:
+        fitted = _fitted_to_documents(config, given, corpus.ends)
+        config, given = overlay(config, fitted), given | set(fitted)
     if seconds is None and plan.LENGTH.isdisjoint(given):
         seconds = recipe.DEFAULT_SECONDS
     if seconds is None:
@@ -75,7 +86,8 @@ def start(
         planned, timetable = _planned(config, given, corpus, seconds)
         config = planned.config
     learned = len(corpus.ids) - config.data.held_out(len(corpus.ids))
-    check_length(learned, config.training.batch_size, config.training.window)
+    if corpus.ends is None:
+        check_length(learned, config.training.batch_size, config.training.window)
     config = plan.resolve(config, learned)
     config = _on_device(config, len(corpus.vocab))
 
@@ -85,8 +97,17 @@ def start(
     folder = RunFolder.new(out, name or corpus.name, plan.bytes_on_disk(config, len(corpus.vocab)))
     try:
         run = training.Training(
-            config, corpus.vocab, _info(corpus), corpus.ids, folder, sample_length, planned, timetable
+            config,
+            corpus.vocab,
+            _info(corpus),
+            corpus.ids,
+            folder,
+            sample_length,
+            ends=corpus.ends,
+            plan=planned,
+            timetable=timetable,
         )
+        run.notes = corpus.notes
         if weights is not None:
             run.carry_over(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
@@ -106,13 +127,17 @@ def _planned(config: Config, given: Collection[str], corpus: Corpus, seconds: fl
     model.compute_with(config.training.threads or machine.processor_cores())
 
     def seconds_a_step(candidate: Config) -> float:
-        check_length(text.learned, candidate.training.batch_size, candidate.training.window)
+        if corpus.ends is None:
+            check_length(text.learned, candidate.training.batch_size, candidate.training.window)
         resolved = _on_device(plan.resolve(candidate, text.learned), text.alphabet_size)
         with machine.enough_memory(training.NEEDS_LESS):
             return pace.seconds_a_step(resolved, text.alphabet_size, device)
 
     held_out = config.data.held_out(len(corpus.ids))
-    text = recipe.Text(len(corpus.ids) - held_out, held_out, len(corpus.vocab))
+    learned = len(corpus.ids) - held_out
+    if corpus.ends is not None:  # the places that stay empty beside a longer document are computed all the same
+        learned = int(learned / mean_fill(corpus.ends, config.training.batch_size))
+    text = recipe.Text(learned, held_out, len(corpus.vocab))
     fresh = overlay(config, {"training.earlier_plans": ()})
     planned = recipe.plan(fresh, given, text, seconds, seconds_a_step)
     ends_at = began + seconds - planned.seconds_kept
@@ -168,8 +193,8 @@ def _resumed(
     values = _changes(before, path.parent / runs.SETTINGS, dict(given))
     config = overlay(before.config, values)
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
-    ids = _same_text(before, config)
-    config = plan.resolve(config, len(ids) - config.data.held_out(len(ids)))
+    text = _same_text(before, config)
+    config = plan.resolve(config, len(text.ids) - config.data.held_out(len(text.ids)))
     if plan.LENGTH.intersection(values):
         fresh = dataclasses.replace(before.progress, evaluations_without_improvement=0)
         before = dataclasses.replace(before, progress=fresh)
@@ -180,7 +205,7 @@ def _resumed(
     from charnet import training
 
     begun()
-    run = training.Training(config, before.vocab, before.corpus, ids, folder, sample_length)
+    run = training.Training(config, before.vocab, before.corpus, text.ids, folder, sample_length, ends=text.ends)
     run.restore(before, damage)
     folder.write(runs.SETTINGS, to_yaml(config).encode())
     return run
@@ -229,11 +254,17 @@ def _check_unfinished(run: Path, progress: Progress, config: Config) -> None:
 
 
 def _absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(p if p == texts.STANDARD_INPUT else str(Path(p).resolve()) for p in paths)
+    return tuple(p if p == texts.STANDARD_INPUT or _is_known(p) else str(Path(p).resolve()) for p in paths)
+
+
+def _is_known(path: str) -> bool:
+    """Whether this is the name of a known text rather than that of a file."""
+    return path in texts.known.TEXTS and not os.path.exists(path)
 
 
 def _settings_of_model(weights: Checkpoint) -> Config:
-    return overlay(dataclasses.replace(Config(), model=weights.config.model), {"data.bytes": weights.config.data.bytes})
+    data = {f"data.{key}": getattr(weights.config.data, key) for key in ("bytes", *SHAPE)}
+    return overlay(dataclasses.replace(Config(), model=weights.config.model), data)
 
 
 def _check_same_model(weights: Checkpoint, config: Config) -> None:
@@ -250,23 +281,36 @@ def _info(corpus: Corpus) -> CorpusInfo:
     return CorpusInfo(corpus.name, len(corpus.ids), corpus.size_bytes, corpus.files, corpus.fingerprint, corpus.key)
 
 
-def _same_text(before: Checkpoint, config: Config) -> texts.Ids:
+def _fitted_to_documents(config: Config, given: Collection[str], ends: Ends) -> dict[str, int]:
+    """A window that most documents fit into, and as many of them side by side as make a step worth its while."""
+    lengths, t = sampled_lengths(ends), config.training
+    window = min(LONGEST_WINDOW, max(8, -(-int(np.quantile(lengths, 0.99)) // 8) * 8))
+    if "training.window" in given:
+        window = t.window
+    wanted = CHARACTERS_A_STEP / float(np.minimum(lengths, window).mean())
+    most = max(1, len(ends) // 8)
+    batch_size = min(most, max(16, min(LARGEST_BATCH, 1 << round(math.log2(wanted)))))
+    fitted = {"training.window": window, "training.batch_size": batch_size}
+    return {name: value for name, value in fitted.items() if name not in given}
+
+
+def _same_text(before: Checkpoint, config: Config) -> texts.Copy | Corpus:
     """The encoded text of a run; from the cache where the files are gone.
 
     Raises:
         CorpusError: the text has changed, or is neither where it was nor in the cache.
     """
     data, info = config.data, before.corpus
-    gone = any(p == texts.STANDARD_INPUT or not Path(p).exists() for p in data.paths)
+    gone = any(p == texts.STANDARD_INPUT or not (Path(p).exists() or _is_known(p)) for p in data.paths)
     if gone:
-        ids = texts.cached(info.key, info.characters, len(before.vocab))
-        if ids is None:
+        copy = texts.open_copy(info.key)
+        if copy is None:
             raise CorpusError(
                 f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "
                 "name it again, as in charnet train TEXT --resume RUN"
             )
-        return ids
-    corpus = texts.read(data.paths, encoding=data.encoding, as_bytes=data.bytes, glob=data.glob)
+        return copy
+    corpus = texts.read(data.paths, data)
     if corpus.fingerprint != info.fingerprint or corpus.key != info.key:
         where = ", ".join(data.paths) or "the bundled text"
         raise CorpusError(
@@ -274,4 +318,4 @@ def _same_text(before: Checkpoint, config: Config) -> texts.Ids:
             f"{info.fingerprint[:12]}...), found another ({corpus.fingerprint[:12]}...); "
             "restore it, or start a new run with --init-from"
         )
-    return corpus.ids
+    return corpus

@@ -19,7 +19,8 @@ class Started:
 
     `step` and `history` (the evaluations so far) are those of a run that goes on. `damage` says what was wrong with the
     newest checkpoint where the one before it had to do. `carried` counts the characters that the weights of
-    `--init-from` know already. `plan` is there where the run was planned to fit a time.
+    `--init-from` know already. `plan` is there where the run was planned to fit a time. `notes` are sentences
+    about the text and how it was read.
     """
 
     run: Path
@@ -35,6 +36,7 @@ class Started:
     damage: str = ""
     carried: int | None = None
     plan: Plan | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

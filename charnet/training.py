@@ -32,10 +32,10 @@ import charnet
 from charnet import checkpoint as disk
 from charnet import optim, runs
 from charnet.baselines import Baselines, baselines
-from charnet.batches import Position, Streams
+from charnet.batches import DocumentStreams, Position, Split, Streams
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
 from charnet.config import GATES, Config, overlay, to_yaml
-from charnet.corpus import Ids
+from charnet.corpus import Ends, Ids
 from charnet.engines.numpy_engine import NumpyEngine
 from charnet.errors import CheckpointError, ConfigError, DivergedError
 from charnet.evaluate import Evaluation, Stopped, evaluate
@@ -86,6 +86,8 @@ class Training:
         ids: Ids,
         folder: RunFolder,
         sample_length: int = 0,
+        *,
+        ends: Ends | None = None,
         plan: Plan | None = None,
         timetable: Timetable | None = None,
     ) -> None:
@@ -97,10 +99,17 @@ class Training:
         self.folder, self.sample_length, self.plan, self.timetable = folder, sample_length, plan, timetable
         self.products_in = PRODUCTS_IN[settings.precision]
         self.carried: int | None = None
+        self.notes: tuple[str, ...] = ()  # about the text
         self.damage = ""
-        cut = len(ids) - config.data.held_out(len(ids))
-        self.learned_ids, self.val_ids = ids[:cut], ids[cut:]
-        self.streams = Streams(self.learned_ids, settings.batch_size, settings.window)
+        text = Split(ids, ends, config.data)
+        self.learned_ids, self.val_ids, self.val_ends = text.learned, text.val, text.val_ends
+        self.streams: Streams | DocumentStreams
+        if text.learned_ends is None:
+            self.streams = Streams(self.learned_ids, settings.batch_size, settings.window)
+        else:
+            self.streams = DocumentStreams(
+                self.learned_ids, text.learned_ends, vocab.start_id(), settings.batch_size, settings.window
+            )
         with enough_memory(NEEDS_LESS):
             self.model = CharModel(len(vocab), **vars(config.model)).to(device)
             self.optimizer = optim.Optimizer(
@@ -133,6 +142,7 @@ class Training:
             damage=self.damage,
             carried=self.carried,
             plan=self.plan,
+            notes=self.notes,
         )
 
     def reports(self, stop: Callable[[], object] = lambda: False) -> Generator[Report, None, None]:
@@ -204,7 +214,7 @@ class Training:
         weights = disk.load(self.folder.path / runs.BEST).weights
         most = max(judged_by, int(seconds * self.read_per_second))
         model = from_weights(self.config.model, weights).to(self.device)
-        return evaluate(model, self.val_ids, self.vocab.start_id(), most=most, stop=stop)
+        return evaluate(model, self.val_ids, self.vocab.start_id(), self.val_ends, most=most, stop=stop)
 
     def compared(self) -> Baselines | None:
         """What simple means make of the same text, in a second or two; None where nothing is held out, or too little
@@ -228,10 +238,13 @@ class Training:
         yield Replanned(step, steps)
 
     def _glimpse(self) -> Working:
-        self.glimpsed_at, p, settings = time.monotonic(), self.progress, self.config.training
+        self.glimpsed_at, p = time.monotonic(), self.progress
         steps, seconds = max(1, p.step - p.reported_step), p.seconds - p.seconds_at_report
-        speed = steps * settings.batch_size * settings.window / max(seconds, 1e-9)
+        speed = steps * self._chars_a_step() / max(seconds, 1e-9)
         return Working(p.step, self.sums[0].item() / steps, round(speed, 1))
+
+    def _chars_a_step(self) -> float:
+        return self.progress.chars_seen / max(1, self.progress.step)
 
     def _save_due(self) -> bool:
         shortest = max(self.config.training.checkpoint_every, self.seconds_a_save / LARGEST_SHARE_OF_SAVING)
@@ -260,8 +273,9 @@ class Training:
         began, p, settings = time.perf_counter(), self.progress, self.config.training
         position = Position(*p.position)
         x_BT, y_BT = (torch.from_numpy(ids).to(self.device) for ids in self.streams.read(position))
-        if position.window == 0:
+        if self.streams.starts_afresh(position):
             self.state = self.model.initial_state(settings.batch_size)
+        predicted = y_BT.numel() if isinstance(self.streams, Streams) else int((y_BT >= 0).sum())
         loss, norm, state = learn(
             self.model, x_BT, y_BT, self.state, clip=settings.clip or math.inf, products_in=self.products_in
         )
@@ -273,7 +287,7 @@ class Training:
         self.progress = dataclasses.replace(
             p,
             step=p.step + 1,
-            chars_seen=p.chars_seen + y_BT.numel(),
+            chars_seen=p.chars_seen + predicted,
             seconds=p.seconds + time.perf_counter() - began,
             position=self.streams.after(position),
         )
@@ -312,7 +326,7 @@ class Training:
         return step % settings.eval_every == 0 or step == settings.steps
 
     def _report(self, stop: Callable[[], object]) -> Iterator[Report]:
-        began, p, settings = time.perf_counter(), self.progress, self.config.training
+        began, p = time.perf_counter(), self.progress
         self._check_finite()
         steps = p.step - p.reported_step
         train, norm = (self.sums / steps).tolist()
@@ -326,9 +340,7 @@ class Training:
             val_nats_per_char=val,
             learning_rate=self._learning_rate(p.step - 1),
             grad_norm=norm,
-            chars_per_second=round(
-                steps * settings.batch_size * settings.window / max(seconds - p.seconds_at_report, 1e-9), 1
-            ),
+            chars_per_second=round(steps * self._chars_a_step() / max(seconds - p.seconds_at_report, 1e-9), 1),
         )
         self.sums.zero_()
         self.progress = dataclasses.replace(p, seconds=seconds, seconds_at_report=seconds, reported_step=p.step)
@@ -346,7 +358,7 @@ class Training:
     def _validate(self, stop: Callable[[], object]) -> float:
         began = time.monotonic()
         most = self.config.data.val_chars
-        evaluation = evaluate(self.model, self.val_ids, self.vocab.start_id(), most=most, stop=stop)
+        evaluation = evaluate(self.model, self.val_ids, self.vocab.start_id(), self.val_ends, most=most, stop=stop)
         loss, seconds = evaluation.nats_per_char, time.monotonic() - began
         self.read_per_second = evaluation.characters / max(seconds, 1e-9)
         if self.timetable:
@@ -493,8 +505,7 @@ class Training:
                 raise CheckpointError(
                     f"{self.folder.path}: expected a checkpoint to go on from, found {name} missing or odd"
                 )
-        passes, window = before.progress.position
-        if window >= self.streams.windows_in_pass(passes):
+        if not self.streams.has(Position(*before.progress.position)):
             raise CheckpointError(f"{self.folder.path}: expected a place in the text, found one beyond its end")
 
     def _forget_metrics_after(self, step: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import operator
@@ -114,13 +113,10 @@ def _text(paths: list[str] | None, newest: Checkpoint) -> Check:
     what, info, data = "the text is as it was", newest.corpus, newest.config.data
     if paths is None or texts.STANDARD_INPUT in paths:
         return Check(what, None, "it came from standard input" if paths else "where it lies is not known")
-    digest = hashlib.sha256()
     try:
-        for source in texts.find(paths, data.glob) if paths else [texts.Source("", texts.bundled_text())]:
-            with source.path.open("rb") as file:
-                while chunk := file.read(texts.CHUNK_BYTES):
-                    digest.update(chunk)
+        sources = texts.find(paths, data.glob, any_bytes=data.bytes).sources
+        found = texts.fingerprint_of([texts.fingerprint(source) for source in sources])
     except (CharnetError, OSError) as error:
         return Check(what, None, str(error))
-    same = digest.hexdigest() == info.fingerprint
-    return Check(what, same, f"{info.name}, SHA-256 {digest.hexdigest()[:12]}..." + ("" if same else " is another"))
+    same = found == info.fingerprint
+    return Check(what, same, f"{info.name}, SHA-256 {found[:12]}..." + ("" if same else " is another"))

@@ -13,10 +13,10 @@ import charnet
 PACKAGE = Path(charnet.__file__).parent
 FLOORS = (
     "errors",
-    "config vocab sampling endings quantize machine durable signals",
+    "config vocab sampling shaping endings quantize machine durable signals",
     "corpus cells tensorfile recipe timetable forecast controls pieces",
     "checkpoint baselines",
-    "batches model runs reports",
+    "batches model runs reports textinfo",
     "optim evaluate engines",
     "plan pace generate describe verify",
     "training doctor together",
@@ -26,7 +26,9 @@ FLOORS = (
 )
 FLOOR_OF = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
 FREE_OF_TORCH = (
-    "__init__ errors config vocab sampling endings machine durable signals corpus tensorfile checkpoint batches runs "
+    "__init__ errors config vocab sampling shaping endings machine durable signals tensorfile checkpoint batches runs "
+    "corpus/__init__ corpus/cachefolder corpus/known corpus/finding corpus/opening corpus/decoding corpus/drafting "
+    "corpus/working corpus/storing corpus/remembering textinfo "
     "reports plan recipe timetable forecast baselines controls pieces generate together describe verify prepare api "
     "quantize engines/__init__ engines/base engines/numpy_engine engines/compiled_engine engines/packing "
     "engines/kernels"

@@ -132,6 +132,7 @@ def test_a_decoder_does_not_share_what_it_holds_back_with_another() -> None:
         ((1, 1), False),
         ((-1, 5), False),
         ((0x110000,), False),
+        ((65, 0x110001), False),
         ((2**40,), False),
         ((0xD800,), False),
         ((65, 0xDFFF), False),

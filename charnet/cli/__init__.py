@@ -15,6 +15,8 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.bench import bench
+from charnet.cli.cache import cache
+from charnet.cli.corpus import corpus
 from charnet.cli.doctor import doctor
 from charnet.cli.eval import eval_
 from charnet.cli.grouped import GroupedCommand
@@ -52,6 +54,8 @@ app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(quantize)
 app.command(cls=GroupedCommand)(doctor)
 app.add_typer(bench, name="bench")
+app.add_typer(cache, name="cache")
+app.add_typer(corpus, name="corpus")
 
 
 def _version(wanted: bool) -> None:

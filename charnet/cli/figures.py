@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from charnet.bench import Result
     from charnet.describe import Description
     from charnet.evaluate import Evaluation
+    from charnet.textinfo import TextInfo
     from charnet.verify import Check
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -140,3 +141,30 @@ def show_results(results: Iterable[Result]) -> None:
         share = f"  {r.share_of_limit:.0%} of {r.limit}" if r.share_of_limit is not None else ""
         write(f"{r.what:44} {r.median:12,.0f} {r.lowest:12,.0f} {r.highest:12,.0f}  {r.unit}{share}\n")
         flush()
+
+
+def show_text(told: TextInfo) -> None:
+    """What `charnet corpus info` says."""
+    part = f" (of the first {told.lines_of:,} characters)" if told.lines_of < told.characters else ""
+    sample = f" (of the first {told.entropy_of:,} characters)" if told.entropy_of < told.characters else ""
+    lengths = ", ".join(f"{name} {length:,}" for name, length in told.line_lengths.items())
+    rows = [
+        ("text", f"{told.name}: {plural(told.files, 'file')}, {size(told.size_bytes)}, {told.characters:,} characters"),
+        ("", f"SHA-256 {told.sha256}"),
+        *(("", note) for note in told.notes),
+        ("alphabet", f"{told.alphabet:,} characters"),
+        *(("", f"{name}: {kinds:,}, {count:,} times") for name, (count, kinds) in told.blocks.items()),
+        ("rarest", ", ".join(f"{name} x {count:,}" for name, count in told.rarest)),
+        ("unprintable", ", ".join(f"{name} x {count:,}" for name, count in told.odd.items()) or "none"),
+        ("line ends", ", ".join(f"{name} x {count:,}" for name, count in told.line_ends.items()) or "none"),
+        ("lines", f"{told.lines:,}{part}; lengths: {lengths}"),
+        ("repeated", f"{told.repeated:.1%} of it are lines of 20 characters and more that came before"),
+        ("entropy", f"bits per character, given the 0 to {len(told.entropies) - 1} before{sample}:"),
+        ("", " ".join(f"{bits:.3f}" for bits in told.entropies)),
+        ("n-grams", f"of orders 1 to {len(told.ngrams)} reach on its last tenth, unseen:"),
+        ("", " ".join(f"{bits:.3f}" for bits in told.ngrams)),
+        *(("advice" if not at else "", line) for at, line in enumerate(told.advice)),
+    ]
+    for label, text in rows:
+        write(f"{label:<12}{visible(text)}\n")
+    flush()

@@ -79,6 +79,9 @@ MaxLines = Annotated[int, plain("--max-lines", help="end after so many lines; 0 
 Until = Annotated[
     str, plain("--until", metavar="sentence|line|paragraph", help="end after the first of these", group=WRITING)
 ]
+Lines = Annotated[
+    int, plain("--lines", help="so many whole lines, of a model that was trained with --lines", group=WRITING)
+]
 Samples = Annotated[int, plain("--samples", help="how many texts; they are computed together", group=WRITING)]
 Out = Annotated[Path | None, plain("--out", metavar="FILE", help="write to a file, not to stdout", group=KEPT)]
 OutDir = Annotated[

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from charnet.cli import words
 from charnet.cli.console import folded, note, visible, write_json
-from charnet.cli.figures import curve, duration, loss
+from charnet.cli.figures import curve, duration, loss, size
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from charnet.reports import Finished, Metrics, Report, RolledBack, Started, Working
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_UPDATES = 0.2
 LINES_OF_SAMPLE = 6
 
 
@@ -32,6 +33,10 @@ class TrainingView(Protocol):
     def __exit__(self, *exception: object) -> None: ...
     def starting(self) -> None:
         """The text is being read, torch is being loaded."""
+        ...
+
+    def reading(self, done: int, total: int) -> None:
+        """So many bytes of the text are read; of how many, if that is known."""
         ...
 
     def show(self, report: Report) -> None:
@@ -76,6 +81,9 @@ class _Silence:
     def starting(self) -> None:
         pass
 
+    def reading(self, done: int, total: int) -> None:
+        pass
+
     def show(self, report: Report) -> None:
         pass
 
@@ -99,6 +107,7 @@ class _Reading(_Silence):
         self.best: tuple[float | None, int] | None = None
         self.sample = ""
         self.steps = 0
+        self.chars_a_step = 0.0
         self.beside: Baselines | None = None
 
     def show(self, report: Report) -> None:
@@ -106,14 +115,15 @@ class _Reading(_Silence):
 
         match report:
             case Started():
-                self.begun, self.steps = report, report.config.training.steps
+                t = report.config.training
+                self.begun, self.steps, self.chars_a_step = report, t.steps, t.batch_size * t.window
                 self.val = [line["val_nats_per_char"] for line in report.history if "val_nats_per_char" in line]
                 self.on_start(report)
             case Working():
                 self.latest = report
                 self.on_progress()
             case Metrics():
-                self.latest = report
+                self.latest, self.chars_a_step = report, report.chars_seen / report.step
                 if report.val_nats_per_char is not None:
                     self.val.append(report.val_nats_per_char)
                 self.on_metrics(report)
@@ -149,8 +159,27 @@ class _Reading(_Silence):
     def seconds_left(self) -> float:
         if self.begun is None or self.latest is None or not self.latest.chars_per_second:
             return 0.0
-        t = self.begun.config.training
-        return (self.steps - self.latest.step) * t.batch_size * t.window / self.latest.chars_per_second
+        return (self.steps - self.latest.step) * self.chars_a_step / self.latest.chars_per_second
+
+
+class _Reader:
+    """How fast a text is being read."""
+
+    def __init__(self, began: float) -> None:
+        self.began, self.said = began, began
+
+    def due(self) -> bool:
+        """Whether it is time to say something again."""
+        if (now := time.monotonic()) - self.said < SECONDS_BETWEEN_UPDATES:
+            return False
+        self.said = now
+        return True
+
+    def line(self, done: int, total: int) -> str:
+        speed = done / max(1e-9, time.monotonic() - self.began)
+        whole = f" of {size(total)}" if total else ""
+        left = f", {duration((total - done) / max(1.0, speed))} left" if total else ""
+        return f"reading the text: {size(done)}{whole}, {size(int(speed))} a second{left}"
 
 
 class _Lines(_Reading):
@@ -203,6 +232,12 @@ class _PlainLines(_Lines):
     def __init__(self) -> None:
         super().__init__()
         self.printed_at = time.monotonic()
+        self.reader = _Reader(self.printed_at)
+
+    def reading(self, done: int, total: int) -> None:
+        if time.monotonic() - self.printed_at >= SECONDS_BETWEEN_LINES:
+            self.printed_at = time.monotonic()
+            note(self.reader.line(done, total))
 
     def on_progress(self) -> None:
         if time.monotonic() - self.printed_at < SECONDS_BETWEEN_LINES or self.latest is None:
@@ -225,6 +260,7 @@ class _LiveDisplay(_Reading):
         self.console = console
         self.live = Live(console=console, auto_refresh=False, transient=True)
         self.footnote = ""
+        self.reader = _Reader(time.monotonic())
 
     def __enter__(self) -> _LiveDisplay:
         with contextlib.suppress(OSError):
@@ -237,6 +273,15 @@ class _LiveDisplay(_Reading):
 
     def starting(self) -> None:
         self._update("reading the text ...")
+
+    def reading(self, done: int, total: int) -> None:
+        if not self.reader.due():
+            return
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+
+        line = self.reader.line(done, total)
+        self._update(Group(line, ProgressBar(total=total, completed=done, width=40)) if total else line)
 
     def stopping(self) -> None:
         self.footnote = words.STOPPING

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from charnet.cli import console, flags
 from charnet.errors import ConfigError
+from charnet.shaping import shaped
 
 LENGTH, LENGTH_OF_A_TURN = 1000, 200  # characters
+LONGEST_LINE = 100_000  # characters, where whole lines are asked for
 
 
 def sample(
@@ -29,6 +31,7 @@ def sample(
     stop: flags.Stop = None,
     max_lines: flags.MaxLines = 0,
     until: flags.Until = "",
+    lines: flags.Lines = 0,
     samples: flags.Samples = 1,
     engine: flags.Engine = None,
     quantize: flags.Quantize = None,
@@ -47,6 +50,10 @@ def sample(
         raise ConfigError(f'--unknown: expected error or skip, found "{unknown}"')
     if interactive and (json or out or out_dir or samples > 1 or "-" in (prompt, str(prompt_file))):
         raise ConfigError("-i: expected no --json, --out, --out-dir, --samples or prompt from stdin beside it")
+    if lines:
+        if lines < 0 or samples > 1 or until or max_lines or interactive:
+            raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines and -i")
+        samples, max_lines, length = lines, 1, max(length or 0, LONGEST_LINE)
     flags.limit_threads(threads)
     from charnet.generate import Options
 
@@ -78,16 +85,19 @@ def sample(
     from charnet.engines import fastest, has_numba, open_engine, worth_compiling
     from charnet.together import texts
 
-    place = places.Place(out, out_dir, ".json" if json else ".txt")
+    place = places.Place(out, out_dir, ".json" if json else ".txt", by_lines=lines > 0)
     place.check(samples, force=force)
     path = runs.find(checkpoint)
     model = disk.load(path)
     if quantize is not None:
         model = model.quantized(quantize)
+    if lines and not model.config.data.lines:
+        raise ConfigError(f"--lines: {path} was not trained with --lines; end its texts with --max-lines {lines}")
+    given = shaped(given, model.config.data)
     ids, dropped = model.vocab.encode_known(given) if unknown == "skip" else (model.vocab.encode(given), 0)
     if dropped and not quiet:
         console.note(f"prompt: left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
-    characters = 0 if interactive else samples * options.length
+    characters = 0 if interactive else samples * (LENGTH_OF_A_TURN if lines else options.length)
     plain = Choice(model.vocab, options).plain
     opened = open_engine(model, engine or fastest(characters, plain=plain), threads=threads)
     shows_colours = surprise and not (json or place.is_on_disk) and colours.possible()

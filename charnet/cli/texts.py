@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Place:
     file: Path | None = None
     folder: Path | None = None
     suffix: str = ".txt"
+    by_lines: bool = False
 
     def __post_init__(self) -> None:
         if self.file is not None and self.folder is not None:
@@ -54,13 +56,13 @@ class Place:
         """Shows texts as they come, each after its prompt, or keeps them when they are whole."""
         if self.is_on_disk:
             whole = (echoed + "".join(piece.text for piece in pieces) for pieces in texts)
-            self._keep(whole, count, between=BETWEEN, quiet=quiet)
+            self._keep(whole, count, between="\n" if self.by_lines else BETWEEN, quiet=quiet)
             return
         for index, pieces in enumerate(texts):
-            console.write_text(BETWEEN if index else "")
+            console.write_text(BETWEEN if index and not self.by_lines else "")
             console.write_text(echoed)
             shown = surprise.coloured(pieces) if colours else (piece.text for piece in pieces)
-            console.stream_text(shown, harmless=colours)
+            console.stream_text(itertools.chain(shown, "\n") if self.by_lines else shown, harmless=colours)
 
     def take_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool) -> None:
         """Writes or keeps each object as a line of JSON."""

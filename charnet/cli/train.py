@@ -28,6 +28,15 @@ def train(
     as_bytes: Annotated[bool, setting("data.bytes", "--bytes", group=TEXT)] = False,
     glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,
     val_fraction: Annotated[float | None, setting("data.val_fraction", group=TEXT)] = None,
+    val_chars: Annotated[int | None, setting("data.val_chars", group=TEXT)] = None,
+    encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
+    newlines: Annotated[str | None, setting("data.newlines", group=TEXT)] = None,
+    normalize: Annotated[str | None, setting("data.normalize", group=TEXT)] = None,
+    lowercase: Annotated[bool, setting("data.lowercase", "--lowercase", group=TEXT)] = False,
+    lines: Annotated[bool, setting("data.lines", "--lines", group=TEXT)] = False,
+    document_separator: Annotated[str | None, setting("data.document_separator", group=TEXT)] = None,
+    min_count: Annotated[int | None, setting("data.min_count", group=TEXT)] = None,
+    max_alphabet: Annotated[int | None, setting("data.max_alphabet", group=TEXT)] = None,
     cell: Annotated[str | None, setting("model.cell", group=MODEL)] = None,
     hidden_size: Annotated[int | None, setting("model.hidden_size", group=MODEL)] = None,
     num_layers: Annotated[int | None, setting("model.num_layers", group=MODEL)] = None,
@@ -87,6 +96,15 @@ def train(
         "data.bytes": as_bytes or None,
         "data.glob": glob,
         "data.val_fraction": val_fraction,
+        "data.val_chars": val_chars,
+        "data.encoding_errors": encoding_errors,
+        "data.newlines": newlines,
+        "data.normalize": normalize,
+        "data.lowercase": lowercase or None,
+        "data.lines": lines or None,
+        "data.document_separator": None if document_separator is None else _unescaped(document_separator),
+        "data.min_count": min_count,
+        "data.max_alphabet": max_alphabet,
         "model.cell": cell,
         "model.hidden_size": hidden_size,
         "model.num_layers": num_layers,
@@ -144,7 +162,14 @@ def train(
                 run = prepare.resume(resume, values, out=out, strict=strict, sample_length=length, begun=begun)
             else:
                 run = prepare.start(
-                    values, out=out, name=name, init_from=init_from, sample_length=length, seconds=seconds, begun=begun
+                    values,
+                    out=out,
+                    name=name,
+                    init_from=init_from,
+                    sample_length=length,
+                    seconds=seconds,
+                    begun=begun,
+                    reading=view.reading,
                 )
             if name and run.folder.path.name != name and not quiet:
                 console.note(f"{out / name} is another run; this one is {run.folder.path}")
@@ -157,3 +182,8 @@ def train(
         except Interrupted:
             view.left()
     return 128 + signals.received if signals.received else 0
+
+
+def _unescaped(text: str) -> str:
+    """A separator as it is typed: \\n, \\t and \\f stand for the characters that shells make hard to type."""
+    return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\f", "\f")

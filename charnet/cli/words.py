@@ -27,6 +27,7 @@ def opening(report: Started) -> list[str]:
     if 0 < config.data.val_chars < kept_back:
         held += f", {config.data.val_chars:,} of them read to judge on the way"
     lines = [
+        *report.notes,
         f"text: {corpus.name}, {plural(corpus.characters, symbols)}, alphabet of {report.alphabet_size:,}, {held}",
         f"model: {cell} {model.num_layers}x{model.hidden_size}, {report.parameters:,} parameters; "
         f"{plural(t.steps, 'step')} of {t.batch_size} x {t.window} {symbols}s with {t.optimizer}",

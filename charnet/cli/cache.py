@@ -1,0 +1,50 @@
+"""`charnet cache`"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated
+
+import typer
+
+from charnet.cli import console
+from charnet.cli.figures import size
+from charnet.cli.options import plain
+
+SHOWN, WHAT = "What is shown", "What is removed"
+
+cache = typer.Typer(
+    help="The encoded copies of texts: what is there, and remove it.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@cache.command("list")
+def list_(json: Annotated[bool, plain("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
+    """Show the encoded copies, the one that was used last first."""
+    from charnet.corpus import cache_folder, storing
+
+    found, folder = storing.entries(), cache_folder()
+    total, limit = sum(entry.size_bytes for entry in found), storing.limit()
+    if json:
+        console.write_json(
+            {"folder": str(folder), "bytes": total, "limit": limit, "copies": [vars(entry) for entry in found]}
+        )
+        return
+    for entry in found:
+        used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
+        figures = f"{size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
+        console.write_text(f"{entry.key[:12]}  {figures}  {entry.name}\n")
+    console.note(f"{folder}: {len(found):,} encoded, {size(total)} of at most {size(limit)} ({storing.LIMIT})")
+
+
+@cache.command("clear")
+def clear(
+    down_to: Annotated[
+        str, plain("--down-to", metavar="SIZE", help="keep those used last, up to this size", group=WHAT)
+    ] = "0",
+) -> None:
+    """Remove encoded copies; they are made again when they are needed."""
+    from charnet.corpus import storing
+
+    removed = storing.clear(down_to=storing.size_in_bytes(down_to, "--down-to"))
+    console.note(f"removed {len(removed):,}, {size(sum(entry.size_bytes for entry in removed))}")

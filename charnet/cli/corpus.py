@@ -1,0 +1,74 @@
+"""`charnet corpus`"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from charnet.cli import console
+from charnet.cli.figures import size
+from charnet.cli.grouped import GroupedCommand
+from charnet.cli.options import plain, setting
+
+TEXT, SHOWN = "The text", "What is shown"
+SECONDS_BETWEEN_LINES = 2.0
+
+corpus = typer.Typer(help="Look at a text, or fetch a well-known one.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@corpus.command("info", cls=GroupedCommand)
+def info(
+    text: Annotated[list[str], typer.Argument(help="Files, folders, - for standard input, or known texts.")],
+    encoding: Annotated[str | None, setting("data.encoding", group=TEXT)] = None,
+    encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
+    glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,
+    json: Annotated[bool, plain("--json", help="everything as JSON", group=SHOWN)] = False,
+) -> None:
+    """Say what is in a text: characters, lines, how much there is to learn, what is odd about it."""
+    from charnet.cli.figures import show_text
+    from charnet.config import Config, overlay
+    from charnet.corpus import read
+    from charnet.textinfo import describe
+
+    given = {"data.encoding": encoding, "data.encoding_errors": encoding_errors, "data.glob": glob}
+    data = overlay(Config(), {name: value for name, value in given.items() if value is not None}).data
+    told = describe(read(text, data))
+    if json:
+        console.write_json(told.as_dict())
+    else:
+        show_text(told)
+
+
+@corpus.command("list", cls=GroupedCommand)
+def list_(json: Annotated[bool, plain("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
+    """Show the known texts that `charnet corpus get` fetches, and `charnet train` by their name."""
+    from charnet.corpus import known
+
+    if json:
+        console.write_json(
+            [{"name": name, **vars(text), "kept": known.kept(name) is not None} for name, text in known.TEXTS.items()]
+        )
+        return
+    for name, text in known.TEXTS.items():
+        there = "here" if known.kept(name) else ""
+        console.write_text(f"{name:<18}{size(text.size_bytes):>9}  {there:<5} {text.about}\n")
+
+
+@corpus.command("get", cls=GroupedCommand)
+def get(name: Annotated[str, typer.Argument(help="One of `charnet corpus list`.")]) -> None:
+    """Fetch a known text into the cache folder and say where it lies."""
+    from charnet.corpus import known
+
+    known.check_name(name)
+    said = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            console.note(f"{name}: {size(done)}" + (f" of {size(total)}" if total else ""))
+
+    path = known.get(name, progress)
+    console.write_text(f"{path}\n")

@@ -1,0 +1,186 @@
+"""Which files are read, how packed ones are opened, and what is said about the others."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import lzma
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import zstandard
+
+from charnet import corpus
+from charnet.config import DataSettings
+from charnet.corpus import opening, working
+from charnet.errors import ConfigError, CorpusError
+
+PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
+TEXT = "a name, ein Name, 名字 😀\n" * 300
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    return folder
+
+
+def text_of(found: corpus.Corpus) -> str:
+    return found.vocab.decode(found.ids.tolist())
+
+
+def read(*paths: Path | str, **options: Any) -> corpus.Corpus:
+    return corpus.read([str(path) for path in paths], DataSettings(**options))
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_packed_texts_are_read_as_what_is_in_them(
+    folder: Path, suffix: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "CHUNK_BYTES", chunk)
+    path = folder / f"a.txt{suffix}"
+    path.write_bytes(PACKERS[suffix]((TEXT[:300]).encode()))
+    found = read(path)
+    assert (text_of(found), found.name) == (TEXT[:300], "a")
+    assert found.fingerprint == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_two_packed_texts_one_behind_the_other_are_both_read(folder: Path, suffix: str) -> None:
+    path = folder / f"a{suffix}"
+    path.write_bytes(PACKERS[suffix](b"first ") + PACKERS[suffix](b"second"))
+    assert text_of(read(path)) == "first second"
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz"])
+@pytest.mark.parametrize("damage", ["cut", "no such file"])
+def test_a_damaged_packed_text_is_refused_by_its_name(folder: Path, suffix: str, damage: str) -> None:
+    path, raw = folder / f"a{suffix}", PACKERS[suffix](TEXT.encode())
+    path.write_bytes(raw[: len(raw) // 2] if damage == "cut" else b"plain text")
+    with pytest.raises(CorpusError, match=rf"a\{suffix}: expected a whole \{suffix} file"):
+        read(path)
+
+
+def test_zst_without_its_package_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "a.zst"
+    path.write_bytes(zstandard.compress(b"text"))
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(ConfigError, match=r"pip install 'charnet\[zst\]'"):
+        read(path)
+
+
+def test_hidden_and_binary_files_of_a_folder_are_left_out_and_counted(folder: Path) -> None:
+    for name in ("a.txt", ".hidden.txt", ".git/c.txt", "sub/d.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name[0])
+    (folder / "image.txt").write_bytes(b"\x89PNG\0\0")
+    found = read(folder, glob="**/*.txt")
+    assert text_of(found) == "as"
+    assert found.notes == ("reading 2 files; left out: 1 binary, 2 hidden",)
+
+
+def test_wide_text_with_a_mark_is_no_binary_file(folder: Path) -> None:
+    (folder / "a.txt").write_bytes("wide".encode("utf-16"))
+    found = read(folder)
+    assert text_of(found) == "wide"
+    assert found.notes == ("read as utf-16, by the mark at the start",)
+
+
+def test_binary_files_are_read_as_bytes_and_when_they_are_named(folder: Path) -> None:
+    (folder / "a.txt").write_bytes(b"a\0b")
+    assert len(read(folder, bytes=True).ids) == len(read(folder / "a.txt").ids) == 3
+
+
+def test_a_folder_of_nothing_but_left_out_files_says_so(folder: Path) -> None:
+    (folder / ".a.txt").write_text("x")
+    with pytest.raises(CorpusError, match="but 1 hidden, which are left out"):
+        read(folder)
+
+
+def test_a_separator_stands_between_files_and_nowhere_else(folder: Path) -> None:
+    for name in "abc":
+        (folder / f"{name}.txt").write_text(name)
+    assert text_of(read(folder, document_separator="\n--\n")) == "a\n--\nb\n--\nc"
+    assert text_of(read(folder / "a.txt", document_separator="x")) == "a"
+
+
+def test_several_processes_read_what_one_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(7):
+        (folder / f"{number}.txt").write_text(chr(0x3B1 + number) * number + TEXT[: 50 * number])
+    one = read(folder, document_separator="|")
+    monkeypatch.setattr(working, "WORTH_IT", 1)
+    monkeypatch.setattr("charnet.machine.processor_cores", lambda: 3)
+    monkeypatch.setenv("CHARNET_CACHE", str(folder / "other"))
+    several = read(folder, document_separator="|")
+    assert (several.key, several.vocab, several.fingerprint) == (one.key, one.vocab, one.fingerprint)
+    assert text_of(several) == text_of(one)
+
+
+def test_an_error_in_a_process_is_an_error_of_the_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "a.txt").write_text("good")
+    (folder / "b.txt").write_bytes(b"a\nb\xff")
+    monkeypatch.setattr(working, "WORTH_IT", 1)
+    monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
+    with pytest.raises(CorpusError, match=r"b\.txt, line 2, column 2, byte offset 3"):
+        read(folder)
+    assert not list(corpus.cache_folder().glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("errors", "text", "said"),
+    [("replace", "a\ufffdb\ufffd", "replaced"), ("ignore", "ab", "left out")],
+)
+def test_wrong_bytes_may_be_gone_over_and_are_counted(folder: Path, errors: str, text: str, said: str) -> None:
+    (folder / "a.txt").write_bytes(b"a\xffb\xc3")
+    for _ in range(2):  # the second time from the encoded copy
+        found = read(folder / "a.txt", encoding_errors=errors)
+        assert (text_of(found), found.notes) == (text, (f"2 places not in utf-8 {said}",))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_mark_at_the_start_tells_the_encoding(folder: Path, encoding: str) -> None:
+    (folder / "a.txt").write_bytes(TEXT.encode(encoding))
+    assert text_of(read(folder / "a.txt")) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Все счастливые семьи похожи друг на друга. " * 20),
+        ("gb18030", "幸福的家庭都是相似的，不幸的家庭各有各的不幸。" * 20),
+    ],
+)
+def test_the_message_about_a_wrong_byte_suggests_an_encoding_that_reads_it(
+    folder: Path, encoding: str, text: str
+) -> None:
+    (folder / "a.txt").write_bytes(text.encode(encoding))
+    with pytest.raises(CorpusError, match="--encoding ") as caught:
+        read(folder / "a.txt")
+    suggested = str(caught.value).split("try --encoding ")[1].split(";")[0]
+    assert text_of(read(folder / "a.txt", encoding=suggested)) == text
+
+
+@pytest.mark.parametrize("chunk", range(1, 40))
+def test_chunks_may_end_at_every_byte_of_a_mixed_text(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    text = "aé\r\n字😀e\u0301ﬁ\r가\n"
+    monkeypatch.setattr(opening, "CHUNK_BYTES", chunk)
+    (folder / "a.txt").write_text(text, newline="", encoding="utf-8")
+    monkeypatch.setenv("CHARNET_CACHE", str(folder / "another"))
+    assert text_of(read(folder / "a.txt")) == text
+
+
+def test_standard_input_is_read_once_and_found_again_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.encode())))
+    found = read("-")
+    copy = corpus.open_copy(found.key)
+    assert copy is not None
+    assert (copy.ids == found.ids).all()

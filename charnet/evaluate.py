@@ -128,6 +128,9 @@ def evaluate(
     Raises:
         Stopped: `stop` said yes.
     """
+    if ends is not None and most:
+        ends = ends[: max(1, int(np.searchsorted(ends, most, side="right")))]
+        ids = ids[: int(ends[-1])]
     streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
     was_training = model.training
     model.eval()

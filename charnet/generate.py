@@ -14,7 +14,7 @@ from charnet import endings, sampling
 from charnet.controls import Choice, Options
 from charnet.engines import Engine, WritingEngine
 from charnet.pieces import Piece, Transcript
-from charnet.vocab import Vocabulary
+from charnet.vocab import LONGEST_UTF8, Vocabulary
 
 __all__ = ["Options", "Position", "Writing", "begin", "random_numbers", "stream"]
 

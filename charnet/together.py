@@ -20,7 +20,7 @@ from charnet.controls import Choice, Options
 from charnet.engines import Engine, WritingEngine
 from charnet.generate import Writing, begin, random_numbers
 from charnet.pieces import Piece, Transcript
-from charnet.vocab import Vocabulary
+from charnet.vocab import LONGEST_UTF8, Vocabulary
 
 LARGEST_GROUP = 256  # texts
 LARGEST_BLOCK = 64  # symbols that each text gets before any is looked at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from charnet.cli import console, flags
 from charnet.errors import ConfigError
+from charnet.shaping import shaped
 
 LENGTH, LENGTH_OF_A_TURN = 1000, 200  # characters
 LONGEST_LINE = 100_000  # characters, where whole lines are asked for
@@ -49,6 +50,10 @@ def sample(
         raise ConfigError(f'--unknown: expected error or skip, found "{unknown}"')
     if interactive and (json or out or out_dir or samples > 1 or "-" in (prompt, str(prompt_file))):
         raise ConfigError("-i: expected no --json, --out, --out-dir, --samples or prompt from stdin beside it")
+    if lines:
+        if lines < 0 or samples > 1 or until or max_lines or interactive:
+            raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines and -i")
+        samples, max_lines, length = lines, 1, max(length or 0, LONGEST_LINE)
     flags.limit_threads(threads)
     if lines:
         if lines < 0 or samples > 1 or until or max_lines:

@@ -47,6 +47,7 @@ class Call:
     file: int = 0
     to: Path | None = None
     content: bytes = b""
+    at: int | None = None  # where in the file it is written, if not at its end
 
 
 class Disk:
@@ -170,7 +171,8 @@ class File:
         half = (len(content) + 1) // 2
         for piece in (content[:half], content[half:]):
             if piece:
-                call = Call("write", self.path, self.disk.number(self.raw.fileno()), content=piece)
+                at = self.raw.tell() if "+" in self.raw.mode else None
+                call = Call("write", self.path, self.disk.number(self.raw.fileno()), content=piece, at=at)
                 self.disk.call(call, lambda piece=piece: self.raw.write(piece))
         return len(content)
 
@@ -255,7 +257,8 @@ def _states(calls: Sequence[Call], start: Mapping[Path, bytes], root: Path) -> I
         elif call.kind == "rename" and call.to is not None:
             change = [(call.path, None), (call.to, now[call.path])]
         elif call.kind == "write":
-            current[file] += call.content
+            at = len(current[file]) if call.at is None else call.at
+            current[file] = current[file][:at] + call.content + current[file][at + len(call.content) :]
         elif call.kind == "sync" and call.file:
             synced[file] = current[file]
         elif call.kind == "sync":

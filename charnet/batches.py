@@ -42,8 +42,8 @@ def ends_of_lines(ids: Ids, line_end: int) -> Ends:
 
 
 class Split:
-    """A text in two: `learned`, and `val`, its held-out end; where lines are documents each with the places behind its
-    own, and cut between two of them.
+    """A text in two: `learned`, and `val`, which is held out; where lines are documents
+    each with the places behind its own, and cut between two of them.
 
     Args:
         ids: the whole text; ends: the places behind its documents.
@@ -55,7 +55,8 @@ class Split:
         if ends is not None:
             learned = int(np.searchsorted(ends, cut, side="right"))
             cut = int(ends[learned - 1]) if learned else 0
-            self.learned_ends, self.val_ends = ends[:learned], ends[learned:] - np.uint64(cut)
+            self.learned_ends = ends[:learned]
+            self.val_ends = ends[learned:] - np.uint64(cut)
         self.learned, self.val = ids[:cut], ids[cut:]
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from charnet import endings, sampling
 from charnet.errors import ConfigError, did_you_mean
-from charnet.vocab import LONGEST_BEGINNING, Utf8Guard, Vocabulary
+from charnet.vocab import LONGEST_UTF8, Utf8Guard, Vocabulary
 
 LARGEST_BIAS = 1000.0
 
@@ -82,11 +82,6 @@ class Options:
                 )
 
     @property
-    def remembered(self) -> int:
-        """How many of the last symbols count for the next one."""
-        return max(self.repetition_window, LONGEST_BEGINNING)
-
-    @property
     def last_temperature(self) -> float:
         return self.temperature if self.temperature_end is None else self.temperature_end
 
@@ -103,8 +98,7 @@ class Options:
 class Choice:
     """Draws symbols as the options say, by the shortest way that they leave.
 
-    `plain` says that nothing but temperature and `bias_V` counts; else filters or a penalty do too, or, where a model
-    of bytes knows only UTF-8, that a text must stay that.
+    `plain` says that nothing but temperature and `bias_V` counts; else filters or a penalty do too.
 
     Raises:
         ConfigError: `ban` leaves nothing to write, or a bias is for a character that the model does not know.
@@ -112,15 +106,19 @@ class Choice:
 
     def __init__(self, vocab: Vocabulary, options: Options) -> None:
         self._options, self.bias_V = options, _bias(vocab, options)
-        self._guard = Utf8Guard(vocab) if vocab.is_utf8 else None
         self.penalised = options.repetition_penalty != 1 and options.repetition_window > 0
         self.filtered = bool(options.top_k or options.top_p < 1 or options.min_p > 0 or options.typical_p < 1)
+        self._guard = Utf8Guard(vocab) if vocab.is_utf8 else None
         self.plain = not self.penalised and not self.filtered and self._guard is None
+        self.looks_back = self.penalised or self._guard is not None
 
     def one(self, logits_V: sampling.Floats, place: int, u: float, recent: Sequence[int]) -> int:
-        """The symbol of one text, after `place` others; `recent` are the last of it, `remembered` of them."""
+        """The symbol of one text, after `place` others; `recent` counts if it `looks_back`."""
         o = self._options
-        logits_V = self._changed(logits_V, place, recent)
+        if self.bias_V is not None:
+            logits_V = logits_V + self.bias_V
+        if self.looks_back:
+            logits_V = self._looking_back(logits_V, place, recent)
         temperature = o.temperature if o.temperature_end is None else o.temperature_at(place)
         if self.filtered:
             return sampling.draw(self._probabilities(logits_V, temperature), u)
@@ -131,24 +129,22 @@ class Choice:
     ) -> npt.NDArray[np.intp]:
         """The symbols of texts side by side: of each what `one` gives for its row, to rounding."""
         o = self._options
-        if self.plain:
-            logits_BV = logits_BV if self.bias_V is None else logits_BV + self.bias_V
-        else:
+        if self.bias_V is not None:
+            logits_BV = logits_BV + self.bias_V
+        if self.looks_back:
             rows = zip(logits_BV, recent, strict=True)
-            logits_BV = np.stack([self._changed(row, place, last) for row, last in rows])
+            logits_BV = np.stack([self._looking_back(row, place, r) for row, r in rows])
         return sampling.draw_rows(self._probabilities(logits_BV, o.temperature_at(place)), u_B)
 
-    def _changed(self, logits_V: sampling.Floats, place: int, recent: Sequence[int]) -> sampling.Floats:
-        """The logits with bias, bans and penalty."""
-        o = self._options
-        if self.bias_V is not None:
-            logits_V = logits_V + self.bias_V
+    def _looking_back(self, logits_V: sampling.Floats, place: int, recent: Sequence[int]) -> sampling.Floats:
+        """Logits after what was written last: repeated symbols are less likely, bytes that are no UTF-8 impossible."""
+        o, last = self._options, list(recent)
+        if self.penalised:
+            logits_V = sampling.less_likely(logits_V, last[-o.repetition_window :], o.repetition_penalty)
         if self._guard is not None:
-            logits_V = np.where(self._guard.forbidden(recent, o.length - place), -np.inf, logits_V)
+            logits_V = np.where(self._guard.forbidden(last[-LONGEST_UTF8 + 1 :], o.length - place), -np.inf, logits_V)
             if np.isneginf(logits_V).all():
                 raise ConfigError("--ban: expected a byte to be left for the rest of a character, found all banned")
-        if self.penalised:
-            logits_V = sampling.less_likely(logits_V, tuple(recent)[-o.repetition_window :], o.repetition_penalty)
         return logits_V
 
     def _probabilities(self, logits: sampling.Floats, temperature: float) -> sampling.Probabilities:
@@ -169,7 +165,7 @@ def _bias(vocab: Vocabulary, options: Options) -> npt.NDArray[np.float64] | None
         bias_V[_id(vocab, character, "--logit-bias")] += bias
     for character in options.ban:
         codes = vocab.codes(character)
-        if len(codes) > 1 or vocab.lookup(codes)[0] not in (-1, vocab.rare_id):  # those it never writes anyway
+        if len(codes) > 1 or vocab.lookup(codes)[0] not in (-1, vocab.rare_id):  # what is never written is banned
             bias_V[_id(vocab, character, "--ban")] = -np.inf
     if np.isneginf(bias_V).all():
         raise ConfigError("--ban: expected at least one character to be left, found all of the model's banned")

@@ -119,9 +119,8 @@ def evaluate(
 
     Args:
         ids: the text, at least one character.
-        ends: the places behind its documents, if each of them is read by itself.
-        most: about so many characters are enough, spread over the text: the first of each stream, or the first
-            documents. 0: all.
+        ends: the places behind its documents, if each of them is read by itself; then `most` are the first.
+        most: about so many characters are enough, spread over the text: the first of each stream. 0: all.
         streams: how many are read side by side; chosen by the length if not given. 1 is one long reading.
         stop: asked before every chunk.
 
@@ -139,8 +138,7 @@ def evaluate(
     counted = sum(min(read, max(0, len(ids) - stream * length)) for stream in range(streams))
     try:
         if ends is not None:
-            ends = ends[: max(1, int(np.searchsorted(ends, most, side="right")))] if most else ends
-            return Evaluation(_nats_of_documents(model, ids, start_id, ends, stop), int(ends[-1]))
+            return Evaluation(_nats_of_documents(model, ids, start_id, ends, stop), len(ids))
         return Evaluation(_total_nats(model, ids, start_id, streams, read, stop), counted)
     finally:
         model.train(was_training)

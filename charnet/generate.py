@@ -86,7 +86,7 @@ class Writing:
         self._random = random_numbers(options, index, position.drawn).random
         self._state, self._unread = position.state, position.unread
         self._start, self._before, self._place = (vocab.start_id(),), position.drawn, 0
-        self._recent = deque(position.recent, maxlen=options.remembered)
+        self._recent = deque(position.recent, maxlen=max(LONGEST_UTF8, options.repetition_window))
         self._transcript = Transcript(vocab, endings.chosen(options.stop, options.max_lines, options.until))
 
     @property

@@ -59,7 +59,7 @@ class _Text:
     def __init__(self, group: _Group, vocab: Vocabulary, options: Options, index: int, recent: Sequence[int]) -> None:
         self._group, self._ready, self.is_whole = group, deque[Piece](), False
         self.random = random_numbers(options, index).random
-        self.recent = deque(recent, maxlen=options.remembered)
+        self.recent = deque(recent, maxlen=max(LONGEST_UTF8, options.repetition_window))
         self._transcript = Transcript(vocab, endings.chosen(options.stop, options.max_lines, options.until))
 
     def take(self, ids: Sequence[int], nats: Sequence[float], *, last: bool) -> None:
@@ -127,7 +127,7 @@ class _Group:
                 nats_TB[t] = sampling.surprise_rows(logits_BV, ids_TB[t])
             self._ids_B = ids_TB[t].tolist()
             self._place += 1
-            if not self._choice.plain:
+            if self._choice.looks_back:
                 for text, i in zip(self._writing, self._ids_B, strict=True):
                     text.recent.append(i)
         return ids_TB, nats_TB

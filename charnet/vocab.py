@@ -172,46 +172,37 @@ class Vocabulary:
         return 0
 
 
+LONGEST_UTF8 = 4  # bytes of a character
 ANY = (0x80, 0xBF)  # what the bytes after the first may be, and the second after some
 SECOND = {0xE0: (0xA0, 0xBF), 0xED: (0x80, 0x9F), 0xF0: (0x90, 0xBF), 0xF4: (0x80, 0x8F)}
-
-
-LONGEST_BEGINNING = 3  # bytes of a character that is not complete
 
 
 class Utf8Guard:
     """Which bytes may follow so that a text of bytes is UTF-8, and complete within a length (Unicode 16, table 3-7)."""
 
     def __init__(self, vocab: Vocabulary) -> None:
-        self._bytes = np.array(vocab.symbols, np.int64)
-        lead = self._bytes
+        self._symbols, lead = vocab.symbols, np.array(vocab.symbols, np.int64)
         needs = np.select([lead < 0x80, lead < 0xC2, lead < 0xE0, lead < 0xF0, lead < 0xF5], [1, 9, 2, 3, 4], 9)
-        self._too_long = [needs > left for left in range(5)]
-        self._out_of: dict[tuple[int, int], npt.NDArray[np.bool_]] = {}
+        self._too_long = [needs > left for left in range(LONGEST_UTF8 + 1)]
+        self._out_of = {(low, high): (lead < low) | (lead > high) for low, high in {ANY, *SECOND.values()}}
 
-    def forbidden(self, recent: Sequence[int], left: int) -> npt.NDArray[np.bool_]:
+    def forbidden(self, last: Sequence[int], left: int) -> npt.NDArray[np.bool_]:
         """The symbols (V) that cannot come next.
 
         Args:
-            recent: the ids of the last bytes, `LONGEST_BEGINNING` of them at least if there are so many.
-            left: how many bytes more the text may have.
+            last: the ids before it, three are enough.
+            left: how many bytes the text may have more.
         """
-        owed, allowed = self._open(recent)
-        if not owed:
-            return self._too_long[min(left, 4)]
-        if allowed not in self._out_of:
-            low, high = allowed
-            self._out_of[allowed] = (self._bytes < low) | (self._bytes > high)
-        return self._out_of[allowed]
-
-    def _open(self, recent: Sequence[int]) -> tuple[int, tuple[int, int]]:
-        """How many bytes the last character still needs, and what the next one may be."""
-        for back in range(1, min(LONGEST_BEGINNING, len(recent)) + 1):
-            byte = int(self._bytes[recent[-back]])
-            if not 0x80 <= byte < 0xC0:
-                size = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-                return max(0, size - back), SECOND.get(byte, ANY) if back == 1 else ANY
-        return 0, ANY
+        for back, i in enumerate(reversed(last), 1):
+            byte = self._symbols[i]
+            if byte >= 0xC0:  # the first of a character, which has `length` bytes
+                length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+                if back < length:
+                    return self._out_of[SECOND.get(byte, ANY) if back == 1 else ANY]
+                break
+            if byte < 0x80:
+                break
+        return self._too_long[min(left, LONGEST_UTF8)]
 
 
 class Decoder:

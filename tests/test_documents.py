@@ -74,10 +74,10 @@ def test_a_text_without_a_document_to_learn_from_is_refused() -> None:
         DocumentStreams(text([[1]]), np.zeros(0, np.uint64), END, 1, 1)
 
 
-@given(documents, st.sampled_from([0.0, 0.1, 0.5, 0.9]), st.integers(0, 40))
-def test_the_held_out_end_is_cut_off_between_two_documents(lines: list[list[int]], share: float, most: int) -> None:
+@given(documents, st.sampled_from([0.0, 0.1, 0.5, 0.9]))
+def test_the_held_out_end_is_cut_off_between_two_documents(lines: list[list[int]], share: float) -> None:
     ids = text(lines)
-    split = Split(ids, ends_of_lines(ids, END), DataSettings(val_fraction=share, val_chars=most))
+    split = Split(ids, ends_of_lines(ids, END), DataSettings(val_fraction=share))
     assert split.learned_ends is not None
     assert split.val_ends is not None
     for part, ends in ((split.learned, split.learned_ends), (split.val, split.val_ends)):

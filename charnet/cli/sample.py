@@ -87,7 +87,6 @@ def sample(
     from charnet.cli import texts as places
     from charnet.controls import Choice
     from charnet.engines import fastest, has_numba, open_engine, worth_compiling
-    from charnet.shaping import shaped
     from charnet.together import texts
 
     place = places.Place(out, out_dir, ".json" if json else ".txt", lines=lines > 0)

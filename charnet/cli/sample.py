@@ -55,10 +55,6 @@ def sample(
             raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines and -i")
         samples, max_lines, length = lines, 1, max(length or 0, LONGEST_LINE)
     flags.limit_threads(threads)
-    if lines:
-        if lines < 0 or samples > 1 or until or max_lines:
-            raise ConfigError("--lines: expected a number above 0, without --samples, --until and --max-lines")
-        samples, until, length = lines, "line", max(length or LENGTH, LONGEST_LINE)
     from charnet.generate import Options
 
     first, last = flags.temperatures(temperature)

@@ -138,9 +138,9 @@ class Layer:
         return tuple(np.zeros((batch, self.units), np.float32) for _ in range(self.form.states))
 
     def make_room(self, batch: int) -> None:
-        self.recurrent = np.empty((batch, len(self.bias)), np.float32)
-        self.input = np.empty_like(self.recurrent)
-        self.joined = np.empty((batch, len(self.hidden_product)), np.float32)
+        self.recurrent = np.zeros((batch, len(self.bias)), np.float32)  # a product into NaN, left there, would warn
+        self.input = np.zeros_like(self.recurrent)
+        self.joined = np.zeros((batch, len(self.hidden_product)), np.float32)
 
     def advance(self, below: Any, state: LayerState) -> LayerState:
         """`below`: ids of characters for the lowest layer, hidden states (B, H) of the layer below for the others."""
@@ -194,7 +194,7 @@ class NumpyEngine:
 
     def advance(self, ids_B: Sequence[int], state: State) -> tuple[Array, State]:
         if len(self._logits) != len(ids_B):
-            self._logits = np.empty((len(ids_B), len(self._head_bias)), np.float32)
+            self._logits = np.zeros((len(ids_B), len(self._head_bias)), np.float32)
             for layer in self._layers:
                 layer.make_room(len(ids_B))
         below: Any = ids_B

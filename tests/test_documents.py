@@ -91,7 +91,7 @@ def test_a_text_of_documents_is_judged_one_document_at_a_time() -> None:
     torch.manual_seed(1)
     model = CharModel(V, cell="gru", hidden_size=5, embedding_size=3, num_layers=2).eval()
     rng = np.random.default_rng(2)
-    ids = text([rng.integers(1, V, size=rng.integers(1, 300)).tolist() for _ in range(70)])
+    ids = text([rng.integers(1, V, size=rng.integers(1, 40)).tolist() for _ in range(70)])
     ends = ends_of_lines(ids, END)
     nats = 0.0
     for begin, end in itertools.pairwise([0, *ends.tolist()]):

@@ -63,7 +63,7 @@ class Writing:
         position: what to continue.
         options: how; length, temperatures and endings count from here.
         index: which of several texts of the same seed this is; each has its own random numbers.
-        nats: whether to say of each character how unexpected it was, at a tenth of the speed.
+        nats: whether to say of each character how unexpected it was, which may take a tenth of the time.
 
     Raises:
         ConfigError: `ban` leaves nothing to write, or a bias is for a character that the model does not know.

@@ -93,9 +93,10 @@ def test_all_engines_write_the_same_text_for_a_seed(cell, activation):
 
 @pytest.mark.slow
 @every_kind
-def test_all_engines_write_the_same_long_text_with_every_filter(cell, activation):
+@pytest.mark.parametrize("filters", [{}, {"top_k": 9, "top_p": 0.95, "min_p": 0.01}])
+def test_all_engines_write_the_same_long_text_with_and_without_filters(cell, activation, filters):
     checkpoint = build(cell, activation, 3)
-    options = {"length": 10_000, "seed": 6, "temperature": 1.1, "top_k": 9, "top_p": 0.95, "min_p": 0.01}
+    options = {"length": 10_000, "seed": 6, "temperature": 1.1, **filters}
     first, *others = [write(checkpoint, engine, **options) for engine in ENGINES]
     assert others == [first] * (len(ENGINES) - 1)
 

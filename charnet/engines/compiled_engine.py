@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -139,8 +139,9 @@ class CompiledEngine:
         arrived = np.zeros((threads, 8), np.int64)  # a cache line for each
         arrays = (self._hidden, self._memory, self._logits_V, ids, given, uniforms, sharpness, bias_V, nats, arrived)
         run = functools.partial(kernels.run, self._model, *arrays)
-        others = [self._helper().submit(run, part, threads) for part in range(1, threads)]
+        others: list[Future[int]] = []
         try:
+            others += [self._helper().submit(run, part, threads) for part in range(1, threads)]
             written = int(run(0, threads))
         finally:  # even when a signal came in between, nobody is left waiting for this thread
             arrived[0, 0] = AFTER_ALL_MEETINGS

@@ -191,6 +191,7 @@ def test_ctrl_c_stops_the_writing_and_not_the_session(open_: Open, tmp_path: Pat
     assert len((tmp_path / "long.txt").read_text()) > 50
     terminal.type("half a li\x03")
     terminal.until("Ctrl-D or /quit leaves")
+    terminal.until(PROMPT)  # before it, the key is not readline's
     terminal.type("\x04")
     assert terminal.code() == 0
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from charnet import durable, tensorfile
 from charnet.config import GATES, Config, as_dict, from_dict
 from charnet.errors import CheckpointError, ConfigError, shortened
-from charnet.quantize import Rows8, quantized, restored
+from charnet.quantize import LARGEST, LARGEST_SCALE, Rows8, quantized, restored
 from charnet.tensorfile import DIGEST, Tensors, counts, foreign
 from charnet.vocab import LAST_CODE_POINT, Vocabulary
 
@@ -91,7 +91,7 @@ class Checkpoint:
     @property
     def precision(self) -> str:
         """Of the matrices: `fp32` or `int8`."""
-        return "int8" if any(tensor.dtype == np.int8 for tensor in self.tensors.values()) else "fp32"
+        return "int8" if any(tensor.dtype == np.int8 for tensor in self.part("model").values()) else "fp32"
 
     def quantized(self, precision: str = "int8") -> Checkpoint:
         """The same model with matrices of 8 bits a number, to write with and not to train on.
@@ -286,3 +286,7 @@ def _check_weights(path: Path, checkpoint: Checkpoint) -> None:
             raise foreign(path, f"{name} of shape {found[name].shape} where its settings call for {shape}")
         if not np.isfinite(found[name]).all():
             raise foreign(path, f"numbers in {name} that are not finite")
+        if name in of_bytes and found[name].min(initial=0) < -LARGEST:
+            raise foreign(path, f"numbers in {name} below {-LARGEST}")
+        if name.endswith(SCALE) and not ((found[name] > 0) & (found[name] < LARGEST_SCALE)).all():
+            raise foreign(path, f"numbers in {name} that are no scale")

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 LARGEST = 127
+LARGEST_SCALE = 1e36  # what is restored with it is a number in single precision
 SMALLEST = 1e-30  # a row with nothing larger counts as zeros
 
 

@@ -37,7 +37,7 @@ from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
 from charnet.config import GATES, Config, overlay, to_yaml
 from charnet.corpus import Ends, Ids
 from charnet.engines.numpy_engine import NumpyEngine
-from charnet.errors import CheckpointError, ConfigError, DivergedError
+from charnet.errors import CheckpointError, ConfigError, DivergedError, StorageError
 from charnet.evaluate import Evaluation, Stopped, evaluate
 from charnet.forecast import outlook
 from charnet.generate import Options, stream
@@ -198,7 +198,8 @@ class Training:
         p, held_out = self.progress, len(self.val_ids)
         best, read = p.best_nats_per_char, min(held_out, self.config.data.val_chars or held_out)
         history: list[dict[str, float]] = self.history
-        with contextlib.suppress(Stopped, CheckpointError):  # then what is known must do
+        missing = (Stopped, CheckpointError, StorageError, ConfigError)  # then what is known must do
+        with contextlib.suppress(*missing), enough_memory(NEEDS_LESS):
             if reason != "interrupted" and best is not None and read < held_out:
                 whole = self._read_at_the_end(read, stop)
                 read, shift, best = whole.characters, whole.nats_per_char - best, whole.nats_per_char
@@ -493,6 +494,10 @@ class Training:
     def _check_fits(self, before: Checkpoint) -> None:
         """Every tensor that training goes on from has the name, shape and type of the one that it replaces."""
         own = _arrays(self._own_tensors())
+        if before.precision != "fp32":
+            raise CheckpointError(
+                f"{self.folder.path}: expected a checkpoint to go on from, found weights of 8 bits, to write with only"
+            )
         if strange := sorted(set(before.part("optimizer")) - set(self.optimizer.state)):
             raise CheckpointError(
                 f"{self.folder.path}: expected a checkpoint to go on from, found an unknown optimizer.{strange[0]}"
@@ -524,9 +529,10 @@ class Training:
         """Copies trained weights; rows of characters that their alphabet lacks stay as initialised."""
         rows = weights.vocab.lookup(np.array(self.vocab.symbols, dtype=np.uint32))
         known = torch.from_numpy(rows >= 0)
+        learned = weights.weights
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
-                old = torch.from_numpy(np.array(weights.weights[name]))
+                old = torch.from_numpy(np.array(learned[name]))
                 if name.startswith(("embedding.", "head.")):
                     parameter[known] = old[torch.from_numpy(rows[rows >= 0]).long()].to(parameter.device)
                 else:

@@ -1,7 +1,9 @@
 """All engines give the same logits and, for a seed, the same text. Shape legend as in `charnet.engines.base`."""
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from charnet.cells import CELLS
 from charnet.cells.rnn import ACTIVATIONS
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress, model_shapes
 from charnet.config import Config, overlay
-from charnet.engines import ENGINES, WORTH_COMPILING, Engine, compiled_engine, fastest, open_engine
+from charnet.engines import ENGINES, WORTH_COMPILING, Engine, compiled_engine, open_engine, open_fastest
 from charnet.engines.compiled_engine import Threads
 from charnet.engines.numpy_engine import FORMS
 from charnet.errors import ConfigError, DivergedError
@@ -235,6 +237,20 @@ def test_a_model_whose_numbers_have_grown_beyond_all_bounds_is_said_to_have_dive
         "".join(stream(open_engine(checkpoint, "compiled"), LETTERS, [0], Options(length=50)))
 
 
+def test_one_engine_may_be_used_by_several_threads_and_by_a_forked_process():
+    engine = open_engine(build(layers=3), "compiled")
+    expected = "".join(stream(engine, LETTERS, [0], Options(length=3000)))
+    with ThreadPoolExecutor(3) as pool:
+        texts_of_threads = list(
+            pool.map(lambda _: "".join(stream(engine, LETTERS, [0], Options(length=3000))), range(3))
+        )
+    assert texts_of_threads == [expected] * 3
+    child = os.fork()
+    if child == 0:
+        os._exit("".join(stream(engine, LETTERS, [0], Options(length=3000))) != expected)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_temperature_zero_takes_the_first_of_the_likeliest():
     checkpoint = build()
     checkpoint.tensors["model.head.weight"][:] = 0
@@ -274,13 +290,13 @@ def test_the_fastest_number_of_threads_is_used_and_the_other_tried_now_and_then(
 
 
 def test_short_texts_and_filtered_ones_are_left_to_the_numpy_engine():
-    assert fastest(WORTH_COMPILING, plain=True) == "compiled"
-    assert fastest(WORTH_COMPILING - 1, plain=True) == "numpy"
-    assert fastest(10**9, plain=False) == "numpy"
+    assert open_fastest(build(), WORTH_COMPILING, plain=True).name == "compiled"
+    assert open_fastest(build(), WORTH_COMPILING - 1, plain=True).name == "numpy"
+    assert open_fastest(build(), 10**9, plain=False).name == "numpy"
 
 
 def test_without_numba_long_texts_are_left_to_the_numpy_engine_and_the_other_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert fastest(10**9, plain=True) == "numpy"
-    with pytest.raises(ConfigError, match=r"pip install 'charnet\[fast\]'"):
+    monkeypatch.setitem(sys.modules, "charnet.engines.compiled_engine", None)
+    assert open_fastest(build(), 10**9, plain=True).name == "numpy"
+    with pytest.raises(ConfigError, match=r"pip install -U 'charnet\[fast\]'"):
         open_engine(build(), "compiled")

@@ -93,18 +93,43 @@ def _infinite_scale(c: Checkpoint) -> None:
     c.tensors["model.head.weight" + SCALE] = np.full(len(LETTERS), np.inf, np.float32)
 
 
+def _scale_of_zero(c: Checkpoint) -> None:
+    c.tensors["model.head.weight" + SCALE] = np.zeros(len(LETTERS), np.float32)
+
+
+def _scale_beyond_all_bounds(c: Checkpoint) -> None:
+    c.tensors["model.head.weight" + SCALE] = np.full(len(LETTERS), 1e38, np.float32)
+
+
+def _value_that_has_no_opposite(c: Checkpoint) -> None:
+    c.tensors["model.head.weight"][0, 0] = -128
+
+
 def _bias_of_bytes(c: Checkpoint) -> None:
     c.tensors["model.head.bias"] = np.zeros(len(LETTERS), np.int8)
 
 
 @pytest.mark.parametrize(
-    "change", [_mixed, _without_scale, _scale_of_another_length, _scale_of_bytes, _infinite_scale, _bias_of_bytes]
+    "change",
+    [
+        _mixed,
+        _without_scale,
+        _scale_of_another_length,
+        _scale_of_bytes,
+        _infinite_scale,
+        _scale_of_zero,
+        _scale_beyond_all_bounds,
+        _value_that_has_no_opposite,
+        _bias_of_bytes,
+    ],
 )
 def test_odd_8_bit_weights_are_refused(tmp_path: Path, change) -> None:
     checkpoint = sealed(build()).quantized()
     change(checkpoint)
     disk.save(tmp_path / "odd", checkpoint)
-    with pytest.raises(CheckpointError, match=r"8 bits|weights than its settings|of shape|not finite"):
+    with pytest.raises(
+        CheckpointError, match=r"8 bits|weights than its settings|of shape|not finite|below -127|no scale"
+    ):
         disk.load(tmp_path / "odd")
 
 

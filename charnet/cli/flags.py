@@ -69,7 +69,9 @@ Engine = Annotated[
     str | None,
     plain("--engine", metavar="numpy|compiled|torch", help="else what writes this much soonest", group=COMPUTED),
 ]
-Quantize = Annotated[str | None, plain("--quantize", metavar="int8", help="weights of 8 bits: faster", group=COMPUTED)]
+Quantize = Annotated[
+    str | None, plain("--quantize", metavar="int8", help="weights of 8 bits; long texts come faster", group=COMPUTED)
+]
 Threads = Annotated[
     int, plain("--threads", help="processor threads at most; 0 = as many as write fastest", group=COMPUTED)
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -40,16 +41,24 @@ class Session:
     """One text, written by two: every turn is what was typed and what the model continued it with.
 
     Args:
+        shape: what is done to a text before it is encoded.
         skips_unknown: whether characters that the model lacks are left out; else the turn is refused.
         colours: whether characters show how unexpected they were.
     """
 
     def __init__(
-        self, engine: Engine, vocab: Vocabulary, options: Options, *, skips_unknown: bool = False, colours: bool = False
+        self,
+        engine: Engine,
+        vocab: Vocabulary,
+        options: Options,
+        *,
+        shape: Callable[[str], str] = str,
+        skips_unknown: bool = False,
+        colours: bool = False,
     ) -> None:
         Writing(engine, vocab, begin(engine), options)  # refuses options that do not fit the model
         self._engine, self._vocab, self._options = engine, vocab, options
-        self._skips_unknown, self._colours = skips_unknown, colours
+        self._shape, self._skips_unknown, self._colours = shape, skips_unknown, colours
         self._draft, self._earlier = _Draft("", begin(engine)), list[_Draft]()
         self._saved: set[Path] = set()
 
@@ -79,7 +88,7 @@ class Session:
 
     def _turn(self, typed: str) -> None:
         encode = self._vocab.encode_known if self._skips_unknown else lambda text: (self._vocab.encode(text), 0)
-        ids, dropped = encode(typed)
+        ids, dropped = encode(self._shape(typed))
         if dropped:
             console.note(f"left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
         start = self._draft.position.after(ids.tolist())
@@ -105,7 +114,8 @@ class Session:
             first, last = flags.temperatures(argument)
             self._options = replace(self._options, temperature=first, temperature_end=last)
         o = self._options
-        console.note(f"temperature {o.temperature:g}" + (f":{o.last_temperature:g}" if o.temperature_end else ""))
+        end = "" if o.temperature_end is None else f":{o.temperature_end:g}"
+        console.note(f"temperature {o.temperature:g}{end}")
 
     def _seed(self, argument: str) -> None:
         try:
@@ -128,7 +138,7 @@ class Session:
     def _save(self, argument: str) -> None:
         if not argument:
             raise ConfigError("/save: expected the name of a file, as in /save story.txt")
-        path = Path(argument).expanduser()
+        path = Path(os.path.expanduser(argument))  # noqa: PTH111 - Path's raises where nobody has the name
         try:
             texts.check_free(path, replace=path.absolute() in self._saved)
             texts.save(path, self._draft.text)

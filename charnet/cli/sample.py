@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from charnet.cli import console, flags
 from charnet.errors import ConfigError
 from charnet.shaping import shaped
@@ -53,11 +55,13 @@ def sample(
     if lines:
         if lines < 0 or samples > 1 or until or max_lines or interactive:
             raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines and -i")
-        samples, max_lines, length = lines, 1, max(length or 0, LONGEST_LINE)
+        samples, max_lines, length = lines, 1, LONGEST_LINE if length is None else length
     flags.limit_threads(threads)
     from charnet.generate import Options
 
     first, last = flags.temperatures(temperature)
+    if lines and last is not None:
+        raise ConfigError(f"--temp: expected one temperature beside --lines, found {temperature}")
     options = Options(
         length=length if length is not None else LENGTH_OF_A_TURN if interactive else LENGTH,
         temperature=first,
@@ -82,7 +86,7 @@ def sample(
     from charnet.cli import surprise as colours
     from charnet.cli import texts as places
     from charnet.controls import Choice
-    from charnet.engines import fastest, has_numba, open_engine, worth_compiling
+    from charnet.engines import has_numba, open_engine, open_fastest, worth_compiling
     from charnet.together import texts
 
     place = places.Place(out, out_dir, ".json" if json else ".txt", lines=lines > 0)
@@ -93,15 +97,19 @@ def sample(
         model = model.quantized(quantize)
     if lines and not model.config.data.lines:
         raise ConfigError(f"--lines: {path} was not trained with --lines; end its texts with --max-lines {lines}")
-    given = shaped(given, model.config.data)
-    ids, dropped = model.vocab.encode_known(given) if unknown == "skip" else (model.vocab.encode(given), 0)
-    if dropped and not quiet:
-        console.note(f"prompt: left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
+    shape = functools.partial(shaped, data=model.config.data)
     characters = 0 if interactive else samples * places.likely_length(options)
     plain = Choice(model.vocab, options).plain
-    opened = open_engine(model, engine or fastest(characters, plain=plain), threads=threads)
+    if engine is None:
+        opened = open_fastest(model, characters, plain=plain, threads=threads)
+    else:
+        opened = open_engine(model, engine, threads=threads)
     shows_colours = surprise and not (json or place.is_on_disk) and colours.possible()
-    if not interactive:  # refuses options that do not fit the model before anything is said
+    if not interactive:  # refuses what does not fit the model before anything is said
+        given = shape(given)
+        ids, dropped = model.vocab.encode_known(given) if unknown == "skip" else (model.vocab.encode(given), 0)
+        if dropped and not quiet:
+            console.note(f"prompt: left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
         written = texts(opened, model.vocab, ids.tolist(), options, samples, nats=json or shows_colours)
     if not quiet:
         precision = "8-bit weights" if model.precision == "int8" else model.precision
@@ -115,7 +123,8 @@ def sample(
     if interactive:
         from charnet.cli.interactive import Session
 
-        session = Session(opened, model.vocab, options, skips_unknown=unknown == "skip", colours=shows_colours)
+        skips = unknown == "skip"
+        session = Session(opened, model.vocab, options, shape=shape, skips_unknown=skips, colours=shows_colours)
         session.run(given)
         return
     read = model.vocab.decode(ids.tolist()) if dropped else given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Callable
 
@@ -20,8 +21,13 @@ def _numpy(checkpoint: Checkpoint, threads: int) -> Engine:  # noqa: ARG001
 
 
 def _compiled(checkpoint: Checkpoint, threads: int) -> Engine:
-    from charnet.engines.compiled_engine import CompiledEngine
-
+    try:
+        from charnet.engines.compiled_engine import CompiledEngine
+    except ImportError as error:
+        raise ConfigError(
+            f"engine: expected numba for the compiled engine, found none that works ({error}): "
+            "pip install -U 'charnet[fast]'"
+        ) from None
     model = checkpoint.config.model
     return CompiledEngine(checkpoint.stored_weights, cell=model.cell, activation=model.activation, threads=threads)
 
@@ -45,18 +51,21 @@ def has_numba() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def fastest(characters: int, *, plain: bool) -> str:
-    """The name of the engine that writes so many characters soonest, its own loading counted.
+def worth_compiling(characters: int, *, plain: bool) -> bool:
+    """Whether so many characters come sooner from the compiled engine, its own loading counted.
 
     Args:
         plain: whether symbols are drawn by temperature, bans and biases alone; other controls need Python for each.
     """
-    return "compiled" if has_numba() and worth_compiling(characters, plain=plain) else "numpy"
-
-
-def worth_compiling(characters: int, *, plain: bool) -> bool:
-    """Whether so many characters come sooner from the compiled engine."""
     return plain and characters >= WORTH_COMPILING
+
+
+def open_fastest(checkpoint: Checkpoint, characters: int, *, plain: bool, threads: int = 0) -> Engine:
+    """The engine that writes so many characters soonest; see `worth_compiling` and `open_engine`."""
+    if worth_compiling(characters, plain=plain):
+        with contextlib.suppress(ConfigError):  # no numba, or one that does not fit the rest: slower, and it works
+            return open_engine(checkpoint, "compiled", threads=threads)
+    return open_engine(checkpoint, threads=threads)
 
 
 def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0) -> Engine:
@@ -71,9 +80,7 @@ def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0
     if name not in ENGINES:
         known = ", ".join(ENGINES)
         raise ConfigError(f'engine: expected one of {known}, found "{name}"{did_you_mean(name, ENGINES)}')
-    if name == "compiled" and not has_numba():
-        raise ConfigError("engine: expected numba for the compiled engine, found none: pip install 'charnet[fast]'")
     return ENGINES[name](checkpoint, threads)
 
 
-__all__ = ["ENGINES", "Engine", "WritingEngine", "fastest", "has_numba", "open_engine", "worth_compiling"]
+__all__ = ["ENGINES", "Engine", "WritingEngine", "has_numba", "open_engine", "open_fastest", "worth_compiling"]

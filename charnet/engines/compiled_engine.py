@@ -12,6 +12,7 @@ import contextlib
 import functools
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -74,6 +75,7 @@ class CompiledEngine:
         self._units = width(weights["head.weight"])
         self._threads = Threads(threads)
         self._second: ThreadPoolExecutor | None = None
+        self._process, self._one_caller = os.getpid(), threading.Lock()
         model = self._model
         self._hidden = np.zeros((2, model.layers, model.units), np.float32)
         self._memory = np.zeros((model.layers, model.units), np.float32)
@@ -135,23 +137,24 @@ class CompiledEngine:
     ) -> tuple[int, State]:
         """`kernels.run` on so many threads: how many ids there are, and the state."""
         given = len(ids) - len(uniforms)
-        self._set(state)
         arrived = np.zeros((threads, 8), np.int64)  # a cache line for each
         arrays = (self._hidden, self._memory, self._logits_V, ids, given, uniforms, sharpness, bias_V, nats, arrived)
         run = functools.partial(kernels.run, self._model, *arrays)
         others: list[Future[int]] = []
-        try:
-            others += [self._helper().submit(run, part, threads) for part in range(1, threads)]
-            written = int(run(0, threads))
-        finally:  # even when a signal came in between, nobody is left waiting for this thread
-            arrived[0, 0] = AFTER_ALL_MEETINGS
-            for other in others:
-                other.result()
-        return written, self._state(max(given, len(ids) - 1) % 2)
+        with self._one_caller:
+            self._set(state)
+            try:
+                others += [self._helper().submit(run, part, threads) for part in range(1, threads)]
+                written = int(run(0, threads))
+            finally:  # even when a signal came in between, nobody is left waiting for this thread
+                arrived[0, 0] = AFTER_ALL_MEETINGS
+                for other in others:
+                    other.result()
+            return written, self._state(max(given, len(ids) - 1) % 2)
 
     def _helper(self) -> ThreadPoolExecutor:
-        if self._second is None:
-            self._second = ThreadPoolExecutor(MOST_THREADS - 1, "charnet-writer")
+        if self._second is None or self._process != os.getpid():  # a forked process has none of its parent's threads
+            self._second, self._process = ThreadPoolExecutor(MOST_THREADS - 1, "charnet-writer"), os.getpid()
         return self._second
 
     def _set(self, state: State) -> None:

@@ -31,6 +31,9 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 Whole: TypeAlias = npt.NDArray[np.int64]
 Single: TypeAlias = Any  # one number in single precision
 
+if numba.config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set")
+
 LANES = 16  # numbers in a vector; LLVM splits it where the processor's are shorter
 COLUMNS_AT_ONCE = 4  # of 8-bit weights
 LSTM, CIFG, GRU, RNN_TANH, RNN_RELU, RNN_SIGMOID = range(6)

@@ -12,7 +12,14 @@ from charnet.errors import ConfigError
 
 UNKNOWN = 1 << 62
 MALLOPT_TRIM_THRESHOLD, MALLOPT_TOP_PAD, MALLOPT_MMAP_MAX = -1, -2, -4  # of <malloc.h>
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "bad_alloc", "memory object")
+OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "allocate memory",
+    "bad_alloc",
+    "memory object",
+    "create a primitive",  # oneDNN says no more than that
+)
 
 
 def processor_cores() -> int:

@@ -44,6 +44,7 @@ from charnet.generate import Options, stream
 from charnet.machine import enough_memory
 from charnet.model import CharModel, ModelState, compute_with, from_weights, learn
 from charnet.pace import PRODUCTS_IN
+from charnet.plan import memory_needed
 from charnet.recipe import LONGEST_LAST_READING, SHARE_OF_LAST_READING, Plan
 from charnet.reports import Evaluated, Finished, Metrics, Replanned, Report, RolledBack, Started, Working
 from charnet.runs import RunFolder
@@ -116,6 +117,8 @@ class Training:
                 self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay
             )
             self.state: ModelState = self.model.initial_state(settings.batch_size)
+            if device.type == "cpu":  # now, since oneDNN ends the process where it finds too little on the way
+                torch.empty(memory_needed(config, len(vocab)), dtype=torch.uint8)
         self.progress = Progress()
         self.history: list[dict[str, float]] = []
         self.sums = torch.zeros(2, device=device)  # loss and gradient norm since the last report

@@ -114,7 +114,7 @@ def _written(name: str, scenario: Scenario, weights: dict[str, Array]) -> Result
         rates = [rate * scenario.texts for rate in rates]
         operations = 2 * sum(weights[n].size for n in read_each_time)
         limit, said = statistics.median(_peak(torch.float32)) / operations, "fp32 peak of matrix products"
-        shape = f"{shape}, {scenario.texts} texts at once"
+        shape = f"{shape}, {scenario.texts} texts"
     else:
         rates = _rates(functools.partial(_write, engine))
         size = sum(w.values.nbytes if isinstance(w, Rows8) else w.nbytes for w in read_each_time.values())

@@ -39,8 +39,8 @@ def test_writing_is_measured_beside_the_library_and_what_limits_it() -> None:
         "compiled engine, lstm 2x8, fp32",
         "nn.LSTM called per character, 2x8",
         "compiled engine, gru 1x8, int8",
-        "numpy engine, lstm 1x8, fp32, 3 texts at once",
-        "compiled engine, lstm 1x8, fp32, 3 texts at once",
+        "numpy engine, lstm 1x8, fp32, 3 texts",
+        "compiled engine, lstm 1x8, fp32, 3 texts",
     ]
     assert results[0].limit.startswith("reading 0.0 MB at")
     assert results[-1].limit == "fp32 peak of matrix products"

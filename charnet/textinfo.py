@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ BLOCK = 1 << 20
 RAREST, LONGEST_SHOWN = 5, 60
 SHORT, VERY_SHORT = 500_000, 50_000  # characters
 MUCH_REPEATED, LONG_ENOUGH_TO_COUNT = 0.05, 20  # share of the text; characters of a line
+PARTS, PARTS_FROM = "bytes of other characters", 0x80  # in a text of bytes
 FEW = 10  # occurrences: too few to learn a character from
 
 # The first code point of the blocks of Unicode that texts are mostly made of; what lies between is "other".
@@ -112,9 +114,9 @@ def describe(corpus: Corpus) -> TextInfo:
         sha256=corpus.fingerprint,
         characters=len(corpus.ids),
         alphabet=len(corpus.vocab),
-        blocks=_blocks(of_symbol),
+        blocks=_blocks(corpus.vocab, of_symbol),
         rarest=_rarest(corpus.vocab, of_symbol),
-        odd={corpus.vocab.name(code): count for code, count in of_symbol.items() if _is_odd(code)},
+        odd={corpus.vocab.name(code): count for code, count in _odd(corpus.vocab, of_symbol)},
         line_ends=_line_ends(lines),
         lines=len(lengths),
         line_lengths=_quantiles(lengths),
@@ -137,11 +139,18 @@ def _counts(ids: Ids, alphabet: int) -> npt.NDArray[np.int64]:
     return counts
 
 
-def _blocks(of_symbol: dict[int, int]) -> dict[str, tuple[int, int]]:
+def _block(vocab: Vocabulary, code: int) -> str:
+    if vocab.rare_id is not None and code == vocab.symbols[-1]:
+        return "folded into one"
+    return PARTS if vocab.of_bytes and code >= PARTS_FROM else block_of(code)
+
+
+def _blocks(vocab: Vocabulary, of_symbol: dict[int, int]) -> dict[str, tuple[int, int]]:
     characters, kinds = Counter[str](), Counter[str]()
     for code, count in of_symbol.items():
-        characters[block_of(code)] += count
-        kinds[block_of(code)] += 1
+        name = _block(vocab, code)
+        characters[name] += count
+        kinds[name] += 1
     return {name: (count, kinds[name]) for name, count in characters.most_common()}
 
 
@@ -150,8 +159,12 @@ def _rarest(vocab: Vocabulary, of_symbol: dict[int, int]) -> list[tuple[str, int
     return [(vocab.name(code), of_symbol[code]) for code in rarest]
 
 
-def _is_odd(code: int) -> bool:
-    return unicodedata.category(chr(code)) in ("Cc", "Cf", "Co", "Cn") and chr(code) not in "\n\r\t"
+def _odd(vocab: Vocabulary, of_symbol: dict[int, int]) -> Iterator[tuple[int, int]]:
+    """What stands for itself and cannot be printed, and how often it comes."""
+    for code in vocab.characters:
+        is_part = vocab.of_bytes and code >= PARTS_FROM
+        if not is_part and unicodedata.category(chr(code)) in ("Cc", "Cf", "Co", "Cn") and chr(code) not in "\n\r\t":
+            yield code, of_symbol[code]
 
 
 def _line_ends(text: str) -> dict[str, int]:

@@ -178,12 +178,16 @@ SECOND = {0xE0: (0xA0, 0xBF), 0xED: (0x80, 0x9F), 0xF0: (0x90, 0xBF), 0xF4: (0x8
 
 
 class Utf8Guard:
-    """Which bytes may follow so that a text of bytes is UTF-8, and complete within a length (Unicode 16, table 3-7)."""
+    """Which bytes may follow so that a text of bytes is UTF-8, and complete within a length (Unicode 16, table 3-7).
+
+    Where the alphabet has no character so short, the last one is broken off.
+    """
 
     def __init__(self, vocab: Vocabulary) -> None:
         self._symbols, lead = vocab.symbols, np.array(vocab.symbols, np.int64)
         needs = np.select([lead < 0x80, lead < 0xC2, lead < 0xE0, lead < 0xF0, lead < 0xF5], [1, 9, 2, 3, 4], 9)
-        self._too_long = [needs > left for left in range(LONGEST_UTF8 + 1)]
+        too_long = [needs > left for left in range(LONGEST_UTF8 + 1)]
+        self._too_long = [too_long[-1] if all_V.all() else all_V for all_V in too_long]
         self._out_of = {(low, high): (lead < low) | (lead > high) for low, high in {ANY, *SECOND.values()}}
 
     def forbidden(self, last: Sequence[int], left: int) -> npt.NDArray[np.bool_]:
@@ -195,12 +199,12 @@ class Utf8Guard:
         """
         for back, i in enumerate(reversed(last), 1):
             byte = self._symbols[i]
-            if byte >= 0xC0:  # the first of a character, which has `length` bytes
+            if 0xC2 <= byte < 0xF5:  # the first of a character, which has `length` bytes
                 length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
                 if back < length:
                     return self._out_of[SECOND.get(byte, ANY) if back == 1 else ANY]
                 break
-            if byte < 0x80:
+            if not 0x80 <= byte < 0xC0:  # a character of its own, or what comes in no UTF-8, as the rare one
                 break
         return self._too_long[min(left, LONGEST_UTF8)]
 

@@ -38,7 +38,9 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def build(cell: str = "lstm", activation: str = "tanh", layers: int = 2, embedding_size: int = E) -> Checkpoint:
+def build(
+    cell: str = "lstm", activation: str = "tanh", layers: int = 2, embedding_size: int = E, vocab: Vocabulary = LETTERS
+) -> Checkpoint:
     """A checkpoint whose every weight is random, biases too; recurrent ones small enough that relu stays bounded."""
     sizes = {"hidden_size": H, "embedding_size": embedding_size, "num_layers": layers}
     values = {"cell": cell, "activation": activation, **sizes}
@@ -46,10 +48,10 @@ def build(cell: str = "lstm", activation: str = "tanh", layers: int = 2, embeddi
     random = np.random.default_rng(1)
     widths = {"weight_hh": 0.3, "head.weight": 2.0}
     tensors = {}
-    for name, shape in model_shapes(config, V).items():
+    for name, shape in model_shapes(config, len(vocab)).items():
         width = next((w for ending, w in widths.items() if name.endswith(ending)), 1.0)
         tensors[f"model.{name}"] = random.uniform(-width, width, shape).astype(np.float32)
-    return Checkpoint(config, LETTERS, CorpusInfo("letters", 0, 0, 1, "", ""), Progress(), tensors)
+    return Checkpoint(config, vocab, CorpusInfo("letters", 0, 0, 1, "", ""), Progress(), tensors)
 
 
 def texts(batch: int, length: int = T) -> np.ndarray:

@@ -6,7 +6,11 @@ import gzip
 import hashlib
 import io
 import lzma
+import signal
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +21,7 @@ import zstandard
 from charnet import corpus
 from charnet.config import DataSettings
 from charnet.corpus import opening, working
-from charnet.errors import ConfigError, CorpusError
+from charnet.errors import ConfigError, CorpusError, StorageError
 
 PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
 TEXT = "a name, ein Name, 名字 😀\n" * 300
@@ -131,6 +135,96 @@ def test_an_error_in_a_process_is_an_error_of_the_text(folder: Path, monkeypatch
     with pytest.raises(CorpusError, match=r"b\.txt, line 2, column 2, byte offset 3"):
         read(folder)
     assert not list(corpus.cache_folder().glob("*"))
+
+
+IN_A_PROCESS = """
+from charnet.corpus import working
+def fail(*_):
+    raise {}
+working.draft_all = fail
+working.work()
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "said"),
+    [
+        ("OSError(28, 'No space left')", StorageError, "cannot be kept here: No space left"),
+        ("MemoryError", MemoryError, "^$"),
+    ],
+)
+def test_a_process_that_the_system_refuses_ends_as_one_process_does(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    error: str,
+    raised: type[Exception],
+    said: str,
+) -> None:
+    for name in "ab":
+        (folder / f"{name}.txt").write_text(name)
+    monkeypatch.setattr(working, "WORTH_IT", 1)
+    monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
+    monkeypatch.setattr(working, "COMMAND", IN_A_PROCESS.format(error))
+    with pytest.raises(raised, match=said):
+        read(folder)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_process_that_starts_while_the_others_are_ended_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, starting, processes = working._Workers(1), threading.Event(), []
+    start = subprocess.Popen
+
+    def slow(_: object, **options: Any) -> Any:
+        starting.set()
+        while not workers._left:
+            time.sleep(0.01)
+        processes.append(start([sys.executable, "-c", "import time; time.sleep(20)"], **options))
+        return processes[0]
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    with workers:
+        workers.submit("", lambda _: None)
+        assert starting.wait(20)
+    assert processes[0].returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows sends Ctrl-C to all")
+def test_ctrl_c_reaches_no_process_however_early_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = (
+        "import signal; print('{\"held\":', int(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])), '}')"
+    )
+    monkeypatch.setattr(working, "COMMAND", asked)
+    with working._Workers(1) as workers:
+        assert workers.submit("", lambda _: None).result() == {"held": 1}
+
+
+def test_a_process_whose_starter_is_no_more_ends_without_a_word() -> None:
+    ended = subprocess.run([sys.executable, "-c", working.COMMAND], input=b'{"sou', capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, b"", b"")
+
+
+@pytest.mark.parametrize("refused", ["glob", "iterdir"])
+def test_a_folder_that_may_not_be_listed_is_an_error_of_the_disk(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    def refuse(*_: object) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(()))  # which is what it gives for such a folder
+    monkeypatch.setattr(Path, refused, refuse)
+    with pytest.raises(StorageError, match=r"texts: cannot be read: Permission denied$"):
+        read(folder)
+
+
+def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.txt").write_text("text")
+    monkeypatch.setenv("CHARNET_CACHE_LIMIT", "abc")
+    monkeypatch.setattr(corpus, "drafted", lambda *_: pytest.fail("read"))
+    with pytest.raises(ConfigError, match="CHARNET_CACHE_LIMIT: expected a size"):
+        read(folder)
 
 
 @pytest.mark.parametrize(

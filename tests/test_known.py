@@ -22,21 +22,26 @@ TEXT = b"to be, or not to be\n" * 5000
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves `files`; goes on where a client asks for it if `ranges`; breaks off after so many bytes."""
+    """Serves `files`; goes on where a client asks for it if `ranges`, or `shifted` from there; breaks off after so many
+    bytes."""
 
     files: dict[str, bytes]
     asked: list[str]
-    ranges, breaks_after = True, 10**9
+    ranges, breaks_after, shifted = True, 10**9, 0
 
     def do_GET(self) -> None:
         raw = type(self).files.get(self.path)
         type(self).asked.append(self.headers.get("Range", ""))
+        assert self.headers["Accept-Encoding"] == "identity"  # or a part would be one of another file
         if raw is None:
             self.send_error(404)
             return
         first = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if self.ranges else None
         begin = int(first[1]) if first else 0
         self.send_response(206 if first else 200)
+        if first:
+            begin += self.shifted
+            self.send_header("Content-Range", f"bytes {begin}-{len(raw) - 1}/{len(raw)}")
         self.send_header("Content-Length", str(len(raw) - begin))
         self.end_headers()
         self.wfile.write(raw[begin : begin + self.breaks_after])
@@ -107,6 +112,29 @@ def test_what_was_broken_off_is_gone_on_from_where_the_server_can(
     assert left() == ["play.txt"]
 
 
+def test_a_part_that_was_not_asked_for_is_not_joined(server: type[Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    known.folder().mkdir(parents=True)
+    (known.folder() / "play.fetching").write_bytes(TEXT[:30_000])
+    monkeypatch.setattr(server, "shifted", 20)
+    with pytest.raises(StorageError, match="does not fit any more; try again"):
+        known.get("play")
+    path = known.get("play")
+    assert path is not None
+    assert path.read_bytes() == TEXT
+    assert server.asked == ["bytes=30000-", ""]
+
+
+def test_what_was_fetched_outlasts_a_server_that_fails_for_a_while(server: type[Server]) -> None:
+    known.folder().mkdir(parents=True)
+    (known.folder() / "play.fetching").write_bytes(TEXT[:30_000])
+    server.files.clear()
+    with pytest.raises(StorageError, match="it says 404"):
+        known.get("play")
+    server.files["/play"] = TEXT
+    known.get("play")
+    assert server.asked == ["bytes=30000-"] * 2
+
+
 def test_a_text_in_a_zip_is_taken_out_of_it(server: type[Server]) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -122,7 +150,7 @@ def test_a_server_that_lacks_the_text_is_an_error_in_one_line(
 ) -> None:
     server.files.clear()
     assert run(["corpus", "get", "play"]) == 6
-    assert "cannot be fetched" in capsys.readouterr().err
+    assert "cannot be fetched: it says 404;" in capsys.readouterr().err
 
 
 def test_an_unknown_name_is_refused_with_those_like_it(server: type[Server]) -> None:

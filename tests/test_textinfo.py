@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from charnet.cli import run
+from charnet.config import DataSettings
 from charnet.corpus import read
 from charnet.textinfo import TextInfo, block_of, describe, entropies
 
@@ -76,6 +77,23 @@ def test_repeated_lines_are_measured_and_the_most_frequent_is_named(tmp_path: Pa
 )
 def test_advice_fits_the_text(tmp_path: Path, text: str, advice: str) -> None:
     assert any(advice in line for line in told(tmp_path, text).advice)
+
+
+@pytest.mark.parametrize("of_bytes", [False, True])
+def test_what_was_folded_into_one_is_neither_of_a_block_nor_unprintable(tmp_path: Path, of_bytes: bool) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("ab\n" * 9 + "xé")
+    found = describe(read([str(path)], DataSettings(bytes=of_bytes, min_count=9)))
+    assert found.blocks == {"Basic Latin": (27, 3), "folded into one": (2 + of_bytes, 1)}
+    assert found.odd == {}
+
+
+def test_bytes_beyond_ascii_are_no_characters(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("aÀ\x07".encode())  # À is C3 80
+    found = describe(read([str(path)], DataSettings(bytes=True)))
+    assert found.blocks == {"Basic Latin": (2, 2), "bytes of other characters": (2, 2)}
+    assert found.odd == {"byte 0x07": 1}
 
 
 def test_a_plain_long_text_needs_no_advice(tmp_path: Path) -> None:

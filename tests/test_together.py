@@ -13,6 +13,7 @@ from charnet.engines import Engine, open_engine
 from charnet.errors import ConfigError
 from charnet.generate import Options, Writing, begin, stream
 from charnet.pieces import Piece
+from charnet.vocab import Vocabulary
 
 
 def alone(engine: Engine, index: int, **options: object) -> str:
@@ -101,6 +102,16 @@ def test_each_of_many_has_the_nats_of_the_one_written_alone() -> None:
         both = list(pieces)
         assert nats(both) == pytest.approx(nats(list(single)), abs=1e-5)
         assert len(nats(both)) == len("".join(piece.text for piece in both))
+
+
+@every_engine
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 99])
+def test_a_model_of_bytes_that_learned_utf8_writes_it_in_one_text_and_in_many(engine: str, length: int) -> None:
+    vocab = Vocabulary(tuple(range(256)), of_bytes=True, is_utf8=True)
+    opened, options = open_engine(build(vocab=vocab), engine), Options(length=length, seed=4)
+    one = "".join(stream(opened, vocab, [10], options))
+    many = ["".join(piece.text for piece in each) for each in together.texts(opened, vocab, [10], options, 20)]
+    assert {len(text.encode()) for text in [one, *many]} == {length}  # raises for what is not UTF-8
 
 
 def test_no_length_and_no_prompt_are_texts_too() -> None:

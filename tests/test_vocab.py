@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.errors import PromptError
-from charnet.vocab import Vocabulary, code_points
+from charnet.vocab import RARE_BYTE, Utf8Guard, Vocabulary, code_points
 
 ALL_BYTES = Vocabulary(tuple(range(256)), of_bytes=True)
 real_text = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
@@ -243,3 +243,50 @@ def test_a_text_without_a_prompt_follows_on_from_a_line_end_or_a_space(text: str
 def test_a_model_of_bytes_starts_after_a_line_end_too() -> None:
     assert ALL_BYTES.start_id() == 0x0A
     assert Vocabulary((0x00, 0x20), of_bytes=True).start_id() == 1
+
+
+# ------------------------------------------------------------------------------------------------ bytes that are UTF-8
+
+
+def drawn(guard: Utf8Guard, length: int, seed: int, before: tuple[int, ...] = ()) -> list[int]:
+    """Ids, any of those that the guard allows."""
+    random, ids = np.random.default_rng(seed), list(before)
+    for left in range(length, 0, -1):
+        ids.append(int(random.choice(np.flatnonzero(~guard.forbidden(ids[-3:], left)))))
+    return ids[len(before) :]
+
+
+@given(st.integers(0, 60), st.integers(0, 2**32))
+@settings(deadline=None)
+def test_whatever_is_drawn_of_the_bytes_that_are_allowed_is_utf8(length: int, seed: int) -> None:
+    raw = bytes(drawn(Utf8Guard(ALL_BYTES), length, seed))
+    assert len(raw.decode().encode()) == length
+
+
+@given(real_text, st.integers(0, 60), st.integers(0, 2**32))
+@settings(deadline=None)
+def test_in_the_alphabet_of_any_text_there_is_always_a_byte_that_is_allowed(text: str, length: int, seed: int) -> None:
+    vocab = Vocabulary(tuple(sorted(set(f"{text}\n".encode()))), of_bytes=True)
+    raw = bytes(vocab.symbols[i] for i in drawn(Utf8Guard(vocab), length, seed))
+    assert len(raw.decode().encode()) == length
+
+
+@given(real_text)
+@settings(deadline=None)
+def test_nothing_that_is_utf8_is_forbidden(text: str) -> None:
+    guard, raw = Utf8Guard(ALL_BYTES), text.encode()
+    for place, byte in enumerate(raw):
+        assert not guard.forbidden(list(raw[max(0, place - 3) : place]), len(raw) - place)[byte]
+
+
+def test_where_no_character_is_short_enough_the_last_is_broken_off() -> None:
+    vocab = Vocabulary(tuple(sorted("字".encode())), of_bytes=True)
+    raw = bytes(vocab.symbols[i] for i in drawn(Utf8Guard(vocab), 5, 1))
+    assert raw.startswith("字".encode()[:1])
+    assert len(raw.decode(errors="ignore")) == 1
+
+
+@pytest.mark.parametrize("before", [(2,), (0, 2), (2, 2)])
+def test_after_a_byte_that_is_in_no_utf8_a_character_begins(before: tuple[int, ...]) -> None:
+    vocab = Vocabulary((0x61, 0xA9, RARE_BYTE), of_bytes=True)
+    assert drawn(Utf8Guard(vocab), 9, 1, before) == [0] * 9

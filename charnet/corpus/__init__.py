@@ -100,6 +100,7 @@ def read(paths: Sequence[str], data: DataSettings = AS_IT_IS, *, progress: Progr
         StorageError: a text cannot be read, or the encoded copy not be written.
     """
     check_encoding(data.encoding)
+    storing.limit()  # raises now, not after hours of reading
     found = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: known.get(name, progress))
     clean(cache_folder())
     contents = remembering.remembered(found.sources)

@@ -72,6 +72,7 @@ def find(
     Raises:
         CorpusError: a path is missing, or a folder holds no file that matches.
         ConfigError: the pattern is none.
+        StorageError: a folder may not be listed.
     """
     if not paths:
         return Found([Source("the bundled text", bundled_text())])
@@ -99,10 +100,10 @@ def find(
 
 def _add_folder(found: Found, folder: Path, glob: str, any_bytes: bool) -> None:
     try:
-        matching = sorted(path for path in folder.glob(glob) if path.is_file())
-    except (ValueError, NotImplementedError, OSError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f'data.glob: "{shortened(glob)}" is not a pattern for files in {folder}: {why}') from None
+        with reading(str(folder)):
+            matching = sorted(path for path in folder.glob(glob) if path.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise ConfigError(f'data.glob: "{shortened(glob)}" is not a pattern for files in {folder}: {error}') from None
     left_out: Counter[str] = Counter()
     for path in matching:
         why = "hidden" if _is_hidden(path.relative_to(folder)) else "binary" if _is_binary(path, any_bytes) else ""
@@ -119,7 +120,8 @@ def _other_files(folder: Path, left_out: Counter[str]) -> str:
     if left_out:
         said = " and ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
         return f" but {said}, which are left out; name them one by one, or binary ones with --bytes"
-    others = sorted({path.suffix for path in folder.iterdir() if path.is_file() and path.suffix})
+    with reading(str(folder)):  # where it may not be listed a pattern just matches nothing
+        others = sorted({path.suffix for path in folder.iterdir() if path.is_file() and path.suffix})
     return f"; it holds {', '.join(others[:5])} files: name them with --glob '*{others[0]}'" if others else ""
 
 

@@ -6,7 +6,7 @@
 
 A copy is written aside, synced, and moved to its place in one step, so a power cut leaves all of it or nothing. Its
 document holds a checksum of each block. Opening looks at the document and at some blocks, others each time; where the
-A copy is written aside, synced, and moved to its place at once, so a power cut leaves all of it or nothing. Its
+seal does not fit the file, at every block. What is damaged is as good as not there: the text is encoded again.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def seal_off(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: bool,
     documents = _write_ends(file, length, vocab) if by_lines else 0
     file.seek(0)
     sums = [zlib.crc32(file.read(size)) for size in _blocks(length * width + 8 * documents)]
-    symbols: Any = list(vocab.symbols) if vocab.of_bytes else "".join(map(chr, vocab.characters))
+    symbols: Any = list(vocab.characters) if vocab.of_bytes else "".join(map(chr, vocab.characters))
     document = about | {
         "length": length,
         "symbols": symbols,

@@ -115,27 +115,34 @@ class _Workers:
     """So many processes at a time; those that still run when it is left are ended."""
 
     def __init__(self, count: int) -> None:
-        self._pool, self._running, self._left = ThreadPoolExecutor(count), list[subprocess.Popen[str]](), False
+        self._pool = ThreadPoolExecutor(count, initializer=_without_ctrl_c)
+        self._running, self._left, self._lock = list[subprocess.Popen[str]](), False, threading.Lock()
 
     def __enter__(self) -> _Workers:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._left = True
-        for process in self._running:
-            process.kill()
+        with self._lock:
+            self._left = True
+            for process in self._running:
+                process.kill()
         self._pool.shutdown(cancel_futures=True)
 
     def submit(self, job: str, done: Done) -> Any:
         return self._pool.submit(self._run, job, done)
 
     def _run(self, job: str, done: Done) -> Any:
+        if self._left:
+            return None  # which nobody asks for
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         pipe = subprocess.PIPE
         with subprocess.Popen(
             [sys.executable, "-c", COMMAND], stdin=pipe, stdout=pipe, text=True, env=environment
         ) as process:
-            self._running.append(process)
+            with self._lock:
+                self._running.append(process)
+                if self._left:  # by a process that was about to start
+                    process.kill()
             assert process.stdin is not None
             assert process.stdout is not None
             with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
@@ -145,10 +152,26 @@ class _Workers:
                 if isinstance(answer, int):
                     done(answer)
                 elif "error" in answer:
-                    raise getattr(errors, answer["error"])(answer["message"])
+                    raise _error(answer)
                 else:
                     return answer
         raise errors.CorpusError("a process that read the text was ended from outside; start again")
+
+
+def _without_ctrl_c() -> None:
+    """Keeps Ctrl-C from what this thread starts, however early it comes: whoever started a worker ends it."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+
+
+def _error(answer: Any) -> Exception:
+    """What went wrong in a worker, as if it had gone wrong here."""
+    if answer["error"] == "OSError":
+        return OSError(answer["errno"], answer["message"])
+    if answer["error"] == "MemoryError":
+        return MemoryError(answer["message"])
+    error: Exception = getattr(errors, answer["error"])(answer["message"])
+    return error
 
 
 def _job(sources: Sequence[Source], after: Sequence[str], data: DataSettings, file: str) -> str:
@@ -164,26 +187,37 @@ def _job(sources: Sequence[Source], after: Sequence[str], data: DataSettings, fi
 
 def work() -> None:
     """The whole life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
-    job = json.load(sys.stdin)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where a thread cannot keep it away
+    try:
+        _tell(_outcome(json.load(sys.stdin)))
+    except (BrokenPipeError, json.JSONDecodeError):  # whoever started it is no more
+        os._exit(1)
+
+
+def _outcome(job: Any) -> Any:
+    """What a worker found, or what went wrong."""
+    try:
+        return _found(job)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return {"error": "OSError", "errno": error.errno, "message": error.strerror or str(error)}
+    except (errors.CharnetError, MemoryError) as error:
+        return {"error": type(error).__name__, "message": str(error)}
+
+
+def _found(job: Any) -> Any:
     data = from_dict(job["settings"]).data
     sources = [Source(shown, Path(path)) for shown, path in job["sources"]]
-    try:
-        with Path(job["file"]).open("r+b") as file:
-            draft = Draft(file, of_bytes=data.bytes)
-            texts = draft_all(draft, sources, job["after"], data, _tell)
-            _tell(
-                {
-                    "symbols": draft.symbols,
-                    "counts": draft.counts[: len(draft.symbols)].tolist(),
-                    "length": draft.length,
-                    "texts": [asdict(text) for text in texts],
-                }
-            )
-    except errors.CharnetError as error:
-        _tell({"error": type(error).__name__, "message": str(error)})
-    except BrokenPipeError:
-        os._exit(1)
+    with Path(job["file"]).open("r+b") as file:
+        draft = Draft(file, of_bytes=data.bytes)
+        texts = draft_all(draft, sources, job["after"], data, _tell)
+    return {
+        "symbols": draft.symbols,
+        "counts": draft.counts[: len(draft.symbols)].tolist(),
+        "length": draft.length,
+        "texts": [asdict(text) for text in texts],
+    }
 
 
 def _tell(answer: Any) -> None:

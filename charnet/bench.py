@@ -29,6 +29,7 @@ from charnet.vocab import Vocabulary
 REPEATS = 7
 ALPHABET = Vocabulary(tuple(range(0x20, 0x61)))  # 65 symbols, as in English prose
 SECONDS_A_REPEAT = 0.4
+SPINNING = 0.2  # seconds: for so long threads that wait for work, another library's too, may keep a core
 LARGE_BLOCK = 8 << 20  # bytes: less is read in so short a time that the threads' meeting would be measured
 PRODUCT = 2048  # side of the matrices whose product is the peak
 TRAINED = (
@@ -127,6 +128,7 @@ def _written(name: str, scenario: Scenario, weights: dict[str, Array]) -> Result
 def reading_speed(size: int) -> float:
     """Bytes per second at which this many bytes are read again and again, on all cores: the best of 30 sums."""
     block = torch.ones(max(1, size // 4))
+    time.sleep(SPINNING)
     seconds = []
     for _ in range(40):
         began = time.perf_counter()

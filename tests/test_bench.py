@@ -16,6 +16,7 @@ from charnet.pace import TrainingStep
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "SECONDS_A_REPEAT", 0.002)
     monkeypatch.setattr(bench, "PRODUCT", 16)
+    monkeypatch.setattr(bench, "SPINNING", 0)
 
 
 def check(results: list[bench.Result]) -> None:

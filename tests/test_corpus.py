@@ -405,7 +405,7 @@ def test_utf16_cut_in_the_middle_of_a_character_is_refused(
 
 
 @given(st.binary(min_size=1, max_size=300))
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_bytes_at_all_can_be_learned(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.bin"
     path.write_bytes(raw)
@@ -441,7 +441,7 @@ def test_ids_cannot_be_written(folder: Path) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.integers(1, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_result_does_not_depend_on_the_size_of_the_chunks(
     tmp_path_factory: pytest.TempPathFactory, text: str, chunk: int
 ) -> None:

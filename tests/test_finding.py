@@ -115,6 +115,7 @@ def test_a_separator_stands_between_files_and_nowhere_else(folder: Path) -> None
     assert text_of(read(folder / "a.txt", document_separator="x")) == "a"
 
 
+@pytest.mark.slow
 def test_several_processes_read_what_one_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(7):
         (folder / f"{number}.txt").write_text(chr(0x3B1 + number) * number + TEXT[: 50 * number])

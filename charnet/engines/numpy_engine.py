@@ -131,7 +131,8 @@ class Layer:
         self.table = None if embedding is None else embedding @ weight_ih.T + self.bias
         self.joins = form.additive and self.table is None
         self.hidden_product = (np.concatenate([weight_ih, weight_hh], axis=1) if self.joins else weight_hh).T
-        self.input_product = weight_ih.T
+        needs_input_product = self.table is None and not self.joins
+        self.input_product = weight_ih.T if needs_input_product else np.zeros((0, 0), np.float32)
         self.make_room(1)
 
     def start(self, batch: int) -> LayerState:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from charnet.cli import console, progress
 from charnet.cli.options import plain, setting
-from charnet.config import Config, assignments, overlay, read_yaml
+from charnet.config import Config, assignments, by_field, overlay, read_yaml
 from charnet.errors import ConfigError
 from charnet.recipe import duration
 from charnet.signals import Interrupted, Signals
@@ -88,49 +88,20 @@ def train(
     json: Annotated[bool, plain("--json", help="the lines of metrics on stdout", group=SHOWN)] = False,
 ) -> int:
     """Train a model on a text; it lands in checkpoints/, named after the text."""
+    given = dict(locals())  # first of all: the options that are settings have their names
     from charnet import plan
 
-    flags: dict[str, Any] = {
-        "data.paths": text or None,
-        "data.encoding": encoding,
-        "data.bytes": as_bytes or None,
-        "data.glob": glob,
-        "data.val_fraction": val_fraction,
-        "data.val_chars": val_chars,
-        "data.encoding_errors": encoding_errors,
-        "data.newlines": newlines,
-        "data.normalize": normalize,
-        "data.lowercase": lowercase or None,
-        "data.lines": lines or None,
-        "data.document_separator": None if document_separator is None else _unescaped(document_separator),
-        "data.min_count": min_count,
-        "data.max_alphabet": max_alphabet,
-        "model.cell": cell,
-        "model.hidden_size": hidden_size,
-        "model.num_layers": num_layers,
-        "model.embedding_size": embedding_size,
-        "model.activation": activation,
-        "model.dropout": dropout,
-        "training.steps": steps,
-        "training.epochs": epochs,
-        "training.batch_size": batch_size,
-        "training.window": window,
-        "training.optimizer": optimizer,
-        "training.learning_rate": learning_rate,
-        "training.patience": patience,
-        "training.seed": seed,
-        "training.device": device,
-        "training.precision": precision,
-        "training.threads": threads,
-        "training.on_nan": on_nan,
-        "training.checkpoint_every": checkpoint_every,
-    }
+    flags = {full: given[field] for field, full in by_field().items() if _is_given(given.get(field))}
+    flags |= {"data.paths": text} if text else {}
+    flags |= {"data.bytes": True} if as_bytes else {}
+    if document_separator is not None:
+        flags["data.document_separator"] = _unescaped(document_separator)
     if steps is not None and epochs:
         raise ConfigError("--steps and --epochs: expected one length, found two; leave one out")
     if time is not None and resume:
         raise ConfigError("--for plans a new run; a run that goes on has its length, or a new one by --steps")
     seconds = None if time is None else duration(time)
-    asked = assignments(settings or []) | {key: value for key, value in flags.items() if value is not None}
+    asked = assignments(settings or []) | flags
     values = read_yaml(config) if config else {}
     if time is not None or plan.LENGTH.intersection(asked):  # the length on the command line counts
         of_other_lengths = plan.OF_A_LENGTH if time is not None else plan.LENGTH | {"training.earlier_plans"}
@@ -182,6 +153,11 @@ def train(
         except Interrupted:
             view.left()
     return 128 + signals.received if signals.received else 0
+
+
+def _is_given(value: object) -> bool:
+    """Whether an option has a value, or a switch is on."""
+    return value is not None and value is not False
 
 
 def _unescaped(text: str) -> str:

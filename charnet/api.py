@@ -48,7 +48,7 @@ class WritingOptions(TypedDict, total=False):
 class TextModel:
     """A trained model, ready to write and to judge. `charnet.load` makes one.
 
-    `checkpoint` holds all that is in the file: settings, alphabet, history, weights.
+    `checkpoint` holds what is in the file: settings, alphabet, history, weights.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, engine: str = "numpy") -> None:
@@ -126,7 +126,7 @@ class TextModel:
 
 def load(path: str | PathLike[str] | None = None, *, engine: str = "numpy") -> TextModel:
     """See `charnet.load`."""
-    return TextModel(disk.load(runs.find(None if path is None else Path(path))), engine=engine)
+    return TextModel(disk.load(runs.find(None if path is None else Path(path)), to_go_on=False), engine=engine)
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def sample_benchmark(scenarios: Sequence[Scenario] = WRITTEN) -> Iterator[Result
 def _written(name: str, scenario: Scenario, weights: dict[str, Array]) -> Result:
     shape = f"{scenario.cell} {scenario.layers}x{scenario.hidden}, {scenario.precision}"
     used = quantized(weights) if scenario.precision == "int8" else weights
-    engine: Engine = NumpyEngine(weights, cell=scenario.cell)
+    engine: Engine = NumpyEngine(dict(weights), cell=scenario.cell)
     if name == "compiled":
         from charnet.engines.compiled_engine import CompiledEngine
 

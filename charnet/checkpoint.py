@@ -162,14 +162,17 @@ def _document(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path, *, to_go_on: bool = True) -> Checkpoint:
     """Reads and checks a checkpoint.
+
+    Args:
+        to_go_on: with what a training needs to go on; else with the weights alone.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not one of charnet's; nothing of it was used.
         StorageError: the operating system refused to read it.
     """
-    content = tensorfile.read(path)
+    content = tensorfile.read(path, only="" if to_go_on else "model.")
     return _believed(path, content.document, content.tensors, content.sha256)
 
 

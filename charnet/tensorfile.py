@@ -12,15 +12,18 @@ passed both is handed out; nothing is ever unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import stat
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +46,7 @@ NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 Tensors = dict[str, npt.NDArray[Any]]
 Entry = tuple[np.dtype[Any], tuple[int, ...], int]
+Room = TypeVar("Room", bytearray, memoryview)
 
 
 @dataclass(frozen=True)
@@ -75,51 +79,64 @@ def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
     words += b" " * (-len(words) % 8)
     parts = [np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data for _, tensor in in_order]
     raw = bytearray().join([struct.pack("<Q", len(words)), words, *parts])
-    at = _digest_at(raw, NO_DIGEST)
+    at = raw.index(_marked(NO_DIGEST)) + len('"sha256":"')
     raw[at : at + 64] = hashlib.sha256(raw).hexdigest().encode()
     return raw
 
 
-def read(path: Path) -> Content:
-    """Reads a file and checks it.
+def read(path: Path, *, only: str = "") -> Content:
+    """Reads a file and checks it, each tensor into memory of its own.
+
+    Args:
+        only: how the names of those tensors begin that are wanted; the others are checked and not kept.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not one of charnet's; nothing of it was used.
         StorageError: the operating system refused to read it.
     """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        length = _header_length(path, file, size)
+        head = _filled(path, file, bytearray(length))
+        header = _header(path, head)
+        entries = _entries(path, header, size - 8 - length)
+        if size > memory():
+            raise foreign(path, f"a file of {size:,} bytes, more than this machine has memory")
+        digest = _digest(path, header, head)
+        found = hashlib.sha256(struct.pack("<Q", length) + head.replace(digest.encode(), NO_DIGEST.encode()))
+        tensors = {}
+        for name, (dtype, shape, _) in sorted(entries.items(), key=lambda entry: entry[1][2]):
+            tensor = np.empty(math.prod(shape), dtype)
+            found.update(_filled(path, file, tensor.view(np.uint8).data))
+            if name.startswith(only):
+                tensors[name] = tensor.reshape(shape)
+    if found.hexdigest() != digest:
+        raise foreign(path, "a checksum that does not fit its content")
+    return Content(_document(path, header), tensors, digest)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file, open to be read; what the system refuses is an error of charnet's."""
     try:
         kind = path.stat().st_mode  # before it is opened, which waits at a pipe and means something to a device
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
             raise foreign(path, "a pipe or a device")
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            length = _header_length(path, file, size)
-            head = file.read(length)
-            header = _header(path, head)
-            entries = _entries(path, header, size - 8 - length)
-            if size > memory():
-                raise MemoryError
-            raw = bytearray(size)
-            file.seek(0)
-            got = file.readinto(raw)
+            yield file
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such checkpoint") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError:
         raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name") from None
-    except MemoryError:
-        raise foreign(path, f"a file of {size:,} bytes, more than this machine has memory") from None
-    if got != size or memoryview(raw)[8 : 8 + length] != head:
+
+
+def _filled(path: Path, file: IO[bytes], room: Room) -> Room:
+    """The same memory, with the next bytes of the file in it."""
+    if file.readinto(room) != len(room):  # type: ignore[attr-defined]
         raise CheckpointError(f"{path}: the file changed while it was read; try again")
-    digest = _digest(path, header, raw)
-    document = _verified_document(path, header, raw, digest)
-    data = 8 + length
-    tensors = {
-        name: np.frombuffer(raw, dtype, _product(shape), data + begin).reshape(shape)
-        for name, (dtype, shape, begin) in entries.items()
-    }
-    return Content(document, tensors, digest)
+    return room
 
 
 def foreign(path: Path, found: str) -> CheckpointError:
@@ -137,7 +154,7 @@ def _header_length(path: Path, file: IO[bytes], size: int) -> int:
     return int(length)
 
 
-def _header(path: Path, raw: bytes) -> dict[str, Any]:
+def _header(path: Path, raw: bytearray) -> dict[str, Any]:
     try:
         header = strict_json(raw)
     except (ValueError, RecursionError):
@@ -147,7 +164,7 @@ def _header(path: Path, raw: bytes) -> dict[str, Any]:
     return header
 
 
-def strict_json(raw: bytes | str) -> Any:
+def strict_json(raw: bytearray | str) -> Any:
     """JSON without names that stand twice, without NaN, and not too many values.
 
     Raises:
@@ -191,7 +208,7 @@ def _entries(path: Path, header: dict[str, Any], data_size: int) -> dict[str, En
         if len(name) > LONGEST_NAME or not NAME.fullmatch(name):
             raise foreign(path, f"a tensor named {name[:40]!r}")
         dtype, shape, (begin, end) = _entry(path, name, entry)
-        if end - begin != dtype.itemsize * _product(shape) or any(side > data_size for side in shape):
+        if end - begin != dtype.itemsize * math.prod(shape) or any(side > data_size for side in shape):
             raise foreign(path, f"a length that does not fit the shape of {name}")
         entries[name] = (dtype, shape, begin)
         spans.append((begin, end))
@@ -223,14 +240,7 @@ def counts(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total
-
-
-def _digest(path: Path, header: dict[str, Any], raw: bytearray) -> str:
+def _digest(path: Path, header: dict[str, Any], head: bytearray) -> str:
     """The checksum that a file says it has."""
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or metadata.get("format") != "charnet":
@@ -238,25 +248,17 @@ def _digest(path: Path, header: dict[str, Any], raw: bytearray) -> str:
     digest = metadata.get("sha256")
     if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
         raise foreign(path, "no checksum")
-    if _digest_at(raw, digest) < 0:
+    if head.count(digest.encode()) != 1 or _marked(digest) not in head:
         raise foreign(path, "no checksum in its place")
     return digest
 
 
-def _digest_at(raw: bytearray, digest: str) -> int:
-    """Where the checksum stands in the header of a file; -1 unless it stands there once."""
-    marked = b'"sha256":"' + digest.encode() + b'"'
-    end = 8 + int.from_bytes(raw[:8], "little")
-    at = raw.find(marked, 8, end)
-    return -1 if at < 0 or raw.find(marked, at + 1, end) >= 0 else at + len(b'"sha256":"')
+def _marked(digest: str) -> bytes:
+    """What stands in a header where the checksum does, and nowhere else: quotes are escaped inside of texts."""
+    return f'"sha256":"{digest}"'.encode()
 
 
-def _verified_document(path: Path, header: dict[str, Any], raw: bytearray, digest: str) -> Any:
-    """The document, once the checksum over the whole file fits."""
-    at = _digest_at(raw, digest)
-    raw[at : at + 64] = NO_DIGEST.encode()
-    if hashlib.sha256(raw).hexdigest() != digest:
-        raise foreign(path, "a checksum that does not fit its content")
+def _document(path: Path, header: dict[str, Any]) -> Any:
     try:
         text = header["__metadata__"]["charnet"]
         return strict_json(text if isinstance(text, str) else "")

@@ -14,7 +14,7 @@ from charnet.cells import CELLS
 from charnet.cells.rnn import ACTIVATIONS
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress, model_shapes
 from charnet.config import Config, overlay
-from charnet.engines import ENGINES, WORTH_COMPILING, Engine, compiled_engine, open_engine, open_fastest
+from charnet.engines import ENGINES, WORTH_COMPILING, Engine, compiled_engine, fastest, open_engine
 from charnet.engines.compiled_engine import Threads
 from charnet.engines.numpy_engine import FORMS
 from charnet.errors import ConfigError, DivergedError
@@ -291,14 +291,23 @@ def test_the_fastest_number_of_threads_is_used_and_the_other_tried_now_and_then(
     assert possible == {1} or chosen.count(1) <= 5
 
 
+@every_engine
+def test_an_engine_that_uses_a_checkpoint_up_leaves_it_without_tensors_and_writes_the_same(engine: str):
+    kept, used = build(), build()
+    opened = open_engine(used, engine, uses_up=True)
+    assert not used.tensors
+    assert (read(opened, texts(2)) == read(open_engine(kept, engine), texts(2))).all()
+    assert kept.tensors.keys() == build().tensors.keys()
+
+
 def test_short_texts_and_filtered_ones_are_left_to_the_numpy_engine():
-    assert open_fastest(build(), WORTH_COMPILING, plain=True).name == "compiled"
-    assert open_fastest(build(), WORTH_COMPILING - 1, plain=True).name == "numpy"
-    assert open_fastest(build(), 10**9, plain=False).name == "numpy"
+    assert fastest(WORTH_COMPILING, plain=True) == "compiled"
+    assert fastest(WORTH_COMPILING - 1, plain=True) == "numpy"
+    assert fastest(10**9, plain=False) == "numpy"
 
 
 def test_without_numba_long_texts_are_left_to_the_numpy_engine_and_the_other_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "charnet.engines.compiled_engine", None)
-    assert open_fastest(build(), 10**9, plain=True).name == "numpy"
+    assert fastest(10**9, plain=True) == "numpy"
     with pytest.raises(ConfigError, match=r"pip install -U 'charnet\[fast\]'"):
         open_engine(build(), "compiled")

@@ -31,7 +31,7 @@ def eval_(
     from charnet import runs
 
     path = runs.find(checkpoint)
-    model = disk.load(path)
+    model = disk.load(path, to_go_on=False)
     if quantize is not None:
         model = model.quantized(quantize)
 

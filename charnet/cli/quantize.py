@@ -27,7 +27,7 @@ def quantize(
     target = out or path.with_name(f"{path.stem}.int8.safetensors")
     if target.exists():
         raise StorageError(f"{target}: expected no such file yet, found one: give another name with --out")
-    model = disk.load(path)
+    model = disk.load(path, to_go_on=False)
     disk.save(target, model.quantized())
     before, after = (file.stat().st_size for file in (path, target))
     console.note(f"{path.name}: {before:,} bytes, {model.precision}; {target.name}: {after:,} bytes, int8")

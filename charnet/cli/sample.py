@@ -86,24 +86,22 @@ def sample(
     from charnet.cli import surprise as colours
     from charnet.cli import texts as places
     from charnet.controls import Choice
-    from charnet.engines import has_numba, open_engine, open_fastest, worth_compiling
+    from charnet.engines import fastest, has_numba, open_engine, worth_compiling
     from charnet.together import texts
 
     place = places.Place(out, out_dir, ".json" if json else ".txt", lines=lines > 0)
     place.check(samples, force=force)
     path = runs.find(checkpoint)
-    model = disk.load(path)
+    model = disk.load(path, to_go_on=False)
     if quantize is not None:
         model = model.quantized(quantize)
+    precision, weights_sha256 = model.precision, model.weights_sha256() if json else ""
     if lines and not model.config.data.lines:
         raise ConfigError(f"--lines: {path} was not trained with --lines; end its texts with --max-lines {lines}")
     shape = functools.partial(shaped, data=model.config.data)
     characters = 0 if interactive else samples * places.likely_length(options)
     plain = Choice(model.vocab, options).plain
-    if engine is None:
-        opened = open_fastest(model, characters, plain=plain, threads=threads)
-    else:
-        opened = open_engine(model, engine, threads=threads)
+    opened = open_engine(model, engine or fastest(characters, plain=plain), threads=threads, uses_up=True)
     shows_colours = surprise and not (json or place.is_on_disk) and colours.possible()
     if not interactive:  # refuses what does not fit the model before anything is said
         given = shape(given)
@@ -112,8 +110,8 @@ def sample(
             console.note(f"prompt: left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
         written = texts(opened, model.vocab, ids.tolist(), options, samples, nats=json or shows_colours)
     if not quiet:
-        precision = "8-bit weights" if model.precision == "int8" else model.precision
-        console.note(f"{path}: {opened.name} engine, {precision}, temperature {temperature}, seed {options.seed}")
+        said = "8-bit weights" if precision == "int8" else precision
+        console.note(f"{path}: {opened.name} engine, {said}, temperature {temperature}, seed {options.seed}")
         if engine is None and worth_compiling(characters, plain=plain) and not has_numba():
             console.note("for long texts there is an engine several times as fast: pip install 'charnet[fast]'")
         if interactive:
@@ -134,9 +132,9 @@ def sample(
             "prompt": read,
             **vars(options),
             "engine": opened.name,
-            "precision": model.precision,
+            "precision": precision,
             "checkpoint": str(path),
-            "weights_sha256": model.weights_sha256(),
+            "weights_sha256": weights_sha256,
         }
         place.take_objects(places.objects(written, echoed, facts, each=surprise), samples, quiet=quiet)
     else:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections.abc import Callable
+from typing import Any
 
 from charnet.checkpoint import Checkpoint
+from charnet.config import ModelSettings
 from charnet.engines.base import Engine, WritingEngine
 from charnet.errors import ConfigError, did_you_mean
+from charnet.quantize import restored
 
 WORTH_COMPILING = 20_000  # characters: below, the NumPy engine has ended before numba is loaded
 
 
-def _numpy(checkpoint: Checkpoint, threads: int) -> Engine:  # noqa: ARG001
+Build = Callable[[ModelSettings, "dict[str, Any]", int], Engine]
+
+
+def _numpy() -> Build:
     from charnet.engines.numpy_engine import NumpyEngine
 
-    model = checkpoint.config.model
-    return NumpyEngine(checkpoint.weights, cell=model.cell, activation=model.activation)
+    return lambda model, weights, _: NumpyEngine(weights, cell=model.cell, activation=model.activation)
 
 
-def _compiled(checkpoint: Checkpoint, threads: int) -> Engine:
+def _compiled() -> Build:
     try:
         from charnet.engines.compiled_engine import CompiledEngine
     except ImportError as error:
@@ -28,22 +33,26 @@ def _compiled(checkpoint: Checkpoint, threads: int) -> Engine:
             f"engine: expected numba for the compiled engine, found none that works ({error}): "
             "pip install -U 'charnet[fast]'"
         ) from None
-    model = checkpoint.config.model
-    return CompiledEngine(checkpoint.stored_weights, cell=model.cell, activation=model.activation, threads=threads)
+    return lambda model, weights, threads: CompiledEngine(
+        weights, cell=model.cell, activation=model.activation, threads=threads
+    )
 
 
-def _torch(checkpoint: Checkpoint, threads: int) -> Engine:
+def _torch() -> Build:
     import torch
 
     from charnet.engines.torch_engine import TorchEngine
     from charnet.model import from_weights
 
-    if threads:
-        torch.set_num_threads(threads)
-    return TorchEngine(from_weights(checkpoint.config.model, checkpoint.weights))
+    def build(model: ModelSettings, weights: dict[str, Any], threads: int) -> Engine:
+        if threads:
+            torch.set_num_threads(threads)
+        return TorchEngine(from_weights(model, restored(weights)))
+
+    return build
 
 
-ENGINES: dict[str, Callable[[Checkpoint, int], Engine]] = {"numpy": _numpy, "compiled": _compiled, "torch": _torch}
+ENGINES: dict[str, Callable[[], Build]] = {"numpy": _numpy, "compiled": _compiled, "torch": _torch}
 
 
 def has_numba() -> bool:
@@ -60,19 +69,22 @@ def worth_compiling(characters: int, *, plain: bool) -> bool:
     return plain and characters >= WORTH_COMPILING
 
 
-def open_fastest(checkpoint: Checkpoint, characters: int, *, plain: bool, threads: int = 0) -> Engine:
-    """The engine that writes so many characters soonest; see `worth_compiling` and `open_engine`."""
+def fastest(characters: int, *, plain: bool) -> str:
+    """The name of the engine that writes so many characters soonest; see `worth_compiling`."""
     if worth_compiling(characters, plain=plain):
         with contextlib.suppress(ConfigError):  # no numba, or one that does not fit the rest: slower, and it works
-            return open_engine(checkpoint, "compiled", threads=threads)
-    return open_engine(checkpoint, threads=threads)
+            _compiled()
+            return "compiled"
+    return "numpy"
 
 
-def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0) -> Engine:
+def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0, uses_up: bool = False) -> Engine:
     """An engine that runs the model of a checkpoint. Each one imports what it needs only when it is opened.
 
     Args:
         threads: of the processor; 0 for what is fastest. The NumPy engine takes them from its library.
+        uses_up: the engine takes the tensors from the checkpoint, which keeps settings and alphabet: memory need not
+            hold a model twice that is only written with.
 
     Raises:
         ConfigError: there is no such engine, or what it needs is not installed.
@@ -80,7 +92,10 @@ def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0
     if name not in ENGINES:
         known = ", ".join(ENGINES)
         raise ConfigError(f'engine: expected one of {known}, found "{name}"{did_you_mean(name, ENGINES)}')
-    return ENGINES[name](checkpoint, threads)
+    build, weights = ENGINES[name](), checkpoint.stored_weights
+    if uses_up:
+        checkpoint.tensors.clear()
+    return build(checkpoint.config.model, weights, threads)
 
 
-__all__ = ["ENGINES", "Engine", "WritingEngine", "has_numba", "open_engine", "open_fastest", "worth_compiling"]
+__all__ = ["ENGINES", "Engine", "WritingEngine", "fastest", "has_numba", "open_engine", "worth_compiling"]

@@ -26,7 +26,6 @@ from charnet.engines import kernels
 from charnet.engines.numpy_engine import Array, Layer, LayerState, NumpyEngine, State
 from charnet.engines.packing import CELLS, VECTORS, Weights, packed, width
 from charnet.machine import processor_cores
-from charnet.quantize import restored
 
 SIDE_BY_SIDE_FROM = 64  # texts: fewer are written faster one after the other
 MOST_THREADS = 2  # more would wait for each other longer than they would save
@@ -69,7 +68,7 @@ class CompiledEngine:
     name = "compiled"
 
     def __init__(self, weights: Weights, *, cell: str, activation: str = "tanh", threads: int = 0) -> None:
-        self._several = functools.cache(lambda: _Several(restored(weights), cell=cell, activation=activation))
+        self._several = functools.cache(lambda: _Several(dict(weights), cell=cell, activation=activation))
         self._model = packed(weights, f"rnn-{activation}" if cell == "rnn" else cell)
         self._states = ("h", "c") if cell in ("lstm", "cifg") else ("h",)
         self._units = width(weights["head.weight"])

@@ -9,16 +9,19 @@ Shape legend: B texts, E numbers for a character, H units, G = gates x H, V char
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from charnet.quantize import Rows8
+
 Array = npt.NDArray[np.float32]
 LayerState = tuple[Array, ...]
 State = tuple[LayerState, ...]
+Weights = dict[str, Any]  # single precision, or matrices of 8 bits as `Rows8`
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,12 @@ FORMS = {
 }
 
 
+def _taken(weights: Weights, name: str) -> Array:
+    """A parameter in single precision, which is no longer in the table."""
+    stored = weights.pop(name)
+    return stored.restored() if isinstance(stored, Rows8) else stored
+
+
 class Layer:
     """The weights of one layer as `Form` wants them, and room for its products.
 
@@ -115,24 +124,24 @@ class Layer:
     matrix with the joined vector: half the calls, and large enough for two threads to share.
     """
 
-    def __init__(self, form_name: str, weights: Mapping[str, Array], prefix: str, embedding: Array | None) -> None:
+    def __init__(self, form_name: str, weights: Weights, prefix: str, embedding: Array | None) -> None:
         form = FORMS[form_name]
 
         def arranged(name: str) -> Array:
-            stored = weights[f"{prefix}.{name}"]
+            stored = _taken(weights, f"{prefix}.{name}")
             blocks = stored.reshape(len(form.order), -1, *stored.shape[1:])[list(form.order)]
             blocks[: form.sigmoids] *= 0.5
             return blocks.reshape(stored.shape)
 
-        weight_ih, weight_hh, self.bias = arranged("weight_ih"), arranged("weight_hh"), arranged("bias")
-        self.form_name, self.form = form_name, form
-        self.units = weight_hh.shape[1]
-        self.inner_bias = weights.get(f"{prefix}.bias_hn", np.zeros(self.units, np.float32))
-        self.table = None if embedding is None else embedding @ weight_ih.T + self.bias
+        self.form_name, self.form, self.bias = form_name, form, arranged("bias")
+        self.table = None if embedding is None else embedding @ arranged("weight_ih").T + self.bias
         self.joins = form.additive and self.table is None
-        self.hidden_product = (np.concatenate([weight_ih, weight_hh], axis=1) if self.joins else weight_hh).T
-        needs_input_product = self.table is None and not self.joins
-        self.input_product = weight_ih.T if needs_input_product else np.zeros((0, 0), np.float32)
+        inputs = [] if self.table is not None else [arranged("weight_ih")]
+        recurrent = arranged("weight_hh")
+        self.units = recurrent.shape[1]
+        self.inner_bias = weights.get(f"{prefix}.bias_hn", np.zeros(self.units, np.float32))
+        self.hidden_product = (np.concatenate([*inputs, recurrent], axis=1) if self.joins else recurrent).T
+        self.input_product = inputs[0].T if inputs and not self.joins else np.zeros((0, 0), np.float32)
         self.make_room(1)
 
     def start(self, batch: int) -> LayerState:
@@ -173,21 +182,22 @@ class NumpyEngine:
     """Runs a model of any cell from its stored weights.
 
     Args:
-        weights: parameters by their names in a checkpoint.
+        weights: parameters by their names in a checkpoint. They are taken out of this table as they are laid out, so
+            that memory need not hold them twice.
         cell: the name of the cell; activation: of the `rnn` cell.
     """
 
     name = "numpy"
     layer_type: ClassVar[type[Layer]] = Layer
 
-    def __init__(self, weights: Mapping[str, Array], *, cell: str, activation: str = "tanh") -> None:
+    def __init__(self, weights: Weights, *, cell: str, activation: str = "tanh") -> None:
         form_name = f"rnn-{activation}" if cell == "rnn" else cell
         depth = sum(name.endswith(".weight_hh") for name in weights)
-        embedding = weights["embedding.weight"]
+        embedding = _taken(weights, "embedding.weight")
         self._layers = [
             self.layer_type(form_name, weights, f"layers.{i}", None if i else embedding) for i in range(depth)
         ]
-        self._head, self._head_bias = weights["head.weight"].T, weights["head.bias"]
+        self._head, self._head_bias = _taken(weights, "head.weight").T, _taken(weights, "head.bias")
         self._logits = np.empty((0, 0), np.float32)
 
     def start(self, batch: int) -> State:

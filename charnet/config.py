@@ -16,10 +16,9 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from charnet.errors import ConfigError, StorageError, did_you_mean, shortened
+from charnet.errors import ConfigError, did_you_mean, shortened
 
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
@@ -32,9 +31,6 @@ NEWLINES = ("keep", "lf")
 NORMAL_FORMS = ("none", "nfc", "nfkc")
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-LARGEST_FILE_OF_SETTINGS = 1 << 20  # bytes; more is not a file of settings
-DEEPEST_NESTING = 8  # sections, names, lists: three are enough
-MOST_NAMES = 1000  # of sections and settings in a file
 LARGEST_SEED = 2**63 - 1
 
 
@@ -159,7 +155,7 @@ def fields_of(section: str) -> dict[str, tuple[dataclasses.Field[Any], type]]:
     """
     kinds = typing.get_type_hints(Config)
     if section not in kinds:
-        raise ConfigError(f"there is no section {_quoted(section)}{_near(section, kinds)}: {', '.join(kinds)}")
+        raise ConfigError(f"there is no section {quoted(section)}{_near(section, kinds)}: {', '.join(kinds)}")
     hints = typing.get_type_hints(kinds[section])
     return {f.name: (f, hints[f.name]) for f in dataclasses.fields(kinds[section])}
 
@@ -176,18 +172,18 @@ def _find(name: str) -> tuple[dataclasses.Field[Any], type]:
     if not dot:
         near = difflib.get_close_matches(shortened(name), known := by_field(), n=1)
         hint = f' (did you mean "{known[near[0]]}"?)' if near else ""
-        raise ConfigError(f"{_quoted(name)} is no setting: say section.field{hint}")
+        raise ConfigError(f"{quoted(name)} is no setting: say section.field{hint}")
     return _field(section, key)
 
 
 def _field(section: str, key: str) -> tuple[dataclasses.Field[Any], type]:
     fields = fields_of(section)
     if key not in fields:
-        raise ConfigError(f'section "{section}" has no setting {_quoted(key)}{_near(key, fields)}')
+        raise ConfigError(f'section "{section}" has no setting {quoted(key)}{_near(key, fields)}')
     return fields[key]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A user's own word in a message: short, and on one line."""
     return '"' + shortened(repr(text[:200])[1:-1]) + '"'
 
@@ -228,7 +224,7 @@ def _from_text(name: str, text: str) -> Any:
     _, kind = _find(name)
     if kind is bool:
         if text.lower() not in YES + NO:
-            raise ConfigError(f"{name}: expected true or false, found {_quoted(text)}")
+            raise ConfigError(f"{name}: expected true or false, found {quoted(text)}")
         return text.lower() in YES
     if kind in (int, float):
         # Python also reads digits of other scripts and 1_000: a file of settings is stricter.
@@ -238,7 +234,7 @@ def _from_text(name: str, text: str) -> Any:
             return kind(text)
         except ValueError:
             word = "a whole number" if kind is int else "a number"
-            raise ConfigError(f"{name}: expected {word}, found {_quoted(text)}") from None
+            raise ConfigError(f"{name}: expected {word}, found {quoted(text)}") from None
     return text if kind is str else (text,)
 
 
@@ -254,14 +250,12 @@ def _checked(name: str, given: Any) -> Any:
             raise ConfigError(f"{name}: expected a list of words, found {_shown(value)}")
         for word in value:
             if allowed.pattern and not re.fullmatch(allowed.pattern, word, re.ASCII):
-                raise ConfigError(f"{name}: expected {allowed.text.partition(': ')[2]}, found {_quoted(word)}")
+                raise ConfigError(f"{name}: expected {allowed.text.partition(': ')[2]}, found {quoted(word)}")
         return tuple(value)
     if type(value) is not kind:
         raise ConfigError(f"{name}: expected {kind.__name__}, found {_shown(value)}")
     if allowed.choices and value not in allowed.choices:
-        raise ConfigError(
-            f"{name}: expected {allowed}, found {_quoted(str(value))}{_near(str(value), allowed.choices)}"
-        )
+        raise ConfigError(f"{name}: expected {allowed}, found {quoted(str(value))}{_near(str(value), allowed.choices)}")
     if isinstance(value, int | float) and not allowed.low <= value <= allowed.high:
         raise ConfigError(f"{name}: expected a number {allowed}, found {_shown(value)}")
     return value
@@ -296,7 +290,7 @@ def assignments(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise ConfigError(f"--set: expected section.field=value, found {_quoted(pair)}")
+            raise ConfigError(f"--set: expected section.field=value, found {quoted(pair)}")
         _find(name)
         values[name] = value
     return values
@@ -326,132 +320,3 @@ def from_dict(values: Any) -> Config:
     for name, value in flat.items():
         _checked(name, value)  # typed values only: text is not read as a number here
     return overlay(Config(), flat)
-
-
-def to_yaml(config: Config) -> str:
-    """All settings, each with its help text as a comment."""
-    import yaml
-
-    lines = []
-    for section, values in as_dict(config).items():
-        lines.append(f"{section}:")
-        for key, value in values.items():
-            # Quoted, any text stays on one line; a word that is nothing but letters needs no quotes.
-            quotes = None if isinstance(value, int | float) or (isinstance(value, str) and value.isalnum()) else '"'
-            dumped = yaml.safe_dump(value, default_flow_style=True, default_style=quotes, width=math.inf)
-            written = dumped.split("\n")[0]
-            lines.append(f"  {key}: {written}  # {limits(f'{section}.{key}').text}")
-    return "\n".join(lines) + "\n"
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a file of settings into values for `overlay`.
-
-    The YAML is only composed, never constructed: no tags, no aliases, no duplicate keys, and every scalar stays text
-    until the type of its field reads it.
-
-    Raises:
-        ConfigError: not YAML, or not settings; the message says file, line and column.
-        StorageError: the file cannot be read.
-    """
-    import yaml
-    from yaml.reader import ReaderError
-
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST_FILE_OF_SETTINGS + 1)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name") from None
-    if len(raw) > LARGEST_FILE_OF_SETTINGS:
-        raise ConfigError(f"{path}: expected settings, found a file of more than {LARGEST_FILE_OF_SETTINGS:,} bytes")
-    try:
-        text = raw.decode("utf-8-sig")
-        _refuse_what_settings_never_hold(path, text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except UnicodeDecodeError as error:
-        at, read = error.start, bytes(error.object)  # without the mark that the file may begin with
-        where = _place(path, read[:at].decode())
-        raise ConfigError(f"{where}: expected UTF-8 text, byte {at} is {read[at]:#04x}") from None
-    except ReaderError as error:
-        where = _place(path, text[: error.position])
-        raise ConfigError(f"{where}: not YAML: U+{ord(text[error.position]):04X} has no place in it") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = _at(path, mark) if mark else str(path)
-        raise ConfigError(f"{where}: not YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # an escape of no character is one of the latter two
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    return {} if node is None else _settings_in(path, node)
-
-
-def _refuse_what_settings_never_hold(path: Path, text: str) -> None:
-    """Anchors, aliases, tags and deep nesting, all before YAML builds anything of them."""
-    import yaml
-
-    starts = (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken, yaml.FlowMappingStartToken,
-              yaml.FlowSequenceStartToken)  # fmt: skip
-    ends = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
-    depth = named = 0
-    for token in yaml.scan(text):
-        depth += isinstance(token, starts) - isinstance(token, ends)
-        if depth > DEEPEST_NESTING:
-            raise ConfigError(f"{_at(path, token.start_mark)}: nested too deeply for a file of settings")
-        named += isinstance(token, yaml.KeyToken)
-        if named > MOST_NAMES:
-            raise ConfigError(f"{_at(path, token.start_mark)}: more names than there are settings")
-        if isinstance(token, yaml.AliasToken | yaml.AnchorToken | yaml.TagToken):
-            raise ConfigError(f"{_at(path, token.start_mark)}: anchors, aliases and tags have no place in settings")
-
-
-def _at(path: Path, mark: Any) -> str:
-    return f"{path}, line {mark.line + 1}, column {mark.column + 1}"
-
-
-def _place(path: Path, before: str) -> str:
-    return f"{path}, line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
-
-
-def _settings_in(path: Path, root: Any) -> dict[str, Any]:
-    import yaml
-
-    values: dict[str, Any] = {}
-    for section, at, body in _pairs(path, root):
-        try:
-            fields_of(section)
-        except ConfigError as error:
-            raise ConfigError(f"{_at(path, at)}: {error}") from None
-        if isinstance(body, yaml.ScalarNode) and body.value == "":
-            continue  # a section with nothing in it
-        for key, mark, node in _pairs(path, body):
-            name = f"{section}.{key}"
-            try:
-                _find(name)
-                if isinstance(node, yaml.SequenceNode) and all(isinstance(n, yaml.ScalarNode) for n in node.value):
-                    overlay(Config(), {name: (value := [n.value for n in node.value])})
-                elif isinstance(node, yaml.ScalarNode):
-                    overlay(Config(), {name: (value := node.value)})
-                else:
-                    raise ConfigError(f"{name}: expected one value")
-            except ConfigError as error:
-                raise ConfigError(f"{_at(path, mark)}: {error}") from None
-            values[name] = value
-    return values
-
-
-def _pairs(path: Path, node: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Key, position and value of each entry of a mapping; a key that comes twice is refused."""
-    import yaml
-
-    if not isinstance(node, yaml.MappingNode):
-        found = _quoted(node.value) if isinstance(node, yaml.ScalarNode) else "a list"
-        raise ConfigError(f"{_at(path, node.start_mark)}: expected `name: value` lines, found {found}")
-    seen = set()
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise ConfigError(f"{_at(path, key.start_mark)}: expected a name")
-        if key.value in seen:
-            raise ConfigError(f"{_at(path, key.start_mark)}: {_quoted(key.value)} stands here twice")
-        seen.add(key.value)
-        yield key.value, key.start_mark, value

@@ -19,12 +19,13 @@ from charnet import corpus as texts
 from charnet import machine, plan, recipe, runs
 from charnet.batches import check_length, mean_fill, sampled_lengths
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
-from charnet.config import Config, as_dict, overlay, read_yaml, to_yaml
+from charnet.config import Config, as_dict, overlay
 from charnet.corpus import Corpus, Ends
 from charnet.errors import CheckpointError, ConfigError, CorpusError
 from charnet.recipe import Plan
 from charnet.runs import RunFolder
 from charnet.timetable import Timetable
+from charnet.yamlfile import read_yaml, to_yaml
 
 if TYPE_CHECKING:
     from charnet.training import Training

@@ -34,7 +34,7 @@ from charnet import optim, runs
 from charnet.baselines import Baselines, baselines
 from charnet.batches import DocumentStreams, Position, Split, Streams
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
-from charnet.config import GATES, Config, overlay, to_yaml
+from charnet.config import GATES, Config, overlay
 from charnet.corpus import Ends, Ids
 from charnet.engines.numpy_engine import NumpyEngine
 from charnet.errors import CheckpointError, ConfigError, DivergedError, StorageError
@@ -51,6 +51,7 @@ from charnet.runs import RunFolder
 from charnet.tensorfile import Tensors
 from charnet.timetable import Timetable
 from charnet.vocab import Vocabulary
+from charnet.yamlfile import to_yaml
 
 SECONDS_BETWEEN_GLIMPSES = 0.5
 LARGEST_SHARE_OF_SAVING = 0.01  # of the training time, for the saves that come by the clock

@@ -13,8 +13,9 @@ from charnet import checkpoint as disk
 from charnet import corpus as texts
 from charnet import durable, runs
 from charnet.checkpoint import Checkpoint
-from charnet.config import Config, overlay, read_yaml
+from charnet.config import Config, overlay
 from charnet.errors import CharnetError, CheckpointError, plural
+from charnet.yamlfile import read_yaml
 
 
 @dataclass(frozen=True)

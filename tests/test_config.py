@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnet import config
-from charnet.config import Config, as_dict, assignments, from_dict, overlay, read_yaml, to_yaml
+from charnet import config, yamlfile
+from charnet.config import Config, as_dict, assignments, from_dict, overlay
 from charnet.errors import ConfigError, StorageError
+from charnet.yamlfile import read_yaml, to_yaml
 
 NAMES = list(config.names())
 
@@ -593,7 +594,7 @@ def test_the_byte_that_is_not_utf8_is_named(written: Any) -> None:
 
 
 def test_a_huge_file_is_refused_by_its_size(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "LARGEST_FILE_OF_SETTINGS", 100)
+    monkeypatch.setattr(yamlfile, "LARGEST_FILE_OF_SETTINGS", 100)
     assert read_yaml(written("#" * 99 + "\n")) == {}
     assert "more than 100 bytes" in refused(written("#" * 100 + "\n"))
 

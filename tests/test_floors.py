@@ -14,7 +14,7 @@ PACKAGE = Path(charnet.__file__).parent
 FLOORS = (
     "errors",
     "config vocab sampling shaping endings quantize machine durable signals",
-    "corpus cells tensorfile recipe timetable forecast controls pieces",
+    "corpus cells tensorfile yamlfile recipe timetable forecast controls pieces",
     "checkpoint baselines",
     "batches model runs reports textinfo",
     "optim evaluate engines",
@@ -26,10 +26,10 @@ FLOORS = (
 )
 FLOOR_OF = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
 FREE_OF_TORCH = (
-    "__init__ errors config vocab sampling shaping endings machine durable signals tensorfile checkpoint batches runs "
-    "corpus/__init__ corpus/cachefolder corpus/known corpus/finding corpus/opening corpus/decoding corpus/drafting "
-    "corpus/working corpus/storing corpus/remembering textinfo "
-    "reports plan recipe timetable forecast baselines controls pieces generate together describe verify prepare api "
+    "__init__ errors config vocab sampling shaping endings machine durable signals tensorfile yamlfile "
+    "checkpoint batches runs corpus/__init__ corpus/cachefolder corpus/known corpus/finding corpus/opening "
+    "corpus/decoding corpus/drafting corpus/working corpus/storing corpus/remembering textinfo reports plan "
+    "recipe timetable forecast baselines controls pieces generate together describe verify prepare api "
     "quantize engines/__init__ engines/base engines/numpy_engine engines/compiled_engine engines/packing "
     "engines/kernels"
 )

@@ -20,12 +20,13 @@ from conftest import sentences
 
 from charnet import checkpoint as disk
 from charnet import corpus, prepare, runs, training
-from charnet.config import GATES, OPTIMIZERS, read_yaml
+from charnet.config import GATES, OPTIMIZERS
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
 from charnet.evaluate import evaluate
 from charnet.model import from_weights
 from charnet.reports import Evaluated, Finished, Metrics, RolledBack, Started, Working
 from charnet.training import Training
+from charnet.yamlfile import read_yaml
 
 NOT_COMPARED = ("seconds", "chars_per_second")
 SMALL: dict[str, Any] = {

@@ -10,10 +10,11 @@ import typer
 
 from charnet.cli import console, progress
 from charnet.cli.options import plain, setting
-from charnet.config import Config, assignments, by_field, overlay, read_yaml
+from charnet.config import Config, assignments, by_field, overlay
 from charnet.errors import ConfigError
 from charnet.recipe import duration
 from charnet.signals import Interrupted, Signals
+from charnet.yamlfile import read_yaml
 
 TEXT, MODEL, LEARNING, RUN, SHOWN = "The text", "The model", "Learning", "The run", "What is shown"
 SAMPLE_LENGTH = 160  # characters that the model writes after each evaluation

@@ -13,8 +13,9 @@ import pytest
 from files import at_most
 
 from charnet.cli import run
-from charnet.config import Config, overlay, read_yaml
+from charnet.config import Config, overlay
 from charnet.errors import ConfigError, StorageError
+from charnet.yamlfile import read_yaml
 
 MOST_SECONDS = 0.3  # of the processor, until a wrong command line is refused, the start of Python included
 

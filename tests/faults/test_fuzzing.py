@@ -27,9 +27,10 @@ from test_checkpoint import parts, put, tiny
 from charnet import checkpoint as disk
 from charnet import tensorfile
 from charnet.checkpoint import Checkpoint
-from charnet.config import Config, as_dict, from_dict, overlay, read_yaml
+from charnet.config import Config, as_dict, from_dict, overlay
 from charnet.errors import CheckpointError, ConfigError, PromptError
 from charnet.vocab import LAST_CODE_POINT, Vocabulary
+from charnet.yamlfile import read_yaml
 
 CASES = 10_000_000 if LONG else 100_000
 Record = Callable[[str, object], None]

@@ -73,24 +73,10 @@ def start(
     plan.check(config, name)
     corpus = texts.read(config.data.paths, config.data, progress=reading)
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
-    if "data.val_chars" not in values:
-        config = overlay(config, {"data.val_chars": plan.val_chars(config.data.held_out(len(corpus.ids)))})
     given = set(values) | (INHERITED if weights else set())
-    if corpus.ends is not None:
-        fitted = _fitted_to_documents(config, given, corpus.ends)
-        config, given = overlay(config, fitted), given | set(fitted)
     if seconds is None and plan.LENGTH.isdisjoint(given):
         seconds = recipe.DEFAULT_SECONDS
-    if seconds is None:
-        planned, timetable = None, None
-    else:
-        planned, timetable = _planned(config, given, corpus, seconds)
-        config = planned.config
-    learned = len(corpus.ids) - config.data.held_out(len(corpus.ids))
-    if corpus.ends is None:
-        check_length(learned, config.training.batch_size, config.training.window)
-    config = plan.resolve(config, learned)
-    config = _on_device(config, len(corpus.vocab))
+    config, planned, timetable = _settled(config, given, corpus, seconds)
 
     from charnet import training
 
@@ -117,6 +103,26 @@ def start(
         folder.close()
         raise
     return run
+
+
+def _settled(
+    config: Config, given: Collection[str], corpus: Corpus, seconds: float | None
+) -> tuple[Config, Plan | None, Timetable | None]:
+    """The settings with a number for each that was not `given`; the plan behind them, if they are to fit a time."""
+    characters, planned, timetable = len(corpus.ids), None, None
+    if "data.val_chars" not in given:
+        config = overlay(config, {"data.val_chars": plan.val_chars(config.data.held_out(characters))})
+    if corpus.ends is not None:
+        fitted = _fitted_to_documents(config, given, corpus.ends)
+        config, given = overlay(config, fitted), {*given, *fitted}
+    if seconds is not None:
+        planned, timetable = _planned(config, given, corpus, seconds)
+        config = planned.config
+    learned = characters - config.data.held_out(characters)
+    if corpus.ends is None:
+        check_length(learned, config.training.batch_size, config.training.window)
+    config = plan.resolve(config, learned)
+    return _on_device(config, len(corpus.vocab)), planned, timetable
 
 
 def _planned(config: Config, given: Collection[str], corpus: Corpus, seconds: float) -> tuple[Plan, Timetable]:

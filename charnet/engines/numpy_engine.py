@@ -38,6 +38,16 @@ class Form:
     additive: bool
     update: Callable[[Array, Array, LayerState], LayerState]
 
+    def in_order(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The rows (G, ...) of all gates as (gates, H, ...), in the order of computation; a copy."""
+        return stored.reshape(len(self.order), -1, *stored.shape[1:])[list(self.order)]
+
+    def arranged(self, stored: Array) -> Array:
+        """The same, with the halving of the sigmoids in it."""
+        blocks = self.in_order(stored)
+        blocks[: self.sigmoids] *= 0.5
+        return blocks
+
 
 def _opened(a_BG: Array, sigmoids: int) -> Array:
     """Sigmoids of all gates but the last, tanh of that; the weights of the sigmoids are halved already."""
@@ -129,9 +139,7 @@ class Layer:
 
         def arranged(name: str) -> Array:
             stored = _taken(weights, f"{prefix}.{name}")
-            blocks = stored.reshape(len(form.order), -1, *stored.shape[1:])[list(form.order)]
-            blocks[: form.sigmoids] *= 0.5
-            return blocks.reshape(stored.shape)
+            return form.arranged(stored).reshape(stored.shape)
 
         self.form_name, self.form, self.bias = form_name, form, arranged("bias")
         self.table = None if embedding is None else embedding @ arranged("weight_ih").T + self.bias

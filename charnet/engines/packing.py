@@ -45,7 +45,8 @@ def packed(weights: Weights, form_name: str) -> kernels.Model:
     for layer in range(depth):
         name = f"layers.{layer}"
         if layer:
-            products.add(*_ordered(weights[f"{name}.weight_ih"], form), _bias(weights[f"{name}.bias"], form), units)
+            bias = form.arranged(np.asarray(weights[f"{name}.bias"]))
+            products.add(*_ordered(weights[f"{name}.weight_ih"], form), bias, units)
         else:
             products.add_nothing()
         inner = np.zeros((len(form.order), width(weights["head.weight"])), np.float32)
@@ -77,17 +78,9 @@ def _parts(matrix: Floats | Rows8) -> tuple[Values, Floats]:
 def _ordered(matrix: Floats | Rows8, form: Form) -> tuple[Values, Floats]:
     """Values (g, n, C) and scale (g, n), the gates in the order of computation, those of sigmoids halved."""
     values, scale = _parts(matrix)
-    order = list(form.order)
-    values = values.reshape(len(order), -1, values.shape[1])[order]
-    scale = scale.reshape(len(order), -1)[order]
-    scale[: form.sigmoids] *= 0.5
-    if values.dtype == np.float32:
-        values[: form.sigmoids] *= 0.5
-    return values, scale
-
-
-def _bias(stored: Any, form: Form) -> Floats:
-    return np.asarray(_ordered(np.asarray(stored)[:, None], form)[0][..., 0])
+    if isinstance(matrix, Rows8):
+        return form.in_order(values), form.arranged(scale)
+    return form.arranged(values), form.in_order(scale)
 
 
 def _table(weights: Weights, form: Form, units: int) -> Floats:
@@ -96,7 +89,7 @@ def _table(weights: Weights, form: Form, units: int) -> Floats:
     matrix = values * scale[..., None] if values.dtype == np.int8 else values
     embedding, worth = _parts(weights["embedding.weight"])
     rows = np.einsum("vc,gnc->vgn", embedding * worth[:, None], matrix, optimize=True)
-    rows += _bias(weights["layers.0.bias"], form)
+    rows += form.arranged(np.asarray(weights["layers.0.bias"]))
     return np.pad(rows, ((0, 0), (0, 0), (0, units - rows.shape[2]))).reshape(len(rows), -1)
 
 

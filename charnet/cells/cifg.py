@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State
-from charnet.cells.recurrence import tanh_, through_sigmoid, through_tanh
+from charnet.cells.recurrence import Activations, tanh_, through_sigmoid, through_tanh
 
 
 class CIFG(Cell):
@@ -42,15 +42,15 @@ class CIFG(Cell):
 
 
 class _Coupled:
-    additive: ClassVar[bool] = True
+    order: ClassVar[tuple[int, ...]] = (0, 2, 1)
+    activations: ClassVar[Activations] = (("sigmoid", 2), ("tanh", 1))
 
-    def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
-        _, before_c = state
-        i, g, o = a_BG.chunk(3, dim=1)
-        i, g, o = i.sigmoid_(), tanh_(g), o.sigmoid_()
-        c_BH = torch.lerp(before_c, g, i)
-        tanh_c = tanh_(c_BH.clone())
-        return (o * tanh_c, c_BH), (a_BG, before_c, tanh_c)
+    def forward(self, gates: list[Tensor], state: State) -> tuple[State, tuple[Tensor, ...]]:
+        (io_B2H, g), (_, before_c) = gates, state
+        i, o = io_B2H.chunk(2, dim=1)
+        c_BH = torch.lerp(before_c, g.to(before_c.dtype), i.to(before_c.dtype))
+        tanh_c = tanh_(c_BH.to(g.dtype, copy=True))
+        return (o * tanh_c, c_BH), (io_B2H, g, before_c, tanh_c)
 
     def backward(
         self,
@@ -59,11 +59,12 @@ class _Coupled:
         d_a_BG: Tensor,
         d_x_BH: Tensor,  # noqa: ARG002
     ) -> tuple[Tensor | None, State]:
-        (d_h, d_c), (gates, before_c, tanh_c) = d_state, kept
-        (i, g, o), (d_i, d_g, d_o) = gates.chunk(3, dim=1), d_a_BG.chunk(3, dim=1)
-        d_c = through_tanh(d_h * o, tanh_c, torch.empty_like(d_h)).add_(d_c)
+        (d_h, d_c), (io_B2H, g, before_c, tanh_c) = d_state, kept
+        (i, o), (d_i, d_o, d_g) = io_B2H.chunk(2, dim=1), d_a_BG.chunk(3, dim=1)
+        d_c = d_c + through_tanh(d_h * o, tanh_c, torch.empty_like(d_h))
         through_sigmoid(d_h * tanh_c, o, d_o)
-        let_in = d_c * i
+        d_new = d_c.to(g.dtype)
+        let_in = d_new * i
         through_tanh(let_in, g, d_g)
-        through_sigmoid(d_c * (g - before_c), i, d_i)
+        through_sigmoid(d_new * (g - before_c.to(g.dtype)), i, d_i)
         return None, (d_c.sub_(let_in),)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
-from charnet.cells.recurrence import tanh_, through_sigmoid, through_tanh
+from charnet.cells.recurrence import Activations, tanh_, through_sigmoid, through_tanh
 
 
 class GRU(Cell):
@@ -42,41 +42,40 @@ class GRU(Cell):
         return h_BH, (h_BH,)
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
-        bias_hh = F.pad(self.bias_hn, (2 * self.hidden_size, 0))
         if x_BTE.is_cuda:
+            bias_hh = F.pad(self.bias_hn, (2 * self.hidden_size, 0))
             weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias, bias_hh)]
             train = torch.is_grad_enabled()
             with repacking_allowed():
                 before = state[0][None].to(x_BTE.dtype)
                 h_BTH, h_1BH = torch.gru(x_BTE, before, weights, True, 1, 0.0, train, False, True)
             return h_BTH, (h_1BH[0].to(state[0].dtype),)
-        return recurrence.scan(self, _Gated(), x_BTE, state, bias_hh)
+        return recurrence.scan(self, _Gated(), x_BTE, state, self.bias_hn)
 
 
 class _Gated:
-    additive: ClassVar[bool] = False
+    order: ClassVar[tuple[int, ...]] = (0, 1, 2)
+    activations: ClassVar[Activations] = (("sigmoid", 2),)
 
-    def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:
-        (before_h,) = state
-        units = before_h.shape[1]
-        rz, h_n = a_BG[:, : 2 * units], a_BG[:, 2 * units :]
-        x_rz, x_n = x_BG[:, : 2 * units], x_BG[:, 2 * units :]
-        r, z = rz.add_(x_rz).sigmoid_().chunk(2, dim=1)
+    def forward(self, gates: list[Tensor], state: State) -> tuple[State, tuple[Tensor, ...]]:
+        (rz_B2H, x_n, h_n), (before_h,) = gates, state
+        r, z = rz_B2H.chunk(2, dim=1)
         n = tanh_(torch.addcmul(x_n, r, h_n))
-        h_BH = torch.lerp(n, before_h, z)
-        return (h_BH,), (a_BG, n, before_h)
+        h_BH = torch.lerp(n.to(before_h.dtype), before_h, z.to(before_h.dtype))
+        return (h_BH,), (rz_B2H, h_n, n, before_h)
 
     def backward(
         self, d_state: State, kept: tuple[Tensor, ...], d_a_BG: Tensor, d_x_BH: Tensor
     ) -> tuple[Tensor | None, State]:
-        (d_h,), (gates, n, before_h) = d_state, kept
-        r, z, h_n = gates.chunk(3, dim=1)
+        (d_h,), (rz_B2H, h_n, n, before_h) = d_state, kept
+        r, z = rz_B2H.chunk(2, dim=1)
         d_r, d_z, d_hn = d_a_BG.chunk(3, dim=1)
         d_before = d_h * z
-        d_n = through_tanh(d_h - d_before, n, d_x_BH)
+        d_new = d_h.to(n.dtype)
+        d_n = through_tanh(d_new - d_new * z, n, d_x_BH)
         torch.mul(d_n, h_n, out=d_r)
-        torch.mul(d_h, before_h - n, out=d_z)
+        torch.mul(d_new, before_h.to(n.dtype) - n, out=d_z)
         both = slice(0, 2 * n.shape[1])
-        through_sigmoid(d_a_BG[:, both], gates[:, both], d_a_BG[:, both])
+        through_sigmoid(d_a_BG[:, both], rz_B2H, d_a_BG[:, both])
         torch.mul(d_n, r, out=d_hn)
         return d_before, ()

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
-from charnet.cells.recurrence import tanh_, through_sigmoid, through_tanh
+from charnet.cells.recurrence import Activations, tanh_, through_sigmoid, through_tanh
 
 # oneDNN's way back through a bf16 LSTM is wrong from 1,024 units on where the processor has AMX: the gradient of the
 # input is off by its own length (torch 2.13; outputs are right, and all sizes below). Such layers take our own scan.
@@ -61,15 +61,15 @@ class LSTM(Cell):
 
 
 class _Gated:
-    additive: ClassVar[bool] = True
+    order: ClassVar[tuple[int, ...]] = (0, 1, 3, 2)
+    activations: ClassVar[Activations] = (("sigmoid", 3), ("tanh", 1))
 
-    def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
-        _, before_c = state
-        i, f, g, o = a_BG.chunk(4, dim=1)
-        i, f, g, o = i.sigmoid_(), f.sigmoid_(), tanh_(g), o.sigmoid_()
-        c_BH = torch.addcmul(f * before_c, i, g)
-        tanh_c = tanh_(c_BH.clone())
-        return (o * tanh_c, c_BH), (a_BG, before_c, tanh_c)
+    def forward(self, gates: list[Tensor], state: State) -> tuple[State, tuple[Tensor, ...]]:
+        (ifo_B3H, g), (_, before_c) = gates, state
+        i, f, o = ifo_B3H.chunk(3, dim=1)
+        c_BH = (f * before_c).add_(i * g)
+        tanh_c = tanh_(c_BH.to(g.dtype, copy=True))
+        return (o * tanh_c, c_BH), (ifo_B3H, g, before_c, tanh_c)
 
     def backward(
         self,
@@ -78,13 +78,14 @@ class _Gated:
         d_a_BG: Tensor,
         d_x_BH: Tensor,  # noqa: ARG002
     ) -> tuple[Tensor | None, State]:
-        (d_h, d_c), (gates, before_c, tanh_c) = d_state, kept
-        (i, f, g, o), (d_i, d_f, d_g, d_o) = gates.chunk(4, dim=1), d_a_BG.chunk(4, dim=1)
-        d_c = through_tanh(d_h * o, tanh_c, torch.empty_like(d_h)).add_(d_c)
-        through_sigmoid(d_h * tanh_c, o, d_o)
-        through_tanh(d_c * i, g, d_g)
-        torch.mul(d_c, g, out=d_i)
-        torch.mul(d_c, before_c, out=d_f)
-        both = slice(0, 2 * d_h.shape[1])
-        through_sigmoid(d_a_BG[:, both], gates[:, both], d_a_BG[:, both])
+        (d_h, d_c), (ifo_B3H, g, before_c, tanh_c) = d_state, kept
+        (i, f, o), (d_i, d_f, d_o, d_g) = ifo_B3H.chunk(3, dim=1), d_a_BG.chunk(4, dim=1)
+        d_c = d_c + through_tanh(d_h * o, tanh_c, torch.empty_like(d_h))
+        torch.mul(d_h, tanh_c, out=d_o)
+        d_new = d_c.to(g.dtype)
+        through_tanh(d_new * i, g, d_g)
+        torch.mul(d_new, g, out=d_i)
+        torch.mul(d_new, before_c.to(g.dtype), out=d_f)
+        all_three = slice(0, 3 * g.shape[1])
+        through_sigmoid(d_a_BG[:, all_three], ifo_B3H, d_a_BG[:, all_three])
         return None, (d_c.mul_(f),)

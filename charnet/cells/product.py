@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import functools
 import platform
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 PROCESSORS = ("x86_64", "AMD64")
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "tanh": torch.tanh_,
+    "relu": torch.relu_,
+    "sigmoid": torch.sigmoid_,
+}
 
 
 class Product:
-    """x W^T + bias, for the same weights again and again. Knows nothing of gradients.
+    """f(x W^T + bias), for the same weights again and again. Knows nothing of gradients.
 
     Args:
         weight_GH: W; rows: of the inputs, at least for most of them.
         bias_G: zeros if not given.
+        activation: f, one of `ACTIVATIONS`.
     """
 
-    def __init__(self, weight_GH: Tensor, rows: int, bias_G: Tensor | None = None) -> None:
-        self._weight_GH, self._bias_G = weight_GH, bias_G
+    def __init__(self, weight_GH: Tensor, rows: int, bias_G: Tensor | None = None, activation: str = "none") -> None:
+        self._weight_GH, self._bias_G, self._activation = weight_GH, bias_G, activation
         self._packed: Tensor | None = None
         if weight_GH.device.type == "cpu" and packing(weight_GH.dtype):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_GH.detach().contiguous(), rows)
@@ -33,14 +41,14 @@ class Product:
     def __call__(self, x_BH: Tensor) -> Tensor:
         """A new tensor (B, G)."""
         if self._packed is None:
-            return F.linear(x_BH, self._weight_GH, self._bias_G)
-        return torch.ops.mkldnn._linear_pointwise(x_BH, self._packed, self._bias_G, "none", [], "")  # type: ignore[no-any-return]
+            return ACTIVATIONS[self._activation](F.linear(x_BH, self._weight_GH, self._bias_G))
+        return torch.ops.mkldnn._linear_pointwise(x_BH, self._packed, self._bias_G, self._activation, [], "")  # type: ignore[no-any-return]
 
     def added(self, x_BH: Tensor, other_BG: Tensor) -> Tensor:
-        """The product and another tensor, as a new one."""
+        """The product, without bias and activation, and another tensor, as a new one."""
         if self._packed is None:
             return torch.addmm(other_BG, x_BH, self._weight_GH.t())
-        return torch.ops.mkldnn._linear_pointwise.binary(x_BH, other_BG, self._packed, self._bias_G, "add")  # type: ignore[no-any-return]
+        return torch.ops.mkldnn._linear_pointwise.binary(x_BH, other_BG, self._packed, None, "add")  # type: ignore[no-any-return]
 
 
 @functools.cache

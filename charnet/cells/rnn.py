@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
-from charnet.cells.recurrence import tanh_, through_sigmoid, through_tanh
+from charnet.cells.recurrence import Activations, through_sigmoid, through_tanh
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
 
@@ -70,10 +70,14 @@ class RNN(Cell):
 @dataclass(frozen=True)
 class _Elman:
     activation: str
-    additive: ClassVar[bool] = True
+    order: ClassVar[tuple[int, ...]] = (0,)
 
-    def forward(self, a_BG: Tensor, x_BG: Tensor, state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
-        h_BH = {"tanh": tanh_, "relu": Tensor.relu_, "sigmoid": Tensor.sigmoid_}[self.activation](a_BG)
+    @property
+    def activations(self) -> Activations:
+        return ((self.activation, 1),)
+
+    def forward(self, gates: list[Tensor], state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
+        (h_BH,) = gates
         return (h_BH,), (h_BH,)
 
     def backward(

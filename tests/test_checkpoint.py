@@ -986,7 +986,7 @@ def test_a_failing_write_leaves_what_was_there(
     if before:
         path.write_bytes(whole)
     with monkeypatch.context() as patch:
-        patch.setattr(os if broken == "fsync" else Path, broken, fail)
+        patch.setattr(os, broken, fail)
         with pytest.raises(StorageError, match=r"cannot be written: No space left on device"):
             disk.save(path, replace(tiny(), created="later"))
     assert [p.name for p in tmp_path.iterdir()] == (["c.safetensors"] if before else [])
@@ -1013,9 +1013,9 @@ def test_the_file_is_synced_before_it_is_moved_and_the_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    sync, move = os.fsync, Path.replace
+    sync, move = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: calls.append("sync") or sync(handle))
-    monkeypatch.setattr(Path, "replace", lambda self, to: calls.append("move") or move(self, to))
+    monkeypatch.setattr(os, "replace", lambda *names, **more: calls.append("move") or move(*names, **more))
     durable.write(tmp_path / "x", b"content")
     assert calls == ["sync", "move", "sync"]
     assert (tmp_path / "x").read_bytes() == b"content"

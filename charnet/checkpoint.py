@@ -204,6 +204,11 @@ def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Check
         raise foreign(path, f"settings that are not valid ({error})") from None
     except (KeyError, TypeError, ValueError) as error:
         raise foreign(path, f"metadata that is not valid ({error})") from None
+    of_8_bits = [name for name, tensor in tensors.items() if tensor.dtype == np.int8]
+    if of_8_bits and document["format"] < 2:
+        raise foreign(path, "numbers of 8 bits in a file of format 1")
+    if not all(name.startswith("model.") for name in of_8_bits):
+        raise foreign(path, "numbers of 8 bits beside the weights")
     _check_weights(path, checkpoint)
     return checkpoint
 

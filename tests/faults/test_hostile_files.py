@@ -137,6 +137,24 @@ def broken(name: str, number: float) -> Forge:
     return weight(name, wrong)
 
 
+def of_8_bits(name: str, value: Any = None) -> Forge:
+    """Weights of 8 bits, one tensor of them not what it should be; `None` leaves it out."""
+
+    def forge(_: bytes) -> bytes:
+        other = tiny().quantized()
+        other.tensors.pop(name, None)
+        if value is not None:
+            other.tensors[name] = value
+        return bytes(tensorfile.pack(disk._document(other), other.tensors))
+
+    return forge
+
+
+def of_format_1(_: bytes) -> bytes:
+    other = tiny().quantized()
+    return bytes(tensorfile.pack(disk._document(other) | {"format": 1}, other.tensors))
+
+
 def of_length(text: str, characters: int = tensorfile.MOST_CHARACTERS - 10_000) -> str:
     return text.ljust(characters, "x")
 
@@ -169,6 +187,7 @@ def twice(name: bytes) -> Forge:
 
 ALL_OF_UNICODE = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
 HEAD, EMBEDDING = "model.head.weight", "model.embedding.weight"
+SCALE = HEAD + disk.SCALE
 FACE = "\U0001f600"  # one of these makes a text take four bytes for each of its characters
 
 HOSTILE: dict[str, Forge] = {
@@ -323,6 +342,35 @@ HOSTILE: dict[str, Forge] = {
     "weights of no number at all": weight(HEAD, np.zeros((6, 0), dtype=np.float32)),
     "weights that are missing": weight(HEAD, None),
     "weights of one layer more": weight("model.layers.2.bias", np.zeros(12, dtype=np.float32)),
+    "8 bits without a scale": of_8_bits(SCALE),
+    "8 bits of another shape": of_8_bits(HEAD, np.zeros((3, 6), dtype=np.int8)),
+    "8 bits below -127": of_8_bits(HEAD, np.full((6, 3), -128, dtype=np.int8)),
+    "8 bits for one matrix alone": weight(HEAD, np.zeros((6, 3), dtype=np.int8)),
+    "8 bits for all matrices but one": of_8_bits(HEAD, np.zeros((6, 3), dtype=np.float32)),
+    "8 bits for a bias": of_8_bits("model.head.bias", np.zeros(6, dtype=np.int8)),
+    "8 bits in a file of format 1": of_format_1,
+    "8 bits in the optimizer": weight("optimizer.m.head.bias", np.zeros(6, dtype=np.int8)),
+    "8 bits in the state": of_8_bits("state.0", np.zeros((1, 2, 3), dtype=np.int8)),
+    "8 bits in random numbers": weight("random.torch", np.zeros(16, dtype=np.int8)),
+    "a scale of one matrix of 32 bits": weight(SCALE, np.ones(6, dtype=np.float32)),
+    "a scale of no matrix": of_8_bits("model.neck.weight" + disk.SCALE, np.ones(6, dtype=np.float32)),
+    "a scale of a bias": of_8_bits("model.head.bias" + disk.SCALE, np.ones(6, dtype=np.float32)),
+    "a scale of a scale": of_8_bits(SCALE + disk.SCALE, np.ones(6, dtype=np.float32)),
+    "a scale that is too short": of_8_bits(SCALE, np.ones(5, dtype=np.float32)),
+    "a scale that is too long": of_8_bits(SCALE, np.ones(7, dtype=np.float32)),
+    "a scale for each column": of_8_bits(SCALE, np.ones(3, dtype=np.float32)),
+    "a scale for each number": of_8_bits(SCALE, np.ones((6, 3), dtype=np.float32)),
+    "a scale of one number": of_8_bits(SCALE, np.ones((), dtype=np.float32)),
+    "a scale of no numbers": of_8_bits(SCALE, np.ones(0, dtype=np.float32)),
+    "a scale of 8 bits": of_8_bits(SCALE, np.ones(6, dtype=np.int8)),
+    "a scale of bytes": of_8_bits(SCALE, np.ones(6, dtype=np.uint8)),
+    "a scale of NaN": of_8_bits(SCALE, np.array([1, 1, 1, 1, 1, np.nan], dtype=np.float32)),
+    "a scale of inf": of_8_bits(SCALE, np.array([1, 1, 1, 1, 1, np.inf], dtype=np.float32)),
+    "a scale of -inf": of_8_bits(SCALE, np.array([1, 1, 1, 1, 1, -np.inf], dtype=np.float32)),
+    "a scale of zero": of_8_bits(SCALE, np.array([1, 1, 1, 1, 1, 0], dtype=np.float32)),
+    "a scale of -0": of_8_bits(SCALE, np.array([1, 1, 1, 1, 1, -0.0], dtype=np.float32)),
+    "a scale below zero": of_8_bits(SCALE, np.array([1, 1, 1, 1, 1, -1e-3], dtype=np.float32)),
+    "a scale beyond all bounds": of_8_bits(SCALE, np.array([1, 1, 1, 1, 1, 3e38], dtype=np.float32)),
 }
 hostile = pytest.mark.parametrize("kind", HOSTILE)
 

@@ -745,7 +745,19 @@ def test_the_trap_of_these_tests_works(folder: Path) -> None:
 
 
 LOADERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "dbm", "runpy"}
-LOADING = {"torch.load", "torch.jit.load", "numpy.load", "np.load", "np.fromfile", "np.memmap.load", "imp.load_source"}
+LOADING = {
+    "torch.load",
+    "torch.save",
+    "torch.jit.load",
+    "yaml.load",
+    "yaml.load_all",
+    "yaml.unsafe_load",
+    "numpy.load",
+    "np.load",
+    "np.fromfile",
+    "np.memmap.load",
+    "imp.load_source",
+}
 RUNNING = {"eval", "exec", "compile", "__import__", "importlib.import_module", "importlib.__import__"}
 
 

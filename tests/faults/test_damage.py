@@ -35,10 +35,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
 
 
 @pytest.fixture
-def refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusals]:
+def refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Refusals]:
     monkeypatch.setattr(tensorfile, "memory", lambda: 1 << 36)  # asked for every file, a third of the time
     with in_memory(tmp_path) as path:
-        yield Refusals(path)
+        yield Refusals(path, tries=5 if request.node.get_closest_marker("faults") else 1)
 
 
 def sample(below: int, count: int | None) -> list[int]:

@@ -250,7 +250,7 @@ metadata = st.fixed_dictionaries(
     {"format": st.just("charnet") | words, "charnet": words | values.map(json.dumps) | values}
 )
 given_settings = settings(
-    deadline=None, derandomize=True, database=None, max_examples=60, suppress_health_check=list(HealthCheck)
+    deadline=None, derandomize=True, database=None, max_examples=25, suppress_health_check=list(HealthCheck)
 )
 many_settings = settings(given_settings, max_examples=CASES * len(PIECES) // 400)
 

@@ -133,16 +133,18 @@ def model_shapes(config: Config, alphabet_size: int) -> dict[str, tuple[int, ...
     return shapes | {"head.weight": (alphabet_size, model.hidden_size), "head.bias": (alphabet_size,)}
 
 
-def save(path: Path, checkpoint: Checkpoint, *, keep_as: Path | None = None) -> None:
+def save(path: Path, checkpoint: Checkpoint, *, keep_as: Path | None = None, within: int | None = None) -> None:
     """Writes a checkpoint so that the file is at any instant either the old one or the new one, whole.
 
     Args:
         keep_as: where the old one is kept.
+        within: the handle of the folder, where the caller holds it open.
 
     Raises:
         StorageError: the disk refused; the old file is as it was.
     """
-    durable.write(path, tensorfile.pack(_document(checkpoint), checkpoint.tensors), keep_as=keep_as)
+    content = tensorfile.pack(_document(checkpoint), checkpoint.tensors)
+    durable.write(path, content, keep_as=keep_as, within=within)
 
 
 def _document(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -205,6 +207,11 @@ def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Check
         raise foreign(path, f"settings that are not valid ({error})") from None
     except (KeyError, TypeError, ValueError) as error:
         raise foreign(path, f"metadata that is not valid ({error})") from None
+    of_8_bits = [name for name, tensor in tensors.items() if tensor.dtype == np.int8]
+    if of_8_bits and document["format"] < 2:
+        raise foreign(path, "numbers of 8 bits in a file of format 1")
+    if not all(name.startswith("model.") for name in of_8_bits):
+        raise foreign(path, "numbers of 8 bits beside the weights")
     _check_weights(path, checkpoint)
     return checkpoint
 

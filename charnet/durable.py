@@ -2,12 +2,17 @@
 
 The recipe: write aside, fsync, rename, fsync the folder. Temporary files carry a lock of their writer for as long as it
 lives, so the next start can tell those that a killed process left behind from those of a process at work.
+
+`within` is the handle of the folder that a path lies in, where a caller holds it open: then only the last name of the
+path is looked up, in that very folder, whatever has taken the folder's own name meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
+import functools
 import itertools
 import os
 import secrets
@@ -29,73 +34,110 @@ NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.EBADF, errno.EACCES)  # where a system
 NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
-def write(path: Path, content: bytes | bytearray | memoryview, *, keep_as: Path | None = None) -> None:
+def write(
+    path: Path, content: bytes | bytearray | memoryview, *, keep_as: Path | None = None, within: int | None = None
+) -> None:
     """Replaces a file, or makes it.
 
     Args:
-        keep_as: where the file that was there before is moved to; between the two moves only that one exists.
+        keep_as: where in its folder the file that was there before is moved to; between the two moves only that one
+            exists.
 
     Raises:
         StorageError: the disk refused; the old file is as it was, at its place or at `keep_as`.
     """
     try:
-        with writing_aside(path.parent, f".{path.name}") as (file, aside):
+        with writing_aside(path.parent, f".{path.name}", within) as (file, aside):
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            aside.stat()  # raises if the folder is another one by now: nothing in that one is touched
             if keep_as is not None:
                 with contextlib.suppress(FileNotFoundError):
-                    path.replace(keep_as)
-            aside.replace(path)
-            sync_folder(path.parent)
+                    move(path, keep_as, within)
+            move(aside, path, within)
+            sync_folder(path.parent, within)
     except OSError as error:
         raise refused(path, error) from None
 
 
-def append(path: Path, line: str) -> None:
+def append(path: Path, line: str, within: int | None = None) -> None:
     """Adds a line to a file, making it if need be; a link in its place is not followed.
 
     Raises:
         StorageError: the disk refused.
     """
     try:
-        is_new = not path.exists()
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NOT_A_LINK, 0o666)
+        is_new = not _exists(path, within)
+        handle = os.open(_at(path, within), os.O_WRONLY | os.O_APPEND | os.O_CREAT | NOT_A_LINK, 0o666, dir_fd=within)
         with os.fdopen(handle, "wb") as file:
             file.write(line.encode() + b"\n")
         if is_new:  # else a checkpoint may outlive a power cut that the lines before it do not
-            sync_folder(path.parent)
+            sync_folder(path.parent, within)
     except OSError as error:
         raise refused(path, error) from None
 
 
 @contextlib.contextmanager
-def writing_aside(folder: Path, name: str) -> Iterator[tuple[IO[bytes], Path]]:
+def writing_aside(folder: Path, name: str, within: int | None = None) -> Iterator[tuple[IO[bytes], Path]]:
     """A new temporary file that is gone afterwards, unless it was moved away."""
-    file, aside = _new(folder, name)
+    file, aside = _new(folder, name, within)
     try:
         with file:
             yield file, aside
     finally:
         with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+            remove(aside, within)
 
 
-def _new(folder: Path, name: str) -> tuple[IO[bytes], Path]:
+def _new(folder: Path, name: str, within: int | None) -> tuple[IO[bytes], Path]:
     for _ in range(ATTEMPTS):
         aside = folder / f"{name}.{secrets.token_hex(4)}{PART}"
         with contextlib.suppress(FileExistsError):
-            file = aside.open("xb+")
-            if kept(file.fileno(), aside):
+            file = open(aside, "xb+", opener=functools.partial(_opened, within))  # noqa: SIM115
+            if kept(file.fileno(), aside, within):
                 return file, aside
             file.close()
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
 
 
-def kept(handle: int, path: Path) -> bool:
+def kept(handle: int, path: Path, within: int | None = None) -> bool:
     """Locks a temporary file that was just made; False if a cleaner came first and took it for one left behind."""
-    return locked(handle) and path.exists()
+    return locked(handle) and _exists(path, within)
+
+
+def move(path: Path, to: Path, within: int | None = None) -> None:
+    """Gives a file another name in its folder; a file that had that name is gone.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    os.replace(_at(path, within), _at(to, within), src_dir_fd=within, dst_dir_fd=within)
+
+
+def remove(path: Path, within: int | None = None) -> None:
+    """Removes a file, if it is there.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_at(path, within), dir_fd=within)
+
+
+def _opened(within: int | None, path: str, flags: int) -> int:
+    return os.open(_at(Path(path), within), flags, 0o666, dir_fd=within)
+
+
+def _at(path: Path, within: int | None) -> Path | str:
+    return path if within is None else path.name
+
+
+def _exists(path: Path, within: int | None) -> bool:
+    try:
+        os.stat(_at(path, within), dir_fd=within)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def locked(handle: int) -> bool:
@@ -111,48 +153,50 @@ def locked(handle: int) -> bool:
     return True
 
 
-def clean(folder: Path, pattern: str = f"*{PART}") -> None:
+def clean(folder: Path, pattern: str = f"*{PART}", within: int | None = None) -> None:
     """Removes temporary files of processes that are no more."""
     if fcntl is None:
         return
-    found: list[Path] = []
-    with contextlib.suppress(OSError):
-        found += folder.glob(pattern)
-    for path in found:
+    found: list[str] = []
+    with contextlib.suppress(OSError), os.scandir(folder if within is None else within) as entries:
+        found += [entry.name for entry in entries]
+    for path in map(folder.joinpath, fnmatch.filter(found, pattern)):
         with contextlib.suppress(OSError):
-            handle = os.open(path, os.O_RDONLY | NOT_A_LINK | os.O_NONBLOCK)
+            handle = os.open(_at(path, within), os.O_RDONLY | NOT_A_LINK | os.O_NONBLOCK, dir_fd=within)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                remove(path, within)
             finally:
                 os.close(handle)
 
 
-def sync(path: Path) -> None:
+def sync(path: Path, within: int | None = None) -> None:
     """Has the disk take what was written to a file; a link in its place is not followed.
 
     Raises:
         StorageError: it cannot.
     """
     try:
-        _sync(path, os.O_WRONLY | NOT_A_LINK)
+        _sync(os.open(_at(path, within), os.O_WRONLY | NOT_A_LINK, dir_fd=within))
     except OSError as error:
         raise refused(path, error) from None
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path, handle: int | None = None) -> None:
     """Has the disk take the names in a folder, where the system can do that."""
     if os.name == "nt":  # Windows has no handle on a folder to sync
         return
     try:
-        _sync(folder, os.O_RDONLY)
+        if handle is None:
+            _sync(os.open(folder, os.O_RDONLY))
+        else:
+            os.fsync(handle)
     except OSError as error:
         if error.errno not in NO_SYNC_OF_FOLDERS:
             raise
 
 
-def _sync(path: Path, flags: int) -> None:
-    handle = os.open(path, flags)
+def _sync(handle: int) -> None:
     try:
         os.fsync(handle)
     finally:

@@ -44,19 +44,20 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._is_new = False
-        self.close: Callable[[], object] = lambda: None  # lets go of the folder
+        self._handle: int | None = None
+        self._let_go: Callable[[], object] = lambda: None
         try:
             status = path.stat()
-            if os.name != "nt":  # Windows has no handle on a folder to lock
-                handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-                self.close = weakref.finalize(self, os.close, handle)
+            if os.name != "nt":  # Windows has no handle on a folder
+                self._handle = handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+                self._let_go = weakref.finalize(self, os.close, handle)
                 status = os.fstat(handle)
                 if not durable.locked(handle):
                     raise StorageError(f"{path}: another training is at work in this run; wait for it, or stop it")
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened: {error.strerror}; mend that, or take another run") from None
         self._identity = (status.st_dev, status.st_ino)
-        durable.clean(path, f".*.{'[0-9a-f]' * 8}{durable.PART}")
+        durable.clean(path, f".*.{'[0-9a-f]' * 8}{durable.PART}", self._handle)
 
     @classmethod
     def new(cls, out: Path, name: str, needed_bytes: int = 0) -> RunFolder:
@@ -105,6 +106,11 @@ class RunFolder:
         except OSError as error:
             raise durable.refused(self.path, error) from None
 
+    def close(self) -> None:
+        """Lets go of the folder: another process may train there."""
+        self._handle = None
+        self._let_go()
+
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Writes `best` or `last`, of which the one before is kept.
 
@@ -112,20 +118,20 @@ class RunFolder:
             StorageError: the disk refused; what was there is whole.
         """
         keep_as = self._own(PREVIOUS) if name == LAST else None
-        disk.save(self._own(name), checkpoint, keep_as=keep_as)
+        disk.save(self._own(name), checkpoint, keep_as=keep_as, within=self._handle)
 
     def write(self, name: str, content: bytes) -> None:
         """Replaces `config.yaml` or `metrics.jsonl`."""
-        durable.write(self._own(name), content)
+        durable.write(self._own(name), content, within=self._handle)
 
     def append_metrics(self, line: str) -> None:
         """Adds a line of metrics."""
-        durable.append(self._own(METRICS), line)
+        durable.append(self._own(METRICS), line, self._handle)
 
     def sync_metrics(self) -> None:
         """Has the disk take the lines of metrics."""
         if (path := self._own(METRICS)).is_file():
-            durable.sync(path)
+            durable.sync(path, self._handle)
 
     def metrics(self) -> list[bytes]:
         """The lines of metrics so far."""
@@ -143,7 +149,7 @@ class RunFolder:
         """Moves a damaged checkpoint out of the way, if it is there."""
         try:
             with contextlib.suppress(FileNotFoundError):
-                self._own(name).replace(self.path / DAMAGED)
+                durable.move(self._own(name), self.path / DAMAGED, self._handle)
         except OSError as error:
             raise durable.refused(self.path / name, error) from None
 
@@ -153,11 +159,12 @@ class RunFolder:
             return
         with contextlib.suppress(OSError, StorageError):
             for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS):
-                self._own(name).unlink(missing_ok=True)
+                durable.remove(self._own(name), self._handle)
             self.path.rmdir()
 
     def _own(self, name: str) -> Path:
-        """The path of one of our files, after a check that our folder is still where it was."""
+        """The path of one of our files, after a check that our folder is still where it was. A folder that takes its
+        place after the check is not written to: what is written goes by the handle of ours."""
         status = None
         with contextlib.suppress(OSError):
             status = self.path.stat()

@@ -1,4 +1,5 @@
-"""What all tests share: a cache folder of their own, torch's thread count as it was, and one small trained run."""
+"""What all tests share: a cache folder of their own, torch's thread count as it was, no waiting for the disk, and one
+small trained run."""
 
 from __future__ import annotations
 
@@ -35,6 +36,13 @@ def _threads_as_they_were() -> Iterator[None]:
     yield
     if torch:
         torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _disk_in_its_own_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test but those of faults waits for the disk: thousands of small files take it longer than everything else."""
+    if request.node.get_closest_marker("faults") is None:
+        monkeypatch.setattr("os.fsync", lambda _: None)
 
 
 @pytest.fixture(scope="session")

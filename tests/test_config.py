@@ -315,13 +315,13 @@ any_config = st.fixed_dictionaries({}, optional={name: any_value(name) for name 
 
 
 @given(any_config)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 def test_settings_come_back_from_plain_values(of: Config) -> None:
     assert from_dict(as_dict(of)) == of
 
 
 @given(any_config)
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 def test_settings_come_back_from_yaml(tmp_path_factory: pytest.TempPathFactory, of: Config) -> None:
     path = tmp_path_factory.getbasetemp() / "round-trip.yaml"
     path.write_bytes(to_yaml(of).encode())

@@ -360,7 +360,8 @@ def test_weights_of_another_size_are_refused_before_anything_is_written(
 
 def test_the_size_of_the_model_comes_with_the_weights(trainer: Trainer) -> None:
     first = trainer.whole("first", model__cell="gru", model__embedding_size=5)
-    second = prepare.start({"data.paths": [str(trainer.text)], "training.window": 5}, out=trainer.out, init_from=first)
+    values = {"data.paths": [str(trainer.text)], "training.window": 5, "training.steps": 3}
+    second = prepare.start(values, out=trainer.out, init_from=first)
     assert (second.config.model.cell, second.config.model.hidden_size) == ("gru", 8)
     assert second.config.model.embedding_size == 5
 
@@ -864,6 +865,6 @@ def test_odd_texts_are_planned_for_too_or_refused_in_one_line(odd: str, more: di
     (tmp_path / "odd.txt").write_text(odd, newline="")
     values = {"data.paths": [str(tmp_path / "odd.txt")], "training.threads": 1} | more
     with contextlib.suppress(CharnetError):
-        run = prepare.start(values, out=tmp_path / "runs", seconds=1.0)
+        run = prepare.start(values, out=tmp_path / "runs", seconds=0.2)
         assert isinstance(list(run.reports())[-1], Finished)
         run.compared()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.errors import PromptError
-from charnet.vocab import RARE_BYTE, Utf8Guard, Vocabulary, code_points
+from charnet.vocab import RARE, RARE_BYTE, Utf8Guard, Vocabulary, code_points
 
 ALL_BYTES = Vocabulary(tuple(range(256)), of_bytes=True)
 real_text = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
@@ -290,3 +290,11 @@ def test_where_no_character_is_short_enough_the_last_is_broken_off() -> None:
 def test_after_a_byte_that_is_in_no_utf8_a_character_begins(before: tuple[int, ...]) -> None:
     vocab = Vocabulary((0x61, 0xA9, RARE_BYTE), of_bytes=True)
     assert drawn(Utf8Guard(vocab), 9, 1, before) == [0] * 9
+
+
+def test_what_stands_for_all_rare_characters_has_a_name_of_its_own() -> None:
+    assert (
+        Vocabulary((0x61, RARE)).name(RARE)
+        == Vocabulary((0x61, RARE_BYTE), of_bytes=True).name(RARE_BYTE)
+        == "a rare one"
+    )

@@ -125,6 +125,7 @@ def train(
         def begun() -> None:
             signals.note(view.stopping)
 
+        is_over = False
         try:
             view.starting()
             from charnet import prepare
@@ -147,12 +148,14 @@ def train(
                 console.note(f"{out / name} is another run; this one is {run.folder.path}")
             with contextlib.closing(run.reports(lambda: signals.received)) as reports:
                 for report in reports:
-                    if shown and isinstance(report, Finished) and report.reason != "interrupted":
+                    is_over = isinstance(report, Finished) and report.reason != "interrupted"
+                    if shown and is_over:
                         with contextlib.suppress(Interrupted):  # all is saved: who cannot wait does without it
                             view.compare(run.compared())
                     view.show(report)
         except Interrupted:
-            view.left()
+            if not is_over:  # else there is nothing to go on with
+                view.left()
     return 128 + signals.received if signals.received else 0
 
 

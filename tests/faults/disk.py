@@ -3,6 +3,7 @@ refuse one or be the end of the process there. From a record it builds every sta
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import io
 import itertools
@@ -106,17 +107,24 @@ class Disk:
         open_file = io.open
         opened: dict[int, Path] = {}
 
+        def placed(path: Any, folder: int | None) -> Any:
+            """Where a name is that was given with the handle of its folder."""
+            return path if folder is None else Path(f"/proc/self/fd/{folder}").readlink() / path
+
         def file_opened(path: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
             if not self._within(path) or not set(mode) & set("wxa+"):
                 return open_file(path, mode, *args, **kwargs)
+            if "opener" in kwargs:  # which is `os.open`, and a call
+                return File(self, open_file(path, mode, 0, **kwargs), Path(path))
             kind = "open" if os.path.lexists(path) and "x" not in mode else "make"
             return File(self, self.call(Call(kind, Path(path)), lambda: open_file(path, mode, 0)), Path(path))
 
-        def handle_opened(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        def handle_opened(name: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+            path = placed(name, kwargs.get("dir_fd"))
             if not self._within(path):
-                return int(really["open"](path, flags, *args, **kwargs))
+                return int(really["open"](name, flags, *args, **kwargs))
             kind = "make" if flags & os.O_CREAT and not os.path.lexists(path) else "open"
-            handle = self.call(Call(kind, Path(path)), lambda: really["open"](path, flags, *args, **kwargs))
+            handle = self.call(Call(kind, Path(path)), lambda: really["open"](name, flags, *args, **kwargs))
             opened[handle] = Path(path)
             return int(handle)
 
@@ -132,22 +140,25 @@ class Disk:
             really["fsync"](handle)
 
         def moved(source: Any, target: Any, **kwargs: Any) -> None:
-            if self._within(source):
-                call = Call("rename", Path(source), to=Path(target))
+            path = placed(source, kwargs.get("src_dir_fd"))
+            if self._within(path):
+                call = Call("rename", Path(path), to=Path(placed(target, kwargs.get("dst_dir_fd"))))
                 self.call(call, lambda: really["replace"](source, target, **kwargs))
             else:
                 really["replace"](source, target, **kwargs)
 
         def changed(name: str, kind: str) -> Callable[..., None]:
-            def act(path: Any, *args: Any, **kwargs: Any) -> None:
+            def act(given: Any, *args: Any, **kwargs: Any) -> None:
+                path = placed(given, kwargs.get("dir_fd"))
                 if self._within(path):
-                    self.call(Call(kind, Path(path)), lambda: really[name](path, *args, **kwargs))
+                    self.call(Call(kind, Path(path)), lambda: really[name](given, *args, **kwargs))
                 else:
-                    really[name](path, *args, **kwargs)
+                    really[name](given, *args, **kwargs)
 
             return act
 
-        patch.setattr(io, "open", file_opened)
+        for module in (io, builtins):
+            patch.setattr(module, "open", file_opened)
         for name, act in {
             "open": handle_opened,
             "fdopen": of_handle,

@@ -44,9 +44,14 @@ def packed(checkpoint: Checkpoint, folder: Path) -> bytes:
 
 @dataclass
 class Refusals:
-    """Loads files and holds each refusal to its form; keeps the slowest, in seconds of the processor."""
+    """Loads files and holds each refusal to its form; keeps the slowest, in seconds of the processor.
+
+    What seems slow, and slower than all before, is tried again where there are several `tries`, and the quickest
+    counts: a machine with much else to do has pauses.
+    """
 
     path: Path
+    tries: int = 1
     slowest: float = 0.0
     which: str = ""
     count: int = 0
@@ -56,10 +61,9 @@ class Refusals:
         return self.of_file(what)
 
     def of_file(self, what: object = "") -> str:
-        """The message with which the file is refused. What seems slow, and slower than all before, is tried again, and
-        the quickest of five counts: a machine with much else to do has pauses."""
+        """The message with which the file is refused."""
         message, seconds = self._refusal(what)
-        for _ in range(4):
+        for _ in range(self.tries - 1):
             if seconds > max(self.slowest, 0.01):
                 seconds = min(seconds, self._refusal(what)[1])
         if seconds > self.slowest:

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def start(
     arguments: list[str],
     *,
     folder: Path,
-    hook: tuple[str, int, list[int]] | None = None,
+    hooks: Sequence[tuple[str, int, list[int]]] = (),
     terminal: str = "",
     stderr: Path | None = None,
     memory: int = 0,
@@ -84,7 +84,7 @@ def start(
     """Starts `charnet` with these arguments in a folder. One process at a time.
 
     Args:
-        hook: the full name of a function, which call of it, and the signals that the process gets just before that.
+        hooks: full names of functions, which call of each, and the signals that the process gets just before that.
         terminal: the path of the terminal that the process belongs to and writes its stderr to.
         stderr: another file for that.
         memory: bytes that it may take beyond what it has.
@@ -95,7 +95,7 @@ def start(
         "arguments": arguments,
         "folder": str(folder),
         "streams": [os.devnull, str(out), terminal or str(err)],
-        "hook": hook,
+        "hooks": hooks,
         "terminal": terminal,
         "memory": memory,
         "tidy": tidy,
@@ -211,8 +211,8 @@ def become(order: dict[str, Any]) -> None:
     if order["memory"]:
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + order["memory"]
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
-    if order["hook"]:
-        _hang_in(*order["hook"])
+    for hook in order["hooks"]:
+        _hang_in(*hook)
     sys.argv = ["charnet", *order["arguments"]]
 
 

@@ -35,10 +35,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
 
 
 @pytest.fixture
-def refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusals]:
+def refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Refusals]:
     monkeypatch.setattr(tensorfile, "memory", lambda: 1 << 36)  # asked for every file, a third of the time
     with in_memory(tmp_path) as path:
-        yield Refusals(path)
+        yield Refusals(path, tries=5 if request.node.get_closest_marker("faults") else 1)
 
 
 def sample(below: int, count: int | None) -> list[int]:
@@ -117,6 +117,15 @@ def test_every_damage_to_a_small_checkpoint_is_noticed_at_once(
     for what, damaged in kind(*small, None):
         refusals.of_bytes(damaged, what)
     record_property("refused", (refusals.count, refusals.slowest, refusals.which))
+    refusals.assert_within(MOST_SECONDS)
+
+
+@pytest.mark.faults
+def test_every_flipped_bit_of_a_checkpoint_of_8_bits_is_noticed_at_once(tmp_path: Path, refusals: Refusals) -> None:
+    whole = packed(of_size(16).quantized(), tmp_path)
+    for what, damaged in flipped(whole, whole, None):
+        refusals.of_bytes(damaged, what)
+    assert refusals.count == 8 * len(whole)
     refusals.assert_within(MOST_SECONDS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import errno
+import io
 import json
 import os
 import random
@@ -19,7 +20,7 @@ from disk import LONG, Call, Disk, Killed, killed_at, parts, refused_at, snapsho
 from disk import SMALL as SMALLEST
 
 from charnet import checkpoint as disk_format
-from charnet import prepare, runs
+from charnet import cli, prepare, runs
 from charnet.errors import CheckpointError, ConfigError, StorageError
 from charnet.reports import Evaluated, Finished, RolledBack, Started
 from charnet.runs import BEST, DAMAGED, LAST, METRICS, PREVIOUS, SETTINGS
@@ -115,23 +116,37 @@ def test_a_damaged_newest_checkpoint_costs_nothing_but_time(run: Path, undisturb
     assert not parts(run)
 
 
+class Unreadable(io.BufferedReader):
+    """A file that opens, and whose data the disk does not give back."""
+
+    def readinto(self, _: Any) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("at", ["open", "read"])
 def test_a_newest_checkpoint_that_the_disk_does_not_give_back_is_gone_on_without(
-    run: Path, undisturbed: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+    run: Path,
+    undisturbed: tuple[Any, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    at: str,
 ) -> None:
-    load = disk_format.load
+    really = Path.open
 
-    def unreadable(path: Path) -> Any:
-        if path.name == LAST and path.parent == run and not (run / DAMAGED).exists():
-            raise StorageError(f"{path}: cannot be read: {os.strerror(errno.EIO)}")
-        return load(path)
+    def opened(path: Path, *how: Any, **more: Any) -> Any:
+        if path.name != LAST or path.parent != run or (run / DAMAGED).exists():
+            return really(path, *how, **more)
+        if at == "open":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return Unreadable(io.FileIO(path))
 
-    monkeypatch.setattr(disk_format, "load", unreadable)
-    with pytest.raises(StorageError, match="cannot be read"):
-        prepare.resume(run, strict=True)
-    resumed = prepare.resume(run)
-    assert resumed.progress.step == 4
-    assert "cannot be read" in resumed.damage
-    assert outcome(finished(resumed)) == undisturbed
+    monkeypatch.setattr(Path, "open", opened)
+    said = f"{run / LAST}: cannot be read: Input/output error"
+    assert cli.run(["train", "-q", "--resume", str(run), "--strict"]) == 6
+    assert capsys.readouterr().err.startswith(f"charnet: {said}")
+    assert cli.run(["train", "--resume", str(run)]) == 0
+    assert said in capsys.readouterr().err
+    assert outcome(run) == undisturbed
 
 
 def test_where_both_are_damaged_nothing_is_gone_on_from_and_nothing_is_touched(run: Path) -> None:

@@ -1,7 +1,7 @@
 """Files by chance: whatever they hold, they are read or refused with one of charnet's errors, never anything else.
 
 The amounts, over all the tests: a few hundred files by default, a hundred thousand with the marker `faults`, ten
-million where CHARNET_FAULTS=long besides.
+million where CHARNET_FAULTS=long besides: a hundred pieces, each of other files than the rest.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from charnet.errors import CheckpointError, ConfigError, PromptError
 from charnet.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.yamlfile import read_yaml
 
-CASES = 10_000_000 if LONG else 100_000
+CASES = 100_000  # in a piece
+PIECES = range(100 if LONG else 1)
 Record = Callable[[str, object], None]
 
 
@@ -137,8 +138,8 @@ SHARE_OF_SETTINGS = 8  # per cent of the cases; one more is hypothesis'
 sources = pytest.mark.parametrize("source", SHARES, ids=lambda source: source.__name__)
 
 
-def fuzz_files(source: Source, whole: bytes, path: Path, cases: int) -> Counter[str]:
-    chance, found = random.Random(source.__name__), Counter[str]()
+def fuzz_files(source: Source, whole: bytes, path: Path, cases: int, piece: int = 0) -> Counter[str]:
+    chance, found = random.Random(f"{source.__name__} {piece}"), Counter[str]()
     for _ in range(cases):
         checkpoint = loaded(path, source(whole, chance))
         found["refused" if checkpoint is None else "read"] += 1
@@ -176,8 +177,8 @@ training:
 """
 
 
-def fuzz_settings(path: Path, cases: int) -> Counter[str]:
-    chance, found = random.Random("yaml"), Counter[str]()
+def fuzz_settings(path: Path, cases: int, piece: int = 0) -> Counter[str]:
+    chance, found = random.Random(f"yaml {piece}"), Counter[str]()
     for _ in range(cases):
         config = settings_in(path, mutated(YAML, chance))
         found["refused" if config is None else "read"] += 1
@@ -206,19 +207,21 @@ def test_settings_by_chance_are_read_or_refused(path: Path) -> None:
 
 @pytest.mark.faults
 @sources
+@pytest.mark.parametrize("piece", PIECES)
 def test_many_files_by_chance_are_read_or_refused(
-    source: Source, whole: bytes, path: Path, record_property: Record
+    source: Source, piece: int, whole: bytes, path: Path, record_property: Record
 ) -> None:
     begun = time.process_time()
-    found = fuzz_files(source, whole, path, CASES * SHARES[source] // 100)
+    found = fuzz_files(source, whole, path, CASES * SHARES[source] // 100, piece)
     record_property("cases", (time.process_time() - begun, found["read"], found["refused"]))
     assert found["refused"] > 1000
 
 
 @pytest.mark.faults
-def test_many_settings_by_chance_are_read_or_refused(path: Path, record_property: Record) -> None:
+@pytest.mark.parametrize("piece", PIECES)
+def test_many_settings_by_chance_are_read_or_refused(piece: int, path: Path, record_property: Record) -> None:
     begun = time.process_time()
-    found = fuzz_settings(path, CASES * SHARE_OF_SETTINGS // 100)
+    found = fuzz_settings(path, CASES * SHARE_OF_SETTINGS // 100, piece)
     record_property("cases", (time.process_time() - begun, found["read"], found["refused"]))
     assert found["refused"] > 1000
 
@@ -248,9 +251,9 @@ metadata = st.fixed_dictionaries(
     {"format": st.just("charnet") | words, "charnet": words | values.map(json.dumps) | values}
 )
 given_settings = settings(
-    deadline=None, derandomize=True, database=None, max_examples=60, suppress_health_check=list(HealthCheck)
+    deadline=None, derandomize=True, database=None, max_examples=25, suppress_health_check=list(HealthCheck)
 )
-many_settings = settings(given_settings, max_examples=CASES // 400)
+many_settings = settings(given_settings, max_examples=CASES * len(PIECES) // 400)
 
 
 def header_is_refused(path: Path, table: dict[str, Any], about: dict[str, Any], rest: bytes) -> None:

@@ -286,7 +286,7 @@ def test_what_is_written_is_synced_before_it_gets_its_name_and_its_folder_after(
     calls = calls_of(run, lambda: WRITERS[what](folder, 3))
     kinds = [call.kind if call.kind != "sync" or call.file else "sync folder" for call in calls]
     moves = ["rename"] * (2 if name == LAST else 1)
-    assert kinds == ["make", "write", "write", "sync", *moves, "open", "sync folder"]
+    assert kinds == ["make", "write", "write", "sync", *moves, "sync folder"]
     folder.close()
 
 

@@ -102,7 +102,7 @@ def test_a_signal_in_any_part_of_a_training_saves_it(
     chance = random.Random(f"{moment} {seed}")
     number, (where, calls) = chance.choice(NUMBERS), MOMENTS[moment]
     call = chance.randint(1, calls)
-    process = start([*TRAIN, "--name", "cut"], folder=folder, hook=(where, call, [number]))
+    process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[(where, call, [number])])
     assert process.wait() == 128 + number
     assert_saved(process, cut)
     assert_resumable(cut, whole)
@@ -133,7 +133,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoints_are_whole(
     chance = random.Random(f"{moment} {seed} again")
     first, (where, calls) = chance.choice(NUMBERS), MOMENTS[moment]
     call = chance.randint(1, calls)
-    process = start([*TRAIN, "--name", "cut"], folder=folder, hook=(where, call, [first, SIGINT]))
+    process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[(where, call, [first, SIGINT])])
     assert process.wait() == 128 + first
     assert_nothing_else_is_said(said := process.stderr())
     if cut.exists():
@@ -151,18 +151,42 @@ def test_a_second_ctrl_c_while_a_finished_run_is_compared_leaves_out_the_compari
     folder: Path, cut: Path, whole: Any
 ) -> None:
     hook = ("charnet.training.Training.compared", 1, [SIGINT, SIGINT])
-    process = start([*TRAIN, "--name", "cut"], folder=folder, hook=hook)
+    process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[hook])
     assert process.wait() == 130
     assert process.stderr().endswith("done; write with:\n  charnet sample cut --temp 0.8\n")
     assert "beside it" not in process.stderr()
     assert outcome(cut) == whole
 
 
+def test_a_third_ctrl_c_at_the_end_of_a_finished_run_does_not_say_to_go_on_with_it(
+    folder: Path, cut: Path, whole: Any
+) -> None:
+    hooks = [("charnet.training.Training.compared", 1, [SIGINT, SIGINT]), ("charnet.cli.words.closing", 1, [SIGINT])]
+    process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=hooks)
+    assert process.wait() == 130
+    assert_nothing_else_is_said(said := process.stderr())
+    assert "go on" not in said
+    assert outcome(cut) == whole
+
+
+@pytest.mark.parametrize("where", ["charnet.cli.progress._Reading.left", "charnet.runs.RunFolder.close"])
+def test_a_third_ctrl_c_while_a_training_is_left_at_once_changes_nothing(
+    folder: Path, cut: Path, whole: Any, where: str
+) -> None:
+    hooks = [("charnet.training.Training._step", 30, [SIGINT, SIGINT]), (where, 1, [SIGINT, SIGINT])]
+    process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=hooks)
+    assert process.wait() == 130
+    assert_nothing_else_is_said(process.stderr())
+    newest(cut)
+    assert_resumable(cut, whole)
+
+
 def test_a_second_ctrl_c_between_the_first_two_checkpoints_takes_neither_away(
     folder: Path, cut: Path, whole: Any
 ) -> None:
     """`best` is written and `last` is not: what was learned is in that one file."""
-    process = start([*TRAIN, "--name", "cut"], folder=folder, hook=("charnet.training._arrays", 4, [SIGINT, SIGINT]))
+    hook = ("charnet.training._arrays", 4, [SIGINT, SIGINT])
+    process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[hook])
     assert process.wait() == 130
     assert cut.exists()
     assert_resumable(cut, whole)

@@ -156,7 +156,9 @@ def _download(url: str, to: Path, part: Path, progress: Progress) -> None:
             if response.status_code != requests.codes.partial_content:
                 file.truncate(0)  # the server begins anew
                 begun = 0
-            total = begun + int(response.headers.get("Content-Length", 0))
+            expected = int(response.headers.get("Content-Length", 0))
+            total = begun + expected if expected else 0
+            progress(begun, total)
             for chunk in response.iter_content(CHUNK_BYTES):
                 begun += file.write(chunk)
                 progress(begun, total)

@@ -320,6 +320,27 @@ def test_a_loss_over_a_part_of_the_held_out_text_is_said_to_be_one(capsys: pytes
         assert said == (read < 5678)
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "held out\n"),
+        (
+            {"data.val_chars": 100},
+            "held out; the same 100 of them, spread evenly over all, are read at every evaluation\n",
+        ),
+        ({"data.val_chars": 100, "data.lines": True}, "held out; the first 100 of them are read at every evaluation\n"),
+    ],
+)
+def test_which_part_of_the_held_out_text_judges_is_said_at_the_start(
+    values: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = story()[0]
+    progress.training_view(quiet=False, json=False).show(
+        dataclasses.replace(started, config=overlay(started.config, values))
+    )
+    assert said in capsys.readouterr().err
+
+
 def test_a_terminal_that_is_not_utf8_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     class Latin(io.StringIO):
         encoding = "iso8859-1"

@@ -320,6 +320,27 @@ def test_a_loss_over_a_part_of_the_held_out_text_is_said_to_be_one(capsys: pytes
         assert said == (read < 5678)
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "held out\n"),
+        (
+            {"data.val_chars": 100},
+            "held out; the same 100 of them, spread evenly over all, are read at every evaluation\n",
+        ),
+        ({"data.val_chars": 100, "data.lines": True}, "held out; the first 100 of them are read at every evaluation\n"),
+    ],
+)
+def test_which_part_of_the_held_out_text_judges_is_said_at_the_start(
+    values: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = story()[0]
+    progress.training_view(quiet=False, json=False).show(
+        dataclasses.replace(started, config=overlay(started.config, values))
+    )
+    assert said in capsys.readouterr().err
+
+
 def test_a_terminal_that_is_not_utf8_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     class Latin(io.StringIO):
         encoding = "iso8859-1"
@@ -352,3 +373,30 @@ def test_slow_runs_say_how_far_they_are_between_their_metrics(
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     show_all(progress.training_view(quiet=False, json=False), [story()[0], Working(12, 2.25, 100.0)])
     assert "step 12/40, 100 chars/s" in capsys.readouterr().err
+
+
+def test_a_text_on_its_way_is_shown_with_rate_and_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    view = progress.training_view(quiet=False, json=False, reading="fetching enwik8")
+    for now[0], done in ((9.0, 30), (11.0, 50), (12.0, 60)):  # 30 MB are there from an earlier try
+        view.reading(done * 10**6, 100 * 10**6)
+    assert capsys.readouterr().err == "fetching enwik8: 50.0 MB of 100.0 MB, 10.0 MB a second, 0:05 left\n"
+
+
+def test_a_text_on_its_way_has_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_UPDATES", 0.0)
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=70, highlight=False, markup=False, legacy_windows=False)
+    with progress._LiveDisplay(console, progress._Reader("fetching names")) as view:
+        view.starting()
+        view.reading(50_000, 100_000)
+        view.reading(60_000, 0)  # a server that does not say how much there is
+    drawn = screen.getvalue()
+    assert "fetching names: 50.0 kB of 100.0 kB" in drawn
+    assert "━" in drawn
+    assert "fetching names: 60.0 kB, " in drawn

@@ -340,7 +340,7 @@ def test_a_byte_order_mark_does_not_count_as_a_column(folder: Path) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",))), st.text(max_size=3), st.sampled_from(CHUNKS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_place_of_an_invalid_byte_is_exact(
     tmp_path_factory: pytest.TempPathFactory, before: str, after: str, chunk: int
 ) -> None:
@@ -405,7 +405,7 @@ def test_utf16_cut_in_the_middle_of_a_character_is_refused(
 
 
 @given(st.binary(min_size=1, max_size=300))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_any_bytes_at_all_can_be_learned(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.bin"
     path.write_bytes(raw)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 import zstandard
 
 from charnet import corpus
+from charnet.cli import run
 from charnet.config import DataSettings
 from charnet.corpus import opening, working
 from charnet.errors import ConfigError, CorpusError, StorageError
@@ -200,22 +202,59 @@ def test_ctrl_c_reaches_no_process_however_early_it_comes(monkeypatch: pytest.Mo
         assert workers.submit("", lambda _: None).result() == {"held": 1}
 
 
+@pytest.mark.parametrize("told", ["", "5\\n", '5\\n{"symbols": [1, '])
+def test_a_process_that_is_killed_is_an_error_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: str
+) -> None:
+    for name in "ab":
+        (folder / f"{name}.txt").write_text(name)
+    monkeypatch.setattr(working, "WORTH_IT", 1)
+    monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
+    killed = f"import os; os.write(1, b'{told}'); os.kill(os.getpid(), 9)"
+    monkeypatch.setattr(working, "COMMAND", killed)
+    assert run(["corpus", "info", str(folder)]) == 6
+    assert capsys.readouterr().err.startswith(
+        "charnet: a process that read the text was ended from outside; start again"
+    )
+    assert not list(corpus.cache_folder().glob("*"))
+
+
 def test_a_process_whose_starter_is_no_more_ends_without_a_word() -> None:
     ended = subprocess.run([sys.executable, "-c", working.COMMAND], input=b'{"sou', capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, b"", b"")
 
 
-@pytest.mark.parametrize("refused", ["glob", "iterdir"])
-def test_a_folder_that_may_not_be_listed_is_an_error_of_the_disk(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, refused: str
-) -> None:
-    def refuse(*_: object) -> Any:
-        raise PermissionError(13, "Permission denied")
+def may_not_list(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The system refuses to list folders of that name."""
+    scandir = os.scandir
 
-    monkeypatch.setattr(Path, "glob", lambda *_: iter(()))  # which is what it gives for such a folder
-    monkeypatch.setattr(Path, refused, refuse)
+    def refuse(path: Any = ".") -> Any:
+        if Path(path).name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+def test_a_folder_that_may_not_be_listed_is_an_error_of_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_not_list(monkeypatch, folder.name)
     with pytest.raises(StorageError, match=r"texts: cannot be read: Permission denied$"):
         read(folder)
+
+
+def test_a_folder_within_that_may_not_be_listed_is_named_not_passed_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("open/a.txt", "closed/b.txt", "open/closed/c.txt", "open/.hidden/closed/d.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    may_not_list(monkeypatch, "closed")
+    found = read(folder, glob="**/*.txt")
+    assert text_of(found) == "open/a.txt"
+    assert found.notes[0] == f"{folder}/closed: cannot be read: Permission denied; left out, and 1 folder more"
+    with pytest.raises(StorageError, match=r"closed: cannot be read: Permission denied$"):
+        read(folder / "open", glob="*/*.txt")
+    assert read(folder, glob="open/*.txt").notes == ()  # which looks into neither
 
 
 def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(

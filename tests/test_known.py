@@ -59,7 +59,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Ser
         files, asked = dict[str, bytes](), list[str]()
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Own) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
 
         def text(name: str, raw: bytes, member: str = "", sha256: str = "") -> None:
             Own.files[f"/{name}"] = raw
@@ -157,6 +157,15 @@ def test_an_unknown_name_is_refused_with_those_like_it(server: type[Server]) -> 
     del server
     with pytest.raises(ConfigError, match=r'did you mean "tiny-shakespeare"'):
         known.check_name("tiny-shakespear")
+    with pytest.raises(ConfigError, match=r'no known text "war-and-peace"; known are tiny-shakespeare, .* by the '):
+        known.check_name("war-and-peace")
+
+
+def test_each_known_text_has_a_whole_sum_and_its_size() -> None:
+    for text in known.TEXTS.values():
+        assert re.fullmatch("[0-9a-f]{64}", text.sha256)
+        assert text.size_bytes > 200_000
+        assert text.url.startswith("https://")
 
 
 def test_the_name_of_a_known_text_stands_for_it_where_there_is_no_such_file(server: type[Server]) -> None:

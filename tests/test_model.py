@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from charnet import model as models
 from charnet.cells import CELLS
 from charnet.cells.rnn import ACTIVATIONS
 from charnet.checkpoint import model_shapes
 from charnet.config import Config, ModelSettings, overlay
-from charnet.model import CharModel, ModelState, detached, from_weights, nats_per_char, silenced
+from charnet.model import CharModel, ModelState, detached, drawn, from_weights, learn, nats_per_char, silenced
 
 B, T, V, E, H = 2, 7, 11, 3, 5
 
@@ -169,6 +170,36 @@ def test_nats_per_char_is_the_mean_surprise_of_the_targets():
 def test_equal_logits_cost_the_log_of_the_alphabet():
     nats = nats_per_char(torch.zeros(B, T, V, dtype=torch.double), window())
     torch.testing.assert_close(nats, torch.tensor(float(V), dtype=torch.double).log())
+
+
+def test_a_window_of_a_large_alphabet_is_learned_as_any_other_where_all_others_are_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    found = []
+    y_BT = window()
+    y_BT[0, 3] = -100  # nothing to predict
+    for large in (V, V - 1):
+        monkeypatch.setattr(models, "LARGE_ALPHABET", large)
+        model = build()
+        nn.init.normal_(model.head.bias)
+        loss, norm, _ = learn(model, window(), y_BT, model.initial_state(B))
+        found.append([loss, norm, *(p.grad for p in model.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_is_drawn_of_a_large_alphabet_stands_for_all_of_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(models, "DRAWN", 40)
+    torch.manual_seed(5)
+    logits_V, y_BT = torch.randn(300, dtype=torch.double), torch.tensor([[7, 9, 7], [-100, 290, 8]])
+    sums = []
+    for _ in range(400):
+        among_C, shift_C, places_BT = drawn(y_BT, 300)
+        assert len(among_C) == len(among_C.unique()) == 44
+        assert (among_C[places_BT[y_BT >= 0]] == y_BT[y_BT >= 0]).all()
+        assert places_BT[1, 0] == -100
+        sums.append((logits_V[among_C] + shift_C).exp().sum())
+    torch.testing.assert_close(torch.stack(sums).mean(), logits_V.exp().sum(), rtol=0.02, atol=0)
 
 
 def test_no_gradient_flows_through_a_detached_state():

@@ -27,7 +27,7 @@ def whole_is_pieces(pieces: list[str], data: DataSettings) -> None:
 
 
 @given(st.lists(texts, max_size=8), shapes)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_text_is_shaped_alike_wherever_it_is_cut(pieces: list[str], data: DataSettings) -> None:
     whole_is_pieces(pieces, data)
 
@@ -40,7 +40,7 @@ def test_ten_thousand_texts_are_shaped_alike_wherever_they_are_cut(pieces: list[
 
 
 @given(texts)
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_text_is_as_it_is_unless_a_shape_is_asked_for(text: str) -> None:
     assert shaped(text, DataSettings()) == text == "".join(learned([text], DataSettings()))
 

@@ -206,7 +206,7 @@ def test_any_bytes_come_back_from_their_encoded_copy(tmp_path_factory: pytest.Te
 
 
 @given(st.lists(st.lists(st.integers(0, 69_999), max_size=300), max_size=6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_a_draft_keeps_every_number_while_its_type_grows(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[list[int]]
 ) -> None:

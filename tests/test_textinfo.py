@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charnet import textinfo
 from charnet.cli import run
 from charnet.config import DataSettings
 from charnet.corpus import read
@@ -96,8 +97,9 @@ def test_bytes_beyond_ascii_are_no_characters(tmp_path: Path) -> None:
     assert found.odd == {"byte 0x07": 1}
 
 
-def test_a_plain_long_text_needs_no_advice(tmp_path: Path) -> None:
-    words = np.random.default_rng(1).integers(10, 99, size=200_000)
+def test_a_plain_long_text_needs_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(textinfo, "SHORT", 50_000)
+    words = np.random.default_rng(1).integers(10, 99, size=20_000)
     assert told(tmp_path, "\n".join(map(str, words))).advice == ()
 
 

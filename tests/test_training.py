@@ -157,6 +157,12 @@ def test_every_cell_and_optimizer_goes_on_to_the_bit(trainer: Trainer, cell: str
     assert outcome(resumed(cut)) == outcome(trainer.whole(**changes))
 
 
+def test_a_run_on_a_large_alphabet_goes_on_to_the_bit(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charnet.model.LARGE_ALPHABET", 1)
+    monkeypatch.setattr("charnet.model.DRAWN", 3)
+    assert outcome(resumed(trainer.cut(5))) == outcome(trainer.whole())
+
+
 def stopped_in_evaluation_of(step: int, run: Training) -> Callable[[], bool]:
     """A stop that says yes for the first time while that step is being evaluated."""
     seen = {"asked_at_step": 0}

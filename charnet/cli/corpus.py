@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
@@ -11,9 +10,9 @@ from charnet.cli import console
 from charnet.cli.figures import size
 from charnet.cli.grouped import GroupedCommand
 from charnet.cli.options import plain, setting
+from charnet.cli.progress import training_view
 
 TEXT, SHOWN = "The text", "What is shown"
-SECONDS_BETWEEN_LINES = 2.0
 
 corpus = typer.Typer(help="Look at a text, or fetch a well-known one.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -34,7 +33,10 @@ def info(
 
     given = {"data.encoding": encoding, "data.encoding_errors": encoding_errors, "data.glob": glob}
     data = overlay(Config(), {name: value for name, value in given.items() if value is not None}).data
-    told = describe(read(text, data))
+    with training_view(quiet=False, json=False) as view:
+        view.starting()
+        found = read(text, data, progress=view.reading)
+    told = describe(found)
     if json:
         console.write_json(told.as_dict())
     else:
@@ -62,13 +64,7 @@ def get(name: Annotated[str, typer.Argument(help="One of `charnet corpus list`."
     from charnet.corpus import known
 
     known.check_name(name)
-    said = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > SECONDS_BETWEEN_LINES:
-            said = time.monotonic()
-            console.note(f"{name}: {size(done)}" + (f" of {size(total)}" if total else ""))
-
-    path = known.get(name, progress)
+    with training_view(quiet=False, json=False, reading=f"fetching {name}") as view:
+        view.starting()
+        path = known.get(name, view.reading)
     console.write_text(f"{path}\n")

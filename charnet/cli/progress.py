@@ -56,8 +56,12 @@ class TrainingView(Protocol):
         ...
 
 
-def training_view(*, quiet: bool, json: bool) -> TrainingView:
-    """The view that fits: JSON lines, nothing, a live display on a terminal, plain lines elsewhere."""
+def training_view(*, quiet: bool, json: bool, reading: str = "reading the text") -> TrainingView:
+    """The view that fits: JSON lines, nothing, a live display on a terminal, plain lines elsewhere.
+
+    Args:
+        reading: what is being done while bytes are counted.
+    """
     if json:
         return _JsonLines(quiet=quiet)
     if quiet:
@@ -67,8 +71,8 @@ def training_view(*, quiet: bool, json: bool) -> TrainingView:
 
         console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False, soft_wrap=False)
         if not console.is_dumb_terminal:
-            return _LiveDisplay(console)
-    return _PlainLines()
+            return _LiveDisplay(console, _Reader(reading))
+    return _PlainLines(_Reader(reading))
 
 
 class _Silence:
@@ -163,23 +167,33 @@ class _Reading(_Silence):
 
 
 class _Reader:
-    """How fast a text is being read."""
+    """How fast a text is being read, or fetched; what was there before the first look does not count."""
 
-    def __init__(self, began: float) -> None:
-        self.began, self.said = began, began
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.said = time.monotonic()
+        self.first: tuple[float, int] | None = None
 
-    def due(self) -> bool:
+    def due(self, every: float) -> bool:
         """Whether it is time to say something again."""
-        if (now := time.monotonic()) - self.said < SECONDS_BETWEEN_UPDATES:
+        if (now := time.monotonic()) - self.said < every:
             return False
         self.said = now
         return True
 
+    def saw(self, done: int) -> None:
+        """So many bytes are there now."""
+        self.first = self.first or (time.monotonic(), done)
+
     def line(self, done: int, total: int) -> str:
-        speed = done / max(1e-9, time.monotonic() - self.began)
+        self.saw(done)
+        assert self.first is not None
+        began, before = self.first
+        speed = (done - before) / max(1e-9, time.monotonic() - began)
         whole = f" of {size(total)}" if total else ""
-        left = f", {duration((total - done) / max(1.0, speed))} left" if total else ""
-        return f"reading the text: {size(done)}{whole}, {size(int(speed))} a second{left}"
+        rate = f", {size(speed)} a second" if speed else ""
+        left = f", {duration((total - done) / speed)} left" if total and speed else ""
+        return f"{self.what}: {size(done)}{whole}{rate}{left}"
 
 
 class _Lines(_Reading):
@@ -229,14 +243,14 @@ class _JsonLines(_Lines):
 class _PlainLines(_Lines):
     """For a pipe or a log: no escape codes, a line at most every ten seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, reader: _Reader) -> None:
         super().__init__()
         self.printed_at = time.monotonic()
-        self.reader = _Reader(self.printed_at)
+        self.reader = reader
 
     def reading(self, done: int, total: int) -> None:
-        if time.monotonic() - self.printed_at >= SECONDS_BETWEEN_LINES:
-            self.printed_at = time.monotonic()
+        self.reader.saw(done)
+        if self.reader.due(SECONDS_BETWEEN_LINES):
             note(self.reader.line(done, total))
 
     def on_progress(self) -> None:
@@ -253,14 +267,14 @@ class _PlainLines(_Lines):
 class _LiveDisplay(_Reading):
     """For a terminal: a bar, the figures, a curve and what the model writes now."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, reader: _Reader) -> None:
         from rich.live import Live
 
         super().__init__()
         self.console = console
         self.live = Live(console=console, auto_refresh=False, transient=True)
         self.footnote = ""
-        self.reader = _Reader(time.monotonic())
+        self.reader = reader
 
     def __enter__(self) -> _LiveDisplay:
         with contextlib.suppress(OSError):
@@ -272,10 +286,11 @@ class _LiveDisplay(_Reading):
             self.live.stop()
 
     def starting(self) -> None:
-        self._update("reading the text ...")
+        self._update(f"{self.reader.what} ...")
 
     def reading(self, done: int, total: int) -> None:
-        if not self.reader.due():
+        self.reader.saw(done)
+        if not self.reader.due(SECONDS_BETWEEN_UPDATES):
             return
         from rich.console import Group
         from rich.progress_bar import ProgressBar

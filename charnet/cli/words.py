@@ -25,7 +25,9 @@ def opening(report: Started) -> list[str]:
     kept_back = config.data.held_out(corpus.characters)
     held = f"the last {kept_back:,} held out" if kept_back else "nothing held out"
     if 0 < config.data.val_chars < kept_back:
-        held += f", {config.data.val_chars:,} of them read to judge on the way"
+        some = f"{config.data.val_chars:,} of them"
+        which = f"the first {some}" if config.data.lines else f"the same {some}, spread evenly over all,"
+        held += f"; {which} are read at every evaluation"
     lines = [
         *report.notes,
         f"text: {corpus.name}, {plural(corpus.characters, symbols)}, alphabet of {report.alphabet_size:,}, {held}",

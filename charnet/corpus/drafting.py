@@ -115,21 +115,40 @@ def renumber(file: IO[bytes], length: int, dtype: np.dtype[Any], table: Numbers)
 
     Afterwards the file stands at its end.
     """
-    old, new = dtype.itemsize, table.dtype.itemsize
+    old, new, entries = dtype.itemsize, table.dtype.itemsize, _entries(dtype, table)
     starts = range(0, length, BLOCK)
     for start in starts if new <= old else reversed(starts):
         file.seek(start * old)
         numbers = np.frombuffer(file.read(min(BLOCK, length - start) * old), dtype)
         file.seek(start * new)
-        file.write(table.take(numbers).data)
+        file.write(entries(numbers).data)
     file.seek(length * new)
     file.truncate()
 
 
 def append(file: IO[bytes], draft: Draft, table: Numbers) -> None:
-    """Writes the numbers of a draft, as their entries in a table, to the end of another file."""
+    """Moves the numbers of a draft, as their entries in a table, to the end of another file."""
+    entries = _entries(draft.dtype, table)
     for numbers in blocks(draft):
-        file.write(table.take(numbers).data)
+        file.write(entries(numbers).data)
+    draft.file.truncate(0)  # for the next one to take its room
+
+
+def _entries(dtype: np.dtype[Any], table: Numbers) -> Callable[[Numbers], Numbers]:
+    """A function from numbers to their entries in a table; of single bytes two are looked up at once, which is twice as
+    fast."""
+    if dtype.itemsize > 1 or table.dtype.itemsize > 1:
+        return table.take
+    of_bytes = np.zeros(1 << 8, np.uint8)
+    of_bytes[: len(table)] = table
+    of_pairs = of_bytes[np.arange(1 << 16, dtype=np.uint16).view(np.uint8)].view(np.uint16)
+
+    def entries(numbers: Numbers) -> Numbers:
+        even = len(numbers) & ~1
+        pairs = of_pairs.take(numbers[:even].view(np.uint16)).view(np.uint8)
+        return pairs if even == len(numbers) else np.append(pairs, of_bytes[numbers[even:]])
+
+    return entries
 
 
 def blocks(draft: Draft) -> Iterator[Numbers]:

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 from charnet.corpus import known
@@ -72,7 +73,7 @@ def find(
     Raises:
         CorpusError: a path is missing, or a folder holds no file that matches.
         ConfigError: the pattern is none.
-        StorageError: a folder may not be listed.
+        StorageError: a folder may not be listed, and nothing else was found.
     """
     if not paths:
         return Found([Source("the bundled text", bundled_text())])
@@ -104,6 +105,12 @@ def _add_folder(found: Found, folder: Path, glob: str, any_bytes: bool) -> None:
             matching = sorted(path for path in folder.glob(glob) if path.is_file())
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f'data.glob: "{shortened(glob)}" is not a pattern for files in {folder}: {error}') from None
+    unlisted = _unlisted(folder, glob)
+    if unlisted and not matching:
+        raise unlisted[0]
+    if unlisted:
+        others = f", and {plural(len(unlisted) - 1, 'folder')} more" if len(unlisted) > 1 else ""
+        found.remarks.append(f"{unlisted[0]}; left out{others}")
     left_out: Counter[str] = Counter()
     for path in matching:
         why = "hidden" if _is_hidden(path.relative_to(folder)) else "binary" if _is_binary(path, any_bytes) else ""
@@ -116,11 +123,31 @@ def _add_folder(found: Found, folder: Path, glob: str, any_bytes: bool) -> None:
         raise CorpusError(f'{folder}: no file here matches "{glob}"{_other_files(folder, left_out)}')
 
 
+def _unlisted(folder: Path, glob: str) -> list[StorageError]:
+    """What there is to say of each folder that a pattern looks into and the system refuses to list."""
+    pattern, refused = Path(glob).parts, list[OSError]()
+    for at, names, _ in os.walk(folder, onerror=refused.append):
+        above = Path(at).relative_to(folder).parts
+        names[:] = sorted(name for name in names if _looks_into(pattern, (*above, name)))
+    return [StorageError(f"{error.filename}: cannot be read: {error.strerror or error}") for error in refused]
+
+
+def _looks_into(pattern: Sequence[str], folders: Sequence[str]) -> bool:
+    """Whether files that match a pattern could lie in a folder, given as the names on the way to it; hidden ones do not
+    count."""
+    for part, name in zip(pattern, folders, strict=False):
+        if part == "**":
+            return not any(each.startswith(".") for each in folders)
+        if name.startswith(".") or not fnmatch(name, part):
+            return False
+    return len(folders) < len(pattern)
+
+
 def _other_files(folder: Path, left_out: Counter[str]) -> str:
     if left_out:
         said = " and ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
         return f" but {said}, which are left out; name them one by one, or binary ones with --bytes"
-    with reading(str(folder)):  # where it may not be listed a pattern just matches nothing
+    with reading(str(folder)):
         others = sorted({path.suffix for path in folder.iterdir() if path.is_file() and path.suffix})
     return f"; it holds {', '.join(others[:5])} files: name them with --glob '*{others[0]}'" if others else ""
 

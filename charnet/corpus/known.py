@@ -39,11 +39,30 @@ TEXTS = {
         1_115_394,
         "scenes of several plays, the usual small text of char-rnn",
     ),
+    "names": Known(
+        "https://raw.githubusercontent.com/karpathy/makemore/988aa59/names.txt",
+        "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
+        228_145,
+        "32,033 first names, one a line: for --lines",
+    ),
+    "shakespeare": Known(
+        "https://cs.stanford.edu/people/karpathy/char-rnn/shakespeare_input.txt",
+        "59a0ad62833b2e15ec811c548618876359e902717431236e52699a0e2bc253ca",
+        4_573_338,
+        "all his plays and poems",
+    ),
+    "enwik8": Known(
+        "https://mattmahoney.net/dc/enwik8.zip",
+        "547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
+        100_000_000,
+        "English Wikipedia of 2006 as it is, with its markup",
+        "enwik8",
+    ),
     "text8": Known(
         "https://mattmahoney.net/dc/text8.zip",
         "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
         100_000_000,
-        "English Wikipedia of 2006 in nothing but a to z and spaces, 100 MB",
+        "English Wikipedia of 2006 in nothing but a to z and spaces",
         "text8",
     ),
 }
@@ -91,7 +110,10 @@ def get(name: str, progress: Progress = lambda *_: None) -> Path | None:
 def check_name(name: str) -> None:
     """Raises ConfigError unless there is a known text of that name."""
     if name not in TEXTS:
-        raise ConfigError(f'there is no known text "{name[:40]}"{did_you_mean(name[:40], TEXTS)}: {", ".join(TEXTS)}')
+        raise ConfigError(
+            f'there is no known text "{name[:40]}"{did_you_mean(name[:40], TEXTS)}; known are {", ".join(TEXTS)}; '
+            "any other is fetched by other means, and learned by the name of its file"
+        )
 
 
 def _fetched(name: str, text: Known, progress: Progress) -> Path:
@@ -134,7 +156,9 @@ def _download(url: str, to: Path, part: Path, progress: Progress) -> None:
             if response.status_code != requests.codes.partial_content:
                 file.truncate(0)  # the server begins anew
                 begun = 0
-            total = begun + int(response.headers.get("Content-Length", 0))
+            expected = int(response.headers.get("Content-Length", 0))
+            total = begun + expected if expected else 0
+            progress(begun, total)
             for chunk in response.iter_content(CHUNK_BYTES):
                 begun += file.write(chunk)
                 progress(begun, total)

@@ -47,6 +47,7 @@ def drafted(
 
     Raises:
         CorpusError, ConfigError, StorageError: as `add_source`.
+        StorageError: also where one of the processes was killed.
     """
     sizes = [size_of(source) for source in sources]
     workers = min(machine.processor_cores(), len(sources))
@@ -148,6 +149,8 @@ class _Workers:
             with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
                 stdin.write(job)
             for line in process.stdout:
+                if not line.endswith("\n"):  # its writer was ended in the middle of it
+                    break
                 answer = json.loads(line)
                 if isinstance(answer, int):
                     done(answer)
@@ -155,7 +158,9 @@ class _Workers:
                     raise _error(answer)
                 else:
                     return answer
-        raise errors.CorpusError("a process that read the text was ended from outside; start again")
+        raise errors.StorageError(
+            "a process that read the text was ended from outside; start again, with more memory free"
+        )
 
 
 def _without_ctrl_c() -> None:

@@ -127,17 +127,17 @@ def _settled(
 
 def _planned(config: Config, given: Collection[str], corpus: Corpus, seconds: float) -> tuple[Plan, Timetable]:
     """What fits the time, on this machine and with this text. The time begins when torch is loaded."""
-    from charnet import model, pace, training
+    from charnet import learner, model, pace
 
     began = time.monotonic()
-    device = training.choose_device(config.training.device)
+    device = learner.choose_device(config.training.device)
     model.compute_with(config.training.threads or machine.processor_cores())
 
     def seconds_a_step(candidate: Config) -> float:
         if corpus.ends is None:
             check_length(text.learned, candidate.training.batch_size, candidate.training.window)
         resolved = _on_device(plan.resolve(candidate, text.learned), text.alphabet_size)
-        with machine.enough_memory(training.NEEDS_LESS):
+        with machine.enough_memory(learner.NEEDS_LESS):
             return pace.seconds_a_step(resolved, text.alphabet_size, device)
 
     held_out = config.data.held_out(len(corpus.ids))
@@ -220,9 +220,9 @@ def _resumed(
 
 def _on_device(config: Config, alphabet_size: int) -> Config:
     """The settings with the device and precision that "auto" means here, once it is sure that the run fits."""
-    from charnet import optim, training
+    from charnet import learner, optim
 
-    device = training.choose_device(config.training.device)
+    device = learner.choose_device(config.training.device)
     if device.type == "cpu":
         plan.check_memory(config, alphabet_size, machine.free_memory())
     precision = plan.precision(config, optim.arithmetic(device))

@@ -21,7 +21,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,23 +32,21 @@ import charnet
 from charnet import checkpoint as disk
 from charnet import optim, runs
 from charnet.baselines import Baselines, baselines
-from charnet.batches import DocumentStreams, Position, Split, Streams
+from charnet.batches import NO_TARGET, DocumentStreams, Position, Split, Streams
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
-from charnet.config import GATES, Config, overlay
+from charnet.config import Config, overlay
 from charnet.corpus import Ends, Ids
 from charnet.engines.numpy_engine import NumpyEngine
 from charnet.errors import CheckpointError, ConfigError, DivergedError, StorageError
 from charnet.evaluate import Evaluation, Stopped, evaluate
 from charnet.forecast import outlook
 from charnet.generate import Options, stream
+from charnet.learner import NEEDS_LESS, Learner, arrays
 from charnet.machine import enough_memory
-from charnet.model import CharModel, ModelState, compute_with, from_weights, learn
-from charnet.pace import PRODUCTS_IN
-from charnet.plan import memory_needed
+from charnet.model import from_weights
 from charnet.recipe import LONGEST_LAST_READING, SHARE_OF_LAST_READING, Plan
 from charnet.reports import Evaluated, Finished, Metrics, Replanned, Report, RolledBack, Started, Working
 from charnet.runs import RunFolder
-from charnet.tensorfile import Tensors
 from charnet.timetable import Timetable
 from charnet.vocab import Vocabulary
 from charnet.yamlfile import to_yaml
@@ -57,24 +55,6 @@ SECONDS_BETWEEN_GLIMPSES = 0.5
 LARGEST_SHARE_OF_SAVING = 0.01  # of the training time, for the saves that come by the clock
 LONGEST_HISTORY = 1000  # evaluations kept inside a checkpoint; beyond that every second one is dropped
 MOST_ROLLBACKS = 3
-NEEDS_LESS = "choose a smaller --hidden-size, --batch-size or --window, or close other programs"
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that a setting means; "auto" is CUDA, else Metal, else the processor.
-
-    Raises:
-        ConfigError: the device is not there.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
-    if not there[name]:
-        found = ", ".join(kind for kind, present in there.items() if present)
-        raise ConfigError(f'training.device: "{name}" is not there; found: {found}; choose one with --device')
-    if name == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32: the matrix units' own form of fp32
-    return torch.device(name)
 
 
 class Training:
@@ -94,12 +74,8 @@ class Training:
         timetable: Timetable | None = None,
     ) -> None:
         settings = config.training
-        device = choose_device(settings.device)
-        compute_with(settings.threads)
-        torch.manual_seed(settings.seed)
-        self.config, self.vocab, self.info, self.device = config, vocab, info, device
+        self.config, self.vocab, self.info = config, vocab, info
         self.folder, self.sample_length, self.plan, self.timetable = folder, sample_length, plan, timetable
-        self.products_in = PRODUCTS_IN[settings.precision]
         self.carried: int | None = None
         self.notes: tuple[str, ...] = ()  # about the text
         self.damage = ""
@@ -113,16 +89,9 @@ class Training:
                 self.learned_ids, text.learned_ends, vocab.start_id(), settings.batch_size, settings.window
             )
         with enough_memory(NEEDS_LESS):
-            self.model = CharModel(len(vocab), **vars(config.model)).to(device)
-            self.optimizer = optim.Optimizer(
-                self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay
-            )
-            self.state: ModelState = self.model.initial_state(settings.batch_size)
-            if device.type == "cpu":  # now, since oneDNN ends the process where it finds too little on the way
-                torch.empty(memory_needed(config, len(vocab)), dtype=torch.uint8)
+            self.learner = Learner(config, len(vocab))
         self.progress = Progress()
         self.history: list[dict[str, float]] = []
-        self.sums = torch.zeros(2, device=device)  # loss and gradient norm since the last report
         self.saved: Progress | None = None  # as `last` has it
         self.kept = False  # whether anything that was learned may be on disk
         self.saved_at, self.seconds_a_save = time.monotonic(), 0.0
@@ -137,9 +106,9 @@ class Training:
             config=self.config,
             corpus=self.info,
             alphabet_size=len(self.vocab),
-            parameters=sum(p.numel() for p in self.model.parameters()),
-            device=self.device.type,
-            precision="tf32" if (self.device.type, precision) == ("cuda", "fp32") else precision,
+            parameters=sum(p.numel() for p in self.learner.model.parameters()),
+            device=self.learner.device.type,
+            precision="tf32" if (self.learner.device.type, precision) == ("cuda", "fp32") else precision,
             threads=torch.get_num_threads(),
             step=self.progress.step,
             history=tuple(self.history),
@@ -218,7 +187,7 @@ class Training:
         seconds = max(LONGEST_LAST_READING, SHARE_OF_LAST_READING * self.progress.seconds)
         weights = disk.load(self.folder.path / runs.BEST).weights
         most = max(judged_by, int(seconds * self.read_per_second))
-        model = from_weights(self.config.model, weights).to(self.device)
+        model = from_weights(self.config.model, weights).to(self.learner.device)
         return evaluate(model, self.val_ids, self.vocab.start_id(), self.val_ends, most=most, stop=stop)
 
     def compared(self) -> Baselines | None:
@@ -246,7 +215,7 @@ class Training:
         self.glimpsed_at, p = time.monotonic(), self.progress
         steps, seconds = max(1, p.step - p.reported_step), p.seconds - p.seconds_at_report
         speed = steps * self._chars_a_step() / max(seconds, 1e-9)
-        return Working(p.step, self.sums[0].item() / steps, round(speed, 1))
+        return Working(p.step, self.learner.sums[0].item() / steps, round(speed, 1))
 
     def _chars_a_step(self) -> float:
         return self.progress.chars_seen / max(1, self.progress.step)
@@ -275,24 +244,17 @@ class Training:
 
     def _step(self) -> None:
         """One window of every stream: forward, backward, clip, move."""
-        began, p, settings = time.perf_counter(), self.progress, self.config.training
+        began, p = time.perf_counter(), self.progress
         position = Position(*p.position)
-        x_BT, y_BT = (torch.from_numpy(ids).to(self.device) for ids in self.streams.read(position))
-        if self.streams.starts_afresh(position):
-            self.state = self.model.initial_state(settings.batch_size)
-        predicted = y_BT.numel() if isinstance(self.streams, Streams) else int((y_BT >= 0).sum())
-        loss, norm, state = learn(
-            self.model, x_BT, y_BT, self.state, clip=settings.clip or math.inf, products_in=self.products_in
-        )
-        self.sums += torch.stack([loss, norm])
-        if self.device.type == "cpu":  # elsewhere asking would make the processor wait: reports and saves ask there
-            self._check_finite()
-        self.optimizer.step(p.step, self._learning_rate(p.step))
-        self.state = state
+        x_BT, y_BT = self.streams.read(position)
+        self.learner.learn(x_BT, y_BT, afresh=self.streams.starts_afresh(position))
+        if self.learner.device.type == "cpu":  # elsewhere asking would make the processor wait: reports and saves ask
+            self._check_sums()
+        self.learner.move(p.step, self._learning_rate(p.step))
         self.progress = dataclasses.replace(
             p,
             step=p.step + 1,
-            chars_seen=p.chars_seen + predicted,
+            chars_seen=p.chars_seen + int((y_BT != NO_TARGET).sum()),
             seconds=p.seconds + time.perf_counter() - began,
             position=self.streams.after(position),
         )
@@ -303,10 +265,9 @@ class Training:
         place, steps = optim.scheduled(step, t.steps, t.plans_given_up())
         return optim.learning_rate_at(place, steps, largest=largest, warmup=t.warmup, final=t.final_learning_rate)
 
-    def _check_finite(self) -> None:
-        loss, norm = self.sums.tolist()
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            raise self._diverged("loss" if not math.isfinite(loss) else "gradient")
+    def _check_sums(self) -> None:
+        if strange := self.learner.strange_sums():
+            raise self._diverged(strange)
 
     def _diverged(self, what: str) -> DivergedError:
         folder = self.folder.path
@@ -332,10 +293,10 @@ class Training:
 
     def _report(self, stop: Callable[[], object]) -> Iterator[Report]:
         began, p = time.perf_counter(), self.progress
-        self._check_finite()
+        self._check_sums()
         steps = p.step - p.reported_step
-        train, norm = (self.sums / steps).tolist()
-        seconds = p.seconds + (time.perf_counter() - began if self.device.type != "cpu" else 0.0)
+        train, norm = (self.learner.sums / steps).tolist()
+        seconds = p.seconds + (time.perf_counter() - began if self.learner.device.type != "cpu" else 0.0)
         val = self._validate(stop) if self._evaluation_due() and len(self.val_ids) else None
         metrics = Metrics(
             step=p.step,
@@ -347,7 +308,7 @@ class Training:
             grad_norm=norm,
             chars_per_second=round(steps * self._chars_a_step() / max(seconds - p.seconds_at_report, 1e-9), 1),
         )
-        self.sums.zero_()
+        self.learner.sums.zero_()
         self.progress = dataclasses.replace(p, seconds=seconds, seconds_at_report=seconds, reported_step=p.step)
         better = self._judge(metrics) if self._evaluation_due() else False
         self.folder.append_metrics(json.dumps(metrics.as_dict()))
@@ -363,7 +324,8 @@ class Training:
     def _validate(self, stop: Callable[[], object]) -> float:
         began = time.monotonic()
         most = self.config.data.val_chars
-        evaluation = evaluate(self.model, self.val_ids, self.vocab.start_id(), self.val_ends, most=most, stop=stop)
+        model, start_id = self.learner.model, self.vocab.start_id()
+        evaluation = evaluate(model, self.val_ids, start_id, self.val_ends, most=most, stop=stop)
         loss, seconds = evaluation.nats_per_char, time.monotonic() - began
         self.read_per_second = evaluation.characters / max(seconds, 1e-9)
         if self.timetable:
@@ -394,7 +356,7 @@ class Training:
         if not self.sample_length:
             return ""
         model = self.config.model
-        engine = NumpyEngine(_arrays(self.model.state_dict()), cell=model.cell, activation=model.activation)
+        engine = NumpyEngine(arrays(self.learner.model.state_dict()), cell=model.cell, activation=model.activation)
         return "".join(stream(engine, self.vocab, [], Options(length=self.sample_length)))
 
     # ------------------------------------------------------------------------------------- saving and restoring
@@ -404,34 +366,24 @@ class Training:
         if self.saved == self.progress:
             return
         began = time.monotonic()
-        self._check_finite()
+        self._check_sums()
         self.folder.sync_metrics()
-        self._save(runs.LAST, self._own_tensors())
+        self._save(runs.LAST, self.learner.to_go_on())
         self.saved = self.progress
         self.saved_at = time.monotonic()
         self.seconds_a_save = self.saved_at - began
 
-    def _own_tensors(self) -> dict[str, Tensor]:
-        """What `last` holds beside the weights."""
-        own = {f"optimizer.{key}": t for key, t in self.optimizer.state.items()}
-        for i, layer in enumerate(self.state):
-            own |= {f"state.{i}.{j}": t for j, t in enumerate(layer)}
-        own["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            own["random.cuda"] = torch.cuda.get_rng_state()
-        return own
-
     def _save(self, name: str, extra: dict[str, Tensor]) -> None:
-        self._check_all_finite()
-        nats, norm = self.sums.tolist()
+        if strange := self.learner.strange_tensors():  # nothing is saved that a run could not recover from
+            raise self._diverged(strange)
+        nats, norm = self.learner.sums.tolist()
         names = tuple(Path(path).name for path in self.config.data.paths)  # where they lie is nobody's business
-        tensors = {f"model.{key}": t for key, t in self.model.state_dict().items()} | extra
         checkpoint = Checkpoint(
             config=overlay(self.config, {"data.paths": names}),
             vocab=self.vocab,
             corpus=self.info,
             progress=dataclasses.replace(self.progress, nats_since_report=nats, grad_norm_since_report=norm),
-            tensors=_arrays(tensors),
+            tensors=arrays(self.learner.weights() | extra),
             history=self.history,
             versions={
                 "charnet": charnet.__version__,
@@ -444,78 +396,25 @@ class Training:
         self.kept = self.kept or self.progress.step > 0  # first: what cuts in or is refused may come after the rename
         self.folder.save(name, checkpoint)
 
-    def _check_all_finite(self) -> None:
-        """Nothing is saved that the rest of the run could not recover from."""
-        state = [tensor for layer in self.state for tensor in layer]
-        parts = {
-            "largest weight": self.model.parameters(),
-            "optimizer's memory": self.optimizer.state.values(),
-            "network's state": state,
-        }
-        for what, tensors in parts.items():
-            if not all(map(_is_finite, tensors)):
-                raise self._diverged(what)
-
     def restore(self, before: Checkpoint, damage: str = "") -> None:
         """Goes back to exactly where a checkpoint was written, and drops lines of metrics from after it.
 
         Args:
             damage: what was wrong with a newer one.
         """
-        self._check_fits(before)
+        try:
+            if not self.streams.has(Position(*before.progress.position)):
+                raise CheckpointError("expected a place in the text, found one beyond its end")
+            self.learner.restore(before)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.folder.path}: {error}") from None
         self.damage = damage
         if damage:
             self.folder.set_aside(runs.LAST)
-        tensors = {name: torch.from_numpy(np.array(t)) for name, t in before.tensors.items()}
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {k[len(prefix) :]: t.to(self.device) for k, t in tensors.items() if k.startswith(prefix)}
-
-        for parameter in self.model.parameters():
-            parameter.grad = None  # of a step that was given up
-        self.model.load_state_dict(part("model."))
-        self.optimizer.state |= part("optimizer.")
-        self.state = tuple(
-            tuple(tensors[f"state.{i}.{j}"].to(self.device) for j in range(len(layer)))
-            for i, layer in enumerate(self.state)
-        )
-        try:
-            torch.set_rng_state(tensors["random.cpu"])
-            if self.device.type == "cuda" and "random.cuda" in tensors:
-                torch.cuda.set_rng_state(tensors["random.cuda"])
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"{self.folder.path}: expected random numbers to go on from, found others ({error}); try --init-from"
-            ) from None
         self.progress, self.history = before.progress, list(before.history)
         self.kept = self.kept or before.progress.step > 0
         self.saved = None  # it may have been another file, or other settings: `last` is written before the first step
-        self.sums = torch.tensor(
-            [self.progress.nats_since_report, self.progress.grad_norm_since_report], device=self.device
-        )
         self._forget_metrics_after(self.progress.reported_step)
-
-    def _check_fits(self, before: Checkpoint) -> None:
-        """Every tensor that training goes on from has the name, shape and type of the one that it replaces."""
-        own = _arrays(self._own_tensors())
-        if before.precision != "fp32":
-            raise CheckpointError(
-                f"{self.folder.path}: expected a checkpoint to go on from, found weights of 8 bits, to write with only"
-            )
-        if strange := sorted(set(before.part("optimizer")) - set(self.optimizer.state)):
-            raise CheckpointError(
-                f"{self.folder.path}: expected a checkpoint to go on from, found an unknown optimizer.{strange[0]}"
-            )
-        for name, tensor in own.items():
-            found = before.tensors.get(name)
-            if found is None and name == "random.cuda":
-                continue  # written where there was no GPU
-            if found is None or found.shape != tensor.shape or found.dtype != tensor.dtype:
-                raise CheckpointError(
-                    f"{self.folder.path}: expected a checkpoint to go on from, found {name} missing or odd"
-                )
-        if not self.streams.has(Position(*before.progress.position)):
-            raise CheckpointError(f"{self.folder.path}: expected a place in the text, found one beyond its end")
 
     def _forget_metrics_after(self, step: int) -> None:
         lines = self.folder.metrics()
@@ -530,24 +429,5 @@ class Training:
             self.folder.write(runs.METRICS, b"".join(kept))
 
     def carry_over(self, weights: Checkpoint) -> None:
-        """Copies trained weights; rows of characters that their alphabet lacks stay as initialised."""
-        rows = weights.vocab.lookup(np.array(self.vocab.symbols, dtype=np.uint32))
-        known = torch.from_numpy(rows >= 0)
-        learned = weights.weights
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                old = torch.from_numpy(np.array(learned[name]))
-                if name.startswith(("embedding.", "head.")):
-                    parameter[known] = old[torch.from_numpy(rows[rows >= 0]).long()].to(parameter.device)
-                else:
-                    parameter.copy_(old)
-        self.carried = int(known.sum())
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    """Whether all numbers in it are. A finite sum says so, in a tenth of the time that a look at each takes."""
-    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
-
-
-def _arrays(tensors: Mapping[str, Tensor]) -> Tensors:
-    return {key: t.detach().cpu().contiguous().numpy() for key, t in tensors.items()}
+        """Starts from trained weights, as far as the alphabets are the same."""
+        self.carried = self.learner.carry_over(weights, self.vocab)

@@ -19,6 +19,7 @@ FLOORS = (
     "batches model runs reports textinfo",
     "optim evaluate engines",
     "plan pace generate describe verify",
+    "learner",
     "training doctor together",
     "prepare bench",
     "api cli",

@@ -14,7 +14,7 @@ from conftest import sentences
 
 import charnet
 from charnet import checkpoint as disk
-from charnet import prepare, runs, training
+from charnet import learner, prepare, runs, training
 from charnet.config import GATES
 from charnet.errors import DivergedError
 from charnet.model import CharModel
@@ -51,7 +51,7 @@ def sha256(run: Path) -> str:
 
 
 def test_auto_chooses_the_cuda_device() -> None:
-    assert training.choose_device("auto").type == "cuda"
+    assert learner.choose_device("auto").type == "cuda"
 
 
 @pytest.mark.parametrize("cell", GATES)

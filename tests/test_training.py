@@ -19,7 +19,7 @@ import torch
 from conftest import sentences
 
 from charnet import checkpoint as disk
-from charnet import corpus, prepare, runs, training
+from charnet import corpus, learner, prepare, runs, training
 from charnet.config import GATES, OPTIMIZERS
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
 from charnet.evaluate import evaluate
@@ -330,7 +330,7 @@ def test_weights_of_the_same_alphabet_are_carried_over_whole(trainer: Trainer) -
     second = trainer.start("second", init_from=first)
     assert second.carried == len(second.vocab)
     for name, array in disk.load(first / runs.BEST).weights.items():
-        assert torch.equal(second.model.state_dict()[name], torch.from_numpy(array.copy()))
+        assert torch.equal(second.learner.model.state_dict()[name], torch.from_numpy(array.copy()))
 
 
 @pytest.mark.parametrize("other", ["the cat sat on a mat, XYZ!", "cat é\n", "0123456789"], ids=["more", "less", "none"])
@@ -340,9 +340,9 @@ def test_rows_of_known_characters_are_carried_over_and_others_start_anew(
     first = disk.load(trainer.whole("first") / runs.BEST)
     own = tmp_path / "own.txt"
     own.write_text(other * 40, encoding="utf-8")
-    fresh = trainer.start("fresh", data__paths=[str(own)]).model.state_dict()
+    fresh = trainer.start("fresh", data__paths=[str(own)]).learner.model.state_dict()
     second = trainer.start("second", trainer.out / "first", data__paths=[str(own)])
-    moved = second.model.state_dict()
+    moved = second.learner.model.state_dict()
     assert second.carried == len(set(other) & set(first.vocab.decode(list(range(len(first.vocab))))))
     for row, symbol in enumerate(second.vocab.symbols):
         for name in ("embedding.weight", "head.weight", "head.bias"):
@@ -471,7 +471,7 @@ def test_checkpoints_from_before_a_divergence_stay_as_they_were(trainer: Trainer
             break
     before = [(run.folder.path / name).read_bytes() for name in (runs.BEST, runs.LAST)]
     with torch.no_grad():
-        run.model.head.bias[0] = math.inf
+        run.learner.model.head.bias[0] = math.inf
     with pytest.raises(DivergedError, match=r"the checkpoints in .* hold the weights from before"):
         collections.deque(reports, maxlen=0)
     assert [(run.folder.path / name).read_bytes() for name in (runs.BEST, runs.LAST)] == before
@@ -574,7 +574,7 @@ def test_no_part_files_are_left_behind(trainer: Trainer) -> None:
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r'"cuda" is not there; found: .*cpu'):
-        training.choose_device("cuda")
+        learner.choose_device("cuda")
 
 
 def test_training_learns_more_than_how_common_each_character_is(tiny_run: Path) -> None:
@@ -688,7 +688,7 @@ def test_a_weight_that_is_found_infinite_when_saving_by_the_clock_is_rolled_back
         if run.progress.step == 3 and not poisoned:
             poisoned.append(True)
             with torch.no_grad():
-                run.model.head.bias[0] = math.inf
+                run.learner.model.head.bias[0] = math.inf
 
     run._step = poison  # type: ignore[method-assign]
     reports = list(run.reports())
@@ -827,7 +827,7 @@ def test_a_part_of_the_held_out_text_may_judge_on_the_way(trainer: Trainer) -> N
     held_out = run.config.data.held_out(run.info.characters)
     expected = corpus.read([str(trainer.text)]).ids[-held_out:][:20]
     part = metrics(finish(run))[-1]["val_nats_per_char"]
-    assert part == pytest.approx(evaluate(run.model, expected, run.vocab.start_id()).nats_per_char)
+    assert part == pytest.approx(evaluate(run.learner.model, expected, run.vocab.start_id()).nats_per_char)
 
 
 def test_the_loss_that_is_reported_is_that_of_the_best_weights_over_every_held_out_character(trainer: Trainer) -> None:

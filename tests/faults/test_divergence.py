@@ -59,7 +59,7 @@ def poisoned(run: Training, step: int, where: str, poison: float, times: int = 1
     remembers."""
     left, original = iter(range(times)), run._step
     chance = random.Random(step)
-    parameter = chance.choice(list(run.model.parameters()))
+    parameter = chance.choice(list(run.learner.model.parameters()))
     at = chance.randrange(parameter.numel())
 
     def spoil(values: torch.Tensor) -> None:
@@ -78,9 +78,9 @@ def poisoned(run: Training, step: int, where: str, poison: float, times: int = 1
                 if where == "weight":
                     spoil(parameter)
                 elif where == "optimizer":
-                    spoil(chance.choice(list(run.optimizer.state.values())))
+                    spoil(chance.choice(list(run.learner.optimizer.state.values())))
                 elif where == "state":
-                    spoil(chance.choice(run.state[0]))
+                    spoil(chance.choice(run.learner.state[0]))
         original()
 
     run._step = stepped  # type: ignore[method-assign]
@@ -136,7 +136,8 @@ def test_what_only_the_rest_of_the_run_would_suffer_from_is_not_saved_either(
 
     def spoiled() -> None:
         if run.progress.step == 12:
-            tensor = run.optimizer.state["head.weight.square"] if kind == "optimizer" else run.state[0][1]
+            own = run.learner
+            tensor = own.optimizer.state["head.weight.square"] if kind == "optimizer" else own.state[0][1]
             tensor.view(-1)[0] = math.inf
         original()
 

@@ -236,7 +236,7 @@ def rolled_back(run: Any, act: Callable[[], object]) -> list[RolledBack]:
     for report in run.reports():
         if isinstance(report, Evaluated) and report.step == 4 and not back:
             act()
-            run.sums += float("nan")
+            run.learner.sums += float("nan")
         if isinstance(report, RolledBack):
             back.append(report)
     return back

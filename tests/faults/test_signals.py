@@ -185,7 +185,7 @@ def test_a_second_ctrl_c_between_the_first_two_checkpoints_takes_neither_away(
     folder: Path, cut: Path, whole: Any
 ) -> None:
     """`best` is written and `last` is not: what was learned is in that one file."""
-    hook = ("charnet.training._arrays", 4, [SIGINT, SIGINT])
+    hook = ("charnet.training.arrays", 4, [SIGINT, SIGINT])
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[hook])
     assert process.wait() == 130
     assert cut.exists()

@@ -19,7 +19,7 @@ from charnet import durable, tensorfile
 from charnet.config import GATES, Config, as_dict, from_dict
 from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.quantize import LARGEST, LARGEST_SCALE, Rows8, quantized, restored
-from charnet.tensorfile import DIGEST, Tensors, counts, foreign
+from charnet.tensorfile import DIGEST, Content, Tensors, counts, foreign
 from charnet.vocab import LAST_CODE_POINT, Vocabulary
 
 FORMAT = 2  # the newest there is; 1 has no weights of 8 bits
@@ -175,11 +175,12 @@ def load(path: Path, *, to_go_on: bool = True) -> Checkpoint:
         StorageError: the operating system refused to read it.
     """
     content = tensorfile.read(path, only="" if to_go_on else "model.")
-    return _believed(path, content.document, content.tensors, content.sha256)
+    return _believed(path, content)
 
 
-def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Checkpoint:
+def _believed(path: Path, content: Content) -> Checkpoint:
     """Builds the checkpoint from a document whose every part is checked."""
+    document = content.document
     if not isinstance(document, dict) or type(document.get("format")) is not int or document["format"] < 1:
         raise foreign(path, "metadata without a format number")
     if document["format"] > FORMAT:
@@ -197,17 +198,17 @@ def _believed(path: Path, document: Any, tensors: Tensors, digest: str) -> Check
             ),
             corpus=_typed(CorpusInfo, document["corpus"]),
             progress=_typed(Progress, document["progress"]),
-            tensors=tensors,
+            tensors=content.tensors,
             history=_history(document["history"]),
             versions=_words(document["versions"]),
             created=_word(document["created"]),
-            sha256=digest,
+            sha256=content.sha256,
         )
     except ConfigError as error:
         raise foreign(path, f"settings that are not valid ({error})") from None
     except (KeyError, TypeError, ValueError) as error:
         raise foreign(path, f"metadata that is not valid ({error})") from None
-    of_8_bits = [name for name, tensor in tensors.items() if tensor.dtype == np.int8]
+    of_8_bits = [name for name, dtype in content.types.items() if dtype == np.int8]
     if of_8_bits and document["format"] < 2:
         raise foreign(path, "numbers of 8 bits in a file of format 1")
     if not all(name.startswith("model.") for name in of_8_bits):

@@ -21,6 +21,8 @@ from typing import Any
 from charnet.errors import ConfigError, did_you_mean, shortened
 
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
+LARGE_ALPHABET = 8192  # characters, beyond which a window is learned from some of them
+DRAWN = 1024  # characters that stand for all that do not come in a window
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16")

@@ -131,6 +131,14 @@ class Learner:
         def part(prefix: str) -> dict[str, Tensor]:
             return {k[len(prefix) :]: t.to(self.device) for k, t in tensors.items() if k.startswith(prefix)}
 
+        try:
+            torch.set_rng_state(tensors["random.cpu"])
+            if self.device.type == "cuda" and "random.cuda" in tensors:
+                torch.cuda.set_rng_state(tensors["random.cuda"])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"expected random numbers to go on from, found others ({error}); try --init-from"
+            ) from None
         for parameter in self.model.parameters():
             parameter.grad = None  # of a step that was given up
         self.model.load_state_dict(part("model."))
@@ -141,14 +149,6 @@ class Learner:
         )
         progress = before.progress
         self.sums = torch.tensor([progress.nats_since_report, progress.grad_norm_since_report], device=self.device)
-        try:
-            torch.set_rng_state(tensors["random.cpu"])
-            if self.device.type == "cuda" and "random.cuda" in tensors:
-                torch.cuda.set_rng_state(tensors["random.cuda"])
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"expected random numbers to go on from, found others ({error}); try --init-from"
-            ) from None
 
     def _check_fits(self, before: Checkpoint) -> None:
         """Every tensor that training goes on from has the name, shape and type of the one that it replaces."""

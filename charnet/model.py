@@ -17,13 +17,11 @@ from torch.nn import functional as F
 
 from charnet.cells import CELLS, Cell, State
 from charnet.cells.rnn import RNN
-from charnet.config import ModelSettings
+from charnet.config import DRAWN, LARGE_ALPHABET, ModelSettings
 from charnet.machine import keep_freed_memory
 
 ModelState = tuple[State, ...]
 LEVELS = 256  # of a random byte
-LARGE_ALPHABET = 8192  # characters, beyond which a window is learned from some of them
-DRAWN = 1024  # characters that stand for all that do not come in a window
 
 
 class CharModel(nn.Module):
@@ -137,6 +135,7 @@ def drawn(y_BT: Tensor, alphabet_size: int) -> tuple[Tensor, Tensor, Tensor]:
     The cross-entropy sums over the whole alphabet, which for 20,000 characters costs seven times what an LSTM of 512
     units does. Here the others are a random sample without repeats, each of which counts for as many as it stands for:
     the sum is right in the mean (importance sampling, Bengio & Senécal 2003, in two strata), the loss a little below.
+    On a GPU this waits for it: how many characters come is known only there.
 
     Args:
         y_BT: the characters that follow; those below 0 are not predicted.

@@ -20,7 +20,8 @@ PRODUCTS_IN = {"fp32": None, "bf16": torch.bfloat16}
 
 
 class TrainingStep:
-    """A step of training as `charnet.training` takes it, with a model of its own on random text.
+    """A step of training as `charnet.learner` takes it, with a model of its own on random text, in which a few
+    characters are frequent and most are rare (Zipf 1949): of a large alphabet few come in a window.
 
     Args:
         config: with its precision chosen.
@@ -33,7 +34,8 @@ class TrainingStep:
         self._model = CharModel(alphabet_size, **vars(model)).to(device)
         self._optimizer = optim.Optimizer(self._model, training.optimizer, blocks=GATES[model.cell])
         shape = (2, training.batch_size, training.window)
-        self._x_BT, self._y_BT = torch.randint(alphabet_size, shape).to(device)
+        frequencies = 1 / torch.arange(1, alphabet_size + 1)
+        self._x_BT, self._y_BT = torch.multinomial(frequencies, math.prod(shape), True).view(shape).to(device)
         self._state = self._model.initial_state(training.batch_size)
         weights = sum(p.numel() for name, p in self._model.named_parameters() if optim.is_cell_matrix(name))
         self.operations_a_character = 2 * 3 * weights  # a multiplication and an addition, twice as many going back

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from charnet.config import GATES, Config, default, overlay
+from charnet.config import DRAWN, GATES, LARGE_ALPHABET, Config, default, overlay
 from charnet.errors import ConfigError
 from charnet.machine import processor_cores
 
@@ -123,13 +123,15 @@ def memory_needed(config: Config, alphabet_size: int) -> int:
     """Bytes of main memory that a training needs at its peak, over those of the program itself.
 
     Counted are four copies of the weights (themselves, gradients, two of the optimiser), what each layer keeps for the
-    way back (gates, their input product, state, output) and the logits with their gradient, all in 4 bytes; a quarter
-    more for what lies between them, and what the library takes for itself. `tests/bench/growth.py` measures beside it.
+    way back (gates, their sums or gradients, state, output) and the logits with their gradient, of a large alphabet
+    those of the characters that a window can have and `DRAWN`; all in 4 bytes. A quarter more for what lies between
+    them, and what the library takes for itself. `tests/bench/growth.py` measures beside it.
     """
     model, training = config.model, config.training
-    weights = _weights(config, alphabet_size)
-    kept = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * alphabet_size
-    return BYTES_OF_THE_LIBRARY + 5 * (4 * weights + training.batch_size * training.window * kept)
+    weights, characters = _weights(config, alphabet_size), training.batch_size * training.window
+    logits = alphabet_size if alphabet_size <= LARGE_ALPHABET else min(alphabet_size, characters + DRAWN)
+    kept = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * logits
+    return BYTES_OF_THE_LIBRARY + 5 * (4 * weights + characters * kept)
 
 
 def _weights(config: Config, alphabet_size: int) -> int:

@@ -65,7 +65,7 @@ def start(
         recipe.check_seconds(seconds)
         if length := plan.LENGTH.intersection(values):
             raise ConfigError(f"{min(length)} and a time to train for: expected one length, found two; leave one out")
-    weights = disk.load(runs.find(init_from, out)) if init_from else None
+    weights = disk.load(runs.find(init_from, out), to_go_on=False) if init_from else None
     defaults = Config() if weights is None else _settings_of_model(weights)
     config = overlay(defaults, values)
     if weights is not None:

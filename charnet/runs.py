@@ -160,7 +160,7 @@ class RunFolder:
         with contextlib.suppress(OSError, StorageError):
             for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS):
                 durable.remove(self._own(name), self._handle)
-            self.path.rmdir()
+            self._own("").rmdir()
 
     def _own(self, name: str) -> Path:
         """The path of one of our files, after a check that our folder is still where it was. A folder that takes its

@@ -51,10 +51,12 @@ Room = TypeVar("Room", bytearray, memoryview)
 
 @dataclass(frozen=True)
 class Content:
-    """What is in a file whose checksum fits: the document as JSON gave it, still to be checked, and the tensors."""
+    """What is in a file whose checksum fits: the document as JSON gave it, still to be checked, the tensors that were
+    wanted, and the types of all."""
 
     document: Any
     tensors: Tensors
+    types: dict[str, np.dtype[Any]]
     sha256: str
 
 
@@ -112,12 +114,14 @@ def read(path: Path, *, only: str = "") -> Content:
                 tensors[name] = tensor.reshape(shape)
     if found.hexdigest() != digest:
         raise foreign(path, "a checksum that does not fit its content")
-    return Content(_document(path, header), tensors, digest)
+    return Content(_document(path, header), tensors, {name: entry[0] for name, entry in entries.items()}, digest)
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """The file, open to be read; what the system refuses is an error of charnet's."""
+    if "\0" in str(path):
+        raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name")
     try:
         kind = path.stat().st_mode  # before it is opened, which waits at a pipe and means something to a device
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
@@ -128,8 +132,6 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise CheckpointError(f"{path}: there is no such checkpoint") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name") from None
 
 
 def _filled(path: Path, file: IO[bytes], room: Room) -> Room:
@@ -208,7 +210,8 @@ def _entries(path: Path, header: dict[str, Any], data_size: int) -> dict[str, En
         if len(name) > LONGEST_NAME or not NAME.fullmatch(name):
             raise foreign(path, f"a tensor named {name[:40]!r}")
         dtype, shape, (begin, end) = _entry(path, name, entry)
-        if end - begin != dtype.itemsize * math.prod(shape) or any(side > data_size for side in shape):
+        too_large = math.prod(filter(None, shape)) > data_size  # even where a side of nothing hides it
+        if end - begin != dtype.itemsize * math.prod(shape) or too_large:
             raise foreign(path, f"a length that does not fit the shape of {name}")
         entries[name] = (dtype, shape, begin)
         spans.append((begin, end))

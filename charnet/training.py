@@ -185,7 +185,7 @@ class Training:
         """How good the best weights are: over all that was held out where there is time for that, else over more of it
         than they were chosen by."""
         seconds = max(LONGEST_LAST_READING, SHARE_OF_LAST_READING * self.progress.seconds)
-        weights = disk.load(self.folder.path / runs.BEST).weights
+        weights = disk.load(self.folder.path / runs.BEST, to_go_on=False).weights
         most = max(judged_by, int(seconds * self.read_per_second))
         model = from_weights(self.config.model, weights).to(self.learner.device)
         return evaluate(model, self.val_ids, self.vocab.start_id(), self.val_ends, most=most, stop=stop)

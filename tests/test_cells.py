@@ -403,6 +403,20 @@ def test_a_scan_that_multiplies_in_bf16_is_the_same_to_its_three_digits(name, un
         assert (half[part] - exact).norm() < 0.04 * exact.norm(), part
 
 
+@every_cell
+def test_three_layers_in_bf16_keep_two_digits_of_small_inputs(name):
+    torch.manual_seed(1)
+    layers = [BUILDERS[name](24 if i == 0 else 128, 128) for i in range(3)]
+    outputs = []
+    for kind in (torch.float32, torch.bfloat16):
+        h_BTH = 0.05 * torch.randn(4, 20, 24, generator=torch.Generator().manual_seed(2)).to(kind)
+        for layer in layers:
+            h_BTH, _ = layer.scan(h_BTH, layer.initial_state(4))
+        outputs.append(h_BTH.detach().float())
+    exact, found = outputs
+    assert (found - exact).norm() < 0.02 * exact.norm()
+
+
 SCANNED = [name for name in BUILDERS if name != "lstm"]
 
 
@@ -436,6 +450,12 @@ def test_a_product_is_that_of_a_linear_layer(weights):
     torch.testing.assert_close(made, torch.nn.functional.linear(x_BH, weight_GH, bias_G))
     added = product.Product(weight_GH, 3).added(x_BH, other_BG)
     torch.testing.assert_close(added, x_BH @ weight_GH.t() + other_BG)
+
+
+def test_the_hyperbolic_tangent_keeps_the_three_digits_of_small_numbers_in_bf16():
+    x = torch.logspace(-4, 1, 200).bfloat16()
+    exact = x.double().tanh()
+    assert ((recurrence.tanh_(x.clone()) - exact).abs() / exact).max() < 0.01
 
 
 def test_the_hyperbolic_tangent_is_right_to_a_float_and_at_its_ends():

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,7 +15,7 @@ from charnet.cells import CELLS
 from charnet.cells.rnn import ACTIVATIONS
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress, model_shapes
 from charnet.config import Config, overlay
-from charnet.engines import ENGINES, WORTH_COMPILING, Engine, compiled_engine, fastest, open_engine
+from charnet.engines import ENGINES, WORTH_COMPILING, Engine, compiled_engine, engine_of, fastest, open_engine
 from charnet.engines.compiled_engine import Threads
 from charnet.engines.numpy_engine import FORMS
 from charnet.errors import ConfigError, DivergedError
@@ -291,13 +292,15 @@ def test_the_fastest_number_of_threads_is_used_and_the_other_tried_now_and_then(
     assert possible == {1} or chosen.count(1) <= 5
 
 
-@every_engine
-def test_an_engine_that_uses_a_checkpoint_up_leaves_it_without_tensors_and_writes_the_same(engine: str):
-    kept, used = build(), build()
-    opened = open_engine(used, engine, uses_up=True)
-    assert not used.tensors
-    assert (read(opened, texts(2)) == read(open_engine(kept, engine), texts(2))).all()
-    assert kept.tensors.keys() == build().tensors.keys()
+def test_the_numpy_engine_lets_go_of_the_weights_that_it_has_laid_out():
+    checkpoint = build(layers=2)
+    weights = checkpoint.stored_weights
+    copies = {name: value.copy() for name, value in weights.items()}
+    matrices = [weakref.ref(copies[name]) for name in copies if name.endswith(("weight_ih", "weight_hh"))]
+    opened = engine_of(checkpoint.config.model, copies, "numpy")
+    assert not copies
+    assert not any(matrix() is not None for matrix in matrices)
+    assert (read(opened, texts(2)) == read(open_engine(checkpoint), texts(2))).all()
 
 
 def test_short_texts_and_filtered_ones_are_left_to_the_numpy_engine():

@@ -73,7 +73,7 @@ def test_a_module_imports_only_from_lower_floors(path: Path) -> None:
     "path", [p for p in SOURCES if place(p) in FREE_OF_TORCH.split() or place(p).startswith("cli/")], ids=place
 )
 def test_modules_that_sample_and_inspect_need_do_not_load_torch(path: Path) -> None:
-    loads_torch = {"bench", "cells", "evaluate", "model", "optim", "training"}
+    loads_torch = {"bench", "cells", "evaluate", "learner", "model", "optim", "pace", "training"}
     for name in imported(path, only_at_import=True):
         parts = name.split(".")
         assert parts[0] != "torch"

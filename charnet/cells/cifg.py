@@ -6,8 +6,8 @@
     c_t = i * g + (1 - i) * c_{t-1}
     h_t = o * tanh(c_t)
 
-Gate order: i, g, o. Parameters: 3 H (E + H + 1), three quarters of an LSTM's. Kept for the way back: 6H numbers a
-character and stream (the three gates, c_{t-1}, tanh c_t and h_t).
+Gate order: i, g, o. Parameters: 3 H (E + H + 1), three quarters of an LSTM's. Kept for the way back: 6H + E numbers
+a character and stream (the three gates, c_{t-1}, tanh c_t, h_t and x_t).
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ form that cuDNN computes: the reset gate acts after the recurrent product, which
     n = tanh   (W_n x_t + b_n + r * (U_n h_{t-1} + b_hn))   what is new
     h_t = (1 - z) * n + z * h_{t-1}
 
-Gate order: r, z, n. Parameters: 3 H (E + H + 1) + H. Kept for the way back: 6H numbers a character and stream (the
-three gates, the recurrent part of n, h_{t-1} and h_t).
+Gate order: r, z, n. Parameters: 3 H (E + H + 1) + H. Kept for the way back: 6H + E numbers a character and stream
+(the three gates, the recurrent part of n, h_{t-1}, h_t and x_t).
 """
 
 from __future__ import annotations

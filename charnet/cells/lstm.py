@@ -9,7 +9,7 @@ Schmidhuber & Cummins (2000).
     h_t = o * tanh(c_t)
 
 Gate order: i, f, g, o. Parameters: 4 H (E + H + 1). Kept for the way back: 6H numbers a character and stream (the four
-gates, c_t and h_t).
+gates, c_t and h_t); by the scan of our own H + E more (tanh c_t and x_t).
 
 The forget bias starts at zero: with a good optimiser and short runs that measured better than one.
 """

@@ -4,8 +4,8 @@ A cell is a linear part, the same for all, and a pointwise part of its own (`Poi
 joined matrix with the joined input and hidden state for each activation, which the library applies as it writes the
 product down; gates that need both sums apart take the input product of the whole window from before. Going back there
 is one product a step, and the gradients of all weights are one product over the whole window. Kept for the way back:
-what `Pointwise` asks for, about G + 2H numbers a character and stream. Where the input is in bf16 so are the products
-and the gates; what a cell remembers by adding to it stays in fp32.
+what `Pointwise` asks for, about G + 2H numbers a character and stream, and a copy of the input. Where the input is in
+bf16 so are the products and the gates; what a cell remembers by adding to it stays in fp32.
 
 Shape legend: B streams, T characters, E numbers in, H units, G = gates x H, K = E + H. Time comes first: a step is
 contiguous.
@@ -158,8 +158,9 @@ def scan(
 
 
 def tanh_(x: Tensor) -> Tensor:
-    """The hyperbolic tangent, in place, by way of the sigmoid: the library computes that in half the time."""
-    return x.mul_(2).sigmoid_().mul_(2).sub_(1)
+    """The hyperbolic tangent, in place; in fp32 by way of the sigmoid, which the library computes in half the time. In
+    bf16 that would lose all digits of small numbers."""
+    return x.tanh_() if x.dtype == torch.bfloat16 else x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 def through_tanh(d: Tensor, y: Tensor, out: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
     h_t = f(W_ih x_t + b + W_hh h_{t-1})        f = tanh, relu or sigmoid
 
-Gate order: one block, `h`. Parameters: H (E + H + 1). Kept for the way back: 2H numbers a character and stream (h_t,
-once for its slope and once as the next step's input).
+Gate order: one block, `h`. Parameters: H (E + H + 1). Kept for the way back: 2H + E numbers a character and stream
+(h_t, once for its slope and once as the next step's input, which x_t is joined with).
 
 The recurrent matrix starts orthogonal, so that neither the state nor the gradient grows or fades at first. With relu it
 starts as half the identity: the whole identity (Le, Jaitly and Hinton 2015, "A simple way to initialize recurrent

@@ -86,7 +86,7 @@ def sample(
     from charnet.cli import surprise as colours
     from charnet.cli import texts as places
     from charnet.controls import Choice
-    from charnet.engines import fastest, has_numba, open_engine, worth_compiling
+    from charnet.engines import engine_of, fastest, has_numba, worth_compiling
     from charnet.together import texts
 
     place = places.Place(out, out_dir, ".json" if json else ".txt", lines=lines > 0)
@@ -95,20 +95,22 @@ def sample(
     model = disk.load(path, to_go_on=False)
     if quantize is not None:
         model = model.quantized(quantize)
-    precision, weights_sha256 = model.precision, model.weights_sha256() if json else ""
-    if lines and not model.config.data.lines:
+    vocab, config, precision = model.vocab, model.config, model.precision
+    if lines and not config.data.lines:
         raise ConfigError(f"--lines: {path} was not trained with --lines; end its texts with --max-lines {lines}")
-    shape = functools.partial(shaped, data=model.config.data)
+    weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
+    del model  # so that the engine's are the only weights in memory
+    shape = functools.partial(shaped, data=config.data)
     characters = 0 if interactive else samples * places.likely_length(options)
-    plain = Choice(model.vocab, options).plain
-    opened = open_engine(model, engine or fastest(characters, plain=plain), threads=threads, uses_up=True)
+    plain = Choice(vocab, options).plain
+    opened = engine_of(config.model, weights, engine or fastest(characters, plain=plain), threads=threads)
     shows_colours = surprise and not (json or place.is_on_disk) and colours.possible()
     if not interactive:  # refuses what does not fit the model before anything is said
         given = shape(given)
-        ids, dropped = model.vocab.encode_known(given) if unknown == "skip" else (model.vocab.encode(given), 0)
+        ids, dropped = vocab.encode_known(given) if unknown == "skip" else (vocab.encode(given), 0)
         if dropped and not quiet:
             console.note(f"prompt: left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
-        written = texts(opened, model.vocab, ids.tolist(), options, samples, nats=json or shows_colours)
+        written = texts(opened, vocab, ids.tolist(), options, samples, nats=json or shows_colours)
     if not quiet:
         said = "8-bit weights" if precision == "int8" else precision
         console.note(f"{path}: {opened.name} engine, {said}, temperature {temperature}, seed {options.seed}")
@@ -122,10 +124,10 @@ def sample(
         from charnet.cli.interactive import Session
 
         skips = unknown == "skip"
-        session = Session(opened, model.vocab, options, shape=shape, skips_unknown=skips, colours=shows_colours)
+        session = Session(opened, vocab, options, shape=shape, skips_unknown=skips, colours=shows_colours)
         session.run(given)
         return
-    read = model.vocab.decode(ids.tolist()) if dropped else given
+    read = vocab.decode(ids.tolist()) if dropped else given
     echoed = "" if no_echo else read
     if json:
         facts = {

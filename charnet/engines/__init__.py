@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -16,16 +17,16 @@ from charnet.quantize import restored
 WORTH_COMPILING = 20_000  # characters: below, the NumPy engine has ended before numba is loaded
 
 
-Build = Callable[[ModelSettings, "dict[str, Any]", int], Engine]
+Weights = dict[str, Any]
 
 
-def _numpy() -> Build:
+def _numpy(model: ModelSettings, weights: Weights, threads: int) -> Engine:  # noqa: ARG001
     from charnet.engines.numpy_engine import NumpyEngine
 
-    return lambda model, weights, _: NumpyEngine(weights, cell=model.cell, activation=model.activation)
+    return NumpyEngine(weights, cell=model.cell, activation=model.activation)
 
 
-def _compiled() -> Build:
+def _compiled(model: ModelSettings, weights: Weights, threads: int) -> Engine:
     try:
         from charnet.engines.compiled_engine import CompiledEngine
     except ImportError as error:
@@ -33,26 +34,25 @@ def _compiled() -> Build:
             f"engine: expected numba for the compiled engine, found none that works ({error}): "
             "pip install -U 'charnet[fast]'"
         ) from None
-    return lambda model, weights, threads: CompiledEngine(
-        weights, cell=model.cell, activation=model.activation, threads=threads
-    )
+    return CompiledEngine(weights, cell=model.cell, activation=model.activation, threads=threads)
 
 
-def _torch() -> Build:
+def _torch(model: ModelSettings, weights: Weights, threads: int) -> Engine:
     import torch
 
     from charnet.engines.torch_engine import TorchEngine
     from charnet.model import from_weights
 
-    def build(model: ModelSettings, weights: dict[str, Any], threads: int) -> Engine:
-        if threads:
-            torch.set_num_threads(threads)
-        return TorchEngine(from_weights(model, restored(weights)))
-
-    return build
+    if threads:
+        torch.set_num_threads(threads)
+    return TorchEngine(from_weights(model, restored(weights)))
 
 
-ENGINES: dict[str, Callable[[], Build]] = {"numpy": _numpy, "compiled": _compiled, "torch": _torch}
+ENGINES: dict[str, Callable[[ModelSettings, Weights, int], Engine]] = {
+    "numpy": _numpy,
+    "compiled": _compiled,
+    "torch": _torch,
+}
 
 
 def has_numba() -> bool:
@@ -72,19 +72,24 @@ def worth_compiling(characters: int, *, plain: bool) -> bool:
 def fastest(characters: int, *, plain: bool) -> str:
     """The name of the engine that writes so many characters soonest; see `worth_compiling`."""
     if worth_compiling(characters, plain=plain):
-        with contextlib.suppress(ConfigError):  # no numba, or one that does not fit the rest: slower, and it works
-            _compiled()
+        with contextlib.suppress(ImportError):  # no numba, or one that does not fit the rest: slower, and it works
+            importlib.import_module("charnet.engines.compiled_engine")
             return "compiled"
     return "numpy"
 
 
-def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0, uses_up: bool = False) -> Engine:
-    """An engine that runs the model of a checkpoint. Each one imports what it needs only when it is opened.
+def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0) -> Engine:
+    """An engine that runs the model of a checkpoint; see `engine_of`."""
+    return engine_of(checkpoint.config.model, checkpoint.stored_weights, name, threads=threads)
+
+
+def engine_of(model: ModelSettings, weights: Weights, name: str, *, threads: int = 0) -> Engine:
+    """An engine that runs a model. Each one imports what it needs only when it is opened.
 
     Args:
+        weights: as `Checkpoint.stored_weights` gives them. The NumPy engine takes them out of this table as it lays
+            them out, so that memory does not hold them twice where nobody else keeps them.
         threads: of the processor; 0 for what is fastest. The NumPy engine takes them from its library.
-        uses_up: the engine takes the tensors from the checkpoint, which keeps settings and alphabet: memory need not
-            hold a model twice that is only written with.
 
     Raises:
         ConfigError: there is no such engine, or what it needs is not installed.
@@ -92,10 +97,7 @@ def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0
     if name not in ENGINES:
         known = ", ".join(ENGINES)
         raise ConfigError(f'engine: expected one of {known}, found "{name}"{did_you_mean(name, ENGINES)}')
-    build, weights = ENGINES[name](), checkpoint.stored_weights
-    if uses_up:
-        checkpoint.tensors.clear()
-    return build(checkpoint.config.model, weights, threads)
+    return ENGINES[name](model, weights, threads)
 
 
-__all__ = ["ENGINES", "Engine", "WritingEngine", "fastest", "has_numba", "open_engine", "worth_compiling"]
+__all__ = ["ENGINES", "Engine", "WritingEngine", "engine_of", "fastest", "has_numba", "open_engine", "worth_compiling"]

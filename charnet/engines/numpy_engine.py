@@ -147,7 +147,7 @@ class Layer:
         inputs = [] if self.table is not None else [arranged("weight_ih")]
         recurrent = arranged("weight_hh")
         self.units = recurrent.shape[1]
-        self.inner_bias = weights.get(f"{prefix}.bias_hn", np.zeros(self.units, np.float32))
+        self.inner_bias = weights.pop(f"{prefix}.bias_hn", np.zeros(self.units, np.float32))
         self.hidden_product = (np.concatenate([*inputs, recurrent], axis=1) if self.joins else recurrent).T
         self.input_product = inputs[0].T if inputs and not self.joins else np.zeros((0, 0), np.float32)
         self.make_room(1)

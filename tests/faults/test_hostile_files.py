@@ -234,6 +234,7 @@ HOSTILE: dict[str, Forge] = {
     "a hole": in_header(a_hole),
     "a shape that overflows": place(shape=[2**33, 2**31]),
     "a shape that overflows to the right size": place(shape=[2**62 + 6, 4]),
+    "a large shape behind a side of nothing": tensor("state.x", shape=[0, 999, 999, 999]),
     "a shape of many ones": place(shape=[6, 2, 1, 1, 1]),
     "a shape of a thousand sides": place(shape=[1] * 1000),
     "a shape of words": place(shape=["6", "2"]),
@@ -378,6 +379,8 @@ hostile = pytest.mark.parametrize("kind", HOSTILE)
 @hostile
 def test_a_hostile_file_is_refused_in_a_line(kind: str, whole: bytes, refusals: Refusals) -> None:
     refusals.of_bytes(HOSTILE[kind](whole), kind)
+    with pytest.raises(CheckpointError):
+        disk.load(refusals.path, to_go_on=False)
 
 
 def test_a_file_forged_without_malice_is_believed(whole: bytes, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def read(path: Path, *, only: str = "") -> Content:
         header = _header(path, head)
         entries = _entries(path, header, size - 8 - length)
         if size > memory():
-            raise foreign(path, f"a file of {size:,} bytes, more than this machine has memory")
+            raise MemoryError
         digest = _digest(path, header, head)
         found = hashlib.sha256(struct.pack("<Q", length) + head.replace(digest.encode(), NO_DIGEST.encode()))
         tensors = {}
@@ -120,10 +120,8 @@ def read(path: Path, *, only: str = "") -> Content:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """The file, open to be read; what the system refuses is an error of charnet's."""
-    if "\0" in str(path):
-        raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name")
     try:
-        kind = path.stat().st_mode  # before it is opened, which waits at a pipe and means something to a device
+        kind = _kind(path)  # before it is opened, which waits at a pipe and means something to a device
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
             raise foreign(path, "a pipe or a device")
         with path.open("rb") as file:
@@ -132,6 +130,15 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise CheckpointError(f"{path}: there is no such checkpoint") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
+    except MemoryError:
+        raise foreign(path, "a file that takes more than this machine has memory") from None
+
+
+def _kind(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except ValueError:
+        raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name") from None
 
 
 def _filled(path: Path, file: IO[bytes], room: Room) -> Room:

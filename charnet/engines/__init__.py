@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -73,7 +72,8 @@ def fastest(characters: int, *, plain: bool) -> str:
     """The name of the engine that writes so many characters soonest; see `worth_compiling`."""
     if worth_compiling(characters, plain=plain):
         with contextlib.suppress(ImportError):  # no numba, or one that does not fit the rest: slower, and it works
-            importlib.import_module("charnet.engines.compiled_engine")
+            from charnet.engines.compiled_engine import CompiledEngine  # noqa: F401
+
             return "compiled"
     return "numpy"
 

@@ -20,7 +20,7 @@ COMMANDS = sorted(
 def test_the_readme_opens_with_a_command_that_installs_trains_and_writes_and_one_that_tests() -> None:
     first, second, *_ = [line.strip() for line in README.splitlines() if line.startswith("    ")]
     assert re.fullmatch(r"python3 -m venv .*pip install \. && .*charnet train --for 1m && .*charnet sample.*", first)
-    assert re.fullmatch(r"python3 -m venv .*pip install .*test.* -m pytest", second)
+    assert re.fullmatch(r"python3 -m venv .*pip install .*test.* -m pytest -n auto", second)
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

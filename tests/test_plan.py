@@ -130,6 +130,15 @@ def test_a_run_that_cannot_fit_in_memory_is_refused_before_it_starts() -> None:
     plan.check_memory(Config(), 65, 24 * 10**9)
 
 
+def test_of_a_large_alphabet_only_what_a_window_can_have_is_counted() -> None:
+    small = overlay(Config(), {"training.batch_size": 2, "training.window": 4})
+    each = plan.memory_needed(small, 20_000) - plan.memory_needed(small, 19_999)  # a row of embedding and of head
+    logits = plan.memory_needed(small, 8_192) - plan.memory_needed(small, 8_191) - each
+    assert logits == 5 * 8 * 3
+    window = small.training.batch_size * small.training.window
+    assert plan.memory_needed(small, 8_193) < plan.memory_needed(small, 8_192) + each - 5 * window * 3 * 7_000
+
+
 AMX, AVX512 = ["avx2", "avx512_bf16", "amx_bf16"], ["avx2", "avx512_bf16"]
 
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections.abc import Callable
-from typing import Any
 
 from charnet.checkpoint import Checkpoint
 from charnet.config import ModelSettings
-from charnet.engines.base import Engine, WritingEngine
+from charnet.engines.base import Engine, Weights, WritingEngine
 from charnet.errors import ConfigError, did_you_mean
 from charnet.quantize import restored
 
 WORTH_COMPILING = 20_000  # characters: below, the NumPy engine has ended before numba is loaded
-
-
-Weights = dict[str, Any]
 
 
 def _numpy(model: ModelSettings, weights: Weights, threads: int) -> Engine:  # noqa: ARG001

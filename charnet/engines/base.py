@@ -11,6 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+Weights = dict[str, Any]  # by their names in a checkpoint: single precision, or matrices of 8 bits as `Rows8`
+
 
 class Engine(Protocol):
     """Advances texts by one character. The state is a value: it may be kept and gone back to. It is an array whose

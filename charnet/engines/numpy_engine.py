@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from charnet.engines.base import Weights
 from charnet.quantize import Rows8
 
 Array = npt.NDArray[np.float32]
 LayerState = tuple[Array, ...]
 State = tuple[LayerState, ...]
-Weights = dict[str, Any]  # single precision, or matrices of 8 bits as `Rows8`
 
 
 @dataclass(frozen=True)

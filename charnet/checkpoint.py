@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet import durable, tensorfile
-from charnet.config import GATES, Config, as_dict, from_dict
+from charnet.config import GATES, Config, ModelSettings, as_dict, from_dict
 from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.quantize import LARGEST, LARGEST_SCALE, Rows8, quantized, restored
 from charnet.tensorfile import DIGEST, Content, Tensors, counts, foreign
@@ -130,7 +130,13 @@ def model_shapes(config: Config, alphabet_size: int) -> dict[str, tuple[int, ...
         shapes[f"layers.{layer}.bias"] = (rows,)
         if model.cell == "gru":
             shapes[f"layers.{layer}.bias_hn"] = (model.hidden_size,)
-    return shapes | {"head.weight": (alphabet_size, model.hidden_size), "head.bias": (alphabet_size,)}
+    shapes |= {"head.weight": (alphabet_size, model.hidden_size), "head.bias": (alphabet_size,)}
+    return {prefix + name: shape for prefix in member_prefixes(model) for name, shape in shapes.items()}
+
+
+def member_prefixes(model: ModelSettings) -> list[str]:
+    """What the names of parameters begin with, for each network of a model."""
+    return [""] if model.members == 1 else [f"members.{index}." for index in range(model.members)]
 
 
 def save(path: Path, checkpoint: Checkpoint, *, keep_as: Path | None = None, within: int | None = None) -> None:

@@ -66,6 +66,9 @@ class ModelSettings:
     activation: str = setting("tanh", "activation of the rnn cell; the others have their own", choices=ACTIVATIONS)
     hidden_size: int = setting(256, "units in each layer", low=1, high=32768)
     num_layers: int = setting(1, "recurrent layers, one on top of the other", low=1, high=64)
+    members: int = setting(
+        1, "networks of this shape, each learning by itself; the mean of what they say counts", low=1, high=64
+    )
     embedding_size: int = setting(0, "numbers that stand for one character; 0 = hidden size", low=0, high=32768)
     dropout: float = setting(0.3, "share of units silenced between layers and before the output", low=0, high=0.95)
     weight_dropout: float = setting(0.0, "share of recurrent weights silenced in a window", low=0, high=0.95)

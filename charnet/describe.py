@@ -45,6 +45,7 @@ class Description:
         of_weights = f", of weights {model.weight_dropout:g}" if model.weight_dropout else ""
         of_bits = ", weights of 8 bits" if self.precision == "int8" else ""
         sizes = f"{layers} of {model.hidden_size} units, embedding {width}"
+        sizes = f"{model.members} networks of {sizes}" if model.members > 1 else sizes
         return f"{cell}, {sizes}, dropout {model.dropout:g}{of_weights}{of_bits}"
 
     @property
@@ -100,9 +101,11 @@ def describe(path: Path) -> Description:
         CheckpointError: it is missing, damaged or not one of charnet's.
     """
     checkpoint = disk.load(path)
+    prefixes = disk.member_prefixes(checkpoint.config.model)
     parts: dict[str, int] = {}
     for name, tensor in checkpoint.weights.items():
-        part = ".".join(name.split(".")[:-1]).replace("layers.", "layer ")
+        own = name.removeprefix(next(filter(name.startswith, prefixes)))
+        part = ".".join(own.split(".")[:-1]).replace("layers.", "layer ")
         parts[part] = parts.get(part, 0) + tensor.size
     return Description(
         path=str(path),

@@ -27,7 +27,7 @@ from charnet.config import Config, overlay
 from charnet.corpus import Ends, Ids, encode_for
 from charnet.errors import CorpusError
 from charnet.machine import enough_memory, processor_cores
-from charnet.model import CharModel, compute_with, from_weights
+from charnet.model import Model, compute_with, from_weights
 
 WARM_UP = 256  # characters that a stream reads before its own
 SHORTEST_STREAM = 4 * WARM_UP
@@ -106,7 +106,7 @@ def evaluate_files(
 
 
 def evaluate(
-    model: CharModel,
+    model: Model,
     ids: Ids,
     start_id: int,
     ends: Ends | None = None,
@@ -145,12 +145,10 @@ def evaluate(
 
 
 @torch.no_grad()
-def _total_nats(
-    model: CharModel, ids: Ids, start_id: int, streams: int, read: int, stop: Callable[[], object]
-) -> float:
+def _total_nats(model: Model, ids: Ids, start_id: int, streams: int, read: int, stop: Callable[[], object]) -> float:
     device = next(model.parameters()).device
     length = -(-len(ids) // streams)
-    chunk = max(1, min(LONGEST_CHUNK, LARGEST_CHUNK // (streams * model.head.out_features)))
+    chunk = max(1, min(LONGEST_CHUNK, LARGEST_CHUNK // (streams * model.alphabet_size)))
     warm_up = WARM_UP if streams > 1 else 0
     total = 0.0
     state = model.initial_state(streams)
@@ -170,10 +168,10 @@ def _total_nats(
 
 
 @torch.no_grad()
-def _nats_of_documents(model: CharModel, ids: Ids, start_id: int, ends: Ends, stop: Callable[[], object]) -> float:
+def _nats_of_documents(model: Model, ids: Ids, start_id: int, ends: Ends, stop: Callable[[], object]) -> float:
     """Each document from an empty state, those of like length side by side."""
     device = next(model.parameters()).device
-    chunk = max(1, min(LONGEST_CHUNK, LARGEST_CHUNK // (MOST_STREAMS * model.head.out_features)))
+    chunk = max(1, min(LONGEST_CHUNK, LARGEST_CHUNK // (MOST_STREAMS * model.alphabet_size)))
     total = 0.0
     for first in range(0, len(ends), DOCUMENTS_SORTED):
         some = ends[first : first + DOCUMENTS_SORTED].astype(np.int64)

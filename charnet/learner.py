@@ -20,7 +20,7 @@ from charnet import optim
 from charnet.checkpoint import Checkpoint
 from charnet.config import GATES, Config
 from charnet.errors import CheckpointError, ConfigError
-from charnet.model import CharModel, ModelState, compute_with, learn
+from charnet.model import ModelState, build, compute_with, learn
 from charnet.pace import PRODUCTS_IN
 from charnet.plan import memory_needed
 from charnet.tensorfile import Tensors
@@ -64,7 +64,7 @@ class Learner:
         torch.manual_seed(settings.seed)
         self._streams, self._clip = settings.batch_size, settings.clip or math.inf
         self._products_in = PRODUCTS_IN[settings.precision]
-        self.model = CharModel(alphabet_size, **vars(config.model)).to(self.device)
+        self.model = build(alphabet_size, config.model).to(self.device)
         self.optimizer = optim.Optimizer(
             self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay
         )
@@ -179,7 +179,7 @@ class Learner:
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 old = torch.from_numpy(np.array(learned[name]))
-                if name.startswith(("embedding.", "head.")):
+                if "layers." not in name:  # a row for each character
                     parameter[known] = old[torch.from_numpy(rows[rows >= 0]).long()].to(parameter.device)
                 else:
                     parameter.copy_(old)

@@ -12,7 +12,7 @@ import torch
 
 from charnet import optim
 from charnet.config import GATES, Config
-from charnet.model import CharModel, learn
+from charnet.model import build, learn
 
 WARM_UP = 2  # steps in which the library still chooses and compiles its code
 FEWEST, SHORTEST = 3, 0.1  # steps and seconds that are timed at least
@@ -31,7 +31,7 @@ class TrainingStep:
         model, training = config.model, config.training
         self._products_in, self._device = PRODUCTS_IN[training.precision], device
         self._clip = training.clip or math.inf
-        self._model = CharModel(alphabet_size, **vars(model)).to(device)
+        self._model = build(alphabet_size, model).to(device)
         self._optimizer = optim.Optimizer(self._model, training.optimizer, blocks=GATES[model.cell])
         shape = (2, training.batch_size, training.window)
         frequencies = 1 / torch.arange(1, alphabet_size + 1)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SHAPE = ("newlines", "normalize", "lowercase", "lines")  # of the text, which a model knows in no other
 CHARACTERS_A_STEP, LARGEST_BATCH, LONGEST_WINDOW = 1500, 512, 256  # where every line is a document
-INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "embedding_size")}
+INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
 
 
 def start(

@@ -36,7 +36,7 @@ from charnet.batches import NO_TARGET, DocumentStreams, Position, Split, Streams
 from charnet.checkpoint import Checkpoint, CorpusInfo, Progress
 from charnet.config import Config, overlay
 from charnet.corpus import Ends, Ids
-from charnet.engines.numpy_engine import NumpyEngine
+from charnet.engines import engine_of
 from charnet.errors import CheckpointError, ConfigError, DivergedError, StorageError
 from charnet.evaluate import Evaluation, Stopped, evaluate
 from charnet.forecast import outlook
@@ -355,8 +355,7 @@ class Training:
     def _sample(self) -> str:
         if not self.sample_length:
             return ""
-        model = self.config.model
-        engine = NumpyEngine(arrays(self.learner.model.state_dict()), cell=model.cell, activation=model.activation)
+        engine = engine_of(self.config.model, arrays(self.learner.model.state_dict()), "numpy")
         return "".join(stream(engine, self.vocab, [], Options(length=self.sample_length)))
 
     # ------------------------------------------------------------------------------------- saving and restoring

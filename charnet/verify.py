@@ -66,7 +66,7 @@ def _missing_to_go_on(checkpoint: Checkpoint) -> str:
             return f"the optimiser's memory of {name} is missing"
     model, batch = checkpoint.config.model, checkpoint.config.training.batch_size
     state = checkpoint.part("state")
-    for layer in range(model.num_layers):
+    for layer in range(model.members * model.num_layers):
         if f"{layer}.0" not in state or state[f"{layer}.0"].shape != (batch, model.hidden_size):
             return f"the state of layer {layer} is missing"
     return "" if "cpu" in checkpoint.part("random") else "the state of the random numbers is missing"

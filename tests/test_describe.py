@@ -80,6 +80,12 @@ def test_parameters_are_counted_without_the_optimiser(path: Path) -> None:
     assert found.parameters == sum(found.parameters_by_part.values())
 
 
+def test_the_parts_of_all_networks_are_counted_together(path: Path, tmp_path: Path) -> None:
+    of_one, of_three = describe(path), described(tmp_path, tiny(**{"model.members": 3}))
+    assert list(of_three.parameters_by_part) == list(of_one.parameters_by_part)
+    assert of_three.parameters_by_part == {part: 3 * size for part, size in of_one.parameters_by_part.items()}
+
+
 def test_parts_stand_in_their_order_even_beyond_ten_layers(tmp_path: Path) -> None:
     found = described(tmp_path, tiny(**{"model.num_layers": 12}))
     assert list(found.parameters_by_part) == ["embedding", *(f"layer {i}" for i in range(12)), "head"]
@@ -92,6 +98,7 @@ def test_parts_stand_in_their_order_even_beyond_ten_layers(tmp_path: Path) -> No
         ({"model.num_layers": 1}, "lstm, 1 layer of 3 units, embedding 2, dropout 0.3"),
         ({"model.cell": "rnn"}, "rnn (tanh), 2 layers of 3 units, embedding 2, dropout 0.3"),
         ({"model.embedding_size": 0, "model.dropout": 0}, "lstm, 2 layers of 3 units, embedding 3, dropout 0"),
+        ({"model.members": 4}, "lstm, 4 networks of 2 layers of 3 units, embedding 2, dropout 0.3"),
     ],
 )
 def test_the_model_in_one_line(tmp_path: Path, values: dict[str, Any], line: str) -> None:

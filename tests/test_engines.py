@@ -40,10 +40,15 @@ def one_thread() -> None:
 
 
 def build(
-    cell: str = "lstm", activation: str = "tanh", layers: int = 2, embedding_size: int = E, vocab: Vocabulary = LETTERS
+    cell: str = "lstm",
+    activation: str = "tanh",
+    layers: int = 2,
+    embedding_size: int = E,
+    vocab: Vocabulary = LETTERS,
+    members: int = 1,
 ) -> Checkpoint:
     """A checkpoint whose every weight is random, biases too; recurrent ones small enough that relu stays bounded."""
-    sizes = {"hidden_size": H, "embedding_size": embedding_size, "num_layers": layers}
+    sizes = {"hidden_size": H, "embedding_size": embedding_size, "num_layers": layers, "members": members}
     values = {"cell": cell, "activation": activation, **sizes}
     config = overlay(Config(), {f"model.{key}": value for key, value in values.items()})
     random = np.random.default_rng(1)
@@ -76,8 +81,9 @@ def write(checkpoint: Checkpoint, engine: str, **options: float) -> str:
 @every_kind
 @every_depth
 @pytest.mark.parametrize("batch", [1, 3])
-def test_every_engine_gives_the_logits_of_the_model(engine, cell, activation, layers, batch):
-    checkpoint, ids_BT = build(cell, activation, layers), texts(batch)
+@pytest.mark.parametrize("members", [1, 2])
+def test_every_engine_gives_the_logits_of_the_model(engine, cell, activation, layers, batch, members):
+    checkpoint, ids_BT = build(cell, activation, layers, members=members), texts(batch)
     model = from_weights(checkpoint.config.model, checkpoint.weights).eval()
     with torch.no_grad():
         expected = model(torch.from_numpy(ids_BT), model.initial_state(batch))[0].numpy()
@@ -88,8 +94,9 @@ def test_every_engine_gives_the_logits_of_the_model(engine, cell, activation, la
 
 
 @every_kind
-def test_all_engines_write_the_same_text_for_a_seed(cell, activation):
-    checkpoint = build(cell, activation, layers=3)
+@pytest.mark.parametrize("members", [1, 3])
+def test_all_engines_write_the_same_text_for_a_seed(cell, activation, members):
+    checkpoint = build(cell, activation, layers=3, members=members)
     first, *others = [write(checkpoint, engine, length=2000, seed=5) for engine in ENGINES]
     assert len(first) == 2000
     assert len(set(first)) > 3

@@ -9,7 +9,20 @@ from charnet.cells import CELLS
 from charnet.cells.rnn import ACTIVATIONS
 from charnet.checkpoint import model_shapes
 from charnet.config import Config, ModelSettings, overlay
-from charnet.model import CharModel, ModelState, detached, drawn, from_weights, learn, nats_per_char, silenced
+from charnet.model import (
+    CharModel,
+    Ensemble,
+    ModelState,
+    detached,
+    drawn,
+    from_weights,
+    learn,
+    nats_per_char,
+    silenced,
+)
+from charnet.model import (
+    build as built,
+)
 
 B, T, V, E, H = 2, 7, 11, 3, 5
 
@@ -79,10 +92,13 @@ def test_no_character_is_seen_before_its_turn(cell, activation):
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("embedding_size", [0, E])
-def test_parameters_have_the_names_and_shapes_that_a_checkpoint_expects(cell, embedding_size):
-    model = build(cell, num_layers=3, embedding_size=embedding_size)
-    values = {"cell": cell, "hidden_size": H, "embedding_size": embedding_size, "num_layers": 3}
+@pytest.mark.parametrize("members", [1, 2])
+def test_parameters_have_the_names_and_shapes_that_a_checkpoint_expects(cell, embedding_size, members):
+    values = {
+        "cell": cell, "hidden_size": H, "embedding_size": embedding_size, "num_layers": 3, "members": members
+    }  # fmt: skip
     config = overlay(Config(), {f"model.{key}": value for key, value in values.items()})
+    model = built(V, config.model)
     assert {name: tuple(p.shape) for name, p in model.state_dict().items()} == model_shapes(config, V)
 
 
@@ -231,3 +247,59 @@ def test_training_a_rebuilt_model_leaves_the_weights_it_came_from():
         for p in rebuilt.parameters():
             p.add_(1)
     assert all((weights[name] == before[name]).all() for name in weights)
+
+
+def ensemble(cell: str = "lstm", **kwargs: float) -> Ensemble:
+    torch.manual_seed(1)
+    sizes = {"hidden_size": H, "embedding_size": E, "num_layers": 2} | kwargs
+    return Ensemble(CharModel(V, cell=cell, **sizes) for _ in range(3)).double()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_ensemble_says_the_mean_of_the_probabilities_of_its_networks(cell):
+    model, ids_BT = ensemble(cell), window()
+    alone = [network(ids_BT, network.initial_state(B)) for network in model.networks]
+    mean_BTV = torch.stack([logits.softmax(-1) for logits, _ in alone]).mean(0)
+    logits_BTV, after = model(ids_BT, model.initial_state(B))
+    torch.testing.assert_close(logits_BTV.exp(), mean_BTV)
+    same_state(after, tuple(layer for _, state in alone for layer in state))
+    first_BT, second_BT = ids_BT[:, :4], ids_BT[:, 4:]
+    _, between = model(first_BT, model.initial_state(B))
+    torch.testing.assert_close(model(second_BT, between)[0], logits_BTV[:, 4:])
+
+
+@pytest.mark.parametrize("clip", [0.01, 1e9])
+def test_each_network_of_an_ensemble_learns_what_it_would_learn_alone(clip):
+    together, x_BT, y_BT = ensemble(dropout=0.0), window(), window().roll(1, 1)
+    loss, norm, after = learn(together, x_BT, y_BT, together.initial_state(B), clip=clip)
+    apart = ensemble(dropout=0.0)
+    alone = [learn(n, x_BT, y_BT, n.initial_state(B), clip=clip) for n in apart.networks]
+    for p, own in zip(together.parameters(), apart.parameters(), strict=True):
+        assert torch.equal(p.grad, own.grad)
+    torch.testing.assert_close(loss, torch.stack([each[0] for each in alone]).mean())
+    torch.testing.assert_close(norm, torch.stack([each[1] for each in alone]).mean())
+    same_state(after, tuple(layer for each in alone for layer in each[2]))
+
+
+def test_the_networks_of_an_ensemble_begin_with_different_weights():
+    first, second, third = (network.head.weight for network in ensemble().networks)
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
+
+
+def test_an_ensemble_is_rebuilt_from_its_weights():
+    model, ids_BT = ensemble().float(), window()
+    settings = ModelSettings(hidden_size=H, num_layers=2, embedding_size=E, members=3)
+    rebuilt = from_weights(settings, {name: p.detach().numpy() for name, p in model.named_parameters()})
+    with torch.no_grad():
+        a, b = (each.eval()(ids_BT, each.initial_state(B))[0] for each in (model, rebuilt))
+    assert torch.equal(a, b)
+
+
+def test_an_ensemble_on_a_large_alphabet_draws_the_same_characters_for_all(monkeypatch):
+    monkeypatch.setattr(models, "LARGE_ALPHABET", V - 1)
+    monkeypatch.setattr(models, "DRAWN", V)
+    model, x_BT, y_BT = ensemble(dropout=0.0), window(), window().roll(1, 1)
+    loss, _, _ = learn(model, x_BT, y_BT, model.initial_state(B))
+    expected = [nats_per_char(n(x_BT, n.initial_state(B))[0], y_BT) for n in model.networks]
+    torch.testing.assert_close(loss, torch.stack(expected).mean().detach())

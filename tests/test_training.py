@@ -157,6 +157,12 @@ def test_every_cell_and_optimizer_goes_on_to_the_bit(trainer: Trainer, cell: str
     assert outcome(resumed(cut)) == outcome(trainer.whole(**changes))
 
 
+@pytest.mark.parametrize("cell", GATES)
+def test_an_ensemble_goes_on_to_the_bit(trainer: Trainer, cell: str) -> None:
+    changes: dict[str, Any] = {"model__members": 3, "model__cell": cell, "model__num_layers": 2, "training__steps": 6}
+    assert outcome(resumed(trainer.cut(3, **changes))) == outcome(trainer.whole(**changes))
+
+
 def test_a_run_on_a_large_alphabet_goes_on_to_the_bit(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charnet.model.LARGE_ALPHABET", 1)
     monkeypatch.setattr("charnet.model.DRAWN", 3)
@@ -352,8 +358,29 @@ def test_rows_of_known_characters_are_carried_over_and_others_start_anew(
     np.testing.assert_array_equal(moved["layers.0.weight_hh"].numpy(), first.weights["layers.0.weight_hh"])
 
 
+def test_rows_of_known_characters_are_carried_over_into_every_network(trainer: Trainer, tmp_path: Path) -> None:
+    first = disk.load(trainer.whole("first", model__members=2) / runs.BEST)
+    own = tmp_path / "own.txt"
+    own.write_text("cat é\n" * 40, encoding="utf-8")
+    second = trainer.start("second", trainer.out / "first", data__paths=[str(own)])
+    moved, row = second.learner.model.state_dict(), second.vocab.symbols.index(ord("a"))
+    assert second.config.model.members == 2
+    for name in ("members.0.embedding.weight", "members.1.embedding.weight", "members.1.head.bias"):
+        expected = first.weights[name][first.vocab.symbols.index(ord("a"))]
+        np.testing.assert_array_equal(moved[name][row].numpy(), expected)
+    for name in ("members.0.layers.0.weight_hh", "members.1.layers.0.bias"):
+        np.testing.assert_array_equal(moved[name].numpy(), first.weights[name])
+
+
 @pytest.mark.parametrize(
-    ("key", "value"), [("model.hidden_size", 9), ("model.cell", "gru"), ("model.num_layers", 2), ("data.bytes", True)]
+    ("key", "value"),
+    [
+        ("model.hidden_size", 9),
+        ("model.cell", "gru"),
+        ("model.num_layers", 2),
+        ("model.members", 2),
+        ("data.bytes", True),
+    ],
 )
 def test_weights_of_another_size_are_refused_before_anything_is_written(
     trainer: Trainer, key: str, value: object

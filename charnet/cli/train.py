@@ -41,6 +41,7 @@ def train(
     cell: Annotated[str | None, setting("model.cell", group=MODEL)] = None,
     hidden_size: Annotated[int | None, setting("model.hidden_size", group=MODEL)] = None,
     num_layers: Annotated[int | None, setting("model.num_layers", group=MODEL)] = None,
+    members: Annotated[int | None, setting("model.members", group=MODEL)] = None,
     embedding_size: Annotated[int | None, setting("model.embedding_size", group=MODEL)] = None,
     activation: Annotated[str | None, setting("model.activation", group=MODEL)] = None,
     dropout: Annotated[float | None, setting("model.dropout", group=MODEL)] = None,

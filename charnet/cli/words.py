@@ -21,6 +21,7 @@ def opening(report: Started) -> list[str]:
     config, corpus = report.config, report.corpus
     model, t = config.model, config.training
     cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
+    networks = f"{model.members} networks of " if model.members > 1 else ""
     symbols = "byte" if config.data.bytes else "character"
     kept_back = config.data.held_out(corpus.characters)
     held = f"the last {kept_back:,} held out" if kept_back else "nothing held out"
@@ -31,7 +32,7 @@ def opening(report: Started) -> list[str]:
     lines = [
         *report.notes,
         f"text: {corpus.name}, {plural(corpus.characters, symbols)}, alphabet of {report.alphabet_size:,}, {held}",
-        f"model: {cell} {model.num_layers}x{model.hidden_size}, {report.parameters:,} parameters; "
+        f"model: {networks}{cell} {model.num_layers}x{model.hidden_size}, {report.parameters:,} parameters; "
         f"{plural(t.steps, 'step')} of {t.batch_size} x {t.window} {symbols}s with {t.optimizer}",
         f"computing on {report.device} in {report.precision} with {plural(report.threads, 'thread')}; "
         f"the run is {report.run}",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 
-from charnet.checkpoint import Checkpoint
+from charnet.checkpoint import Checkpoint, member_prefixes
 from charnet.config import ModelSettings
 from charnet.engines.base import Engine, Weights, WritingEngine
 from charnet.errors import ConfigError, did_you_mean
@@ -40,7 +41,7 @@ def _torch(model: ModelSettings, weights: Weights, threads: int) -> Engine:
 
     if threads:
         torch.set_num_threads(threads)
-    return TorchEngine(from_weights(model, restored(weights)))
+    return TorchEngine(from_weights(model, restored(weights)).networks[0])
 
 
 ENGINES: dict[str, Callable[[ModelSettings, Weights, int], Engine]] = {
@@ -93,6 +94,15 @@ def engine_of(model: ModelSettings, weights: Weights, name: str, *, threads: int
     if name not in ENGINES:
         known = ", ".join(ENGINES)
         raise ConfigError(f'engine: expected one of {known}, found "{name}"{did_you_mean(name, ENGINES)}')
+    if model.members > 1:
+        from charnet.engines.ensemble_engine import EnsembleEngine
+
+        one, names = replace(model, members=1), list(weights)
+        return EnsembleEngine(
+            ENGINES[name](one, {key.removeprefix(prefix): weights.pop(key) for key in names if key.startswith(prefix)},
+                          threads)
+            for prefix in member_prefixes(model)
+        )  # fmt: skip
     return ENGINES[name](model, weights, threads)
 
 

@@ -1,12 +1,14 @@
 """What `--for 5m` means: from a text, a machine and a time to settings.
 
 The network is the largest that the time can train: each of `SIZES` is timed on this machine, and is worth its price
-once the time buys `worth_from` characters with it. Dropout, evaluations and the length follow from the passes over the
-text that this makes. CONTRIBUTING.md tells from which measurements the numbers were chosen.
+once the time buys `worth_from` characters with it. Where two or more of nearly that size can see the text
+`ENOUGH_PASSES` times each, they are trained as an ensemble. Dropout, evaluations and the length follow from the passes
+over the text that this makes. CONTRIBUTING.md tells from which measurements the numbers were chosen.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -68,6 +70,8 @@ SIZES = (
     Size(960, 128, 64, 64, 6_000_000, least_text=500_000),
 )
 ENOUGH_PASSES = 5.0
+MOST_MEMBERS = 8
+SMALLEST_MEMBER = 0.6  # of the units that one network would have
 # By passes over the text, straight lines between. A large alphabet counts double: each character carries more.
 DROPOUT = ((1.5, 0.0), (2.5, 0.08), (4, 0.15), (7, 0.5))
 WEIGHT_DROPOUT = ((8, 0.0), (14, 0.3))
@@ -140,7 +144,10 @@ def plan(config: Config, given: Collection[str], text: Text, seconds: float, pac
     def laid_over(config: Config, values: Mapping[str, Any]) -> Config:
         return overlay(config, {name: value for name, value in values.items() if name not in given})
 
-    sized, speed = _largest(config, laid_over, text, seconds - kept(seconds), pace)
+    felt = LARGE_ALPHABET_COUNTS if text.alphabet_size > LARGE_ALPHABET else 1.0
+    timed = _worth_their_price(config, laid_over, text, seconds - kept(seconds), pace)
+    several = _several(timed, laid_over, text.learned / felt, seconds - kept(seconds), pace)
+    sized, speed = several or timed[-1]
     reading = speed * READ_IN_THE_TIME_OF_ONE_LEARNED
     sized = laid_over(sized, {"data.val_chars": _read_on_the_way(text.held_out, reading, seconds)})
     evaluating = min(text.held_out, sized.data.val_chars or text.held_out) / reading
@@ -151,7 +158,6 @@ def plan(config: Config, given: Collection[str], text: Text, seconds: float, pac
     evaluations = min(MOST_EVALUATIONS, 1 + int(SHARE_OF_EVALUATION * seconds / max(evaluating, 1e-9)))
     a_step = sized.training.batch_size * sized.training.window
     affordable = speed * (seconds - for_the_end - (evaluations - 1) * evaluating)
-    felt = LARGE_ALPHABET_COUNTS if text.alphabet_size > LARGE_ALPHABET else 1.0
     most_steps = max(1, int(MOST_PASSES / felt * text.learned / a_step))
     steps = min(most_steps, max(1, int(affordable / a_step)))
     passes = steps * a_step / text.learned
@@ -183,31 +189,54 @@ def kept(seconds: float) -> float:
 
 
 LaidOver = Callable[[Config, Mapping[str, Any]], Config]
+Timed = tuple[Config, float]  # settings, and the characters a second that they learn
 
 
-def _largest(
+def _worth_their_price(
     config: Config, laid_over: LaidOver, text: Text, seconds: float, pace: Callable[[Config], float]
-) -> tuple[Config, float]:
-    """The settings with the largest size that is worth its price, and the characters a second that it learns."""
-    best: tuple[Config, float] | None = None
+) -> list[Timed]:
+    """The settings with each size that is worth its price, the largest last; at least one."""
+    timed: list[Timed] = []
     for size in SIZES:
         sized = _with_size(config, laid_over, size, text)
-        if best and sized == best[0]:
+        if timed and sized == timed[-1][0]:
             continue
         enough = min(size.worth_from, ENOUGH_PASSES * text.learned)
-        if best and (text.learned < size.least_text or best[1] * seconds < enough):
+        if timed and (text.learned < size.least_text or timed[-1][1] * seconds < enough):
             break  # a larger one is no faster
         try:
-            speed = sized.training.batch_size * sized.training.window / pace(sized)
+            speed = _speed(sized, pace)
         except ConfigError:  # there is no memory for it
-            if best is None:
+            if not timed:
                 raise
             break
-        if best and speed * seconds < enough:
+        if timed and speed * seconds < enough:
             break
-        best = sized, speed
-    assert best is not None
-    return best
+        timed.append((sized, speed))
+    return timed
+
+
+def _speed(config: Config, pace: Callable[[Config], float]) -> float:
+    return config.training.batch_size * config.training.window / pace(config)
+
+
+def _several(
+    timed: Sequence[Timed], laid_over: LaidOver, learned: float, seconds: float, pace: Callable[[Config], float]
+) -> Timed | None:
+    """An ensemble instead of one network that would learn the text by heart: of the largest size of which two or more
+    see the text `ENOUGH_PASSES` times, as many as do. None where no size that is nearly the largest is cheap enough."""
+    units = timed[-1][0].model.hidden_size
+    for config, speed in reversed(timed):
+        members = min(MOST_MEMBERS, int(speed * seconds / (ENOUGH_PASSES * learned)))
+        if config.model.hidden_size < SMALLEST_MEMBER * units:
+            break
+        if members > 1:
+            several = laid_over(config, {"model.members": members})
+            if several == config:
+                break  # the user's own choice
+            with contextlib.suppress(ConfigError):  # there is no memory for it
+                return several, _speed(several, pace)
+    return None
 
 
 def _with_size(config: Config, laid_over: LaidOver, size: Size, text: Text) -> Config:

@@ -30,6 +30,7 @@ KINDS = [(cell, f) for cell in CELLS for f in (ACTIVATIONS if cell == "rnn" else
 
 every_kind = pytest.mark.parametrize(("cell", "activation"), KINDS)
 every_depth = pytest.mark.parametrize("layers", [1, 3])
+every_number = pytest.mark.parametrize("members", [1, 3])  # of networks
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 
 
@@ -73,6 +74,11 @@ def read(engine: Engine, ids_BT: np.ndarray) -> np.ndarray:
     return np.stack(logits, 1)
 
 
+def arrays_of(state: object) -> list[np.ndarray]:
+    """Of a nested state."""
+    return [each for part in state for each in arrays_of(part)] if isinstance(state, tuple) else [state]
+
+
 def write(checkpoint: Checkpoint, engine: str, **options: float) -> str:
     return "".join(stream(open_engine(checkpoint, engine), LETTERS, [0, 1, 2], Options(**options)))
 
@@ -81,7 +87,7 @@ def write(checkpoint: Checkpoint, engine: str, **options: float) -> str:
 @every_kind
 @every_depth
 @pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("members", [1, 2])
+@every_number
 def test_every_engine_gives_the_logits_of_the_model(engine, cell, activation, layers, batch, members):
     checkpoint, ids_BT = build(cell, activation, layers, members=members), texts(batch)
     model = from_weights(checkpoint.config.model, checkpoint.weights).eval()
@@ -94,7 +100,7 @@ def test_every_engine_gives_the_logits_of_the_model(engine, cell, activation, la
 
 
 @every_kind
-@pytest.mark.parametrize("members", [1, 3])
+@every_number
 def test_all_engines_write_the_same_text_for_a_seed(cell, activation, members):
     checkpoint = build(cell, activation, layers=3, members=members)
     first, *others = [write(checkpoint, engine, length=2000, seed=5) for engine in ENGINES]
@@ -132,8 +138,9 @@ def test_a_state_may_be_kept_and_gone_back_to(engine, cell, activation):
 
 @every_engine
 @every_kind
-def test_texts_of_different_batches_may_take_turns(engine, cell, activation):
-    opened, one, three = open_engine(build(cell, activation), engine), texts(1), texts(3)
+@every_number
+def test_texts_of_different_batches_may_take_turns(engine, cell, activation, members):
+    opened, one, three = open_engine(build(cell, activation, members=members), engine), texts(1), texts(3)
     expected = [read(opened, one), read(opened, three)]
     states, found = [opened.start(1), opened.start(3)], ([], [])
     for t in range(T):
@@ -203,8 +210,9 @@ def test_an_unknown_engine_is_refused_with_the_nearest_one():
 
 
 @every_kind
-def test_the_number_of_threads_changes_nothing_in_a_text(cell, activation):
-    checkpoint = build(cell, activation, layers=3)
+@every_number
+def test_the_number_of_threads_changes_nothing_in_a_text(cell, activation, members):
+    checkpoint = build(cell, activation, layers=3, members=members)
     first, second = (
         "".join(stream(open_engine(checkpoint, "compiled", threads=n), LETTERS, [0], Options(length=1000, seed=8)))
         for n in (1, 2)
@@ -222,8 +230,9 @@ def test_the_compiled_engine_knows_layers_that_do_not_fill_their_blocks(cell, un
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 if some is checkpoint else 1e-3)
 
 
-def test_a_burst_is_what_single_characters_are():
-    engine = open_engine(build(layers=3), "compiled")
+@every_number
+def test_a_burst_is_what_single_characters_are(members):
+    engine = open_engine(build(layers=3, members=members), "compiled")
     u_T, temperatures_T = np.random.default_rng(3).random(50), np.linspace(0.5, 1.5, 50)
     bias_V = np.zeros(V)
     bias_V[2], bias_V[3] = -np.inf, 2.0
@@ -235,14 +244,14 @@ def test_a_burst_is_what_single_characters_are():
         assert ids_T[t] == sampling.draw_at(logits_1V[0] + bias_V, temperatures_T[t], u_T[t])
         assert nats_T[t] == pytest.approx(sampling.surprise(logits_1V[0], int(ids_T[t])), abs=1e-5)
     assert 2 not in ids_T
-    for after, expected in zip(state, single, strict=True):
-        for a, b in zip(after, expected, strict=True):
-            np.testing.assert_array_equal(a, b)
+    for after, expected in zip(arrays_of(state), arrays_of(single), strict=True):
+        np.testing.assert_array_equal(after, expected)
 
 
-def test_a_model_whose_numbers_have_grown_beyond_all_bounds_is_said_to_have_diverged():
-    checkpoint = build("rnn", "relu")
-    checkpoint.tensors["model.layers.0.weight_hh"] = np.full((H, H), 1e30, np.float32)
+@pytest.mark.parametrize(("members", "one"), [(1, ""), (3, "members.1.")])
+def test_a_model_whose_numbers_have_grown_beyond_all_bounds_is_said_to_have_diverged(members, one):
+    checkpoint = build("rnn", "relu", members=members)
+    checkpoint.tensors[f"model.{one}layers.0.weight_hh"] = np.full((H, H), 1e30, np.float32)
     with pytest.raises(DivergedError):
         "".join(stream(open_engine(checkpoint, "compiled"), LETTERS, [0], Options(length=50)))
 

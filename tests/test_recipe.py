@@ -21,7 +21,8 @@ def machine(operations_a_second: float) -> Callable[[Config], float]:
 
     def pace(config: Config) -> float:
         m, t = config.model, config.training
-        return t.batch_size * t.window * 24 * m.hidden_size * (m.hidden_size + m.embedding_size) / operations_a_second
+        operations = 24 * m.members * m.hidden_size * (m.hidden_size + m.embedding_size)
+        return t.batch_size * t.window * operations / operations_a_second
 
     return pace
 
@@ -49,15 +50,42 @@ def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
         recipe.duration(text)
 
 
-def test_more_time_buys_a_network_that_is_no_smaller_and_more_characters() -> None:
-    plans = [plan(seconds) for seconds in (2, 5, 15, 30, 60, 300, 900, 3600)]
-    sizes = [p.config.model.hidden_size for p in plans]
+def units(planned: recipe.Plan) -> int:
+    """Of all networks together."""
+    return planned.config.model.members * planned.config.model.hidden_size
+
+
+def test_more_time_buys_no_fewer_units() -> None:
+    sizes = [units(plan(seconds)) for seconds in (2, 5, 15, 30, 60, 300, 900, 3600)]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
 
 
-def test_a_faster_machine_gets_a_network_that_is_no_smaller() -> None:
-    sizes = [plan(30, speed=speed).config.model.hidden_size for speed in (1e9, 1e10, 1e11, 1e12)]
+def test_time_for_many_passes_buys_several_networks_that_see_the_text_five_times_or_more() -> None:
+    for seconds in (1000, 1800, 3600):
+        made = plan(seconds)
+        assert 1 < made.config.model.members <= recipe.MOST_MEMBERS
+        assert made.passes > 0.9 * recipe.ENOUGH_PASSES
+    assert plan(60).config.model.members == 1
+    assert plan(3600, learned=1_000_000_000).config.model.members == 1
+
+
+def test_the_number_of_networks_that_the_user_chose_stays() -> None:
+    for members in (1, 2, 3):
+        assert plan(3600, model__members=members).config.model.members == members
+
+
+def test_several_networks_that_memory_is_too_small_for_are_not_taken() -> None:
+    def pace(config: Config) -> float:
+        if config.model.members > 1:
+            raise ConfigError("this run needs about 9.9 GB of memory, 1.0 are free")
+        return machine(1e11)(config)
+
+    assert recipe.plan(Config(), (), recipe.Text(1_000_000, 100_000, 65), 3600, pace).config.model.members == 1
+
+
+def test_a_faster_machine_gets_no_fewer_units() -> None:
+    sizes = [units(plan(30, speed=speed)) for speed in (1e9, 1e10, 1e11, 1e12)]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
 

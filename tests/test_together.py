@@ -27,8 +27,11 @@ def side_by_side(engine: Engine, count: int, **options: object) -> list[str]:
 
 @every_engine
 @every_kind
-def test_a_text_is_the_same_however_many_are_written_with_it(engine: str, cell: str, activation: str) -> None:
-    opened = open_engine(build(cell, activation, layers=3), engine)
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_text_is_the_same_however_many_are_written_with_it(
+    engine: str, cell: str, activation: str, members: int
+) -> None:
+    opened = open_engine(build(cell, activation, layers=2, members=members), engine)
     ten = side_by_side(opened, 10, length=120, seed=3)
     assert len(set(ten)) == 10
     assert [len(text) for text in ten] == [120] * 10

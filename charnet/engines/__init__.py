@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from charnet.checkpoint import Checkpoint, member_prefixes
 from charnet.config import ModelSettings
 from charnet.engines.base import Engine, Weights, WritingEngine
+from charnet.engines.ensemble_engine import together
 from charnet.errors import ConfigError, did_you_mean
 from charnet.quantize import restored
 
 WORTH_COMPILING = 20_000  # characters: below, the NumPy engine has ended before numba is loaded
 
 
-def _numpy(model: ModelSettings, weights: Weights, threads: int) -> Engine:  # noqa: ARG001
+def _numpy(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:  # noqa: ARG001
     from charnet.engines.numpy_engine import NumpyEngine
 
-    return NumpyEngine(weights, cell=model.cell, activation=model.activation)
+    return together(NumpyEngine(weights, cell=model.cell, activation=model.activation) for weights in networks)
 
 
-def _compiled(model: ModelSettings, weights: Weights, threads: int) -> Engine:
+def _compiled(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:
     try:
         from charnet.engines.compiled_engine import CompiledEngine
     except ImportError as error:
@@ -30,10 +31,10 @@ def _compiled(model: ModelSettings, weights: Weights, threads: int) -> Engine:
             f"engine: expected numba for the compiled engine, found none that works ({error}): "
             "pip install -U 'charnet[fast]'"
         ) from None
-    return CompiledEngine(weights, cell=model.cell, activation=model.activation, threads=threads)
+    return CompiledEngine(*networks, cell=model.cell, activation=model.activation, threads=threads)
 
 
-def _torch(model: ModelSettings, weights: Weights, threads: int) -> Engine:
+def _torch(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:
     import torch
 
     from charnet.engines.torch_engine import TorchEngine
@@ -41,10 +42,11 @@ def _torch(model: ModelSettings, weights: Weights, threads: int) -> Engine:
 
     if threads:
         torch.set_num_threads(threads)
-    return TorchEngine(from_weights(model, restored(weights)).networks[0])
+    one = replace(model, members=1)
+    return together(TorchEngine(from_weights(one, restored(weights)).networks[0]) for weights in networks)
 
 
-ENGINES: dict[str, Callable[[ModelSettings, Weights, int], Engine]] = {
+ENGINES: dict[str, Callable[[ModelSettings, Iterable[Weights], int], Engine]] = {
     "numpy": _numpy,
     "compiled": _compiled,
     "torch": _torch,
@@ -94,16 +96,16 @@ def engine_of(model: ModelSettings, weights: Weights, name: str, *, threads: int
     if name not in ENGINES:
         known = ", ".join(ENGINES)
         raise ConfigError(f'engine: expected one of {known}, found "{name}"{did_you_mean(name, ENGINES)}')
-    if model.members > 1:
-        from charnet.engines.ensemble_engine import EnsembleEngine
+    return ENGINES[name](model, _networks(model, weights), threads)
 
-        one, names = replace(model, members=1), list(weights)
-        return EnsembleEngine(
-            ENGINES[name](one, {key.removeprefix(prefix): weights.pop(key) for key in names if key.startswith(prefix)},
-                          threads)
-            for prefix in member_prefixes(model)
-        )  # fmt: skip
-    return ENGINES[name](model, weights, threads)
+
+def _networks(model: ModelSettings, weights: Weights) -> Iterator[Weights]:
+    """The parameters of each network of an ensemble, taken out of the table of all; of one network the table itself."""
+    if model.members == 1:
+        yield weights
+        return
+    for prefix in member_prefixes(model):
+        yield {name[len(prefix) :]: weights.pop(name) for name in list(weights) if name.startswith(prefix)}
 
 
 __all__ = ["ENGINES", "Engine", "WritingEngine", "engine_of", "fastest", "has_numba", "open_engine", "worth_compiling"]

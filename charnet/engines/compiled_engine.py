@@ -3,13 +3,15 @@
 To load numba takes a third of a second, to compile the loops, the first time, some more: texts of a few lines are
 written sooner by the NumPy engine.
 
-Shape legend: B texts, L layers, H units (rounded up to whole blocks in `hidden` and `memory`), V characters.
+Shape legend: B texts, M networks, L layers of all of them, H units (rounded up to whole blocks in `hidden` and
+`memory`), R threads, V characters.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import sys
 import threading
@@ -17,12 +19,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from charnet import sampling
 from charnet.engines import kernels
+from charnet.engines.ensemble_engine import together
 from charnet.engines.numpy_engine import Array, Layer, LayerState, NumpyEngine, State
 from charnet.engines.packing import CELLS, VECTORS, Weights, packed, width
 from charnet.machine import processor_cores
@@ -60,25 +64,29 @@ class CompiledEngine:
     """Runs a model of any cell from its stored weights, one text at a time; several are left to the NumPy engine.
 
     Args:
-        weights: parameters by their names in a checkpoint; matrices of 8 bits are used as they are.
+        networks: parameters of each network by their names; matrices of 8 bits are used as they are.
         cell: the name of the cell; activation: of the `rnn` cell.
         threads: how many at most; 0 for as many as write fastest.
     """
 
     name = "compiled"
 
-    def __init__(self, weights: Weights, *, cell: str, activation: str = "tanh", threads: int = 0) -> None:
-        self._several = functools.cache(lambda: _Several(dict(weights), cell=cell, activation=activation))
-        self._model = packed(weights, f"rnn-{activation}" if cell == "rnn" else cell)
+    def __init__(self, *networks: Weights, cell: str, activation: str = "tanh", threads: int = 0) -> None:
+        self._several = functools.cache(
+            lambda: together(_Several(dict(each), cell=cell, activation=activation) for each in networks)
+        )
+        self._model = packed(networks, f"rnn-{activation}" if cell == "rnn" else cell)
         self._states = ("h", "c") if cell in ("lstm", "cifg") else ("h",)
-        self._units = width(weights["head.weight"])
+        self._units = width(networks[0]["head.weight"])
         self._threads = Threads(threads)
         self._second: ThreadPoolExecutor | None = None
         self._process, self._one_caller = os.getpid(), threading.Lock()
         model = self._model
-        self._hidden = np.zeros((2, model.layers, model.units), np.float32)
-        self._memory = np.zeros((model.layers, model.units), np.float32)
-        self._logits_V = np.zeros(kernels.LANES * VECTORS * model.blocks_P[-1], np.float32)
+        self._layers = model.members * model.layers
+        self._hidden = np.zeros((2, self._layers, model.units), np.float32)
+        self._memory = np.zeros((self._layers, model.units), np.float32)
+        self._logits_MV = np.zeros((model.members, kernels.LANES * VECTORS * model.blocks_P[-1]), np.float32)
+        self._mean_RV = np.zeros((MOST_THREADS, model.alphabet), np.float32)
         with contextlib.suppress(OSError):  # it is compiled, but the disk did not take it for the next time
             self.advance([0], self.start(1))
 
@@ -86,25 +94,26 @@ class CompiledEngine:
     def batch_from(self) -> int:
         return sys.maxsize if self._model.of_bytes else SIDE_BY_SIDE_FROM
 
-    def start(self, batch: int) -> State:
+    def start(self, batch: int) -> Any:
         layer = tuple(np.zeros((batch, self._units), np.float32) for _ in self._states)
-        return (layer,) * self._model.layers
+        return self._nested((layer,) * self._layers)
 
-    def advance(self, ids_B: Sequence[int], state: State) -> tuple[Array, State]:
+    def advance(self, ids_B: Sequence[int], state: Any) -> tuple[Array, Any]:
         if len(ids_B) > 1:
             return self._several().advance(ids_B, state)
         nothing = np.empty(0)
         _, after = self._run(np.array(ids_B, np.int64), state, nothing, nothing, nothing, nothing, threads=1)
-        return self._logits_V[None, : self._model.alphabet], after
+        logits_RV = self._mean_RV if self._model.members > 1 else self._logits_MV
+        return logits_RV[:1, : self._model.alphabet], after
 
     def write(
         self,
         ids: Sequence[int],
-        state: State,
+        state: Any,
         u_T: npt.NDArray[np.float64],
         temperatures_T: npt.NDArray[np.float64],
         bias_V: npt.NDArray[np.float64] | None,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], State]:
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], Any]:
         """See `WritingEngine`.
 
         Raises:
@@ -126,18 +135,30 @@ class CompiledEngine:
     def _run(
         self,
         ids: npt.NDArray[np.int64],
-        state: State,
+        state: Any,
         uniforms: npt.NDArray[np.float64],
         sharpness: npt.NDArray[np.float64],
         bias_V: npt.NDArray[np.float64],
         nats: npt.NDArray[np.float64],
         *,
         threads: int,
-    ) -> tuple[int, State]:
+    ) -> tuple[int, Any]:
         """`kernels.run` on so many threads: how many ids there are, and the state."""
         given = len(ids) - len(uniforms)
         arrived = np.zeros((threads, 8), np.int64)  # a cache line for each
-        arrays = (self._hidden, self._memory, self._logits_V, ids, given, uniforms, sharpness, bias_V, nats, arrived)
+        arrays = (
+            self._hidden,
+            self._memory,
+            self._logits_MV,
+            self._mean_RV,
+            ids,
+            given,
+            uniforms,
+            sharpness,
+            bias_V,
+            nats,
+            arrived,
+        )
         run = functools.partial(kernels.run, self._model, *arrays)
         others: list[Future[int]] = []
         with self._one_caller:
@@ -156,15 +177,24 @@ class CompiledEngine:
             self._second, self._process = ThreadPoolExecutor(MOST_THREADS - 1, "charnet-writer"), os.getpid()
         return self._second
 
-    def _set(self, state: State) -> None:
-        for i, layer in enumerate(state):
+    def _nested(self, layers: State) -> Any:
+        """Of one network its layers, of an ensemble the layers of each network: as `EnsembleEngine` has them."""
+        count = self._model.layers
+        if self._model.members == 1:
+            return layers
+        return tuple(layers[first : first + count] for first in range(0, len(layers), count))
+
+    def _set(self, state: Any) -> None:
+        layers = state if self._model.members == 1 else itertools.chain.from_iterable(state)
+        for i, layer in enumerate(layers):
             self._hidden[0, i, : self._units] = layer[0][0]
             if len(layer) > 1:
                 self._memory[i, : self._units] = layer[1][0]
 
-    def _state(self, side: int) -> State:
+    def _state(self, side: int) -> Any:
         arrays = (self._hidden[side], self._memory)[: len(self._states)]
-        return tuple(tuple(array[None, i, : self._units].copy() for array in arrays) for i in range(len(self._memory)))
+        layers = range(self._layers)
+        return self._nested(tuple(tuple(array[None, i, : self._units].copy() for array in arrays) for i in layers))
 
 
 @dataclass

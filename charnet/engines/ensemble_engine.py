@@ -15,12 +15,17 @@ import numpy.typing as npt
 from charnet.engines.base import Engine
 
 
+def together(engines: Iterable[Engine]) -> Engine:
+    """One engine that runs all networks of a model."""
+    first, *others = engines
+    return EnsembleEngine([first, *others]) if others else first
+
+
 class EnsembleEngine:
     """Runs engines of one kind, one for each network."""
 
-    def __init__(self, members: Iterable[Engine]) -> None:
-        self._members = tuple(members)
-        self.name = self._members[0].name
+    def __init__(self, members: Sequence[Engine]) -> None:
+        self._members, self.name = members, members[0].name
 
     def start(self, batch: int) -> tuple[Any, ...]:
         return tuple(member.start(batch) for member in self._members)
@@ -45,6 +50,7 @@ def log_probabilities(logits_BV: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     >>> log_probabilities(np.array([[1000.0, 1000.0]], np.float32)).round(3).tolist()
     [[-0.6930000185966492, -0.6930000185966492]]
     """
-    shifted_BV: npt.NDArray[np.float32] = logits_BV - logits_BV.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # of a model that has diverged, which is said where a symbol is drawn
+        shifted_BV: npt.NDArray[np.float32] = logits_BV - logits_BV.max(axis=1, keepdims=True)
     shifted_BV -= np.log(np.exp(shifted_BV).sum(axis=1, keepdims=True))
     return shifted_BV

@@ -9,8 +9,9 @@ bytes, so that only the weights lose precision.
 Threads divide the units of a layer among themselves and meet at a barrier after each layer and after the head. A row
 is computed in the same order whoever does it: the text does not depend on the number of threads.
 
-Shape legend: L layers, H units of a layer rounded up to whole blocks, G = gates x H, V characters in the alphabet, P
-products: for each layer its input product and its recurrent one, and the head at the end.
+Shape legend: M networks of an ensemble, L layers of all of them, H units of a layer rounded up to whole blocks,
+G = gates x H, V characters in the alphabet, P products: of each network for each layer its input product and its
+recurrent one, and the head at the end.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Model(NamedTuple):
     how far apart the vectors of a block are in the result, and where its weights and its rows begin."""
 
     cell: int
-    layers: int
+    members: int
+    layers: int  # of each
     units: int
     alphabet: int
     of_bytes: bool
@@ -73,7 +75,7 @@ class Model(NamedTuple):
     scale: Floats  # of each row; 8-bit weights only
     zero: npt.NDArray[np.int32]  # of each row: what sums of 8-bit weights begin at
     bias: Floats  # of each row
-    table_VG: Floats  # the input product of the lowest layer
+    table_MVG: Floats  # the input products of the lowest layers
 
 
 def _kept(function: Callable[..., Any]) -> Any:
@@ -440,33 +442,53 @@ def _read(
     before: Floats,
     after: Floats,
     memory: Floats,
-    logits_V: Floats,
+    logits_MV: Floats,
     room: tuple[Floats, Bytes, Bytes],
     arrived: Whole,
     part: int,
     parts: int,
     meeting: int,
 ) -> int:
-    """Reads one character: states (L, H) before it and after it, and the logits of the next. Returns the number of the
-    last meeting."""
+    """Reads one character: states (L, H) before it and after it, and each network's logits of the next. Returns the
+    number of the last meeting."""
     gates, high, low = room
+    products = 2 * model.layers + 1
     for layer in range(model.layers):
-        p = 2 * layer
-        first, last = _share(model.blocks_P[p + 1], part, parts)
-        _product(model, p + 1, before[layer], first, last, gates[0], high, low)
-        x = gates[1]
-        if layer == 0:
-            x = model.table_VG[chosen]
-        else:
-            _product(model, p, after[layer - 1], first, last, x, high, low)
-        units = model.units // model.blocks_P[p + 1]
-        _update(model.cell, gates[0], x, before[layer], after[layer], memory[layer], first * units, last * units)
+        for member in range(model.members):
+            p, at = member * products + 2 * layer, member * model.layers + layer
+            first, last = _share(model.blocks_P[p + 1], part, parts)
+            _product(model, p + 1, before[at], first, last, gates[0], high, low)
+            x = gates[1]
+            if layer == 0:
+                x = model.table_MVG[member, chosen]
+            else:
+                _product(model, p, after[at - 1], first, last, x, high, low)
+            units = model.units // model.blocks_P[p + 1]
+            _update(model.cell, gates[0], x, before[at], after[at], memory[at], first * units, last * units)
         _meet(arrived, part, parts, meeting + layer + 1)
-    head = 2 * model.layers
-    first, last = _share(model.blocks_P[head], part, parts)
-    _product(model, head, after[model.layers - 1], first, last, logits_V, high, low)
+    for member in range(model.members):
+        head = (member + 1) * products - 1
+        first, last = _share(model.blocks_P[head], part, parts)
+        _product(model, head, after[(member + 1) * model.layers - 1], first, last, logits_MV[member], high, low)
     _meet(arrived, part, parts, meeting + model.layers + 1)
     return meeting + model.layers + 1
+
+
+@njit(nogil=True, error_model="numpy")
+def _average(logits_MV: Floats, mean_V: Floats, alphabet: int) -> None:
+    """Logarithms of the mean of the probabilities, which are logits too."""
+    members = len(logits_MV)
+    totals = np.empty(members)
+    for member in range(members):
+        totals[member] = _surprise(logits_MV[member], alphabet, 0) + logits_MV[member, 0]
+    for v in range(alphabet):
+        largest = logits_MV[0, v] - totals[0]
+        for member in range(1, members):
+            largest = max(largest, logits_MV[member, v] - totals[member])
+        total = 0.0
+        for member in range(members):
+            total += np.exp(logits_MV[member, v] - totals[member] - largest)
+        mean_V[v] = largest + np.log(total / members)
 
 
 @_kept
@@ -474,7 +496,8 @@ def run(
     model: Model,
     hidden: Floats,
     memory: Floats,
-    logits_V: Floats,
+    logits_MV: Floats,
+    mean_RV: Floats,
     ids: Whole,
     given: int,
     uniforms: Doubles,
@@ -488,13 +511,16 @@ def run(
     """Reads the `given` first ids and draws the others after them, the last of which it does not read.
 
     `hidden` (2, L, H) holds the states before and after a character in turn, `memory` (L, H) the other part of the
-    state. Returns how many ids there are in the end: fewer than asked for where the logits are no longer numbers.
+    state, `mean_RV` a row for each thread to average the networks in: the logits of the next symbol are in the first
+    row, of one network alone in `logits_MV`. Returns how many ids there are in the end: fewer than asked for where the
+    logits are no longer numbers.
     """
     room = (
-        np.empty((2, model.table_VG.shape[1]), np.float32),
+        np.empty((2, model.table_MVG.shape[2]), np.float32),
         np.empty(model.units, np.uint8),
         np.empty(model.units, np.uint8),
     )
+    logits_V = mean_RV[part] if model.members > 1 else logits_MV[0]
     meeting, chosen = 0, ids[0]
     for place in range(max(given, len(ids) - 1)):
         meeting = _read(
@@ -503,13 +529,15 @@ def run(
             hidden[place % 2],
             hidden[1 - place % 2],
             memory,
-            logits_V,
+            logits_MV,
             room,
             arrived,
             part,
             parts,
             meeting,
         )
+        if model.members > 1:
+            _average(logits_MV, logits_V, model.alphabet)
         following = place + 1
         if following < given:
             chosen = ids[following]

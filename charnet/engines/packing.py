@@ -5,7 +5,7 @@ Shape legend: g gates, n rows of each, R = g x n rows and C columns of a matrix;
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,18 +31,30 @@ Floats = npt.NDArray[np.float32]
 Weights = Mapping[str, Floats | Rows8]
 
 
-def packed(weights: Weights, form_name: str) -> kernels.Model:
+def packed(networks: Sequence[Weights], form_name: str) -> kernels.Model:
     """A model for the loops.
 
     Args:
-        weights: parameters by their names in a checkpoint; all matrices in single precision, or all of 8 bits.
+        networks: parameters of each by their names; all matrices in single precision, or all of 8 bits.
         form_name: which of `numpy_engine.FORMS`.
     """
-    form = FORMS[form_name]
-    depth = sum(name.endswith(".weight_hh") for name in weights)
-    units = _rounded(width(weights["head.weight"]), len(form.order))
-    products = _Products(of_bytes=isinstance(weights["head.weight"], Rows8))
-    for layer in range(depth):
+    form, head = FORMS[form_name], networks[0]["head.weight"]
+    units = _rounded(width(head), len(form.order))
+    products = _Products(of_bytes=isinstance(head, Rows8))
+    for weights in networks:
+        _add(products, weights, form, units)
+    tables = np.stack([_table(weights, form, units) for weights in networks])
+    return products.model(CELLS[form_name], depth(networks[0]), units, len(_parts(head)[0]), tables)
+
+
+def depth(weights: Weights) -> int:
+    """How many layers a network has."""
+    return sum(name.endswith(".weight_hh") for name in weights)
+
+
+def _add(products: _Products, weights: Weights, form: Form, units: int) -> None:
+    """The products of one network."""
+    for layer in range(depth(weights)):
         name = f"layers.{layer}"
         if layer:
             bias = form.arranged(np.asarray(weights[f"{name}.bias"]))
@@ -54,7 +66,6 @@ def packed(weights: Weights, form_name: str) -> kernels.Model:
         products.add(*_ordered(weights[f"{name}.weight_hh"], form), inner, units)
     values, scale = _parts(weights["head.weight"])
     products.add(values[None], scale[None], np.asarray(weights["head.bias"])[None], units)
-    return products.model(CELLS[form_name], depth, units, len(values), _table(weights, form, units))
 
 
 def _rounded(rows: int, gates: int) -> int:
@@ -126,12 +137,13 @@ class _Products:
         wide = ((0, 0), (0, units - rows))
         self._rows.append((np.pad(scale, wide), begin, np.pad(bias, wide)))
 
-    def model(self, cell: int, layers: int, units: int, alphabet: int, table_VG: Floats) -> kernels.Model:
+    def model(self, cell: int, layers: int, units: int, alphabet: int, table_MVG: Floats) -> kernels.Model:
         blocks, columns, vectors, stride = np.array(self._shapes, np.int64).T.copy()
         scale, zero, bias = (np.concatenate([rows[i].reshape(-1) for rows in self._rows]) for i in range(3))
         raw = [block.view(np.uint8) for block in self._blocks]
         return kernels.Model(
             cell=cell,
+            members=len(table_MVG),
             layers=layers,
             units=units,
             alphabet=alphabet,
@@ -146,7 +158,7 @@ class _Products:
             scale=scale,
             zero=zero,
             bias=bias,
-            table_VG=table_VG,
+            table_MVG=table_MVG,
         )
 
 

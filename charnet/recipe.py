@@ -2,14 +2,15 @@
 
 The network is the largest that the time can train: each of `SIZES` is timed on this machine, and is worth its price
 once the time buys `worth_from` characters with it. Where two or more of nearly that size can see the text
-`ENOUGH_PASSES` times each, they are trained as an ensemble. Dropout, evaluations and the length follow from the passes
-over the text that this makes. CONTRIBUTING.md tells from which measurements the numbers were chosen.
+`PASSES_OF_A_MEMBER` times each, they are trained as an ensemble. Dropout, evaluations and the length follow from the
+passes over the text that this makes. CONTRIBUTING.md tells from which measurements the numbers were chosen.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,8 +71,10 @@ SIZES = (
     Size(960, 128, 64, 64, 6_000_000, least_text=500_000),
 )
 ENOUGH_PASSES = 5.0
-MOST_MEMBERS = 8
+PASSES_OF_A_MEMBER = 3.6  # over the text
+GOOD_MEMBERS, MOST_MEMBERS = 3, 8
 SMALLEST_MEMBER = 0.6  # of the units that one network would have
+LONGEST_STEP = 1.2  # seconds, of an ensemble: Ctrl-C waits for its end
 # By passes over the text, straight lines between. A large alphabet counts double: each character carries more.
 DROPOUT = ((1.5, 0.0), (2.5, 0.08), (4, 0.15), (7, 0.5))
 WEIGHT_DROPOUT = ((8, 0.0), (14, 0.3))
@@ -223,20 +226,30 @@ def _speed(config: Config, pace: Callable[[Config], float]) -> float:
 def _several(
     timed: Sequence[Timed], laid_over: LaidOver, learned: float, seconds: float, pace: Callable[[Config], float]
 ) -> Timed | None:
-    """An ensemble instead of one network that would learn the text by heart: of the largest size of which two or more
-    see the text `ENOUGH_PASSES` times, as many as do. None where no size that is nearly the largest is cheap enough."""
+    """An ensemble instead of one network that would learn the text by heart: of the largest size of which the time buys
+    `GOOD_MEMBERS`, or else two, as many as it buys. None where no size that is nearly the largest is cheap enough."""
     units = timed[-1][0].model.hidden_size
-    for config, speed in reversed(timed):
-        members = min(MOST_MEMBERS, int(speed * seconds / (ENOUGH_PASSES * learned)))
-        if config.model.hidden_size < SMALLEST_MEMBER * units:
-            break
-        if members > 1:
-            several = laid_over(config, {"model.members": members})
-            if several == config:
-                break  # the user's own choice
-            with contextlib.suppress(ConfigError):  # there is no memory for it
-                return several, _speed(several, pace)
+    affordable = [
+        (min(members, GOOD_MEMBERS), config.model.hidden_size, members, config)
+        for config, speed in timed
+        if config.model.hidden_size >= SMALLEST_MEMBER * units
+        and (members := _members(config, speed, learned, seconds)) > 1
+    ]
+    for _, _, members, config in sorted(affordable, key=operator.itemgetter(0, 1), reverse=True):
+        several = laid_over(config, {"model.members": members})
+        if several == config:
+            break  # the user's own choice
+        with contextlib.suppress(ConfigError):  # there is no memory for it
+            return several, _speed(several, pace)
     return None
+
+
+def _members(config: Config, speed: float, learned: float, seconds: float) -> int:
+    """How many of these the time buys if each sees the text often enough, and a step is to be no longer than a signal
+    may wait for it."""
+    seconds_a_step = config.training.batch_size * config.training.window / speed
+    by_time = speed * seconds / (PASSES_OF_A_MEMBER * learned)
+    return int(min(by_time, LONGEST_STEP / seconds_a_step, MOST_MEMBERS))
 
 
 def _with_size(config: Config, laid_over: LaidOver, size: Size, text: Text) -> Config:

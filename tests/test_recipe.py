@@ -50,22 +50,18 @@ def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
         recipe.duration(text)
 
 
-def units(planned: recipe.Plan) -> int:
-    """Of all networks together."""
-    return planned.config.model.members * planned.config.model.hidden_size
-
-
-def test_more_time_buys_no_fewer_units() -> None:
-    sizes = [units(plan(seconds)) for seconds in (2, 5, 15, 30, 60, 300, 900, 3600)]
+def test_more_time_buys_one_network_that_is_no_smaller() -> None:
+    plans = [plan(seconds, model__members=1) for seconds in (2, 5, 15, 30, 60, 300, 900, 3600)]
+    sizes = [p.config.model.hidden_size for p in plans]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
 
 
-def test_time_for_many_passes_buys_several_networks_that_see_the_text_five_times_or_more() -> None:
-    for seconds in (1000, 1800, 3600):
-        made = plan(seconds)
+def test_time_for_many_passes_buys_several_networks_that_each_see_the_text_often_enough() -> None:
+    for seconds in (300, 900, 3600):
+        made = plan(seconds, speed=2e11)
         assert 1 < made.config.model.members <= recipe.MOST_MEMBERS
-        assert made.passes > 0.9 * recipe.ENOUGH_PASSES
+        assert made.passes > 0.9 * recipe.PASSES_OF_A_MEMBER
     assert plan(60).config.model.members == 1
     assert plan(3600, learned=1_000_000_000).config.model.members == 1
 
@@ -84,8 +80,9 @@ def test_several_networks_that_memory_is_too_small_for_are_not_taken() -> None:
     assert recipe.plan(Config(), (), recipe.Text(1_000_000, 100_000, 65), 3600, pace).config.model.members == 1
 
 
-def test_a_faster_machine_gets_no_fewer_units() -> None:
-    sizes = [units(plan(30, speed=speed)) for speed in (1e9, 1e10, 1e11, 1e12)]
+def test_a_faster_machine_gets_one_network_that_is_no_smaller() -> None:
+    plans = [plan(30, speed=speed, model__members=1) for speed in (1e9, 1e10, 1e11, 1e12)]
+    sizes = [p.config.model.hidden_size for p in plans]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
 
@@ -186,7 +183,7 @@ def test_more_passes_need_no_less_dropout(table: tuple[tuple[float, float], ...]
 
 def test_a_large_alphabet_needs_more_dropout_and_a_wider_embedding() -> None:
     prose, chinese = (
-        recipe.plan(Config(), (), recipe.Text(1_000_000, 100_000, size), 30, machine(1e12)).config.model
+        recipe.plan(Config(), {"model.members"}, recipe.Text(1_000_000, 100_000, size), 30, machine(1e12)).config.model
         for size in (65, 4000)
     )
     assert chinese.dropout > prose.dropout

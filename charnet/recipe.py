@@ -71,7 +71,7 @@ SIZES = (
     Size(960, 128, 64, 64, 6_000_000, least_text=500_000),
 )
 ENOUGH_PASSES = 5.0
-PASSES_OF_A_MEMBER = 3.6  # over the text
+PASSES_OF_A_MEMBER = 3.2  # over the text
 GOOD_MEMBERS, MOST_MEMBERS = 3, 8
 SMALLEST_MEMBER = 0.6  # of the units that one network would have
 LONGEST_STEP = 1.2  # seconds, of an ensemble: Ctrl-C waits for its end
@@ -149,7 +149,7 @@ def plan(config: Config, given: Collection[str], text: Text, seconds: float, pac
 
     felt = LARGE_ALPHABET_COUNTS if text.alphabet_size > LARGE_ALPHABET else 1.0
     timed = _worth_their_price(config, laid_over, text, seconds - kept(seconds), pace)
-    several = _several(timed, laid_over, text.learned / felt, seconds - kept(seconds), pace)
+    several = _several(timed, laid_over, text.learned, seconds - kept(seconds), pace)
     sized, speed = several or timed[-1]
     reading = speed * READ_IN_THE_TIME_OF_ONE_LEARNED
     sized = laid_over(sized, {"data.val_chars": _read_on_the_way(text.held_out, reading, seconds)})
@@ -224,14 +224,14 @@ def _speed(config: Config, pace: Callable[[Config], float]) -> float:
 
 
 def _several(
-    timed: Sequence[Timed], laid_over: LaidOver, learned: float, seconds: float, pace: Callable[[Config], float]
+    timed: Sequence[Timed], laid_over: LaidOver, learned: int, seconds: float, pace: Callable[[Config], float]
 ) -> Timed | None:
     """An ensemble instead of one network that would learn the text by heart: of the largest size of which the time buys
     `GOOD_MEMBERS`, or else two, as many as it buys. None where no size that is nearly the largest is cheap enough."""
     units = timed[-1][0].model.hidden_size
     affordable = [
-        (min(members, GOOD_MEMBERS), config.model.hidden_size, members, config)
-        for config, speed in timed
+        (min(members, GOOD_MEMBERS), place, members, config)
+        for place, (config, speed) in enumerate(timed)
         if config.model.hidden_size >= SMALLEST_MEMBER * units
         and (members := _members(config, speed, learned, seconds)) > 1
     ]
@@ -244,7 +244,7 @@ def _several(
     return None
 
 
-def _members(config: Config, speed: float, learned: float, seconds: float) -> int:
+def _members(config: Config, speed: float, learned: int, seconds: float) -> int:
     """How many of these the time buys if each sees the text often enough, and a step is to be no longer than a signal
     may wait for it."""
     seconds_a_step = config.training.batch_size * config.training.window / speed

@@ -118,14 +118,17 @@ def test_a_separator_stands_between_files_and_nowhere_else(folder: Path) -> None
 
 
 @pytest.mark.slow
-def test_several_processes_read_what_one_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shape", [{}, {"bytes": True}, {"lines": True}, {"min_count": 3}])
+def test_several_processes_read_what_one_reads(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, shape: dict[str, Any]
+) -> None:
     for number in range(7):
         (folder / f"{number}.txt").write_text(chr(0x3B1 + number) * number + TEXT[: 50 * number])
-    one = read(folder, document_separator="|")
+    one = read(folder, document_separator="|", **shape)
     monkeypatch.setattr(working, "WORTH_IT", 1)
     monkeypatch.setattr("charnet.machine.processor_cores", lambda: 3)
     monkeypatch.setenv("CHARNET_CACHE", str(folder / "other"))
-    several = read(folder, document_separator="|")
+    several = read(folder, document_separator="|", **shape)
     assert (several.key, several.vocab, several.fingerprint) == (one.key, one.vocab, one.fingerprint)
     assert text_of(several) == text_of(one)
 
@@ -144,7 +147,7 @@ IN_A_PROCESS = """
 from charnet.corpus import working
 def fail(*_):
     raise {}
-working.draft_all = fail
+working.count = fail
 working.work()
 """
 
@@ -186,9 +189,9 @@ def test_a_process_that_starts_while_the_others_are_ended_is_ended_too(monkeypat
         return processes[0]
 
     monkeypatch.setattr(subprocess, "Popen", slow)
-    with workers:
-        workers.submit("", lambda _: None)
-        assert starting.wait(20)
+    workers.submit("", lambda _: None)
+    assert starting.wait(20)
+    workers.end()
     assert processes[0].returncode == -signal.SIGKILL
 
 
@@ -198,8 +201,11 @@ def test_ctrl_c_reaches_no_process_however_early_it_comes(monkeypatch: pytest.Mo
         "import signal; print('{\"held\":', int(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])), '}')"
     )
     monkeypatch.setattr(working, "COMMAND", asked)
-    with working._Workers(1) as workers:
+    workers = working._Workers(1)
+    try:
         assert workers.submit("", lambda _: None).result() == {"held": 1}
+    finally:
+        workers.end()
 
 
 @pytest.mark.parametrize("told", ["", "5\\n", '5\\n{"symbols": [1, '])
@@ -262,7 +268,7 @@ def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(
 ) -> None:
     (folder / "a.txt").write_text("text")
     monkeypatch.setenv("CHARNET_CACHE_LIMIT", "abc")
-    monkeypatch.setattr(corpus, "drafted", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(corpus, "Readers", lambda *_: pytest.fail("read"))
     with pytest.raises(ConfigError, match="CHARNET_CACHE_LIMIT: expected a size"):
         read(folder)
 

@@ -44,11 +44,6 @@ def shaped(text: str, data: Shape) -> str:
     return text
 
 
-def is_asked_for(data: Shape) -> bool:
-    """Whether a text is changed at all before it is learned."""
-    return data.newlines != "keep" or data.normalize != "none" or data.lowercase or data.lines
-
-
 def shaped_pieces(pieces: Iterable[str], data: Shape) -> Iterator[str]:
     """The same for a text that comes in pieces, wherever it is cut."""
     if data.newlines == "keep" and data.normalize == "none" and not data.lines:

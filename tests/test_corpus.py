@@ -530,7 +530,7 @@ def test_the_encoded_copy_is_used_again_and_not_written_again(
     path = put(folder / "a.txt", "abc")
     first = corpus.read([path])
     before = (cache / f"{first.key}.ids").stat()
-    monkeypatch.setattr(corpus, "Readers", lambda *_: pytest.fail("written again"))
+    monkeypatch.setattr(corpus, "counted", lambda *_: pytest.fail("written again"))
     second = corpus.read([path])
     after = (cache / f"{first.key}.ids").stat()
     assert second.ids.tolist() == first.ids.tolist()
@@ -636,7 +636,7 @@ def test_a_full_disk_is_an_error_of_storage_and_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(corpus.Readers, "write", full)
+    monkeypatch.setattr(corpus, "write_ids", full)
     with pytest.raises(StorageError, match=r"No space left on device; free some space or name .* CHARNET_CACHE"):
         corpus.read([put(folder / "a.txt", "abc")])
     assert files_in(cache) == []

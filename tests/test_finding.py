@@ -268,7 +268,7 @@ def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(
 ) -> None:
     (folder / "a.txt").write_text("text")
     monkeypatch.setenv("CHARNET_CACHE_LIMIT", "abc")
-    monkeypatch.setattr(corpus, "Readers", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(corpus, "counted", lambda *_: pytest.fail("read"))
     with pytest.raises(ConfigError, match="CHARNET_CACHE_LIMIT: expected a size"):
         read(folder)
 

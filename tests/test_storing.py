@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import threading
 from pathlib import Path
@@ -14,8 +13,8 @@ from hypothesis import strategies as st
 
 from charnet import corpus
 from charnet.config import DataSettings
-from charnet.corpus import opening, remembering, storing, working
-from charnet.errors import ConfigError, CorpusError, StorageError
+from charnet.corpus import opening, remembering, storing
+from charnet.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +39,7 @@ def read(path: Path, **options: Any) -> corpus.Corpus:
 
 
 def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "Readers", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(corpus, "counted", lambda *_: pytest.fail("encoded again"))
 
 
 @pytest.fixture
@@ -209,35 +208,15 @@ def test_any_bytes_come_back_from_their_encoded_copy(tmp_path_factory: pytest.Te
 
 @given(st.lists(st.sampled_from(["a", "\n", "é", "字", "😀"]), min_size=1), st.integers(1, 9))
 @settings(max_examples=20, deadline=None)
-def test_what_comes_only_once_is_kept_for_the_second_reading(
+def test_symbols_are_kept_whatever_their_width_until_they_are_numbered(
     tmp_path_factory: pytest.TempPathFactory, letters: list[str], chunk: int
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / "once.txt.gz"
-    path.write_bytes(gzip.compress("".join(letters).encode()))
+    path = tmp_path_factory.getbasetemp() / "widths.txt"
+    path.write_bytes("".join(letters).encode())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHARNET_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(opening, "CHUNK_BYTES", chunk)
         assert text_of(read(path)) == "".join(letters)
-
-
-@pytest.mark.parametrize("after", ["other text", "some text", "", None])
-def test_a_text_that_changes_between_its_two_readings_is_refused(
-    path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, after: str | None
-) -> None:
-    counted = working.count
-
-    def and_changed(*arguments: Any) -> Any:
-        tally = counted(*arguments)
-        status = path.stat()
-        path.unlink() if after is None else path.write_text(after)
-        if after is not None:
-            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-        return tally
-
-    monkeypatch.setattr(working, "count", and_changed)
-    with pytest.raises(StorageError if after is None else CorpusError, match=r"No such file|changed while it was read"):
-        read(path)
-    assert not list(cache.glob("*"))
 
 
 # ------------------------------------------------------------------------------------------------- rare characters

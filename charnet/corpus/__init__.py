@@ -28,10 +28,10 @@ from charnet.corpus import known, remembering, storing
 from charnet.corpus.cachefolder import TEMPORARY, cache_folder, clean, writable_cache, writing
 from charnet.corpus.decoding import check_encoding
 from charnet.corpus.finding import STANDARD_INPUT, Found, Source, bundled_text, find, name_of, size_of
-from charnet.corpus.numbering import Done, Part, Tally, Text, id_type, symbols_of
+from charnet.corpus.numbering import Tally, Text, id_type, symbols_of, write_ids
 from charnet.corpus.opening import Contents, fingerprint
 from charnet.corpus.storing import Copy, Ends, Ids, open_copy
-from charnet.corpus.working import Readers
+from charnet.corpus.working import counted
 from charnet.errors import CorpusError, plural
 from charnet.vocab import RARE, RARE_BYTE, Vocabulary
 
@@ -140,16 +140,20 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) ->
         def new_file() -> tuple[IO[bytes], Path]:
             return stack.enter_context(durable.writing_aside(folder, TEMPORARY))
 
-        first, second = _halves(found, progress)
-        with Readers(found.sources, _after(found, data), data, lambda: new_file()[1]) as readers:
-            tallies = readers.count(first)
-            length = sum(tally.length for tally in tallies)
-            texts = [text for tally in tallies for text in tally.texts]
-            if length == 0:
-                raise CorpusError(f"{found}: the text is empty")
-            vocab, folded = _alphabet(tallies, data, is_utf8=data.bytes and all(text.is_utf8 for text in texts))
-            file, aside = new_file()
-            readers.write(aside, tallies, vocab, second)
+        def new_path() -> Path:
+            return new_file()[1]
+
+        sizes = [size_of(source) for source in found.sources]
+        total = sum(sizes) if all(sizes) else 0
+        after = _after(found, data)
+        tallies, kept = counted(found.sources, after, data, new_path, lambda read: progress(read, total))
+        texts = [text for tally in tallies for text in tally.texts]
+        length = sum(tally.length for tally in tallies)
+        if length == 0:
+            raise CorpusError(f"{found}: the text is empty")
+        vocab, folded = _alphabet(tallies, data, is_utf8=data.bytes and all(text.is_utf8 for text in texts))
+        file, aside = new_file()
+        write_ids(aside, vocab, tallies, kept)
         contents = [text.contents for text in texts]
         key = _key(contents, data)
         about = {
@@ -169,15 +173,6 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) ->
 def _after(found: Found, data: DataSettings) -> list[str]:
     """What stands behind each source."""
     return [data.document_separator] * (len(found.sources) - 1) + [""]
-
-
-def _halves(found: Found, progress: Progress) -> tuple[Done, Done]:
-    """Tells how far each of the two readings is, as halves of one."""
-    sizes = [size_of(source) for source in found.sources]
-    if not all(sizes):
-        return lambda read: progress(read, 0), lambda _: None
-    total = sum(sizes)
-    return lambda read: progress(read // 2, total), lambda read: progress((total + read) // 2, total)
 
 
 def _alphabet(tallies: Sequence[Tally], data: DataSettings, *, is_utf8: bool) -> tuple[Vocabulary, list[str]]:
@@ -226,7 +221,7 @@ def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = AS_
     found = find(paths, data.glob, any_bytes=data.bytes, fetch=known.get)
     dtype, unknown, total = id_type(len(vocab)), Tally(), 0
     with writing(), durable.writing_aside(writable_cache(), TEMPORARY) as (out, _):
-        for symbols in symbols_of(Part(found.sources, _after(found, data), data), [], lambda _: None):
+        for symbols in symbols_of(found.sources, _after(found, data), data, [], lambda _: None):
             ids = vocab.lookup(symbols)
             if len(lost := symbols[ids < 0]):
                 unknown.add(lost)

@@ -1,8 +1,7 @@
-"""Characters become ids in two readings: the first counts them, the second writes their ids.
+"""Characters become ids: first they are counted and kept on disk as they come, then their ids are written.
 
-An id is a rank in the sorted alphabet, and that is known only at the end of a text. What comes once, or slowly (a
-pipe, a packed file, a text put into shape), is kept on disk for the second reading, as symbols. Memory does not grow
-with the text.
+An id is a rank in the sorted alphabet, and that is known only at the end of a text. A text itself is read once, and
+memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -10,23 +9,23 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from charnet import shaping
+from charnet import machine, shaping
 from charnet.config import DataSettings
 from charnet.corpus import opening
 from charnet.corpus.decoding import Decoder
-from charnet.corpus.finding import PACKED, Source
+from charnet.corpus.finding import Source
 from charnet.errors import CorpusError
 from charnet.vocab import Vocabulary
 
-WRITTEN_AT_ONCE = 1 << 24  # bytes that the system is asked to bring to the disk while others are made
-NUMBER_BYTES = 8
+PIECES_AT_ONCE = 16  # symbols of a megabyte each
 
 Numbers = npt.NDArray[np.unsignedinteger[Any]]
 Done = Callable[[int], object]
@@ -49,16 +48,22 @@ class Text:
 
 @dataclass
 class Tally:
-    """What the first reading told: how often each symbol came, how many came in all, and of each source the rest."""
+    """What counting told: how often each symbol came, of each source the rest, and how the symbols are kept: `pieces`
+    are bytes a symbol and symbols, one piece behind the other in a file."""
 
     counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    length: int = 0
+    pieces: list[tuple[int, int]] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
 
+    @property
+    def length(self) -> int:
+        """How many symbols came."""
+        return sum(length for _, length in self.pieces)
+
     def add(self, symbols: Numbers) -> None:
-        """Counts symbols."""
+        """Counts a piece."""
         self.add_counts(_counted(symbols))
-        self.length += len(symbols)
+        self.pieces.append((symbols.itemsize, len(symbols)))
 
     def add_counts(self, counts: npt.NDArray[np.int64]) -> None:
         """Adds how often each symbol came elsewhere."""
@@ -77,82 +82,60 @@ def _counted(symbols: Numbers) -> npt.NDArray[np.int64]:
     return count
 
 
-@dataclass(frozen=True)
-class Part:
-    """Sources that are read one after the other. `after` is what to append to each; `kept` the file for symbols that
-    are not read again, or nothing."""
-
-    sources: Sequence[Source]
-    after: Sequence[str]
-    data: DataSettings
-    kept: str = ""
-
-
-def is_read_once(source: Source, data: DataSettings) -> bool:
-    """Whether a source comes only once, or so slowly that its symbols are kept for the second reading."""
-    return source.is_stream or source.path.suffix in PACKED or (shaping.is_asked_for(data) and not data.bytes)
-
-
-def count(part: Part, done: Done) -> Tally:
-    """The first reading.
-
-    Args:
-        done: told now and then how many bytes are read.
-
-    Raises:
-        CorpusError: wrong bytes, half characters, a damaged or changing file.
-        StorageError: the system refused to read.
-    """
+def count(sources: Sequence[Source], after: Sequence[str], data: DataSettings, kept: Path, done: Done) -> Tally:
+    """Counts the symbols of some sources, and keeps them in a file; arguments and errors as those of `symbols_of`."""
     tally = Tally()
-    if not part.kept:
-        for symbols in symbols_of(part, tally.texts, done):
+    with kept.open("r+b") as file:
+        for symbols in symbols_of(sources, after, data, tally.texts, done):
             tally.add(symbols)
-        return tally
-    with Path(part.kept).open("r+b") as kept:
-        for symbols in symbols_of(part, tally.texts, done):
-            tally.add(symbols)
-            for number in (symbols.itemsize, len(symbols)):
-                kept.write(number.to_bytes(NUMBER_BYTES, "little"))
-            kept.write(symbols.data)
+            file.write(symbols.data)
     return tally
 
 
-def write(part: Part, contents: Sequence[opening.Contents], vocab: Vocabulary, path: Path, at: int, done: Done) -> None:
-    """The second reading: writes the ids of a part to a file, from the id at that place on.
+def write_ids(path: Path, vocab: Vocabulary, tallies: Sequence[Tally], kept: Sequence[Path]) -> None:
+    """Writes the ids of all symbols that are kept to a file, on all cores.
 
-    Args:
-        contents: what the first reading found in the sources.
-
-    Raises:
-        CorpusError: the second reading found something else.
-        StorageError: the system refused to read.
+    It begins at the end of each kept file, which shrinks meanwhile: what is freed there is taken here.
     """
-    with path.open("r+b") as file:
-        file.seek(at * id_type(len(vocab)).itemsize)
-        if part.kept:
-            with Path(part.kept).open("r+b") as kept:
-                _write(file, _kept_symbols(kept), vocab)
-                kept.truncate(0)  # for others to take its room
-            return
-        again: list[Text] = []
-        _write(file, symbols_of(part, again, done), vocab)
-    for source, text, before in zip(part.sources, again, contents, strict=True):
-        if text.contents != before:
-            raise opening.changed(source)
+    ids_of, width, at = _table(vocab), id_type(len(vocab)).itemsize, 0
+
+    def write(piece: Piece) -> None:
+        with piece.kept.open("rb", buffering=0) as file:
+            file.seek(piece.begin)
+            symbols = np.frombuffer(file.read(piece.width * piece.length), np.dtype(f"<u{piece.width}"))
+        with path.open("r+b") as file:
+            file.seek(piece.at * width)
+            file.write(ids_of(symbols).data)
+
+    with ThreadPoolExecutor(machine.processor_cores()) as pool:
+        for tally, file in zip(tallies, kept, strict=True):
+            pieces = list(_pieces(tally, file, at))
+            for end in range(len(pieces), 0, -PIECES_AT_ONCE):
+                now = pieces[max(0, end - PIECES_AT_ONCE) : end]
+                for _ in pool.map(write, now):
+                    pass
+                os.truncate(file, now[0].begin)
+            at += tally.length
 
 
-def _write(file: IO[bytes], pieces: Iterable[Numbers], vocab: Vocabulary) -> None:
-    ids_of, begin = id_table(vocab), file.tell()
-    for symbols in pieces:
-        file.write(ids_of(symbols).data)
-        if (end := file.tell()) - begin >= WRITTEN_AT_ONCE and hasattr(os, "posix_fadvise"):
-            file.flush()
-            # Begins to write to the disk; what is not written yet is not dropped.
-            os.posix_fadvise(file.fileno(), begin, end - begin, os.POSIX_FADV_DONTNEED)
-            begin = end
+class Piece(NamedTuple):
+    """Symbols that are kept: in which file, where they begin, bytes a symbol, how many, and the place of the first."""
+
+    kept: Path
+    begin: int
+    width: int
+    length: int
+    at: int
 
 
-def id_table(vocab: Vocabulary) -> Callable[[Numbers], Numbers]:
+def _pieces(tally: Tally, kept: Path, at: int) -> Iterator[Piece]:
+    begin = 0
+    for width, length in tally.pieces:
+        yield Piece(kept, begin, width, length, at)
+        begin, at = begin + width * length, at + length
+
+
+def _table(vocab: Vocabulary) -> Callable[[Numbers], Numbers]:
     """A function from symbols to their ids; of single bytes two are looked up at once, which is twice as fast."""
     table = vocab.id_of.astype(id_type(len(vocab)))
     of_bytes = table.take(np.arange(1 << 8), mode="clip").astype(np.uint8)  # used where ids are single bytes
@@ -168,17 +151,13 @@ def id_table(vocab: Vocabulary) -> Callable[[Numbers], Numbers]:
     return ids_of
 
 
-def _kept_symbols(kept: IO[bytes]) -> Iterator[Numbers]:
-    while number := kept.read(NUMBER_BYTES):
-        width = int.from_bytes(number, "little")
-        length = int.from_bytes(kept.read(NUMBER_BYTES), "little")
-        yield np.frombuffer(kept.read(width * length), np.dtype(f"<u{width}"))
-
-
-def symbols_of(part: Part, texts: list[Text], done: Done) -> Iterator[Numbers]:
+def symbols_of(
+    sources: Sequence[Source], after: Sequence[str], data: DataSettings, texts: list[Text], done: Done
+) -> Iterator[Numbers]:
     """The symbols of all sources, piece by piece: bytes, or code points.
 
     Args:
+        after: what to append to each source.
         texts: gets what there is to know about each source, as they are read.
         done: told now and then how many bytes are read.
 
@@ -191,11 +170,11 @@ def symbols_of(part: Part, texts: list[Text], done: Done) -> Iterator[Numbers]:
     def told(now: int) -> None:
         done(read + now)
 
-    for source, after in zip(part.sources, part.after, strict=True):
+    for source, behind in zip(sources, after, strict=True):
         texts.append(Text())
-        yield from _source_symbols(source, part.data, texts[-1], told)
-        if after:
-            yield _of_text(after) if not part.data.bytes else np.frombuffer(after.encode(), np.uint8)
+        yield from _source_symbols(source, data, texts[-1], told)
+        if behind:
+            yield np.frombuffer(behind.encode(), np.uint8) if data.bytes else _of_text(behind)
         read += texts[-1].contents.size
 
 
@@ -220,6 +199,9 @@ def _of_text(text: str) -> Numbers:
     """The code points of a text; raises UnicodeEncodeError at half of a character (a surrogate)."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
+    raw = text.encode("utf-16-le")
+    if len(raw) == 2 * len(text):
+        return np.frombuffer(raw, np.dtype("<u2"))
     return np.frombuffer(text.encode("utf-32-le"), np.dtype("<u4"))
 
 

@@ -78,14 +78,9 @@ def chunks(source: Source, contents: Contents) -> Iterator[bytes]:
         while counted.read(CHUNK_BYTES):  # what lies behind packed data belongs to the fingerprint
             pass
         if before is not None and (_state(file) != before or counted.size != before[1]):
-            raise changed(source)
+            raise CorpusError(f"{source.shown}: the text changed while it was read; start again")
         contents.size, contents.sha256 = counted.size, counted.digest.hexdigest()
         yield b""
-
-
-def changed(source: Source) -> CorpusError:
-    """What to say of a text that is not what it was a moment ago."""
-    return CorpusError(f"{source.shown}: the text changed while it was read; start again")
 
 
 def _opened(source: Source) -> IO[bytes]:

@@ -7,7 +7,6 @@ of each what it found. When charnet is killed its workers find that nobody liste
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import signal
@@ -17,17 +16,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from charnet import errors, machine
 from charnet.config import Config, DataSettings, as_dict, from_dict
 from charnet.corpus.finding import Source, size_of
-from charnet.corpus.numbering import Done, Part, Tally, Text, count, is_read_once, write
+from charnet.corpus.numbering import Done, Tally, Text, count
 from charnet.corpus.opening import Contents
-from charnet.vocab import Vocabulary
 
 WORTH_IT = 1 << 26  # bytes of text; for less, starting a process takes longer
 RUNS_A_WORKER = 4  # so that all end at about the same time
@@ -36,77 +35,43 @@ COMMAND = "from charnet.corpus.working import work; work()"
 NewFile = Callable[[], Path]
 
 
-Answer = TypeVar("Answer")
-
-
-class Readers:
-    """Reads texts twice, in as many processes as it is worth; those that were started are ended when it is left.
+def counted(
+    sources: Sequence[Source], after: Sequence[str], data: DataSettings, new_file: NewFile, done: Done
+) -> tuple[list[Tally], list[Path]]:
+    """Counts and keeps the symbols of all sources, by as many processes as it is worth.
 
     Args:
         after: what to append to each source.
-        new_file: makes an empty file, for symbols that cannot be read again.
+        new_file: makes an empty file.
+        done: told now and then how many bytes are read.
+
+    Returns:
+        What there is in each part of the text, in their order, and the files where the symbols are kept.
+
+    Raises:
+        CorpusError, ConfigError, StorageError: as `numbering.symbols_of`.
+        StorageError: also where one of the processes was killed.
     """
-
-    def __init__(self, sources: Sequence[Source], after: Sequence[str], data: DataSettings, new_file: NewFile) -> None:
-        sizes = [size_of(source) for source in sources]
-        cores, total = min(machine.processor_cores(), len(sources)), sum(sizes)
-        alone = cores == 1 or total < WORTH_IT or any(source.is_stream for source in sources)
-        runs = [slice(0, len(sources))] if alone else list(_runs(sizes, total // (cores * RUNS_A_WORKER)))
-        once = any(is_read_once(source, data) for source in sources)
-        self._parts = [Part(sources[run], after[run], data, str(new_file()) if once else "") for run in runs]
-        self._workers = None if alone else _Workers(cores - 1)
-
-    def __enter__(self) -> Readers:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._workers:
-            self._workers.end()
-
-    def count(self, done: Done) -> list[Tally]:
-        """The first reading: what there is in each part of the text.
-
-        Args:
-            done: told now and then how many bytes are read.
-
-        Raises:
-            CorpusError, ConfigError, StorageError: as `numbering.count`.
-            StorageError: also where one of the processes was killed.
-        """
-
-        def here(at: int, done: Done) -> Tally:
-            return count(self._parts[at], done)
-
-        return self._each(here, lambda at: _job(self._parts[at]), _tally, done)
-
-    def write(self, path: Path, tallies: Sequence[Tally], vocab: Vocabulary, done: Done) -> None:
-        """The second reading: writes the ids to a file, each part to its place; raises as the first."""
-        contents = [[text.contents for text in tally.texts] for tally in tallies]
-        places = list(itertools.accumulate((tally.length for tally in tallies), initial=0))
-
-        def here(at: int, done: Done) -> None:
-            write(self._parts[at], contents[at], vocab, path, places[at], done)
-
-        def job(at: int) -> str:
-            place = {"path": str(path), "at": places[at], "contents": [*map(asdict, contents[at])]}
-            return _job(self._parts[at], place, vocab)
-
-        self._each(here, job, lambda _: None, done)
-
-    def _each(
-        self,
-        here: Callable[[int, Done], Answer],
-        job: Callable[[int], str],
-        answer: Callable[[Any], Answer],
-        done: Done,
-    ) -> list[Answer]:
-        """Does something with all parts: `here`, from the last on, and as a `job` of the workers, from the first on."""
-        told, numbers = _Together(done, len(self._parts)), range(len(self._parts))
-        if not self._workers:
-            return [here(at, told.part(at)) for at in numbers]
-        running = [self._workers.submit(job(at), told.part(at)) for at in numbers]
-        mine = {at: here(at, told.part(at)) for at in reversed(numbers) if running[at].cancel()}
-        return [mine[at] if at in mine else answer(running[at].result()) for at in numbers]
+    sizes = [size_of(source) for source in sources]
+    cores = min(machine.processor_cores(), len(sources))
+    if cores == 1 or sum(sizes) < WORTH_IT or any(source.is_stream for source in sources):
+        kept = [new_file()]
+        return [count(sources, after, data, kept[0], done)], kept
+    runs = list(_runs(sizes, sum(sizes) // (cores * RUNS_A_WORKER)))
+    kept = [new_file() for _ in runs]
+    told = _together(done, len(runs))
+    workers = _Workers(cores - 1)
+    try:
+        jobs = [_job(sources[run], after[run], data, file) for run, file in zip(runs, kept, strict=True)]
+        theirs = [workers.submit(*each) for each in zip(jobs, told, strict=True)]
+        mine = {
+            at: count(sources[runs[at]], after[runs[at]], data, kept[at], told[at])
+            for at in reversed(range(len(runs)))  # they begin with the first
+            if theirs[at].cancel()
+        }
+        return [mine[at] if at in mine else _tally(theirs[at].result()) for at in range(len(runs))], kept
+    finally:
+        workers.end()
 
 
 def _runs(sizes: Sequence[int], enough: int) -> Iterator[slice]:
@@ -119,19 +84,16 @@ def _runs(sizes: Sequence[int], enough: int) -> Iterator[slice]:
             begin, size = end, 0
 
 
-class _Together:
-    """Adds up what several workers have done."""
+def _together(done: Done, count: int) -> list[Done]:
+    """Adds up what several have done."""
+    parts, lock = [0] * count, threading.Lock()
 
-    def __init__(self, done: Done, parts: int) -> None:
-        self._done, self._parts, self._lock = done, [0] * parts, threading.Lock()
+    def told(at: int, read: int) -> None:
+        with lock:
+            parts[at] = read
+            done(sum(parts))
 
-    def part(self, at: int) -> Done:
-        def done(read: int) -> None:
-            with self._lock:
-                self._parts[at] = read
-                self._done(sum(self._parts))
-
-        return done
+    return [partial(told, at) for at in range(count)]
 
 
 class _Workers:
@@ -208,16 +170,13 @@ def _error(answer: Any) -> Exception:
     return error
 
 
-def _job(part: Part, place: Any = None, vocab: Vocabulary | None = None) -> str:
-    """A part to count, or to write at a place with an alphabet, as a worker is told."""
+def _job(sources: Sequence[Source], after: Sequence[str], data: DataSettings, kept: Path) -> str:
     return json.dumps(
         {
-            "sources": [[source.shown, str(source.path)] for source in part.sources],
-            "after": list(part.after),
-            "settings": as_dict(Config(data=part.data)),
-            "kept": part.kept,
-            "place": place,
-            "alphabet": [vocab.symbols, vocab.of_bytes] if vocab else None,
+            "sources": [[source.shown, str(source.path)] for source in sources],
+            "after": list(after),
+            "settings": as_dict(Config(data=data)),
+            "kept": str(kept),
         }
     )
 
@@ -246,18 +205,12 @@ def _outcome(job: Any) -> Any:
 
 def _found(job: Any) -> Any:
     sources = [Source(shown, Path(path)) for shown, path in job["sources"]]
-    part = Part(sources, job["after"], from_dict(job["settings"]).data, job["kept"])
-    if place := job["place"]:
-        symbols, of_bytes = job["alphabet"]
-        contents = [Contents(**each) for each in place["contents"]]
-        write(part, contents, Vocabulary(tuple(symbols), of_bytes), Path(place["path"]), place["at"], _tell)
-        return {}
-    tally = count(part, _tell)
+    tally = count(sources, job["after"], from_dict(job["settings"]).data, Path(job["kept"]), _tell)
     symbols = np.flatnonzero(tally.counts)
     return {
         "symbols": symbols.tolist(),
         "counts": tally.counts[symbols].tolist(),
-        "length": tally.length,
+        "pieces": tally.pieces,
         "texts": [asdict(text) for text in tally.texts],
     }
 
@@ -270,7 +223,7 @@ def _tell(answer: Any) -> None:
 def _tally(answer: Any) -> Tally:
     counts = np.zeros(max(answer["symbols"], default=-1) + 1, np.int64)
     counts[answer["symbols"]] = answer["counts"]
-    return Tally(counts, answer["length"], [_text(values) for values in answer["texts"]])
+    return Tally(counts, answer["pieces"], [_text(values) for values in answer["texts"]])
 
 
 def _text(values: Any) -> Text:

@@ -23,6 +23,7 @@ from charnet import corpus
 from charnet.cli import run
 from charnet.config import DataSettings
 from charnet.corpus import opening, working
+from charnet.corpus.finding import Source
 from charnet.errors import ConfigError, CorpusError, StorageError
 
 PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
@@ -65,7 +66,23 @@ def test_two_packed_texts_one_behind_the_other_are_both_read(folder: Path, suffi
     assert text_of(read(path)) == "first second"
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".xz"])
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_a_packed_text_that_is_cut_at_any_byte_is_refused_and_a_whole_one_read(folder: Path, suffix: str) -> None:
+    path, text = folder / f"a{suffix}", bytes(number * number % 251 for number in range(300))
+    whole = PACKERS[suffix](text) * 2
+
+    def unpacked(raw: bytes) -> bytes:
+        path.write_bytes(raw)
+        return b"".join(opening.chunks(Source(path.name, path), opening.Contents()))
+
+    assert unpacked(whole) == 2 * text
+    for end in range(1, len(whole)):
+        if end != len(whole) // 2:  # where the second of the two begins
+            with pytest.raises(CorpusError, match=rf"a\{suffix}: expected a whole \{suffix} file, .*pack it again"):
+                unpacked(whole[:end])
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
 @pytest.mark.parametrize("damage", ["cut", "no such file"])
 def test_a_damaged_packed_text_is_refused_by_its_name(folder: Path, suffix: str, damage: str) -> None:
     path, raw = folder / f"a{suffix}", PACKERS[suffix](TEXT.encode())
@@ -106,7 +123,7 @@ def test_binary_files_are_read_as_bytes_and_when_they_are_named(folder: Path) ->
 
 def test_a_folder_of_nothing_but_left_out_files_says_so(folder: Path) -> None:
     (folder / ".a.txt").write_text("x")
-    with pytest.raises(CorpusError, match="but 1 hidden, which are left out"):
+    with pytest.raises(CorpusError, match="but 1 hidden, left out: name"):
         read(folder)
 
 
@@ -305,6 +322,16 @@ def test_the_message_about_a_wrong_byte_suggests_an_encoding_that_reads_it(
         read(folder / "a.txt")
     suggested = str(caught.value).split("try --encoding ")[1].split(";")[0]
     assert text_of(read(folder / "a.txt", encoding=suggested)) == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("before", [0, 40_000])
+def test_the_message_about_a_wrong_byte_suggests_utf16_where_a_mark_is_missing(
+    folder: Path, encoding: str, before: int
+) -> None:
+    (folder / "a.txt").write_bytes(("a" * before + "caf\xe9 " * 40).encode(encoding))
+    with pytest.raises(CorpusError, match=f"try --encoding {encoding}$"):
+        read(folder / "a.txt")
 
 
 @pytest.mark.parametrize("chunk", range(1, 40))

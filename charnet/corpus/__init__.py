@@ -137,23 +137,24 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) ->
     with writing(), contextlib.ExitStack() as stack:
         folder = writable_cache()
 
-        def new_file() -> tuple[IO[bytes], Path]:
-            return stack.enter_context(durable.writing_aside(folder, TEMPORARY))
+        files: dict[Path, IO[bytes]] = {}
 
-        def new_path() -> Path:
-            return new_file()[1]
+        def new_file() -> Path:
+            file, path = stack.enter_context(durable.writing_aside(folder, TEMPORARY))
+            files[path] = file
+            return path
 
         sizes = [size_of(source) for source in found.sources]
         total = sum(sizes) if all(sizes) else 0
         after = _after(found, data)
-        tallies, kept = counted(found.sources, after, data, new_path, lambda read: progress(read, total))
+        tallies, kept = counted(found.sources, after, data, new_file, lambda read: progress(read, total))
         texts = [text for tally in tallies for text in tally.texts]
         length = sum(tally.length for tally in tallies)
         if length == 0:
             raise CorpusError(f"{found}: the text is empty")
         vocab, folded = _alphabet(tallies, data, is_utf8=data.bytes and all(text.is_utf8 for text in texts))
-        file, aside = new_file()
-        write_ids(aside, vocab, tallies, kept)
+        aside = write_ids(vocab, tallies, kept, new_file)
+        file = files[aside]
         contents = [text.contents for text in texts]
         key = _key(contents, data)
         about = {

@@ -29,6 +29,7 @@ PIECES_AT_ONCE = 16  # symbols of a megabyte each
 
 Numbers = npt.NDArray[np.unsignedinteger[Any]]
 Done = Callable[[int], object]
+NewFile = Callable[[], Path]
 
 
 def id_type(symbols: int) -> np.dtype[np.unsignedinteger[Any]]:
@@ -82,22 +83,24 @@ def _counted(symbols: Numbers) -> npt.NDArray[np.int64]:
     return count
 
 
-def count(sources: Sequence[Source], after: Sequence[str], data: DataSettings, kept: Path, done: Done) -> Tally:
-    """Counts the symbols of some sources, and keeps them in a file; arguments and errors as those of `symbols_of`."""
-    tally = Tally()
-    with kept.open("r+b") as file:
+def count(
+    sources: Sequence[Source], after: Sequence[str], data: DataSettings, kept: Path, tally: Tally, done: Done
+) -> None:
+    """Counts the symbols of some sources, and keeps them at the end of a file; arguments and errors are those of
+    `symbols_of`."""
+    with kept.open("ab") as file:
         for symbols in symbols_of(sources, after, data, tally.texts, done):
             tally.add(symbols)
             file.write(symbols.data)
-    return tally
 
 
-def write_ids(path: Path, vocab: Vocabulary, tallies: Sequence[Tally], kept: Sequence[Path]) -> None:
-    """Writes the ids of all symbols that are kept to a file, on all cores.
+def write_ids(vocab: Vocabulary, tallies: Sequence[Tally], kept: Sequence[Path], new_file: NewFile) -> Path:
+    """Writes the ids of all symbols that are kept to one file, on all cores; the others shrink meanwhile.
 
-    It begins at the end of each kept file, which shrinks meanwhile: what is freed there is taken here.
+    That is the first one where ids are as wide as its symbols: to write over what is there takes half the time.
     """
     ids_of, width, at = _table(vocab), id_type(len(vocab)).itemsize, 0
+    path = kept[0] if all(each == width for each, _ in tallies[0].pieces) else new_file()
 
     def write(piece: Piece) -> None:
         with piece.kept.open("rb", buffering=0) as file:
@@ -114,8 +117,10 @@ def write_ids(path: Path, vocab: Vocabulary, tallies: Sequence[Tally], kept: Seq
                 now = pieces[max(0, end - PIECES_AT_ONCE) : end]
                 for _ in pool.map(write, now):
                     pass
-                os.truncate(file, now[0].begin)
+                if file != path:
+                    os.truncate(file, now[0].begin)
             at += tally.length
+    return path
 
 
 class Piece(NamedTuple):

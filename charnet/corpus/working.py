@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -25,14 +25,12 @@ import numpy as np
 from charnet import errors, machine
 from charnet.config import Config, DataSettings, as_dict, from_dict
 from charnet.corpus.finding import Source, size_of
-from charnet.corpus.numbering import Done, Tally, Text, count
+from charnet.corpus.numbering import Done, NewFile, Tally, Text, count
 from charnet.corpus.opening import Contents
 
 WORTH_IT = 1 << 26  # bytes of text; for less, starting a process takes longer
 RUNS_A_WORKER = 4  # so that all end at about the same time
 COMMAND = "from charnet.corpus.working import work; work()"
-
-NewFile = Callable[[], Path]
 
 
 def counted(
@@ -46,30 +44,30 @@ def counted(
         done: told now and then how many bytes are read.
 
     Returns:
-        What there is in each part of the text, in their order, and the files where the symbols are kept.
+        What there is in each part of the text, in their order, and the file where the symbols of each are kept.
 
     Raises:
         CorpusError, ConfigError, StorageError: as `numbering.symbols_of`.
         StorageError: also where one of the processes was killed.
     """
     sizes = [size_of(source) for source in sources]
-    cores = min(machine.processor_cores(), len(sources))
+    cores, mine, kept = min(machine.processor_cores(), len(sources)), Tally(), [new_file()]
     if cores == 1 or sum(sizes) < WORTH_IT or any(source.is_stream for source in sources):
-        kept = [new_file()]
-        return [count(sources, after, data, kept[0], done)], kept
+        count(sources, after, data, kept[0], mine, done)
+        return [mine], kept
     runs = list(_runs(sizes, sum(sizes) // (cores * RUNS_A_WORKER)))
-    kept = [new_file() for _ in runs]
-    told = _together(done, len(runs))
+    told, files = _together(done, len(runs)), [new_file() for _ in runs]
     workers = _Workers(cores - 1)
     try:
-        jobs = [_job(sources[run], after[run], data, file) for run, file in zip(runs, kept, strict=True)]
-        theirs = [workers.submit(*each) for each in zip(jobs, told, strict=True)]
-        mine = {
-            at: count(sources[runs[at]], after[runs[at]], data, kept[at], told[at])
-            for at in reversed(range(len(runs)))  # they begin with the first
-            if theirs[at].cancel()
-        }
-        return [mine[at] if at in mine else _tally(theirs[at].result()) for at in range(len(runs))], kept
+        theirs = [
+            workers.submit(_job(sources[run], after[run], data, file), each)
+            for run, file, each in reversed(list(zip(runs, files, told, strict=True)))
+        ][::-1]
+        taken = 0
+        while taken < len(runs) and theirs[taken].cancel():  # they begin with the last
+            count(sources[runs[taken]], after[runs[taken]], data, kept[0], mine, told[taken])
+            taken += 1
+        return [mine, *(_tally(each.result()) for each in theirs[taken:])], kept + files[taken:]
     finally:
         workers.end()
 
@@ -205,7 +203,8 @@ def _outcome(job: Any) -> Any:
 
 def _found(job: Any) -> Any:
     sources = [Source(shown, Path(path)) for shown, path in job["sources"]]
-    tally = count(sources, job["after"], from_dict(job["settings"]).data, Path(job["kept"]), _tell)
+    tally = Tally()
+    count(sources, job["after"], from_dict(job["settings"]).data, Path(job["kept"]), tally, _tell)
     symbols = np.flatnonzero(tally.counts)
     return {
         "symbols": symbols.tolist(),

@@ -150,6 +150,17 @@ def test_several_processes_read_what_one_reads(
     assert text_of(several) == text_of(one)
 
 
+def test_a_process_takes_no_module_from_the_folder_it_is_started_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.txt", "b.txt", "numpy.py", "charnet.py"):
+        (folder / name).write_text("text")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(working, "WORTH_IT", 1)
+    monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
+    assert text_of(read(folder)) == "texttext"
+
+
 def test_an_error_in_a_process_is_an_error_of_the_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "a.txt").write_text("good")
     (folder / "b.txt").write_bytes(b"a\nb\xff")

@@ -193,7 +193,7 @@ def test_where_nothing_matches_the_other_suffixes_are_named(folder: Path) -> Non
 
 
 def test_an_empty_folder_is_refused(folder: Path) -> None:
-    with pytest.raises(CorpusError, match=r'no file here matches "\*\.txt"$'):
+    with pytest.raises(CorpusError, match=r'no file here matches "\*\.txt"; name another folder'):
         corpus.read([str(folder)])
 
 
@@ -530,7 +530,7 @@ def test_the_encoded_copy_is_used_again_and_not_written_again(
     path = put(folder / "a.txt", "abc")
     first = corpus.read([path])
     before = (cache / f"{first.key}.ids").stat()
-    monkeypatch.setattr(corpus, "drafted", lambda *_: pytest.fail("written again"))
+    monkeypatch.setattr(corpus, "counted", lambda *_: pytest.fail("written again"))
     second = corpus.read([path])
     after = (cache / f"{first.key}.ids").stat()
     assert second.ids.tolist() == first.ids.tolist()
@@ -636,7 +636,7 @@ def test_a_full_disk_is_an_error_of_storage_and_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(corpus, "renumber", full)
+    monkeypatch.setattr(corpus, "write_ids", full)
     with pytest.raises(StorageError, match=r"No space left on device; free some space or name .* CHARNET_CACHE"):
         corpus.read([put(folder / "a.txt", "abc")])
     assert files_in(cache) == []
@@ -717,7 +717,7 @@ def test_a_full_disk_while_judging_is_an_error_of_storage(folder: Path, monkeypa
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(corpus, "blocks", full)
+    monkeypatch.setattr(corpus, "symbols_of", full)
     with pytest.raises(StorageError):
         corpus.encode_for(Vocabulary.of_text("ab"), [put(folder / "a.txt", "ab")])
 

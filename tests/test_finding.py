@@ -23,6 +23,7 @@ from charnet import corpus
 from charnet.cli import run
 from charnet.config import DataSettings
 from charnet.corpus import opening, working
+from charnet.corpus.finding import Source
 from charnet.errors import ConfigError, CorpusError, StorageError
 
 PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
@@ -65,7 +66,23 @@ def test_two_packed_texts_one_behind_the_other_are_both_read(folder: Path, suffi
     assert text_of(read(path)) == "first second"
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".xz"])
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_a_packed_text_that_is_cut_at_any_byte_is_refused_and_a_whole_one_read(folder: Path, suffix: str) -> None:
+    path, text = folder / f"a{suffix}", bytes(number * number % 251 for number in range(300))
+    whole = PACKERS[suffix](text) * 2
+
+    def unpacked(raw: bytes) -> bytes:
+        path.write_bytes(raw)
+        return b"".join(opening.chunks(Source(path.name, path), opening.Contents()))
+
+    assert unpacked(whole) == 2 * text
+    for end in range(1, len(whole)):
+        if end != len(whole) // 2:  # where the second of the two begins
+            with pytest.raises(CorpusError, match=rf"a\{suffix}: expected a whole \{suffix} file, .*pack it again"):
+                unpacked(whole[:end])
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
 @pytest.mark.parametrize("damage", ["cut", "no such file"])
 def test_a_damaged_packed_text_is_refused_by_its_name(folder: Path, suffix: str, damage: str) -> None:
     path, raw = folder / f"a{suffix}", PACKERS[suffix](TEXT.encode())
@@ -106,7 +123,7 @@ def test_binary_files_are_read_as_bytes_and_when_they_are_named(folder: Path) ->
 
 def test_a_folder_of_nothing_but_left_out_files_says_so(folder: Path) -> None:
     (folder / ".a.txt").write_text("x")
-    with pytest.raises(CorpusError, match="but 1 hidden, which are left out"):
+    with pytest.raises(CorpusError, match="but 1 hidden, left out: name"):
         read(folder)
 
 
@@ -118,16 +135,30 @@ def test_a_separator_stands_between_files_and_nowhere_else(folder: Path) -> None
 
 
 @pytest.mark.slow
-def test_several_processes_read_what_one_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shape", [{}, {"bytes": True}, {"lines": True}, {"min_count": 3}])
+def test_several_processes_read_what_one_reads(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, shape: dict[str, Any]
+) -> None:
     for number in range(7):
         (folder / f"{number}.txt").write_text(chr(0x3B1 + number) * number + TEXT[: 50 * number])
-    one = read(folder, document_separator="|")
+    one = read(folder, document_separator="|", **shape)
     monkeypatch.setattr(working, "WORTH_IT", 1)
     monkeypatch.setattr("charnet.machine.processor_cores", lambda: 3)
     monkeypatch.setenv("CHARNET_CACHE", str(folder / "other"))
-    several = read(folder, document_separator="|")
+    several = read(folder, document_separator="|", **shape)
     assert (several.key, several.vocab, several.fingerprint) == (one.key, one.vocab, one.fingerprint)
     assert text_of(several) == text_of(one)
+
+
+def test_a_process_takes_no_module_from_the_folder_it_is_started_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.txt", "b.txt", "numpy.py", "charnet.py"):
+        (folder / name).write_text("text")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(working, "WORTH_IT", 1)
+    monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
+    assert text_of(read(folder)) == "texttext"
 
 
 def test_an_error_in_a_process_is_an_error_of_the_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +175,7 @@ IN_A_PROCESS = """
 from charnet.corpus import working
 def fail(*_):
     raise {}
-working.draft_all = fail
+working.count = fail
 working.work()
 """
 
@@ -186,9 +217,9 @@ def test_a_process_that_starts_while_the_others_are_ended_is_ended_too(monkeypat
         return processes[0]
 
     monkeypatch.setattr(subprocess, "Popen", slow)
-    with workers:
-        workers.submit("", lambda _: None)
-        assert starting.wait(20)
+    workers.submit("", lambda _: None)
+    assert starting.wait(20)
+    workers.end()
     assert processes[0].returncode == -signal.SIGKILL
 
 
@@ -198,8 +229,11 @@ def test_ctrl_c_reaches_no_process_however_early_it_comes(monkeypatch: pytest.Mo
         "import signal; print('{\"held\":', int(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])), '}')"
     )
     monkeypatch.setattr(working, "COMMAND", asked)
-    with working._Workers(1) as workers:
+    workers = working._Workers(1)
+    try:
         assert workers.submit("", lambda _: None).result() == {"held": 1}
+    finally:
+        workers.end()
 
 
 @pytest.mark.parametrize("told", ["", "5\\n", '5\\n{"symbols": [1, '])
@@ -262,7 +296,7 @@ def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(
 ) -> None:
     (folder / "a.txt").write_text("text")
     monkeypatch.setenv("CHARNET_CACHE_LIMIT", "abc")
-    monkeypatch.setattr(corpus, "drafted", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(corpus, "counted", lambda *_: pytest.fail("read"))
     with pytest.raises(ConfigError, match="CHARNET_CACHE_LIMIT: expected a size"):
         read(folder)
 
@@ -299,6 +333,16 @@ def test_the_message_about_a_wrong_byte_suggests_an_encoding_that_reads_it(
         read(folder / "a.txt")
     suggested = str(caught.value).split("try --encoding ")[1].split(";")[0]
     assert text_of(read(folder / "a.txt", encoding=suggested)) == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("before", [0, 40_000])
+def test_the_message_about_a_wrong_byte_suggests_utf16_where_a_mark_is_missing(
+    folder: Path, encoding: str, before: int
+) -> None:
+    (folder / "a.txt").write_bytes(("a" * before + "caf\xe9 " * 40).encode(encoding))
+    with pytest.raises(CorpusError, match=f"try --encoding {encoding}$"):
+        read(folder / "a.txt")
 
 
 @pytest.mark.parametrize("chunk", range(1, 40))

@@ -29,7 +29,7 @@ FLOOR_OF = {module: number for number, modules in enumerate(FLOORS) for module i
 FREE_OF_TORCH = (
     "__init__ errors config vocab sampling shaping endings machine durable signals tensorfile yamlfile "
     "checkpoint batches runs corpus/__init__ corpus/cachefolder corpus/known corpus/finding corpus/opening "
-    "corpus/decoding corpus/drafting corpus/working corpus/storing corpus/remembering textinfo reports plan "
+    "corpus/decoding corpus/numbering corpus/working corpus/storing corpus/remembering textinfo reports plan "
     "recipe timetable forecast baselines controls pieces generate together describe verify prepare api "
     "quantize engines/__init__ engines/base engines/numpy_engine engines/compiled_engine engines/packing "
     "engines/kernels"

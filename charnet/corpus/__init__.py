@@ -1,11 +1,11 @@
 """Files, folders and standard input become ids on disk.
 
-    finding -> opening -> decoding -> shaping -> drafting -> storing
+    finding -> opening -> decoding -> shaping -> numbering -> storing
 
-A text is read once, in chunks: unpacked, decoded, put into shape, numbered, and kept in the cache folder as an id of 8,
-16 or 32 bits for every character. Training maps that copy, never the user's own file, so memory does not grow with the
-text and nothing happens when the file changes under a running training. What was read before is found again without
-reading it (`remembering`), several files are read by several processes (`working`).
+A text is read in chunks: unpacked, decoded, put into shape, counted, then numbered and kept in the cache folder as an
+id of 8, 16 or 32 bits for every character. Training maps that copy, never the user's own file, so memory does not grow
+with the text and nothing happens when the file changes under a running training. What was read before is found again
+without reading it (`remembering`), several files are read by several processes (`working`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO
 
 import numpy as np
 
@@ -27,11 +27,11 @@ from charnet.config import DataSettings
 from charnet.corpus import known, remembering, storing
 from charnet.corpus.cachefolder import TEMPORARY, cache_folder, clean, writable_cache, writing
 from charnet.corpus.decoding import check_encoding
-from charnet.corpus.drafting import Draft, Text, append, blocks, id_type, renumber
 from charnet.corpus.finding import STANDARD_INPUT, Found, Source, bundled_text, find, name_of, size_of
+from charnet.corpus.numbering import Tally, Text, id_type, symbols_of, write_ids
 from charnet.corpus.opening import Contents, fingerprint
 from charnet.corpus.storing import Copy, Ends, Ids, open_copy
-from charnet.corpus.working import drafted
+from charnet.corpus.working import counted
 from charnet.errors import CorpusError, plural
 from charnet.vocab import RARE, RARE_BYTE, Vocabulary
 
@@ -136,19 +136,25 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) ->
     """
     with writing(), contextlib.ExitStack() as stack:
         folder = writable_cache()
-        parts: list[Path] = []
 
-        def new_file() -> IO[bytes]:
-            file, part = stack.enter_context(durable.writing_aside(folder, TEMPORARY))
-            parts.append(part)
-            return file
+        files: dict[Path, IO[bytes]] = {}
 
-        drafts, texts = _drafted(found, data, new_file, progress)
-        length = sum(draft.length for draft in drafts)
+        def new_file() -> Path:
+            file, path = stack.enter_context(durable.writing_aside(folder, TEMPORARY))
+            files[path] = file
+            return path
+
+        sizes = [size_of(source) for source in found.sources]
+        total = sum(sizes) if all(sizes) else 0
+        after = _after(found, data)
+        tallies, kept = counted(found.sources, after, data, new_file, lambda read: progress(read, total))
+        texts = [text for tally in tallies for text in tally.texts]
+        length = sum(tally.length for tally in tallies)
         if length == 0:
             raise CorpusError(f"{found}: the text is empty")
-        vocab, folded = _alphabet(drafts, data, is_utf8=data.bytes and all(text.is_utf8 for text in texts))
-        file = _joined(drafts, parts, vocab)
+        vocab, folded = _alphabet(tallies, data, is_utf8=data.bytes and all(text.is_utf8 for text in texts))
+        aside = write_ids(vocab, tallies, kept, new_file)
+        file = files[aside]
         contents = [text.contents for text in texts]
         key = _key(contents, data)
         about = {
@@ -160,26 +166,22 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) ->
         }
         storing.seal_off(file, length, vocab, by_lines=data.lines, about=about)
         if folder == cache_folder():
-            storing.keep(file, parts[0], key)
+            storing.keep(file, aside, key)
             remembering.remember(found.sources, contents)
         return storing.map_copy(file)
 
 
-def _drafted(
-    found: Found, data: DataSettings, new_file: Callable[[], IO[bytes]], progress: Progress
-) -> tuple[list[Draft], list[Text]]:
-    sizes = [size_of(source) for source in found.sources]
-    total = sum(sizes) if all(sizes) else 0
-    after = [data.document_separator] * (len(found.sources) - 1) + [""]
-    return drafted(found.sources, after, data, new_file, lambda read: progress(read, total))
+def _after(found: Found, data: DataSettings) -> list[str]:
+    """What stands behind each source."""
+    return [data.document_separator] * (len(found.sources) - 1) + [""]
 
 
-def _alphabet(drafts: Sequence[Draft], data: DataSettings, *, is_utf8: bool) -> tuple[Vocabulary, list[str]]:
-    """The alphabet of all drafts, and what there is to say about it; what is too rare is folded into one symbol."""
-    counts = np.zeros(RARE, np.int64)
-    for draft in drafts:
-        met = min(len(draft.symbols), len(draft.counts))
-        counts[draft.symbols[:met]] += draft.counts[:met]
+def _alphabet(tallies: Sequence[Tally], data: DataSettings, *, is_utf8: bool) -> tuple[Vocabulary, list[str]]:
+    """The alphabet of all tallies, and what there is to say about it; what is too rare is folded into one symbol."""
+    whole = Tally(np.zeros(1 << 8, np.int64))
+    for tally in tallies:
+        whole.add_counts(tally.counts)
+    counts = whole.counts
     present = np.flatnonzero(counts)
     kept = present[counts[present] >= data.min_count]
     if data.max_alphabet and len(kept) > data.max_alphabet:
@@ -193,22 +195,6 @@ def _alphabet(drafts: Sequence[Draft], data: DataSettings, *, is_utf8: bool) -> 
         return vocab, []
     share = f"{lost / int(counts.sum()):.2g} of the text"
     return vocab, [f"{plural(len(present) - len(kept), 'rare character')} folded into one, {share}"]
-
-
-def _joined(drafts: Sequence[Draft], parts: Sequence[Path], vocab: Vocabulary) -> IO[bytes]:
-    """The ids of all drafts in the file of the first; the others are removed on the way."""
-    first, *others = drafts
-    dtype = id_type(len(vocab))
-
-    def table(draft: Draft) -> Ids:
-        return cast(Ids, vocab.lookup(np.array(draft.symbols, np.uint32)).astype(dtype))
-
-    renumber(first.file, first.length, first.dtype, table(first))
-    for draft, part in zip(others, parts[1:], strict=True):
-        append(first.file, draft, table(draft))
-        part.unlink()
-    first.file.flush()
-    return first.file
 
 
 def _notes(texts: Sequence[Text], data: DataSettings) -> list[str]:
@@ -234,39 +220,18 @@ def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = AS_
     check_encoding(data.encoding)
     data = dataclasses.replace(data, bytes=vocab.of_bytes)
     found = find(paths, data.glob, any_bytes=data.bytes, fetch=known.get)
-    with writing(), contextlib.ExitStack() as stack:
-        folder = writable_cache()
-        drafts, _ = _drafted(found, data, lambda: stack.enter_context(_temporary(folder)), lambda *_: None)
-        if sum(draft.length for draft in drafts) == 0:
-            raise CorpusError(f"{found}: the text is empty")
-        return _known_ids(drafts, vocab, stack.enter_context(_temporary(folder)))
-
-
-def _known_ids(drafts: Sequence[Draft], vocab: Vocabulary, out: IO[bytes]) -> tuple[Ids, dict[int, int]]:
-    dtype, unknown, total = id_type(len(vocab)), dict[int, int](), 0
-    for draft in drafts:
-        ids_of = vocab.lookup(np.array(draft.symbols, np.uint32))
-        met = min(len(draft.symbols), len(draft.counts))
-        for number in np.flatnonzero((ids_of[:met] < 0) & (draft.counts[:met] > 0)).tolist():
-            symbol = draft.symbols[number]
-            unknown[symbol] = unknown.get(symbol, 0) + int(draft.counts[number])
-        for ids in _looked_up(draft, ids_of):
+    dtype, unknown, total = id_type(len(vocab)), Tally(), 0
+    with writing(), durable.writing_aside(writable_cache(), TEMPORARY) as (out, _):
+        for symbols in symbols_of(found.sources, _after(found, data), data, [], lambda _: None):
+            ids = vocab.lookup(symbols)
+            if len(lost := symbols[ids < 0]):
+                unknown.add(lost)
+                ids = ids[ids >= 0]
             out.write(ids.astype(dtype).data)
             total += len(ids)
-    out.flush()
-    # An empty file cannot be mapped.
-    mapped: Ids = np.memmap(out.name, dtype=dtype, mode="r") if total else np.zeros(0, dtype)
-    return mapped, unknown
-
-
-def _looked_up(draft: Draft, ids_of: Any) -> Iterator[Any]:
-    """The ids of a draft's known characters, block by block."""
-    for numbers in blocks(draft):
-        ids = ids_of.take(numbers)
-        yield ids[ids >= 0]
-
-
-@contextlib.contextmanager
-def _temporary(folder: Path) -> Iterator[IO[bytes]]:
-    with durable.writing_aside(folder, TEMPORARY) as (file, _):
-        yield file
+        if total + unknown.length == 0:
+            raise CorpusError(f"{found}: the text is empty")
+        out.flush()
+        # An empty file cannot be mapped.
+        mapped: Ids = np.memmap(out.name, dtype=dtype, mode="r") if total else np.zeros(0, dtype)
+    return mapped, {symbol: int(unknown.counts[symbol]) for symbol in np.flatnonzero(unknown.counts).tolist()}

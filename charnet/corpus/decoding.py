@@ -133,6 +133,8 @@ def _with_whole_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def advice(raw: bytes, at: int, failed: str) -> str:
     """What to do about bytes that are not in an encoding, by what lies around them."""
     sample = raw[max(0, at - GUESSED_FROM) : at + GUESSED_FROM]
+    if wide := _wide(sample, at % 2 if at > GUESSED_FROM else 0):
+        return f"it looks like {wide} without a mark: try --encoding {wide}"
     if b"\0" in sample:
         return "this does not look like text: training with --bytes takes any file as it is"
     otherwise = "--encoding-errors replace goes over such places, --bytes takes any file as it is"
@@ -141,6 +143,15 @@ def advice(raw: bytes, at: int, failed: str) -> str:
             why = "if it comes from Windows" if guess == "cp1252" else f"it looks like {guess}:"
             return f"{why} try --encoding {guess}; {otherwise}"
     return otherwise
+
+
+def _wide(sample: bytes, odd: int) -> str:
+    """The kind of UTF-16 that a text without a mark seems to be in: every other byte of Latin letters is zero."""
+    for encoding, zero in (("utf-16-le", 1), ("utf-16-be", 0)):
+        zeros, others = sample[zero ^ odd :: 2].count(0), sample[zero ^ odd ^ 1 :: 2].count(0)
+        if zeros > len(sample) // 4 and others < zeros // 8 and _decodes(sample[odd:], encoding):
+            return encoding
+    return ""
 
 
 def _guessed(sample: bytes) -> str:

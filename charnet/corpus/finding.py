@@ -146,10 +146,12 @@ def _looks_into(pattern: Sequence[str], folders: Sequence[str]) -> bool:
 def _other_files(folder: Path, left_out: Counter[str]) -> str:
     if left_out:
         said = " and ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
-        return f" but {said}, which are left out; name them one by one, or binary ones with --bytes"
+        return f" but {said}, left out: name such files one by one, or binary ones with --bytes"
     with reading(str(folder)):
         others = sorted({path.suffix for path in folder.iterdir() if path.is_file() and path.suffix})
-    return f"; it holds {', '.join(others[:5])} files: name them with --glob '*{others[0]}'" if others else ""
+    if not others:
+        return "; name another folder, or the files with --glob"
+    return f"; it holds {', '.join(others[:5])} files: name them with --glob '*{others[0]}'"
 
 
 def size_of(source: Source) -> int:

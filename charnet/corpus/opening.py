@@ -17,6 +17,7 @@ from charnet.corpus.finding import PACKED, STANDARD_INPUT, Source, reading
 from charnet.errors import ConfigError, CorpusError
 
 CHUNK_BYTES = 1 << 20
+ZSTD_BYTES = 1 << 11  # packed ones at once; hostile ones become 32,000 times as many
 
 
 @dataclass
@@ -69,7 +70,7 @@ def chunks(source: Source, contents: Contents) -> Iterator[bytes]:
                 raw = unpacked.read(CHUNK_BYTES)
             except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, _zstd_error()) as error:
                 raise CorpusError(
-                    f"{source.shown}: expected a whole {source.path.suffix} file, found {error}"
+                    f"{source.shown}: expected a whole {source.path.suffix} file, found {error}; fetch or pack it again"
                 ) from None
             if not raw:
                 break
@@ -122,7 +123,28 @@ def _unpacked(source: Source, file: _Counted) -> Any:
             f"{source.shown}: reading .zst takes one more package: pip install 'charnet[zst]', "
             "or say zstdcat FILE | charnet train -"
         ) from None
-    return zstandard.ZstdDecompressor().stream_reader(buffered, read_across_frames=True)
+    return _Zstd(buffered, zstandard.ZstdDecompressor())
+
+
+class _Zstd:
+    """Unpacks .zst, one frame behind the other. The library's own reader takes a file that was cut for a whole one."""
+
+    def __init__(self, file: IO[bytes], decompressor: Any) -> None:
+        self._file, self._new_frame, self._held = file, decompressor.decompressobj, b""
+        self._frame: Any = None
+
+    def read(self, size: int) -> bytes:
+        """About so many bytes; none at the end."""
+        text = bytearray()
+        while len(text) < size and (raw := self._held or self._file.read(ZSTD_BYTES)):
+            self._frame = self._frame or self._new_frame()
+            text += self._frame.decompress(raw)
+            self._held = self._frame.unused_data
+            if self._frame.eof:
+                self._frame = None
+        if not text and self._frame:
+            raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+        return bytes(text)
 
 
 def _zstd_error() -> type[Exception]:

@@ -18,6 +18,8 @@ import os
 import random
 import re
 import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,9 +27,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from charnet import durable
+from charnet import durable, machine
 from charnet.corpus.cachefolder import cache_folder, clean
-from charnet.corpus.drafting import BLOCK, Numbers, id_type
+from charnet.corpus.numbering import Numbers, id_type
 from charnet.errors import ConfigError, StorageError
 from charnet.vocab import Vocabulary
 
@@ -37,6 +39,7 @@ Ends = npt.NDArray[np.unsignedinteger[Any] | np.signedinteger[Any]]
 DIGEST_BYTES, LENGTH_BYTES = 32, 8
 TAIL = DIGEST_BYTES + LENGTH_BYTES
 LARGEST_DOCUMENT = 1 << 28  # bytes
+BLOCK = 1 << 20  # ids that are searched for line ends at once
 BLOCKS_LOOKED_AT = 16
 SUM_BLOCK = 1 << 22  # bytes under one checksum
 LIMIT = "CHARNET_CACHE_LIMIT"
@@ -88,8 +91,8 @@ def seal_off(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: bool,
     """
     width = id_type(len(vocab)).itemsize
     documents = _write_ends(file, length, vocab) if by_lines else 0
-    file.seek(0)
-    sums = [zlib.crc32(file.read(size)) for size in _blocks(length * width + 8 * documents)]
+    file.flush()
+    sizes = _blocks(length * width + 8 * documents)
     symbols: Any = list(vocab.characters) if vocab.of_bytes else "".join(map(chr, vocab.characters))
     document = about | {
         "length": length,
@@ -98,7 +101,7 @@ def seal_off(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: bool,
         "is_utf8": vocab.is_utf8,
         "by_lines": by_lines,
         "documents": documents,
-        "sums": sums,
+        "sums": _sums(Path(file.name), sizes, range(len(sizes))),
     }
     raw = json.dumps(document).encode()
     file.seek(0, os.SEEK_END)
@@ -108,6 +111,18 @@ def seal_off(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: bool,
 
 def _blocks(size: int) -> list[int]:
     return [min(SUM_BLOCK, size - start) for start in range(0, size, SUM_BLOCK)]
+
+
+def _sums(path: Path, sizes: Sequence[int], blocks: Sequence[int]) -> list[int]:
+    """The checksums of some blocks of a file, on all cores."""
+
+    def summed(block: int) -> int:
+        with path.open("rb") as file:
+            file.seek(block * SUM_BLOCK)
+            return zlib.crc32(file.read(sizes[block]))
+
+    with ThreadPoolExecutor(machine.processor_cores()) as pool:
+        return list(pool.map(summed, blocks))
 
 
 def _write_ends(file: IO[bytes], length: int, vocab: Vocabulary) -> int:
@@ -133,7 +148,7 @@ def open_copy(key: str) -> Copy | None:
             return None
         seal_path = path.with_suffix(".seal")
         is_sealed = _read_seal(seal_path) == seal
-        if not _is_whole(file, copy, sums, every_block=not is_sealed):
+        if not _is_whole(path, copy, sums, every_block=not is_sealed):
             return None
         if is_sealed:
             with contextlib.suppress(OSError):
@@ -178,18 +193,14 @@ def _opened(file: IO[bytes]) -> tuple[Copy | None, list[int]]:
     return Copy(ids, vocab, ends, about), sums
 
 
-def _is_whole(file: IO[bytes], copy: Copy, sums: list[int], *, every_block: bool) -> bool:
+def _is_whole(path: Path, copy: Copy, sums: list[int], *, every_block: bool) -> bool:
     sizes = _blocks(copy.ids.nbytes + (0 if copy.ends is None else copy.ends.nbytes))
     if len(sizes) != len(sums):
         return False
-    looked_at = range(len(sizes))
+    looked_at = list(range(len(sizes)))
     if not every_block and len(sizes) > BLOCKS_LOOKED_AT:
-        looked_at = sorted(random.SystemRandom().sample(looked_at, BLOCKS_LOOKED_AT))  # type: ignore[assignment]
-    for block in looked_at:
-        file.seek(block * SUM_BLOCK)
-        if zlib.crc32(file.read(sizes[block])) != sums[block]:
-            return False
-    return True
+        looked_at = sorted(random.SystemRandom().sample(looked_at, BLOCKS_LOOKED_AT))
+    return _sums(path, sizes, looked_at) == [sums[block] for block in looked_at]
 
 
 def _seal_of(file: IO[bytes]) -> list[int]:
@@ -237,6 +248,11 @@ class Entry:
 
 def entries() -> list[Entry]:
     """The encoded copies in the cache, that used last first."""
+    return [entry for path, status, used in _copies() if (entry := _entry(path, status.st_size, used))]
+
+
+def _copies() -> list[tuple[Path, os.stat_result, float]]:
+    """The encoded copies as the file system describes them, and when each was last used; that used last first."""
     found = []
     for path in cache_folder().glob("*.ids"):
         with contextlib.suppress(OSError):
@@ -244,13 +260,19 @@ def entries() -> list[Entry]:
             used = status.st_mtime
             with contextlib.suppress(OSError):
                 used = max(used, path.with_suffix(".seal").stat().st_mtime)
-            with path.open("rb") as file, contextlib.suppress(ValueError, KeyError):
-                copy, _ = _opened(file)
-                about = copy.about if copy else {}
-                found.append(
-                    Entry(path.stem, about.get("name", "damaged"), about.get("length", 0), status.st_size, used)
-                )
-    return sorted(found, key=lambda entry: -entry.used)
+            found.append((path, status, used))
+    return sorted(found, key=lambda copy: -copy[2])
+
+
+def _entry(path: Path, size: int, used: float) -> Entry | None:
+    """What a copy says about itself; None if it is no more."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        about: dict[str, Any] = {}
+        with contextlib.suppress(ValueError, KeyError):
+            copy, _ = _opened(file)
+            about = copy.about if copy else {}
+        return Entry(path.stem, about.get("name", "damaged"), about.get("length", 0), size, used)
+    return None
 
 
 def clear(*, down_to: int = 0, but: str = "") -> list[Entry]:
@@ -264,13 +286,14 @@ def clear(*, down_to: int = 0, but: str = "") -> list[Entry]:
     """
     clean(cache_folder())
     removed, total = [], 0
-    for entry in sorted(entries(), key=lambda entry: entry.key != but):
-        total += entry.size_bytes
-        if total > down_to and entry.key != but:
-            removed.append(entry)
-            for suffix in (".ids", ".seal"):
+    for path, status, used in sorted(_copies(), key=lambda copy: copy[0].stem != but):
+        total += status.st_size
+        if total > down_to and path.stem != but:
+            if entry := _entry(path, status.st_size, used):
+                removed.append(entry)
+            for each in (path, path.with_suffix(".seal")):
                 with contextlib.suppress(OSError):
-                    (cache_folder() / f"{entry.key}{suffix}").unlink()
+                    each.unlink()
     if not down_to:
         for path in cache_folder().glob("*.known"):
             with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
-"""Several files at once: processes that each draft a run of files, as many as there are cores.
+"""Several files at once: this process and others, as many as there are cores, each read a run of files at a time.
 
-A worker is a fresh Python that is told its job on stdin and tells on stdout how far it is, line by line, and at the
-end what it found. When charnet is killed its workers find that nobody listens, and end too.
+A worker is a fresh Python that is told jobs on stdin, line by line, and tells on stdout how far it is and at the end
+of each what it found. When charnet is killed its workers find that nobody listens, and end too.
 """
 
 from __future__ import annotations
@@ -13,75 +13,63 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from charnet import errors, machine
 from charnet.config import Config, DataSettings, as_dict, from_dict
-from charnet.corpus.drafting import Draft, Text, add_source, id_type
 from charnet.corpus.finding import Source, size_of
+from charnet.corpus.numbering import Done, NewFile, Tally, Text, count
 from charnet.corpus.opening import Contents
 
 WORTH_IT = 1 << 26  # bytes of text; for less, starting a process takes longer
 RUNS_A_WORKER = 4  # so that all end at about the same time
 COMMAND = "from charnet.corpus.working import work; work()"
 
-Done = Callable[[int], object]
-NewFile = Callable[[], IO[bytes]]
 
-
-def drafted(
+def counted(
     sources: Sequence[Source], after: Sequence[str], data: DataSettings, new_file: NewFile, done: Done
-) -> tuple[list[Draft], list[Text]]:
-    """Drafts of all sources, in their order, by as many processes as it is worth.
+) -> tuple[list[Tally], list[Path]]:
+    """Counts and keeps the symbols of all sources, by as many processes as it is worth.
 
     Args:
         after: what to append to each source.
-        new_file: makes an empty file that goes when it is closed.
+        new_file: makes an empty file.
         done: told now and then how many bytes are read.
 
+    Returns:
+        What there is in each part of the text, in their order, and the file where the symbols of each are kept.
+
     Raises:
-        CorpusError, ConfigError, StorageError: as `add_source`.
+        CorpusError, ConfigError, StorageError: as `numbering.symbols_of`.
         StorageError: also where one of the processes was killed.
     """
     sizes = [size_of(source) for source in sources]
-    workers = min(machine.processor_cores(), len(sources))
-    if workers == 1 or sum(sizes) < WORTH_IT or any(source.is_stream for source in sources):
-        draft = Draft(new_file(), of_bytes=data.bytes)
-        return [draft], draft_all(draft, sources, after, data, done)
-    runs = list(_runs(sizes, sum(sizes) // (workers * RUNS_A_WORKER)))
-    files = [new_file() for _ in runs]
-    told = _Together(done)
-    with _Workers(workers) as processes:
-        jobs = [
-            processes.submit(_job(sources[run], after[run], data, file.name), told.part())
-            for run, file in zip(runs, files, strict=True)
-        ]
-        found = [job.result() for job in jobs]
-    drafts = [_draft(answer, file, data) for answer, file in zip(found, files, strict=True)]
-    return drafts, [_text(values) for answer in found for values in answer["texts"]]
-
-
-def draft_all(
-    draft: Draft, sources: Sequence[Source], after: Sequence[str], data: DataSettings, done: Done
-) -> list[Text]:
-    """Reads sources one after the other to the end of a draft."""
-    texts: list[Text] = []
-    read = 0
-
-    def told(now: int) -> None:
-        done(read + now)
-
-    for source, behind in zip(sources, after, strict=True):
-        texts.append(add_source(draft, source, data, told, behind))
-        read += texts[-1].contents.size
-    draft.file.flush()
-    return texts
+    cores, mine, kept = min(machine.processor_cores(), len(sources)), Tally(), [new_file()]
+    if cores == 1 or sum(sizes) < WORTH_IT or any(source.is_stream for source in sources):
+        count(sources, after, data, kept[0], mine, done)
+        return [mine], kept
+    runs = list(_runs(sizes, sum(sizes) // (cores * RUNS_A_WORKER)))
+    told, files = _together(done, len(runs)), [new_file() for _ in runs]
+    workers = _Workers(cores - 1)
+    try:
+        theirs = [
+            workers.submit(_job(sources[run], after[run], data, file), each)
+            for run, file, each in reversed(list(zip(runs, files, told, strict=True)))
+        ][::-1]
+        taken = 0
+        while taken < len(runs) and theirs[taken].cancel():  # they begin with the last
+            count(sources[runs[taken]], after[runs[taken]], data, kept[0], mine, told[taken])
+            taken += 1
+        return [mine, *(_tally(each.result()) for each in theirs[taken:])], kept + files[taken:]
+    finally:
+        workers.end()
 
 
 def _runs(sizes: Sequence[int], enough: int) -> Iterator[slice]:
@@ -94,73 +82,74 @@ def _runs(sizes: Sequence[int], enough: int) -> Iterator[slice]:
             begin, size = end, 0
 
 
-class _Together:
-    """Adds up what several workers have done."""
+def _together(done: Done, count: int) -> list[Done]:
+    """Adds up what several have done."""
+    parts, lock = [0] * count, threading.Lock()
 
-    def __init__(self, done: Done) -> None:
-        self._done, self._parts, self._lock = done, list[int](), threading.Lock()
+    def told(at: int, read: int) -> None:
+        with lock:
+            parts[at] = read
+            done(sum(parts))
 
-    def part(self) -> Done:
-        at = len(self._parts)
-        self._parts.append(0)
-
-        def done(read: int) -> None:
-            with self._lock:
-                self._parts[at] = read
-                self._done(sum(self._parts))
-
-        return done
+    return [partial(told, at) for at in range(count)]
 
 
 class _Workers:
-    """So many processes at a time; those that still run when it is left are ended."""
+    """So many processes at most, each for one job at a time."""
 
     def __init__(self, count: int) -> None:
         self._pool = ThreadPoolExecutor(count, initializer=_without_ctrl_c)
-        self._running, self._left, self._lock = list[subprocess.Popen[str]](), False, threading.Lock()
+        self._processes, self._idle = list[subprocess.Popen[str]](), list[subprocess.Popen[str]]()
+        self._left, self._lock = False, threading.Lock()
 
-    def __enter__(self) -> _Workers:
-        return self
+    def submit(self, job: str, done: Done) -> Future[Any]:
+        """Has a job done; until it is begun it can be taken back."""
+        return self._pool.submit(self._answer, job, done)
 
-    def __exit__(self, *exception: object) -> None:
+    def end(self) -> None:
+        """Ends the processes, those at work too."""
         with self._lock:
             self._left = True
-            for process in self._running:
+            for process in self._processes:
                 process.kill()
         self._pool.shutdown(cancel_futures=True)
+        for process in self._processes:
+            with contextlib.suppress(BrokenPipeError), process:
+                pass
 
-    def submit(self, job: str, done: Done) -> Any:
-        return self._pool.submit(self._run, job, done)
-
-    def _run(self, job: str, done: Done) -> Any:
+    def _answer(self, job: str, done: Done) -> Any:
         if self._left:
             return None  # which nobody asks for
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        pipe = subprocess.PIPE
-        with subprocess.Popen(
-            [sys.executable, "-c", COMMAND], stdin=pipe, stdout=pipe, text=True, env=environment
-        ) as process:
-            with self._lock:
-                self._running.append(process)
-                if self._left:  # by a process that was about to start
-                    process.kill()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-                stdin.write(job)
-            for line in process.stdout:
-                if not line.endswith("\n"):  # its writer was ended in the middle of it
-                    break
-                answer = json.loads(line)
-                if isinstance(answer, int):
-                    done(answer)
-                elif "error" in answer:
-                    raise _error(answer)
-                else:
-                    return answer
+        process = self._idle.pop() if self._idle else self._started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(job + "\n")
+            process.stdin.flush()
+        for line in process.stdout:
+            if not line.endswith("\n"):  # its writer was ended in the middle of it
+                break
+            answer = json.loads(line)
+            if isinstance(answer, int):
+                done(answer)
+            elif "error" in answer:
+                raise _error(answer)
+            else:
+                self._idle.append(process)
+                return answer
         raise errors.StorageError(
             "a process that read the text was ended from outside; start again, with more memory free"
         )
+
+    def _started(self) -> subprocess.Popen[str]:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}
+        pipe = subprocess.PIPE
+        process = subprocess.Popen([sys.executable, "-c", COMMAND], stdin=pipe, stdout=pipe, text=True, env=environment)
+        with self._lock:
+            self._processes.append(process)
+            if self._left:  # while it was about to start
+                process.kill()
+        return process
 
 
 def _without_ctrl_c() -> None:
@@ -179,13 +168,13 @@ def _error(answer: Any) -> Exception:
     return error
 
 
-def _job(sources: Sequence[Source], after: Sequence[str], data: DataSettings, file: str) -> str:
+def _job(sources: Sequence[Source], after: Sequence[str], data: DataSettings, kept: Path) -> str:
     return json.dumps(
         {
             "sources": [[source.shown, str(source.path)] for source in sources],
             "after": list(after),
             "settings": as_dict(Config(data=data)),
-            "file": file,
+            "kept": str(kept),
         }
     )
 
@@ -194,7 +183,8 @@ def work() -> None:
     """The whole life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where a thread cannot keep it away
     try:
-        _tell(_outcome(json.load(sys.stdin)))
+        for line in sys.stdin:
+            _tell(_outcome(json.loads(line)))
     except (BrokenPipeError, json.JSONDecodeError):  # whoever started it is no more
         os._exit(1)
 
@@ -212,16 +202,15 @@ def _outcome(job: Any) -> Any:
 
 
 def _found(job: Any) -> Any:
-    data = from_dict(job["settings"]).data
     sources = [Source(shown, Path(path)) for shown, path in job["sources"]]
-    with Path(job["file"]).open("r+b") as file:
-        draft = Draft(file, of_bytes=data.bytes)
-        texts = draft_all(draft, sources, job["after"], data, _tell)
+    tally = Tally()
+    count(sources, job["after"], from_dict(job["settings"]).data, Path(job["kept"]), tally, _tell)
+    symbols = np.flatnonzero(tally.counts)
     return {
-        "symbols": draft.symbols,
-        "counts": draft.counts[: len(draft.symbols)].tolist(),
-        "length": draft.length,
-        "texts": [asdict(text) for text in texts],
+        "symbols": symbols.tolist(),
+        "counts": tally.counts[symbols].tolist(),
+        "pieces": tally.pieces,
+        "texts": [asdict(text) for text in tally.texts],
     }
 
 
@@ -230,11 +219,10 @@ def _tell(answer: Any) -> None:
         listener.write(json.dumps(answer) + "\n")
 
 
-def _draft(answer: Any, file: IO[bytes], data: DataSettings) -> Draft:
-    draft = Draft(file, of_bytes=data.bytes)
-    draft.symbols, draft.counts, draft.length = answer["symbols"], np.array(answer["counts"]), answer["length"]
-    draft.dtype = id_type(len(draft.symbols))
-    return draft
+def _tally(answer: Any) -> Tally:
+    counts = np.zeros(max(answer["symbols"], default=-1) + 1, np.int64)
+    counts[answer["symbols"]] = answer["counts"]
+    return Tally(counts, answer["pieces"], [_text(values) for values in answer["texts"]])
 
 
 def _text(values: Any) -> Text:

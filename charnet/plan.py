@@ -124,9 +124,9 @@ def memory_needed(config: Config, alphabet_size: int) -> int:
 
     Counted are four copies of the weights (themselves, gradients, two of the optimiser), what each layer keeps for the
     way back (gates, their sums or gradients, state, output) and the logits with their gradient, of a large alphabet
-    those of the characters that a window can have and `DRAWN`; all in 4 bytes. The networks of an ensemble learn one after
-    the other: the weights of all are counted, and what one keeps. A quarter more for what lies between
-    them, and what the library takes for itself. `tests/bench/growth.py` measures beside it.
+    those of the characters that a window can have and `DRAWN`; all in 4 bytes. The networks of an ensemble learn one
+    after the other: the weights of all are counted, and what one keeps. A quarter more for what lies between them, and
+    what the library takes for itself. `tests/bench/growth.py` measures beside it.
     """
     model, training = config.model, config.training
     weights, characters = _weights(config, alphabet_size), training.batch_size * training.window

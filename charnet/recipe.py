@@ -37,7 +37,7 @@ READ_IN_THE_TIME_OF_ONE_LEARNED = 1.8  # characters
 # Seconds, or that share of the time where it is more. Each evaluation reads all that was held out where that is no
 # longer; else a part that is, and when the run is over there is one more, of all or what the last may take.
 LONGEST_EVALUATION, LONGEST_OF_A_PART, SHARE_OF_AN_EVALUATION = 2.0, 0.5, 0.01
-LONGEST_LAST_READING, SHARE_OF_LAST_READING = 3.0, 0.02
+LONGEST_LAST_READING, SHARE_OF_LAST_READING = 3.0, 0.03
 OVER_TIME = 2.0  # seconds of the last reading that come on top of the time
 STEPS_IN_A_PASS = 70  # fewer teach too little; else there are fewer streams
 FEWEST_STREAMS, SHORTEST_WINDOW, FEWEST_WINDOWS = 4, 8, 4

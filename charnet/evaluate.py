@@ -148,7 +148,7 @@ def evaluate(
 def _total_nats(model: Model, ids: Ids, start_id: int, streams: int, read: int, stop: Callable[[], object]) -> float:
     device = next(model.parameters()).device
     length = -(-len(ids) // streams)
-    chunk = max(1, min(LONGEST_CHUNK, LARGEST_CHUNK // (streams * model.alphabet_size)))
+    chunk = _chunk(model, streams)
     warm_up = WARM_UP if streams > 1 else 0
     total = 0.0
     state = model.initial_state(streams)
@@ -171,7 +171,7 @@ def _total_nats(model: Model, ids: Ids, start_id: int, streams: int, read: int, 
 def _nats_of_documents(model: Model, ids: Ids, start_id: int, ends: Ends, stop: Callable[[], object]) -> float:
     """Each document from an empty state, those of like length side by side."""
     device = next(model.parameters()).device
-    chunk = max(1, min(LONGEST_CHUNK, LARGEST_CHUNK // (MOST_STREAMS * model.alphabet_size)))
+    chunk = _chunk(model, MOST_STREAMS)
     total = 0.0
     for first in range(0, len(ends), DOCUMENTS_SORTED):
         some = ends[first : first + DOCUMENTS_SORTED].astype(np.int64)
@@ -190,6 +190,11 @@ def _nats_of_documents(model: Model, ids: Ids, start_id: int, ends: Ends, stop: 
                 total += float(nats.cpu().double().sum())
                 position = streams.after(position)
     return total
+
+
+def _chunk(model: Model, streams: int) -> int:
+    """How many characters of each stream are read at once: whoever wants to stop waits for all networks to do so."""
+    return max(1, min(LONGEST_CHUNK // len(model.networks), LARGEST_CHUNK // (streams * model.alphabet_size)))
 
 
 def _spans(begin: int, end: int, chunk: int) -> list[tuple[int, int]]:

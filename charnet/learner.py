@@ -26,7 +26,7 @@ from charnet.plan import memory_needed
 from charnet.tensorfile import Tensors
 from charnet.vocab import Vocabulary
 
-NEEDS_LESS = "choose a smaller --hidden-size, --batch-size or --window, or close other programs"
+NEEDS_LESS = "choose a smaller --hidden-size, --batch-size or --window, fewer --members, or close other programs"
 
 
 def choose_device(name: str) -> torch.device:

@@ -137,13 +137,14 @@ class Ensemble(nn.Module):
         return tuple(layer for network in self.networks for layer in network.initial_state(batch_size))
 
     def forward(self, ids_BT: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-        """Logarithms of the mean probabilities (B, T, V), which are logits too, and the state after the last."""
-        said, after = [], []
+        """Logarithms of the mean probabilities (B, T, V), which are logits too, and the state after the last. To learn,
+        each network is asked by itself (`learn`)."""
+        sum_BTV, after = torch.tensor(-math.inf), []
         for network, before in with_states(self, state):
             logits_BTV, own = network(ids_BT, before)
-            said.append(logits_BTV.log_softmax(dim=-1))
+            sum_BTV = torch.logaddexp(sum_BTV, logits_BTV.log_softmax(dim=-1))
             after += own
-        return torch.stack(said).logsumexp(dim=0) - math.log(len(said)), tuple(after)
+        return sum_BTV - math.log(len(self.members)), tuple(after)
 
 
 Model = CharModel | Ensemble
@@ -236,14 +237,13 @@ def learn(
         The mean loss in nats per character (an estimate for large alphabets, see `drawn`), the norm of the gradient
         before it was clipped, the state after the window. Of several networks, loss and norm are the mean of theirs.
     """
-    among_C: Tensor | None = None
-    shift_C: Tensor | float = 0.0
+    among_C = shift_C = None
     if model.alphabet_size > LARGE_ALPHABET:
         among_C, shift_C, y_BT = drawn(y_BT, model.alphabet_size)
     losses, norms, after = [], [], []
     for network, before in with_states(model, detached(state)):
         logits_BTC, own = network(x_BT, before, products_in=products_in, among_C=among_C)
-        loss = nats_per_char(logits_BTC + shift_C, y_BT)
+        loss = nats_per_char(logits_BTC if shift_C is None else logits_BTC + shift_C, y_BT)
         torch.autograd.backward(loss)  # one network after the other: only one keeps what its way back needs
         losses.append(loss.detach())
         norms.append(nn.utils.clip_grad_norm_(network.parameters(), clip))

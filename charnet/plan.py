@@ -151,5 +151,5 @@ def check_memory(config: Config, alphabet_size: int, available_bytes: int) -> No
     if needed > available_bytes:
         raise ConfigError(
             f"this run needs about {needed / 1e9:.1f} GB of memory, {available_bytes / 1e9:.1f} are free: "
-            "choose a smaller --hidden-size, --batch-size or --window"
+            "choose a smaller --hidden-size, --batch-size or --window, or fewer --members"
         )

@@ -22,8 +22,8 @@ from charnet.errors import ConfigError
 
 DEFAULT_SECONDS = 300.0
 PLANNED = {  # what a plan chooses, of what has an option of its own
-    "model.hidden_size", "model.embedding_size", "model.dropout", "training.batch_size", "training.window",
-    "training.steps",
+    "model.hidden_size", "model.members", "model.embedding_size", "model.dropout", "training.batch_size",
+    "training.window", "training.steps",
 }  # fmt: skip
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30 * 86400.0
 EXAMPLES = "say for instance 90s, 5m, 2h or 1h30m"
@@ -227,7 +227,8 @@ def _several(
     timed: Sequence[Timed], laid_over: LaidOver, learned: int, seconds: float, pace: Callable[[Config], float]
 ) -> Timed | None:
     """An ensemble instead of one network that would learn the text by heart: of the largest size of which the time buys
-    `GOOD_MEMBERS`, or else two, as many as it buys. None where no size that is nearly the largest is cheap enough."""
+    `GOOD_MEMBERS` or more, else two, as many as it buys. None where no size that is nearly the largest is cheap
+    enough."""
     units = timed[-1][0].model.hidden_size
     affordable = [
         (min(members, GOOD_MEMBERS), place, members, config)

@@ -840,3 +840,18 @@ def test_a_training_that_is_interrupted_before_its_first_step_leaves_no_run(char
     cut = prepare.start(values, name="cut")
     assert list(cut.reports(lambda: True))[-1].reason == "interrupted"
     assert not Path("checkpoints/cut").exists()
+
+
+def test_an_ensemble_is_trained_written_with_and_looked_at(charnet_: Charnet) -> None:
+    assert charnet_("train", "pets.txt", *SMALL, "--members", "3", "--name", "three").code == 0
+    assert "lstm, 3 networks of 1 layer of 8 units" in charnet_("inspect", "checkpoints/three").out
+    assert charnet_("inspect", "--verify", "checkpoints/three").code == 0
+    several = charnet_("sample", "checkpoints/three", "--samples", "3", "-n", "20", "--seed", "1", "--json").out
+    alone = charnet_("sample", "checkpoints/three", "-n", "20", "--seed", "1", "--json").out
+    first, *others = (json.loads(line)["text"] for line in several.splitlines())
+    assert json.loads(alone)["text"] == first
+    assert len({first, *others}) == 3
+    assert charnet_("quantize", "checkpoints/three").code == 0
+    assert charnet_("eval", "checkpoints/three", "pets.txt").code == 0
+    resumed = charnet_("train", "--resume", "checkpoints/three", "--steps", "10")
+    assert resumed.code == 0

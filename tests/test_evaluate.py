@@ -10,7 +10,7 @@ from torch import nn
 from charnet.cells import CELLS
 from charnet.cells.rnn import ACTIVATIONS
 from charnet.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped, evaluate
-from charnet.model import CharModel
+from charnet.model import CharModel, Ensemble, Model
 
 V, E, H = 11, 3, 5
 START = 4
@@ -53,6 +53,17 @@ def test_evaluation_is_the_sum_over_one_character_at_a_time(cell, activation):
     model, ids = build(cell, activation), text(300)
     evaluation = evaluate(model.eval(), ids, START)
     assert evaluation.nats_per_char == pytest.approx(one_character_at_a_time(model, ids) / len(ids), abs=1e-6)
+
+
+def test_an_ensemble_is_read_in_as_much_smaller_chunks_as_it_has_networks() -> None:
+    def asked(model: Model) -> int:
+        asked = [0]
+        evaluate(model, text(200_000), START, stop=lambda: asked.append(0))
+        return len(asked)
+
+    alone, eight = build(), Ensemble(build() for _ in range(8))
+    assert asked(eight) > 6 * asked(alone)
+    assert evaluate(eight, text(3000), START).nats == pytest.approx(evaluate(alone, text(3000), START).nats)
 
 
 @pytest.mark.parametrize(("cell", "activation"), KINDS)

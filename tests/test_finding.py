@@ -16,15 +16,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
 
 from charnet import corpus
 from charnet.cli import run
 from charnet.config import DataSettings
-from charnet.corpus import opening, working
+from charnet.corpus import numbering, opening, working
 from charnet.corpus.finding import Source
 from charnet.errors import ConfigError, CorpusError, StorageError
+from charnet.vocab import Vocabulary
 
 PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
 TEXT = "a name, ein Name, 名字 😀\n" * 300
@@ -76,7 +78,7 @@ def test_a_packed_text_that_is_cut_at_any_byte_is_refused_and_a_whole_one_read(f
         return b"".join(opening.chunks(Source(path.name, path), opening.Contents()))
 
     assert unpacked(whole) == 2 * text
-    for end in range(1, len(whole)):
+    for end in range(suffix == ".gz", len(whole)):  # an empty .gz is one of nothing
         if end != len(whole) // 2:  # where the second of the two begins
             with pytest.raises(CorpusError, match=rf"a\{suffix}: expected a whole \{suffix} file, .*pack it again"):
                 unpacked(whole[:end])
@@ -132,6 +134,46 @@ def test_a_separator_stands_between_files_and_nowhere_else(folder: Path) -> None
         (folder / f"{name}.txt").write_text(name)
     assert text_of(read(folder, document_separator="\n--\n")) == "a\n--\nb\n--\nc"
     assert text_of(read(folder / "a.txt", document_separator="x")) == "a"
+
+
+def test_half_a_character_is_no_separator_of_texts_but_one_of_bytes(folder: Path) -> None:
+    for name in "ab":
+        (folder / f"{name}.txt").write_text(name)
+    with pytest.raises(CorpusError, match="--document-separator: expected whole characters"):
+        read(folder, document_separator="\udcff")
+    found = read(folder, bytes=True, document_separator="\udcff")
+    assert [found.vocab.symbols[i] for i in found.ids] == [ord("a"), 0xFF, ord("b")]
+
+
+@pytest.mark.parametrize("first", ["only ascii ", "é", "名字", "😀"])
+def test_ids_of_pieces_of_any_width_come_to_their_places(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    monkeypatch.setattr(numbering, "LARGEST_PIECE", 30)
+    monkeypatch.setattr(numbering, "PIECES_AT_ONCE", 2)
+    monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
+    parts = [[first * 9, "abc" * 7, "é" * 5, "x", "名字" * 11, "y" * 40], ["😀" * 8, "z", "名"], ["plain", "é"]]
+    tallies, kept = [], []
+    for number, pieces in enumerate(parts):
+        for at, piece in enumerate(pieces):
+            (folder / f"{number}{at}.txt").write_text(piece)
+        kept.append(folder / f"{number}.kept")
+        kept[-1].touch()
+        tallies.append(numbering.Tally())
+        sources = [Source(path.name, path) for path in sorted(folder.glob(f"{number}?.txt"))]
+        numbering.count(sources, [""] * len(sources), DataSettings(), kept[-1], tallies[-1], lambda _: None)
+    whole = "".join("".join(pieces) for pieces in parts)
+    vocab = Vocabulary.of_text(whole)
+
+    def new_file() -> Path:
+        (folder / "new").touch()
+        return folder / "new"
+
+    path = numbering.write_ids(vocab, tallies, kept, new_file)
+    assert (path == kept[0]) == (first == "only ascii " and all(width == 1 for width, _ in tallies[0].pieces))
+    ids = np.fromfile(path, numbering.id_type(len(vocab)), sum(tally.length for tally in tallies))
+    assert vocab.decode(ids.tolist()) == whole
+    assert sum(len(tally.pieces) for tally in tallies) > 2 * numbering.PIECES_AT_ONCE
 
 
 @pytest.mark.slow

@@ -192,3 +192,23 @@ def test_a_large_alphabet_needs_more_dropout_and_a_wider_embedding() -> None:
 
 def test_a_larger_network_is_not_taken_for_a_text_that_it_would_learn_by_heart() -> None:
     assert plan(3600, learned=18_000).config.model.hidden_size < plan(3600).config.model.hidden_size
+
+
+def test_all_that_a_plan_chooses_and_has_an_option_is_said_to_be_chosen() -> None:
+    of_a_length = ("data.val_chars", "model.weight_dropout", "training.eval_every")  # which have no option, or say so
+    made = {
+        f"{section}.{key}"
+        for seconds in (5, 900)
+        for section, fields in as_dict(plan(seconds, speed=2e11).config).items()
+        for key, value in fields.items()
+        if value != as_dict(Config())[section][key]
+    }
+    assert "model.members" in made
+    assert made - set(of_a_length) <= recipe.PLANNED
+
+
+def test_a_step_of_several_networks_is_short_enough_for_who_wants_to_stop_it() -> None:
+    for speed in (3e10, 1e11, 1e12):
+        for seconds in (300, 3600, 86_400):
+            config = plan(seconds, speed=speed).config
+            assert config.model.members == 1 or machine(speed)(config) <= recipe.LONGEST_STEP

@@ -136,7 +136,6 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) ->
     """
     with writing(), contextlib.ExitStack() as stack:
         folder = writable_cache()
-
         files: dict[Path, IO[bytes]] = {}
 
         def new_file() -> Path:
@@ -146,8 +145,7 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) ->
 
         sizes = [size_of(source) for source in found.sources]
         total = sum(sizes) if all(sizes) else 0
-        after = _after(found, data)
-        tallies, kept = counted(found.sources, after, data, new_file, lambda read: progress(read, total))
+        tallies, kept = counted(found.sources, _after(found, data), data, new_file, lambda read: progress(read, total))
         texts = [text for tally in tallies for text in tally.texts]
         length = sum(tally.length for tally in tallies)
         if length == 0:
@@ -178,7 +176,7 @@ def _after(found: Found, data: DataSettings) -> list[str]:
 
 def _alphabet(tallies: Sequence[Tally], data: DataSettings, *, is_utf8: bool) -> tuple[Vocabulary, list[str]]:
     """The alphabet of all tallies, and what there is to say about it; what is too rare is folded into one symbol."""
-    whole = Tally(np.zeros(1 << 8, np.int64))
+    whole = Tally()
     for tally in tallies:
         whole.add_counts(tally.counts)
     counts = whole.counts

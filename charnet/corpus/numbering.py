@@ -25,7 +25,8 @@ from charnet.corpus.finding import Source
 from charnet.errors import CorpusError
 from charnet.vocab import Vocabulary
 
-PIECES_AT_ONCE = 16  # symbols of a megabyte each
+LARGEST_PIECE = 1 << 20  # symbols, where several are written as one
+PIECES_AT_ONCE = 16
 
 Numbers = npt.NDArray[np.unsignedinteger[Any]]
 Done = Callable[[int], object]
@@ -64,7 +65,10 @@ class Tally:
     def add(self, symbols: Numbers) -> None:
         """Counts a piece."""
         self.add_counts(_counted(symbols))
-        self.pieces.append((symbols.itemsize, len(symbols)))
+        width, length = symbols.itemsize, len(symbols)
+        if self.pieces and self.pieces[-1][0] == width and self.pieces[-1][1] + length <= LARGEST_PIECE:
+            length += self.pieces.pop()[1]
+        self.pieces.append((width, length))
 
     def add_counts(self, counts: npt.NDArray[np.int64]) -> None:
         """Adds how often each symbol came elsewhere."""
@@ -179,7 +183,7 @@ def symbols_of(
         texts.append(Text())
         yield from _source_symbols(source, data, texts[-1], told)
         if behind:
-            yield np.frombuffer(behind.encode(), np.uint8) if data.bytes else _of_text(behind)
+            yield _separator(behind, data)
         read += texts[-1].contents.size
 
 
@@ -198,6 +202,14 @@ def _source_symbols(source: Source, data: DataSettings, text: Text, done: Done) 
             half = "it holds halves of characters (surrogates)"
             raise CorpusError(f"{source.shown}: in {decoder.encoding} {half}") from None
     text.wrong, text.encoding = decoder.wrong, decoder.encoding
+
+
+def _separator(text: str, data: DataSettings) -> Numbers:
+    """A separator as symbols; bytes that are no text, as a shell may give them, are bytes."""
+    try:
+        return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8) if data.bytes else _of_text(text)
+    except UnicodeEncodeError:
+        raise CorpusError(f"--document-separator: expected whole characters, found {text[:40]!a}") from None
 
 
 def _of_text(text: str) -> Numbers:

@@ -131,7 +131,7 @@ class _Zstd:
 
     def __init__(self, file: IO[bytes], decompressor: Any) -> None:
         self._file, self._new_frame, self._held = file, decompressor.decompressobj, b""
-        self._frame: Any = None
+        self._frame: Any = decompressor.decompressobj()  # one there must be
 
     def read(self, size: int) -> bytes:
         """About so many bytes; none at the end."""

@@ -67,6 +67,9 @@ def counted(
         while taken < len(runs) and theirs[taken].cancel():  # they begin with the last
             count(sources[runs[taken]], after[runs[taken]], data, kept[0], mine, told[taken])
             taken += 1
+            for each in theirs[taken:]:
+                if each.done():
+                    each.result()  # what went wrong there is said now, not after the rest
         return [mine, *(_tally(each.result()) for each in theirs[taken:])], kept + files[taken:]
     finally:
         workers.end()
@@ -120,7 +123,10 @@ class _Workers:
     def _answer(self, job: str, done: Done) -> Any:
         if self._left:
             return None  # which nobody asks for
-        process = self._idle.pop() if self._idle else self._started()
+        try:
+            process = self._idle.pop()
+        except IndexError:
+            process = self._started()
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):

@@ -87,7 +87,7 @@ def engine_of(model: ModelSettings, weights: Weights, name: str, *, threads: int
 
     Args:
         weights: as `Checkpoint.stored_weights` gives them. The NumPy engine takes them out of this table as it lays
-            them out, so that memory does not hold them twice where nobody else keeps them.
+            them out, so that memory does not hold them twice where nobody else keeps them; so does an ensemble of any.
         threads: of the processor; 0 for what is fastest. The NumPy engine takes them from its library.
 
     Raises:

@@ -30,6 +30,7 @@ class EnsembleEngine:
     def start(self, batch: int) -> tuple[Any, ...]:
         return tuple(member.start(batch) for member in self._members)
 
+    @np.errstate(invalid="ignore")  # of a model that has diverged, which is said where a symbol is drawn
     def advance(self, ids_B: Sequence[int], state: tuple[Any, ...]) -> tuple[npt.NDArray[np.float32], tuple[Any, ...]]:
         """Logarithms of the mean probabilities, which are logits too, and the states of all."""
         mean_BV: npt.NDArray[np.float32] | None = None
@@ -50,7 +51,6 @@ def log_probabilities(logits_BV: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     >>> log_probabilities(np.array([[1000.0, 1000.0]], np.float32)).round(3).tolist()
     [[-0.6930000185966492, -0.6930000185966492]]
     """
-    with np.errstate(invalid="ignore"):  # of a model that has diverged, which is said where a symbol is drawn
-        shifted_BV: npt.NDArray[np.float32] = logits_BV - logits_BV.max(axis=1, keepdims=True)
+    shifted_BV: npt.NDArray[np.float32] = logits_BV - logits_BV.max(axis=1, keepdims=True)
     shifted_BV -= np.log(np.exp(shifted_BV).sum(axis=1, keepdims=True))
     return shifted_BV

@@ -211,6 +211,7 @@ class NumpyEngine:
     def start(self, batch: int) -> State:
         return tuple(layer.start(batch) for layer in self._layers)
 
+    @np.errstate(over="ignore", invalid="ignore")  # of a model that has diverged, which is said where a symbol is drawn
     def advance(self, ids_B: Sequence[int], state: State) -> tuple[Array, State]:
         if len(self._logits) != len(ids_B):
             self._logits = np.zeros((len(ids_B), len(self._head_bias)), np.float32)

@@ -16,8 +16,8 @@ from torch import nn
 from charnet import sampling
 from charnet.checkpoint import model_shapes
 from charnet.config import ACTIVATIONS, Config, overlay
-from charnet.engines import Engine, has_numba
-from charnet.engines.numpy_engine import Array, NumpyEngine
+from charnet.engines import Engine, engine_of, has_numba
+from charnet.engines.numpy_engine import Array
 from charnet.generate import Options, stream
 from charnet.machine import processor_cores
 from charnet.model import compute_with
@@ -51,10 +51,11 @@ class Scenario:
     precision: str = "fp32"
     texts: int = 1
     beside_torch: bool = False
+    members: int = 1
 
     @property
     def config(self) -> Config:
-        sizes = {"cell": self.cell, "num_layers": self.layers, "hidden_size": self.hidden}
+        sizes = {"cell": self.cell, "num_layers": self.layers, "hidden_size": self.hidden, "members": self.members}
         return overlay(Config(), {f"model.{name}": value for name, value in sizes.items()})
 
 
@@ -68,6 +69,7 @@ WRITTEN = (
         for layers, hidden in ((2, 128), (2, 256), (2, 512), (1, 2048))
     ),
     Scenario("lstm", 2, 256, BOTH, texts=256),
+    Scenario("lstm", 1, 512, BOTH, members=3),
 )
 
 
@@ -102,14 +104,12 @@ def sample_benchmark(scenarios: Sequence[Scenario] = WRITTEN) -> Iterator[Result
 
 
 def _written(name: str, scenario: Scenario, weights: dict[str, Array]) -> Result:
-    shape = f"{scenario.cell} {scenario.layers}x{scenario.hidden}, {scenario.precision}"
+    networks = f"{scenario.members} x " if scenario.members > 1 else ""
+    shape = f"{networks}{scenario.cell} {scenario.layers}x{scenario.hidden}, {scenario.precision}"
     used = quantized(weights) if scenario.precision == "int8" else weights
-    engine: Engine = NumpyEngine(dict(weights), cell=scenario.cell)
-    if name == "compiled":
-        from charnet.engines.compiled_engine import CompiledEngine
-
-        engine = CompiledEngine(used, cell=scenario.cell)
-    read_each_time = {n: w for n, w in used.items() if not n.startswith("embedding") and n != "layers.0.weight_ih"}
+    engine = engine_of(scenario.config.model, dict(used), name)
+    in_a_table = ("embedding.weight", "layers.0.weight_ih")  # computed for each character before the first
+    read_each_time = {n: w for n, w in used.items() if not n.endswith(in_a_table)}
     if scenario.texts > 1:
         rates = _rates(functools.partial(_write_many, engine, scenario.texts))
         rates = [rate * scenario.texts for rate in rates]

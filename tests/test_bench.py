@@ -31,6 +31,7 @@ def test_writing_is_measured_beside_the_library_and_what_limits_it() -> None:
     scenarios = [
         Scenario("lstm", 2, 8, both, beside_torch=True),
         Scenario("gru", 1, 8, ("compiled",), "int8"),
+        Scenario("lstm", 1, 8, both, members=2),
         Scenario("lstm", 1, 8, both, texts=3),
     ]
     results = list(bench.sample_benchmark(scenarios))
@@ -40,6 +41,8 @@ def test_writing_is_measured_beside_the_library_and_what_limits_it() -> None:
         "compiled engine, lstm 2x8, fp32",
         "nn.LSTM called per character, 2x8",
         "compiled engine, gru 1x8, int8",
+        "numpy engine, 2 x lstm 1x8, fp32",
+        "compiled engine, 2 x lstm 1x8, fp32",
         "numpy engine, lstm 1x8, fp32, 3 texts",
         "compiled engine, lstm 1x8, fp32, 3 texts",
     ]

@@ -207,7 +207,8 @@ def _notes(texts: Sequence[Text], data: DataSettings) -> list[str]:
 
 
 def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = AS_IT_IS) -> tuple[Ids, dict[int, int]]:
-    """Ids of a text in the alphabet of a model that exists already, to be judged by it.
+    """Ids of a text in the alphabet of a model that exists already, to be judged by it. One process reads them all, as to
+    judge takes far longer.
 
     Returns:
         The ids of all known characters in their order, and how often each unknown symbol came.

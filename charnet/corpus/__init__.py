@@ -207,7 +207,7 @@ def _notes(texts: Sequence[Text], data: DataSettings) -> list[str]:
 
 
 def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = AS_IT_IS) -> tuple[Ids, dict[int, int]]:
-    """Ids of a text in the alphabet of a model that exists already, to be judged by it. One process reads them all, as to
+    """Ids of a text in the alphabet of a model that exists already, to be judged by it. One process reads them all: to
     judge takes far longer.
 
     Returns:

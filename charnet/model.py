@@ -139,7 +139,7 @@ class Ensemble(nn.Module):
     def forward(self, ids_BT: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """Logarithms of the mean probabilities (B, T, V), which are logits too, and the state after the last. To learn,
         each network is asked by itself (`learn`)."""
-        sum_BTV, after = torch.tensor(-math.inf), []
+        sum_BTV, after = self.networks[0].head.weight.new_full((), -math.inf), []
         for network, before in with_states(self, state):
             logits_BTV, own = network(ids_BT, before)
             sum_BTV = torch.logaddexp(sum_BTV, logits_BTV.log_softmax(dim=-1))

@@ -147,7 +147,6 @@ def plan(config: Config, given: Collection[str], text: Text, seconds: float, pac
     def laid_over(config: Config, values: Mapping[str, Any]) -> Config:
         return overlay(config, {name: value for name, value in values.items() if name not in given})
 
-    felt = LARGE_ALPHABET_COUNTS if text.alphabet_size > LARGE_ALPHABET else 1.0
     timed = _worth_their_price(config, laid_over, text, seconds - kept(seconds), pace)
     several = _several(timed, laid_over, text.learned, seconds - kept(seconds), pace)
     sized, speed = several or timed[-1]
@@ -161,6 +160,7 @@ def plan(config: Config, given: Collection[str], text: Text, seconds: float, pac
     evaluations = min(MOST_EVALUATIONS, 1 + int(SHARE_OF_EVALUATION * seconds / max(evaluating, 1e-9)))
     a_step = sized.training.batch_size * sized.training.window
     affordable = speed * (seconds - for_the_end - (evaluations - 1) * evaluating)
+    felt = LARGE_ALPHABET_COUNTS if text.alphabet_size > LARGE_ALPHABET else 1.0
     most_steps = max(1, int(MOST_PASSES / felt * text.learned / a_step))
     steps = min(most_steps, max(1, int(affordable / a_step)))
     passes = steps * a_step / text.learned

@@ -421,13 +421,19 @@ def _draw(logits_V: Floats, bias_V: Doubles, sharpness: float, u: float) -> int:
 
 
 @njit(nogil=True, error_model="numpy")
-def _surprise(logits_V: Floats, alphabet: int, chosen: int) -> float:
-    """Minus the logarithm of a symbol's probability."""
+def _log_sum(logits_V: Floats, alphabet: int) -> float:
+    """The logarithm of the sum of all exponentials: what a logit is above the logarithm of its probability."""
     largest = np.float64(logits_V[:alphabet].max())
     total = 0.0
     for v in range(alphabet):
         total += np.exp(np.float64(logits_V[v]) - largest)
-    return float(np.log(total) + largest - np.float64(logits_V[chosen]))
+    return float(np.log(total) + largest)
+
+
+@njit(nogil=True, error_model="numpy")
+def _surprise(logits_V: Floats, alphabet: int, chosen: int) -> float:
+    """Minus the logarithm of a symbol's probability."""
+    return float(_log_sum(logits_V, alphabet) - np.float64(logits_V[chosen]))
 
 
 @njit(nogil=True, error_model="numpy")
@@ -480,7 +486,7 @@ def _average(logits_MV: Floats, mean_V: Floats, alphabet: int) -> None:
     members = len(logits_MV)
     totals = np.empty(members)
     for member in range(members):
-        totals[member] = _surprise(logits_MV[member], alphabet, 0) + logits_MV[member, 0]
+        totals[member] = _log_sum(logits_MV[member], alphabet)
     for v in range(alphabet):
         largest = logits_MV[0, v] - totals[0]
         for member in range(1, members):

@@ -9,7 +9,7 @@ Shape legend: B texts, E numbers for a character, H units, G = gates x H, V char
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -186,6 +186,11 @@ class Layer:
         return self.form.update(a_BG, x, state)
 
 
+def depth(weights: Mapping[str, Any]) -> int:
+    """How many layers a network has."""
+    return sum(name.endswith(".weight_hh") for name in weights)
+
+
 class NumpyEngine:
     """Runs a model of any cell from its stored weights.
 
@@ -200,11 +205,9 @@ class NumpyEngine:
 
     def __init__(self, weights: Weights, *, cell: str, activation: str = "tanh") -> None:
         form_name = f"rnn-{activation}" if cell == "rnn" else cell
-        depth = sum(name.endswith(".weight_hh") for name in weights)
+        layers = range(depth(weights))
         embedding = _taken(weights, "embedding.weight")
-        self._layers = [
-            self.layer_type(form_name, weights, f"layers.{i}", None if i else embedding) for i in range(depth)
-        ]
+        self._layers = [self.layer_type(form_name, weights, f"layers.{i}", None if i else embedding) for i in layers]
         self._head, self._head_bias = _taken(weights, "head.weight").T, _taken(weights, "head.bias")
         self._logits = np.empty((0, 0), np.float32)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from charnet.engines import kernels
 from charnet.engines.kernels import COLUMNS_AT_ONCE, LANES
-from charnet.engines.numpy_engine import FORMS, Form
+from charnet.engines.numpy_engine import FORMS, Form, depth
 from charnet.quantize import Rows8
 
 CELLS = {
@@ -45,11 +45,6 @@ def packed(networks: Sequence[Weights], form_name: str) -> kernels.Model:
         _add(products, weights, form, units)
     tables = np.stack([_table(weights, form, units) for weights in networks])
     return products.model(CELLS[form_name], depth(networks[0]), units, len(_parts(head)[0]), tables)
-
-
-def depth(weights: Weights) -> int:
-    """How many layers a network has."""
-    return sum(name.endswith(".weight_hh") for name in weights)
 
 
 def _add(products: _Products, weights: Weights, form: Form, units: int) -> None:

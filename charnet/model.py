@@ -22,6 +22,7 @@ from charnet.machine import keep_freed_memory
 
 ModelState = tuple[State, ...]
 LEVELS = 256  # of a random byte
+ALIGNED = 8  # numbers: how wide a row is a multiple of, for the matrix units of a GPU
 
 
 class CharModel(nn.Module):
@@ -78,11 +79,10 @@ class CharModel(nn.Module):
             products_in: the number format in which cells and head multiply, by default that of the weights.
             among_C: the characters whose logits are wanted, (B, T, C); by default all.
         """
-        h_TBE = self.embedding(ids_BT.t())
-        h_BTH = h_TBE.to(products_in or h_TBE.dtype).transpose(0, 1)  # stored time first, as the cells want it
+        h_BTH, first = self._read(ids_BT, products_in or self.embedding.weight.dtype)
         after = []
-        for layer, before in zip(self.cells, state, strict=True):
-            h_BTH, layer_state = self._scan(layer, h_BTH, before)
+        for layer, before, instead in zip(self.cells, state, [first] + [{}] * len(state), strict=False):
+            h_BTH, layer_state = self._scan(layer, h_BTH, before, instead)
             if self.training and self.dropout:
                 h_BTH = silenced(h_BTH.transpose(0, 1), self.dropout).transpose(0, 1)
             after.append(layer_state)
@@ -91,11 +91,25 @@ class CharModel(nn.Module):
         logits_TBV = F.linear(h_BTH.transpose(0, 1), weight, bias).to(self.head.weight.dtype)
         return logits_TBV.transpose(0, 1), tuple(after)
 
-    def _scan(self, cell: Cell, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
-        if not (self.training and self.weight_dropout):
-            return cell.scan(x_BTE, state)
-        weights = {"weight_hh": silenced(cell.weight_hh, self.weight_dropout)}
-        return functional_call(cell, weights, (x_BTE, state))  # type: ignore[no-any-return]
+    def _read(self, ids_BT: Tensor, kind: torch.dtype) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the lowest cell reads, stored time first as it wants it, and its input weights where not its own.
+
+        Of a small alphabet it reads a one for the character and zeros for all others (U); its weights are then a table
+        of what it would have made of each embedding. The numbers are the same, but E multiplications are U.
+        """
+        ids_TB, weight_VE, cell = ids_BT.t(), self.embedding.weight, self.cells[0]
+        alphabet_size, size = weight_VE.shape
+        width = -(-alphabet_size // ALIGNED) * ALIGNED
+        if width >= size:
+            return self.embedding(ids_TB).to(kind).transpose(0, 1), {}
+        x_TBU = torch.zeros(*ids_TB.shape, width, dtype=kind, device=ids_TB.device).scatter_(2, ids_TB[..., None], 1)
+        padded_UE = F.pad(weight_VE, (0, 0, 0, width - alphabet_size))
+        return x_TBU.transpose(0, 1), {"weight_ih": cell.weight_ih.to(kind) @ padded_UE.to(kind).t()}
+
+    def _scan(self, cell: Cell, x_BTE: Tensor, state: State, instead: dict[str, Tensor]) -> tuple[Tensor, State]:
+        if self.training and self.weight_dropout:
+            instead = {**instead, "weight_hh": silenced(cell.weight_hh, self.weight_dropout)}
+        return functional_call(cell, instead, (x_BTE, state)) if instead else cell.scan(x_BTE, state)
 
     @property
     def cells(self) -> list[Cell]:

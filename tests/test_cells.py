@@ -455,9 +455,9 @@ def test_a_product_is_that_of_a_linear_layer(weights):
 def test_the_hyperbolic_tangent_keeps_the_three_digits_of_small_numbers_in_bf16():
     x = torch.logspace(-4, 1, 200).bfloat16()
     exact = x.double().tanh()
-    assert ((recurrence.tanh_(x.clone()) - exact).abs() / exact).max() < 0.01
+    assert ((recurrence.tanh(x, torch.empty_like(x)) - exact).abs() / exact).max() < 0.01
 
 
 def test_the_hyperbolic_tangent_is_right_to_a_float_and_at_its_ends():
     x = torch.cat([torch.linspace(-20, 20, 4001), torch.tensor([-1e9, 1e9, 0.0])])
-    assert (recurrence.tanh_(x.clone()) - x.double().tanh()).abs().max() < 2e-7
+    assert (recurrence.tanh(x, x.clone()) - x.double().tanh()).abs().max() < 2e-7

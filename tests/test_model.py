@@ -166,6 +166,32 @@ def test_silenced_numbers_are_zero_by_that_share_and_the_mean_is_kept(share, sha
         assert found.double().mean() == pytest.approx(1, abs=0.05)
 
 
+@every_kind
+@pytest.mark.parametrize("weight_dropout", [0.0, 0.5])
+def test_a_table_of_a_small_alphabet_gives_what_its_embedding_gives(cell, activation, weight_dropout, monkeypatch):
+    found = []
+    for largest_row in (models.ALIGNED, 1000):  # eleven characters and an embedding of 20: a table, and none
+        monkeypatch.setattr(models, "ALIGNED", largest_row)
+        model, ids_BT = build(cell, activation, embedding_size=20, weight_dropout=weight_dropout), window()
+        torch.manual_seed(4)
+        logits_BTV, after = model(ids_BT, model.initial_state(B))
+        nats_per_char(logits_BTV, ids_BT).backward()
+        found.append((logits_BTV, after, [p.grad for p in model.parameters()]))
+    torch.testing.assert_close(*found)
+
+
+def test_the_lowest_layer_reads_no_more_numbers_than_there_are_characters_or_in_an_embedding(monkeypatch):
+    widths = []
+    scan = CELLS["lstm"].scan
+    monkeypatch.setattr(
+        CELLS["lstm"], "scan", lambda self, x, state: widths.append(x.shape[-1]) or scan(self, x, state)
+    )
+    for embedding_size in (8, 16, 17, 500):
+        model = build(num_layers=1, embedding_size=embedding_size)
+        model(window(), model.initial_state(B))
+    assert widths == [8, 16, 16, 16]
+
+
 def test_products_in_bf16_give_logits_in_the_format_of_the_weights_and_close_to_theirs():
     model, ids_BT = build(hidden_size=50), window()
     model.float()

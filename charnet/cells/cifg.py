@@ -7,11 +7,12 @@
     h_t = o * tanh(c_t)
 
 Gate order: i, g, o. Parameters: 3 H (E + H + 1), three quarters of an LSTM's. Kept for the way back: 6H + E numbers
-a character and stream (the three gates, c_{t-1}, tanh c_t, h_t and x_t).
+a character and stream (the three gates, c_t, tanh c_t, h_t and x_t).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State
-from charnet.cells.recurrence import Activations, tanh_, through_sigmoid, through_tanh
+from charnet.cells.recurrence import Activations, Kept, tanh, through_sigmoid, through_tanh
 
 
 class CIFG(Cell):
@@ -45,26 +46,28 @@ class _Coupled:
     order: ClassVar[tuple[int, ...]] = (0, 2, 1)
     activations: ClassVar[Activations] = (("sigmoid", 2), ("tanh", 1))
 
-    def forward(self, gates: list[Tensor], state: State) -> tuple[State, tuple[Tensor, ...]]:
-        (io_B2H, g), (_, before_c) = gates, state
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:
+        (io_B2H, g), (_, before_c), (h, c) = gates, before, after
         i, o = io_B2H.chunk(2, dim=1)
-        c_BH = torch.lerp(before_c, g.to(before_c.dtype), i.to(before_c.dtype))
-        tanh_c = tanh_(c_BH.to(g.dtype, copy=True))
-        return (o * tanh_c, c_BH), (io_B2H, g, before_c, tanh_c)
+        torch.lerp(before_c, g, i, out=c)
+        tanh_c = tanh(c, torch.empty_like(c))
+        torch.mul(o, tanh_c, out=h)
+        return i, o, g, tanh_c
 
     def backward(
         self,
-        d_state: State,
-        kept: tuple[Tensor, ...],
-        d_a_BG: Tensor,
-        d_x_BH: Tensor,  # noqa: ARG002
-    ) -> tuple[Tensor | None, State]:
-        (d_h, d_c), (io_B2H, g, before_c, tanh_c) = d_state, kept
-        (i, o), (d_i, d_o, d_g) = io_B2H.chunk(2, dim=1), d_a_BG.chunk(3, dim=1)
-        d_c = d_c + through_tanh(d_h * o, tanh_c, torch.empty_like(d_h))
-        through_sigmoid(d_h * tanh_c, o, d_o)
-        d_new = d_c.to(g.dtype)
-        let_in = d_new * i
+        d_h: Tensor,
+        d_rest: State,
+        before: State,
+        after: State,  # noqa: ARG002
+        kept: Kept,
+        d_gates: Sequence[Tensor],
+    ) -> None:
+        (d_c,), (_, before_c), (i, o, g, tanh_c), (d_i, d_o, d_g) = d_rest, before, kept, d_gates
+        d_tanh_c = torch.mul(d_h, o)
+        d_c.add_(through_tanh(d_tanh_c, tanh_c, d_tanh_c))
+        through_sigmoid(torch.mul(d_h, tanh_c, out=d_o), o, d_o)
+        through_sigmoid(torch.sub(g, before_c, out=d_i).mul_(d_c), i, d_i)
+        let_in = torch.mul(d_c, i, out=d_g)
+        d_c.sub_(let_in)
         through_tanh(let_in, g, d_g)
-        through_sigmoid(d_new * (g - before_c.to(g.dtype)), i, d_i)
-        return None, (d_c.sub_(let_in),)

@@ -6,12 +6,13 @@ form that cuDNN computes: the reset gate acts after the recurrent product, which
     n = tanh   (W_n x_t + b_n + r * (U_n h_{t-1} + b_hn))   what is new
     h_t = (1 - z) * n + z * h_{t-1}
 
-Gate order: r, z, n. Parameters: 3 H (E + H + 1) + H. Kept for the way back: 6H + E numbers a character and stream
-(the three gates, the recurrent part of n, h_{t-1}, h_t and x_t).
+Gate order: r, z, n. Parameters: 3 H (E + H + 1) + H. Kept for the way back: 5H + E numbers a character and stream
+(the three gates, the recurrent part of n, h_t and x_t).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
-from charnet.cells.recurrence import Activations, tanh_, through_sigmoid, through_tanh
+from charnet.cells.recurrence import Activations, Kept, tanh, through_sigmoid, through_tanh
 
 
 class GRU(Cell):
@@ -57,25 +58,27 @@ class _Gated:
     order: ClassVar[tuple[int, ...]] = (0, 1, 2)
     activations: ClassVar[Activations] = (("sigmoid", 2),)
 
-    def forward(self, gates: list[Tensor], state: State) -> tuple[State, tuple[Tensor, ...]]:
-        (rz_B2H, x_n, h_n), (before_h,) = gates, state
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:
+        rz_B2H, x_n, h_n = gates
         r, z = rz_B2H.chunk(2, dim=1)
-        n = tanh_(torch.addcmul(x_n, r, h_n))
-        h_BH = torch.lerp(n.to(before_h.dtype), before_h, z.to(before_h.dtype))
-        return (h_BH,), (rz_B2H, h_n, n, before_h)
+        n = torch.addcmul(x_n, r, h_n)
+        tanh(n, n)
+        torch.lerp(n, before[0], z, out=after[0])
+        return r, z, h_n, n
 
     def backward(
-        self, d_state: State, kept: tuple[Tensor, ...], d_a_BG: Tensor, d_x_BH: Tensor
-    ) -> tuple[Tensor | None, State]:
-        (d_h,), (rz_B2H, h_n, n, before_h) = d_state, kept
-        r, z = rz_B2H.chunk(2, dim=1)
-        d_r, d_z, d_hn = d_a_BG.chunk(3, dim=1)
-        d_before = d_h * z
-        d_new = d_h.to(n.dtype)
-        d_n = through_tanh(d_new - d_new * z, n, d_x_BH)
-        torch.mul(d_n, h_n, out=d_r)
-        torch.mul(d_new, before_h.to(n.dtype) - n, out=d_z)
-        both = slice(0, 2 * n.shape[1])
-        through_sigmoid(d_a_BG[:, both], rz_B2H, d_a_BG[:, both])
+        self,
+        d_h: Tensor,
+        d_rest: State,  # noqa: ARG002
+        before: State,
+        after: State,  # noqa: ARG002
+        kept: Kept,
+        d_gates: Sequence[Tensor],
+    ) -> Tensor:
+        (before_h,), (r, z, h_n, n), (d_r, d_z, d_hn, d_n) = before, kept, d_gates
+        d_before = torch.mul(d_h, z)
+        through_tanh(torch.sub(d_h, d_before, out=d_n), n, d_n)
+        through_sigmoid(torch.mul(d_n, h_n, out=d_r), r, d_r)
+        through_sigmoid(torch.sub(before_h, n, out=d_z).mul_(d_h), z, d_z)
         torch.mul(d_n, r, out=d_hn)
-        return d_before, ()
+        return d_before

@@ -17,6 +17,7 @@ The forget bias starts at zero: with a good optimiser and short runs that measur
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -25,7 +26,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
-from charnet.cells.recurrence import Activations, tanh_, through_sigmoid, through_tanh
+from charnet.cells.recurrence import Activations, Kept, tanh, through_sigmoid, through_tanh
 
 # oneDNN's way back through a bf16 LSTM is wrong from 1,024 units on where the processor has AMX: the gradient of the
 # input is off by its own length (torch 2.13; outputs are right, and all sizes below). Such layers take our own scan.
@@ -64,28 +65,28 @@ class _Gated:
     order: ClassVar[tuple[int, ...]] = (0, 1, 3, 2)
     activations: ClassVar[Activations] = (("sigmoid", 3), ("tanh", 1))
 
-    def forward(self, gates: list[Tensor], state: State) -> tuple[State, tuple[Tensor, ...]]:
-        (ifo_B3H, g), (_, before_c) = gates, state
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:
+        (ifo_B3H, g), (_, before_c), (h, c) = gates, before, after
         i, f, o = ifo_B3H.chunk(3, dim=1)
-        c_BH = (f * before_c).add_(i * g)
-        tanh_c = tanh_(c_BH.to(g.dtype, copy=True))
-        return (o * tanh_c, c_BH), (ifo_B3H, g, before_c, tanh_c)
+        torch.mul(f, before_c, out=c).addcmul_(i, g)
+        tanh_c = tanh(c, torch.empty_like(c))
+        torch.mul(o, tanh_c, out=h)
+        return i, f, o, g, tanh_c
 
     def backward(
         self,
-        d_state: State,
-        kept: tuple[Tensor, ...],
-        d_a_BG: Tensor,
-        d_x_BH: Tensor,  # noqa: ARG002
-    ) -> tuple[Tensor | None, State]:
-        (d_h, d_c), (ifo_B3H, g, before_c, tanh_c) = d_state, kept
-        (i, f, o), (d_i, d_f, d_o, d_g) = ifo_B3H.chunk(3, dim=1), d_a_BG.chunk(4, dim=1)
-        d_c = d_c + through_tanh(d_h * o, tanh_c, torch.empty_like(d_h))
-        torch.mul(d_h, tanh_c, out=d_o)
-        d_new = d_c.to(g.dtype)
-        through_tanh(d_new * i, g, d_g)
-        torch.mul(d_new, g, out=d_i)
-        torch.mul(d_new, before_c.to(g.dtype), out=d_f)
-        all_three = slice(0, 3 * g.shape[1])
-        through_sigmoid(d_a_BG[:, all_three], ifo_B3H, d_a_BG[:, all_three])
-        return None, (d_c.mul_(f),)
+        d_h: Tensor,
+        d_rest: State,
+        before: State,
+        after: State,  # noqa: ARG002
+        kept: Kept,
+        d_gates: Sequence[Tensor],
+    ) -> None:
+        (d_c,), (_, before_c), (i, f, o, g, tanh_c), (d_i, d_f, d_o, d_g) = d_rest, before, kept, d_gates
+        d_tanh_c = torch.mul(d_h, o)
+        d_c.add_(through_tanh(d_tanh_c, tanh_c, d_tanh_c))
+        through_sigmoid(torch.mul(d_h, tanh_c, out=d_o), o, d_o)
+        through_sigmoid(torch.mul(d_c, before_c, out=d_f), f, d_f)
+        through_sigmoid(torch.mul(d_c, g, out=d_i), i, d_i)
+        through_tanh(torch.mul(d_c, i, out=d_g), g, d_g)
+        d_c.mul_(f)

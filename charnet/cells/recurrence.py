@@ -4,8 +4,8 @@ A cell is a linear part, the same for all, and a pointwise part of its own (`Poi
 joined matrix with the joined input and hidden state for each activation, which the library applies as it writes the
 product down; gates that need both sums apart take the input product of the whole window from before. Going back there
 is one product a step, and the gradients of all weights are one product over the whole window. Kept for the way back:
-what `Pointwise` asks for, about G + 2H numbers a character and stream, and a copy of the input. Where the input is in
-bf16 so are the products and the gates; what a cell remembers by adding to it stays in fp32.
+the states, what `Pointwise` asks for, and a copy of the input. All of it is in the number format of the input, what a
+cell remembers too, as in the library's own LSTM.
 
 Shape legend: B streams, T characters, E numbers in, H units, G = gates x H, K = E + H. Time comes first: a step is
 contiguous.
@@ -13,7 +13,8 @@ contiguous.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -23,10 +24,11 @@ from charnet.cells.base import Cell, State
 from charnet.cells.product import Product
 
 Activations = tuple[tuple[str, int], ...]
+Kept = tuple[Tensor, ...]
 
 
 class Pointwise(Protocol):
-    """The part of a cell that works unit by unit.
+    """The part of a cell that works unit by unit, on tensors (B, H) where nothing else is said.
 
     `order`: the cell's gates in the order of this part. `activations`: by name, how many gates in that order each is
     for. A gate that is left over, the last, gets the sums of input and of hidden state apart.
@@ -37,98 +39,103 @@ class Pointwise(Protocol):
     @property
     def activations(self) -> Activations: ...
 
-    def forward(self, gates: list[Tensor], state: State) -> tuple[State, tuple[Tensor, ...]]:
-        """The new state, h first, and what `backward` needs.
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:
+        """Writes the new state to `after`, h first. What `backward` needs beside the states.
 
         `gates`: for each activation a tensor (B, number of gates x H); then, of a gate that is left over, both sums.
         """
         ...
 
     def backward(
-        self, d_state: State, kept: tuple[Tensor, ...], d_a_BG: Tensor, d_x_BH: Tensor
-    ) -> tuple[Tensor | None, State]:
-        """Writes the gradient of all sums of hidden states into `d_a_BG`, and that of a sum of inputs apart into
-        `d_x_BH`. The gradient of h before, not counting its way through the products (None is zero), and of the rest of
-        the state before.
+        self, d_h: Tensor, d_rest: State, before: State, after: State, kept: Kept, d_gates: Sequence[Tensor]
+    ) -> Tensor | None:
+        """Writes the gradients of the sums to `d_gates`: of each gate in order, of one that is left over that of the
+        hidden states and then that of the inputs.
+
+        `d_rest`, the gradient of the rest of the state after, becomes that of the state before. The gradient of h
+        before, not counting its way through the products; None is zero.
         """
         ...
 
 
-class _Weights(NamedTuple):
-    """Of the gates in the order of the pointwise part: those whose two sums are one, then what is left over."""
-
-    joined_GK: Tensor
-    bias_G: Tensor
-    input_HE: Tensor
-    input_bias_H: Tensor
-    hidden_HH: Tensor
-    hidden_bias_H: Tensor
-
-
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, pointwise: Pointwise, x_TBE: Tensor, *weights_and_state: Tensor) -> tuple[Tensor, ...]:
-        weights, state = _Weights(*weights_and_state[:6]), weights_and_state[6:]
-        (length, streams, width), full, units = x_TBE.shape, state[0].dtype, state[0].shape[1]
+    def forward(
+        ctx: Any,
+        pointwise: Pointwise,
+        x_TBE: Tensor,
+        weight_ih: Tensor,
+        weight_hh: Tensor,
+        bias: Tensor,
+        hidden_bias_H: Tensor | None,
+        *state: Tensor,
+    ) -> tuple[Tensor, ...]:
+        (length, streams, width), units, kind = x_TBE.shape, weight_hh.shape[1], x_TBE.dtype
+        weight_GK = _rows(torch.cat([weight_ih.to(kind), weight_hh.to(kind)], dim=1), pointwise.order)
+        bias_G = _rows(bias.to(kind), pointwise.order)
         products, row = [], 0
         for activation, gates in pointwise.activations:
             rows = slice(row, row := row + gates * units)
-            products.append(Product(weights.joined_GK[rows], streams, weights.bias_G[rows], activation))
-        apart = len(weights.hidden_HH) > 0
-        if apart:
-            x_TBH = Product(weights.input_HE, length * streams, weights.input_bias_H)(x_TBE)
-            hidden = Product(weights.hidden_HH, streams, weights.hidden_bias_H)
+            products.append(Product(weight_GK[rows], streams, bias_G[rows], activation))
+        if hidden_bias_H is not None:
+            x_TBH = Product(weight_GK[row:, :width], length * streams, bias_G[row:])(x_TBE)
+            hidden = Product(weight_GK[row:, width:], streams, hidden_bias_H.to(kind))
         xh_TBK = x_TBE.new_empty(length + 1, streams, width + units)
         xh_TBK[:length, :, :width] = x_TBE
-        h_TBH = xh_TBK[..., width:]
-        h_TBH[0] = state[0]
-        kept = []
+        rest = [x_TBE.new_empty(length + 1, streams, units) for _ in state[1:]]
+        states_TBH = [xh_TBK[..., width:], *rest]
+        for each_TBH, first in zip(states_TBH, state, strict=True):
+            each_TBH[0] = first
+        states, kept = list(zip(*(each_TBH.unbind() for each_TBH in states_TBH), strict=True)), []
         for t in range(length):
             sums = [product(xh_TBK[t]) for product in products]
-            if apart:
-                sums += [x_TBH[t], hidden(h_TBH[t])]
-            state, needed = pointwise.forward(sums, state)
-            h_TBH[t + 1] = state[0]
-            kept.append(needed)
-        ctx.pointwise, ctx.weights, ctx.xh_TBK, ctx.kept, ctx.full = pointwise, weights, xh_TBK, kept, full
-        return h_TBH[1:].contiguous(), *(each.to(full, copy=True) for each in state)
+            if hidden_bias_H is not None:
+                sums += [x_TBH[t], hidden(states[t][0])]
+            kept.append(pointwise.forward(sums, states[t], states[t + 1]))
+        ctx.pointwise, ctx.weight_GK, ctx.xh_TBK, ctx.states, ctx.kept = pointwise, weight_GK, xh_TBK, states, kept
+        ctx.joined, ctx.kinds = row, [each.dtype for each in (weight_ih, weight_hh, bias, state[0])]
+        return states_TBH[0][1:].contiguous(), *(each.to(state[0].dtype, copy=True) for each in states[-1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_h_TBH: Tensor, *after: Tensor) -> tuple[Tensor | None, ...]:
-        pointwise, weights, xh_TBK = ctx.pointwise, ctx.weights, ctx.xh_TBK
-        (length, streams, units), width = d_h_TBH.shape, xh_TBK.shape[2] - d_h_TBH.shape[2]
-        joined, apart = len(weights.joined_GK), len(weights.hidden_HH) > 0
-        d_a_TBG = d_h_TBH.new_empty(length, streams, joined + len(weights.hidden_HH))
-        d_x_TBH = d_h_TBH.new_empty(length if apart else 0, streams, units)
-        back = Product(torch.cat([weights.joined_GK[:, width:], weights.hidden_HH]).t(), streams)
-        d_last, *d_rest = after
-        d_h, before = d_h_TBH[-1] + d_last, None
+    def backward(ctx: Any, d_h_TBH: Tensor, d_last: Tensor, *d_after: Tensor) -> tuple[Tensor | None, ...]:
+        pointwise, weight_GK, xh_TBK, states = ctx.pointwise, ctx.weight_GK, ctx.xh_TBK, ctx.states
+        (length, streams, units), kind, joined = d_h_TBH.shape, d_h_TBH.dtype, ctx.joined
+        width, apart = xh_TBK.shape[2] - units, len(weight_GK) - joined
+        d_a_TBG = d_h_TBH.new_empty(length, streams, len(weight_GK))
+        d_x_TBH = d_h_TBH.new_empty(length, streams, apart)
+        by_gate = [*torch.split(d_a_TBG, units, dim=2), *([d_x_TBH] if apart else [])]
+        d_gates = list(zip(*(each_TBH.unbind() for each_TBH in by_gate), strict=True))
+        back = Product(weight_GK[:, width:].t(), streams)
+        d_h, d_rest = d_h_TBH[-1] + d_last.to(kind), tuple(each.to(kind, copy=True) for each in d_after)
         for t in range(length - 1, -1, -1):
-            d_h = d_h if before is None else before.add_(d_h)
-            before, d_rest = pointwise.backward(
-                (d_h, *d_rest), ctx.kept[t], d_a_TBG[t], d_x_TBH[t] if apart else d_x_TBH
-            )
-            d_h = back.added(d_a_TBG[t], d_h_TBH[t - 1]) if t else back(d_a_TBG[0])
-        d_h = d_h.to(ctx.full) if before is None else before.add_(d_h)
-        d_a_NG, d_x_NH = d_a_TBG.flatten(0, 1), d_x_TBH.flatten(0, 1)
-        xh_NK = xh_TBK[:-1].flatten(0, 1)
-        d_x_TBE = Product(weights.joined_GK[:, :width].t(), length * streams)(d_a_TBG[..., :joined])
+            own = pointwise.backward(d_h, d_rest, states[t], states[t + 1], ctx.kept[t], d_gates[t])
+            parts = [d_h_TBH[t - 1]] if t else []
+            if own is not None:
+                parts = [own.add_(*parts) if parts else own]
+            d_h = back.added(d_a_TBG[t], *parts) if parts else back(d_a_TBG[t])
+        d_a_NG, d_x_NH, xh_NK = d_a_TBG.flatten(0, 1), d_x_TBH.flatten(0, 1), xh_TBK[:-1].flatten(0, 1)
+        d_x_TBE = None
+        if ctx.needs_input_grad[1]:
+            d_x_TBE = Product(weight_GK[:joined, :width].t(), length * streams)(d_a_TBG[..., :joined])
+            if apart:
+                d_x_TBE += Product(weight_GK[joined:, :width].t(), length * streams)(d_x_TBH)
+        d_weight_GK, d_hidden_bias = d_a_NG[:, :joined].t() @ xh_NK, None
+        d_ih, d_hh, d_bias = d_weight_GK[:, :width], d_weight_GK[:, width:], d_a_NG[:, :joined].sum(0)
         if apart:
-            d_x_TBE += Product(weights.input_HE.t(), length * streams)(d_x_TBH)
-        d_joined_NG, d_hidden_NH = d_a_NG[:, :joined], d_a_NG[:, joined:]
-        return (
-            None,
-            d_x_TBE,
-            d_joined_NG.t() @ xh_NK,
-            d_joined_NG.sum(0),
-            d_x_NH.t() @ xh_NK[:, :width] if apart else None,
-            d_x_NH.sum(0) if apart else None,
-            d_hidden_NH.t() @ xh_NK[:, width:],
-            d_hidden_NH.sum(0),
-            d_h,
-            *d_rest,
-        )
+            d_ih = torch.cat([d_ih, d_x_NH.t() @ xh_NK[:, :width]])
+            d_hh = torch.cat([d_hh, d_a_NG[:, joined:].t() @ xh_NK[:, width:]])
+            d_bias, d_hidden_bias = torch.cat([d_bias, d_x_NH.sum(0)]), d_a_NG[:, joined:].sum(0)
+        back_in_order = sorted(range(len(pointwise.order)), key=pointwise.order.__getitem__)
+        gradients = (*(_rows(each, back_in_order) for each in (d_ih, d_hh, d_bias)), d_h)
+        d_ih, d_hh, d_bias, d_h = (each.to(its) for each, its in zip(gradients, ctx.kinds, strict=True))
+        return None, d_x_TBE, d_ih, d_hh, d_bias, d_hidden_bias, d_h, *(each.to(ctx.kinds[-1]) for each in d_rest)
+
+
+def _rows(weight_GK: Tensor, order: Sequence[int]) -> Tensor:
+    """The rows of all gates, gate by gate in this order."""
+    blocks = weight_GK.chunk(len(order))
+    return torch.cat([blocks[gate] for gate in order])
 
 
 def scan(
@@ -138,29 +145,17 @@ def scan(
 
     `hidden_bias_H` is the bias of the sum of hidden states where the last gate of `pointwise` has it apart.
     """
-    kind, count = x_BTE.dtype, len(cell.gates)
-    weight_ih, weight_hh, bias = (
-        torch.cat([w.to(kind).chunk(count)[gate] for gate in pointwise.order])
-        for w in (cell.weight_ih, cell.weight_hh, cell.bias)
-    )
-    joined = sum(gates for _, gates in pointwise.activations) * cell.hidden_size
-    nothing = weight_hh.new_empty(0) if hidden_bias_H is None else hidden_bias_H.to(kind)
-    weights = _Weights(
-        torch.cat([weight_ih[:joined], weight_hh[:joined]], dim=1),
-        bias[:joined],
-        weight_ih[joined:],
-        bias[joined:],
-        weight_hh[joined:],
-        nothing,
-    )
+    weights = cell.weight_ih, cell.weight_hh, cell.bias, hidden_bias_H
     h_TBH, *after = _Scan.apply(pointwise, x_BTE.transpose(0, 1), *weights, *state)  # type: ignore[no-untyped-call]
     return h_TBH.transpose(0, 1), tuple(after)
 
 
-def tanh_(x: Tensor) -> Tensor:
-    """The hyperbolic tangent, in place; in fp32 by way of the sigmoid, which the library computes in half the time. In
-    bf16 that would lose all digits of small numbers."""
-    return x.tanh_() if x.dtype == torch.bfloat16 else x.mul_(2).sigmoid_().mul_(2).sub_(1)
+def tanh(x: Tensor, out: Tensor) -> Tensor:
+    """The hyperbolic tangent, written to `out`; in fp32 by way of the sigmoid, which the library computes in half the
+    time. In bf16 that would lose all digits of small numbers."""
+    if x.dtype == torch.bfloat16:
+        return torch.tanh(x, out=out)
+    return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
 
 
 def through_tanh(d: Tensor, y: Tensor, out: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
     h_t = f(W_ih x_t + b + W_hh h_{t-1})        f = tanh, relu or sigmoid
 
-Gate order: one block, `h`. Parameters: H (E + H + 1). Kept for the way back: 2H + E numbers a character and stream
-(h_t, once for its slope and once as the next step's input, which x_t is joined with).
+Gate order: one block, `h`. Parameters: H (E + H + 1). Kept for the way back: H + E numbers a character and stream
+(h_t and x_t, joined).
 
 The recurrent matrix starts orthogonal, so that neither the state nor the gradient grows or fades at first. With relu it
 starts as half the identity: the whole identity (Le, Jaitly and Hinton 2015, "A simple way to initialize recurrent
@@ -14,6 +14,7 @@ keeps the sum of half-open units at the middle.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
-from charnet.cells.recurrence import Activations, through_sigmoid, through_tanh
+from charnet.cells.recurrence import Activations, Kept, through_sigmoid, through_tanh
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
 
@@ -76,20 +77,20 @@ class _Elman:
     def activations(self) -> Activations:
         return ((self.activation, 1),)
 
-    def forward(self, gates: list[Tensor], state: State) -> tuple[State, tuple[Tensor, ...]]:  # noqa: ARG002
-        (h_BH,) = gates
-        return (h_BH,), (h_BH,)
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:  # noqa: ARG002
+        after[0].copy_(gates[0])
+        return ()
 
     def backward(
         self,
-        d_state: State,
-        kept: tuple[Tensor, ...],
-        d_a_BG: Tensor,
-        d_x_BH: Tensor,  # noqa: ARG002
-    ) -> tuple[Tensor | None, State]:
-        (h_BH,), (d_h,) = kept, d_state
+        d_h: Tensor,
+        d_rest: State,  # noqa: ARG002
+        before: State,  # noqa: ARG002
+        after: State,
+        kept: Kept,  # noqa: ARG002
+        d_gates: Sequence[Tensor],
+    ) -> None:
         if self.activation == "relu":
-            torch.ops.aten.threshold_backward.grad_input(d_h, h_BH, 0, grad_input=d_a_BG)
+            torch.ops.aten.threshold_backward.grad_input(d_h, after[0], 0, grad_input=d_gates[0])
         else:
-            {"tanh": through_tanh, "sigmoid": through_sigmoid}[self.activation](d_h, h_BH, d_a_BG)
-        return None, ()
+            {"tanh": through_tanh, "sigmoid": through_sigmoid}[self.activation](d_h, after[0], d_gates[0])

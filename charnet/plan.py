@@ -20,6 +20,7 @@ MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run does not look asleep
 VERY_LONG, PART_OF_VERY_LONG = 10_000_000, 1_000_000  # characters held out, and read of them to judge
 BYTES_OF_THE_LIBRARY = 40_000_000
 LONGEST_NAME = 200  # bytes; file systems stop at 255
+FEWEST_UNITS_IN_BF16 = 128  # of a layer that gains from it
 LENGTH = {"training.steps", "training.epochs"}
 OF_A_LENGTH = LENGTH | {  # what follows from a length, or changed one
     "training.earlier_plans", "training.eval_every", "training.report_every", "data.val_chars"
@@ -64,22 +65,16 @@ def resolve(config: Config, train_characters: int) -> Config:
 def precision(config: Config, has: Collection[str]) -> str:
     """What "auto" means: bf16 where the processor multiplies in it and the shape gains from it, else fp32.
 
-    Measured with T = 64, whole windows forward and back, fp32 / bf16 in time. Two cores with AMX: LSTM (B=16, H=128)
-    1.1, (16, 256) 1.6, (64, 256) 2.3, (64, 512) 2.5; GRU and CIFG (16, 256) 1.0, (64, 256) 1.3, (16, 512) 1.3,
-    (64, 512) 1.8; RNN (16, 256) 0.6, (64, 256) 1.1, (64, 512) 1.5. Two of Zen 4, without AMX: GRU, CIFG and RNN
-    (16, 256) 1.1 to 1.2, (64, 256) 1.3 to 1.5, (16, 512) 1.2 to 1.6, (64, 512) 1.6 to 1.7. The scans of these three
-    change formats at every character, which small shapes do not make up for.
+    Measured with T = 64, whole steps, fp32 / bf16 in time, two cores of Zen 4: LSTM (B=16, H=128) 1.0, (64, 128) 1.2,
+    (16, 256) 1.3, (64, 512) 1.4, (64, 1024) 1.5; GRU and CIFG 1.1, 1.3, 1.3, 1.6, 1.8; RNN 1.05, 1.2, 1.0, 1.5, 1.8.
+    Two with AMX, an LSTM: (16, 128) 1.1, (16, 256) 1.6, (64, 256) 2.3, (64, 512) 2.5.
 
     Args:
         has: arithmetic of the processor, by the names that torch gives it.
     """
     if config.training.precision != "auto":
         return config.training.precision
-    units, streams = config.model.hidden_size, config.training.batch_size
-    if config.model.cell == "lstm":
-        gains = 128 <= units < 1024 or (units >= 1024 and "amx_bf16" in has)  # without, in fp32 by the library
-    else:
-        gains = units >= 512 or (units >= 256 and streams >= 64)
+    gains = config.model.hidden_size >= FEWEST_UNITS_IN_BF16
     return "bf16" if gains and {"avx512_bf16", "amx_bf16"}.intersection(has) else "fp32"
 
 

@@ -87,22 +87,25 @@ def ngram_bits(learned: Ids, held_out: Ids, longest: int = LONGEST_NGRAM) -> lis
     context_N = np.zeros(len(text_N), dtype=np.int64)  # which n-gram ends before each character: at first none does
     bits = []
     for _ in range(longest):
-        gram_N = np.unique(context_N * alphabet + text_N, return_inverse=True)[1]
-        chance_N = _interpolated(gram_N, context_N, cut, chance_N)
+        grams, gram_N = np.unique(context_N * alphabet + text_N, return_inverse=True)
+        chance_N = _interpolated(gram_N, context_N, grams // alphabet, cut, chance_N)
         bits.append(abs(float(np.log2(chance_N).mean())))
         context_N = np.concatenate([[gram_N.max() + 1], gram_N[:-1]])
     return bits
 
 
 def _interpolated(
-    gram_N: npt.NDArray[np.int64], context_N: npt.NDArray[np.int64], cut: int, shorter: npt.NDArray[np.float64]
+    gram_N: npt.NDArray[np.int64],
+    context_N: npt.NDArray[np.int64],
+    context_of_gram: npt.NDArray[np.int64],
+    cut: int,
+    shorter: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
     """Probability of each held-out character by the counts before `cut`, and by the `shorter` contexts."""
-    count_of_gram = np.bincount(gram_N[:cut], minlength=gram_N.max() + 1)
+    count_of_gram = np.bincount(gram_N[:cut], minlength=len(context_of_gram))
     count_of_context = np.bincount(context_N[:cut], minlength=context_N.max() + 1)
-    seen, first = np.unique(gram_N[:cut], return_index=True)
-    followers_of_context = np.bincount(context_N[:cut][first], minlength=len(count_of_context))
-    once, twice = np.count_nonzero(count_of_gram[seen] == 1), np.count_nonzero(count_of_gram[seen] == 2)
+    followers_of_context = np.bincount(context_of_gram[count_of_gram > 0], minlength=len(count_of_context))
+    once, twice = np.count_nonzero(count_of_gram == 1), np.count_nonzero(count_of_gram == 2)
     discount = once / (once + 2 * twice) if once and twice else 0.5
     gram, context = count_of_gram[gram_N[cut:]], count_of_context[context_N[cut:]]
     known = context > 0

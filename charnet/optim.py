@@ -70,8 +70,8 @@ def orthogonalised(update_NRC: Tensor) -> Tensor:
     tall = update_NRC.shape[1] > update_NRC.shape[2]
     x = update_NRC.mT if tall else update_NRC
     whole, parts = x.shape, _parts(x.shape[1])
-    x = x.reshape(-1, x.shape[1] // parts, x.shape[2])
-    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(product_type(x.device))
+    x = x.reshape(-1, x.shape[1] // parts, x.shape[2]).to(product_type(x.device))
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     gram = x @ x.mT
     largest = gram.norm(dim=(1, 2), keepdim=True) + 1e-12  # no less than the square of the largest singular value
     x, gram = x / largest.sqrt(), gram / largest
@@ -139,7 +139,7 @@ class Optimizer:
         for key, p in self._parameters.items():
             if p.grad is None:
                 continue
-            if is_cell_matrix(key):
+            if self._weight_decay and is_cell_matrix(key):
                 p.mul_(1 - learning_rate * self._weight_decay)
             rule = self._rule(key)
             if rule == "muon":

@@ -25,12 +25,7 @@ from charnet.cli.quantize import quantize
 from charnet.cli.sample import sample
 from charnet.cli.train import train
 from charnet.errors import CharnetError, ConfigError, StorageError
-
-# How long torch's threads spin before they sleep while they wait for each other; libgomp reads it as torch loads.
-# Its own default, some milliseconds, stalls two trainings on the same cores for seconds. Two cores, an LSTM of 256: two
-# at once, 300 steps of 16 x 64 each, 19 s with 3,000 spins, 31 s with 6,000, 98 s with 30,000; one alone, 32 x 32,
-# 115,000 characters a second with 3,000, 122,000 with 6,000, 130,000 with 30,000.
-SPINS_BEFORE_SLEEP = "3000"
+from charnet.machine import spins_before_sleep
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
 
@@ -76,7 +71,7 @@ def _root(
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code; errors of the user become one line on stderr."""
     console.prepare()
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS_BEFORE_SLEEP)
+    os.environ.setdefault("GOMP_SPINCOUNT", str(spins_before_sleep()))  # read as torch loads
     try:
         result = app(arguments, standalone_mode=False, prog_name="charnet")
         console.flush()

@@ -1,0 +1,35 @@
+"""What the machine has, and who else computes on it."""
+
+from pathlib import Path
+
+import pytest
+
+from charnet import machine
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(machine, "LOAD", tmp_path / "loadavg")
+    return tmp_path / "loadavg"
+
+
+def test_threads_spin_long_where_nobody_else_computes(load: Path):
+    load.write_text("3.05 2.17 1.90 1/345 6789\n")
+    assert machine.spins_before_sleep() == machine.SPINS_ALONE
+
+
+@pytest.mark.parametrize("line", ["0.00 0.00 0.00 3/345 6789\n", "", "0.1 0.1", "0 0 0 x/y 1"])
+def test_threads_sleep_soon_beside_others_and_where_nothing_is_known(load: Path, line: str):
+    load.write_text(line)
+    assert machine.spins_before_sleep() == machine.SPINS_BESIDE_OTHERS
+
+
+def test_threads_sleep_soon_where_the_system_tells_no_load(load: Path):
+    assert not load.exists()
+    assert machine.spins_before_sleep() == machine.SPINS_BESIDE_OTHERS
+
+
+def test_who_ran_for_a_moment_only_does_not_count(load: Path, monkeypatch: pytest.MonkeyPatch):
+    load.write_text("0 0 0 2/345 1")
+    monkeypatch.setattr(machine.time, "sleep", lambda _: load.write_text("0 0 0 1/345 1"))
+    assert machine.spins_before_sleep() == machine.SPINS_ALONE

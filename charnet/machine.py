@@ -63,8 +63,8 @@ def spins_before_sleep() -> int:
 
     To wake a thread takes longer than most pauses between two products, but a thread that spins keeps a core from other
     programs. Two cores of Zen 4: a small network alone trains by up to a half faster with 30,000 spins than with 3,000.
-    Two trainings at once that take 24 s with 3,000 take 117 s with 30,000, and 31 and 23 s where the first has 30,000 and
-    the second 3,000. So whoever starts while others compute gives way.
+    Two trainings at once that take 24 s with 3,000 take 117 s with 30,000, and 31 and 23 s where the first has 30,000
+    and the second 3,000. So whoever starts while others compute gives way.
     """
     looks = []
     with contextlib.suppress(OSError, ValueError, IndexError):

@@ -206,8 +206,9 @@ def train_benchmark(
     """Characters per second of whole training steps of one layer, in each number format, beside the machine's peak.
 
     The limit is arithmetic: each weight of the cell takes part in one multiplication and one addition a character, and
-    in twice as many on the way back; the peak is that of a product of large square matrices in the same format. A last
-    line for each shape says what share of its step the optimiser takes.
+    in twice as many on the way back; the peak is that of a product of large square matrices in the same format. The
+    lowest layer of a model of few characters gets by with less (`CharModel` reads rows of a table), so a share may pass
+    100 %. A last line for each shape says what share of its step the optimiser takes.
     """
     compute_with(processor_cores())
     peaks = {name: _peak(kind) for name, kind in FORMATS.items()}

@@ -79,10 +79,11 @@ class CharModel(nn.Module):
             products_in: the number format in which cells and head multiply, by default that of the weights.
             among_C: the characters whose logits are wanted, (B, T, C); by default all.
         """
-        h_BTH, first = self._read(ids_BT, products_in or self.embedding.weight.dtype)
+        h_BTH, instead = self._read(ids_BT, products_in or self.embedding.weight.dtype)
         after = []
-        for layer, before, instead in zip(self.cells, state, [first] + [{}] * len(state), strict=False):
+        for layer, before in zip(self.cells, state, strict=True):
             h_BTH, layer_state = self._scan(layer, h_BTH, before, instead)
+            instead = {}
             if self.training and self.dropout:
                 h_BTH = silenced(h_BTH.transpose(0, 1), self.dropout).transpose(0, 1)
             after.append(layer_state)
@@ -92,10 +93,11 @@ class CharModel(nn.Module):
         return logits_TBV.transpose(0, 1), tuple(after)
 
     def _read(self, ids_BT: Tensor, kind: torch.dtype) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the lowest cell reads, stored time first as it wants it, and its input weights where not its own.
+        """What the lowest cell reads, stored time first as it wants it, and with which weights instead of its own.
 
-        Of a small alphabet it reads a one for the character and zeros for all others (U); its weights are then a table
-        of what it would have made of each embedding. The numbers are the same, but E multiplications are U.
+        Of a small alphabet it reads a one in the place of the character and zeros elsewhere (U numbers); its input
+        weights are a table then, of what it would have made of each embedding. The result is the same to rounding, and
+        U multiplications take the place of E.
         """
         ids_TB, weight_VE, cell = ids_BT.t(), self.embedding.weight, self.cells[0]
         alphabet_size, size = weight_VE.shape

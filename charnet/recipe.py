@@ -71,12 +71,14 @@ SIZES = (
     Size(960, 128, 64, 64, 6_000_000, least_text=500_000),
 )
 ENOUGH_PASSES = 5.0
-PASSES_OF_A_MEMBER = 3.2  # over the text
+# Over a text of so many characters, straight lines between: in few passes over a short text a network learns little.
+PASSES_OF_A_MEMBER = ((150_000, 6.0), (1_000_000, 3.0))
 GOOD_MEMBERS, MOST_MEMBERS = 3, 8
 SMALLEST_MEMBER = 0.6  # of the units that one network would have
 LONGEST_STEP = 1.2  # seconds, of an ensemble: Ctrl-C waits for its end
 # By passes over the text, straight lines between. A large alphabet counts double: each character carries more.
 DROPOUT = ((1.5, 0.0), (2.5, 0.08), (4, 0.15), (7, 0.5))
+DROPOUT_OF_A_MEMBER = ((1.5, 0.0), (2.5, 0.08), (4, 0.12), (7, 0.3))  # what one knows too well, the others do not
 WEIGHT_DROPOUT = ((8, 0.0), (14, 0.3))
 MOST_PASSES = 15.0  # beyond, a text has nothing more to teach
 
@@ -164,10 +166,11 @@ def plan(config: Config, given: Collection[str], text: Text, seconds: float, pac
     most_steps = max(1, int(MOST_PASSES / felt * text.learned / a_step))
     steps = min(most_steps, max(1, int(affordable / a_step)))
     passes = steps * a_step / text.learned
+    dropout = DROPOUT_OF_A_MEMBER if sized.model.members > 1 else DROPOUT
     planned = laid_over(
         sized,
         {
-            "model.dropout": between(DROPOUT, felt * passes),
+            "model.dropout": between(dropout, felt * passes),
             "model.weight_dropout": between(WEIGHT_DROPOUT, felt * passes),
             "training.steps": steps,
             "training.eval_every": math.ceil(steps * ROOM / evaluations),
@@ -249,7 +252,7 @@ def _members(config: Config, speed: float, learned: int, seconds: float) -> int:
     """How many of these the time buys if each sees the text often enough, and a step is to be no longer than a signal
     may wait for it."""
     seconds_a_step = config.training.batch_size * config.training.window / speed
-    by_time = speed * seconds / (PASSES_OF_A_MEMBER * learned)
+    by_time = speed * seconds / (between(PASSES_OF_A_MEMBER, learned) * learned)
     return int(min(by_time, LONGEST_STEP / seconds_a_step, MOST_MEMBERS))
 
 
@@ -291,18 +294,18 @@ def _fitting(config: Config, laid_over: LaidOver, characters: int) -> Config:
     return config
 
 
-def between(points: Sequence[tuple[float, float]], passes: float) -> float:
-    """What a table says about so many passes: straight in their logarithm between two points, level outside.
+def between(points: Sequence[tuple[float, float]], x: float) -> float:
+    """What a table says about a number: straight in its logarithm between two points, level outside.
 
     >>> [between(DROPOUT, passes) for passes in (0.1, 2.5, 5, 1000)]
     [0.0, 0.08, 0.29, 0.5]
     """
     (before, low), *rest = points
-    if passes <= before:
+    if x <= before:
         return low
     for after, high in rest:
-        if passes <= after:
-            return round(low + (high - low) * math.log(passes / before) / math.log(after / before), 2)
+        if x <= after:
+            return round(low + (high - low) * math.log(x / before) / math.log(after / before), 2)
         before, low = after, high
     return low
 

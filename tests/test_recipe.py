@@ -61,9 +61,23 @@ def test_time_for_many_passes_buys_several_networks_that_each_see_the_text_often
     for seconds in (300, 900, 3600):
         made = plan(seconds, speed=2e11)
         assert 1 < made.config.model.members <= recipe.MOST_MEMBERS
-        assert made.passes > 0.9 * recipe.PASSES_OF_A_MEMBER
+        assert made.passes > 0.9 * recipe.between(recipe.PASSES_OF_A_MEMBER, 1_000_000)
     assert plan(60).config.model.members == 1
     assert plan(3600, learned=1_000_000_000).config.model.members == 1
+
+
+def test_the_shorter_the_text_the_more_often_each_of_several_networks_sees_it() -> None:
+    for learned, least in ((150_000, 5.4), (1_000_000, 2.7)):
+        plans = [plan(seconds, learned=learned) for seconds in (15, 30, 60, 120, 300, 900)]
+        several = [p.passes for p in plans if 1 < p.config.model.members < recipe.MOST_MEMBERS]
+        assert several
+        assert least < min(several) < 2 * least
+
+
+def test_several_networks_are_silenced_less_than_one_that_sees_the_text_as_often() -> None:
+    one, several = (plan(300, learned=200_000, model__members=members) for members in (1, 2))
+    assert several.passes <= one.passes
+    assert several.config.model.dropout < recipe.between(recipe.DROPOUT, several.passes)
 
 
 def test_the_number_of_networks_that_the_user_chose_stays() -> None:
@@ -174,7 +188,7 @@ def test_any_text_time_and_machine_give_a_run_that_can_be_made(learned: int, sec
     assert 0 <= made.config.model.dropout < 1
 
 
-@pytest.mark.parametrize("table", [recipe.DROPOUT, recipe.WEIGHT_DROPOUT])
+@pytest.mark.parametrize("table", [recipe.DROPOUT, recipe.DROPOUT_OF_A_MEMBER, recipe.WEIGHT_DROPOUT])
 @given(a=st.floats(0, 1e6), b=st.floats(0, 1e6))
 def test_more_passes_need_no_less_dropout(table: tuple[tuple[float, float], ...], a: float, b: float) -> None:
     fewer, more = sorted([a, b])

@@ -24,7 +24,8 @@ from charnet.recipe import duration
 
 USUAL = ["--cell", "lstm", "--num-layers", "2", "--hidden-size", "128", "--optimizer", "adamw", "--learning-rate",
          "0.002", "--batch-size", "50", "--window", "50", "--dropout", "0", "--embedding-size", "128",
-         "--set", "training.final_learning_rate=1", "--set", "training.warmup=0", "--patience", "0", "--members", "1"]  # fmt: skip
+         "--set", "training.final_learning_rate=1", "--set", "training.warmup=0", "--patience", "0",
+         "--members", "1"]  # fmt: skip
 
 
 def trained(text: str, seconds: str, seed: int, more: list[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The character model: embedding, layers of one cell, a linear head; or several of them as an ensemble.
 
-Shape legend: B streams, T characters, E numbers for a character, H units, V characters in the alphabet, C of them.
+Shape legend: B streams, T characters, E numbers for a character, H units, G = gates x H, V characters in the alphabet,
+C of them, U = V rounded up to a multiple of `ALIGNED`.
 """
 
 from __future__ import annotations
@@ -79,11 +80,11 @@ class CharModel(nn.Module):
             products_in: the number format in which cells and head multiply, by default that of the weights.
             among_C: the characters whose logits are wanted, (B, T, C); by default all.
         """
-        h_BTH, instead = self._read(ids_BT, products_in or self.embedding.weight.dtype)
+        h_BTH, table = self._read(ids_BT, products_in or self.embedding.weight.dtype)
         after = []
         for layer, before in zip(self.cells, state, strict=True):
-            h_BTH, layer_state = self._scan(layer, h_BTH, before, instead)
-            instead = {}
+            h_BTH, layer_state = self._scan(layer, h_BTH, before, table)
+            table = None
             if self.training and self.dropout:
                 h_BTH = silenced(h_BTH.transpose(0, 1), self.dropout).transpose(0, 1)
             after.append(layer_state)
@@ -92,26 +93,27 @@ class CharModel(nn.Module):
         logits_TBV = F.linear(h_BTH.transpose(0, 1), weight, bias).to(self.head.weight.dtype)
         return logits_TBV.transpose(0, 1), tuple(after)
 
-    def _read(self, ids_BT: Tensor, kind: torch.dtype) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the lowest cell reads, stored time first as it wants it, and with which weights instead of its own.
+    def _read(self, ids_BT: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """What the lowest cell reads, stored time first as it wants it, and the input weights for it where not its own.
 
-        Of a small alphabet it reads a one in the place of the character and zeros elsewhere (U numbers); its input
-        weights are a table then, of what it would have made of each embedding. The result is the same to rounding, and
-        U multiplications take the place of E.
+        Of a small alphabet it reads a one in the place of the character and zeros elsewhere (B, T, U); its input
+        weights are a table then (G, U), of what it would have made of each embedding. The result is the same to
+        rounding. For each character U multiplications take the place of E; the table has to be made once a window.
         """
-        ids_TB, weight_VE, cell = ids_BT.t(), self.embedding.weight, self.cells[0]
+        ids_TB, weight_VE = ids_BT.t(), self.embedding.weight
         alphabet_size, size = weight_VE.shape
         width = -(-alphabet_size // ALIGNED) * ALIGNED
-        if width >= size:
-            return self.embedding(ids_TB).to(kind).transpose(0, 1), {}
-        x_TBU = torch.zeros(*ids_TB.shape, width, dtype=kind, device=ids_TB.device).scatter_(2, ids_TB[..., None], 1)
-        padded_UE = F.pad(weight_VE, (0, 0, 0, width - alphabet_size))
-        return x_TBU.transpose(0, 1), {"weight_ih": cell.weight_ih.to(kind) @ padded_UE.to(kind).t()}
+        if width * (ids_BT.numel() + size) >= size * ids_BT.numel():
+            return self.embedding(ids_TB).to(kind).transpose(0, 1), None
+        one_of_VU = torch.eye(alphabet_size, width, dtype=kind, device=weight_VE.device)
+        padded_UE = F.pad(weight_VE, (0, 0, 0, width - alphabet_size)).to(kind)
+        return one_of_VU[ids_TB].transpose(0, 1), self.cells[0].weight_ih.to(kind) @ padded_UE.t()
 
-    def _scan(self, cell: Cell, x_BTE: Tensor, state: State, instead: dict[str, Tensor]) -> tuple[Tensor, State]:
+    def _scan(self, cell: Cell, x_BTE: Tensor, state: State, table_GU: Tensor | None) -> tuple[Tensor, State]:
+        replaced = {} if table_GU is None else {"weight_ih": table_GU}
         if self.training and self.weight_dropout:
-            instead = {**instead, "weight_hh": silenced(cell.weight_hh, self.weight_dropout)}
-        return functional_call(cell, instead, (x_BTE, state)) if instead else cell.scan(x_BTE, state)
+            replaced["weight_hh"] = silenced(cell.weight_hh, self.weight_dropout)
+        return functional_call(cell, replaced, (x_BTE, state)) if replaced else cell.scan(x_BTE, state)
 
     @property
     def cells(self) -> list[Cell]:

@@ -1,8 +1,8 @@
 """What `--for 5m` means: from a text, a machine and a time to settings.
 
 The network is the largest that the time can train: each of `SIZES` is timed on this machine, and is worth its price
-once the time buys `worth_from` characters with it. Where two or more of nearly that size can see the text
-`PASSES_OF_A_MEMBER` times each, they are trained as an ensemble. Dropout, evaluations and the length follow from the
+once the time buys `worth_from` characters with it. Where two or more of nearly that size can see the text as often as
+`PASSES_OF_A_MEMBER` says, they are trained as an ensemble. Dropout, evaluations and the length follow from the
 passes over the text that this makes. CONTRIBUTING.md tells from which measurements the numbers were chosen.
 """
 
@@ -71,12 +71,13 @@ SIZES = (
     Size(960, 128, 64, 64, 6_000_000, least_text=500_000),
 )
 ENOUGH_PASSES = 5.0
-# Over a text of so many characters, straight lines between: in few passes over a short text a network learns little.
+# Over a text of so many characters: in few passes over a short one a network learns little. All tables are straight in
+# the logarithm between two points.
 PASSES_OF_A_MEMBER = ((150_000, 6.0), (1_000_000, 3.0))
 GOOD_MEMBERS, MOST_MEMBERS = 3, 8
 SMALLEST_MEMBER = 0.6  # of the units that one network would have
 LONGEST_STEP = 1.2  # seconds, of an ensemble: Ctrl-C waits for its end
-# By passes over the text, straight lines between. A large alphabet counts double: each character carries more.
+# By passes over the text. A large alphabet counts double: each character carries more.
 DROPOUT = ((1.5, 0.0), (2.5, 0.08), (4, 0.15), (7, 0.5))
 DROPOUT_OF_A_MEMBER = ((1.5, 0.0), (2.5, 0.08), (4, 0.12), (7, 0.3))  # what one knows too well, the others do not
 WEIGHT_DROPOUT = ((8, 0.0), (14, 0.3))

@@ -1,15 +1,18 @@
 """What the machine has, and who else computes on it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from charnet import machine
+from charnet import cli, machine
 
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(machine, "LOAD", tmp_path / "loadavg")
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(machine, "processor_cores", lambda: 4)
     return tmp_path / "loadavg"
 
 
@@ -33,3 +36,25 @@ def test_who_ran_for_a_moment_only_does_not_count(load: Path, monkeypatch: pytes
     load.write_text("0 0 0 2/345 1")
     monkeypatch.setattr(machine.time, "sleep", lambda _: load.write_text("0 0 0 1/345 1"))
     assert machine.spins_before_sleep() == machine.SPINS_ALONE
+
+
+def test_others_on_cores_that_are_not_ours_do_not_count(load: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "processor_cores", lambda: 2)
+    load.write_text("0 0 0 3/345 1")
+    assert machine.spins_before_sleep() == machine.SPINS_ALONE
+    load.write_text("0 0 0 4/345 1")
+    assert machine.spins_before_sleep() == machine.SPINS_BESIDE_OTHERS
+
+
+@pytest.mark.parametrize(("said", "used"), [(None, "77"), ("5", "5")])
+def test_a_command_sets_the_spins_that_the_user_did_not(monkeypatch: pytest.MonkeyPatch, said: str | None, used: str):
+    monkeypatch.setattr(cli, "spins_before_sleep", lambda: 77)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    if said:
+        monkeypatch.setenv("GOMP_SPINCOUNT", said)
+    with monkeypatch.context() as kept:
+        kept.setitem(os.environ, "GOMP_SPINCOUNT", said or "")
+        if not said:
+            del os.environ["GOMP_SPINCOUNT"]
+        assert cli.run(["--version"]) == 0
+        assert os.environ["GOMP_SPINCOUNT"] == used

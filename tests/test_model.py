@@ -43,9 +43,9 @@ def build(cell: str = "lstm", activation: str = "tanh", **kwargs: float) -> Char
     return CharModel(V, cell=cell, activation=activation, **sizes).double()
 
 
-def window() -> Tensor:
+def window(length: int = T) -> Tensor:
     torch.manual_seed(2)
-    return torch.randint(V, (B, T))
+    return torch.randint(V, (B, length))
 
 
 def same_state(a: ModelState, b: ModelState) -> None:
@@ -170,35 +170,50 @@ def test_silenced_numbers_are_zero_by_that_share_and_the_mean_is_kept(share, sha
 @pytest.mark.parametrize("weight_dropout", [0.0, 0.5])
 def test_a_table_of_a_small_alphabet_gives_what_its_embedding_gives(cell, activation, weight_dropout, monkeypatch):
     found = []
-    for largest_row in (models.ALIGNED, 1000):  # eleven characters and an embedding of 20: a table, and none
-        monkeypatch.setattr(models, "ALIGNED", largest_row)
-        model, ids_BT = build(cell, activation, embedding_size=20, weight_dropout=weight_dropout), window()
+    for aligned in (models.ALIGNED, 11, 1000):  # of an embedding of 300 for eleven characters: two tables, and none
+        monkeypatch.setattr(models, "ALIGNED", aligned)
+        model, ids_BT = build(cell, activation, embedding_size=300, weight_dropout=weight_dropout), window(17)
+        assert (model._read(ids_BT, torch.double)[1] is None) == (aligned == 1000)
         torch.manual_seed(4)
         logits_BTV, after = model(ids_BT, model.initial_state(B))
         nats_per_char(logits_BTV, ids_BT).backward()
         found.append((logits_BTV, after, [p.grad for p in model.parameters()]))
-    torch.testing.assert_close(*found)
+    *tables, expected = found
+    for each in tables:
+        torch.testing.assert_close(each, expected)
 
 
-def test_the_lowest_layer_reads_no_more_numbers_than_there_are_characters_or_in_an_embedding(monkeypatch):
-    widths = []
-    scan = CELLS["lstm"].scan
-    monkeypatch.setattr(
-        CELLS["lstm"], "scan", lambda self, x, state: widths.append(x.shape[-1]) or scan(self, x, state)
-    )
-    for embedding_size in (8, 16, 17, 500):
+def test_a_table_is_made_only_where_it_saves_more_multiplications_than_it_takes():
+    def reads(embedding_size: int, characters: int) -> int:
         model = build(num_layers=1, embedding_size=embedding_size)
-        model(window(), model.initial_state(B))
-    assert widths == [8, 16, 16, 16]
+        return model._read(torch.zeros(1, characters, dtype=torch.long), torch.double)[0].shape[-1]
+
+    assert [reads(size, 10_000) for size in (8, 16, 17, 500)] == [8, 16, 16, 16]
+    assert [reads(500, characters) for characters in (1, 16, 17, 100)] == [500, 500, 16, 16]
 
 
-def test_products_in_bf16_give_logits_in_the_format_of_the_weights_and_close_to_theirs():
-    model, ids_BT = build(hidden_size=50), window()
-    model.float()
-    exact, _ = model(ids_BT, model.initial_state(B))
-    coarse, _ = model(ids_BT, model.initial_state(B), products_in=torch.bfloat16)
+def test_an_id_outside_the_alphabet_is_an_error_with_a_table_too():
+    model = build(embedding_size=300)
+    with pytest.raises(IndexError):
+        model(torch.full((B, 17), V), model.initial_state(B))
+
+
+@every_kind
+@pytest.mark.parametrize("embedding_size", [E, 300])
+def test_products_in_bf16_give_logits_and_gradients_in_the_format_of_the_weights_and_close_to_theirs(
+    cell, activation, embedding_size
+):
+    found = []
+    for products_in in (None, torch.bfloat16):
+        model, ids_BT = build(cell, activation, hidden_size=50, embedding_size=embedding_size).float(), window(17)
+        logits_BTV, _ = model(ids_BT, model.initial_state(B), products_in=products_in)
+        nats_per_char(logits_BTV, ids_BT).backward()
+        assert all(p.grad.dtype == torch.float32 for p in model.parameters())
+        found.append((logits_BTV, torch.cat([p.grad.flatten() for p in model.parameters()])))
+    (exact, exact_gradient), (coarse, coarse_gradient) = found
     assert coarse.dtype == torch.float32
-    torch.testing.assert_close(coarse, exact, atol=0.02, rtol=0.02)
+    torch.testing.assert_close(coarse, exact, atol=0.03, rtol=0.02)
+    assert (coarse_gradient - exact_gradient).norm() < 0.03 * exact_gradient.norm()
 
 
 def test_nats_per_char_is_the_mean_surprise_of_the_targets():

@@ -155,7 +155,9 @@ AMX, AVX512 = ["avx2", "avx512_bf16", "amx_bf16"], ["avx2", "avx512_bf16"]
         ("rnn", 127, AMX, "fp32"),
     ],
 )
-def test_auto_is_bf16_where_that_measured_faster(cell: str, units: int, has: list[str], expected: str) -> None:
+def test_auto_is_bf16_from_128_units_on_where_the_processor_has_it(
+    cell: str, units: int, has: list[str], expected: str
+) -> None:
     config = overlay(Config(), {"model.cell": cell, "model.hidden_size": units})
     assert plan.precision(config, has) == expected
     for said in ("fp32", "bf16"):

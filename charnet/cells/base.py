@@ -33,7 +33,7 @@ class Cell(nn.Module, ABC):
     """One recurrent layer. Its state is a value that goes in and comes out, never an attribute.
 
     `step` is the definition: one character, in plain equations. `scan` is the fast form over a window; both give the
-    same numbers to rounding, a window cut anywhere gives what it gives whole, and gradients agree. `scan` multiplies in
+    same numbers to rounding, a window cut anywhere gives what it gives whole, and gradients agree. `scan` computes in
     the number format of its input; weights, and the state that goes in and comes out, are fp32 whatever that is.
 
     The weights of all gates stand on top of each other in the order of `gates`:

@@ -62,7 +62,7 @@ class _Gated:
         rz_B2H, x_n, h_n = gates
         r, z = rz_B2H.chunk(2, dim=1)
         n = torch.addcmul(x_n, r, h_n)
-        tanh(n, n)
+        n = tanh(n, out=n)
         torch.lerp(n, before[0], z, out=after[0])
         return r, z, h_n, n
 

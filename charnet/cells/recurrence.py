@@ -4,8 +4,8 @@ A cell is a linear part, the same for all, and a pointwise part of its own (`Poi
 joined matrix with the joined input and hidden state for each activation, which the library applies as it writes the
 product down; gates that need both sums apart take the input product of the whole window from before. Going back there
 is one product a step, and the gradients of all weights are one product over the whole window. Kept for the way back:
-the states, what `Pointwise` asks for, and a copy of the input. All of it is in the number format of the input, what a
-cell remembers too, as in the library's own LSTM.
+the states, what `Pointwise` asks for, and a copy of the input. All of it is in the number format of the input: what a
+cell remembers too, within a window, as oneDNN's LSTM does.
 
 Shape legend: B streams, T characters, E numbers in, H units, G = gates x H, K = E + H. Time comes first: a step is
 contiguous.
@@ -73,13 +73,13 @@ class _Scan(torch.autograd.Function):
         (length, streams, width), units, kind = x_TBE.shape, weight_hh.shape[1], x_TBE.dtype
         weight_GK = _rows(torch.cat([weight_ih.to(kind), weight_hh.to(kind)], dim=1), pointwise.order)
         bias_G = _rows(bias.to(kind), pointwise.order)
-        products, row = [], 0
+        products, joined = [], 0
         for activation, gates in pointwise.activations:
-            rows = slice(row, row := row + gates * units)
+            rows = slice(joined, joined := joined + gates * units)
             products.append(Product(weight_GK[rows], streams, bias_G[rows], activation))
-        if hidden_bias_H is not None:
-            x_TBH = Product(weight_GK[row:, :width], length * streams, bias_G[row:])(x_TBE)
-            hidden = Product(weight_GK[row:, width:], streams, hidden_bias_H.to(kind))
+        if hidden_bias_H is not None:  # of a gate that is left over
+            x_TBH = Product(weight_GK[joined:, :width], length * streams, bias_G[joined:])(x_TBE)
+            hidden = Product(weight_GK[joined:, width:], streams, hidden_bias_H.to(kind))
         xh_TBK = x_TBE.new_empty(length + 1, streams, width + units)
         xh_TBK[:length, :, :width] = x_TBE
         rest = [x_TBE.new_empty(length + 1, streams, units) for _ in state[1:]]
@@ -92,9 +92,10 @@ class _Scan(torch.autograd.Function):
             if hidden_bias_H is not None:
                 sums += [x_TBH[t], hidden(states[t][0])]
             kept.append(pointwise.forward(sums, states[t], states[t + 1]))
-        ctx.pointwise, ctx.weight_GK, ctx.xh_TBK, ctx.states, ctx.kept = pointwise, weight_GK, xh_TBK, states, kept
-        ctx.joined, ctx.kinds = row, [each.dtype for each in (weight_ih, weight_hh, bias, state[0])]
-        return states_TBH[0][1:].contiguous(), *(each.to(state[0].dtype, copy=True) for each in states[-1])
+        ctx.pointwise, ctx.weight_GK, ctx.joined = pointwise, weight_GK, joined
+        ctx.xh_TBK, ctx.states, ctx.kept = xh_TBK, states, kept
+        h_TBH = states_TBH[0][1:].clone(memory_format=torch.contiguous_format)
+        return h_TBH, *(each.to(state[0].dtype, copy=True) for each in states[-1])
 
     @staticmethod
     @once_differentiable
@@ -127,9 +128,8 @@ class _Scan(torch.autograd.Function):
             d_hh = torch.cat([d_hh, d_a_NG[:, joined:].t() @ xh_NK[:, width:]])
             d_bias, d_hidden_bias = torch.cat([d_bias, d_x_NH.sum(0)]), d_a_NG[:, joined:].sum(0)
         back_in_order = sorted(range(len(pointwise.order)), key=pointwise.order.__getitem__)
-        gradients = (*(_rows(each, back_in_order) for each in (d_ih, d_hh, d_bias)), d_h)
-        d_ih, d_hh, d_bias, d_h = (each.to(its) for each, its in zip(gradients, ctx.kinds, strict=True))
-        return None, d_x_TBE, d_ih, d_hh, d_bias, d_hidden_bias, d_h, *(each.to(ctx.kinds[-1]) for each in d_rest)
+        d_ih, d_hh, d_bias = (_rows(each, back_in_order) for each in (d_ih, d_hh, d_bias))
+        return None, d_x_TBE, d_ih, d_hh, d_bias, d_hidden_bias, d_h, *d_rest  # autograd sees to the number formats
 
 
 def _rows(weight_GK: Tensor, order: Sequence[int]) -> Tensor:

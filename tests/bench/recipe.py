@@ -4,7 +4,8 @@
     python tests/bench/recipe.py shakespeare.txt notes.txt --for 1m --default
 
 One command at a time, on an otherwise idle machine. `--default` also trains what most people would: an LSTM of two
-layers of 128 units with AdamW at 0.002, 50 streams, windows of 50, for the same seconds (by as many steps as fit them).
+layers of 128 units with AdamW at 0.002, 50 streams, windows of 50, for the same seconds: by as many steps as fit them,
+however often they see the text, and judged by its best evaluation too.
 """
 
 from __future__ import annotations
@@ -26,13 +27,24 @@ USUAL = ["--cell", "lstm", "--num-layers", "2", "--hidden-size", "128", "--optim
          "0.002", "--batch-size", "50", "--window", "50", "--dropout", "0", "--embedding-size", "128",
          "--set", "training.final_learning_rate=1", "--set", "training.warmup=0", "--patience", "0",
          "--members", "1"]  # fmt: skip
+USUAL_CHARACTERS_A_STEP = 50 * 50
 
 
-def trained(text: str, seconds: str, seed: int, more: list[str]) -> dict[str, Any]:
+def usual_length(text: str, seconds: str) -> list[str]:
+    """The length in steps that the usual default takes these seconds for, by the pace that charnet plans with."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "charnet", "train", text, "--for", "1s", "--out", out, *USUAL]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    pace = re.search(r"about ([0-9,]+) characters a second", said)
+    assert pace is not None, said
+    return ["--steps", str(round(int(pace[1].replace(",", "")) * duration(seconds) / USUAL_CHARACTERS_A_STEP))]
+
+
+def trained(text: str, length: list[str], seed: int, more: list[str]) -> dict[str, Any]:
     """Runs one command: its wall time, the loss that it reports, and by how much its last evaluation was above the
     best."""
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "charnet", "train", text, "--for", seconds, "--seed", str(seed), "--out", out]
+        command = [sys.executable, "-m", "charnet", "train", text, *length, "--seed", str(seed), "--out", out]
         began = time.monotonic()
         done = subprocess.run([*command, *more], capture_output=True, text=True, check=True)
         wall = time.monotonic() - began
@@ -56,9 +68,11 @@ def main() -> None:
     asked = arguments.parse_args()
     for text in asked.texts:
         for seconds in asked.times:
-            recipes = [("--for", asked.options)] + [("usual default", [*USUAL, *asked.options])] * asked.default
-            for name, more in recipes:
-                runs = [trained(text, seconds, seed, more) for seed in asked.seeds]
+            recipes = [("--for", ["--for", seconds], asked.options)]
+            if asked.default:
+                recipes.append(("usual default", usual_length(text, seconds), [*USUAL, *asked.options]))
+            for name, length, more in recipes:
+                runs = [trained(text, length, seed, more) for seed in asked.seeds]
                 best = [run["best"] for run in runs]
                 over = max(run["wall"] for run in runs) - duration(seconds)
                 print(

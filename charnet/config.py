@@ -128,7 +128,7 @@ class TrainingSettings:
     )
     seed: int = setting(0, "where the random numbers start", low=0, high=LARGEST_SEED)
     device: str = setting("auto", "where to compute; auto = the fastest one found", choices=DEVICES)
-    precision: str = setting("auto", "what cells multiply in; auto = bf16 where that is faster", choices=PRECISIONS)
+    precision: str = setting("auto", "what cells compute in; auto = bf16 where that is faster", choices=PRECISIONS)
     threads: int = setting(0, "processor threads; 0 = one for each core", low=0, high=4096)
 
     def plans_given_up(self) -> list[tuple[int, int]]:

@@ -67,8 +67,8 @@ def precision(config: Config, has: Collection[str]) -> str:
 
     Measured with T = 64, E = H, whole steps, fp32 / bf16 in time, two cores of Zen 4: LSTM (B=16, H=128) 1.0, (64, 128)
     1.2, (16, 256) 1.3, (64, 512) 1.4, (64, 1024) 1.5; GRU and CIFG 1.1, 1.3, 1.3, 1.6, 1.8; RNN 1.05, 1.2, 1.0, 1.5,
-    1.8. Two with AMX, an LSTM: (16, 128) 1.1, (16, 256) 1.6, (64, 256) 2.3, (64, 512) 2.5; the other cells were not
-    measured there since their scans keep to one format.
+    1.8. Two with AMX, an LSTM: (16, 128) 1.1, (16, 256) 1.6, (64, 256) 2.3, (64, 512) 2.5; the other cells have not
+    been measured there in the present form of their scans.
 
     Args:
         has: arithmetic of the processor, by the names that torch gives it.

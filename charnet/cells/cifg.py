@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State
-from charnet.cells.recurrence import Activations, Kept, tanh, through_sigmoid, through_tanh
+from charnet.cells.recurrence import Activations, Kept, shown, through_shown, through_sigmoid, through_tanh
 
 
 class CIFG(Cell):
@@ -50,8 +50,7 @@ class _Coupled:
         (io_B2H, g), (_, before_c), (h, c) = gates, before, after
         i, o = io_B2H.chunk(2, dim=1)
         torch.lerp(before_c, g, i, out=c)
-        tanh_c = tanh(c, torch.empty_like(c))
-        torch.mul(o, tanh_c, out=h)
+        tanh_c = shown(c, o, h)
         return i, o, g, tanh_c
 
     def backward(
@@ -64,9 +63,7 @@ class _Coupled:
         d_gates: Sequence[Tensor],
     ) -> None:
         (d_c,), (_, before_c), (i, o, g, tanh_c), (d_i, d_o, d_g) = d_rest, before, kept, d_gates
-        d_tanh_c = torch.mul(d_h, o)
-        d_c.add_(through_tanh(d_tanh_c, tanh_c, d_tanh_c))
-        through_sigmoid(torch.mul(d_h, tanh_c, out=d_o), o, d_o)
+        through_shown(d_h, o, tanh_c, d_c, d_o)
         through_sigmoid(torch.sub(g, before_c, out=d_i).mul_(d_c), i, d_i)
         let_in = torch.mul(d_c, i, out=d_g)
         d_c.sub_(let_in)

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from charnet.cells import recurrence
 from charnet.cells.base import Cell, State, repacking_allowed
-from charnet.cells.recurrence import Activations, Kept, tanh, through_sigmoid, through_tanh
+from charnet.cells.recurrence import Activations, Kept, shown, through_shown, through_sigmoid, through_tanh
 
 # oneDNN's way back through a bf16 LSTM is wrong from 1,024 units on where the processor has AMX: the gradient of the
 # input is off by its own length (torch 2.13; outputs are right, and all sizes below). Such layers take our own scan,
@@ -70,8 +70,7 @@ class _Gated:
         (ifo_B3H, g), (_, before_c), (h, c) = gates, before, after
         i, f, o = ifo_B3H.chunk(3, dim=1)
         torch.mul(f, before_c, out=c).addcmul_(i, g)
-        tanh_c = tanh(c, torch.empty_like(c))
-        torch.mul(o, tanh_c, out=h)
+        tanh_c = shown(c, o, h)
         return i, f, o, g, tanh_c
 
     def backward(
@@ -84,9 +83,7 @@ class _Gated:
         d_gates: Sequence[Tensor],
     ) -> None:
         (d_c,), (_, before_c), (i, f, o, g, tanh_c), (d_i, d_f, d_o, d_g) = d_rest, before, kept, d_gates
-        d_tanh_c = torch.mul(d_h, o)
-        d_c.add_(through_tanh(d_tanh_c, tanh_c, d_tanh_c))
-        through_sigmoid(torch.mul(d_h, tanh_c, out=d_o), o, d_o)
+        through_shown(d_h, o, tanh_c, d_c, d_o)
         through_sigmoid(torch.mul(d_c, before_c, out=d_f), f, d_f)
         through_sigmoid(torch.mul(d_c, g, out=d_i), i, d_i)
         through_tanh(torch.mul(d_c, i, out=d_g), g, d_g)

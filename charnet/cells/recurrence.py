@@ -166,3 +166,17 @@ def through_tanh(d: Tensor, y: Tensor, out: Tensor) -> Tensor:
 def through_sigmoid(d: Tensor, y: Tensor, out: Tensor) -> Tensor:
     """The gradient of x from that of y = sigmoid(x), written to `out`."""
     return torch.ops.aten.sigmoid_backward.grad_input(d, y, grad_input=out)  # type: ignore[no-any-return]
+
+
+def shown(c: Tensor, o: Tensor, h: Tensor) -> Tensor:
+    """What an output gate shows of a cell's memory, o * tanh(c), written to `h`; returns tanh(c)."""
+    tanh_c = tanh(c, torch.empty_like(c))
+    torch.mul(o, tanh_c, out=h)
+    return tanh_c
+
+
+def through_shown(d_h: Tensor, o: Tensor, tanh_c: Tensor, d_c: Tensor, d_o: Tensor) -> None:
+    """The way back through that: the gradient of c is added to `d_c`, that of the gate's sum written to `d_o`."""
+    d_tanh_c = torch.mul(d_h, o)
+    d_c.add_(through_tanh(d_tanh_c, tanh_c, d_tanh_c))
+    through_sigmoid(torch.mul(d_h, tanh_c, out=d_o), o, d_o)

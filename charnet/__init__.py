@@ -24,7 +24,7 @@ from charnet.errors import CharnetError
 
 if TYPE_CHECKING:
     from charnet.api import TextModel
-    from charnet.reports import Report
+    from charnet.training.events import Report
 
 __version__ = "0.1.0"
 __all__ = ["CharnetError", "__version__", "load", "train"]

@@ -10,7 +10,7 @@ import sys
 def main() -> None:
     """Runs the command line; Ctrl-C while it is still being loaded ends it without a word."""
     try:
-        from charnet.cli import run
+        from charnet.cli.app import run
 
         code = run(sys.argv[1:])
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and said

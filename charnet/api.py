@@ -9,20 +9,21 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from charnet import checkpoint as disk
-from charnet import generate as writing
-from charnet import runs, together
-from charnet.checkpoint import Checkpoint
 from charnet.config import by_field
-from charnet.engines import open_engine
+from charnet.data.normalize import learned, shaped
+from charnet.engines.registry import open_engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean
-from charnet.generate import Position, Writing
-from charnet.shaping import learned, shaped
+from charnet.generation import batch
+from charnet.generation import generate as writing
+from charnet.generation.generate import Position, Writing
 from charnet.signals import Interrupted, Signals
+from charnet.storage import checkpoint as disk
+from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from charnet.evaluate import Evaluation
-    from charnet.reports import Report
+    from charnet.evaluation.evaluate import Evaluation
+    from charnet.training.events import Report
 
 
 class WritingOptions(TypedDict, total=False):
@@ -76,7 +77,7 @@ class TextModel:
         """The prompt continued in several ways, computed together: the i-th is what `generate` gives with `index=i`,
         unless two characters are equally likely to rounding."""
         chosen, ids = writing.Options(**options), self._ids(prompt)
-        written = together.texts(self._engine, self.checkpoint.vocab, ids, chosen, count)
+        written = batch.texts(self._engine, self.checkpoint.vocab, ids, chosen, count)
         return (prompt + "".join(piece.text for piece in pieces) for pieces in written)
 
     def begin(self, prompt: str = "", *, drawn: int = 0) -> Position:
@@ -106,9 +107,9 @@ class TextModel:
         Raises:
             CorpusError: the text is empty, or the model knows none of its characters.
         """
-        from charnet.batches import ends_of_lines
-        from charnet.evaluate import evaluate
-        from charnet.model import from_weights
+        from charnet.data.batches import ends_of_lines
+        from charnet.evaluation.evaluate import evaluate
+        from charnet.model.network import from_weights
 
         vocab, data = self.checkpoint.vocab, self.checkpoint.config.data
         codes = vocab.codes("".join(learned([text], data)))
@@ -146,7 +147,7 @@ def train(
     **settings: str | float | bool,
 ) -> Path:
     """See `charnet.train`."""
-    from charnet import prepare
+    from charnet.training import setup
 
     known = by_field()
     values: dict[str, object] = {"data.paths": [fspath(text) for text in texts]}
@@ -157,7 +158,7 @@ def train(
             raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
         values[known[key]] = value
     with Signals() as signals, _as_python_says_it():
-        run = prepare.start(values, out=Path(out), name=name, seconds=seconds, begun=signals.note)
+        run = setup.start(values, out=Path(out), name=name, seconds=seconds, begun=signals.note)
         with closing(run.reports(lambda: signals.received)) as reports:
             for report in reports:
                 if on_report:

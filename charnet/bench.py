@@ -13,18 +13,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from charnet import sampling
-from charnet.checkpoint import model_shapes
 from charnet.config import ACTIVATIONS, Config, overlay
-from charnet.engines import Engine, engine_of, has_numba
+from charnet.data.vocab import Vocabulary
+from charnet.engines import sampling
+from charnet.engines.base import Engine
 from charnet.engines.numpy_engine import Array
-from charnet.generate import Options, stream
+from charnet.engines.registry import engine_of, has_numba
+from charnet.generation.batch import texts
+from charnet.generation.generate import stream
+from charnet.generation.sampler import Options
 from charnet.machine import processor_cores
-from charnet.model import compute_with
-from charnet.pace import TrainingStep
-from charnet.quantize import Rows8, quantized
-from charnet.together import texts
-from charnet.vocab import Vocabulary
+from charnet.model.network import compute_with
+from charnet.storage.checkpoint import model_shapes
+from charnet.storage.quantize import Rows8, quantized
+from charnet.training.throughput import TrainingStep
 
 REPEATS = 7
 ALPHABET = Vocabulary(tuple(range(0x20, 0x61)))  # 65 symbols, as in English prose

@@ -11,8 +11,10 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from charnet import corpus, durable, machine, runs
+from charnet import durable, machine
+from charnet.data.cache import cache_folder
 from charnet.errors import CharnetError
+from charnet.storage import runs
 
 PACKAGES = ("charnet", "torch", "numpy", "typer", "rich", "PyYAML")
 VARIABLES = (
@@ -25,7 +27,7 @@ def examine() -> dict[str, str]:
     """Findings by what was looked at. Loads torch."""
     import torch
 
-    from charnet.optim import arithmetic
+    from charnet.training.optim import arithmetic
 
     known = arithmetic(torch.device("cpu"))
     has = [name for name in ("avx2", "avx512_bf16", "amx_bf16") if name in known]
@@ -39,7 +41,7 @@ def examine() -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "memory": f"{machine.free_memory() / 1e9:.1f} GB free of {machine.memory() / 1e9:.1f}",
         "gpu": ", ".join(gpus) or ("Metal" if torch.backends.mps.is_available() else "none found"),
-        "cache folder": _folder(corpus.cache_folder()),
+        "cache folder": _folder(cache_folder()),
         "runs folder": _folder(runs.DEFAULT.resolve()),
         "environment": ", ".join(sorted(_variables())) or "no variables that matter",
     }

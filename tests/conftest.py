@@ -49,7 +49,7 @@ def _disk_in_its_own_time(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run: LSTM of 16 units on `sentences()`. Look at it, do not write in it."""
 
-    from charnet import prepare
+    from charnet.training import setup
 
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "pets.txt").write_text(sentences())
@@ -62,7 +62,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "training.threads": 1,
         "training.eval_every": 60,
     }
-    run = prepare.start(values, out=folder / "runs", name="pets")
+    run = setup.start(values, out=folder / "runs", name="pets")
     for _ in run.reports():
         pass
     return run.folder.path

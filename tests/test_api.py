@@ -16,9 +16,9 @@ import pytest
 from conftest import sentences
 
 import charnet
-from charnet import runs
 from charnet.api import TextModel
 from charnet.errors import CheckpointError, ConfigError, CorpusError, PromptError
+from charnet.storage import runs
 
 SMALL: dict[str, Any] = {
     "hidden_size": 8,

@@ -9,7 +9,7 @@ import pytest
 from charnet import bench
 from charnet.bench import Scenario
 from charnet.config import Config, overlay
-from charnet.pace import TrainingStep
+from charnet.training.throughput import TrainingStep
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnet import config, yamlfile
+from charnet import config, config_file
 from charnet.config import Config, as_dict, assignments, from_dict, overlay
+from charnet.config_file import read_yaml, to_yaml
 from charnet.errors import ConfigError, StorageError
-from charnet.yamlfile import read_yaml, to_yaml
 
 NAMES = list(config.names())
 
@@ -594,7 +594,7 @@ def test_the_byte_that_is_not_utf8_is_named(written: Any) -> None:
 
 
 def test_a_huge_file_is_refused_by_its_size(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yamlfile, "LARGEST_FILE_OF_SETTINGS", 100)
+    monkeypatch.setattr(config_file, "LARGEST_FILE_OF_SETTINGS", 100)
     assert read_yaml(written("#" * 99 + "\n")) == {}
     assert "more than 100 bytes" in refused(written("#" * 100 + "\n"))
 

@@ -1,4 +1,4 @@
-"""Who may import whom: modules import only from lower floors, and torch and rich only where they are needed."""
+"""Who may import whom: the table of wings, which CONTRIBUTING.md prints, held against every import of the package."""
 
 from __future__ import annotations
 
@@ -11,34 +11,54 @@ import pytest
 import charnet
 
 PACKAGE = Path(charnet.__file__).parent
-FLOORS = (
-    "errors",
-    "config vocab sampling shaping endings quantize machine durable signals",
-    "corpus cells tensorfile yamlfile recipe timetable forecast controls pieces",
-    "checkpoint baselines",
-    "batches model runs reports textinfo",
-    "optim evaluate engines",
-    "plan pace generate describe verify",
-    "learner",
-    "training doctor together",
-    "prepare bench",
-    "api cli",
-    "__init__ __main__",
-)
-FLOOR_OF = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
-FREE_OF_TORCH = (
-    "__init__ errors config vocab sampling shaping endings machine durable signals tensorfile yamlfile "
-    "checkpoint batches runs corpus/__init__ corpus/cachefolder corpus/known corpus/finding corpus/opening "
-    "corpus/decoding corpus/numbering corpus/working corpus/storing corpus/remembering textinfo reports plan "
-    "recipe timetable forecast baselines controls pieces generate together describe verify prepare api "
-    "quantize engines/__init__ engines/base engines/numpy_engine engines/compiled_engine engines/packing "
-    "engines/kernels"
-)
-SOURCES = sorted(PACKAGE.rglob("*.py"))
+TABLE = """
+0  ground      errors machine durable signals config config_file
+1  data        vocab decoding normalize cache datasets sources readers encode encoded_copy fingerprints workers corpus
+               batches
+1  model       cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells network
+2  storage     tensorfile quantize checkpoint runs describe verify
+3  engines     base sampling numpy_engine ensemble kernels packing compiled_engine torch_engine registry
+4  generation  stopping detokenizer sampler generate batch
+4  evaluation  baselines corpus_stats evaluate forecast
+5  training    optim resolve planner events throughput time_budget train_state trainer setup
+6  bench       bench
+6  doctor      doctor
+7  api         api
+8  cli         console help options tables messages surprise output sample_options progress interactive
+               train sample inspect eval quantize doctor bench cache corpus app
+9  root        __init__ __main__
+"""
+LOADS = {
+    "torch": "model.* engines.torch_engine evaluation.evaluate training.optim training.throughput training.train_state "
+    "training.trainer bench",
+    "numba": "engines.kernels engines.packing engines.compiled_engine",
+    "rich": "cli.progress",
+}
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
-def place(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+def wings() -> dict[str, tuple[int, int]]:
+    """Of each module its floor, and its place in its wing."""
+    places: dict[str, tuple[int, int]] = {}
+    floor, wing, place = 0, "", 0
+    for line in TABLE.strip().splitlines():
+        words = line.split()
+        if not line.startswith(" "):
+            floor, wing, place, words = int(words[0]), words[1], 0, words[2:]
+        folder = "" if wing in ("ground", "bench", "doctor", "api", "root") else wing + "."
+        for word in words:
+            places[folder + word] = (floor, place := place + 1)
+    return places
+
+
+PLACES = wings()
+
+
+def wing_of(module: str) -> str:
+    return module.partition(".")[0] if "." in module else f"{PLACES[module][0]}"
 
 
 def imported(path: Path, *, only_at_import: bool = False) -> Iterator[str]:
@@ -53,41 +73,73 @@ def imported(path: Path, *, only_at_import: bool = False) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_every_module_has_a_floor() -> None:
-    assert {place(path).partition("/")[0] for path in SOURCES} == set(FLOOR_OF)
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=place)
-def test_a_module_imports_only_from_lower_floors(path: Path) -> None:
-    own = place(path).partition("/")[0]
-    for name in imported(path):
+def own_modules(path: Path, *, only_at_import: bool = False) -> Iterator[str]:
+    """Those of charnet's modules that a file imports."""
+    for name in imported(path, only_at_import=only_at_import):
         package, _, rest = name.partition(".")
-        if package != "charnet" or not rest:  # `import charnet`, for the version
+        if package == "charnet":
+            yield rest if rest in SOURCES else rest.rpartition(".")[0] or "__init__"
+
+
+def may_load(module: str, library: str) -> bool:
+    return any(module == each or (module.startswith(each.removesuffix("*")) and "*" in each)
+               for each in LOADS[library].split())  # fmt: skip
+
+
+def is_docstring_of_a_wing(module: str) -> bool:
+    return SOURCES[module].name == "__init__.py" and module not in PLACES
+
+
+def test_every_module_has_its_place_in_a_wing() -> None:
+    assert {module for module in SOURCES if not is_docstring_of_a_wing(module)} == set(PLACES)
+
+
+def test_contributing_prints_the_table() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    printed = {line.strip() for line in text.splitlines()}
+    assert {line.strip() for line in TABLE.splitlines()} <= printed
+
+
+def test_the_package_has_few_names_at_its_top() -> None:
+    top = [path for path in PACKAGE.iterdir() if path.name not in ("__pycache__", "py.typed")]
+    assert sum(path.is_file() for path in top) <= 14
+    assert sum(path.is_dir() for path in top) <= 10
+
+
+@pytest.mark.parametrize("module", [module for module in SOURCES if is_docstring_of_a_wing(module)])
+def test_the_init_of_a_wing_is_its_docstring(module: str) -> None:
+    (only,) = ast.parse(SOURCES[module].read_text(encoding="utf-8")).body
+    assert isinstance(only, ast.Expr)
+
+
+@pytest.mark.parametrize("module", PLACES)
+def test_a_module_imports_only_from_lower_wings_and_from_those_before_it_in_its_own(module: str) -> None:
+    for other in own_modules(SOURCES[module]):
+        if module == "__init__" or other == "__init__":  # `import charnet`, for the version
             continue
-        module = rest.partition(".")[0]
-        allowed = module == own or FLOOR_OF[module] < FLOOR_OF[own]
-        assert allowed, f"{own} (floor {FLOOR_OF[own]}) imports {module} (floor {FLOOR_OF[module]})"
+        assert other in PLACES, f"{module} imports {other}, which holds a docstring"
+        same_wing = wing_of(other) == wing_of(module)
+        allowed = PLACES[other] < PLACES[module] if same_wing else PLACES[other][0] < PLACES[module][0]
+        assert allowed, f"{module} {PLACES[module]} imports {other} {PLACES[other]}"
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in SOURCES if place(p) in FREE_OF_TORCH.split() or place(p).startswith("cli/")], ids=place
-)
-def test_modules_that_sample_and_inspect_need_do_not_load_torch(path: Path) -> None:
-    loads_torch = {"bench", "cells", "evaluate", "learner", "model", "optim", "pace", "training"}
-    for name in imported(path, only_at_import=True):
-        parts = name.split(".")
-        assert parts[0] != "torch"
-        assert parts[0] != "charnet" or len(parts) == 1 or parts[1] not in loads_torch
-        assert "torch_engine" not in parts
+@pytest.mark.parametrize("library", ["torch", "numba"])
+@pytest.mark.parametrize("module", SOURCES)
+def test_a_library_is_loaded_only_where_it_is_needed(module: str, library: str) -> None:
+    if may_load(module, library):
+        return
+    assert all(name.partition(".")[0] != library for name in imported(SOURCES[module], only_at_import=True))
+    for other in own_modules(SOURCES[module], only_at_import=True):
+        assert not may_load(other, library), f"{module} loads {other}, and that {library}"
 
 
 def test_only_the_view_of_a_training_imports_rich() -> None:
-    users = {place(path) for path in SOURCES for name in imported(path) if name.split(".")[0] == "rich"}
-    assert users == {"cli/progress"}
+    users = {module for module, path in SOURCES.items() for name in imported(path) if name.partition(".")[0] == "rich"}
+    assert users == set(LOADS["rich"].split())
 
 
 def test_only_the_console_prints() -> None:
-    for path in SOURCES:
+    for module, path in SOURCES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in (
                 "print",
@@ -96,4 +148,4 @@ def test_only_the_console_prints() -> None:
                 "sys.stdout.write",
                 "sys.stderr.write",
             ):
-                assert place(path) == "cli/console", f"{path}, line {node.lineno}"
+                assert module == "cli.console", f"{path}, line {node.lineno}"

@@ -13,11 +13,12 @@ import torch
 from conftest import sentences
 
 import charnet
-from charnet import checkpoint as disk
-from charnet import learner, prepare, runs, training
 from charnet.config import GATES
 from charnet.errors import DivergedError
-from charnet.model import CharModel
+from charnet.model.network import CharModel
+from charnet.storage import checkpoint as disk
+from charnet.storage import runs
+from charnet.training import setup, train_state, trainer
 
 pytestmark = [
     pytest.mark.gpu,
@@ -34,14 +35,14 @@ SMALL: dict[str, Any] = {
 }
 
 
-def start(folder: Path, name: str, **changes: Any) -> training.Training:
+def start(folder: Path, name: str, **changes: Any) -> trainer.Training:
     text = folder / "pets.txt"
     text.write_text(sentences())
     values = {"data.paths": [str(text)]} | SMALL | {key.replace("__", "."): v for key, v in changes.items()}
-    return prepare.start(values, out=folder / "runs", name=name)
+    return setup.start(values, out=folder / "runs", name=name)
 
 
-def finish(run: training.Training) -> Path:
+def finish(run: trainer.Training) -> Path:
     collections.deque(run.reports(), maxlen=0)
     return run.folder.path
 
@@ -51,7 +52,7 @@ def sha256(run: Path) -> str:
 
 
 def test_auto_chooses_the_cuda_device() -> None:
-    assert learner.choose_device("auto").type == "cuda"
+    assert train_state.choose_device("auto").type == "cuda"
 
 
 @pytest.mark.parametrize("cell", GATES)
@@ -77,13 +78,13 @@ def test_an_interrupted_and_resumed_run_on_the_device_ends_with_the_weights_of_t
     whole = finish(start(tmp_path, "whole", **changes))
     cut = start(tmp_path, "cut", **changes)
     collections.deque(cut.reports(lambda: cut.progress.step >= 33), maxlen=0)
-    assert sha256(finish(prepare.resume(cut.folder.path))) == sha256(whole)
+    assert sha256(finish(setup.resume(cut.folder.path))) == sha256(whole)
 
 
 def test_a_run_of_the_device_goes_on_on_the_processor_and_writes_there(tmp_path: Path) -> None:
     cut = start(tmp_path, "cut")
     collections.deque(cut.reports(lambda: cut.progress.step >= 33), maxlen=0)
-    run = finish(prepare.resume(cut.folder.path, {"training.device": "cpu", "training.threads": 1}))
+    run = finish(setup.resume(cut.folder.path, {"training.device": "cpu", "training.threads": 1}))
     assert disk.load(run / runs.LAST).progress.step == 60
     assert len(charnet.load(run).generate(length=50)) == 50
 

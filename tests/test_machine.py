@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from charnet import cli, machine
+from charnet import machine
+from charnet.cli import app
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_others_on_cores_that_are_not_ours_do_not_count(load: Path, monkeypatch:
 @pytest.mark.parametrize(("said", "used"), [(None, "77"), ("5", "5")])
 def test_a_command_sets_the_spins_that_the_user_did_not(monkeypatch: pytest.MonkeyPatch, said: str | None, used: str):
     environment = {"GOMP_SPINCOUNT": said} if said else {}
-    monkeypatch.setattr(cli, "spins_before_sleep", lambda: 77)
+    monkeypatch.setattr(app, "spins_before_sleep", lambda: 77)
     monkeypatch.setattr(os, "environ", environment)
-    assert cli.run(["--version"]) == 0
+    assert app.run(["--version"]) == 0
     assert environment["GOMP_SPINCOUNT"] == used

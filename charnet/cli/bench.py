@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from charnet.cli import console, figures
-from charnet.cli.grouped import GroupedCommand
+from charnet.cli import console, tables
+from charnet.cli.help import GroupedCommand
 from charnet.cli.options import plain
 
 bench = typer.Typer(help="Measure this machine.", no_args_is_help=True, rich_markup_mode=None)
@@ -29,7 +29,7 @@ def sample(
         for result in sample_benchmark():
             console.write_json(vars(result))
     else:
-        figures.show_results(sample_benchmark())
+        tables.show_results(sample_benchmark())
 
 
 @bench.command(cls=GroupedCommand)
@@ -43,4 +43,4 @@ def train(
         for result in train_benchmark():
             console.write_json(vars(result))
     else:
-        figures.show_results(train_benchmark())
+        tables.show_results(train_benchmark())

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console
-from charnet.cli.figures import size
 from charnet.cli.options import plain
+from charnet.cli.tables import size
 
 SHOWN, WHAT = "What is shown", "What is removed"
 
@@ -21,10 +21,11 @@ cache = typer.Typer(
 @cache.command("list")
 def list_(json: Annotated[bool, plain("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
     """Show the encoded copies, the one that was used last first."""
-    from charnet.corpus import cache_folder, storing
+    from charnet.data import encoded_copy
+    from charnet.data.cache import cache_folder
 
-    found, folder = storing.entries(), cache_folder()
-    total, limit = sum(entry.size_bytes for entry in found), storing.limit()
+    found, folder = encoded_copy.entries(), cache_folder()
+    total, limit = sum(entry.size_bytes for entry in found), encoded_copy.limit()
     if json:
         console.write_json(
             {"folder": str(folder), "bytes": total, "limit": limit, "copies": [vars(entry) for entry in found]}
@@ -34,7 +35,7 @@ def list_(json: Annotated[bool, plain("--json", help="the list as JSON", group=S
         used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
         figures = f"{size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
         console.write_text(f"{entry.key[:12]}  {figures}  {entry.name}\n")
-    console.note(f"{folder}: {len(found):,} encoded, {size(total)} of at most {size(limit)} ({storing.LIMIT})")
+    console.note(f"{folder}: {len(found):,} encoded, {size(total)} of at most {size(limit)} ({encoded_copy.LIMIT})")
 
 
 @cache.command("clear")
@@ -44,7 +45,7 @@ def clear(
     ] = "0",
 ) -> None:
     """Remove encoded copies; they are made again when they are needed."""
-    from charnet.corpus import storing
+    from charnet.data import encoded_copy
 
-    removed = storing.clear(down_to=storing.size_in_bytes(down_to, "--down-to"))
+    removed = encoded_copy.clear(down_to=encoded_copy.size_in_bytes(down_to, "--down-to"))
     console.note(f"removed {len(removed):,}, {size(sum(entry.size_bytes for entry in removed))}")

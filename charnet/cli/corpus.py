@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console
-from charnet.cli.figures import size
-from charnet.cli.grouped import GroupedCommand
+from charnet.cli.help import GroupedCommand
 from charnet.cli.options import plain, setting
 from charnet.cli.progress import training_view
+from charnet.cli.tables import size
 
 TEXT, SHOWN = "The text", "What is shown"
 
@@ -26,10 +26,10 @@ def info(
     json: Annotated[bool, plain("--json", help="everything as JSON", group=SHOWN)] = False,
 ) -> None:
     """Say what is in a text: characters, lines, how much there is to learn, what is odd about it."""
-    from charnet.cli.figures import show_text
+    from charnet.cli.tables import show_text
     from charnet.config import Config, overlay
-    from charnet.corpus import read
-    from charnet.textinfo import describe
+    from charnet.data.corpus import read
+    from charnet.evaluation.corpus_stats import describe
 
     given = {"data.encoding": encoding, "data.encoding_errors": encoding_errors, "data.glob": glob}
     data = overlay(Config(), {name: value for name, value in given.items() if value is not None}).data
@@ -46,25 +46,28 @@ def info(
 @corpus.command("list", cls=GroupedCommand)
 def list_(json: Annotated[bool, plain("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
     """Show the known texts that `charnet corpus get` fetches, and `charnet train` by their name."""
-    from charnet.corpus import known
+    from charnet.data import datasets
 
     if json:
         console.write_json(
-            [{"name": name, **vars(text), "kept": known.kept(name) is not None} for name, text in known.TEXTS.items()]
+            [
+                {"name": name, **vars(text), "kept": datasets.kept(name) is not None}
+                for name, text in datasets.TEXTS.items()
+            ]
         )
         return
-    for name, text in known.TEXTS.items():
-        there = "here" if known.kept(name) else ""
+    for name, text in datasets.TEXTS.items():
+        there = "here" if datasets.kept(name) else ""
         console.write_text(f"{name:<18}{size(text.size_bytes):>9}  {there:<5} {text.about}\n")
 
 
 @corpus.command("get", cls=GroupedCommand)
 def get(name: Annotated[str, typer.Argument(help="One of `charnet corpus list`.")]) -> None:
     """Fetch a known text into the cache folder and say where it lies."""
-    from charnet.corpus import known
+    from charnet.data import datasets
 
-    known.check_name(name)
+    datasets.check_name(name)
     with training_view(quiet=False, json=False, reading=f"fetching {name}") as view:
         view.starting()
-        path = known.get(name, view.reading)
+        path = datasets.get(name, view.reading)
     console.write_text(f"{path}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from charnet.cli import console, figures
+from charnet.cli import console, tables
 from charnet.cli.options import plain
 
 
@@ -16,4 +16,4 @@ def doctor(json: Annotated[bool, plain("--json", help="the findings as JSON", gr
     if json:
         console.write_json(findings)
     else:
-        figures.show_rows(findings.items())
+        tables.show_rows(findings.items())

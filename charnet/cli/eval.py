@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from charnet.cli import console, figures
+from charnet.cli import console, tables
 from charnet.cli.options import plain
 
 TEXT, SHOWN = "The text", "What is shown"
@@ -27,18 +27,18 @@ def eval_(
     json: Annotated[bool, plain("--json", help="the figures as JSON", group=SHOWN)] = False,
 ) -> None:
     """Say how well a model knows a text: nats and bits per character, perplexity."""
-    from charnet import checkpoint as disk
-    from charnet import runs
+    from charnet.storage import checkpoint as disk
+    from charnet.storage import runs
 
     path = runs.find(checkpoint)
     model = disk.load(path, to_go_on=False)
     if quantize is not None:
         model = model.quantized(quantize)
 
-    from charnet.evaluate import evaluate_files
+    from charnet.evaluation.evaluate import evaluate_files
 
     evaluation = evaluate_files(model, text, encoding=encoding, glob=glob, threads=threads)
     if json:
         console.write_json({"checkpoint": str(path), "precision": model.precision, **evaluation.as_dict()})
     else:
-        figures.show_evaluation(evaluation)
+        tables.show_evaluation(evaluation)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from charnet.cli import console, figures
+from charnet.cli import console, tables
 from charnet.cli.options import plain
 from charnet.errors import CheckpointError
 
@@ -22,8 +22,8 @@ def inspect(
     json: Annotated[bool, plain("--json", help="everything as JSON", group="What is shown")] = False,
 ) -> int:
     """Show what is in a checkpoint: model, alphabet, text, settings, history."""
-    from charnet import runs
-    from charnet.describe import describe
+    from charnet.storage import runs
+    from charnet.storage.describe import describe
 
     path = runs.find(checkpoint)
     if verify:
@@ -32,16 +32,16 @@ def inspect(
     if json:
         console.write_json(description.as_dict())
     else:
-        figures.show_description(description)
+        tables.show_description(description)
     return 0
 
 
 def _verify(path: Path, *, json: bool) -> int:
-    from charnet import verify
+    from charnet.storage import verify
 
     checks = verify.verify(path)
     if json:
         console.write_json([vars(check) for check in checks])
     else:
-        figures.show_checks(checks)
+        tables.show_checks(checks)
     return CheckpointError.exit_code if any(check.passed is False for check in checks) else 0

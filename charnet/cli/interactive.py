@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from charnet.cli import console, flags, surprise, texts
-from charnet.engines import Engine
+from charnet.cli import console, output, sample_options, surprise
+from charnet.data.vocab import Vocabulary
+from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, DivergedError, StorageError, did_you_mean
-from charnet.generate import Options, Position, Writing, begin
-from charnet.pieces import Piece
-from charnet.vocab import Vocabulary
+from charnet.generation.detokenizer import Piece
+from charnet.generation.generate import Position, Writing, begin
+from charnet.generation.sampler import Options
 
 PROMPT = "> "
 HELP = """What you type is continued; Enter alone goes on. Ctrl-C stops the writing, Ctrl-D leaves.
@@ -111,7 +112,7 @@ class Session:
 
     def _temp(self, argument: str) -> None:
         if argument:
-            first, last = flags.temperatures(argument)
+            first, last = sample_options.temperatures(argument)
             self._options = replace(self._options, temperature=first, temperature_end=last)
         o = self._options
         end = "" if o.temperature_end is None else f":{o.temperature_end:g}"
@@ -119,7 +120,7 @@ class Session:
 
     def _seed(self, argument: str) -> None:
         try:
-            seed = int(argument) if argument else flags.fresh_seed()
+            seed = int(argument) if argument else sample_options.fresh_seed()
         except ValueError:
             raise ConfigError(f"/seed: expected a number, found {argument[:40]!r}") from None
         self._options = replace(self._options, seed=seed)
@@ -140,8 +141,8 @@ class Session:
             raise ConfigError("/save: expected the name of a file, as in /save story.txt")
         path = Path(os.path.expanduser(argument))  # noqa: PTH111 - Path's raises where nobody has the name
         try:
-            texts.check_free(path, replace=path.absolute() in self._saved)
-            texts.save(path, self._draft.text)
+            output.check_free(path, replace=path.absolute() in self._saved)
+            output.save(path, self._draft.text)
         except StorageError as error:
             console.error(str(error))
             return

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from charnet.config import default, limits
-from charnet.recipe import PLANNED
+from charnet.training.planner import PLANNED
 
 
 def setting(name: str, *flags: str, group: str) -> Any:

@@ -11,15 +11,15 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from charnet.cli import words
+from charnet.cli import messages
 from charnet.cli.console import folded, note, visible, write_json
-from charnet.cli.figures import curve, duration, loss, size
+from charnet.cli.tables import curve, duration, loss, size
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from charnet.baselines import Baselines
-    from charnet.reports import Finished, Metrics, Report, RolledBack, Started, Working
+    from charnet.evaluation.baselines import Baselines
+    from charnet.training.events import Finished, Metrics, Report, RolledBack, Started, Working
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_UPDATES = 0.2
@@ -115,7 +115,7 @@ class _Reading(_Silence):
         self.beside: Baselines | None = None
 
     def show(self, report: Report) -> None:
-        from charnet.reports import Evaluated, Finished, Metrics, Replanned, RolledBack, Started, Working
+        from charnet.training.events import Evaluated, Finished, Metrics, Replanned, RolledBack, Started, Working
 
         match report:
             case Started():
@@ -158,7 +158,7 @@ class _Reading(_Silence):
         elif not self.begun.run.exists():
             note("interrupted before the first step: nothing is kept")
         else:
-            note(f"left at once; go on from the last checkpoint with: {words.resume(self.begun.run)}")
+            note(f"left at once; go on from the last checkpoint with: {messages.resume(self.begun.run)}")
 
     def seconds_left(self) -> float:
         if self.begun is None or self.latest is None or not self.latest.chars_per_second:
@@ -200,19 +200,19 @@ class _Lines(_Reading):
     """What is trained and how it ended, in plain lines on stderr."""
 
     def on_start(self, report: Started) -> None:
-        for line in words.opening(report):
+        for line in messages.opening(report):
             note(line)
 
     def on_rollback(self, report: RolledBack) -> None:
-        note(words.rolled_back(report))
+        note(messages.rolled_back(report))
 
     def on_finish(self, report: Finished) -> None:
         assert self.begun is not None
-        for line in words.closing(report, self.begun.alphabet_size, self.beside):
+        for line in messages.closing(report, self.begun.alphabet_size, self.beside):
             note(line)
 
     def stopping(self) -> None:
-        note(words.STOPPING)
+        note(messages.STOPPING)
 
 
 class _JsonLines(_Lines):
@@ -223,7 +223,7 @@ class _JsonLines(_Lines):
         self.quiet = quiet
 
     def show(self, report: Report) -> None:
-        from charnet.reports import Metrics
+        from charnet.training.events import Metrics
 
         if not self.quiet or isinstance(report, Metrics):
             super().show(report)
@@ -299,7 +299,7 @@ class _LiveDisplay(_Reading):
         self._update(Group(line, ProgressBar(total=total, completed=done, width=40)) if total else line)
 
     def stopping(self) -> None:
-        self.footnote = words.STOPPING
+        self.footnote = messages.STOPPING
         self.on_progress()
 
     def left(self) -> None:
@@ -307,14 +307,14 @@ class _LiveDisplay(_Reading):
         super().left()
 
     def on_start(self, report: Started) -> None:
-        self._print(words.opening(report))
+        self._print(messages.opening(report))
         self._update("")
 
     def on_progress(self) -> None:
         self._update(self._drawn() if self.latest else self.footnote)
 
     def on_rollback(self, report: RolledBack) -> None:
-        self._print([words.rolled_back(report)])
+        self._print([messages.rolled_back(report)])
 
     def on_finish(self, report: Finished) -> None:
         assert self.begun is not None
@@ -324,7 +324,7 @@ class _LiveDisplay(_Reading):
         if final is not None:
             with contextlib.suppress(OSError):
                 self.console.print(final)
-        self._print(words.closing(report, self.begun.alphabet_size, self.beside))
+        self._print(messages.closing(report, self.begun.alphabet_size, self.beside))
 
     def _update(self, drawn: RenderableType) -> None:
         with contextlib.suppress(OSError):

@@ -19,9 +19,9 @@ def quantize(
 ) -> None:
     """Write a smaller checkpoint, of 8 bits a weight, that every command reads. It writes text faster; training cannot
     go on from it."""
-    from charnet import checkpoint as disk
-    from charnet import runs
     from charnet.errors import StorageError
+    from charnet.storage import checkpoint as disk
+    from charnet.storage import runs
 
     path = runs.find(checkpoint)
     target = out or path.with_name(f"{path.stem}.int8.safetensors")

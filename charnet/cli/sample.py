@@ -4,46 +4,46 @@ from __future__ import annotations
 
 import functools
 
-from charnet.cli import console, flags
+from charnet.cli import console, sample_options
+from charnet.data.normalize import shaped
 from charnet.errors import ConfigError
-from charnet.shaping import shaped
 
 LENGTH, LENGTH_OF_A_TURN = 1000, 200  # characters
 LONGEST_LINE = 100_000  # characters, where whole lines are asked for
 
 
 def sample(
-    checkpoint: flags.Checkpoint = None,
-    prompt: flags.Prompt = None,
-    prompt_file: flags.PromptFile = None,
-    no_echo: flags.NoEcho = False,
-    unknown: flags.Unknown = "error",
-    interactive: flags.Interactive = False,
-    length: flags.Length = None,
-    temperature: flags.Temperature = "0.8",
-    top_k: flags.TopK = 0,
-    top_p: flags.TopP = 1.0,
-    min_p: flags.MinP = 0.0,
-    typical_p: flags.TypicalP = 1.0,
-    repetition_penalty: flags.RepetitionPenalty = 1.0,
-    repetition_window: flags.RepetitionWindow = 64,
-    ban: flags.Ban = "",
-    logit_bias: flags.LogitBias = None,
-    seed: flags.Seed = None,
-    stop: flags.Stop = None,
-    max_lines: flags.MaxLines = 0,
-    until: flags.Until = "",
-    lines: flags.Lines = 0,
-    samples: flags.Samples = 1,
-    engine: flags.Engine = None,
-    quantize: flags.Quantize = None,
-    threads: flags.Threads = 0,
-    out: flags.Out = None,
-    out_dir: flags.OutDir = None,
-    force: flags.Force = False,
-    quiet: flags.Quiet = False,
-    json: flags.Json = False,
-    surprise: flags.Surprise = False,
+    checkpoint: sample_options.Checkpoint = None,
+    prompt: sample_options.Prompt = None,
+    prompt_file: sample_options.PromptFile = None,
+    no_echo: sample_options.NoEcho = False,
+    unknown: sample_options.Unknown = "error",
+    interactive: sample_options.Interactive = False,
+    length: sample_options.Length = None,
+    temperature: sample_options.Temperature = "0.8",
+    top_k: sample_options.TopK = 0,
+    top_p: sample_options.TopP = 1.0,
+    min_p: sample_options.MinP = 0.0,
+    typical_p: sample_options.TypicalP = 1.0,
+    repetition_penalty: sample_options.RepetitionPenalty = 1.0,
+    repetition_window: sample_options.RepetitionWindow = 64,
+    ban: sample_options.Ban = "",
+    logit_bias: sample_options.LogitBias = None,
+    seed: sample_options.Seed = None,
+    stop: sample_options.Stop = None,
+    max_lines: sample_options.MaxLines = 0,
+    until: sample_options.Until = "",
+    lines: sample_options.Lines = 0,
+    samples: sample_options.Samples = 1,
+    engine: sample_options.Engine = None,
+    quantize: sample_options.Quantize = None,
+    threads: sample_options.Threads = 0,
+    out: sample_options.Out = None,
+    out_dir: sample_options.OutDir = None,
+    force: sample_options.Force = False,
+    quiet: sample_options.Quiet = False,
+    json: sample_options.Json = False,
+    surprise: sample_options.Surprise = False,
 ) -> None:
     """Write new text with a trained model, by default the newest."""
     if samples < 1:
@@ -56,10 +56,10 @@ def sample(
         if lines < 0 or samples > 1 or until or max_lines or interactive:
             raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines and -i")
         samples, max_lines, length = lines, 1, LONGEST_LINE if length is None else length
-    flags.limit_threads(threads)
-    from charnet.generate import Options
+    sample_options.limit_threads(threads)
+    from charnet.generation.sampler import Options
 
-    first, last = flags.temperatures(temperature)
+    first, last = sample_options.temperatures(temperature)
     if lines and last is not None:
         raise ConfigError(f"--temp: expected one temperature beside --lines, found {temperature}")
     options = Options(
@@ -73,21 +73,21 @@ def sample(
         repetition_penalty=repetition_penalty,
         repetition_window=repetition_window,
         ban=ban,
-        logit_bias=tuple(flags.bias(text) for text in logit_bias or ()),
-        seed=flags.fresh_seed() if seed is None else seed,
+        logit_bias=tuple(sample_options.bias(text) for text in logit_bias or ()),
+        seed=sample_options.fresh_seed() if seed is None else seed,
         stop=tuple(stop or ()),
         max_lines=max_lines,
         until=until,
     )
-    given = flags.prompt_text(prompt, prompt_file)
+    given = sample_options.prompt_text(prompt, prompt_file)
 
-    from charnet import checkpoint as disk
-    from charnet import runs
+    from charnet.cli import output as places
     from charnet.cli import surprise as colours
-    from charnet.cli import texts as places
-    from charnet.controls import Choice
-    from charnet.engines import engine_of, fastest, has_numba, worth_compiling
-    from charnet.together import texts
+    from charnet.engines.registry import engine_of, fastest, has_numba, worth_compiling
+    from charnet.generation.batch import texts
+    from charnet.generation.sampler import Choice
+    from charnet.storage import checkpoint as disk
+    from charnet.storage import runs
 
     place = places.Place(out, out_dir, ".json" if json else ".txt", lines=lines > 0)
     place.check(samples, force=force)

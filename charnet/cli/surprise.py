@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from charnet.cli.console import visible
-from charnet.pieces import Piece
+from charnet.generation.detokenizer import Piece
 
 # The least likely character of each band but the last, what the band is called, and how it is drawn.
 BANDS = (

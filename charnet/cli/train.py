@@ -11,10 +11,10 @@ import typer
 from charnet.cli import console, progress
 from charnet.cli.options import plain, setting
 from charnet.config import Config, assignments, by_field, overlay
+from charnet.config_file import read_yaml
 from charnet.errors import ConfigError
-from charnet.recipe import duration
 from charnet.signals import Interrupted, Signals
-from charnet.yamlfile import read_yaml
+from charnet.training.planner import duration
 
 TEXT, MODEL, LEARNING, RUN, SHOWN = "The text", "The model", "Learning", "The run", "What is shown"
 SAMPLE_LENGTH = 160  # characters that the model writes after each evaluation
@@ -91,7 +91,7 @@ def train(
 ) -> int:
     """Train a model on a text; it lands in checkpoints/, named after the text."""
     given = dict(locals())  # first of all: the options that are settings have their names
-    from charnet import plan
+    from charnet.training import resolve
 
     flags = {full: given[field] for field, full in by_field().items() if _is_given(given.get(field))}
     flags |= {"data.paths": text} if text else {}
@@ -105,15 +105,15 @@ def train(
     seconds = None if time is None else duration(time)
     asked = assignments(settings or []) | flags
     values = read_yaml(config) if config else {}
-    if time is not None or plan.LENGTH.intersection(asked):  # the length on the command line counts
-        of_other_lengths = plan.OF_A_LENGTH if time is not None else plan.LENGTH | {"training.earlier_plans"}
+    if time is not None or resolve.LENGTH.intersection(asked):  # the length on the command line counts
+        of_other_lengths = resolve.OF_A_LENGTH if time is not None else resolve.LENGTH | {"training.earlier_plans"}
         values = {key: value for key, value in values.items() if key not in of_other_lengths}
     values |= asked
     if resume and (init_from or name):
         raise ConfigError("--resume goes on with a run as it is: leave out --init-from and --name")
     if strict and not resume:
         raise ConfigError("--strict is about the checkpoint that --resume goes on from; leave it out, or name a run")
-    plan.check(overlay(Config(), values), name)  # what is wrong here is said before torch is loaded
+    resolve.check(overlay(Config(), values), name)  # what is wrong here is said before torch is loaded
 
     shown = not (quiet or json)
     length = SAMPLE_LENGTH if shown else 0
@@ -129,13 +129,13 @@ def train(
         is_over = False
         try:
             view.starting()
-            from charnet import prepare
-            from charnet.reports import Finished
+            from charnet.training import setup
+            from charnet.training.events import Finished
 
             if resume:
-                run = prepare.resume(resume, values, out=out, strict=strict, sample_length=length, begun=begun)
+                run = setup.resume(resume, values, out=out, strict=strict, sample_length=length, begun=begun)
             else:
-                run = prepare.start(
+                run = setup.start(
                     values,
                     out=out,
                     name=name,

@@ -24,9 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charnet import sampling
-from charnet.engines import kernels
-from charnet.engines.ensemble_engine import together
+from charnet.engines import kernels, sampling
+from charnet.engines.ensemble import together
 from charnet.engines.numpy_engine import Array, Layer, LayerState, NumpyEngine, State
 from charnet.engines.packing import CELLS, VECTORS, Weights, packed, width
 from charnet.machine import processor_cores

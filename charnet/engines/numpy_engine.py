@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.engines.base import Weights
-from charnet.quantize import Rows8
+from charnet.storage.quantize import Rows8
 
 Array = npt.NDArray[np.float32]
 LayerState = tuple[Array, ...]

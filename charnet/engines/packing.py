@@ -14,7 +14,7 @@ import numpy.typing as npt
 from charnet.engines import kernels
 from charnet.engines.kernels import COLUMNS_AT_ONCE, LANES
 from charnet.engines.numpy_engine import FORMS, Form, depth
-from charnet.quantize import Rows8
+from charnet.storage.quantize import Rows8
 
 CELLS = {
     "lstm": kernels.LSTM,

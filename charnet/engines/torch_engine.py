@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from charnet.model import CharModel, ModelState
+from charnet.model.network import CharModel, ModelState
 
 
 class TorchEngine:

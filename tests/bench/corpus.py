@@ -54,7 +54,8 @@ def measured(path: str, out: str) -> dict[str, Any]:
     """Trains a little in this process, and watches."""
     import torch
 
-    from charnet import corpus, prepare
+    from charnet.data import corpus
+    from charnet.training import setup
 
     del torch
     bare, peak, over = anonymous_bytes(), [0], threading.Event()
@@ -69,7 +70,7 @@ def measured(path: str, out: str) -> dict[str, Any]:
     found = corpus.read([path]) if path != "-" else None
     seconds = time.perf_counter() - began
     began = time.perf_counter()
-    run = prepare.start(STEPS | {"data.paths": [path]}, out=Path(out))
+    run = setup.start(STEPS | {"data.paths": [path]}, out=Path(out))
     start = time.perf_counter() - began
     for _ in run.reports():
         pass

@@ -22,10 +22,10 @@ REPEATS, SHORTEST = 5, 0.3  # timed repeats, seconds of each
 
 def measured(hidden_size: int, num_layers: int, window: int, threads: int) -> dict[str, Any]:
     """Times steps of training in this process."""
-    from charnet import optim, plan
     from charnet.config import Config, overlay
-    from charnet.model import compute_with
-    from charnet.pace import TrainingStep, seconds_a_step
+    from charnet.model.network import compute_with
+    from charnet.training import optim, resolve
+    from charnet.training.throughput import TrainingStep, seconds_a_step
 
     shape = {
         "model.hidden_size": hidden_size,
@@ -37,7 +37,7 @@ def measured(hidden_size: int, num_layers: int, window: int, threads: int) -> di
     import torch
 
     cpu = torch.device("cpu")
-    config = overlay(config, {"training.precision": plan.precision(config, optim.arithmetic(cpu))})
+    config = overlay(config, {"training.precision": resolve.precision(config, optim.arithmetic(cpu))})
     compute_with(threads)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = [seconds_a_step(config, ALPHABET, cpu) for _ in range(REPEATS)]
@@ -51,7 +51,7 @@ def measured(hidden_size: int, num_layers: int, window: int, threads: int) -> di
         "precision": config.training.precision,
         "gflops": statistics.median(rates) * step.operations_a_character / 1e9,
         "memory": peak * 1024,
-        "formula": plan.memory_needed(config, ALPHABET),
+        "formula": resolve.memory_needed(config, ALPHABET),
     }
 
 

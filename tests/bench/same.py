@@ -4,8 +4,8 @@
     python tests/bench/same.py > after.json         # with the new code, on the same machine
     diff before.json after.json                     # nothing differs
 
-It runs the command line in a temporary folder, so it does not depend on the modules' names. What depends on the clock or
-on a file's name and date is left out.
+It runs the command line in a temporary folder, so it does not depend on the modules' names. What depends on the clock
+or on a file's date is left out.
 """
 
 from __future__ import annotations

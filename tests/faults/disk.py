@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charnet.checkpoint import Checkpoint, CorpusInfo, Progress, model_shapes
 from charnet.config import Config, overlay
-from charnet.runs import BEST, LAST, METRICS, SETTINGS, RunFolder
-from charnet.vocab import Vocabulary
+from charnet.data.vocab import Vocabulary
+from charnet.storage.checkpoint import Checkpoint, CorpusInfo, Progress, model_shapes
+from charnet.storage.runs import BEST, LAST, METRICS, SETTINGS, RunFolder
 
 LONG = os.environ.get("CHARNET_FAULTS") == "long"
 SMALL: dict[str, Any] = {

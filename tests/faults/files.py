@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from test_checkpoint import parts, tiny
 
-from charnet import checkpoint as disk
-from charnet import tensorfile
-from charnet.checkpoint import Checkpoint
 from charnet.errors import CheckpointError
+from charnet.storage import checkpoint as disk
+from charnet.storage import tensorfile
+from charnet.storage.checkpoint import Checkpoint
 
 LONG = os.environ.get("CHARNET_FAULTS") == "long"
 

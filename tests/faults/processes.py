@@ -26,8 +26,8 @@ from typing import Any
 
 import pytest
 
-from charnet import checkpoint as disk
-from charnet import runs
+from charnet.storage import checkpoint as disk
+from charnet.storage import runs
 
 STREAMS = (("r", -1), ("w", -1), ("w", 1))  # how Python opens the standard streams where there is no terminal
 LONG = os.environ.get("CHARNET_FAULTS") == "long"
@@ -253,7 +253,7 @@ if __name__ == "__main__":
     import torch
 
     from charnet import __main__ as command
-    from charnet import prepare, training  # noqa: F401 - loaded once for all
+    from charnet.training import setup, trainer  # noqa: F401 - loaded once for all
 
     torch.set_num_threads(1)
     gc.collect()

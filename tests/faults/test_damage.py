@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from files import Refusals, in_memory, of_size, packed
 
-from charnet import tensorfile
+from charnet.storage import tensorfile
 
 MOST_SECONDS = 0.05  # of the processor, until a damaged file is refused
 PAGE = 4096

@@ -17,12 +17,15 @@ import pytest
 from conftest import sentences
 from disk import SMALL, WRITERS, Call, Disk, checkpoint, parts, refused_at, settings, snapshot, write_all
 
-from charnet import checkpoint as disk_format
-from charnet import corpus, durable, prepare, runs
+from charnet import durable
+from charnet.data import corpus
 from charnet.errors import CheckpointError, ConfigError, StorageError
-from charnet.reports import Evaluated, Metrics
-from charnet.runs import BEST, LAST, METRICS, PREVIOUS, SETTINGS, RunFolder
-from charnet.training import Training
+from charnet.storage import checkpoint as disk_format
+from charnet.storage import runs
+from charnet.storage.runs import BEST, LAST, METRICS, PREVIOUS, SETTINGS, RunFolder
+from charnet.training import setup
+from charnet.training.events import Evaluated, Metrics
+from charnet.training.trainer import Training
 
 pytestmark = pytest.mark.faults
 
@@ -47,7 +50,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begun(text: Path, out: Path, **changes: Any) -> Training:
-    return prepare.start({"data.paths": [str(text)]} | SMALL | changes, out=out, name="run")
+    return setup.start({"data.paths": [str(text)]} | SMALL | changes, out=out, name="run")
 
 
 def finished(run: Training) -> Path:
@@ -144,7 +147,7 @@ def test_a_training_refused_at_any_call_goes_on_to_the_same_weights(text: Path, 
             continue
         assert not parts(out / "run")
         with contextlib.suppress(ConfigError):  # it was at its end already
-            finished(prepare.resume(out / "run"))
+            finished(setup.resume(out / "run"))
         assert disk_format.load(out / "run" / LAST).weights_sha256() == whole
     assert number > 50
 
@@ -203,11 +206,11 @@ def test_a_disk_too_full_to_go_on_is_known_before_the_first_step(text: Path, sma
     before = snapshot(run.folder.path)
     filler = fill(small_disk, 1 << 19)
     with pytest.raises(StorageError, match=r"free some space, or move the run to another place") as refused:
-        prepare.resume(run.folder.path)
+        setup.resume(run.folder.path)
     said(refused.value)
     assert snapshot(run.folder.path) == before
     filler.unlink()
-    finished(prepare.resume(run.folder.path))
+    finished(setup.resume(run.folder.path))
 
 
 def test_a_disk_that_fills_up_on_the_way_leaves_a_run_that_goes_on_to_the_same_weights(
@@ -221,7 +224,7 @@ def test_a_disk_that_fills_up_on_the_way_leaves_a_run_that_goes_on_to_the_same_w
     assert not parts(run.folder.path)
     assert disk_format.load(run.folder.path / LAST).progress.step == 3
     filler.unlink()
-    assert disk_format.load(finished(prepare.resume(run.folder.path)) / LAST).weights_sha256() == whole
+    assert disk_format.load(finished(setup.resume(run.folder.path)) / LAST).weights_sha256() == whole
 
 
 def test_a_read_only_disk_is_known_before_the_first_step(text: Path, small_disk: Path) -> None:
@@ -229,7 +232,7 @@ def test_a_read_only_disk_is_known_before_the_first_step(text: Path, small_disk:
     with contextlib.closing(run.reports()) as reports:
         next(report for report in reports if isinstance(report, Metrics))
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    for start in (lambda: begun(text, small_disk), lambda: prepare.resume(run.folder.path)):
+    for start in (lambda: begun(text, small_disk), lambda: setup.resume(run.folder.path)):
         with pytest.raises(StorageError, match="Read-only file system") as refused:
             start()
         said(refused.value)
@@ -324,10 +327,10 @@ def test_metrics_are_never_written_through_a_link(text: Path, tmp_path: Path) ->
     assert str(error) == f"{metrics}: cannot be written: it is a link; remove it"
     assert target.read_text() == "theirs"
     with pytest.raises(StorageError, match="it is a link; remove it"):  # before the first step
-        prepare.resume(run.folder.path)
+        setup.resume(run.folder.path)
     assert target.read_text() == "theirs"
     metrics.unlink()
-    finished(prepare.resume(run.folder.path))
+    finished(setup.resume(run.folder.path))
 
 
 @pytest.mark.parametrize("name", [LAST, PREVIOUS, BEST, SETTINGS])
@@ -418,9 +421,9 @@ def test_a_refused_resume_lets_go_of_the_run(text: Path, tmp_path: Path) -> None
     for name in (LAST, PREVIOUS):
         (run / name).write_bytes(b"")
     try:
-        prepare.resume(run)
+        setup.resume(run)
     except CheckpointError:
         (run / LAST).write_bytes(good)
-        finished(prepare.resume(run, {"training.steps": 9}))
+        finished(setup.resume(run, {"training.steps": 9}))
     else:
         pytest.fail("an empty file was taken for a checkpoint")

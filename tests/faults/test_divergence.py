@@ -17,11 +17,12 @@ import torch
 from conftest import sentences
 from faults.processes import outcome, seeds
 
-from charnet import checkpoint as disk
-from charnet import prepare, runs
 from charnet.errors import DivergedError
-from charnet.reports import Report, RolledBack
-from charnet.training import MOST_ROLLBACKS, Training
+from charnet.storage import checkpoint as disk
+from charnet.storage import runs
+from charnet.training import setup
+from charnet.training.events import Report, RolledBack
+from charnet.training.trainer import MOST_ROLLBACKS, Training
 
 pytestmark = pytest.mark.faults
 
@@ -49,7 +50,7 @@ def train(tmp_path: Path) -> Callable[..., Training]:
             | {"data.paths": [str(tmp_path / "pets.txt")]}
             | {f"model.{k}" if k in ("cell", "activation") else f"training.{k}": v for k, v in more.items()}
         )
-        return prepare.start(values, out=tmp_path, name=name)
+        return setup.start(values, out=tmp_path, name=name)
 
     return prepared
 
@@ -171,7 +172,7 @@ def test_a_run_that_rolls_back_goes_on_at_half_the_rate_and_interrupted_it_ends_
                               and cut.progress.step >= until):  # fmt: skip
         seen.append(report)
     if cut.progress.step < STEPS:
-        all_reports(prepare.resume(cut.folder.path))
+        all_reports(setup.resume(cut.folder.path))
     assert outcome(cut.folder.path) == outcome(whole.folder.path)
 
 

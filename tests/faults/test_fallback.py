@@ -19,11 +19,13 @@ from conftest import sentences
 from disk import LONG, Call, Disk, Killed, killed_at, parts, refused_at, snapshot
 from disk import SMALL as SMALLEST
 
-from charnet import checkpoint as disk_format
-from charnet import cli, prepare, runs
+from charnet.cli import app
 from charnet.errors import CheckpointError, ConfigError, StorageError
-from charnet.reports import Evaluated, Finished, RolledBack, Started
-from charnet.runs import BEST, DAMAGED, LAST, METRICS, PREVIOUS, SETTINGS
+from charnet.storage import checkpoint as disk_format
+from charnet.storage import runs
+from charnet.storage.runs import BEST, DAMAGED, LAST, METRICS, PREVIOUS, SETTINGS
+from charnet.training import setup
+from charnet.training.events import Evaluated, Finished, RolledBack, Started
 
 pytestmark = pytest.mark.faults
 
@@ -45,13 +47,13 @@ def finished(run: Any) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(text: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     out = tmp_path_factory.mktemp("undisturbed")
-    return outcome(finished(prepare.start({"data.paths": [str(text)]} | SMALL, out=out, name="run")))
+    return outcome(finished(setup.start({"data.paths": [str(text)]} | SMALL, out=out, name="run")))
 
 
 @pytest.fixture(scope="module")
 def cut(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was stopped after five steps; the state before its newest is of the fourth."""
-    run = prepare.start({"data.paths": [str(text)]} | SMALL, out=tmp_path_factory.mktemp("cut"), name="run")
+    run = setup.start({"data.paths": [str(text)]} | SMALL, out=tmp_path_factory.mktemp("cut"), name="run")
     finish = list(run.reports(lambda: run.progress.step >= 5))[-1]
     assert isinstance(finish, Finished)
     folder = run.folder.path
@@ -102,9 +104,9 @@ def test_a_damaged_newest_checkpoint_costs_nothing_but_time(run: Path, undisturb
     before = (run / PREVIOUS).read_bytes()
     (run / LAST).write_bytes(bad)
     with pytest.raises(CheckpointError):
-        prepare.resume(run, strict=True)
+        setup.resume(run, strict=True)
     assert ((run / LAST).read_bytes(), (run / PREVIOUS).read_bytes()) == (bad, before)
-    again = prepare.resume(run)
+    again = setup.resume(run)
     reports = again.reports()
     started = next(reports)
     assert isinstance(started, Started)
@@ -142,9 +144,9 @@ def test_a_newest_checkpoint_that_the_disk_does_not_give_back_is_gone_on_without
 
     monkeypatch.setattr(Path, "open", opened)
     said = f"{run / LAST}: cannot be read: Input/output error"
-    assert cli.run(["train", "-q", "--resume", str(run), "--strict"]) == 6
+    assert app.run(["train", "-q", "--resume", str(run), "--strict"]) == 6
     assert capsys.readouterr().err.startswith(f"charnet: {said}")
-    assert cli.run(["train", "--resume", str(run)]) == 0
+    assert app.run(["train", "--resume", str(run)]) == 0
     assert said in capsys.readouterr().err
     assert outcome(run) == undisturbed
 
@@ -155,7 +157,7 @@ def test_where_both_are_damaged_nothing_is_gone_on_from_and_nothing_is_touched(r
     before = snapshot(run)
     for strict in (False, True):
         with pytest.raises(CheckpointError, match=LAST) as refused:
-            prepare.resume(run, strict=strict)
+            setup.resume(run, strict=strict)
         assert refused.value.exit_code == 4
     assert snapshot(run) == before
 
@@ -164,7 +166,7 @@ def test_where_the_one_before_is_missing_the_damage_is_refused(run: Path) -> Non
     (run / PREVIOUS).unlink()
     (run / LAST).write_bytes(b"")
     with pytest.raises(CheckpointError, match="a file of 0 bytes"):
-        prepare.resume(run)
+        setup.resume(run)
 
 
 # ------------------------------------------------------------------------------------------- at any call
@@ -177,7 +179,7 @@ def test_the_good_one_is_never_lost_wherever_the_resume_is_killed(
     for number in range(1, 1000):
         here = Path(shutil.copytree(run, tmp_path / f"{number}"))
         with contextlib.suppress(Killed), Disk(here, killed_at(number)).watching() as disk:
-            finished(prepare.resume(here))
+            finished(setup.resume(here))
         ends_as(undisturbed, here)
         if disk.count < number:
             break
@@ -191,7 +193,7 @@ def ends_as(undisturbed: tuple[Any, ...], run: Path) -> None:
             steps.append(disk_format.load(run / name).progress.step)
     assert max(steps) >= 4
     with contextlib.suppress(ConfigError):  # it was at its end
-        finished(prepare.resume(run))
+        finished(setup.resume(run))
     assert outcome(run) == undisturbed
 
 
@@ -204,7 +206,7 @@ def test_the_good_one_is_never_lost_wherever_the_disk_refuses(
         here = Path(shutil.copytree(run, tmp_path / f"{number}"))
         fault = refused_at(number, errno.ENOSPC, from_then_on=from_then_on)
         with contextlib.suppress(StorageError), Disk(here, fault).watching() as disk:
-            finished(prepare.resume(here))
+            finished(setup.resume(here))
         ends_as(undisturbed, here)
         if disk.count < number:
             break
@@ -214,7 +216,7 @@ def test_the_good_one_is_never_lost_wherever_the_disk_refuses(
 def test_a_run_that_cannot_save_after_its_fall_back_keeps_all_that_it_had(run: Path) -> None:
     (run / LAST).write_bytes(b"")
     before = snapshot(run)
-    again = prepare.resume(run)
+    again = setup.resume(run)
 
     def full(_: int, call: Call) -> None:
         if call.kind == "make":
@@ -247,7 +249,7 @@ def test_a_run_that_goes_back_does_not_move_a_damaged_checkpoint_over_the_good_o
     text: Path, tmp_path: Path, kind: str
 ) -> None:
     values = {"data.paths": [str(text)], "training.on_nan": "rollback"} | SMALL
-    run = prepare.start(values, out=tmp_path, name="run")
+    run = setup.start(values, out=tmp_path, name="run")
     folder = run.folder.path
 
     def spoil() -> None:
@@ -264,5 +266,5 @@ def test_a_run_that_goes_back_does_not_move_a_damaged_checkpoint_over_the_good_o
 
 def test_a_run_whose_newest_is_missing_goes_on_from_the_one_before(run: Path, undisturbed: tuple[Any, ...]) -> None:
     (run / LAST).unlink()  # killed between the two moves of a save
-    assert outcome(finished(prepare.resume(run))) == undisturbed
+    assert outcome(finished(setup.resume(run))) == undisturbed
     assert runs.find(run) == run / BEST

@@ -24,13 +24,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_checkpoint import parts, put, tiny
 
-from charnet import checkpoint as disk
-from charnet import tensorfile
-from charnet.checkpoint import Checkpoint
 from charnet.config import Config, as_dict, from_dict, overlay
+from charnet.config_file import read_yaml
+from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.errors import CheckpointError, ConfigError, PromptError
-from charnet.vocab import LAST_CODE_POINT, Vocabulary
-from charnet.yamlfile import read_yaml
+from charnet.storage import checkpoint as disk
+from charnet.storage import tensorfile
+from charnet.storage.checkpoint import Checkpoint
 
 CASES = 100_000  # in a piece
 PIECES = range(100 if LONG else 1)

@@ -29,11 +29,11 @@ from files import Refusals, at_most, document_of, header_text, of_size, packed, 
 from test_checkpoint import drop, entry, parts, put, tiny
 
 import charnet
-from charnet import checkpoint as disk
-from charnet import tensorfile
-from charnet.cli import run
+from charnet.cli.app import run
+from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError, StorageError
-from charnet.vocab import Vocabulary
+from charnet.storage import checkpoint as disk
+from charnet.storage import tensorfile
 
 MOST_SECONDS = 0.1  # of the processor, until a hostile file is refused
 MOST_MEMORY = 64 << 20  # bytes beyond those of a process that has read a checkpoint
@@ -420,7 +420,7 @@ def test_a_hostile_file_is_refused_at_once(
 MEASURED = """
 import os, sys
 from pathlib import Path
-from charnet import checkpoint as disk
+from charnet.storage import checkpoint as disk
 from charnet.errors import CheckpointError
 def most():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -511,7 +511,7 @@ def test_a_file_larger_than_the_memory_is_refused_unread(monkeypatch: pytest.Mon
 
 def test_a_file_larger_than_the_memory_that_is_left_is_refused(refusals: Refusals) -> None:
     code = f"import resource, sys; resource.setrlimit(resource.RLIMIT_AS, ({1 << 32}, {1 << 32}))\n"
-    code += f"from charnet.cli import run; sys.exit(run(['inspect', {str(refusals.path)!r}]))"
+    code += f"from charnet.cli.app import run; sys.exit(run(['inspect', {str(refusals.path)!r}]))"
     sparse(refusals.path, (1 << 32) - (1 << 26))  # below the limit, but not beside all else
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert found.returncode == CheckpointError.exit_code, found.stderr

@@ -15,7 +15,7 @@ import pytest
 from conftest import sentences
 from faults.processes import SMALL, has_checkpoint, newest, outcome, run, seeds, start, until
 
-from charnet.runs import METRICS
+from charnet.storage.runs import METRICS
 
 pytestmark = pytest.mark.faults
 

@@ -16,12 +16,14 @@ import pytest
 from conftest import sentences
 from disk import LONG, SMALL, parts
 
-from charnet import checkpoint as disk_format
-from charnet import corpus, durable, prepare
+from charnet import durable
+from charnet.data import corpus
+from charnet.data.vocab import Vocabulary
 from charnet.errors import StorageError
-from charnet.reports import Metrics
-from charnet.runs import LAST, RunFolder
-from charnet.vocab import Vocabulary
+from charnet.storage import checkpoint as disk_format
+from charnet.storage.runs import LAST, RunFolder
+from charnet.training import setup
+from charnet.training.events import Metrics
 
 pytestmark = pytest.mark.faults
 
@@ -40,13 +42,13 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_of_two_trainings_of_one_run_the_second_leaves_at_once(text: Path, tmp_path: Path) -> None:
-    run = prepare.start({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
+    run = setup.start({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
     reports = run.reports()
     next(report for report in reports if isinstance(report, Metrics) and report.step == 4)
     before = (run.folder.path / LAST).read_bytes()
     began = time.thread_time()
     with pytest.raises(StorageError, match="another training is at work in this run; wait for it, or stop it") as other:
-        prepare.resume(run.folder.path)
+        setup.resume(run.folder.path)
     assert other.value.exit_code == 6
     assert time.thread_time() - began < 1
     assert (run.folder.path / LAST).read_bytes() == before
@@ -55,10 +57,10 @@ def test_of_two_trainings_of_one_run_the_second_leaves_at_once(text: Path, tmp_p
 
 
 def test_a_run_that_ended_can_be_gone_on_with_in_the_same_process(text: Path, tmp_path: Path) -> None:
-    run = prepare.start({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
+    run = setup.start({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
     with contextlib.closing(run.reports()) as reports:
         next(report for report in reports if isinstance(report, Metrics))
-    collections.deque(prepare.resume(run.folder.path).reports(), maxlen=0)
+    collections.deque(setup.resume(run.folder.path).reports(), maxlen=0)
 
 
 def test_of_two_processes_that_train_one_run_one_wins(text: Path, tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_of_two_processes_that_train_one_run_one_wins(text: Path, tmp_path: Path
         assert [process.stdout.readline() for process in two if process.stdout] == ["ready\n"] * 2
         waited = []
         for turn in range(20):
-            run = prepare.start({"data.paths": [str(text)]} | SMALL | RARE | {"training.seed": turn}, out=tmp_path)
+            run = setup.start({"data.paths": [str(text)]} | SMALL | RARE | {"training.seed": turn}, out=tmp_path)
             with contextlib.closing(run.reports()) as reports:
                 next(report for report in reports if isinstance(report, Metrics))
             for process in two:
@@ -91,7 +93,7 @@ RARE = {"training.eval_every": 100, "training.patience": 0}  # the disk takes it
 RESUME = """
 import sys, time
 from pathlib import Path
-from charnet import prepare, training
+from charnet.training import setup, trainer
 from charnet.errors import StorageError
 print("ready", flush=True)
 for line in sys.stdin:
@@ -140,7 +142,7 @@ def test_two_runs_of_one_name_that_start_at_once_get_two_folders(tmp_path: Path)
     script = """
 import sys
 from pathlib import Path
-from charnet.runs import RunFolder
+from charnet.storage.runs import RunFolder
 kept = []
 for number, _ in enumerate(sys.stdin):
     kept.append(RunFolder.new(Path(sys.argv[1]) / "runs", f"run-{number}-"))
@@ -161,7 +163,7 @@ def test_two_processes_that_encode_one_text_at_once_both_get_it_whole(
     script = """
 import sys
 from pathlib import Path
-from charnet import corpus
+from charnet.data import corpus
 for number, _ in enumerate(sys.stdin):
     path = Path(sys.argv[1]) / f"{number}.txt"
     found = corpus.read([str(path)])

@@ -16,7 +16,7 @@ import pytest
 from conftest import sentences
 from faults.processes import LONG, PATIENCE, SMALL, newest, outcome, run, seeds, start, until
 
-from charnet import prepare
+from charnet.training import setup
 
 pytestmark = pytest.mark.faults
 
@@ -40,7 +40,7 @@ report(before, used())
 """
 TRAIN = """
 import charnet
-from charnet.reports import Metrics
+from charnet.training.events import Metrics
 seen = []
 def look(report):
     if isinstance(report, Metrics) and report.step in (1000, 10000):
@@ -147,5 +147,5 @@ def test_ctrl_c_in_a_python_program_that_trains_saves_and_then_interrupts_it(
         progress = newest(cut).progress
         assert progress.step > 0
         if progress.reported_step < STEPS:
-            list(prepare.resume(cut).reports())
+            list(setup.resume(cut).reports())
         assert outcome(cut) == whole

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from faults.processes import PATIENCE, SMALL, newest
 
-from charnet import checkpoint as disk
-from charnet import runs
+from charnet.storage import checkpoint as disk
+from charnet.storage import runs
 
 pytestmark = pytest.mark.faults
 

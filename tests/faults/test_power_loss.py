@@ -35,10 +35,12 @@ from disk import (
     write_all,
 )
 
-from charnet import checkpoint as disk_format
-from charnet import corpus, prepare, runs
+from charnet.data import corpus
 from charnet.errors import CheckpointError, ConfigError, CorpusError
-from charnet.runs import BEST, LAST, METRICS, PREVIOUS, SETTINGS, RunFolder
+from charnet.storage import checkpoint as disk_format
+from charnet.storage import runs
+from charnet.storage.runs import BEST, LAST, METRICS, PREVIOUS, SETTINGS, RunFolder
+from charnet.training import setup
 
 pytestmark = pytest.mark.faults
 
@@ -127,7 +129,7 @@ VICTIM = """
 import os, signal, sys
 from pathlib import Path
 from disk import Disk, write_all
-from charnet.runs import RunFolder
+from charnet.storage.runs import RunFolder
 
 after, places = sys.argv[1] == "1", sys.argv[2:]
 for place in map(Path, places):
@@ -164,7 +166,7 @@ def undisturbed(text: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[A
 
 
 def trained(text: Path, out: Path) -> Path:
-    run = prepare.start({"data.paths": [str(text)]} | SMALL, out=out, name="run")
+    run = setup.start({"data.paths": [str(text)]} | SMALL, out=out, name="run")
     collections.deque(run.reports(), maxlen=0)
     return run.folder.path
 
@@ -182,7 +184,7 @@ def outcome(run: Path) -> tuple[Any, ...]:
 
 def goes_on_to(undisturbed: tuple[Any, ...], run: Path) -> None:
     try:
-        again = prepare.resume(run)
+        again = setup.resume(run)
     except ConfigError as error:
         if "that are done" not in str(error):  # it was at its end
             raise
@@ -415,11 +417,11 @@ def test_an_encoded_copy_of_the_right_size_that_is_damaged_is_noticed_and_writte
 
 def test_a_run_whose_text_is_gone_never_goes_on_from_a_damaged_copy(text: Path, cache: Path, tmp_path: Path) -> None:
     own = Path(shutil.copy(text, tmp_path / "own.txt"))
-    run = prepare.start({"data.paths": [str(own)]} | SMALL, out=tmp_path / "runs", name="run")
+    run = setup.start({"data.paths": [str(own)]} | SMALL, out=tmp_path / "runs", name="run")
     asked = iter(range(2))
     collections.deque(run.reports(lambda: next(asked, None) is None), maxlen=0)
     own.unlink()
     (copy,) = cache.glob("*.ids")
     copy.write_bytes(bytes(copy.stat().st_size))
     with pytest.raises(CorpusError, match=r"neither at .* nor in the cache"):
-        prepare.resume(run.folder.path)
+        setup.resume(run.folder.path)

@@ -39,11 +39,11 @@ STEPS = 60
 TRAIN = ["train", "pets.txt", *SMALL, "--steps", str(STEPS), "--out", "."]
 NUMBERS = [SIGINT, SIGTERM, SIGHUP]
 MOMENTS = {
-    "step": ("charnet.training.Training._step", STEPS),
-    "evaluation": ("charnet.training.evaluate", STEPS // 10),
+    "step": ("charnet.training.trainer.Training._step", STEPS),
+    "evaluation": ("charnet.training.trainer.evaluate", STEPS // 10),
     "save": ("os.fsync", 30),
     "move": ("os.replace", 15),
-    "start": ("charnet.model.CharModel.__init__", 1),
+    "start": ("charnet.model.network.CharModel.__init__", 1),
 }
 
 
@@ -150,7 +150,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoints_are_whole(
 def test_a_second_ctrl_c_while_a_finished_run_is_compared_leaves_out_the_comparison_alone(
     folder: Path, cut: Path, whole: Any
 ) -> None:
-    hook = ("charnet.training.Training.compared", 1, [SIGINT, SIGINT])
+    hook = ("charnet.training.trainer.Training.compared", 1, [SIGINT, SIGINT])
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[hook])
     assert process.wait() == 130
     assert process.stderr().endswith("done; write with:\n  charnet sample cut --temp 0.8\n")
@@ -161,7 +161,10 @@ def test_a_second_ctrl_c_while_a_finished_run_is_compared_leaves_out_the_compari
 def test_a_third_ctrl_c_at_the_end_of_a_finished_run_does_not_say_to_go_on_with_it(
     folder: Path, cut: Path, whole: Any
 ) -> None:
-    hooks = [("charnet.training.Training.compared", 1, [SIGINT, SIGINT]), ("charnet.cli.words.closing", 1, [SIGINT])]
+    hooks = [
+        ("charnet.training.trainer.Training.compared", 1, [SIGINT, SIGINT]),
+        ("charnet.cli.messages.closing", 1, [SIGINT]),
+    ]
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=hooks)
     assert process.wait() == 130
     assert_nothing_else_is_said(said := process.stderr())
@@ -169,11 +172,11 @@ def test_a_third_ctrl_c_at_the_end_of_a_finished_run_does_not_say_to_go_on_with_
     assert outcome(cut) == whole
 
 
-@pytest.mark.parametrize("where", ["charnet.cli.progress._Reading.left", "charnet.runs.RunFolder.close"])
+@pytest.mark.parametrize("where", ["charnet.cli.progress._Reading.left", "charnet.storage.runs.RunFolder.close"])
 def test_a_third_ctrl_c_while_a_training_is_left_at_once_changes_nothing(
     folder: Path, cut: Path, whole: Any, where: str
 ) -> None:
-    hooks = [("charnet.training.Training._step", 30, [SIGINT, SIGINT]), (where, 1, [SIGINT, SIGINT])]
+    hooks = [("charnet.training.trainer.Training._step", 30, [SIGINT, SIGINT]), (where, 1, [SIGINT, SIGINT])]
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=hooks)
     assert process.wait() == 130
     assert_nothing_else_is_said(process.stderr())
@@ -185,7 +188,7 @@ def test_a_second_ctrl_c_between_the_first_two_checkpoints_takes_neither_away(
     folder: Path, cut: Path, whole: Any
 ) -> None:
     """`best` is written and `last` is not: what was learned is in that one file."""
-    hook = ("charnet.training.arrays", 4, [SIGINT, SIGINT])
+    hook = ("charnet.training.trainer.arrays", 4, [SIGINT, SIGINT])
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[hook])
     assert process.wait() == 130
     assert cut.exists()

@@ -1,0 +1,112 @@
+"""The command line: a thin translation of flags into one library call for each command.
+
+Exit codes: 0 done, 1 a bug in charnet, 2 usage or settings, 3 text or prompt, 4 checkpoint, 5 training diverged,
+6 input or output, 128 + n ended by signal n (130 Ctrl-C, 141 the reader of a pipe is gone).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from typing import Any
+
+import typer
+
+from charnet.cli import console
+from charnet.cli.bench import bench
+from charnet.cli.cache import cache
+from charnet.cli.corpus import corpus
+from charnet.cli.doctor import doctor
+from charnet.cli.eval import eval_
+from charnet.cli.help import GroupedCommand
+from charnet.cli.inspect import inspect
+from charnet.cli.quantize import quantize
+from charnet.cli.sample import sample
+from charnet.cli.train import train
+from charnet.errors import CharnetError, ConfigError, StorageError
+from charnet.machine import spins_before_sleep
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
+
+# typer carries its own copy of click in some releases and imports it in others: reach the class by what is public.
+_ShownError: Any = typer.BadParameter.__bases__[0].__bases__[0]
+
+app = typer.Typer(
+    name="charnet",
+    help="Train a character-level recurrent network on any text, on your own machine, and write new text with it.",
+    epilog="Start with: charnet train, then charnet sample.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: a third of the start-up time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(cls=GroupedCommand)(train)
+app.command(cls=GroupedCommand)(sample)
+app.command(cls=GroupedCommand)(inspect)
+app.command("eval", cls=GroupedCommand)(eval_)
+app.command(cls=GroupedCommand)(quantize)
+app.command(cls=GroupedCommand)(doctor)
+app.add_typer(bench, name="bench")
+app.add_typer(cache, name="cache")
+app.add_typer(corpus, name="corpus")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import charnet
+
+        console.write(f"charnet {charnet.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    del version
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code; errors of the user become one line on stderr."""
+    console.prepare()
+    os.environ.setdefault("GOMP_SPINCOUNT", str(spins_before_sleep()))  # read as torch loads
+    try:
+        result = app(arguments, standalone_mode=False, prog_name="charnet")
+        console.flush()
+    except CharnetError as error:
+        console.error(str(error))
+        return error.exit_code
+    except _ShownError as error:
+        return _usage(error)
+    except typer.Abort:
+        return 128 + signal.SIGINT
+    except OSError as error:  # help is written by typer
+        if error.errno not in UNWRITABLE:
+            raise
+        console.error(f"standard output: cannot be written: {error.strerror}")
+        console.give_up_stdout()
+        return StorageError.exit_code
+    except (console.ReaderGone, SystemExit):  # which is how typer leaves when the reader of its help is gone
+        return 128 + 13
+    except MemoryError:
+        console.error("expected enough memory for this, found no more: close other programs, or do less at once")
+        return ConfigError.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    finally:
+        console.end()
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: Exception) -> int:
+    context = getattr(error, "ctx", None)
+    message = error.format_message()  # type: ignore[attr-defined]
+    if "Usage:" in message:  # no arguments at all: the message is the help
+        console.note(message, keep="\n")
+        return 2
+    message = " ".join(message.split())
+    where = context.command_path if context else "charnet"
+    console.error(f"{message.rstrip('.')} (see {where} --help)")
+    return 2

@@ -1,0 +1,1 @@
+"""How a text becomes windows of ids: found, read, decoded, normalized, encoded, kept, cut into streams."""

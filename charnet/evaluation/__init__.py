@@ -1,0 +1,1 @@
+"""How well a text is known: by a model, by simple baselines, and what more training would bring."""

@@ -1,0 +1,214 @@
+"""How well a model knows a text: nats per character over every character of it.
+
+The text is cut into streams that are read side by side. Each stream first reads the characters before its own, without
+counting them, so that its state is what one long reading would have carried there (memories reach less far than
+that: for trained models the difference to one long reading measured below 0.000001; only a network that never forgets,
+a relu with an eigenvalue near one, can tell); the first begins with an empty state.
+
+Shape legend: S streams, T characters in a chunk, V characters in the alphabet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from charnet.config import Config, overlay
+from charnet.data.batches import DocumentStreams, Position, ends_of_lines
+from charnet.data.corpus import encode_for
+from charnet.data.encoded_copy import Ends, Ids
+from charnet.errors import CorpusError
+from charnet.machine import enough_memory, processor_cores
+from charnet.model.network import Model, compute_with, from_weights
+from charnet.storage.checkpoint import Checkpoint
+
+WARM_UP = 256  # characters that a stream reads before its own
+SHORTEST_STREAM = 4 * WARM_UP
+MOST_STREAMS = 64
+LARGEST_CHUNK = 1 << 22  # logits held at once
+LONGEST_CHUNK = 256  # characters
+DOCUMENTS_SORTED = 1 << 14  # at once by their length, so that those side by side are alike
+
+
+class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an error
+    """The evaluation was asked to stop before its end."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The total surprise of a text, in nats, over so many characters.
+
+    `unknown` counts, by name, the characters that the model's alphabet lacks: neither read nor predicted.
+    """
+
+    nats: float
+    characters: int
+    unknown: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def nats_per_char(self) -> float:
+        return self.nats / self.characters
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.nats_per_char / math.log(2)
+
+    @property
+    def perplexity(self) -> float:
+        """Between how many equally likely characters the model hesitates."""
+        return math.exp(self.nats_per_char) if self.nats_per_char < 700 else math.inf
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        return {
+            "nats_per_char": self.nats_per_char,
+            "bits_per_char": self.bits_per_char,
+            "perplexity": self.perplexity if math.isfinite(self.perplexity) else None,
+            "characters": self.characters,
+            "unknown_characters": sum(self.unknown.values()),
+            "unknown": self.unknown,
+        }
+
+
+def evaluate_files(
+    checkpoint: Checkpoint, paths: Sequence[str], *, encoding: str | None = None, glob: str = "*.txt", threads: int = 0
+) -> Evaluation:
+    """Evaluates the model of a checkpoint on texts.
+
+    Args:
+        encoding: of the texts; by default that of the text it learned from.
+        threads: of the processor; 0 is one for each core.
+
+    Raises:
+        CorpusError: a text is missing, empty, in another encoding, or without one character that the model knows.
+    """
+    overlay(Config(), {"training.threads": threads})  # within its limits
+    data = checkpoint.config.data
+    data = dataclasses.replace(data, glob=glob, encoding=encoding or data.encoding)
+    ids, unknown = encode_for(checkpoint.vocab, paths, data)
+    if len(ids) == 0:
+        raise CorpusError(f"{paths[0]}: the model knows none of its characters")
+    compute_with(threads or processor_cores())
+    with enough_memory("close other programs"):
+        model = from_weights(checkpoint.config.model, checkpoint.weights)
+        start_id = checkpoint.vocab.start_id()
+        evaluation = evaluate(model, ids, start_id, ends_of_lines(ids, start_id) if data.lines else None)
+    return dataclasses.replace(
+        evaluation, unknown={checkpoint.vocab.name(symbol): count for symbol, count in unknown.items()}
+    )
+
+
+def evaluate(
+    model: Model,
+    ids: Ids,
+    start_id: int,
+    ends: Ends | None = None,
+    *,
+    most: int = 0,
+    streams: int | None = None,
+    stop: Callable[[], object] = lambda: False,
+) -> Evaluation:
+    """Reads a text; each character is predicted from all before it, the first from `start_id`.
+
+    Args:
+        ids: the text, at least one character.
+        ends: the places behind its documents, if each of them is read by itself; then `most` are the first.
+        most: about so many characters are enough, spread over the text: the first of each stream. 0: all.
+        streams: how many are read side by side; chosen by the length if not given. 1 is one long reading.
+        stop: asked before every chunk.
+
+    Raises:
+        Stopped: `stop` said yes.
+    """
+    if ends is not None and most:
+        ends = ends[: max(1, int(np.searchsorted(ends, most, side="right")))]
+        ids = ids[: int(ends[-1])]
+    streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
+    was_training = model.training
+    model.eval()
+    length = -(-len(ids) // streams)
+    read = min(length, -(-most // streams)) if most else length
+    counted = sum(min(read, max(0, len(ids) - stream * length)) for stream in range(streams))
+    try:
+        if ends is not None:
+            return Evaluation(_nats_of_documents(model, ids, start_id, ends, stop), len(ids))
+        return Evaluation(_total_nats(model, ids, start_id, streams, read, stop), counted)
+    finally:
+        model.train(was_training)
+
+
+@torch.no_grad()
+def _total_nats(model: Model, ids: Ids, start_id: int, streams: int, read: int, stop: Callable[[], object]) -> float:
+    device = next(model.parameters()).device
+    length = -(-len(ids) // streams)
+    chunk = _chunk(model, streams)
+    warm_up = WARM_UP if streams > 1 else 0
+    total = 0.0
+    state = model.initial_state(streams)
+    for begin, end in [*_spans(-warm_up, 0, chunk), *_spans(0, read, chunk)]:
+        if stop():
+            raise Stopped
+        x_ST, y_ST, counted_ST = _columns(ids, start_id, streams, length, begin, end)
+        logits_STV, state = model(torch.from_numpy(x_ST).to(device), state)
+        if begin >= 0:
+            y = torch.from_numpy(y_ST).to(device).flatten()
+            nats = F.cross_entropy(logits_STV.flatten(0, 1), y, reduction="none").cpu().double()
+            total += float(nats[torch.from_numpy(counted_ST).flatten()].sum())
+        elif end == 0:
+            for each in (each for layer in state for each in layer):
+                each[0] = 0  # nothing comes before the first stream
+    return total
+
+
+@torch.no_grad()
+def _nats_of_documents(model: Model, ids: Ids, start_id: int, ends: Ends, stop: Callable[[], object]) -> float:
+    """Each document from an empty state, those of like length side by side."""
+    device = next(model.parameters()).device
+    chunk = _chunk(model, MOST_STREAMS)
+    total = 0.0
+    for first in range(0, len(ends), DOCUMENTS_SORTED):
+        some = ends[first : first + DOCUMENTS_SORTED].astype(np.int64)
+        begins = np.concatenate([[int(ends[first - 1]) if first else 0], some[:-1]])
+        order = np.argsort(some - begins, kind="stable")
+        for at in range(0, len(order), MOST_STREAMS):
+            group = order[at : at + MOST_STREAMS]
+            streams = DocumentStreams(ids, some[group], start_id, len(group), chunk, begins[group])
+            position, state = Position(), model.initial_state(len(group))
+            while position.passes == 0:
+                if stop():
+                    raise Stopped
+                x_ST, y_ST = (torch.from_numpy(each).to(device) for each in streams.read(position))
+                logits_STV, state = model(x_ST, state)
+                nats = F.cross_entropy(logits_STV.flatten(0, 1), y_ST.flatten(), reduction="none")
+                total += float(nats.cpu().double().sum())
+                position = streams.after(position)
+    return total
+
+
+def _chunk(model: Model, streams: int) -> int:
+    """How many characters of each stream are read at once: whoever wants to stop waits for all networks to do so."""
+    return max(1, min(LONGEST_CHUNK // len(model.networks), LARGEST_CHUNK // (streams * model.alphabet_size)))
+
+
+def _spans(begin: int, end: int, chunk: int) -> list[tuple[int, int]]:
+    return [(at, min(at + chunk, end)) for at in range(begin, end, chunk)]
+
+
+def _columns(
+    ids: Ids, start_id: int, streams: int, length: int, begin: int, end: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Inputs, targets and which targets exist, each (S, T), for the places `begin` to `end` of every stream."""
+    at_ST = np.arange(streams)[:, None] * length + np.arange(begin, end)[None, :]
+    counted_ST = at_ST < len(ids)
+    y_ST = ids[np.clip(at_ST, 0, len(ids) - 1)].astype(np.int64)
+    x_ST = ids[np.clip(at_ST - 1, 0, len(ids) - 1)].astype(np.int64)
+    x_ST[at_ST <= 0] = start_id
+    return x_ST, y_ST, counted_ST

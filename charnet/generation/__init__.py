@@ -1,0 +1,1 @@
+"""How a text is written: prompt in, characters out, one text or many, to where it stops."""

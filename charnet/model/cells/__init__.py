@@ -1,0 +1,13 @@
+"""The table of cells. A new cell is a file here and a line in `CELLS` (and a step in the NumPy engine)."""
+
+from __future__ import annotations
+
+from charnet.model.cells.base import Cell, State
+from charnet.model.cells.cifg import CIFG
+from charnet.model.cells.gru import GRU
+from charnet.model.cells.lstm import LSTM
+from charnet.model.cells.rnn import RNN
+
+CELLS: dict[str, type[Cell]] = {"rnn": RNN, "lstm": LSTM, "cifg": CIFG, "gru": GRU}
+
+__all__ = ["CELLS", "Cell", "State"]

@@ -1,0 +1,70 @@
+"""The LSTM with coupled input and forget gates: Greff et al. (2015), "LSTM: A search space odyssey", variant CIFG.
+
+    i = sigmoid(W_i x_t + b_i + U_i h_{t-1})        what is let in; the rest, 1 - i, is kept
+    g = tanh   (W_g x_t + b_g + U_g h_{t-1})        what is new
+    o = sigmoid(W_o x_t + b_o + U_o h_{t-1})        what is shown
+    c_t = i * g + (1 - i) * c_{t-1}
+    h_t = o * tanh(c_t)
+
+Gate order: i, g, o. Parameters: 3 H (E + H + 1), three quarters of an LSTM's. Kept for the way back: 6H + E numbers
+a character and stream (the three gates, c_t, tanh c_t, h_t and x_t).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from charnet.model.cells import fused_scan
+from charnet.model.cells.base import Cell, State
+from charnet.model.cells.fused_scan import Activations, Kept, shown, through_shown, through_sigmoid, through_tanh
+
+
+class CIFG(Cell):
+    """LSTM whose forget gate is one minus its input gate; see the top of this file."""
+
+    gates: ClassVar = ("i", "g", "o")
+    state_names: ClassVar = ("h", "c")
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
+        h_BH, c_BH = state
+        i, g, o = (F.linear(x_BE, self.weight_ih, self.bias) + F.linear(h_BH, self.weight_hh)).chunk(3, dim=1)
+        i = i.sigmoid()
+        c_BH = i * g.tanh() + (1 - i) * c_BH
+        h_BH = o.sigmoid() * c_BH.tanh()
+        return h_BH, (h_BH, c_BH)
+
+    def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
+        return fused_scan.scan(self, _Coupled(), x_BTE, state)
+
+
+class _Coupled:
+    order: ClassVar[tuple[int, ...]] = (0, 2, 1)
+    activations: ClassVar[Activations] = (("sigmoid", 2), ("tanh", 1))
+
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:
+        (io_B2H, g), (_, before_c), (h, c) = gates, before, after
+        i, o = io_B2H.chunk(2, dim=1)
+        torch.lerp(before_c, g, i, out=c)
+        tanh_c = shown(c, o, h)
+        return i, o, g, tanh_c
+
+    def backward(
+        self,
+        d_h: Tensor,
+        d_rest: State,
+        before: State,
+        after: State,  # noqa: ARG002
+        kept: Kept,
+        d_gates: Sequence[Tensor],
+    ) -> None:
+        (d_c,), (_, before_c), (i, o, g, tanh_c), (d_i, d_o, d_g) = d_rest, before, kept, d_gates
+        through_shown(d_h, o, tanh_c, d_c, d_o)
+        through_sigmoid(torch.sub(g, before_c, out=d_i).mul_(d_c), i, d_i)
+        let_in = torch.mul(d_c, i, out=d_g)
+        d_c.sub_(let_in)
+        through_tanh(let_in, g, d_g)

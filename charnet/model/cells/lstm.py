@@ -1,0 +1,90 @@
+"""Long short-term memory: Hochreiter & Schmidhuber (1997), Neural Computation 9(8), with the forget gate of Gers,
+Schmidhuber & Cummins (2000).
+
+    i = sigmoid(W_i x_t + b_i + U_i h_{t-1})        what is let in
+    f = sigmoid(W_f x_t + b_f + U_f h_{t-1})        what is kept
+    g = tanh   (W_g x_t + b_g + U_g h_{t-1})        what is new
+    o = sigmoid(W_o x_t + b_o + U_o h_{t-1})        what is shown
+    c_t = f * c_{t-1} + i * g
+    h_t = o * tanh(c_t)
+
+Gate order: i, f, g, o. Parameters: 4 H (E + H + 1). Kept for the way back: 6H numbers a character and stream (the four
+gates, c_t and h_t); by the scan of our own H + E more (tanh c_t and x_t).
+
+The forget bias starts at zero: with a good optimiser and short runs that measured better than one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from charnet.model.cells import fused_scan
+from charnet.model.cells.base import Cell, State, repacking_allowed
+from charnet.model.cells.fused_scan import Activations, Kept, shown, through_shown, through_sigmoid, through_tanh
+
+# oneDNN's way back through a bf16 LSTM is wrong from 1,024 units on where the processor has AMX: the gradient of the
+# input is off by its own length (torch 2.13; outputs are right, and all sizes below). Such layers take our own scan,
+# which on Zen 4 is a tenth faster at that size.
+MOST_UNITS_IN_BF16 = 1023
+
+
+class LSTM(Cell):
+    """LSTM with forget gate; see the top of this file. The scan is the library's own: oneDNN, cuDNN or Metal, but for
+    large layers in bf16 on a processor."""
+
+    gates: ClassVar = ("i", "f", "g", "o")
+    state_names: ClassVar = ("h", "c")
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
+        h_BH, c_BH = state
+        i, f, g, o = (F.linear(x_BE, self.weight_ih, self.bias) + F.linear(h_BH, self.weight_hh)).chunk(4, dim=1)
+        c_BH = f.sigmoid() * c_BH + i.sigmoid() * g.tanh()
+        h_BH = o.sigmoid() * c_BH.tanh()
+        return h_BH, (h_BH, c_BH)
+
+    def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
+        if (x_BTE.device.type, x_BTE.dtype) == ("cpu", torch.bfloat16) and self.hidden_size > MOST_UNITS_IN_BF16:
+            return fused_scan.scan(self, _Gated(), x_BTE, state)
+        weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias)]
+        weights.append(torch.zeros_like(weights[-1]))
+        before = [each[None].to(x_BTE.dtype) for each in state]
+        x_TBE = x_BTE.transpose(0, 1)
+        with repacking_allowed() if x_BTE.is_cuda else contextlib.nullcontext():
+            h_TBH, h_1BH, c_1BH = torch.lstm(
+                x_TBE, before, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
+            )
+        return h_TBH.transpose(0, 1), (h_1BH[0].to(state[0].dtype), c_1BH[0].to(state[1].dtype))
+
+
+class _Gated:
+    order: ClassVar[tuple[int, ...]] = (0, 1, 3, 2)
+    activations: ClassVar[Activations] = (("sigmoid", 3), ("tanh", 1))
+
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:
+        (ifo_B3H, g), (_, before_c), (h, c) = gates, before, after
+        i, f, o = ifo_B3H.chunk(3, dim=1)
+        torch.mul(f, before_c, out=c).addcmul_(i, g)
+        tanh_c = shown(c, o, h)
+        return i, f, o, g, tanh_c
+
+    def backward(
+        self,
+        d_h: Tensor,
+        d_rest: State,
+        before: State,
+        after: State,  # noqa: ARG002
+        kept: Kept,
+        d_gates: Sequence[Tensor],
+    ) -> None:
+        (d_c,), (_, before_c), (i, f, o, g, tanh_c), (d_i, d_f, d_o, d_g) = d_rest, before, kept, d_gates
+        through_shown(d_h, o, tanh_c, d_c, d_o)
+        through_sigmoid(torch.mul(d_c, before_c, out=d_f), f, d_f)
+        through_sigmoid(torch.mul(d_c, g, out=d_i), i, d_i)
+        through_tanh(torch.mul(d_c, i, out=d_g), g, d_g)
+        d_c.mul_(f)

@@ -1,0 +1,96 @@
+"""The simple recurrent network of Elman (1990), "Finding structure in time", Cognitive Science 14(2).
+
+    h_t = f(W_ih x_t + b + W_hh h_{t-1})        f = tanh, relu or sigmoid
+
+Gate order: one block, `h`. Parameters: H (E + H + 1). Kept for the way back: H + E numbers a character and stream
+(h_t and x_t, joined).
+
+The recurrent matrix starts orthogonal, so that neither the state nor the gradient grows or fades at first. With relu it
+starts as half the identity: the whole identity (Le, Jaitly and Hinton 2015, "A simple way to initialize recurrent
+networks of rectified linear units") adds up its input for as long as the state is carried, and three such layers
+overflow. A sigmoid passes at most a quarter of a gradient on, so its matrix starts four times as large, and its bias
+keeps the sum of half-open units at the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from charnet.model.cells import fused_scan
+from charnet.model.cells.base import Cell, State, repacking_allowed
+from charnet.model.cells.fused_scan import Activations, Kept, through_sigmoid, through_tanh
+
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
+
+
+class RNN(Cell):
+    """Elman's network with tanh, relu or sigmoid; see the top of this file."""
+
+    gates: ClassVar[tuple[str, ...]] = ("h",)
+
+    def __init__(self, input_size: int, hidden_size: int, activation: str = "tanh") -> None:
+        self.activation = activation
+        super().__init__(input_size, hidden_size)
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.activation == "relu":
+            nn.init.eye_(self.weight_hh)
+            with torch.no_grad():
+                self.weight_hh.mul_(0.5)
+        elif self.activation == "tanh":
+            nn.init.orthogonal_(self.weight_hh)
+        else:
+            nn.init.orthogonal_(self.weight_hh, gain=4)
+            with torch.no_grad():
+                self.bias.sub_(0.5 * self.weight_hh.sum(1))
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
+        f = ACTIVATIONS[self.activation]
+        h_BH = f(F.linear(x_BE, self.weight_ih, self.bias) + F.linear(state[0], self.weight_hh))
+        return h_BH, (h_BH,)
+
+    def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
+        if x_BTE.is_cuda and self.activation != "sigmoid":
+            fused = torch.rnn_tanh if self.activation == "tanh" else torch.rnn_relu
+            weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias)]
+            weights.append(torch.zeros_like(weights[-1]))
+            train, before = torch.is_grad_enabled(), state[0][None].to(x_BTE.dtype)
+            with repacking_allowed():
+                h_BTH, h_1BH = fused(x_BTE, before, weights, True, 1, 0.0, train, False, True)
+            return h_BTH, (h_1BH[0].to(state[0].dtype),)
+        return fused_scan.scan(self, _Elman(self.activation), x_BTE, state)
+
+
+@dataclass(frozen=True)
+class _Elman:
+    activation: str
+    order: ClassVar[tuple[int, ...]] = (0,)
+
+    @property
+    def activations(self) -> Activations:
+        return ((self.activation, 1),)
+
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:  # noqa: ARG002
+        after[0].copy_(gates[0])
+        return ()
+
+    def backward(
+        self,
+        d_h: Tensor,
+        d_rest: State,  # noqa: ARG002
+        before: State,  # noqa: ARG002
+        after: State,
+        kept: Kept,  # noqa: ARG002
+        d_gates: Sequence[Tensor],
+    ) -> None:
+        if self.activation == "relu":
+            torch.ops.aten.threshold_backward.grad_input(d_h, after[0], 0, grad_input=d_gates[0])
+        else:
+            {"tanh": through_tanh, "sigmoid": through_sigmoid}[self.activation](d_h, after[0], d_gates[0])

@@ -1,0 +1,154 @@
+"""What is in a checkpoint, as a value: everything that `charnet inspect` shows. Needs no torch and prints nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charnet.config import Config, as_dict, default
+from charnet.data.vocab import Vocabulary
+from charnet.storage import checkpoint as disk
+from charnet.storage.checkpoint import CorpusInfo, Progress
+
+ALPHABET_SHOWN = 400  # characters
+
+
+@dataclass(frozen=True)
+class Description:
+    """A checkpoint as people and programs want to see it. Losses are in nats per character."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    weights_sha256: str
+    created: str
+    config: Config
+    precision: str
+    alphabet_size: int
+    of_bytes: bool
+    alphabet_shown: str
+    parameters: int
+    parameters_by_part: dict[str, int]
+    corpus: CorpusInfo
+    progress: Progress
+    history: list[dict[str, float]]
+    versions: dict[str, str]
+
+    @property
+    def model_line(self) -> str:
+        model = self.config.model
+        cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
+        layers = "1 layer" if model.num_layers == 1 else f"{model.num_layers} layers"
+        width = model.embedding_size or model.hidden_size
+        of_weights = f", of weights {model.weight_dropout:g}" if model.weight_dropout else ""
+        of_bits = ", weights of 8 bits" if self.precision == "int8" else ""
+        sizes = f"{layers} of {model.hidden_size} units, embedding {width}"
+        sizes = f"{model.members} networks of {sizes}" if model.members > 1 else sizes
+        return f"{cell}, {sizes}, dropout {model.dropout:g}{of_weights}{of_bits}"
+
+    @property
+    def files_line(self) -> str:
+        return "1 file" if self.corpus.files == 1 else f"{self.corpus.files:,} files"
+
+    @property
+    def passes(self) -> float:
+        """How often the text to learn from was read."""
+        learned = self.corpus.characters - self.config.data.held_out(self.corpus.characters)
+        return self.progress.chars_seen / max(1, learned)
+
+    @property
+    def curve(self) -> list[float]:
+        """The losses of all evaluations: validation, or training where nothing was held out."""
+        losses = [line.get("val_nats_per_char", line.get("train_nats_per_char")) for line in self.history]
+        return [loss for loss in losses if loss is not None]
+
+    @property
+    def last_nats_per_char(self) -> float | None:
+        return self.curve[-1] if self.curve else None
+
+    @property
+    def settings_line(self) -> str:
+        """The settings that are not as they are by default, the sizes of the model apart."""
+        return ", ".join(
+            f"{key} {value}"
+            for section in ("data", "training")
+            for key, value in as_dict(self.config)[section].items()
+            if value not in (default(f"{section}.{key}"), []) and key != "paths"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        best, last = self.progress.best_nats_per_char, self.last_nats_per_char
+        return vars(self) | {
+            "config": as_dict(self.config),
+            "corpus": vars(self.corpus),
+            "progress": vars(self.progress),
+            "best_nats_per_char": best,
+            "best_bits_per_char": None if best is None else best / math.log(2),
+            "last_nats_per_char": last,
+            "last_bits_per_char": None if last is None else last / math.log(2),
+            "passes": self.passes,
+            "checksum_verified": True,
+        }
+
+
+def describe(path: Path) -> Description:
+    """Reads, checks and describes a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, damaged or not one of charnet's.
+    """
+    checkpoint = disk.load(path)
+    prefixes = disk.member_prefixes(checkpoint.config.model)
+    parts: dict[str, int] = {}
+    for name, tensor in checkpoint.weights.items():
+        own = name.removeprefix(next(filter(name.startswith, prefixes)))
+        part = ".".join(own.split(".")[:-1]).replace("layers.", "layer ")
+        parts[part] = parts.get(part, 0) + tensor.size
+    return Description(
+        path=str(path),
+        size_bytes=path.stat().st_size,
+        sha256=checkpoint.sha256,
+        weights_sha256=checkpoint.weights_sha256(),
+        created=checkpoint.created,
+        config=checkpoint.config,
+        precision=checkpoint.precision,
+        alphabet_size=len(checkpoint.vocab),
+        of_bytes=checkpoint.vocab.of_bytes,
+        alphabet_shown=printable(checkpoint.vocab),
+        parameters=sum(parts.values()),
+        parameters_by_part={part: parts[part] for part in sorted(parts, key=_place)},
+        corpus=checkpoint.corpus,
+        progress=checkpoint.progress,
+        history=checkpoint.history,
+        versions=checkpoint.versions,
+    )
+
+
+def _place(part: str) -> tuple[int, int]:
+    """Embedding first, then the layers in their order, the head last."""
+    if part.startswith("layer "):
+        return 1, int(part.removeprefix("layer "))
+    return (0, 0) if part == "embedding" else (2, 0)
+
+
+def printable(vocab: Vocabulary) -> str:
+    """The alphabet as a line: what cannot be printed as escapes, only the first of very many.
+
+    >>> printable(Vocabulary.of_text("b\\na"))
+    '\\\\n a b'
+    """
+    first = vocab.characters[:ALPHABET_SHOWN]
+    if vocab.of_bytes:
+        shown = " ".join(f"{symbol:02x}" for symbol in first)
+    else:
+        shown = " ".join(_printable(chr(symbol)) for symbol in first)
+    return shown + (" ..." if len(vocab) > len(first) else "")
+
+
+def _printable(character: str) -> str:
+    if character == " ":
+        return "space"
+    return character if character.isprintable() else repr(character)[1:-1]

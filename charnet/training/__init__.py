@@ -1,0 +1,1 @@
+"""How weights are found in the time given: planning, steps, events, saving, resuming."""

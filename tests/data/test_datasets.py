@@ -1,0 +1,193 @@
+"""Known texts, fetched from a server on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import re
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from charnet.cli.app import run
+from charnet.data import corpus, datasets
+from charnet.data.sources import find
+from charnet.errors import ConfigError, CorpusError, StorageError
+
+TEXT = b"to be, or not to be\n" * 5000
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves `files`; goes on where a client asks for it if `ranges`, or `shifted` from there; breaks off after so many
+    bytes."""
+
+    files: dict[str, bytes]
+    asked: list[str]
+    ranges, breaks_after, shifted = True, 10**9, 0
+
+    def do_GET(self) -> None:
+        raw = type(self).files.get(self.path)
+        type(self).asked.append(self.headers.get("Range", ""))
+        assert self.headers["Accept-Encoding"] == "identity"  # or a part would be one of another file
+        if raw is None:
+            self.send_error(404)
+            return
+        first = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if self.ranges else None
+        begin = int(first[1]) if first else 0
+        self.send_response(206 if first else 200)
+        if first:
+            begin += self.shifted
+            self.send_header("Content-Range", f"bytes {begin}-{len(raw) - 1}/{len(raw)}")
+        self.send_header("Content-Length", str(len(raw) - begin))
+        self.end_headers()
+        self.wfile.write(raw[begin : begin + self.breaks_after])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Server]]:
+    monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    class Own(Server):
+        files, asked = dict[str, bytes](), list[str]()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Own) as listening:
+        threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
+
+        def text(name: str, raw: bytes, member: str = "", sha256: str = "") -> None:
+            Own.files[f"/{name}"] = raw
+            digest = sha256 or hashlib.sha256(raw).hexdigest()
+            url = f"http://127.0.0.1:{listening.server_port}/{name}"
+            monkeypatch.setitem(datasets.TEXTS, name, datasets.Known(url, digest, len(TEXT), "a text", member))
+
+        Own.text = staticmethod(text)  # type: ignore[attr-defined]
+        text("play", TEXT)
+        yield Own
+        listening.shutdown()
+
+
+def left() -> list[str]:
+    return sorted(path.name for path in datasets.folder().iterdir())
+
+
+def test_a_known_text_is_fetched_once(server: type[Server]) -> None:
+    told: list[tuple[int, int]] = []
+    path = datasets.get("play", lambda *both: told.append(both))
+    assert path is not None
+    assert path.read_bytes() == TEXT
+    assert told[-1] == (len(TEXT), len(TEXT))
+    assert datasets.get("play") == path
+    assert (len(server.asked), left()) == (1, ["play.txt"])
+
+
+def test_what_is_not_the_text_is_refused_and_nothing_of_it_is_kept(server: type[Server]) -> None:
+    server.text("play", b"something else", sha256=hashlib.sha256(TEXT).hexdigest())  # type: ignore[attr-defined]
+    with pytest.raises(CorpusError, match=r"expected the text with SHA-256 .* found another; nothing is kept"):
+        datasets.get("play")
+    assert left() == []
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_what_was_broken_off_is_gone_on_from_where_the_server_can(
+    server: type[Server], monkeypatch: pytest.MonkeyPatch, ranges: bool
+) -> None:
+    monkeypatch.setattr(datasets, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(server, "ranges", ranges)
+    monkeypatch.setattr(server, "breaks_after", 30_000)
+    with pytest.raises(StorageError, match="cannot be fetched"):
+        datasets.get("play")
+    assert left() == ["play.fetching"]
+    monkeypatch.setattr(server, "breaks_after", 10**9)
+    path = datasets.get("play")
+    assert path is not None
+    assert path.read_bytes() == TEXT
+    assert server.asked[1] == "bytes=30000-"
+    assert left() == ["play.txt"]
+
+
+def test_a_part_that_was_not_asked_for_is_not_joined(server: type[Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets.folder().mkdir(parents=True)
+    (datasets.folder() / "play.fetching").write_bytes(TEXT[:30_000])
+    monkeypatch.setattr(server, "shifted", 20)
+    with pytest.raises(StorageError, match="does not fit any more; try again"):
+        datasets.get("play")
+    path = datasets.get("play")
+    assert path is not None
+    assert path.read_bytes() == TEXT
+    assert server.asked == ["bytes=30000-", ""]
+
+
+def test_what_was_fetched_outlasts_a_server_that_fails_for_a_while(server: type[Server]) -> None:
+    datasets.folder().mkdir(parents=True)
+    (datasets.folder() / "play.fetching").write_bytes(TEXT[:30_000])
+    server.files.clear()
+    with pytest.raises(StorageError, match="it says 404"):
+        datasets.get("play")
+    server.files["/play"] = TEXT
+    datasets.get("play")
+    assert server.asked == ["bytes=30000-"] * 2
+
+
+def test_a_text_in_a_zip_is_taken_out_of_it(server: type[Server]) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("inside", TEXT)
+    server.text("packed", packed.getvalue(), "inside")  # type: ignore[attr-defined]
+    path = datasets.get("packed")
+    assert path is not None
+    assert (path.read_bytes(), left()) == (TEXT, ["packed.txt"])
+
+
+def test_a_server_that_lacks_the_text_is_an_error_in_one_line(
+    server: type[Server], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.files.clear()
+    assert run(["corpus", "get", "play"]) == 6
+    assert "cannot be fetched: it says 404;" in capsys.readouterr().err
+
+
+def test_an_unknown_name_is_refused_with_those_like_it(server: type[Server]) -> None:
+    del server
+    with pytest.raises(ConfigError, match=r'did you mean "tiny-shakespeare"'):
+        datasets.check_name("tiny-shakespear")
+    with pytest.raises(ConfigError, match=r'no known text "war-and-peace"; known are tiny-shakespeare, .* by the '):
+        datasets.check_name("war-and-peace")
+
+
+def test_each_known_text_has_a_whole_sum_and_its_size() -> None:
+    for text in datasets.TEXTS.values():
+        assert re.fullmatch("[0-9a-f]{64}", text.sha256)
+        assert text.size_bytes > 200_000
+        assert text.url.startswith("https://")
+
+
+def test_the_name_of_a_known_text_stands_for_it_where_there_is_no_such_file(server: type[Server]) -> None:
+    found = corpus.read(["play"])
+    assert found.size_bytes == len(TEXT)
+    assert re.fullmatch(r"play is .*play\.txt, from http://.*/play", found.notes[0])
+    Path("play").write_text("my own")
+    assert corpus.read(["play"]).size_bytes == 6
+    assert len(server.asked) == 1
+
+
+def test_nothing_is_fetched_unless_it_is_asked_for(server: type[Server]) -> None:
+    with pytest.raises(CorpusError, match="no such file"):
+        find(["play"])
+    assert run(["corpus", "list"]) == 0
+    assert server.asked == []
+
+
+def test_training_by_name_can_be_gone_on_with(server: type[Server], capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--hidden-size", "4", "--batch-size", "2", "--window", "4", "--threads", "1", "-q"]
+    assert run(["train", "play", "--steps", "2", *small]) == 0
+    assert run(["train", "--resume", "checkpoints/play", "--steps", "3", "-q"]) == 0
+    assert run(["inspect", "checkpoints/play", "--verify"]) == 0
+    assert len(server.asked) == 1
+    capsys.readouterr()

@@ -1,0 +1,61 @@
+"""Texts in shape: the same whole as in pieces, in prompts as in what was learned."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charnet.config import DataSettings
+from charnet.data.normalize import learned, shaped, shaped_pieces
+
+# What changes, or is changed by, what stands beside it.
+TRICKY = "aé\u0301\u0323\r\n\r \u1100\u1161\u11a8가ﾞｶがΣσİßﬁ①\u0344\u0958\u09be\u09c7K"
+texts = st.text(st.one_of(st.sampled_from(TRICKY), st.characters(exclude_categories=("Cs",))), max_size=30)
+shapes = st.builds(
+    DataSettings,
+    newlines=st.sampled_from(("keep", "lf")),
+    normalize=st.sampled_from(("none", "nfc", "nfkc")),
+    lowercase=st.booleans(),
+)
+
+
+def whole_is_pieces(pieces: list[str], data: DataSettings) -> None:
+    assert "".join(shaped_pieces(pieces, data)) == shaped("".join(pieces), data)
+
+
+@given(st.lists(texts, max_size=8), shapes)
+@settings(max_examples=100, deadline=None)
+def test_a_text_is_shaped_alike_wherever_it_is_cut(pieces: list[str], data: DataSettings) -> None:
+    whole_is_pieces(pieces, data)
+
+
+@pytest.mark.slow
+@given(st.lists(texts, max_size=12), shapes)
+@settings(max_examples=10_000, deadline=None)
+def test_ten_thousand_texts_are_shaped_alike_wherever_they_are_cut(pieces: list[str], data: DataSettings) -> None:
+    whole_is_pieces(pieces, data)
+
+
+@given(texts)
+@settings(max_examples=30, deadline=None)
+def test_text_is_as_it_is_unless_a_shape_is_asked_for(text: str) -> None:
+    assert shaped(text, DataSettings()) == text == "".join(learned([text], DataSettings()))
+
+
+@pytest.mark.parametrize("form", ["nfc", "nfkc"])
+def test_a_normal_form_is_that_of_unicode(form: str) -> None:
+    assert shaped(TRICKY, DataSettings(normalize=form)) == unicodedata.normalize(form.upper(), TRICKY)
+
+
+def test_all_line_ends_become_one_character() -> None:
+    assert shaped("a\r\nb\rc\n\r\n", DataSettings(newlines="lf")) == "a\nb\nc\n\n"
+
+
+@given(st.lists(st.text("ab\r\n", max_size=6), max_size=6))
+def test_lines_are_documents_each_with_its_end_and_none_empty(pieces: list[str]) -> None:
+    data = DataSettings(lines=True)
+    found = "".join(learned(pieces, data))
+    assert found == "".join(line + "\n" for line in "".join(pieces).replace("\r", "\n").split("\n") if line)

@@ -1,0 +1,116 @@
+"""What `charnet corpus info` says of a text."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charnet.cli.app import run
+from charnet.config import DataSettings
+from charnet.data.corpus import read
+from charnet.evaluation import corpus_stats
+from charnet.evaluation.corpus_stats import TextInfo, block_of, describe, entropies
+
+HEADER = "# licensed to you under the terms that are found elsewhere\n"
+
+
+def told(folder: Path, text: str | bytes) -> TextInfo:
+    path = folder / "a.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return describe(read([str(path)]))
+
+
+def test_characters_are_counted_by_block_and_the_rarest_named(tmp_path: Path) -> None:
+    found = told(tmp_path, "aab яя 字字字 é\n")
+    assert found.blocks == {
+        "Basic Latin": (7, 4), "CJK Unified Ideographs": (3, 1), "Cyrillic": (2, 1), "Latin-1 Supplement": (1, 1),
+    }  # fmt: skip
+    assert (found.characters, found.alphabet) == (13, 7)
+    assert ("'é' (U+00E9 LATIN SMALL LETTER E WITH ACUTE)", 1) in found.rarest
+
+
+@pytest.mark.parametrize(
+    ("character", "block"),
+    [("~", "Basic Latin"), ("ß", "Latin-1 Supplement"), ("ω", "Greek and Coptic"), ("א", "Hebrew"), ("か", "Hiragana"),
+     ("한", "Hangul Syllables"), ("€", "Currency Symbols"), ("😀", "Emoticons"), ("\U0010ffff", "other")],
+)  # fmt: skip
+def test_blocks_are_those_of_unicode(character: str, block: str) -> None:
+    assert block_of(ord(character)) == block
+
+
+@pytest.mark.parametrize("name", ["CYRILLIC", "HEBREW", "HIRAGANA", "HANGUL SYLLABLE", "THAI CHARACTER", "BENGALI"])
+def test_the_letters_of_a_script_are_in_its_blocks(name: str) -> None:
+    letters = [code for code in range(0x10000) if unicodedata.name(chr(code), "").startswith(name + " ")]
+    inside = sum(name.split()[0].lower() in block_of(code).lower() for code in letters)
+    assert inside > 0.6 * len(letters)
+
+
+def test_entropy_is_that_of_the_counts() -> None:
+    assert entropies(np.array([0, 1, 2, 3] * 100), 0) == pytest.approx([2])
+    ids = np.random.default_rng(1).integers(4, size=20_000)
+    assert entropies(ids, 1) == pytest.approx([2, 2], abs=0.01)
+
+
+def test_repeated_lines_are_measured_and_the_most_frequent_is_named(tmp_path: Path) -> None:
+    found = told(
+        tmp_path, "".join(HEADER + f"line {number} of a file, different from all others\n" for number in range(50))
+    )
+    assert found.repeated == pytest.approx(49 * (len(HEADER) - 1) / found.characters)
+    assert found.most_repeated == (HEADER.strip()[:60], 50)
+    assert any("lines that came before" in line and "licensed" in line for line in found.advice)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("a b c\n", "very short"),
+        ("a\r\nb\nc\n" * 9, "line ends are mixed"),
+        ("a\r\nb\r\n" * 9, "two characters each"),
+        ("a\x00b\x07" * 9, "cannot be printed"),
+        ("cafÃ© " * 9, "mixed encodings"),
+        ("a" * 99 + "b", "--min-count"),
+    ],
+)
+def test_advice_fits_the_text(tmp_path: Path, text: str, advice: str) -> None:
+    assert any(advice in line for line in told(tmp_path, text).advice)
+
+
+@pytest.mark.parametrize("of_bytes", [False, True])
+def test_what_was_folded_into_one_is_neither_of_a_block_nor_unprintable(tmp_path: Path, of_bytes: bool) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("ab\n" * 9 + "xé")
+    found = describe(read([str(path)], DataSettings(bytes=of_bytes, min_count=9)))
+    assert found.blocks == {"Basic Latin": (27, 3), "folded into one": (2 + of_bytes, 1)}
+    assert found.odd == {}
+
+
+def test_bytes_beyond_ascii_are_no_characters(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("aÀ\x07".encode())  # À is C3 80
+    found = describe(read([str(path)], DataSettings(bytes=True)))
+    assert found.blocks == {"Basic Latin": (2, 2), "bytes of other characters": (2, 2)}
+    assert found.odd == {"byte 0x07": 1}
+
+
+def test_a_plain_long_text_needs_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_stats, "SHORT", 50_000)
+    words = np.random.default_rng(1).integers(10, 99, size=20_000)
+    assert told(tmp_path, "\n".join(map(str, words))).advice == ()
+
+
+def test_info_is_shown_and_given_to_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("some words and\x1b[2J some more\n" * 20)
+    assert run(["corpus", "info", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "bits per character, given the 0 to 5 before" in shown
+    assert run(["corpus", "info", str(path), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert len(values["entropies"]) == 6
+    assert all(math.isfinite(bits) for bits in values["ngrams"])

@@ -1,0 +1,197 @@
+"""Nats per character over every character of a text."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped, evaluate
+from charnet.model.cells import CELLS
+from charnet.model.cells.rnn import ACTIVATIONS
+from charnet.model.network import CharModel, Ensemble, Model
+
+V, E, H = 11, 3, 5
+START = 4
+
+KINDS = [(cell, f) for cell in CELLS for f in (ACTIVATIONS if cell == "rnn" else ("tanh",))]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Threads that wait for each other in sums this small cost seconds on a busy machine; conftest sets them back."""
+    torch.set_num_threads(1)
+
+
+def build(cell: str = "lstm", activation: str = "tanh", **kwargs: float) -> CharModel:
+    """A model whose memory fades, as that of a trained one does, with opinions strong enough to be measured."""
+    torch.manual_seed(1)
+    model = CharModel(V, cell=cell, activation=activation, hidden_size=H, embedding_size=E, num_layers=2, **kwargs)
+    for name, p in model.named_parameters():
+        nn.init.uniform_(p, -0.3, 0.3) if name.endswith("_hh") else nn.init.uniform_(p, -1.5, 1.5)
+    return model
+
+
+def text(length: int) -> np.ndarray:
+    return np.random.default_rng(2).integers(V, size=length).astype(np.uint8)
+
+
+@torch.no_grad()
+def one_character_at_a_time(model: CharModel, ids: np.ndarray) -> float:
+    """The definition: each character is predicted from all before it, the first from START."""
+    state, before, nats = model.initial_state(1), START, 0.0
+    for i in ids.tolist():
+        logits, state = model(torch.tensor([[before]]), state)
+        nats -= float(logits[0, 0].double().log_softmax(0)[i])
+        before = i
+    return nats
+
+
+@pytest.mark.parametrize(("cell", "activation"), KINDS)
+def test_evaluation_is_the_sum_over_one_character_at_a_time(cell, activation):
+    model, ids = build(cell, activation), text(300)
+    evaluation = evaluate(model.eval(), ids, START)
+    assert evaluation.nats_per_char == pytest.approx(one_character_at_a_time(model, ids) / len(ids), abs=1e-6)
+
+
+def test_an_ensemble_is_read_in_as_much_smaller_chunks_as_it_has_networks() -> None:
+    def asked(model: Model) -> int:
+        asked = [0]
+        evaluate(model, text(200_000), START, stop=lambda: asked.append(0))
+        return len(asked)
+
+    alone, eight = build(), Ensemble(build() for _ in range(8))
+    assert asked(eight) > 6 * asked(alone)
+    assert evaluate(eight, text(3000), START).nats == pytest.approx(evaluate(alone, text(3000), START).nats)
+
+
+@pytest.mark.parametrize(("cell", "activation"), KINDS)
+def test_the_number_of_streams_does_not_matter(cell, activation):
+    model, ids = build(cell, activation), text(2100)
+    whole = evaluate(model, ids, START, streams=1)
+    for streams in (None, 3, 7):
+        assert evaluate(model, ids, START, streams=streams).nats_per_char == pytest.approx(
+            whole.nats_per_char, abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("length", [1, 2, 255, 256, 257, 2 * SHORTEST_STREAM - 1, 2 * SHORTEST_STREAM])
+def test_every_character_counts_whatever_the_length(length):
+    model, ids = build("gru"), text(length)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(torch.arange(V) / V) if name == "head.bias" else p.zero_()
+    surprise = -np.log(np.exp(np.arange(V) / V) / np.exp(np.arange(V) / V).sum())
+    evaluation = evaluate(model, ids, START)
+    assert evaluation.characters == length
+    assert evaluation.nats == pytest.approx(surprise[ids].sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("streams", [2, 3, 5])
+def test_streams_of_unequal_length_count_every_character_once(streams):
+    model, ids = build("gru"), text(7)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.zero_()
+    assert evaluate(model, ids, START, streams=streams).nats == pytest.approx(7 * math.log(V), rel=1e-6)
+
+
+def test_a_text_of_one_character_is_predicted_from_the_start_alone():
+    model = build()
+    for i in range(V):
+        ids = np.array([i], dtype=np.uint8)
+        assert evaluate(model, ids, START).nats == pytest.approx(one_character_at_a_time(model, ids), abs=1e-6)
+    assert evaluate(model, ids, START).nats != pytest.approx(evaluate(model, ids, START + 1).nats, abs=1e-4)
+
+
+def test_dropout_is_silent_while_judging():
+    model, ids = build(dropout=0.5).train(), text(50)
+    assert evaluate(model, ids, START).nats == evaluate(build(), ids, START).nats
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_of_the_model_is_as_it_was(training):
+    model = build(dropout=0.5).train(training)
+    evaluate(model, text(50), START)
+    assert model.training is training
+    assert all(each.training is training for each in model.modules())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_request_to_stop_is_heard_and_leaves_the_mode_as_it_was(training):
+    model = build().train(training)
+    with pytest.raises(Stopped):
+        evaluate(model, text(50), START, stop=lambda: True)
+    assert model.training is training
+
+
+def test_a_request_to_stop_is_asked_for_before_every_chunk():
+    asked = []
+
+    def stop() -> bool:
+        asked.append(True)
+        return len(asked) == 3
+
+    with pytest.raises(Stopped):
+        evaluate(build(), text(2000), START, streams=1, stop=stop)
+    assert len(asked) == 3
+
+
+def test_evaluation_changes_no_weight_and_leaves_no_gradient():
+    model = build()
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    evaluate(model, text(3000), START)
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name])
+        assert p.grad is None
+
+
+def test_the_same_text_gives_the_same_number_twice():
+    model, ids = build(), text(3000)
+    assert evaluate(model, ids, START) == evaluate(model, ids, START)
+
+
+def test_units_of_surprise_agree():
+    evaluation = Evaluation(nats=8 * math.log(2), characters=4)
+    assert evaluation.nats_per_char == pytest.approx(2 * math.log(2))
+    assert evaluation.bits_per_char == pytest.approx(2)
+    assert evaluation.perplexity == pytest.approx(4)
+    assert evaluation.as_dict()["bits_per_char"] == evaluation.bits_per_char
+
+
+def test_a_surprise_beyond_all_numbers_is_an_infinite_perplexity():
+    evaluation = Evaluation(nats=1e6, characters=1)
+    assert evaluation.perplexity == math.inf
+    assert evaluation.as_dict()["perplexity"] is None  # JSON has no word for it
+
+
+def test_unknown_characters_are_summed_up_for_json():
+    assert Evaluation(1.0, 1, {"'x'": 2, "'y'": 3}).as_dict()["unknown_characters"] == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cell", "activation"), KINDS)
+def test_a_long_text_read_in_as_many_streams_as_allowed_costs_what_it_costs_read_whole(cell, activation):
+    model, ids = build(cell, activation), text(MOST_STREAMS * SHORTEST_STREAM + 17)
+    whole = evaluate(model, ids, START, streams=1).nats_per_char
+    assert evaluate(model, ids, START).nats_per_char == pytest.approx(whole, abs=1e-6)
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_part_is_the_first_of_each_stream(streams):
+    model, ids = build("gru"), text(2100)
+    part = evaluate(model, ids, START, most=300, streams=streams)
+    length = 2100 // streams
+    expected = 0.0
+    for begin in range(0, 2100, length):
+        before = evaluate(model, ids[:begin], START, streams=1).nats if begin else 0.0
+        expected += evaluate(model, ids[: begin + 300 // streams], START, streams=1).nats - before
+    assert part.characters == 300
+    assert part.nats == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("most", [2100, 2101, 10**12])
+def test_a_part_as_long_as_the_text_is_all_of_it(most):
+    model, ids = build("gru"), text(2100)
+    assert evaluate(model, ids, START, most=most) == evaluate(model, ids, START)

@@ -1,0 +1,344 @@
+"""The character model. Shape legend as in `charnet.model`."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from charnet.config import Config, ModelSettings, overlay
+from charnet.model import network as models
+from charnet.model.cells import CELLS
+from charnet.model.cells.rnn import ACTIVATIONS
+from charnet.model.network import (
+    CharModel,
+    Ensemble,
+    ModelState,
+    detached,
+    drawn,
+    from_weights,
+    learn,
+    nats_per_char,
+    silenced,
+)
+from charnet.model.network import build as built
+from charnet.storage.checkpoint import model_shapes
+
+B, T, V, E, H = 2, 7, 11, 3, 5
+
+KINDS = [(cell, f) for cell in CELLS for f in (ACTIVATIONS if cell == "rnn" else ("tanh",))]
+
+every_kind = pytest.mark.parametrize(("cell", "activation"), KINDS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Threads that wait for each other in sums this small cost seconds on a busy machine; conftest sets them back."""
+    torch.set_num_threads(1)
+
+
+def build(cell: str = "lstm", activation: str = "tanh", **kwargs: float) -> CharModel:
+    torch.manual_seed(1)
+    sizes = {"hidden_size": H, "embedding_size": E, "num_layers": 2} | kwargs
+    return CharModel(V, cell=cell, activation=activation, **sizes).double()
+
+
+def window(length: int = T) -> Tensor:
+    torch.manual_seed(2)
+    return torch.randint(V, (B, length))
+
+
+def same_state(a: ModelState, b: ModelState) -> None:
+    for layer_a, layer_b in zip(a, b, strict=True):
+        for each_a, each_b in zip(layer_a, layer_b, strict=True):
+            torch.testing.assert_close(each_a, each_b)
+
+
+@every_kind
+def test_the_logits_are_embedding_then_the_steps_of_every_layer_then_head(cell, activation):
+    model, ids_BT = build(cell, activation), window()
+    state, expected = list(model.initial_state(B)), []
+    for ids_B in ids_BT.unbind(1):
+        h_BH = model.embedding.weight[ids_B]
+        for i, layer in enumerate(model.cells):
+            h_BH, state[i] = layer.step(h_BH, state[i])
+        expected.append(h_BH @ model.head.weight.T + model.head.bias)
+    logits_BTV, after = model(ids_BT, model.initial_state(B))
+    assert logits_BTV.shape == (B, T, V)
+    torch.testing.assert_close(logits_BTV, torch.stack(expected, 1))
+    same_state(after, tuple(state))
+
+
+@every_kind
+@pytest.mark.parametrize("at", [1, 4, T - 1])
+def test_a_text_cut_anywhere_gives_the_same_logits(cell, activation, at):
+    model, ids_BT = build(cell, activation), window()
+    whole, end = model(ids_BT, model.initial_state(B))
+    first, between = model(ids_BT[:, :at], model.initial_state(B))
+    second, after = model(ids_BT[:, at:], between)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole)
+    same_state(after, end)
+
+
+@every_kind
+def test_no_character_is_seen_before_its_turn(cell, activation):
+    model, ids_BT = build(cell, activation), window()
+    changed = ids_BT.clone()
+    changed[:, 4] = (changed[:, 4] + 1) % V
+    (a, _), (b, _) = model(ids_BT, model.initial_state(B)), model(changed, model.initial_state(B))
+    assert torch.equal(a[:, :4], b[:, :4])
+    assert not torch.isclose(a[:, 4:], b[:, 4:]).all(dim=2).any()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("embedding_size", [0, E])
+@pytest.mark.parametrize("members", [1, 2])
+def test_parameters_have_the_names_and_shapes_that_a_checkpoint_expects(cell, embedding_size, members):
+    values = {
+        "cell": cell, "hidden_size": H, "embedding_size": embedding_size, "num_layers": 3, "members": members
+    }  # fmt: skip
+    config = overlay(Config(), {f"model.{key}": value for key, value in values.items()})
+    model = built(V, config.model)
+    assert {name: tuple(p.shape) for name, p in model.state_dict().items()} == model_shapes(config, V)
+
+
+def test_an_embedding_of_size_zero_is_as_large_as_the_hidden_state():
+    assert build(embedding_size=0).embedding.weight.shape == (V, H)
+
+
+def test_a_fresh_model_has_no_preference_in_its_head():
+    assert not build().head.bias.any()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_initial_state_is_zeros_for_every_layer(cell):
+    model = build(cell, num_layers=3)
+    state = model.initial_state(B)
+    assert [[tuple(each.shape) for each in layer] for layer in state] == [[(B, H)] * len(CELLS[cell].state_names)] * 3
+    assert not any(each.any() for layer in state for each in layer)
+
+
+def test_dropout_silences_that_share_after_each_layer_but_only_in_training():
+    model, ids_BT = build("rnn", "sigmoid", hidden_size=500, num_layers=1, dropout=0.25), window()
+    model.head = nn.Linear(500, 500)
+    nn.init.eye_(model.head.weight)
+    nn.init.zeros_(model.head.bias)
+    trained = model.train()(ids_BT, model.initial_state(B))[0]
+    judged = model.eval()(ids_BT, model.initial_state(B))[0]
+    silent = trained == 0
+    assert 0.22 < silent.double().mean() < 0.28
+    assert (judged > 0).all()
+    torch.testing.assert_close(trained[~silent] * 0.75, judged[~silent])
+
+
+def test_dropout_does_not_reach_the_state_of_its_own_layer():
+    model, ids_BT = build(num_layers=1, dropout=0.5), window()
+    after_training = model.train()(ids_BT, model.initial_state(B))[1]
+    same_state(after_training, model.eval()(ids_BT, model.initial_state(B))[1])
+
+
+def test_weight_dropout_silences_other_recurrent_weights_in_each_window_and_none_outside_training():
+    model, ids_BT = build(num_layers=1, hidden_size=50, weight_dropout=0.5), window()
+    before = [p.clone() for p in model.parameters()]
+    trained = [model.train()(ids_BT, model.initial_state(B))[0] for _ in range(2)]
+    assert not torch.equal(*trained)
+    judged = [model.eval()(ids_BT, model.initial_state(B))[0] for _ in range(2)]
+    assert torch.equal(*judged)
+    assert all(torch.equal(p, kept) for p, kept in zip(model.parameters(), before, strict=True))
+
+
+def test_gradients_of_weights_that_weight_dropout_silenced_are_zero():
+    model, ids_BT = build(num_layers=1, hidden_size=50, weight_dropout=0.5), window()
+    logits_BTV, _ = model.train()(ids_BT, model.initial_state(B))
+    logits_BTV.sum().backward()
+    assert 0.45 < (model.cells[0].weight_hh.grad == 0).double().mean() < 0.55
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("shape", [(7,), (300, 70), (5, 40, 101)])
+def test_silenced_numbers_are_zero_by_that_share_and_the_mean_is_kept(share, shape):
+    torch.manual_seed(1)
+    found = silenced(torch.ones(shape), share)
+    kept = found != 0
+    assert torch.equal(found[kept], torch.full_like(found[kept], found.max()))
+    if found.numel() > 1000:
+        assert kept.double().mean() == pytest.approx(1 - share, abs=0.02)
+        assert found.double().mean() == pytest.approx(1, abs=0.05)
+
+
+@every_kind
+@pytest.mark.parametrize("weight_dropout", [0.0, 0.5])
+def test_a_table_of_a_small_alphabet_gives_what_its_embedding_gives(cell, activation, weight_dropout, monkeypatch):
+    found = []
+    for aligned in (models.ALIGNED, 11, 1000):  # of an embedding of 300 for eleven characters: two tables, and none
+        monkeypatch.setattr(models, "ALIGNED", aligned)
+        model, ids_BT = build(cell, activation, embedding_size=300, weight_dropout=weight_dropout), window(17)
+        assert (model._read(ids_BT, torch.double)[1] is None) == (aligned == 1000)
+        torch.manual_seed(4)
+        logits_BTV, after = model(ids_BT, model.initial_state(B))
+        nats_per_char(logits_BTV, ids_BT).backward()
+        found.append((logits_BTV, after, [p.grad for p in model.parameters()]))
+    *tables, expected = found
+    for each in tables:
+        torch.testing.assert_close(each, expected)
+
+
+def test_a_table_is_made_only_where_it_saves_more_multiplications_than_it_takes():
+    def reads(embedding_size: int, characters: int) -> int:
+        model = build(num_layers=1, embedding_size=embedding_size)
+        return model._read(torch.zeros(1, characters, dtype=torch.long), torch.double)[0].shape[-1]
+
+    assert [reads(size, 10_000) for size in (8, 16, 17, 500)] == [8, 16, 16, 16]
+    assert [reads(500, characters) for characters in (1, 16, 17, 100)] == [500, 500, 16, 16]
+
+
+def test_an_id_outside_the_alphabet_is_an_error_with_a_table_too():
+    model = build(embedding_size=300)
+    with pytest.raises(IndexError):
+        model(torch.full((B, 17), V), model.initial_state(B))
+
+
+@every_kind
+@pytest.mark.parametrize("embedding_size", [E, 300])
+def test_products_in_bf16_give_logits_and_gradients_in_the_format_of_the_weights_and_close_to_theirs(
+    cell, activation, embedding_size
+):
+    found = []
+    for products_in in (None, torch.bfloat16):
+        model, ids_BT = build(cell, activation, hidden_size=50, embedding_size=embedding_size).float(), window(17)
+        logits_BTV, _ = model(ids_BT, model.initial_state(B), products_in=products_in)
+        nats_per_char(logits_BTV, ids_BT).backward()
+        assert all(p.grad.dtype == torch.float32 for p in model.parameters())
+        found.append((logits_BTV, torch.cat([p.grad.flatten() for p in model.parameters()])))
+    (exact, exact_gradient), (coarse, coarse_gradient) = found
+    assert coarse.dtype == torch.float32
+    torch.testing.assert_close(coarse, exact, atol=0.03, rtol=0.02)
+    assert (coarse_gradient - exact_gradient).norm() < 0.03 * exact_gradient.norm()
+
+
+def test_nats_per_char_is_the_mean_surprise_of_the_targets():
+    torch.manual_seed(3)
+    logits_BTV, targets_BT = torch.randn(B, T, V, dtype=torch.double), window()
+    p = logits_BTV.exp() / logits_BTV.exp().sum(-1, keepdim=True)
+    surprises = [-p[b, t, targets_BT[b, t]].log() for b in range(B) for t in range(T)]
+    torch.testing.assert_close(nats_per_char(logits_BTV, targets_BT), torch.stack(surprises).mean())
+
+
+def test_equal_logits_cost_the_log_of_the_alphabet():
+    nats = nats_per_char(torch.zeros(B, T, V, dtype=torch.double), window())
+    torch.testing.assert_close(nats, torch.tensor(float(V), dtype=torch.double).log())
+
+
+def test_a_window_of_a_large_alphabet_is_learned_as_any_other_where_all_others_are_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    found = []
+    y_BT = window()
+    y_BT[0, 3] = -100  # nothing to predict
+    for large in (V, V - 1):
+        monkeypatch.setattr(models, "LARGE_ALPHABET", large)
+        model = build()
+        nn.init.normal_(model.head.bias)
+        loss, norm, _ = learn(model, window(), y_BT, model.initial_state(B))
+        found.append([loss, norm, *(p.grad for p in model.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_is_drawn_of_a_large_alphabet_stands_for_all_of_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(models, "DRAWN", 40)
+    torch.manual_seed(5)
+    logits_V, y_BT = torch.randn(300, dtype=torch.double), torch.tensor([[7, 9, 7], [-100, 290, 8]])
+    sums = []
+    for _ in range(400):
+        among_C, shift_C, places_BT = drawn(y_BT, 300)
+        assert len(among_C) == len(among_C.unique()) == 44
+        assert (among_C[places_BT[y_BT >= 0]] == y_BT[y_BT >= 0]).all()
+        assert places_BT[1, 0] == -100
+        sums.append((logits_V[among_C] + shift_C).exp().sum())
+    torch.testing.assert_close(torch.stack(sums).mean(), logits_V.exp().sum(), rtol=0.02, atol=0)
+
+
+def test_no_gradient_flows_through_a_detached_state():
+    model, ids_BT = build(), window()
+    _, state = model(ids_BT, model.initial_state(B))
+    cut = detached(state)
+    same_state(cut, state)
+    assert all(each.requires_grad for layer in state for each in layer)
+    assert not any(each.requires_grad for layer in cut for each in layer)
+
+
+@every_kind
+def test_a_model_rebuilt_from_its_weights_gives_the_same_logits(cell, activation):
+    model, ids_BT = build(cell, activation).float(), window()
+    settings = ModelSettings(
+        cell=cell, activation=activation, hidden_size=H, num_layers=2, embedding_size=E, dropout=0.0
+    )
+    rebuilt = from_weights(settings, {name: p.detach().numpy() for name, p in model.named_parameters()})
+    with torch.no_grad():
+        a, b = (each(ids_BT, each.initial_state(B))[0] for each in (model, rebuilt))
+    assert torch.equal(a, b)
+
+
+def test_training_a_rebuilt_model_leaves_the_weights_it_came_from():
+    weights = {name: p.detach().numpy() for name, p in build().float().named_parameters()}
+    before = {name: value.copy() for name, value in weights.items()}
+    rebuilt = from_weights(ModelSettings(hidden_size=H, num_layers=2, embedding_size=E), weights)
+    with torch.no_grad():
+        for p in rebuilt.parameters():
+            p.add_(1)
+    assert all((weights[name] == before[name]).all() for name in weights)
+
+
+def ensemble(cell: str = "lstm", **kwargs: float) -> Ensemble:
+    torch.manual_seed(1)
+    sizes = {"hidden_size": H, "embedding_size": E, "num_layers": 2} | kwargs
+    return Ensemble(CharModel(V, cell=cell, **sizes) for _ in range(3)).double()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_ensemble_says_the_mean_of_the_probabilities_of_its_networks(cell):
+    model, ids_BT = ensemble(cell), window()
+    alone = [network(ids_BT, network.initial_state(B)) for network in model.networks]
+    mean_BTV = torch.stack([logits.softmax(-1) for logits, _ in alone]).mean(0)
+    logits_BTV, after = model(ids_BT, model.initial_state(B))
+    torch.testing.assert_close(logits_BTV.exp(), mean_BTV)
+    same_state(after, tuple(layer for _, state in alone for layer in state))
+    first_BT, second_BT = ids_BT[:, :4], ids_BT[:, 4:]
+    _, between = model(first_BT, model.initial_state(B))
+    torch.testing.assert_close(model(second_BT, between)[0], logits_BTV[:, 4:])
+
+
+@pytest.mark.parametrize("clip", [0.01, 1e9])
+def test_each_network_of_an_ensemble_learns_what_it_would_learn_alone(clip):
+    together, x_BT, y_BT = ensemble(dropout=0.0), window(), window().roll(1, 1)
+    loss, norm, after = learn(together, x_BT, y_BT, together.initial_state(B), clip=clip)
+    apart = ensemble(dropout=0.0)
+    alone = [learn(n, x_BT, y_BT, n.initial_state(B), clip=clip) for n in apart.networks]
+    for p, own in zip(together.parameters(), apart.parameters(), strict=True):
+        assert torch.equal(p.grad, own.grad)
+    torch.testing.assert_close(loss, torch.stack([each[0] for each in alone]).mean())
+    torch.testing.assert_close(norm, torch.stack([each[1] for each in alone]).mean())
+    same_state(after, tuple(layer for each in alone for layer in each[2]))
+
+
+def test_the_networks_of_an_ensemble_begin_with_different_weights():
+    first, second, third = (network.head.weight for network in ensemble().networks)
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
+
+
+def test_an_ensemble_is_rebuilt_from_its_weights():
+    model, ids_BT = ensemble().float(), window()
+    settings = ModelSettings(hidden_size=H, num_layers=2, embedding_size=E, members=3)
+    rebuilt = from_weights(settings, {name: p.detach().numpy() for name, p in model.named_parameters()})
+    with torch.no_grad():
+        a, b = (each.eval()(ids_BT, each.initial_state(B))[0] for each in (model, rebuilt))
+    assert torch.equal(a, b)
+
+
+def test_an_ensemble_on_a_large_alphabet_draws_the_same_characters_for_all(monkeypatch):
+    monkeypatch.setattr(models, "LARGE_ALPHABET", V - 1)
+    monkeypatch.setattr(models, "DRAWN", V)
+    model, x_BT, y_BT = ensemble(dropout=0.0), window(), window().roll(1, 1)
+    loss, _, _ = learn(model, x_BT, y_BT, model.initial_state(B))
+    expected = [nats_per_char(n(x_BT, n.initial_state(B))[0], y_BT) for n in model.networks]
+    torch.testing.assert_close(loss, torch.stack(expected).mean().detach())

@@ -1,0 +1,137 @@
+"""`inspect --verify` finds what is wrong with a run, and only that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from charnet.errors import CheckpointError
+from charnet.storage import checkpoint as disk
+from charnet.storage import runs
+from charnet.storage.verify import verify
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run, to be harmed."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "pets"))
+
+
+def wrong(run: Path) -> list[str]:
+    return [check.what for check in verify(run) if check.passed is False]
+
+
+def test_nothing_is_wrong_with_a_run_as_training_left_it(run: Path) -> None:
+    checks = verify(run)
+    assert all(check.passed for check in checks)
+    assert len(checks) == 9
+
+
+def test_a_checkpoint_alone_is_checked_too(run: Path, tmp_path: Path) -> None:
+    mailed = shutil.copy(run / runs.BEST, tmp_path / "mailed.safetensors")
+    assert [(check.what, check.passed) for check in verify(Path(mailed))] == [("mailed.safetensors is whole", True)]
+
+
+def flip(run: Path) -> None:
+    raw = bytearray((run / runs.BEST).read_bytes())
+    raw[-1] ^= 1
+    (run / runs.BEST).write_bytes(raw)
+
+
+def weights_only(run: Path) -> None:
+    shutil.copy(run / runs.BEST, run / runs.LAST)
+
+
+def without_state(run: Path) -> None:
+    whole = disk.load(run / runs.LAST)
+    del whole.tensors["state.0.0"]
+    disk.save(run / runs.LAST, whole)
+
+
+def without_random_numbers(run: Path) -> None:
+    whole = disk.load(run / runs.LAST)
+    del whole.tensors["random.cpu"]
+    disk.save(run / runs.LAST, whole)
+
+
+def other_settings(run: Path) -> None:
+    text = (run / runs.SETTINGS).read_text()
+    (run / runs.SETTINGS).write_text(text.replace("dropout: 0.3", "dropout: 0.4"))
+
+
+def no_settings(run: Path) -> None:
+    (run / runs.SETTINGS).unlink()
+
+
+def no_metrics(run: Path) -> None:
+    (run / runs.METRICS).unlink()
+
+
+def cut_metrics(run: Path) -> None:
+    (run / runs.METRICS).write_bytes((run / runs.METRICS).read_bytes()[:-9])
+
+
+def swapped_metrics(run: Path) -> None:
+    lines = (run / runs.METRICS).read_bytes().splitlines(keepends=True)
+    (run / runs.METRICS).write_bytes(b"".join(reversed(lines)))
+
+
+def short_metrics(run: Path) -> None:
+    lines = (run / runs.METRICS).read_bytes().splitlines(keepends=True)
+    (run / runs.METRICS).write_bytes(b"".join(lines[:-1]))
+
+
+def part_file(run: Path) -> None:
+    (run / ".last.safetensors.0123.part").write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("harm", "what"),
+    [
+        (flip, "best.safetensors is whole"),
+        (weights_only, "last.safetensors can be gone on from"),
+        (without_state, "last.safetensors can be gone on from"),
+        (without_random_numbers, "last.safetensors can be gone on from"),
+        (other_settings, "config.yaml fits"),
+        (no_settings, "config.yaml fits"),
+        (no_metrics, "metrics.jsonl fits"),
+        (cut_metrics, "metrics.jsonl fits"),
+        (swapped_metrics, "metrics.jsonl fits"),
+        (short_metrics, "metrics.jsonl fits"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_each_harm_is_found_and_named(run: Path, harm: Callable[[Path], None], what: str) -> None:
+    harm(run)
+    assert wrong(run) == [what]
+
+
+def test_a_text_that_has_changed_is_found_and_one_that_is_gone_is_only_said(run: Path, tmp_path: Path) -> None:
+    text = tmp_path / "pets.txt"
+    settings = (run / runs.SETTINGS).read_text().splitlines(keepends=True)
+    settings = [f"  paths: [{json.dumps(str(text))}]\n" if "  paths:" in line else line for line in settings]
+    (run / runs.SETTINGS).write_text("".join(settings))
+    assert [check.what for check in verify(run) if check.passed is None] == ["the text is as it was"]
+    text.write_text("another")
+    assert wrong(run) == ["the text is as it was"]
+
+
+def test_a_temporary_file_is_told_but_is_no_harm(run: Path) -> None:
+    part_file(run)
+    assert [check.what for check in verify(run) if check.passed is None] == ["nothing is left over"]
+
+
+@pytest.mark.parametrize("line", [b'{"step": "x"}', b"[" * 100_000, b"7", b'{"step": 1.5}'])
+def test_the_line_of_metrics_that_is_none_is_named(run: Path, line: bytes) -> None:
+    lines = (run / runs.METRICS).read_bytes().splitlines()
+    (run / runs.METRICS).write_bytes(b"\n".join([lines[0], line, *lines[2:]]))
+    assert "line 2 is no line of metrics" in next(c.found for c in verify(run) if c.what == "metrics.jsonl fits")
+
+
+def test_a_folder_without_a_checkpoint_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nothing to check"):
+        verify(tmp_path)

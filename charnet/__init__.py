@@ -24,7 +24,7 @@ from charnet.errors import CharnetError
 
 if TYPE_CHECKING:
     from charnet.api import TextModel
-    from charnet.training.events import Report
+    from charnet.training.events import Event
 
 __version__ = "0.1.0"
 __all__ = ["CharnetError", "__version__", "load", "train"]
@@ -50,7 +50,7 @@ def train(
     out: str | PathLike[str] = "checkpoints",
     name: str = "",
     seconds: float | None = None,
-    on_report: Callable[[Report], None] | None = None,
+    on_report: Callable[[Event], None] | None = None,
     **settings: str | float | bool,
 ) -> Path:
     """Trains a model on texts and returns the folder of the run.

@@ -9,24 +9,23 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from charnet.config import by_field
-from charnet.data.normalize import learned, shaped
+from charnet.config import qualified_names
+from charnet.data.normalize import normalize, normalized_documents
 from charnet.engines.registry import open_engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean
 from charnet.generation import batch
 from charnet.generation import generate as writing
-from charnet.generation.generate import Position, Writing
-from charnet.signals import Interrupted, Signals
-from charnet.storage import checkpoint as disk
+from charnet.generation.generate import Generation, GenerationState
+from charnet.signals import Interrupted, SignalGuard
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from charnet.evaluation.evaluate import Evaluation
-    from charnet.training.events import Report
+    from charnet.training.events import Event
 
 
-class WritingOptions(TypedDict, total=False):
+class SamplingOptions(TypedDict, total=False):
     """The fields of `charnet.generate.Options`, each with its default there."""
 
     length: int
@@ -56,7 +55,7 @@ class TextModel:
         self.checkpoint = checkpoint
         self._engine = open_engine(checkpoint, engine)
 
-    def stream(self, prompt: str = "", *, index: int = 0, **options: Unpack[WritingOptions]) -> Iterator[str]:
+    def stream(self, prompt: str = "", *, index: int = 0, **options: Unpack[SamplingOptions]) -> Iterator[str]:
         """Continues a prompt, a piece of text at a time, mostly one character. The prompt is not repeated.
 
         Args:
@@ -69,36 +68,36 @@ class TextModel:
         chosen = writing.Options(**options)
         return writing.stream(self._engine, self.checkpoint.vocab, self._ids(prompt), chosen, index=index)
 
-    def generate(self, prompt: str = "", *, index: int = 0, **options: Unpack[WritingOptions]) -> str:
+    def generate(self, prompt: str = "", *, index: int = 0, **options: Unpack[SamplingOptions]) -> str:
         """The prompt and what `stream` writes after it, with the same options."""
         return prompt + "".join(self.stream(prompt, index=index, **options))
 
-    def texts(self, prompt: str = "", *, count: int, **options: Unpack[WritingOptions]) -> Iterator[str]:
+    def texts(self, prompt: str = "", *, count: int, **options: Unpack[SamplingOptions]) -> Iterator[str]:
         """The prompt continued in several ways, computed together: the i-th is what `generate` gives with `index=i`,
         unless two characters are equally likely to rounding."""
         chosen, ids = writing.Options(**options), self._ids(prompt)
         written = batch.texts(self._engine, self.checkpoint.vocab, ids, chosen, count)
         return (prompt + "".join(piece.text for piece in pieces) for pieces in written)
 
-    def begin(self, prompt: str = "", *, drawn: int = 0) -> Position:
+    def start(self, prompt: str = "", *, num_sampled: int = 0) -> GenerationState:
         """The place after a prompt, for `write`.
 
         Args:
             drawn: how many of its characters this model has written: a text that was saved goes on as if it had not
                 ended.
         """
-        return replace(writing.begin(self._engine, self._ids(prompt)), drawn=drawn)
+        return replace(writing.start(self._engine, self._ids(prompt)), num_sampled=num_sampled)
 
-    def after(self, position: Position, text: str) -> Position:
+    def extend(self, position: GenerationState, text: str) -> GenerationState:
         """The place after more text that is given, not written."""
-        return position.after(self._ids(text))
+        return position.extend(self._ids(text))
 
-    def write(self, position: Position, *, index: int = 0, **options: Unpack[WritingOptions]) -> Writing:
+    def write(self, position: GenerationState, *, index: int = 0, **options: Unpack[SamplingOptions]) -> Generation:
         """Continues from a place: pieces with `.text` and `.nats`, and the `.position` after them, to go on from."""
-        return Writing(self._engine, self.checkpoint.vocab, position, writing.Options(**options), index=index)
+        return Generation(self._engine, self.checkpoint.vocab, position, writing.Options(**options), index=index)
 
     def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.checkpoint.vocab.encode(shaped(text, self.checkpoint.config.data)).tolist()
+        ids: list[int] = self.checkpoint.vocab.encode(normalize(text, self.checkpoint.config.data)).tolist()
         return ids
 
     def evaluate(self, text: str) -> Evaluation:
@@ -112,7 +111,7 @@ class TextModel:
         from charnet.model.network import from_weights
 
         vocab, data = self.checkpoint.vocab, self.checkpoint.config.data
-        codes = vocab.codes("".join(learned([text], data)))
+        codes = vocab.codes("".join(normalized_documents([text], data)))
         ids = vocab.lookup(codes)
         if not (ids >= 0).any():
             raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
@@ -127,7 +126,7 @@ class TextModel:
 
 def load(path: str | PathLike[str] | None = None, *, engine: str = "numpy") -> TextModel:
     """See `charnet.load`."""
-    return TextModel(disk.load(runs.find(None if path is None else Path(path)), to_go_on=False), engine=engine)
+    return TextModel(Checkpoint.load(runs.find(None if path is None else Path(path)), weights_only=True), engine=engine)
 
 
 @contextmanager
@@ -143,13 +142,13 @@ def train(
     out: str | PathLike[str] = "checkpoints",
     name: str = "",
     seconds: float | None = None,
-    on_report: Callable[[Report], None] | None = None,
+    on_report: Callable[[Event], None] | None = None,
     **settings: str | float | bool,
 ) -> Path:
     """See `charnet.train`."""
     from charnet.training import setup
 
-    known = by_field()
+    known = qualified_names()
     values: dict[str, object] = {"data.paths": [fspath(text) for text in texts]}
     for key, value in settings.items():
         if key == "paths":
@@ -157,9 +156,9 @@ def train(
         if key not in known:
             raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
         values[known[key]] = value
-    with Signals() as signals, _as_python_says_it():
-        run = setup.start(values, out=Path(out), name=name, seconds=seconds, begun=signals.note)
-        with closing(run.reports(lambda: signals.received)) as reports:
+    with SignalGuard() as signals, _as_python_says_it():
+        run = setup.new_run(values, out=Path(out), name=name, seconds=seconds, on_start=signals.defer)
+        with closing(run.events(lambda: signals.received)) as reports:
             for report in reports:
                 if on_report:
                     on_report(report)

@@ -23,9 +23,9 @@ from charnet.generation.batch import texts
 from charnet.generation.generate import stream
 from charnet.generation.sampler import Options
 from charnet.machine import processor_cores
-from charnet.model.network import compute_with
-from charnet.storage.checkpoint import model_shapes
-from charnet.storage.quantize import Rows8, quantized
+from charnet.model.network import set_threads
+from charnet.model.shapes import model_shapes
+from charnet.storage.quantize import QuantizedMatrix, quantize_all
 from charnet.training.throughput import TrainingStep
 
 REPEATS = 7
@@ -108,7 +108,7 @@ def sample_benchmark(scenarios: Sequence[Scenario] = WRITTEN) -> Iterator[Result
 def _written(name: str, scenario: Scenario, weights: dict[str, Array]) -> Result:
     networks = f"{scenario.members} x " if scenario.members > 1 else ""
     shape = f"{networks}{scenario.cell} {scenario.layers}x{scenario.hidden}, {scenario.precision}"
-    used = quantized(weights) if scenario.precision == "int8" else weights
+    used = quantize_all(weights) if scenario.precision == "int8" else weights
     engine = engine_of(scenario.config.model, dict(used), name)
     in_a_table = ("embedding.weight", "layers.0.weight_ih")  # computed for each character before the first
     read_each_time = {n: w for n, w in used.items() if not n.endswith(in_a_table)}
@@ -120,7 +120,7 @@ def _written(name: str, scenario: Scenario, weights: dict[str, Array]) -> Result
         shape = f"{shape}, {scenario.texts} texts"
     else:
         rates = _rates(functools.partial(_write, engine))
-        size = sum(w.values.nbytes if isinstance(w, Rows8) else w.nbytes for w in read_each_time.values())
+        size = sum(w.values.nbytes if isinstance(w, QuantizedMatrix) else w.nbytes for w in read_each_time.values())
         speed = max(map(reading_speed, (size, LARGE_BLOCK)))
         limit, said = speed / size, f"reading {size / 1e6:.1f} MB at {speed / 1e9:.0f} GB/s"
     share = statistics.median(rates) / limit
@@ -196,7 +196,7 @@ class PlainTorch:
         chosen, state = 0, None
         for _ in range(length):
             h, state = self._lstm(self._embedding(torch.tensor([[chosen]])), state)
-            chosen = sampling.draw_at(self._head(h)[0, 0].numpy(), 0.8, random())
+            chosen = sampling.sample_logits(self._head(h)[0, 0].numpy(), 0.8, random())
 
 
 # ------------------------------------------------------------------------------------------- training
@@ -212,7 +212,7 @@ def train_benchmark(
     lowest layer of a model of few characters gets by with less (`CharModel` reads rows of a table), so a share may pass
     100 %. A last line for each shape says what share of its step the optimiser takes.
     """
-    compute_with(processor_cores())
+    set_threads(processor_cores())
     peaks = {name: _peak(kind) for name, kind in FORMATS.items()}
     for name, rates in peaks.items():
         yield _result(f"product of {PRODUCT} x {PRODUCT} matrices, {name}", [r / 1e9 for r in rates], unit="GFLOP/s")

@@ -21,8 +21,8 @@ from typing import Any
 from charnet.errors import ConfigError, did_you_mean, shortened
 
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
-LARGE_ALPHABET = 8192  # characters, beyond which a window is learned from some of them
-DRAWN = 1024  # characters that stand for all that do not come in a window
+SAMPLED_SOFTMAX_FROM = 8192  # characters, beyond which a window is learned from some of them
+NUM_SAMPLED = 1024  # characters that stand for all that do not come in a window
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -97,7 +97,7 @@ class DataSettings:
         0, "characters of the held-out text, spread over it, that are read to judge; 0 = all", low=0, high=10**12
     )
 
-    def held_out(self, characters: int) -> int:
+    def num_held_out(self, characters: int) -> int:
         """How many characters at the end of a text of this length are held out."""
         return int(characters * self.val_fraction)
 
@@ -152,7 +152,7 @@ class Config:
 
 
 @cache
-def fields_of(section: str) -> dict[str, tuple[dataclasses.Field[Any], type]]:
+def section_fields(section: str) -> dict[str, tuple[dataclasses.Field[Any], type]]:
     """The fields of one section by name, each with its type.
 
     Raises:
@@ -165,24 +165,24 @@ def fields_of(section: str) -> dict[str, tuple[dataclasses.Field[Any], type]]:
     return {f.name: (f, hints[f.name]) for f in dataclasses.fields(kinds[section])}
 
 
-def names() -> Iterator[str]:
+def setting_names() -> Iterator[str]:
     """All settings as `section.field`, in their order."""
     for section in dataclasses.fields(Config):
-        for name in fields_of(section.name):
+        for name in section_fields(section.name):
             yield f"{section.name}.{name}"
 
 
 def _find(name: str) -> tuple[dataclasses.Field[Any], type]:
     section, dot, key = name.partition(".")
     if not dot:
-        near = difflib.get_close_matches(shortened(name), known := by_field(), n=1)
+        near = difflib.get_close_matches(shortened(name), known := qualified_names(), n=1)
         hint = f' (did you mean "{known[near[0]]}"?)' if near else ""
         raise ConfigError(f"{quoted(name)} is no setting: say section.field{hint}")
     return _field(section, key)
 
 
 def _field(section: str, key: str) -> tuple[dataclasses.Field[Any], type]:
-    fields = fields_of(section)
+    fields = section_fields(section)
     if key not in fields:
         raise ConfigError(f'section "{section}" has no setting {quoted(key)}{_near(key, fields)}')
     return fields[key]
@@ -209,9 +209,9 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = 200
 
 
-def by_field() -> dict[str, str]:
+def qualified_names() -> dict[str, str]:
     """Full names of all settings by the name of their field alone."""
-    return {name.partition(".")[2]: name for name in names()}
+    return {name.partition(".")[2]: name for name in setting_names()}
 
 
 def limits(name: str) -> Limits:
@@ -318,7 +318,7 @@ def from_dict(values: Any) -> Config:
     if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
         raise ConfigError("settings: expected sections of settings")
     for section, keys in values.items():
-        fields_of(str(section))
+        section_fields(str(section))
         for key in keys:
             _field(str(section), str(key))
     flat = {f"{section}.{key}": value for section, keys in values.items() for key, value in keys.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from charnet.config import Config, as_dict, default, fields_of, limits, overlay, quoted
+from charnet.config import Config, as_dict, default, limits, overlay, quoted, section_fields
 from charnet.errors import ConfigError, StorageError
 
 LARGEST_FILE_OF_SETTINGS = 1 << 20  # bytes; more is not a file of settings
@@ -106,7 +106,7 @@ def _settings_in(path: Path, root: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for section, at, body in _pairs(path, root):
         try:
-            fields_of(section)
+            section_fields(section)
         except ConfigError as error:
             raise ConfigError(f"{_at(path, at)}: {error}") from None
         if isinstance(body, yaml.ScalarNode) and body.value == "":

@@ -27,9 +27,9 @@ def examine() -> dict[str, str]:
     """Findings by what was looked at. Loads torch."""
     import torch
 
-    from charnet.training.optim import arithmetic
+    from charnet.training.optim import cpu_capabilities
 
-    known = arithmetic(torch.device("cpu"))
+    known = cpu_capabilities(torch.device("cpu"))
     has = [name for name in ("avx2", "avx512_bf16", "amx_bf16") if name in known]
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {

@@ -58,7 +58,7 @@ def free_memory() -> int:
     return memory()
 
 
-def spins_before_sleep() -> int:
+def omp_spin_count() -> int:
     """How often threads that wait for each other had better look again before they sleep: libgomp's `GOMP_SPINCOUNT`.
 
     To wake a thread takes longer than most pauses between two products, but a thread that spins keeps a core from other
@@ -76,7 +76,7 @@ def spins_before_sleep() -> int:
     return SPINS_BESIDE_OTHERS
 
 
-def keep_freed_memory() -> None:
+def tune_malloc() -> None:
     """Asks the C library to keep memory that is freed, for the next time, instead of handing it back to the system.
 
     A window of training allocates and frees the same hundred megabytes as the one before. Where each of these comes
@@ -94,7 +94,7 @@ def keep_freed_memory() -> None:
 
 
 @contextlib.contextmanager
-def enough_memory(todo: str) -> Iterator[None]:
+def explain_out_of_memory(advice: str) -> Iterator[None]:
     """Says in one line that memory ran out, in whichever way the allocator put it.
 
     Args:
@@ -105,5 +105,5 @@ def enough_memory(todo: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
-            raise ConfigError(f"expected enough memory for this, found no more: {todo}") from None
+            raise ConfigError(f"expected enough memory for this, found no more: {advice}") from None
         raise

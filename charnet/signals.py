@@ -16,7 +16,7 @@ class Interrupted(BaseException):
     are, Python kills itself at its end whatever was made of it."""
 
 
-class Signals:
+class SignalGuard:
     """While it is open, a signal that asks the process to end raises Interrupted, or is noted.
 
     After `note` was called the first one is only noted, in `received`, for a training to save and end by itself; a
@@ -30,10 +30,10 @@ class Signals:
     def __init__(self, *, ending: bool = False) -> None:
         self.received = 0
         self._ending = ending
-        self._told: Callable[[], None] | None = None
+        self._on_signal: Callable[[], None] | None = None
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> Signals:
+    def __enter__(self) -> SignalGuard:
         if threading.current_thread() is threading.main_thread():
             wanted = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
             # What the parent chose to ignore stays ignored: that is how nohup works.
@@ -46,27 +46,27 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_IGN if self._ending and self.received else handler)  # type: ignore[arg-type]
 
-    def note(self, told: Callable[[], None] = lambda: None) -> None:
+    def defer(self, told: Callable[[], None] = lambda: None) -> None:
         """From now on the first signal is noted; `told` is called when it comes.
 
         Raises:
             Interrupted: one has come during an import.
         """
-        self._told = told
+        self._on_signal = told
         if self.received:
             raise Interrupted
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         first = not self.received
         self.received = self.received or number
-        if self._told is None:
+        if self._on_signal is None:
             if not _importing(frame):
                 raise Interrupted
         elif not first and number == signal.SIGINT:
             raise Interrupted
         elif first:
             with contextlib.suppress(RuntimeError):  # Python refuses to write while it writes to the same file
-                self._told()
+                self._on_signal()
 
 
 def _importing(frame: FrameType | None) -> bool:

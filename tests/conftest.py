@@ -62,7 +62,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "training.threads": 1,
         "training.eval_every": 60,
     }
-    run = setup.start(values, out=folder / "runs", name="pets")
-    for _ in run.reports():
+    run = setup.new_run(values, out=folder / "runs", name="pets")
+    for _ in run.events():
         pass
     return run.folder.path

@@ -164,16 +164,16 @@ def test_texts_named_twice_are_refused_and_not_forgotten(tmp_path: Path) -> None
 
 def test_a_text_goes_on_from_a_place_as_if_it_had_not_stopped(model: TextModel) -> None:
     whole = model.generate("the ", length=120, seed=4)
-    first = model.write(model.begin("the "), length=50, seed=4)
+    first = model.write(model.start("the "), length=50, seed=4)
     text = "".join(piece.text for piece in first)
-    second = model.write(first.position, length=70, seed=4)
+    second = model.write(first.state, length=70, seed=4)
     assert "the " + text + "".join(piece.text for piece in second) == whole
-    saved = model.write(model.begin("the " + text, drawn=len(text)), length=70, seed=4)
+    saved = model.write(model.start("the " + text, num_sampled=len(text)), length=70, seed=4)
     assert "the " + text + "".join(piece.text for piece in saved) == whole
 
 
 def test_the_nats_of_what_is_written_are_those_of_reading_it(model: TextModel) -> None:
-    pieces = list(model.write(model.begin(), length=200, seed=2, temperature=0.5, top_k=5))
+    pieces = list(model.write(model.start(), length=200, seed=2, temperature=0.5, top_k=5))
     nats = sum(n for piece in pieces for n in piece.nats)
     assert nats == pytest.approx(model.evaluate("".join(piece.text for piece in pieces)).nats, rel=1e-4)
 
@@ -185,11 +185,11 @@ def test_several_texts_are_the_ones_of_their_index(model: TextModel) -> None:
 
 
 def test_text_given_in_between_is_read(model: TextModel) -> None:
-    begun = model.write(model.begin("the "), length=10, seed=4)
+    begun = model.write(model.start("the "), length=10, seed=4)
     text = "".join(piece.text for piece in begun)
-    place = model.after(begun.position, " dog ")
+    place = model.extend(begun.state, " dog ")
     went_on = "".join(piece.text for piece in model.write(place, length=40, seed=4))
-    anew = model.write(model.begin("the " + text + " dog ", drawn=10), length=40, seed=4)
+    anew = model.write(model.start("the " + text + " dog ", num_sampled=10), length=40, seed=4)
     assert "".join(piece.text for piece in anew) == went_on
     with pytest.raises(PromptError):
-        model.after(place, "é")
+        model.extend(place, "é")

@@ -19,7 +19,7 @@ from charnet.config import Config, as_dict, assignments, from_dict, overlay
 from charnet.config_file import read_yaml, to_yaml
 from charnet.errors import ConfigError, StorageError
 
-NAMES = list(config.names())
+NAMES = list(config.setting_names())
 
 
 def value(of: Config, name: str) -> Any:
@@ -29,7 +29,7 @@ def value(of: Config, name: str) -> Any:
 
 def kind(name: str) -> type:
     section, _, key = name.partition(".")
-    return config.fields_of(section)[key][1]
+    return config.section_fields(section)[key][1]
 
 
 NUMBERS = [name for name in NAMES if kind(name) in (int, float)]

@@ -15,8 +15,9 @@ TABLE = """
 0  ground      errors machine durable signals config config_file
 1  data        vocab decoding normalize cache datasets sources readers encode encoded_copy fingerprints workers corpus
                batches
-1  model       cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells network
-2  storage     tensorfile quantize checkpoint runs describe verify
+1  model       shapes cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells
+               network
+2  storage     tensorfile quantize document checkpoint runs describe verify
 3  engines     base sampling numpy_engine ensemble kernels packing compiled_engine torch_engine registry
 4  generation  stopping detokenizer sampler generate batch
 4  evaluation  baselines corpus_stats evaluate forecast
@@ -29,8 +30,8 @@ TABLE = """
 9  root        __init__ __main__
 """
 LOADS = {
-    "torch": "model.* engines.torch_engine evaluation.evaluate training.optim training.throughput training.train_state "
-    "training.trainer bench",
+    "torch": "model.cells model.cells.* model.network engines.torch_engine evaluation.evaluate training.optim "
+    "training.throughput training.train_state training.trainer bench",
     "numba": "engines.kernels engines.packing engines.compiled_engine",
     "rich": "cli.progress",
 }

@@ -16,8 +16,8 @@ import charnet
 from charnet.config import GATES
 from charnet.errors import DivergedError
 from charnet.model.network import CharModel
-from charnet.storage import checkpoint as disk
 from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
 from charnet.training import setup, train_state, trainer
 
 pytestmark = [
@@ -35,20 +35,20 @@ SMALL: dict[str, Any] = {
 }
 
 
-def start(folder: Path, name: str, **changes: Any) -> trainer.Training:
+def start(folder: Path, name: str, **changes: Any) -> trainer.Trainer:
     text = folder / "pets.txt"
     text.write_text(sentences())
     values = {"data.paths": [str(text)]} | SMALL | {key.replace("__", "."): v for key, v in changes.items()}
-    return setup.start(values, out=folder / "runs", name=name)
+    return setup.new_run(values, out=folder / "runs", name=name)
 
 
-def finish(run: trainer.Training) -> Path:
-    collections.deque(run.reports(), maxlen=0)
+def finish(run: trainer.Trainer) -> Path:
+    collections.deque(run.events(), maxlen=0)
     return run.folder.path
 
 
 def sha256(run: Path) -> str:
-    return disk.load(run / runs.LAST).weights_sha256()
+    return Checkpoint.load(run / runs.LAST).weights_sha256()
 
 
 def test_auto_chooses_the_cuda_device() -> None:
@@ -77,15 +77,15 @@ def test_an_interrupted_and_resumed_run_on_the_device_ends_with_the_weights_of_t
     changes = {"model__cell": cell, "model__dropout": 0.3, "model__num_layers": 2}
     whole = finish(start(tmp_path, "whole", **changes))
     cut = start(tmp_path, "cut", **changes)
-    collections.deque(cut.reports(lambda: cut.progress.step >= 33), maxlen=0)
-    assert sha256(finish(setup.resume(cut.folder.path))) == sha256(whole)
+    collections.deque(cut.events(lambda: cut.state.step >= 33), maxlen=0)
+    assert sha256(finish(setup.resume_run(cut.folder.path))) == sha256(whole)
 
 
 def test_a_run_of_the_device_goes_on_on_the_processor_and_writes_there(tmp_path: Path) -> None:
     cut = start(tmp_path, "cut")
-    collections.deque(cut.reports(lambda: cut.progress.step >= 33), maxlen=0)
-    run = finish(setup.resume(cut.folder.path, {"training.device": "cpu", "training.threads": 1}))
-    assert disk.load(run / runs.LAST).progress.step == 60
+    collections.deque(cut.events(lambda: cut.state.step >= 33), maxlen=0)
+    run = finish(setup.resume_run(cut.folder.path, {"training.device": "cpu", "training.threads": 1}))
+    assert Checkpoint.load(run / runs.LAST).trainer_state.step == 60
     assert len(charnet.load(run).generate(length=50)) == 50
 
 
@@ -97,4 +97,4 @@ def test_a_diverging_run_on_the_device_leaves_only_finite_checkpoints(tmp_path: 
     with contextlib.suppress(DivergedError):
         finish(run)
     for path in run.folder.path.glob("*.safetensors"):
-        assert all(np.isfinite(t).all() for t in disk.load(path).weights.values())
+        assert all(np.isfinite(t).all() for t in Checkpoint.load(path).weights.values())

@@ -19,38 +19,38 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_threads_spin_long_where_nobody_else_computes(load: Path):
     load.write_text("3.05 2.17 1.90 1/345 6789\n")
-    assert machine.spins_before_sleep() == machine.SPINS_ALONE
+    assert machine.omp_spin_count() == machine.SPINS_ALONE
 
 
 @pytest.mark.parametrize("line", ["0.00 0.00 0.00 3/345 6789\n", "", "0.1 0.1", "0 0 0 x/y 1"])
 def test_threads_sleep_soon_beside_others_and_where_nothing_is_known(load: Path, line: str):
     load.write_text(line)
-    assert machine.spins_before_sleep() == machine.SPINS_BESIDE_OTHERS
+    assert machine.omp_spin_count() == machine.SPINS_BESIDE_OTHERS
 
 
 def test_threads_sleep_soon_where_the_system_tells_no_load(load: Path):
     assert not load.exists()
-    assert machine.spins_before_sleep() == machine.SPINS_BESIDE_OTHERS
+    assert machine.omp_spin_count() == machine.SPINS_BESIDE_OTHERS
 
 
 def test_who_ran_for_a_moment_only_does_not_count(load: Path, monkeypatch: pytest.MonkeyPatch):
     load.write_text("0 0 0 2/345 1")
     monkeypatch.setattr(machine.time, "sleep", lambda _: load.write_text("0 0 0 1/345 1"))
-    assert machine.spins_before_sleep() == machine.SPINS_ALONE
+    assert machine.omp_spin_count() == machine.SPINS_ALONE
 
 
 def test_others_on_cores_that_are_not_ours_do_not_count(load: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(machine, "processor_cores", lambda: 2)
     load.write_text("0 0 0 3/345 1")
-    assert machine.spins_before_sleep() == machine.SPINS_ALONE
+    assert machine.omp_spin_count() == machine.SPINS_ALONE
     load.write_text("0 0 0 4/345 1")
-    assert machine.spins_before_sleep() == machine.SPINS_BESIDE_OTHERS
+    assert machine.omp_spin_count() == machine.SPINS_BESIDE_OTHERS
 
 
 @pytest.mark.parametrize(("said", "used"), [(None, "77"), ("5", "5")])
 def test_a_command_sets_the_spins_that_the_user_did_not(monkeypatch: pytest.MonkeyPatch, said: str | None, used: str):
     environment = {"GOMP_SPINCOUNT": said} if said else {}
-    monkeypatch.setattr(app, "spins_before_sleep", lambda: 77)
+    monkeypatch.setattr(app, "omp_spin_count", lambda: 77)
     monkeypatch.setattr(os, "environ", environment)
     assert app.run(["--version"]) == 0
     assert environment["GOMP_SPINCOUNT"] == used

@@ -25,7 +25,7 @@ from charnet.cli.quantize import quantize
 from charnet.cli.sample import sample
 from charnet.cli.train import train
 from charnet.errors import CharnetError, ConfigError, StorageError
-from charnet.machine import spins_before_sleep
+from charnet.machine import omp_spin_count
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
 
@@ -71,7 +71,7 @@ def _root(
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code; errors of the user become one line on stderr."""
     console.prepare()
-    os.environ.setdefault("GOMP_SPINCOUNT", str(spins_before_sleep()))  # read as torch loads
+    os.environ.setdefault("GOMP_SPINCOUNT", str(omp_spin_count()))  # read as torch loads
     try:
         result = app(arguments, standalone_mode=False, prog_name="charnet")
         console.flush()
@@ -88,7 +88,7 @@ def run(arguments: list[str]) -> int:
         console.error(f"standard output: cannot be written: {error.strerror}")
         console.give_up_stdout()
         return StorageError.exit_code
-    except (console.ReaderGone, SystemExit):  # which is how typer leaves when the reader of its help is gone
+    except (console.PipeClosed, SystemExit):  # which is how typer leaves when the reader of its help is gone
         return 128 + 13
     except MemoryError:
         console.error("expected enough memory for this, found no more: close other programs, or do less at once")

@@ -8,7 +8,7 @@ import typer
 
 from charnet.cli import console, tables
 from charnet.cli.help import GroupedCommand
-from charnet.cli.options import plain
+from charnet.cli.options import option
 
 bench = typer.Typer(help="Measure this machine.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -20,7 +20,7 @@ def _root() -> None:
 
 @bench.command(cls=GroupedCommand)
 def sample(
-    json: Annotated[bool, plain("--json", help="one JSON object a figure", group="What is shown")] = False,
+    json: Annotated[bool, option("--json", help="one JSON object a figure", group="What is shown")] = False,
 ) -> None:
     """How fast one text is written, beside nn.LSTM called per character and the speed of memory."""
     from charnet.bench import sample_benchmark
@@ -34,7 +34,7 @@ def sample(
 
 @bench.command(cls=GroupedCommand)
 def train(
-    json: Annotated[bool, plain("--json", help="one JSON object a figure", group="What is shown")] = False,
+    json: Annotated[bool, option("--json", help="one JSON object a figure", group="What is shown")] = False,
 ) -> None:
     """How fast each cell trains, beside the peak of this machine's matrix products in fp32 and bf16."""
     from charnet.bench import train_benchmark

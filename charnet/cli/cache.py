@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console
-from charnet.cli.options import plain
-from charnet.cli.tables import size
+from charnet.cli.options import option
+from charnet.cli.tables import format_size
 
 SHOWN, WHAT = "What is shown", "What is removed"
 
@@ -19,7 +19,7 @@ cache = typer.Typer(
 
 
 @cache.command("list")
-def list_(json: Annotated[bool, plain("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
+def list_(json: Annotated[bool, option("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
     """Show the encoded copies, the one that was used last first."""
     from charnet.data import encoded_copy
     from charnet.data.cache import cache_folder
@@ -33,19 +33,21 @@ def list_(json: Annotated[bool, plain("--json", help="the list as JSON", group=S
         return
     for entry in found:
         used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        figures = f"{size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
+        figures = f"{format_size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
         console.write_text(f"{entry.key[:12]}  {figures}  {entry.name}\n")
-    console.note(f"{folder}: {len(found):,} encoded, {size(total)} of at most {size(limit)} ({encoded_copy.LIMIT})")
+    console.note(
+        f"{folder}: {len(found):,} encoded, {format_size(total)} of at most {format_size(limit)} ({encoded_copy.LIMIT})"
+    )
 
 
 @cache.command("clear")
 def clear(
     down_to: Annotated[
-        str, plain("--down-to", metavar="SIZE", help="keep those used last, up to this size", group=WHAT)
+        str, option("--down-to", metavar="SIZE", help="keep those used last, up to this size", group=WHAT)
     ] = "0",
 ) -> None:
     """Remove encoded copies; they are made again when they are needed."""
     from charnet.data import encoded_copy
 
     removed = encoded_copy.clear(down_to=encoded_copy.size_in_bytes(down_to, "--down-to"))
-    console.note(f"removed {len(removed):,}, {size(sum(entry.size_bytes for entry in removed))}")
+    console.note(f"removed {len(removed):,}, {format_size(sum(entry.size_bytes for entry in removed))}")

@@ -21,7 +21,7 @@ from charnet.errors import StorageError
 SECONDS_BETWEEN_FLUSHES = 0.05
 
 
-class ReaderGone(Exception):  # noqa: N818 - not an error: `charnet sample | head` is how pipes are used
+class PipeClosed(Exception):  # noqa: N818 - not an error: `charnet sample | head` is how pipes are used
     """Whoever read our stdout has closed it."""
 
 
@@ -47,7 +47,7 @@ def write(text: str) -> None:
     """Writes to stdout.
 
     Raises:
-        ReaderGone: the other end of the pipe is closed.
+        PipeClosed: the other end of the pipe is closed.
         StorageError: the text could not be written, as on a full disk.
     """
     _guarded(lambda: sys.stdout.write(text))
@@ -76,7 +76,7 @@ def _guarded(action: Callable[[], object]) -> None:
         action()
     except BrokenPipeError:
         give_up_stdout()
-        raise ReaderGone from None
+        raise PipeClosed from None
     except OSError as error:
         give_up_stdout()
         raise StorageError(f"standard output: cannot be written: {error.strerror}") from None

@@ -8,9 +8,9 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.help import GroupedCommand
-from charnet.cli.options import plain, setting
+from charnet.cli.options import option, setting
 from charnet.cli.progress import training_view
-from charnet.cli.tables import size
+from charnet.cli.tables import format_size
 
 TEXT, SHOWN = "The text", "What is shown"
 
@@ -23,7 +23,7 @@ def info(
     encoding: Annotated[str | None, setting("data.encoding", group=TEXT)] = None,
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
     glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,
-    json: Annotated[bool, plain("--json", help="everything as JSON", group=SHOWN)] = False,
+    json: Annotated[bool, option("--json", help="everything as JSON", group=SHOWN)] = False,
 ) -> None:
     """Say what is in a text: characters, lines, how much there is to learn, what is odd about it."""
     from charnet.cli.tables import show_text
@@ -44,21 +44,21 @@ def info(
 
 
 @corpus.command("list", cls=GroupedCommand)
-def list_(json: Annotated[bool, plain("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
+def list_(json: Annotated[bool, option("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
     """Show the known texts that `charnet corpus get` fetches, and `charnet train` by their name."""
     from charnet.data import datasets
 
     if json:
         console.write_json(
             [
-                {"name": name, **vars(text), "kept": datasets.kept(name) is not None}
-                for name, text in datasets.TEXTS.items()
+                {"name": name, **vars(text), "kept": datasets.cached(name) is not None}
+                for name, text in datasets.DATASETS.items()
             ]
         )
         return
-    for name, text in datasets.TEXTS.items():
-        there = "here" if datasets.kept(name) else ""
-        console.write_text(f"{name:<18}{size(text.size_bytes):>9}  {there:<5} {text.about}\n")
+    for name, text in datasets.DATASETS.items():
+        there = "here" if datasets.cached(name) else ""
+        console.write_text(f"{name:<18}{format_size(text.size_bytes):>9}  {there:<5} {text.about}\n")
 
 
 @corpus.command("get", cls=GroupedCommand)
@@ -69,5 +69,5 @@ def get(name: Annotated[str, typer.Argument(help="One of `charnet corpus list`."
     datasets.check_name(name)
     with training_view(quiet=False, json=False, reading=f"fetching {name}") as view:
         view.starting()
-        path = datasets.get(name, view.reading)
+        path = datasets.fetch(name, view.reading)
     console.write_text(f"{path}\n")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from charnet.cli import console, tables
-from charnet.cli.options import plain
+from charnet.cli.options import option
 
 
-def doctor(json: Annotated[bool, plain("--json", help="the findings as JSON", group="What is shown")] = False) -> None:
+def doctor(json: Annotated[bool, option("--json", help="the findings as JSON", group="What is shown")] = False) -> None:
     """Say what a report of a bug needs: versions, processor, memory, folders, and whether fsync works."""
     from charnet.doctor import examine
 

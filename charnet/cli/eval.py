@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console, tables
-from charnet.cli.options import plain
+from charnet.cli.options import option
 
 TEXT, SHOWN = "The text", "What is shown"
 
@@ -17,23 +17,23 @@ def eval_(
     checkpoint: Annotated[Path, typer.Argument(help="A run or a checkpoint.")],
     text: Annotated[list[str], typer.Argument(help="Files, folders or - for standard input.")],
     encoding: Annotated[
-        str | None, plain("--encoding", help="encoding of the text; else the one the model learned from", group=TEXT)
+        str | None, option("--encoding", help="encoding of the text; else the one the model learned from", group=TEXT)
     ] = None,
-    glob: Annotated[str, plain("--glob", help="which files of a folder are read", group=TEXT)] = "*.txt",
+    glob: Annotated[str, option("--glob", help="which files of a folder are read", group=TEXT)] = "*.txt",
     quantize: Annotated[
-        str | None, plain("--quantize", help="int8: judge the weights as 8 bits each", group=TEXT, metavar="int8")
+        str | None, option("--quantize", help="int8: judge the weights as 8 bits each", group=TEXT, metavar="int8")
     ] = None,
-    threads: Annotated[int, plain("--threads", help="processor threads; 0 = one for each core", group=TEXT)] = 0,
-    json: Annotated[bool, plain("--json", help="the figures as JSON", group=SHOWN)] = False,
+    threads: Annotated[int, option("--threads", help="processor threads; 0 = one for each core", group=TEXT)] = 0,
+    json: Annotated[bool, option("--json", help="the figures as JSON", group=SHOWN)] = False,
 ) -> None:
     """Say how well a model knows a text: nats and bits per character, perplexity."""
-    from charnet.storage import checkpoint as disk
     from charnet.storage import runs
+    from charnet.storage.checkpoint import Checkpoint
 
     path = runs.find(checkpoint)
-    model = disk.load(path, to_go_on=False)
+    model = Checkpoint.load(path, weights_only=True)
     if quantize is not None:
-        model = model.quantized(quantize)
+        model = model.quantize(quantize)
 
     from charnet.evaluation.evaluate import evaluate_files
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console, tables
-from charnet.cli.options import plain
+from charnet.cli.options import option
 from charnet.errors import CheckpointError
 
 
@@ -17,9 +17,9 @@ def inspect(
         Path | None, typer.Argument(help="A run or a checkpoint; none = the newest run under checkpoints/.")
     ] = None,
     verify: Annotated[
-        bool, plain("--verify", help="check all that can be checked, of every file of a run", group="What is shown")
+        bool, option("--verify", help="check all that can be checked, of every file of a run", group="What is shown")
     ] = False,
-    json: Annotated[bool, plain("--json", help="everything as JSON", group="What is shown")] = False,
+    json: Annotated[bool, option("--json", help="everything as JSON", group="What is shown")] = False,
 ) -> int:
     """Show what is in a checkpoint: model, alphabet, text, settings, history."""
     from charnet.storage import runs

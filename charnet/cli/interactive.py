@@ -14,8 +14,8 @@ from charnet.cli import console, output, sample_options, surprise
 from charnet.data.vocab import Vocabulary
 from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, DivergedError, StorageError, did_you_mean
-from charnet.generation.detokenizer import Piece
-from charnet.generation.generate import Position, Writing, begin
+from charnet.generation.detokenizer import Chunk
+from charnet.generation.generate import Generation, GenerationState, start
 from charnet.generation.sampler import Options
 
 PROMPT = "> "
@@ -35,7 +35,7 @@ class _Draft:
     """All of a text so far, and the place after it."""
 
     text: str
-    position: Position
+    position: GenerationState
 
 
 class Session:
@@ -57,10 +57,10 @@ class Session:
         skips_unknown: bool = False,
         colours: bool = False,
     ) -> None:
-        Writing(engine, vocab, begin(engine), options)  # refuses options that do not fit the model
+        Generation(engine, vocab, start(engine), options)  # refuses options that do not fit the model
         self._engine, self._vocab, self._options = engine, vocab, options
         self._shape, self._skips_unknown, self._colours = shape, skips_unknown, colours
-        self._draft, self._earlier = _Draft("", begin(engine)), list[_Draft]()
+        self._draft, self._earlier = _Draft("", start(engine)), list[_Draft]()
         self._saved: set[Path] = set()
 
     def run(self, prompt: str = "") -> None:
@@ -92,16 +92,16 @@ class Session:
         ids, dropped = encode(self._shape(typed))
         if dropped:
             console.note(f"left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
-        start = self._draft.position.after(ids.tolist())
-        writing = Writing(self._engine, self._vocab, start, self._options, nats=self._colours)
+        start = self._draft.position.extend(ids.tolist())
+        writing = Generation(self._engine, self._vocab, start, self._options, nats=self._colours)
         written: list[str] = []
         with _noting_ctrl_c() as stopped:
             pieces = _until(stopped, written, writing)
-            shown = surprise.coloured(pieces) if self._colours else (piece.text for piece in pieces)
+            shown = surprise.colored(pieces) if self._colours else (piece.text for piece in pieces)
             console.stream_text(shown, harmless=self._colours)
-        text = self._vocab.decode(ids.tolist()) + "".join(written) + writing.unshown
+        text = self._vocab.decode(ids.tolist()) + "".join(written) + writing.withheld
         self._earlier.append(self._draft)
-        self._draft = _Draft(self._draft.text + text, writing.position)
+        self._draft = _Draft(self._draft.text + text, writing.state)
 
     def _command(self, name: str, argument: str) -> None:
         commands = {"temp": self._temp, "seed": self._seed, "back": self._back, "save": self._save, "help": self._help}
@@ -112,7 +112,7 @@ class Session:
 
     def _temp(self, argument: str) -> None:
         if argument:
-            first, last = sample_options.temperatures(argument)
+            first, last = sample_options.parse_temperature(argument)
             self._options = replace(self._options, temperature=first, temperature_end=last)
         o = self._options
         end = "" if o.temperature_end is None else f":{o.temperature_end:g}"
@@ -120,11 +120,11 @@ class Session:
 
     def _seed(self, argument: str) -> None:
         try:
-            seed = int(argument) if argument else sample_options.fresh_seed()
+            seed = int(argument) if argument else sample_options.random_seed()
         except ValueError:
             raise ConfigError(f"/seed: expected a number, found {argument[:40]!r}") from None
         self._options = replace(self._options, seed=seed)
-        self._draft = replace(self._draft, position=replace(self._draft.position, drawn=0))
+        self._draft = replace(self._draft, position=replace(self._draft.position, num_sampled=0))
         console.note(f"seed {seed}")
 
     def _back(self, argument: str) -> None:
@@ -179,7 +179,7 @@ def _asker() -> Callable[[], str | None]:
     return ask
 
 
-def _until(stopped: Callable[[], bool], written: list[str], writing: Writing) -> Iterator[Piece]:
+def _until(stopped: Callable[[], bool], written: list[str], writing: Generation) -> Iterator[Chunk]:
     """The pieces of a writing until somebody stops it; `written` gets their text."""
     for piece in writing:
         written.append(piece.text)

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charnet.cli.tables import duration, loss
+from charnet.cli.tables import format_duration, format_loss
 from charnet.errors import plural
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def opening(report: Started) -> list[str]:
     cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
     networks = f"{model.members} networks of " if model.members > 1 else ""
     symbols = "byte" if config.data.bytes else "character"
-    kept_back = config.data.held_out(corpus.characters)
+    kept_back = config.data.num_held_out(corpus.characters)
     held = f"the last {kept_back:,} held out" if kept_back else "nothing held out"
     if 0 < config.data.val_chars < kept_back:
         some = f"{config.data.val_chars:,} of them"
@@ -43,9 +43,9 @@ def opening(report: Started) -> list[str]:
         lines.append(f"the newest checkpoint is damaged, the one before it will do ({report.damage})")
     if report.step:
         lines.append(f"going on from step {report.step:,}")
-    if report.carried is not None:
-        new = report.alphabet_size - report.carried
-        lines.append(f"weights carried over: {plural(report.carried, 'character')} known, {new:,} new")
+    if report.known_chars is not None:
+        new = report.alphabet_size - report.known_chars
+        lines.append(f"weights carried over: {plural(report.known_chars, 'character')} known, {new:,} new")
     return lines
 
 
@@ -57,7 +57,7 @@ def _planned(plan: Plan, symbols: str) -> list[str]:
     }[plan.limit]
     passes = f"{plan.passes:.2g} passes" if plan.passes >= 0.01 else "less than a hundredth of a pass"
     return [
-        f"plan for {duration(plan.seconds)}: about {plan.chars_per_second:,.0f} {symbols}s a second, "
+        f"plan for {format_duration(plan.seconds)}: about {plan.chars_per_second:,.0f} {symbols}s a second, "
         f"{passes} over the text; {more}",
         *plan.remarks,
     ]
@@ -74,15 +74,15 @@ def closing(report: Finished, alphabet_size: int, beside: Baselines | None) -> l
             if report.read < report.held_out
             else ""
         )
-        lines.append(f"best: {loss(report.best_nats_per_char)} per character at step {report.best_step:,}{part}")
+        lines.append(f"best: {format_loss(report.best_nats_per_char)} per character at step {report.best_step:,}{part}")
         if report.best_nats_per_char > math.log(alphabet_size):
             lines.append(
-                f"that is worse than guessing ({loss(math.log(alphabet_size))}): try a smaller --learning-rate"
+                f"that is worse than guessing ({format_loss(math.log(alphabet_size))}): try a smaller --learning-rate"
             )
     if beside:
         lines.append(_beside(beside))
-    if report.outlook:
-        lines.append(report.outlook)
+    if report.forecast:
+        lines.append(report.forecast)
     if report.reason == "interrupted":
         lines.append(f"interrupted at step {report.step:,}, everything is saved; go on with:")
         lines.append(f"  {resume(report.run)}")
@@ -97,7 +97,7 @@ def _beside(b: Baselines) -> str:
     """What simple means reach on the same text."""
     part = f" (the first {b.held_out:,} characters, after {b.learned:,})" if b.is_part else ""
     return (
-        f"beside it: {b.order}-gram {loss(b.ngram * math.log(2))}, "
+        f"beside it: {b.order}-gram {format_loss(b.ngram * math.log(2))}, "
         f"xz -9e {b.xz:.4f} bits, gzip -9 {b.gzip:.4f} bits{part}"
     )
 

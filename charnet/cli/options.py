@@ -22,6 +22,6 @@ def setting(name: str, *flags: str, group: str) -> Any:
     return typer.Option(*flag, help=shown, metavar=said, show_default=False, rich_help_panel=group)
 
 
-def plain(*flags: str, help: str, group: str, **more: Any) -> Any:
+def option(*flags: str, help: str, group: str, **more: Any) -> Any:
     """Any other option."""
     return typer.Option(*flags, help=help, rich_help_panel=group, **more)

@@ -12,7 +12,7 @@ from typing import Any
 from charnet import durable
 from charnet.cli import console, surprise
 from charnet.errors import ConfigError, StorageError, plural
-from charnet.generation.detokenizer import Piece
+from charnet.generation.detokenizer import Chunk
 from charnet.generation.sampler import Options
 
 SHORT = 1000  # characters
@@ -20,7 +20,7 @@ BETWEEN = "\n---\n"  # texts that follow each other
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """One file, a file for each text in a folder, or neither: the screen. Texts that are `lines` follow each other, one
     a line.
 
@@ -54,7 +54,7 @@ class Place:
             check_free(path, replace=force, advice=", or replace it with --force")
 
     def take_texts(
-        self, texts: Iterable[Iterable[Piece]], echoed: str, count: int, *, quiet: bool, colours: bool
+        self, texts: Iterable[Iterable[Chunk]], echoed: str, count: int, *, quiet: bool, colours: bool
     ) -> None:
         """Shows texts as they come, each after its prompt, or keeps them when they are whole."""
         if self.is_on_disk:
@@ -65,7 +65,7 @@ class Place:
         for index, pieces in enumerate(texts):
             console.write_text(BETWEEN if index and not self.lines else "")
             console.write_text(echoed)
-            shown = surprise.coloured(pieces) if colours else (piece.text for piece in pieces)
+            shown = surprise.colored(pieces) if colours else (piece.text for piece in pieces)
             console.stream_text(itertools.chain(shown, "\n") if self.lines else shown, harmless=colours)
 
     def take_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool) -> None:
@@ -119,7 +119,7 @@ def save(path: Path, text: str) -> None:
 
 
 def objects(
-    texts: Iterable[Iterable[Piece]], echoed: str, facts: dict[str, Any], *, each: bool
+    texts: Iterable[Iterable[Chunk]], echoed: str, facts: dict[str, Any], *, each: bool
 ) -> Iterator[dict[str, Any]]:
     """One object a text: all that is needed to write it again, and how unexpected it was.
 

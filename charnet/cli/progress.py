@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from charnet.cli import messages
 from charnet.cli.console import folded, note, visible, write_json
-from charnet.cli.tables import curve, duration, loss, size
+from charnet.cli.tables import curve, format_duration, format_loss, format_size
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from charnet.evaluation.baselines import Baselines
-    from charnet.training.events import Finished, Metrics, Report, RolledBack, Started, Working
+    from charnet.training.events import Event, Finished, Metrics, Progress, RolledBack, Started
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_UPDATES = 0.2
@@ -39,11 +39,11 @@ class TrainingView(Protocol):
         """So many bytes of the text are read; of how many, if that is known."""
         ...
 
-    def show(self, report: Report) -> None:
+    def show(self, report: Event) -> None:
         """Shows one report."""
         ...
 
-    def compare(self, beside: Baselines | None) -> None:
+    def show_baselines(self, beside: Baselines | None) -> None:
         """What simple means make of the same text; before the last report."""
         ...
 
@@ -65,18 +65,18 @@ def training_view(*, quiet: bool, json: bool, reading: str = "reading the text")
     if json:
         return _JsonLines(quiet=quiet)
     if quiet:
-        return _Silence()
+        return _Quiet()
     if sys.stderr.isatty() and sys.stderr.encoding.lower().replace("-", "") == "utf8":
         from rich.console import Console
 
         console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False, soft_wrap=False)
         if not console.is_dumb_terminal:
-            return _LiveDisplay(console, _Reader(reading))
-    return _PlainLines(_Reader(reading))
+            return _LiveDisplay(console, _TransferRate(reading))
+    return _PlainLines(_TransferRate(reading))
 
 
-class _Silence:
-    def __enter__(self) -> _Silence:
+class _Quiet:
+    def __enter__(self) -> _Quiet:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -88,10 +88,10 @@ class _Silence:
     def reading(self, done: int, total: int) -> None:
         pass
 
-    def show(self, report: Report) -> None:
+    def show(self, report: Event) -> None:
         pass
 
-    def compare(self, beside: Baselines | None) -> None:
+    def show_baselines(self, beside: Baselines | None) -> None:
         pass
 
     def stopping(self) -> None:
@@ -101,12 +101,12 @@ class _Silence:
         pass
 
 
-class _Reading(_Silence):
+class _EventView(_Quiet):
     """Hands each report to the method for its kind, and keeps what a display needs of the past."""
 
     def __init__(self) -> None:
         self.begun: Started | None = None
-        self.latest: Metrics | Working | None = None
+        self.latest: Metrics | Progress | None = None
         self.val: list[float] = []
         self.best: tuple[float | None, int] | None = None
         self.sample = ""
@@ -114,8 +114,8 @@ class _Reading(_Silence):
         self.chars_a_step = 0.0
         self.beside: Baselines | None = None
 
-    def show(self, report: Report) -> None:
-        from charnet.training.events import Evaluated, Finished, Metrics, Replanned, RolledBack, Started, Working
+    def show(self, report: Event) -> None:
+        from charnet.training.events import Evaluated, Finished, Metrics, Progress, Replanned, RolledBack, Started
 
         match report:
             case Started():
@@ -123,7 +123,7 @@ class _Reading(_Silence):
                 self.begun, self.steps, self.chars_a_step = report, t.steps, t.batch_size * t.window
                 self.val = [line["val_nats_per_char"] for line in report.history if "val_nats_per_char" in line]
                 self.on_start(report)
-            case Working():
+            case Progress():
                 self.latest = report
                 self.on_progress()
             case Metrics():
@@ -143,7 +143,7 @@ class _Reading(_Silence):
             case Finished():
                 self.on_finish(report)
 
-    def compare(self, beside: Baselines | None) -> None:
+    def show_baselines(self, beside: Baselines | None) -> None:
         self.beside = beside
 
     def on_start(self, report: Started) -> None: ...
@@ -166,7 +166,7 @@ class _Reading(_Silence):
         return (self.steps - self.latest.step) * self.chars_a_step / self.latest.chars_per_second
 
 
-class _Reader:
+class _TransferRate:
     """How fast a text is being read, or fetched; what was there before the first look does not count."""
 
     def __init__(self, what: str) -> None:
@@ -190,13 +190,13 @@ class _Reader:
         assert self.first is not None
         began, before = self.first
         speed = (done - before) / max(1e-9, time.monotonic() - began)
-        whole = f" of {size(total)}" if total else ""
-        rate = f", {size(speed)} a second" if speed else ""
-        left = f", {duration((total - done) / speed)} left" if total and speed else ""
-        return f"{self.what}: {size(done)}{whole}{rate}{left}"
+        whole = f" of {format_size(total)}" if total else ""
+        rate = f", {format_size(speed)} a second" if speed else ""
+        left = f", {format_duration((total - done) / speed)} left" if total and speed else ""
+        return f"{self.what}: {format_size(done)}{whole}{rate}{left}"
 
 
-class _Lines(_Reading):
+class _Lines(_EventView):
     """What is trained and how it ended, in plain lines on stderr."""
 
     def on_start(self, report: Started) -> None:
@@ -222,7 +222,7 @@ class _JsonLines(_Lines):
         super().__init__()
         self.quiet = quiet
 
-    def show(self, report: Report) -> None:
+    def show(self, report: Event) -> None:
         from charnet.training.events import Metrics
 
         if not self.quiet or isinstance(report, Metrics):
@@ -243,7 +243,7 @@ class _JsonLines(_Lines):
 class _PlainLines(_Lines):
     """For a pipe or a log: no escape codes, a line at most every ten seconds."""
 
-    def __init__(self, reader: _Reader) -> None:
+    def __init__(self, reader: _TransferRate) -> None:
         super().__init__()
         self.printed_at = time.monotonic()
         self.reader = reader
@@ -257,17 +257,17 @@ class _PlainLines(_Lines):
         if time.monotonic() - self.printed_at < SECONDS_BETWEEN_LINES or self.latest is None:
             return
         self.printed_at, now = time.monotonic(), self.latest
-        val = f", val {loss(self.val[-1])}" if self.val else ""
+        val = f", val {format_loss(self.val[-1])}" if self.val else ""
         note(
             f"step {now.step:,}/{self.steps:,}, {now.chars_per_second:,.0f} chars/s, "
-            f"{duration(self.seconds_left())} left, train {loss(now.train_nats_per_char)}{val}"
+            f"{format_duration(self.seconds_left())} left, train {format_loss(now.train_nats_per_char)}{val}"
         )
 
 
-class _LiveDisplay(_Reading):
+class _LiveDisplay(_EventView):
     """For a terminal: a bar, the figures, a curve and what the model writes now."""
 
-    def __init__(self, console: Console, reader: _Reader) -> None:
+    def __init__(self, console: Console, reader: _TransferRate) -> None:
         from rich.live import Live
 
         super().__init__()
@@ -348,14 +348,14 @@ class _LiveDisplay(_Reading):
             ProgressBar(total=steps, completed=now.step, width=min(40, max(8, width - 44))),
             Text(f"{now.step:,}/{steps:,}", no_wrap=True),
             Text(f"{now.chars_per_second:,.0f} chars/s", no_wrap=True),
-            Text(f"{duration(self.seconds_left())} left", no_wrap=True),
+            Text(f"{format_duration(self.seconds_left())} left", no_wrap=True),
         )
         figures = Table.grid(padding=(0, 2))
-        figures.add_row(Text("train", "dim"), Text(loss(now.train_nats_per_char)))
+        figures.add_row(Text("train", "dim"), Text(format_loss(now.train_nats_per_char)))
         if self.val:
-            figures.add_row(Text("validation", "dim"), Text(loss(self.val[-1])))
+            figures.add_row(Text("validation", "dim"), Text(format_loss(self.val[-1])))
         if self.best:
-            figures.add_row(Text("best", "dim"), Text(f"{loss(self.best[0])} at step {self.best[1]:,}"))
+            figures.add_row(Text("best", "dim"), Text(f"{format_loss(self.best[0])} at step {self.best[1]:,}"))
         if len(self.val) > 1:
             figures.add_row(Text("curve", "dim"), Text(curve(self.val, max(8, min(40, width - 16)))))
         parts: list[Any] = [bar, figures]

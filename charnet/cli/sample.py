@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from charnet.cli import console, sample_options
-from charnet.data.normalize import shaped
+from charnet.data.normalize import normalize
 from charnet.errors import ConfigError
 
 LENGTH, LENGTH_OF_A_TURN = 1000, 200  # characters
@@ -59,7 +59,7 @@ def sample(
     sample_options.limit_threads(threads)
     from charnet.generation.sampler import Options
 
-    first, last = sample_options.temperatures(temperature)
+    first, last = sample_options.parse_temperature(temperature)
     if lines and last is not None:
         raise ConfigError(f"--temp: expected one temperature beside --lines, found {temperature}")
     options = Options(
@@ -73,8 +73,8 @@ def sample(
         repetition_penalty=repetition_penalty,
         repetition_window=repetition_window,
         ban=ban,
-        logit_bias=tuple(sample_options.bias(text) for text in logit_bias or ()),
-        seed=sample_options.fresh_seed() if seed is None else seed,
+        logit_bias=tuple(sample_options.parse_logit_bias(text) for text in logit_bias or ()),
+        seed=sample_options.random_seed() if seed is None else seed,
         stop=tuple(stop or ()),
         max_lines=max_lines,
         until=until,
@@ -85,24 +85,24 @@ def sample(
     from charnet.cli import surprise as colours
     from charnet.engines.registry import engine_of, fastest, has_numba, worth_compiling
     from charnet.generation.batch import texts
-    from charnet.generation.sampler import Choice
-    from charnet.storage import checkpoint as disk
+    from charnet.generation.sampler import Sampler
     from charnet.storage import runs
+    from charnet.storage.checkpoint import Checkpoint
 
-    place = places.Place(out, out_dir, ".json" if json else ".txt", lines=lines > 0)
+    place = places.Destination(out, out_dir, ".json" if json else ".txt", lines=lines > 0)
     place.check(samples, force=force)
     path = runs.find(checkpoint)
-    model = disk.load(path, to_go_on=False)
+    model = Checkpoint.load(path, weights_only=True)
     if quantize is not None:
-        model = model.quantized(quantize)
+        model = model.quantize(quantize)
     vocab, config, precision = model.vocab, model.config, model.precision
     if lines and not config.data.lines:
         raise ConfigError(f"--lines: {path} was not trained with --lines; end its texts with --max-lines {lines}")
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
     del model  # so that the engine's are the only weights in memory
-    shape = functools.partial(shaped, data=config.data)
+    shape = functools.partial(normalize, data=config.data)
     characters = 0 if interactive else samples * places.likely_length(options)
-    plain = Choice(vocab, options).plain
+    plain = Sampler(vocab, options).temperature_only
     opened = engine_of(config.model, weights, engine or fastest(characters, plain=plain), threads=threads)
     shows_colours = surprise and not (json or place.is_on_disk) and colours.possible()
     if not interactive:  # refuses what does not fit the model before anything is said

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from charnet.cli.options import plain
+from charnet.cli.options import option
 from charnet.config import Config, overlay
 from charnet.errors import ConfigError, PromptError, StorageError
 
@@ -19,21 +19,21 @@ COMPUTED = "How it is computed"
 Checkpoint = Annotated[
     Path | None, typer.Argument(help="A run or a checkpoint; none = the newest run under checkpoints/.")
 ]
-Prompt = Annotated[str | None, plain("--prompt", "-p", help="text to continue; - reads it from stdin", group=PROMPT)]
-PromptFile = Annotated[Path | None, plain("--prompt-file", help="file to continue; - is stdin", group=PROMPT)]
-NoEcho = Annotated[bool, plain("--no-echo", help="do not repeat the prompt", group=PROMPT)]
+Prompt = Annotated[str | None, option("--prompt", "-p", help="text to continue; - reads it from stdin", group=PROMPT)]
+PromptFile = Annotated[Path | None, option("--prompt-file", help="file to continue; - is stdin", group=PROMPT)]
+NoEcho = Annotated[bool, option("--no-echo", help="do not repeat the prompt", group=PROMPT)]
 Unknown = Annotated[
-    str, plain("--unknown", metavar="error|skip", help="what to do with characters the model lacks", group=PROMPT)
+    str, option("--unknown", metavar="error|skip", help="what to do with characters the model lacks", group=PROMPT)
 ]
 Interactive = Annotated[
-    bool, plain("--interactive", "-i", help="a prompt on the terminal: what you type is continued", group=PROMPT)
+    bool, option("--interactive", "-i", help="a prompt on the terminal: what you type is continued", group=PROMPT)
 ]
 Length = Annotated[
-    int | None, plain("-n", "--length", help="characters to write [default: 1000; with -i 200]", group=WRITING)
+    int | None, option("-n", "--length", help="characters to write [default: 1000; with -i 200]", group=WRITING)
 ]
 Temperature = Annotated[
     str,
-    plain(
+    option(
         "--temp",
         "--temperature",
         "-t",
@@ -42,23 +42,23 @@ Temperature = Annotated[
         group=WRITING,
     ),
 ]
-TopK = Annotated[int, plain("--top-k", help="only the K likeliest; 0 = all", group=WRITING)]
-TopP = Annotated[float, plain("--top-p", help="only the likeliest that together reach P; 1 = all", group=WRITING)]
-MinP = Annotated[float, plain("--min-p", help="only those at least P times as likely as the likeliest", group=WRITING)]
+TopK = Annotated[int, option("--top-k", help="only the K likeliest; 0 = all", group=WRITING)]
+TopP = Annotated[float, option("--top-p", help="only the likeliest that together reach P; 1 = all", group=WRITING)]
+MinP = Annotated[float, option("--min-p", help="only those at least P times as likely as the likeliest", group=WRITING)]
 TypicalP = Annotated[
     float,
-    plain("--typical-p", help="only those as surprising as usual that together reach P; 1 = all", group=WRITING),
+    option("--typical-p", help="only those as surprising as usual that together reach P; 1 = all", group=WRITING),
 ]
 RepetitionPenalty = Annotated[
-    float, plain("--repetition-penalty", help="divides the chance of what was just written; 1 = not", group=WRITING)
+    float, option("--repetition-penalty", help="divides the chance of what was just written; 1 = not", group=WRITING)
 ]
 RepetitionWindow = Annotated[
-    int, plain("--repetition-window", help="how many characters that counts for", group=WRITING)
+    int, option("--repetition-window", help="how many characters that counts for", group=WRITING)
 ]
-Ban = Annotated[str, plain("--ban", metavar="CHARACTERS", help="never write any of these", group=WRITING)]
+Ban = Annotated[str, option("--ban", metavar="CHARACTERS", help="never write any of these", group=WRITING)]
 LogitBias = Annotated[
     list[str] | None,
-    plain(
+    option(
         "--logit-bias",
         metavar="CHARACTER=NUMBER",
         help="make a character likelier, or with a number below 0 less likely; may be repeated",
@@ -67,41 +67,41 @@ LogitBias = Annotated[
 ]
 Engine = Annotated[
     str | None,
-    plain("--engine", metavar="numpy|compiled|torch", help="else what writes this much soonest", group=COMPUTED),
+    option("--engine", metavar="numpy|compiled|torch", help="else what writes this much soonest", group=COMPUTED),
 ]
 Quantize = Annotated[
-    str | None, plain("--quantize", metavar="int8", help="weights of 8 bits; long texts come faster", group=COMPUTED)
+    str | None, option("--quantize", metavar="int8", help="weights of 8 bits; long texts come faster", group=COMPUTED)
 ]
 Threads = Annotated[
-    int, plain("--threads", help="processor threads at most; 0 = as many as write fastest", group=COMPUTED)
+    int, option("--threads", help="processor threads at most; 0 = as many as write fastest", group=COMPUTED)
 ]
-Seed = Annotated[int | None, plain("--seed", "-s", help="same seed, same text; none = a new one", group=WRITING)]
-Stop = Annotated[list[str] | None, plain("--stop", help="end before this text; may be repeated", group=WRITING)]
-MaxLines = Annotated[int, plain("--max-lines", help="end after so many lines; 0 = never", group=WRITING)]
+Seed = Annotated[int | None, option("--seed", "-s", help="same seed, same text; none = a new one", group=WRITING)]
+Stop = Annotated[list[str] | None, option("--stop", help="end before this text; may be repeated", group=WRITING)]
+MaxLines = Annotated[int, option("--max-lines", help="end after so many lines; 0 = never", group=WRITING)]
 Until = Annotated[
-    str, plain("--until", metavar="sentence|line|paragraph", help="end after the first of these", group=WRITING)
+    str, option("--until", metavar="sentence|line|paragraph", help="end after the first of these", group=WRITING)
 ]
 Lines = Annotated[
-    int, plain("--lines", help="so many whole lines, of a model that was trained with --lines", group=WRITING)
+    int, option("--lines", help="so many whole lines, of a model that was trained with --lines", group=WRITING)
 ]
-Samples = Annotated[int, plain("--samples", help="how many texts; they are computed together", group=WRITING)]
-Out = Annotated[Path | None, plain("--out", metavar="FILE", help="write to a file, not to stdout", group=KEPT)]
+Samples = Annotated[int, option("--samples", help="how many texts; they are computed together", group=WRITING)]
+Out = Annotated[Path | None, option("--out", metavar="FILE", help="write to a file, not to stdout", group=KEPT)]
 OutDir = Annotated[
-    Path | None, plain("--out-dir", metavar="DIR", help="a file a text: 001.txt, 002.txt, ...", group=KEPT)
+    Path | None, option("--out-dir", metavar="DIR", help="a file a text: 001.txt, 002.txt, ...", group=KEPT)
 ]
-Force = Annotated[bool, plain("--force", help="replace files that are there", group=KEPT)]
-Quiet = Annotated[bool, plain("--quiet", "-q", help="nothing on stderr but errors", group=SHOWN)]
-Json = Annotated[bool, plain("--json", help="one JSON object a text", group=SHOWN)]
+Force = Annotated[bool, option("--force", help="replace files that are there", group=KEPT)]
+Quiet = Annotated[bool, option("--quiet", "-q", help="nothing on stderr but errors", group=SHOWN)]
+Json = Annotated[bool, option("--json", help="one JSON object a text", group=SHOWN)]
 Surprise = Annotated[
     bool,
-    plain("--surprise", help="colour characters by how unexpected they were; --json: each one's nats", group=SHOWN),
+    option("--surprise", help="colour characters by how unexpected they were; --json: each one's nats", group=SHOWN),
 ]
 
 
-def temperatures(text: str) -> tuple[float, float | None]:
+def parse_temperature(text: str) -> tuple[float, float | None]:
     """The first temperature, and the last where it changes on the way.
 
-    >>> temperatures("0.8"), temperatures("0.5:1.2")
+    >>> parse_temperature("0.8"), parse_temperature("0.5:1.2")
     ((0.8, None), (0.5, 1.2))
     """
     first, colon, last = text.partition(":")
@@ -111,10 +111,10 @@ def temperatures(text: str) -> tuple[float, float | None]:
         raise ConfigError(f"--temp: expected a number, or two as in 0.5:1.2, found {text[:40]!r}") from None
 
 
-def bias(text: str) -> tuple[str, float]:
+def parse_logit_bias(text: str) -> tuple[str, float]:
     """A character and what is added to its logit.
 
-    >>> bias("e=-2")
+    >>> parse_logit_bias("e=-2")
     ('e', -2.0)
     """
     try:
@@ -125,7 +125,7 @@ def bias(text: str) -> tuple[str, float]:
         raise ConfigError(f"--logit-bias: expected CHARACTER=NUMBER, as in e=-2, found {text[:40]!r}") from None
 
 
-def fresh_seed() -> int:
+def random_seed() -> int:
     """A seed that nobody chose, short enough to be typed again."""
     import secrets
 

@@ -13,7 +13,7 @@ from charnet.errors import plural
 
 if TYPE_CHECKING:
     from charnet.bench import Result
-    from charnet.evaluation.corpus_stats import TextInfo
+    from charnet.evaluation.corpus_stats import CorpusStats
     from charnet.evaluation.evaluate import Evaluation
     from charnet.storage.describe import Description
     from charnet.storage.verify import Check
@@ -37,15 +37,15 @@ def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
     return "".join(BARS[round((value - low) * scale)] for value in values)
 
 
-def loss(nats: float | None) -> str:
+def format_loss(nats: float | None) -> str:
     """A loss as people compare it: nats and bits per character."""
     return "-" if nats is None else f"{nats:.4f} nats ({nats / math.log(2):.4f} bits)"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Hours, minutes and seconds.
 
-    >>> duration(75.4), duration(3700)
+    >>> format_duration(75.4), format_duration(3700)
     ('1:15', '1:01:40')
     """
     minutes, rest = divmod(round(seconds), 60)
@@ -53,10 +53,10 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def size(count: float) -> str:
+def format_size(count: float) -> str:
     """A number of bytes.
 
-    >>> size(1_115_394)
+    >>> format_size(1_115_394)
     '1.1 MB'
     """
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -68,20 +68,21 @@ def size(count: float) -> str:
 
 def show_description(d: Description) -> None:
     """`inspect` for people."""
-    t = d.config.training
+    t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
     rows = [
-        ("checkpoint", f"{d.path}, {size(d.size_bytes)}, written {d.created}"),
+        ("checkpoint", f"{d.path}, {format_size(d.size_bytes)}, written {d.created}"),
         ("checksum", f"verified, SHA-256 {d.sha256}"),
         ("weights", f"SHA-256 {d.weights_sha256}"),
         ("model", d.model_line),
         ("parameters", f"{d.parameters:,}: " + ", ".join(f"{part} {n:,}" for part, n in d.parameters_by_part.items())),
         ("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}"),
-        ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {size(d.corpus.size_bytes)} in {d.files_line}"),
-        ("", f"SHA-256 {d.corpus.fingerprint}, {d.config.data.held_out(d.corpus.characters):,} at its end held out"),
+        ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {format_size(d.corpus.size_bytes)} in "
+                 f"{plural(d.corpus.files, 'file')}"),
+        ("", f"SHA-256 {d.corpus.fingerprint}, {held_out:,} at its end held out"),
         ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
-                    f"({d.passes:.1f} passes) in {duration(d.progress.seconds)}"),
-        ("best", f"{loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_judged_by(d)}"),
-        ("last", loss(d.last_nats_per_char)),
+                    f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
+        ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_judged_by(d)}"),
+        ("last", format_loss(d.last_nats_per_char)),
         ("history", f"{d.curve[0]:.2f} {curve(d.curve)} {d.curve[-1]:.2f}" if d.curve else "-"),
         ("settings", d.settings_line),
         ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
@@ -93,7 +94,7 @@ def show_description(d: Description) -> None:
 
 def _judged_by(d: Description) -> str:
     """Says so where not all that was held out was read."""
-    read, held_out = d.config.data.val_chars, d.config.data.held_out(d.corpus.characters)
+    read, held_out = d.config.data.val_chars, d.config.data.num_held_out(d.corpus.characters)
     return f", over {read:,} of {held_out:,} held-out characters" if 0 < read < held_out else ""
 
 
@@ -143,13 +144,17 @@ def show_results(results: Iterable[Result]) -> None:
         flush()
 
 
-def show_text(told: TextInfo) -> None:
+def show_text(told: CorpusStats) -> None:
     """What `charnet corpus info` says."""
     part = f" (of the first {told.lines_of:,} characters)" if told.lines_of < told.characters else ""
     sample = f" (of the first {told.entropy_of:,} characters)" if told.entropy_of < told.characters else ""
     lengths = ", ".join(f"{name} {length:,}" for name, length in told.line_lengths.items())
     rows = [
-        ("text", f"{told.name}: {plural(told.files, 'file')}, {size(told.size_bytes)}, {told.characters:,} characters"),
+        (
+            "text",
+            f"{told.name}: {plural(told.files, 'file')}, {format_size(told.size_bytes)}, "
+            f"{told.characters:,} characters",
+        ),
         ("", f"SHA-256 {told.sha256}"),
         *(("", note) for note in told.notes),
         ("alphabet", f"{told.alphabet:,} characters"),

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console, progress
-from charnet.cli.options import plain, setting
-from charnet.config import Config, assignments, by_field, overlay
+from charnet.cli.options import option, setting
+from charnet.config import Config, assignments, overlay, qualified_names
 from charnet.config_file import read_yaml
 from charnet.errors import ConfigError
-from charnet.signals import Interrupted, Signals
-from charnet.training.planner import duration
+from charnet.signals import Interrupted, SignalGuard
+from charnet.training.planner import parse_duration
 
 TEXT, MODEL, LEARNING, RUN, SHOWN = "The text", "The model", "Learning", "The run", "What is shown"
 SAMPLE_LENGTH = 160  # characters that the model writes after each evaluation
@@ -47,7 +47,7 @@ def train(
     dropout: Annotated[float | None, setting("model.dropout", group=MODEL)] = None,
     time: Annotated[
         str | None,
-        plain(
+        option(
             "--for",
             metavar="TIME",
             help="as good as this time allows: 90s, 5m, 2h; what is not given is chosen to fit "
@@ -68,32 +68,32 @@ def train(
     threads: Annotated[int | None, setting("training.threads", group=LEARNING)] = None,
     checkpoint_every: Annotated[str | None, setting("training.checkpoint_every", group=RUN)] = None,
     on_nan: Annotated[str | None, setting("training.on_nan", group=LEARNING)] = None,
-    name: Annotated[str, plain("--name", help="name of the run; else it is named after the text", group=RUN)] = "",
-    out: Annotated[Path, plain("--out", help="folder of runs", group=RUN)] = Path("checkpoints"),
+    name: Annotated[str, option("--name", help="name of the run; else it is named after the text", group=RUN)] = "",
+    out: Annotated[Path, option("--out", help="folder of runs", group=RUN)] = Path("checkpoints"),
     resume: Annotated[
-        Path | None, plain("--resume", metavar="RUN", help="go on with an interrupted run, to the bit", group=RUN)
+        Path | None, option("--resume", metavar="RUN", help="go on with an interrupted run, to the bit", group=RUN)
     ] = None,
     strict: Annotated[
-        bool, plain("--strict", help="with --resume: refuse if the newest checkpoint is damaged", group=RUN)
+        bool, option("--strict", help="with --resume: refuse if the newest checkpoint is damaged", group=RUN)
     ] = False,
     init_from: Annotated[
-        Path | None, plain("--init-from", metavar="CHECKPOINT", help="start from trained weights", group=RUN)
+        Path | None, option("--init-from", metavar="CHECKPOINT", help="start from trained weights", group=RUN)
     ] = None,
     config: Annotated[
-        Path | None, plain("--config", metavar="FILE.yaml", help="settings, as in a run's config.yaml", group=RUN)
+        Path | None, option("--config", metavar="FILE.yaml", help="settings, as in a run's config.yaml", group=RUN)
     ] = None,
     settings: Annotated[
         list[str] | None,
-        plain("--set", metavar="SECTION.FIELD=VALUE", help="any setting by its full name; may be repeated", group=RUN),
+        option("--set", metavar="SECTION.FIELD=VALUE", help="any setting by its full name; may be repeated", group=RUN),
     ] = None,
-    quiet: Annotated[bool, plain("--quiet", "-q", help="show nothing but errors", group=SHOWN)] = False,
-    json: Annotated[bool, plain("--json", help="the lines of metrics on stdout", group=SHOWN)] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="show nothing but errors", group=SHOWN)] = False,
+    json: Annotated[bool, option("--json", help="the lines of metrics on stdout", group=SHOWN)] = False,
 ) -> int:
     """Train a model on a text; it lands in checkpoints/, named after the text."""
     given = dict(locals())  # first of all: the options that are settings have their names
     from charnet.training import resolve
 
-    flags = {full: given[field] for field, full in by_field().items() if _is_given(given.get(field))}
+    flags = {full: given[field] for field, full in qualified_names().items() if _is_given(given.get(field))}
     flags |= {"data.paths": text} if text else {}
     flags |= {"data.bytes": True} if as_bytes else {}
     if document_separator is not None:
@@ -102,7 +102,7 @@ def train(
         raise ConfigError("--steps and --epochs: expected one length, found two; leave one out")
     if time is not None and resume:
         raise ConfigError("--for plans a new run; a run that goes on has its length, or a new one by --steps")
-    seconds = None if time is None else duration(time)
+    seconds = None if time is None else parse_duration(time)
     asked = assignments(settings or []) | flags
     values = read_yaml(config) if config else {}
     if time is not None or resolve.LENGTH.intersection(asked):  # the length on the command line counts
@@ -118,13 +118,13 @@ def train(
     shown = not (quiet or json)
     length = SAMPLE_LENGTH if shown else 0
     with (
-        Signals(ending=True) as signals,
+        SignalGuard(ending=True) as signals,
         contextlib.suppress(Interrupted),
         progress.training_view(quiet=quiet, json=json) as view,
     ):
 
         def begun() -> None:
-            signals.note(view.stopping)
+            signals.defer(view.stopping)
 
         is_over = False
         try:
@@ -133,26 +133,26 @@ def train(
             from charnet.training.events import Finished
 
             if resume:
-                run = setup.resume(resume, values, out=out, strict=strict, sample_length=length, begun=begun)
+                run = setup.resume_run(resume, values, out=out, strict=strict, sample_length=length, on_start=begun)
             else:
-                run = setup.start(
+                run = setup.new_run(
                     values,
                     out=out,
                     name=name,
                     init_from=init_from,
                     sample_length=length,
                     seconds=seconds,
-                    begun=begun,
-                    reading=view.reading,
+                    on_start=begun,
+                    on_read=view.reading,
                 )
             if name and run.folder.path.name != name and not quiet:
                 console.note(f"{out / name} is another run; this one is {run.folder.path}")
-            with contextlib.closing(run.reports(lambda: signals.received)) as reports:
+            with contextlib.closing(run.events(lambda: signals.received)) as reports:
                 for report in reports:
                     is_over = isinstance(report, Finished) and report.reason != "interrupted"
                     if shown and is_over:
                         with contextlib.suppress(Interrupted):  # all is saved: who cannot wait does without it
-                            view.compare(run.compared())
+                            view.show_baselines(run.baselines())
                     view.show(report)
         except Interrupted:
             if not is_over:  # else there is nothing to go on with

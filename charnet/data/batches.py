@@ -28,7 +28,7 @@ DOCUMENTS_SAMPLED = 1 << 12
 MOST_PIECES = 1 << 24  # windows of one document
 
 
-class Position(NamedTuple):
+class StreamPosition(NamedTuple):
     """Where reading stands: passes completed, and windows read in this pass. Part of every checkpoint."""
 
     passes: int = 0
@@ -50,14 +50,14 @@ class Split:
     """
 
     def __init__(self, ids: Ids, ends: Ends | None, data: DataSettings) -> None:
-        cut = len(ids) - data.held_out(len(ids))
-        self.learned_ends = self.val_ends = None
+        cut = len(ids) - data.num_held_out(len(ids))
+        self.train_ends = self.val_ends = None
         if ends is not None:
             learned = int(np.searchsorted(ends, cut, side="right"))
             cut = int(ends[learned - 1]) if learned else 0
-            self.learned_ends = ends[:learned]
+            self.train_ends = ends[:learned]
             self.val_ends = ends[learned:] - np.uint64(cut)
-        self.learned, self.val = ids[:cut], ids[cut:]
+        self.train, self.val = ids[:cut], ids[cut:]
 
 
 class Streams:
@@ -85,7 +85,7 @@ class Streams:
         """How many windows each stream has in a pass."""
         return (len(self._ids) - 1 - self._start(passes)) // self._batch_size // self._window
 
-    def read(self, position: Position) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def read(self, position: StreamPosition) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The ids at a position, (B, T), and those that follow each of them, (B, T)."""
         start = self._start(position.passes)
         length = (len(self._ids) - 1 - start) // self._batch_size
@@ -93,17 +93,17 @@ class Streams:
         both = np.stack([self._ids[at : at + self._window + 1] for at in first.tolist()]).astype(np.int64)
         return both[:, :-1], both[:, 1:]
 
-    def after(self, position: Position) -> Position:
+    def after(self, position: StreamPosition) -> StreamPosition:
         """The position that follows; its window is 0 where streams start again and the state with them."""
         if position.window + 1 < self.windows_in_pass(position.passes):
-            return Position(position.passes, position.window + 1)
-        return Position(position.passes + 1, 0)
+            return StreamPosition(position.passes, position.window + 1)
+        return StreamPosition(position.passes + 1, 0)
 
-    def starts_afresh(self, position: Position) -> bool:
+    def resets_state(self, position: StreamPosition) -> bool:
         """Whether the state is empty before a position."""
         return position.window == 0
 
-    def has(self, position: Position) -> bool:
+    def has(self, position: StreamPosition) -> bool:
         """Whether there is such a position in the text."""
         return position.window < self.windows_in_pass(position.passes)
 
@@ -133,7 +133,7 @@ class DocumentStreams:
         self._batch_size, self._window = batch_size, window
         self._groups = -(-len(ends) // batch_size)
 
-    def _places(self, position: Position) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _places(self, position: StreamPosition) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Where the B documents at a position begin and end, (B) each."""
         count = len(self._ends)
         at = position.window // MOST_PIECES * self._batch_size + np.arange(self._batch_size)
@@ -143,7 +143,7 @@ class DocumentStreams:
             return self._begins[chosen].astype(np.int64), ends
         return np.where(chosen > 0, self._ends[chosen - 1].astype(np.int64), 0), ends
 
-    def read(self, position: Position) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def read(self, position: StreamPosition) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The ids at a position, (B, T'), and those that follow each of them, (B, T'); T' is at most T."""
         begins, ends = self._places(position)
         first = position.window % MOST_PIECES * self._window
@@ -156,21 +156,21 @@ class DocumentStreams:
         y_BT[~within] = NO_TARGET
         return x_BT, y_BT
 
-    def after(self, position: Position) -> Position:
+    def after(self, position: StreamPosition) -> StreamPosition:
         """The position that follows."""
         group, piece = divmod(position.window, MOST_PIECES)
         begins, ends = self._places(position)
         if (piece + 1) * self._window < int((ends - begins).max()):
-            return Position(position.passes, position.window + 1)
+            return StreamPosition(position.passes, position.window + 1)
         if group + 1 < self._groups:
-            return Position(position.passes, (group + 1) * MOST_PIECES)
-        return Position(position.passes + 1, 0)
+            return StreamPosition(position.passes, (group + 1) * MOST_PIECES)
+        return StreamPosition(position.passes + 1, 0)
 
-    def starts_afresh(self, position: Position) -> bool:
+    def resets_state(self, position: StreamPosition) -> bool:
         """Whether documents begin here."""
         return position.window % MOST_PIECES == 0
 
-    def has(self, position: Position) -> bool:
+    def has(self, position: StreamPosition) -> bool:
         """Whether there is such a position in the text."""
         group, piece = divmod(position.window, MOST_PIECES)
         if group >= self._groups:

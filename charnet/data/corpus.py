@@ -27,12 +27,12 @@ from charnet.config import DataSettings
 from charnet.data import datasets, encoded_copy, fingerprints
 from charnet.data.cache import TEMPORARY, cache_folder, clean, writable_cache, writing
 from charnet.data.decoding import check_encoding
-from charnet.data.encode import Tally, Text, id_type, symbols_of, write_ids
+from charnet.data.encode import SourceInfo, SymbolCounts, id_type, symbols_of, write_ids
 from charnet.data.encoded_copy import Copy, Ends, Ids, open_copy
 from charnet.data.readers import Contents
 from charnet.data.sources import Found, find, name_of, size_of
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary
-from charnet.data.workers import counted
+from charnet.data.workers import count_all
 from charnet.errors import CorpusError, plural
 
 ENCODED_FORM = 2  # changes when the encoded copy of the same text would look different
@@ -41,7 +41,7 @@ FORM = ("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowerc
 
 AS_IT_IS = DataSettings()
 
-Progress = Callable[[int, int], object]
+OnRead = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Corpus:
     notes: tuple[str, ...] = ()
 
 
-def read(paths: Sequence[str], data: DataSettings = AS_IT_IS, *, progress: Progress = lambda *_: None) -> Corpus:
+def read(paths: Sequence[str], data: DataSettings = AS_IT_IS, *, progress: OnRead = lambda *_: None) -> Corpus:
     """Reads texts and encodes them, or finds the encoded copy that was made before.
 
     Args:
@@ -80,9 +80,9 @@ def read(paths: Sequence[str], data: DataSettings = AS_IT_IS, *, progress: Progr
     """
     check_encoding(data.encoding)
     encoded_copy.limit()  # raises now, not after hours of reading
-    found = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: datasets.get(name, progress))
+    found = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: datasets.fetch(name, progress))
     clean(cache_folder())
-    contents = fingerprints.remembered(found.sources)
+    contents = fingerprints.look_up(found.sources)
     copy = open_copy(_key(contents, data)) if contents and any(each.size for each in contents) else None
     if copy is None:
         copy = _encoded(found, data, name_of(paths), progress)
@@ -108,7 +108,7 @@ def fingerprint_of(contents: Sequence[Contents]) -> str:
     return hashlib.sha256("".join(each.sha256 for each in contents).encode()).hexdigest()
 
 
-def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) -> Copy:
+def _encoded(found: Found, data: DataSettings, name: str, progress: OnRead) -> Copy:
     """Reads the texts and writes the encoded copy beside its place, then moves it there in one step.
 
     Where the cache cannot be written the copy lives as long as the process that maps it.
@@ -124,7 +124,9 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) ->
 
         sizes = [size_of(source) for source in found.sources]
         total = sum(sizes) if all(sizes) else 0
-        tallies, kept = counted(found.sources, _after(found, data), data, new_file, lambda read: progress(read, total))
+        tallies, kept = count_all(
+            found.sources, _separators(found, data), data, new_file, lambda read: progress(read, total)
+        )
         texts = [text for tally in tallies for text in tally.texts]
         length = sum(tally.length for tally in tallies)
         if length == 0:
@@ -141,21 +143,21 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: Progress) ->
             "fingerprint": fingerprint_of(contents),
             "notes": [*_notes(texts, data), *folded],
         }
-        encoded_copy.seal_off(file, length, vocab, by_lines=data.lines, about=about)
+        encoded_copy.write_footer(file, length, vocab, by_lines=data.lines, about=about)
         if folder == cache_folder():
             encoded_copy.keep(file, aside, key)
             fingerprints.remember(found.sources, contents)
         return encoded_copy.map_copy(file)
 
 
-def _after(found: Found, data: DataSettings) -> list[str]:
+def _separators(found: Found, data: DataSettings) -> list[str]:
     """What stands behind each source."""
     return [data.document_separator] * (len(found.sources) - 1) + [""]
 
 
-def _alphabet(tallies: Sequence[Tally], data: DataSettings, *, is_utf8: bool) -> tuple[Vocabulary, list[str]]:
+def _alphabet(tallies: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: bool) -> tuple[Vocabulary, list[str]]:
     """The alphabet of all tallies, and what there is to say about it; what is too rare is folded into one symbol."""
-    whole = Tally()
+    whole = SymbolCounts()
     for tally in tallies:
         whole.add_counts(tally.counts)
     counts = whole.counts
@@ -174,7 +176,7 @@ def _alphabet(tallies: Sequence[Tally], data: DataSettings, *, is_utf8: bool) ->
     return vocab, [f"{plural(len(present) - len(kept), 'rare character')} folded into one, {share}"]
 
 
-def _notes(texts: Sequence[Text], data: DataSettings) -> list[str]:
+def _notes(texts: Sequence[SourceInfo], data: DataSettings) -> list[str]:
     notes = []
     if wrong := sum(text.wrong for text in texts):
         done = {"replace": "replaced", "ignore": "left out"}[data.encoding_errors]
@@ -197,10 +199,10 @@ def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = AS_
     """
     check_encoding(data.encoding)
     data = dataclasses.replace(data, bytes=vocab.of_bytes)
-    found = find(paths, data.glob, any_bytes=data.bytes, fetch=datasets.get)
-    dtype, unknown, total = id_type(len(vocab)), Tally(), 0
+    found = find(paths, data.glob, any_bytes=data.bytes, fetch=datasets.fetch)
+    dtype, unknown, total = id_type(len(vocab)), SymbolCounts(), 0
     with writing(), durable.writing_aside(writable_cache(), TEMPORARY) as (out, _):
-        for symbols in symbols_of(found.sources, _after(found, data), data, [], lambda _: None):
+        for symbols in symbols_of(found.sources, _separators(found, data), data, [], lambda _: None):
             ids = vocab.lookup(symbols)
             if len(lost := symbols[ids < 0]):
                 unknown.add(lost)

@@ -18,11 +18,11 @@ from charnet.errors import ConfigError, CorpusError, StorageError, did_you_mean
 CHUNK_BYTES = 1 << 18
 SECONDS_OF_SILENCE = 30  # until a server is given up
 
-Progress = Callable[[int, int], object]
+OnRead = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
-class Known:
+class Dataset:
     """A text that everybody knows. `sha256` is that of what the URL gives; `member` the file in it, if it is a zip."""
 
     url: str
@@ -32,33 +32,33 @@ class Known:
     member: str = ""
 
 
-TEXTS = {
-    "tiny-shakespeare": Known(
+DATASETS = {
+    "tiny-shakespeare": Dataset(
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         1_115_394,
         "scenes of several plays, the usual small text of char-rnn",
     ),
-    "names": Known(
+    "names": Dataset(
         "https://raw.githubusercontent.com/karpathy/makemore/988aa59/names.txt",
         "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
         228_145,
         "32,033 first names, one a line: for --lines",
     ),
-    "shakespeare": Known(
+    "shakespeare": Dataset(
         "https://cs.stanford.edu/people/karpathy/char-rnn/shakespeare_input.txt",
         "59a0ad62833b2e15ec811c548618876359e902717431236e52699a0e2bc253ca",
         4_573_338,
         "all his plays and poems",
     ),
-    "enwik8": Known(
+    "enwik8": Dataset(
         "https://mattmahoney.net/dc/enwik8.zip",
         "547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
         100_000_000,
         "English Wikipedia of 2006 as it is, with its markup",
         "enwik8",
     ),
-    "text8": Known(
+    "text8": Dataset(
         "https://mattmahoney.net/dc/text8.zip",
         "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
         100_000_000,
@@ -73,14 +73,14 @@ def folder() -> Path:
     return cache_folder() / "texts"
 
 
-def kept(name: str) -> Path | None:
+def cached(name: str) -> Path | None:
     """The text of that name, if it was fetched before."""
     path = folder() / f"{name}.txt"
-    text = TEXTS.get(name)
+    text = DATASETS.get(name)
     return path if text and path.is_file() and path.stat().st_size == text.size_bytes else None
 
 
-def get(name: str, progress: Progress = lambda *_: None) -> Path | None:
+def fetch(name: str, progress: OnRead = lambda *_: None) -> Path | None:
     """Fetches a text, unless it is there; None if nobody knows it by that name.
 
     Args:
@@ -91,9 +91,9 @@ def get(name: str, progress: Progress = lambda *_: None) -> Path | None:
         StorageError: the server cannot be reached, or the disk refused. What came is kept, and gone on from next time
             if the server can do that.
     """
-    if name not in TEXTS or (path := kept(name)):
-        return path if name in TEXTS else None
-    text, path = TEXTS[name], folder() / f"{name}.txt"
+    if name not in DATASETS or (path := cached(name)):
+        return path if name in DATASETS else None
+    text, path = DATASETS[name], folder() / f"{name}.txt"
     with writing():
         durable.make_folders(folder())
         fetched = _fetched(name, text, progress)
@@ -109,14 +109,14 @@ def get(name: str, progress: Progress = lambda *_: None) -> Path | None:
 
 def check_name(name: str) -> None:
     """Raises ConfigError unless there is a known text of that name."""
-    if name not in TEXTS:
+    if name not in DATASETS:
         raise ConfigError(
-            f'there is no known text "{name[:40]}"{did_you_mean(name[:40], TEXTS)}; known are {", ".join(TEXTS)}; '
-            "any other is fetched by other means, and learned by the name of its file"
+            f'there is no known text "{name[:40]}"{did_you_mean(name[:40], DATASETS)}; '
+            f"known are {', '.join(DATASETS)}; download any other text yourself and train on its file"
         )
 
 
-def _fetched(name: str, text: Known, progress: Progress) -> Path:
+def _fetched(name: str, text: Dataset, progress: OnRead) -> Path:
     """What the URL gives, checked, beside its place."""
     import pooch  # type: ignore[import-untyped]
     from requests import RequestException
@@ -139,7 +139,7 @@ def _fetched(name: str, text: Known, progress: Progress) -> Path:
         ) from None
 
 
-def _download(url: str, to: Path, part: Path, progress: Progress) -> None:
+def _download(url: str, to: Path, part: Path, progress: OnRead) -> None:
     """Fetches a file, going on from what an earlier try left in `part`."""
     import requests
 
@@ -175,7 +175,7 @@ def _goes_on(response: Any, begun: int) -> bool:
     return bool(response.status_code != codes.requested_range_not_satisfiable)
 
 
-def _unzip(packed: Path, text: Known, to: Path) -> None:
+def _unzip(packed: Path, text: Dataset, to: Path) -> None:
     try:
         with (
             zipfile.ZipFile(packed) as archive,

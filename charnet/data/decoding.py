@@ -48,7 +48,7 @@ def check_encoding(encoding: str) -> None:
         raise ConfigError(f'data.encoding: "{encoding}" does not encode text; try utf-8, cp1252 or utf-16')
 
 
-class Decoder:
+class ByteDecoder:
     """Decodes one text. `wrong` counts the places that were not in the encoding; a mark may tell another `encoding`.
 
     Args:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from charnet import machine
 from charnet.config import DataSettings
 from charnet.data import normalize, readers
-from charnet.data.decoding import Decoder
+from charnet.data.decoding import ByteDecoder
 from charnet.data.sources import Source
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CorpusError
@@ -29,7 +29,7 @@ LARGEST_PIECE = 1 << 20  # symbols, where several are written as one
 PIECES_AT_ONCE = 16
 
 Numbers = npt.NDArray[np.unsignedinteger[Any]]
-Done = Callable[[int], object]
+OnProgress = Callable[[int], object]
 NewFile = Callable[[], Path]
 
 
@@ -39,7 +39,7 @@ def id_type(symbols: int) -> np.dtype[np.unsignedinteger[Any]]:
 
 
 @dataclass
-class Text:
+class SourceInfo:
     """What reading one source told: the file's contents, what was done about wrong bytes, and how it was encoded."""
 
     contents: readers.Contents = field(default_factory=readers.Contents)
@@ -49,13 +49,13 @@ class Text:
 
 
 @dataclass
-class Tally:
+class SymbolCounts:
     """What counting told: how often each symbol came, of each source the rest, and how the symbols are kept: `pieces`
     are bytes a symbol and symbols, one piece behind the other in a file."""
 
     counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     pieces: list[tuple[int, int]] = field(default_factory=list)
-    texts: list[Text] = field(default_factory=list)
+    texts: list[SourceInfo] = field(default_factory=list)
 
     @property
     def length(self) -> int:
@@ -88,17 +88,22 @@ def _counted(symbols: Numbers) -> npt.NDArray[np.int64]:
 
 
 def count(
-    sources: Sequence[Source], after: Sequence[str], data: DataSettings, kept: Path, tally: Tally, done: Done
+    sources: Sequence[Source],
+    separators: Sequence[str],
+    data: DataSettings,
+    kept: Path,
+    tally: SymbolCounts,
+    on_progress: OnProgress,
 ) -> None:
     """Counts the symbols of some sources, and keeps them at the end of a file; arguments and errors are those of
     `symbols_of`."""
     with kept.open("ab") as file:
-        for symbols in symbols_of(sources, after, data, tally.texts, done):
+        for symbols in symbols_of(sources, separators, data, tally.texts, on_progress):
             tally.add(symbols)
             file.write(symbols.data)
 
 
-def write_ids(vocab: Vocabulary, tallies: Sequence[Tally], kept: Sequence[Path], new_file: NewFile) -> Path:
+def write_ids(vocab: Vocabulary, tallies: Sequence[SymbolCounts], kept: Sequence[Path], new_file: NewFile) -> Path:
     """Writes the ids of all symbols that are kept to one file, on all cores; the others shrink meanwhile.
 
     That is the first one where ids are as wide as its symbols: to write over what is there takes half the time.
@@ -137,7 +142,7 @@ class Piece(NamedTuple):
     at: int
 
 
-def _pieces(tally: Tally, kept: Path, at: int) -> Iterator[Piece]:
+def _pieces(tally: SymbolCounts, kept: Path, at: int) -> Iterator[Piece]:
     begin = 0
     for width, length in tally.pieces:
         yield Piece(kept, begin, width, length, at)
@@ -161,7 +166,11 @@ def _table(vocab: Vocabulary) -> Callable[[Numbers], Numbers]:
 
 
 def symbols_of(
-    sources: Sequence[Source], after: Sequence[str], data: DataSettings, texts: list[Text], done: Done
+    sources: Sequence[Source],
+    separators: Sequence[str],
+    data: DataSettings,
+    texts: list[SourceInfo],
+    on_progress: OnProgress,
 ) -> Iterator[Numbers]:
     """The symbols of all sources, piece by piece: bytes, or code points.
 
@@ -177,24 +186,24 @@ def symbols_of(
     read = 0
 
     def told(now: int) -> None:
-        done(read + now)
+        on_progress(read + now)
 
-    for source, behind in zip(sources, after, strict=True):
-        texts.append(Text())
+    for source, behind in zip(sources, separators, strict=True):
+        texts.append(SourceInfo())
         yield from _source_symbols(source, data, texts[-1], told)
         if behind:
             yield _separator(behind, data)
         read += texts[-1].contents.size
 
 
-def _source_symbols(source: Source, data: DataSettings, text: Text, done: Done) -> Iterator[Numbers]:
+def _source_symbols(source: Source, data: DataSettings, text: SourceInfo, done: OnProgress) -> Iterator[Numbers]:
     """The symbols of one source; no piece is empty."""
-    chunks = _told(readers.chunks(source, text.contents), text.contents, done)
+    chunks = _reporting(readers.chunks(source, text.contents), text.contents, done)
     if data.bytes:
         yield from _raw(chunks, text)
         return
-    decoder = Decoder(source.shown, data.encoding, data.encoding_errors)
-    for piece in normalize.learned(decoder.texts(chunks), data):
+    decoder = ByteDecoder(source.shown, data.encoding, data.encoding_errors)
+    for piece in normalize.normalized_documents(decoder.texts(chunks), data):
         try:
             if piece:
                 yield _of_text(piece)
@@ -222,13 +231,13 @@ def _of_text(text: str) -> Numbers:
     return np.frombuffer(text.encode("utf-32-le"), np.dtype("<u4"))
 
 
-def _told(chunks: Iterable[bytes], contents: readers.Contents, done: Done) -> Iterator[bytes]:
+def _reporting(chunks: Iterable[bytes], contents: readers.Contents, done: OnProgress) -> Iterator[bytes]:
     for raw in chunks:
         yield raw
         done(contents.size)
 
 
-def _raw(chunks: Iterable[bytes], text: Text) -> Iterator[Numbers]:
+def _raw(chunks: Iterable[bytes], text: SourceInfo) -> Iterator[Numbers]:
     """Bytes as they are; notes whether they were UTF-8."""
     decoder, text.is_utf8 = codecs.getincrementaldecoder("utf-8")(), True
     for raw in chunks:

@@ -81,7 +81,7 @@ def size_in_bytes(text: str, name: str) -> int:
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 
-def seal_off(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: bool, about: dict[str, Any]) -> None:
+def write_footer(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: bool, about: dict[str, Any]) -> None:
     """Completes an encoded copy behind its ids: the ends of documents, the document about it, its checksum.
 
     Args:
@@ -142,19 +142,19 @@ def open_copy(key: str) -> Copy | None:
     """The encoded copy of that key, or None if there is no whole one in the cache."""
     path = cache_folder() / f"{key}.ids"
     with contextlib.suppress(OSError, ValueError, KeyError), path.open("rb") as file:
-        seal = _seal_of(file)
+        seal = _status_of(file)
         copy, sums = _opened(file)
         if copy is None or copy.about.get("key") != key:
             return None
         seal_path = path.with_suffix(".seal")
-        is_sealed = _read_seal(seal_path) == seal
+        is_sealed = _read_checked(seal_path) == seal
         if not _is_whole(path, copy, sums, every_block=not is_sealed):
             return None
         if is_sealed:
             with contextlib.suppress(OSError):
                 os.utime(seal_path)  # when it was last used
         else:
-            write_seal(seal_path, seal)
+            write_checked(seal_path, seal)
         return copy
     return None
 
@@ -181,7 +181,7 @@ def _opened(file: IO[bytes]) -> tuple[Copy | None, list[int]]:
     if hashlib.sha256(raw).digest() != tail[LENGTH_BYTES:]:
         return None, []
     about = json.loads(raw)
-    vocab = Vocabulary.restored(about.pop("symbols"), rare=about.pop("rare"), is_utf8=about.pop("is_utf8"))
+    vocab = Vocabulary.from_stored(about.pop("symbols"), rare=about.pop("rare"), is_utf8=about.pop("is_utf8"))
     characters, documents, sums = about["length"], about.pop("documents"), about.pop("sums")
     dtype = id_type(len(vocab))
     if size - TAIL - length != characters * dtype.itemsize + 8 * documents:
@@ -203,18 +203,18 @@ def _is_whole(path: Path, copy: Copy, sums: list[int], *, every_block: bool) -> 
     return _sums(path, sizes, looked_at) == [sums[block] for block in looked_at]
 
 
-def _seal_of(file: IO[bytes]) -> list[int]:
+def _status_of(file: IO[bytes]) -> list[int]:
     status = os.fstat(file.fileno())
     return [status.st_ino, status.st_size, status.st_mtime_ns]
 
 
-def _read_seal(path: Path) -> Any:
+def _read_checked(path: Path) -> Any:
     with contextlib.suppress(OSError, ValueError):
         return json.loads(path.read_bytes())
     return None
 
 
-def write_seal(path: Path, seal: list[int]) -> None:
+def write_checked(path: Path, seal: list[int]) -> None:
     """Remembers how the file system describes a copy that was checked; where that fails it is checked again."""
     with contextlib.suppress(StorageError):
         durable.write(path, json.dumps(seal).encode())
@@ -231,7 +231,7 @@ def keep(file: IO[bytes], part: Path, key: str) -> None:
     os.fsync(file.fileno())
     part.replace(path)
     durable.sync_folder(path.parent)  # the only copy of what came through standard input
-    write_seal(path.with_suffix(".seal"), _seal_of(file))
+    write_checked(path.with_suffix(".seal"), _status_of(file))
     clear(down_to=limit(), but=key)
 
 

@@ -24,7 +24,7 @@ READ_EACH_TIME = 1 << 26  # bytes, all files together: 0.06 s
 SETTLED = 2.0  # seconds: a file that changed so recently could change again without its time telling
 
 
-def remembered(sources: Sequence[Source]) -> list[Contents] | None:
+def look_up(sources: Sequence[Source]) -> list[Contents] | None:
     """What the files hold, or None where one of them has to be read to know, and may be new altogether."""
     if any(source.is_stream for source in sources):
         return None

@@ -14,7 +14,7 @@ from typing import Protocol
 LONGEST_HELD = 1 << 20  # characters; no language puts so many marks on a letter
 
 
-class Shape(Protocol):
+class Normalization(Protocol):
     """What the settings of the text say about it."""
 
     @property
@@ -27,11 +27,11 @@ class Shape(Protocol):
     def lines(self) -> bool: ...
 
 
-def shaped(text: str, data: Shape) -> str:
+def normalize(text: str, data: Normalization) -> str:
     """A whole text in the shape that the settings ask for.
 
     >>> from charnet.config import DataSettings
-    >>> shaped("Één\\r\\n", DataSettings(newlines="lf", lowercase=True))
+    >>> normalize("Één\\r\\n", DataSettings(newlines="lf", lowercase=True))
     'één\\n'
     """
     if data.newlines == "lf" or data.lines:
@@ -44,10 +44,10 @@ def shaped(text: str, data: Shape) -> str:
     return text
 
 
-def shaped_pieces(pieces: Iterable[str], data: Shape) -> Iterator[str]:
+def normalize_stream(pieces: Iterable[str], data: Normalization) -> Iterator[str]:
     """The same for a text that comes in pieces, wherever it is cut."""
     if data.newlines == "keep" and data.normalize == "none" and not data.lines:
-        yield from (shaped(piece, data) for piece in pieces)
+        yield from (normalize(piece, data) for piece in pieces)
         return
     held = ""
     for piece in pieces:
@@ -55,20 +55,20 @@ def shaped_pieces(pieces: Iterable[str], data: Shape) -> Iterator[str]:
         cut = _last_cut(text, data)
         held = text[cut:]
         if cut:
-            yield shaped(text[:cut], data)
-    yield shaped(held, data)
+            yield normalize(text[:cut], data)
+    yield normalize(held, data)
 
 
-def _last_cut(text: str, data: Shape) -> int:
+def _last_cut(text: str, data: Normalization) -> int:
     """The last place where the two sides of a text can be put into shape one by one; 0 where there is none."""
     for at in range(len(text) - 1, 0, -1):
-        if text[at - 1] != "\r" and (data.normalize == "none" or _begins_afresh(text[at])):
+        if text[at - 1] != "\r" and (data.normalize == "none" or _starts_cluster(text[at])):
             return at
     return len(text) if len(text) > LONGEST_HELD else 0
 
 
 @cache
-def _begins_afresh(character: str) -> bool:
+def _starts_cluster(character: str) -> bool:
     """Whether a character never changes, nor is changed by, what stands before it: no mark, no inner part of a Hangul
     syllable."""
     if character < "\x80":
@@ -77,9 +77,9 @@ def _begins_afresh(character: str) -> bool:
     return not unicodedata.category(first).startswith("M") and not "\u1160" <= first <= "\u11ff"
 
 
-def learned(texts: Iterable[str], data: Shape) -> Iterator[str]:
+def normalized_documents(texts: Iterable[str], data: Normalization) -> Iterator[str]:
     """The characters of a text that comes in pieces, as they are learned and judged."""
-    texts = shaped_pieces(texts, data)
+    texts = normalize_stream(texts, data)
     return documents(texts) if data.lines else iter(texts)
 
 

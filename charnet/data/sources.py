@@ -63,7 +63,7 @@ def find(
     glob: str = "*.txt",
     *,
     any_bytes: bool = False,
-    fetch: Callable[[str], Path | None] = datasets.kept,
+    fetch: Callable[[str], Path | None] = datasets.cached,
 ) -> Found:
     """The files that paths stand for, in the order given, those of a folder sorted by name; none is the bundled text.
 
@@ -91,9 +91,9 @@ def find(
             found.sources.append(Source(given, path, is_stream=True))
         elif not given:
             raise CorpusError("expected the name of a file or folder, found an empty one")
-        elif given in datasets.TEXTS and (fetched := fetch(given)):
+        elif given in datasets.DATASETS and (fetched := fetch(given)):
             found.sources.append(Source(given, fetched))
-            found.remarks.append(f"{given} is {fetched}, from {datasets.TEXTS[given].url}")
+            found.remarks.append(f"{given} is {fetched}, from {datasets.DATASETS[given].url}")
         else:
             raise CorpusError(f"{shortened(given)}: there is no such file or folder{_files_like(path)}")
     return found

@@ -59,7 +59,7 @@ class Vocabulary:
         return cls(tuple(sorted(map(ord, set(text)))))
 
     @classmethod
-    def restored(cls, symbols: str | list[int], *, rare: bool, is_utf8: bool) -> Vocabulary:
+    def from_stored(cls, symbols: str | list[int], *, rare: bool, is_utf8: bool) -> Vocabulary:
         """An alphabet from how it is stored: its characters as a text, or its bytes as a list; without the rare one."""
         of_bytes = not isinstance(symbols, str)
         own = tuple(symbols) if not isinstance(symbols, str) else tuple(code_points(symbols).tolist())
@@ -136,9 +136,9 @@ class Vocabulary:
         known = [bytes([s]) if self.of_bytes else chr(s).encode() for s in self.characters]
         return known if self.rare_id is None else [*known, RARE_SHOWN.encode()]
 
-    def decoder(self) -> Decoder:
+    def decoder(self) -> IdDecoder:
         """A decoder for one id at a time."""
-        return Decoder(self)
+        return IdDecoder(self)
 
     def name(self, symbol: int) -> str:
         """A symbol as a person reads it.
@@ -209,7 +209,7 @@ class Utf8Guard:
         return self._too_long[min(left, LONGEST_UTF8)]
 
 
-class Decoder:
+class IdDecoder:
     """Turns ids into text one at a time; holds back the bytes of a character that is not complete yet."""
 
     def __init__(self, vocab: Vocabulary) -> None:

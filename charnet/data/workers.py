@@ -24,7 +24,7 @@ import numpy as np
 
 from charnet import errors, machine
 from charnet.config import Config, DataSettings, as_dict, from_dict
-from charnet.data.encode import Done, NewFile, Tally, Text, count
+from charnet.data.encode import NewFile, OnProgress, SourceInfo, SymbolCounts, count
 from charnet.data.readers import Contents
 from charnet.data.sources import Source, size_of
 
@@ -33,9 +33,9 @@ RUNS_A_WORKER = 4  # so that all end at about the same time
 COMMAND = "from charnet.data.workers import work; work()"
 
 
-def counted(
-    sources: Sequence[Source], after: Sequence[str], data: DataSettings, new_file: NewFile, done: Done
-) -> tuple[list[Tally], list[Path]]:
+def count_all(
+    sources: Sequence[Source], separators: Sequence[str], data: DataSettings, new_file: NewFile, on_progress: OnProgress
+) -> tuple[list[SymbolCounts], list[Path]]:
     """Counts and keeps the symbols of all sources, by as many processes as it is worth.
 
     Args:
@@ -51,21 +51,21 @@ def counted(
         StorageError: also where one of the processes was killed.
     """
     sizes = [size_of(source) for source in sources]
-    cores, mine, kept = min(machine.processor_cores(), len(sources)), Tally(), [new_file()]
+    cores, mine, kept = min(machine.processor_cores(), len(sources)), SymbolCounts(), [new_file()]
     if cores == 1 or sum(sizes) < WORTH_IT or any(source.is_stream for source in sources):
-        count(sources, after, data, kept[0], mine, done)
+        count(sources, separators, data, kept[0], mine, on_progress)
         return [mine], kept
     runs = list(_runs(sizes, sum(sizes) // (cores * RUNS_A_WORKER)))
-    told, files = _together(done, len(runs)), [new_file() for _ in runs]
+    told, files = _summed(on_progress, len(runs)), [new_file() for _ in runs]
     workers = _Workers(cores - 1)
     try:
         theirs = [
-            workers.submit(_job(sources[run], after[run], data, file), each)
+            workers.submit(_job(sources[run], separators[run], data, file), each)
             for run, file, each in reversed(list(zip(runs, files, told, strict=True)))
         ][::-1]
         taken = 0
         while taken < len(runs) and theirs[taken].cancel():  # they begin with the last
-            count(sources[runs[taken]], after[runs[taken]], data, kept[0], mine, told[taken])
+            count(sources[runs[taken]], separators[runs[taken]], data, kept[0], mine, told[taken])
             taken += 1
             for each in theirs[taken:]:
                 if each.done():
@@ -85,7 +85,7 @@ def _runs(sizes: Sequence[int], enough: int) -> Iterator[slice]:
             begin, size = end, 0
 
 
-def _together(done: Done, count: int) -> list[Done]:
+def _summed(done: OnProgress, count: int) -> list[OnProgress]:
     """Adds up what several have done."""
     parts, lock = [0] * count, threading.Lock()
 
@@ -105,7 +105,7 @@ class _Workers:
         self._processes, self._idle = list[subprocess.Popen[str]](), list[subprocess.Popen[str]]()
         self._left, self._lock = False, threading.Lock()
 
-    def submit(self, job: str, done: Done) -> Future[Any]:
+    def submit(self, job: str, done: OnProgress) -> Future[Any]:
         """Has a job done; until it is begun it can be taken back."""
         return self._pool.submit(self._answer, job, done)
 
@@ -120,7 +120,7 @@ class _Workers:
             with contextlib.suppress(BrokenPipeError), process:
                 pass
 
-    def _answer(self, job: str, done: Done) -> Any:
+    def _answer(self, job: str, done: OnProgress) -> Any:
         if self._left:
             return None  # which nobody asks for
         try:
@@ -209,7 +209,7 @@ def _outcome(job: Any) -> Any:
 
 def _found(job: Any) -> Any:
     sources = [Source(shown, Path(path)) for shown, path in job["sources"]]
-    tally = Tally()
+    tally = SymbolCounts()
     count(sources, job["after"], from_dict(job["settings"]).data, Path(job["kept"]), tally, _tell)
     symbols = np.flatnonzero(tally.counts)
     return {
@@ -225,11 +225,11 @@ def _tell(answer: Any) -> None:
         listener.write(json.dumps(answer) + "\n")
 
 
-def _tally(answer: Any) -> Tally:
+def _tally(answer: Any) -> SymbolCounts:
     counts = np.zeros(max(answer["symbols"], default=-1) + 1, np.int64)
     counts[answer["symbols"]] = answer["counts"]
-    return Tally(counts, answer["pieces"], [_text(values) for values in answer["texts"]])
+    return SymbolCounts(counts, answer["pieces"], [_text(values) for values in answer["texts"]])
 
 
-def _text(values: Any) -> Text:
-    return Text(**values | {"contents": Contents(**values["contents"])})
+def _text(values: Any) -> SourceInfo:
+    return SourceInfo(**values | {"contents": Contents(**values["contents"])})

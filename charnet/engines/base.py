@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-Weights = dict[str, Any]  # by their names in a checkpoint: single precision, or matrices of 8 bits as `Rows8`
+Weights = dict[str, Any]  # by their names in a checkpoint: single precision, or matrices of 8 bits as `QuantizedMatrix`
 
 
 class Engine(Protocol):
@@ -33,15 +33,15 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class WritingEngine(Engine, Protocol):
+class MultiStepEngine(Engine, Protocol):
     """Can also write plain text by itself, many characters a call."""
 
     @property
-    def batch_from(self) -> int:
+    def min_batch(self) -> int:
         """So many plain texts, at least, it writes faster side by side than one after the other."""
         ...
 
-    def write(
+    def generate(
         self,
         ids: Sequence[int],
         state: Any,
@@ -49,8 +49,8 @@ class WritingEngine(Engine, Protocol):
         temperatures_T: npt.NDArray[np.float64],
         bias_V: npt.NDArray[np.float64] | None,
     ) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.floating], Any]:
-        """Reads the symbols `ids` of one text, then draws and reads in turn: what `sampling.draw_at` draws at place
-        `u` and that temperature from the logits with the bias added, T times.
+        """Reads the symbols `ids` of one text, then samples and reads in turn, T times: what `sampling.sample_logits`
+        gives for `u` and that temperature from the logits with the bias added.
 
         Returns the symbols (T), the `sampling.surprise` of each in the logits without bias (T), and the state in which
         all is read but the last symbol.

@@ -25,14 +25,14 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.engines import kernels, sampling
-from charnet.engines.ensemble import together
+from charnet.engines.ensemble import combine
 from charnet.engines.numpy_engine import Array, Layer, LayerState, NumpyEngine, State
-from charnet.engines.packing import CELLS, VECTORS, Weights, packed, width
+from charnet.engines.packing import CELLS, VECTORS, Weights, pack, width
 from charnet.machine import processor_cores
 
 SIDE_BY_SIDE_FROM = 64  # texts: fewer are written faster one after the other
 MOST_THREADS = 2  # more would wait for each other longer than they would save
-AFTER_ALL_MEETINGS = np.iinfo(np.int64).max
+RELEASE_ALL = np.iinfo(np.int64).max
 SHORTEST_TRIAL = 16  # characters of a burst that says how fast so many threads are
 TRIAL_EVERY = 40  # bursts: how often the slower number of threads is tried again
 
@@ -44,7 +44,7 @@ class _Layer(Layer):
         own_row_each = np.arange(len(a_BG)) if len(x) > 1 else np.zeros(len(a_BG), np.int64)
         after, memory = np.empty_like(state[0]), state[-1].copy()
         kernels.update_rows(
-            CELLS[self.form_name],
+            CELLS[self.layout_name],
             a_BG,
             x,
             np.asarray(own_row_each if rows_B is None else rows_B),
@@ -55,7 +55,7 @@ class _Layer(Layer):
         return (after, memory)[: len(state)]
 
 
-class _Several(NumpyEngine):
+class _BatchedEngine(NumpyEngine):
     layer_type = _Layer
 
 
@@ -71,10 +71,10 @@ class CompiledEngine:
     name = "compiled"
 
     def __init__(self, *networks: Weights, cell: str, activation: str = "tanh", threads: int = 0) -> None:
-        self._several = functools.cache(
-            lambda: together(_Several(dict(each), cell=cell, activation=activation) for each in networks)
+        self._batched = functools.cache(
+            lambda: combine(_BatchedEngine(dict(each), cell=cell, activation=activation) for each in networks)
         )
-        self._model = packed(networks, f"rnn-{activation}" if cell == "rnn" else cell)
+        self._model = pack(networks, f"rnn-{activation}" if cell == "rnn" else cell)
         self._states = ("h", "c") if cell in ("lstm", "cifg") else ("h",)
         self._units = width(networks[0]["head.weight"])
         self._threads = Threads(threads)
@@ -90,7 +90,7 @@ class CompiledEngine:
             self.advance([0], self.start(1))
 
     @property
-    def batch_from(self) -> int:
+    def min_batch(self) -> int:
         return sys.maxsize if self._model.of_bytes else SIDE_BY_SIDE_FROM
 
     def start(self, batch: int) -> Any:
@@ -99,13 +99,13 @@ class CompiledEngine:
 
     def advance(self, ids_B: Sequence[int], state: Any) -> tuple[Array, Any]:
         if len(ids_B) > 1:
-            return self._several().advance(ids_B, state)
+            return self._batched().advance(ids_B, state)
         nothing = np.empty(0)
         _, after = self._run(np.array(ids_B, np.int64), state, nothing, nothing, nothing, nothing, threads=1)
         logits_RV = self._mean_RV if self._model.members > 1 else self._logits_MV
         return logits_RV[:1, : self._model.alphabet], after
 
-    def write(
+    def generate(
         self,
         ids: Sequence[int],
         state: Any,
@@ -113,14 +113,16 @@ class CompiledEngine:
         temperatures_T: npt.NDArray[np.float64],
         bias_V: npt.NDArray[np.float64] | None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], Any]:
-        """See `WritingEngine`.
+        """See `MultiStepEngine`.
 
         Raises:
             DivergedError: the logits are no longer numbers.
         """
         count = len(u_T)
         all_ids = np.concatenate([np.asarray(ids, np.int64), np.zeros(count, np.int64)])
-        sharpness_T = np.where(temperatures_T < sampling.COLDEST, 0, 1 / np.maximum(temperatures_T, sampling.COLDEST))
+        sharpness_T = np.where(
+            temperatures_T < sampling.GREEDY_BELOW, 0, 1 / np.maximum(temperatures_T, sampling.GREEDY_BELOW)
+        )
         nats_T = np.empty(count)
         if bias_V is None:
             bias_V = np.zeros(self._model.alphabet)
@@ -163,15 +165,15 @@ class CompiledEngine:
         with self._one_caller:
             self._set(state)
             try:
-                others += [self._helper().submit(run, part, threads) for part in range(1, threads)]
+                others += [self._pool().submit(run, part, threads) for part in range(1, threads)]
                 written = int(run(0, threads))
             finally:  # even when a signal came in between, nobody is left waiting for this thread
-                arrived[0, 0] = AFTER_ALL_MEETINGS
+                arrived[0, 0] = RELEASE_ALL
                 for other in others:
                     other.result()
             return written, self._state(max(given, len(ids) - 1) % 2)
 
-    def _helper(self) -> ThreadPoolExecutor:
+    def _pool(self) -> ThreadPoolExecutor:
         if self._second is None or self._process != os.getpid():  # a forked process has none of its parent's threads
             self._second, self._process = ThreadPoolExecutor(MOST_THREADS - 1, "charnet-writer"), os.getpid()
         return self._second

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from charnet.engines.base import Engine
 
 
-def together(engines: Iterable[Engine]) -> Engine:
+def combine(engines: Iterable[Engine]) -> Engine:
     """One engine that runs all networks of a model."""
     first, *others = engines
     return EnsembleEngine([first, *others]) if others else first

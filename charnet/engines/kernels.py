@@ -29,8 +29,8 @@ from numba.extending import intrinsic
 Floats: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Bytes: TypeAlias = npt.NDArray[np.uint8]
-Whole: TypeAlias = npt.NDArray[np.int64]
-Single: TypeAlias = Any  # one number in single precision
+Ints: TypeAlias = npt.NDArray[np.int64]
+Float32: TypeAlias = Any  # one number in single precision
 
 if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set")
@@ -41,7 +41,7 @@ LSTM, CIFG, GRU, RNN_TANH, RNN_RELU, RNN_SIGMOID = range(6)
 DIVERGED = -1
 SPINS = 2000  # of a thread that waits, before it offers its core to others
 # Sums may be done in any order; infinity and NaN keep their meaning, since they tell of a model that has diverged.
-LOOSE = {"contract", "reassoc", "nsz", "arcp"}
+FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 BYTE, INT, LONG, FLOAT = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 FLOATS, INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT, LANES)
@@ -65,12 +65,12 @@ class Model(NamedTuple):
     units: int
     alphabet: int
     of_bytes: bool
-    blocks_P: Whole
-    columns_P: Whole
-    vectors_P: Whole
-    stride_P: Whole
-    weights_at_P: Whole
-    rows_at_P: Whole
+    blocks_P: Ints
+    columns_P: Ints
+    vectors_P: Ints
+    stride_P: Ints
+    weights_at_P: Ints
+    rows_at_P: Ints
     weights: Bytes
     scale: Floats  # of each row; 8-bit weights only
     zero: npt.NDArray[np.int32]  # of each row: what sums of 8-bit weights begin at
@@ -78,7 +78,7 @@ class Model(NamedTuple):
     table_MVG: Floats  # the input products of the lowest layers
 
 
-def _kept(function: Callable[..., Any]) -> Any:
+def _cached_njit(function: Callable[..., Any]) -> Any:
     """Compiled at the first call, and kept on disk for the next process where a folder for it can be written."""
     try:
         return njit(nogil=True, error_model="numpy", cache=True)(function)
@@ -119,7 +119,7 @@ def _load(builder: Any, pointer: Any, index: Any) -> Any:
     return builder.load(builder.gep(pointer, [index]), align=1)
 
 
-def _spread(builder: Any, value: Any, times: int) -> Any:
+def _splat(builder: Any, value: Any, times: int) -> Any:
     """A vector of one number again and again."""
     vector = ir.VectorType(value.type, times)
     nothing = ir.Constant(vector, ir.Undefined)
@@ -127,7 +127,7 @@ def _spread(builder: Any, value: Any, times: int) -> Any:
     return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(INT, times), [0] * times))
 
 
-def _store_apart(builder: Any, results: Sequence[Any], out: Any, stride: Any) -> None:
+def _store_strided(builder: Any, results: Sequence[Any], out: Any, stride: Any) -> None:
     for vector, result in enumerate(results):
         address = builder.add(out, builder.mul(stride, LONG(vector * 4)))
         builder.store(result, _pointer(builder, address, result.type), align=4)
@@ -146,7 +146,7 @@ def _float_block(vectors: int, unrolled: int) -> Any:
                 results = []
                 for u in range(unrolled):
                     column = builder.add(builder.mul(i, LONG(unrolled)), LONG(u))
-                    spread = _spread(builder, _load(builder, inputs, column), LANES)
+                    spread = _splat(builder, _load(builder, inputs, column), LANES)
                     for v in range(vectors):
                         row = _load(builder, w, builder.add(builder.mul(column, LONG(vectors)), LONG(v)))
                         product = builder.fmul(row, spread, flags=("contract",))
@@ -157,7 +157,7 @@ def _float_block(vectors: int, unrolled: int) -> Any:
             sums = _loop(builder, builder.sdiv(columns, LONG(unrolled)), nothing, body)
             while len(sums) > vectors:
                 sums = [builder.fadd(a, b) for a, b in zip(sums[:vectors], sums[vectors : 2 * vectors], strict=True)]
-            _store_apart(builder, sums, out, stride)
+            _store_strided(builder, sums, out, stride)
             return context.get_dummy_value()
 
         return types.void(types.uintp, types.uintp, types.intp, types.uintp, types.intp), generate
@@ -190,7 +190,7 @@ def _byte_block(vectors: int, dot: Callable[[Any, Any, Any, Any], Any]) -> Any:
             w, halves = _pointer(builder, weights, BYTES), [_pointer(builder, a, INT) for a in (high, low)]
 
             def body(i: Any, sums: list[Any]) -> list[Any]:
-                spread = [_spread(builder, _load(builder, half, i), LANES) for half in halves]
+                spread = [_splat(builder, _load(builder, half, i), LANES) for half in halves]
                 results = []
                 for v in range(vectors):
                     rows = _load(builder, w, builder.add(builder.mul(i, LONG(vectors)), LONG(v)))
@@ -208,7 +208,7 @@ def _byte_block(vectors: int, dot: Callable[[Any, Any, Any, Any], Any]) -> Any:
             floats = [builder.sitofp(total, FLOATS) for total in sums]
             upper = ir.Constant(FLOATS, [256.0] * LANES)
             results = [builder.fadd(builder.fmul(a, upper), b) for a, b in zip(floats[::2], floats[1::2], strict=True)]
-            _store_apart(builder, results, out, stride)
+            _store_strided(builder, results, out, stride)
             return context.get_dummy_value()
 
         return (
@@ -220,7 +220,7 @@ def _byte_block(vectors: int, dot: Callable[[Any, Any, Any, Any], Any]) -> Any:
 
 
 @intrinsic
-def _announce(_: Any, address: Any, value: Any) -> Any:  # noqa: ARG001
+def _store_release(_: Any, address: Any, value: Any) -> Any:  # noqa: ARG001
     """Writes a number so that a thread that reads it sees all that was written before."""
 
     def generate(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
@@ -231,7 +231,7 @@ def _announce(_: Any, address: Any, value: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic
-def _announced(_: Any, address: Any) -> Any:  # noqa: ARG001
+def _load_acquire(_: Any, address: Any) -> Any:  # noqa: ARG001
     def generate(__: Any, builder: Any, ___: Any, arguments: Any) -> Any:
         return builder.load_atomic(_pointer(builder, arguments[0], LONG), "acquire", 8)
 
@@ -239,7 +239,7 @@ def _announced(_: Any, address: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic
-def _offer_core(_: Any) -> Any:
+def _sched_yield(_: Any) -> Any:
     """Lets another thread have this core, where the system is POSIX."""
 
     def generate(context: Any, builder: Any, __: Any, ___: Any) -> Any:
@@ -259,8 +259,8 @@ _byte_4, _byte_3 = _byte_block(4, _dot), _byte_block(3, _dot)
 # --------------------------------------------------------------------------------------------------------- one layer
 
 
-@njit(nogil=True, fastmath=LOOSE, error_model="numpy")
-def tanh(x: Single) -> Single:
+@njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
+def tanh(x: Float32) -> Float32:
     """Hyperbolic tangent in single precision without a branch, so that loops of it become vectors.
 
     The rational approximation of Eigen's `ptanh`, degree 13 over degree 6, within 4e-7 of the true value.
@@ -281,10 +281,10 @@ def tanh(x: Single) -> Single:
     return x * p / q
 
 
-@njit(nogil=True, fastmath=LOOSE, error_model="numpy")
-def _halves(x: Floats, high: Bytes, low: Bytes) -> Single:
+@njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
+def _split_bytes(x: Floats, high: Bytes, low: Bytes) -> Float32:
     """A vector as 16-bit numbers in two arrays of bytes; returns what one step of them is worth."""
-    largest: Single = np.float32(0)
+    largest: Float32 = np.float32(0)
     for i in range(len(x)):
         largest = max(largest, abs(x[i]))
     if not 0 < largest < np.inf:
@@ -297,7 +297,7 @@ def _halves(x: Floats, high: Bytes, low: Bytes) -> Single:
     return largest / np.float32(32767)
 
 
-@njit(nogil=True, fastmath=LOOSE, error_model="numpy")
+@njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
 def _product(model: Model, p: int, x: Floats, first: int, last: int, out: Floats, high: Bytes, low: Bytes) -> None:
     """Rows of the blocks `first` to `last` of a product, their bias added."""
     columns, vectors, stride = model.columns_P[p], model.vectors_P[p], model.stride_P[p]
@@ -305,9 +305,9 @@ def _product(model: Model, p: int, x: Floats, first: int, last: int, out: Floats
     width = LANES if stride > LANES else LANES * vectors  # rows in a piece of a block
     weights = model.weights.ctypes.data + model.weights_at_P[p]
     size = columns * vectors * LANES * (1 if model.of_bytes else 4)
-    worth: Single = np.float32(1)
+    scale_x: Float32 = np.float32(1)
     if model.of_bytes:
-        worth = _halves(x, high, low)
+        scale_x = _split_bytes(x, high, low)
     for block in range(first, last):
         at = out.ctypes.data + 4 * block * width
         if model.of_bytes:
@@ -326,13 +326,13 @@ def _product(model: Model, p: int, x: Floats, first: int, last: int, out: Floats
         if model.of_bytes:
             scale = model.scale[row + begin : row + end]
             for i in range(end - begin):
-                sums[i] = sums[i] * (scale[i] * worth) + bias[i]
+                sums[i] = sums[i] * (scale[i] * scale_x) + bias[i]
         else:
             for i in range(end - begin):
                 sums[i] += bias[i]
 
 
-@njit(nogil=True, fastmath=LOOSE, error_model="numpy")
+@njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
 def _gate(number: int, a: Floats, x: Floats, units: int, first: int, last: int) -> tuple[Floats, Floats]:
     """The two products of a gate for the units `first` to `last`. Loops over such pieces start at 0, where LLVM sees
     that no index is negative and makes vectors of them."""
@@ -340,13 +340,13 @@ def _gate(number: int, a: Floats, x: Floats, units: int, first: int, last: int) 
     return a[begin:end], x[begin:end]
 
 
-@njit(nogil=True, fastmath=LOOSE, error_model="numpy")
-def _sigmoid(half_x: Single) -> Single:
+@njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
+def _sigmoid(half_x: Float32) -> Float32:
     """The weights of gates that are sigmoids are halved already: sigmoid(x) = tanh(x / 2) / 2 + 1 / 2."""
     return tanh(half_x) * np.float32(0.5) + np.float32(0.5)
 
 
-@njit(nogil=True, fastmath=LOOSE, error_model="numpy")
+@njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
 def _update(cell: int, a: Floats, x: Floats, before: Floats, after: Floats, c: Floats, first: int, last: int) -> None:
     """New states of the units `first` to `last` from the recurrent products `a` and the input ones `x`."""
     units, count = len(before), last - first
@@ -386,22 +386,22 @@ def _update(cell: int, a: Floats, x: Floats, before: Floats, after: Floats, c: F
 
 
 @njit(nogil=True, error_model="numpy")
-def _meet(arrived: Whole, part: int, parts: int, meeting: int) -> None:
+def _barrier(arrived: Ints, part: int, parts: int, epoch: int) -> None:
     """Waits until all threads have come to this meeting."""
     if parts == 1:
         return
-    _announce(arrived.ctypes.data + 64 * part, meeting)
+    _store_release(arrived.ctypes.data + 64 * part, epoch)
     for other in range(parts):
         spins = 0
-        while _announced(arrived.ctypes.data + 64 * other) < meeting:
+        while _load_acquire(arrived.ctypes.data + 64 * other) < epoch:
             spins += 1
             if spins > SPINS:
-                _offer_core()
+                _sched_yield()
 
 
 @njit(nogil=True, error_model="numpy")
-def _draw(logits_V: Floats, bias_V: Doubles, sharpness: float, u: float) -> int:
-    """The symbol that `sampling.draw_at` draws from the biased logits; `sharpness` is 1 / temperature, 0 for none."""
+def _sample(logits_V: Floats, bias_V: Doubles, sharpness: float, u: float) -> int:
+    """What `sampling.sample_logits` gives for the biased logits; `sharpness` is 1 / temperature, 0 for greedy."""
     alphabet = len(bias_V)
     best = 0
     for v in range(alphabet):
@@ -421,7 +421,7 @@ def _draw(logits_V: Floats, bias_V: Doubles, sharpness: float, u: float) -> int:
 
 
 @njit(nogil=True, error_model="numpy")
-def _log_sum(logits_V: Floats, alphabet: int) -> float:
+def _logsumexp(logits_V: Floats, alphabet: int) -> float:
     """The logarithm of the sum of all exponentials: what a logit is above the logarithm of its probability."""
     largest = np.float64(logits_V[:alphabet].max())
     total = 0.0
@@ -431,18 +431,18 @@ def _log_sum(logits_V: Floats, alphabet: int) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
-def _surprise(logits_V: Floats, alphabet: int, chosen: int) -> float:
+def _surprisal(logits_V: Floats, alphabet: int, chosen: int) -> float:
     """Minus the logarithm of a symbol's probability."""
-    return float(_log_sum(logits_V, alphabet) - np.float64(logits_V[chosen]))
+    return float(_logsumexp(logits_V, alphabet) - np.float64(logits_V[chosen]))
 
 
 @njit(nogil=True, error_model="numpy")
-def _share(blocks: int, part: int, parts: int) -> tuple[int, int]:
+def _partition(blocks: int, part: int, parts: int) -> tuple[int, int]:
     return blocks * part // parts, blocks * (part + 1) // parts
 
 
 @njit(nogil=True, error_model="numpy")
-def _read(
+def _forward(
     model: Model,
     chosen: int,
     before: Floats,
@@ -450,10 +450,10 @@ def _read(
     memory: Floats,
     logits_MV: Floats,
     room: tuple[Floats, Bytes, Bytes],
-    arrived: Whole,
+    arrived: Ints,
     part: int,
     parts: int,
-    meeting: int,
+    epoch: int,
 ) -> int:
     """Reads one character: states (L, H) before it and after it, and each network's logits of the next. Returns the
     number of the last meeting."""
@@ -462,7 +462,7 @@ def _read(
     for layer in range(model.layers):
         for member in range(model.members):
             p, at = member * products + 2 * layer, member * model.layers + layer
-            first, last = _share(model.blocks_P[p + 1], part, parts)
+            first, last = _partition(model.blocks_P[p + 1], part, parts)
             _product(model, p + 1, before[at], first, last, gates[0], high, low)
             x = gates[1]
             if layer == 0:
@@ -471,22 +471,22 @@ def _read(
                 _product(model, p, after[at - 1], first, last, x, high, low)
             units = model.units // model.blocks_P[p + 1]
             _update(model.cell, gates[0], x, before[at], after[at], memory[at], first * units, last * units)
-        _meet(arrived, part, parts, meeting + layer + 1)
+        _barrier(arrived, part, parts, epoch + layer + 1)
     for member in range(model.members):
         head = (member + 1) * products - 1
-        first, last = _share(model.blocks_P[head], part, parts)
+        first, last = _partition(model.blocks_P[head], part, parts)
         _product(model, head, after[(member + 1) * model.layers - 1], first, last, logits_MV[member], high, low)
-    _meet(arrived, part, parts, meeting + model.layers + 1)
-    return meeting + model.layers + 1
+    _barrier(arrived, part, parts, epoch + model.layers + 1)
+    return epoch + model.layers + 1
 
 
 @njit(nogil=True, error_model="numpy")
-def _average(logits_MV: Floats, mean_V: Floats, alphabet: int) -> None:
+def _log_mean_exp(logits_MV: Floats, mean_V: Floats, alphabet: int) -> None:
     """Logarithms of the mean of the probabilities, which are logits too."""
     members = len(logits_MV)
     totals = np.empty(members)
     for member in range(members):
-        totals[member] = _log_sum(logits_MV[member], alphabet)
+        totals[member] = _logsumexp(logits_MV[member], alphabet)
     for v in range(alphabet):
         largest = logits_MV[0, v] - totals[0]
         for member in range(1, members):
@@ -497,20 +497,20 @@ def _average(logits_MV: Floats, mean_V: Floats, alphabet: int) -> None:
         mean_V[v] = largest + np.log(total / members)
 
 
-@_kept
+@_cached_njit
 def run(
     model: Model,
     hidden: Floats,
     memory: Floats,
     logits_MV: Floats,
     mean_RV: Floats,
-    ids: Whole,
+    ids: Ints,
     given: int,
     uniforms: Doubles,
     sharpness: Doubles,
     bias_V: Doubles,
     nats: Doubles,
-    arrived: Whole,
+    arrived: Ints,
     part: int,
     parts: int,
 ) -> int:
@@ -527,9 +527,9 @@ def run(
         np.empty(model.units, np.uint8),
     )
     logits_V = mean_RV[part] if model.members > 1 else logits_MV[0]
-    meeting, chosen = 0, ids[0]
+    epoch, chosen = 0, ids[0]
     for place in range(max(given, len(ids) - 1)):
-        meeting = _read(
+        epoch = _forward(
             model,
             chosen,
             hidden[place % 2],
@@ -540,27 +540,27 @@ def run(
             arrived,
             part,
             parts,
-            meeting,
+            epoch,
         )
         if model.members > 1:
-            _average(logits_MV, logits_V, model.alphabet)
+            _log_mean_exp(logits_MV, logits_V, model.alphabet)
         following = place + 1
         if following < given:
             chosen = ids[following]
         elif following < len(ids):
             drawn = following - given
-            chosen = _draw(logits_V, bias_V, sharpness[drawn], uniforms[drawn])
+            chosen = _sample(logits_V, bias_V, sharpness[drawn], uniforms[drawn])
             if chosen == DIVERGED:
                 return following
             if part == 0:
                 ids[following] = chosen
-                nats[drawn] = _surprise(logits_V, len(bias_V), chosen)
+                nats[drawn] = _surprisal(logits_V, len(bias_V), chosen)
     return len(ids)
 
 
-@_kept
+@_cached_njit
 def update_rows(
-    cell: int, a_BG: Floats, x: Floats, rows_B: Whole, before: Floats, after: Floats, memory: Floats
+    cell: int, a_BG: Floats, x: Floats, rows_B: Ints, before: Floats, after: Floats, memory: Floats
 ) -> None:
     """New states (B, H) of many texts; the input product of text b is in row `rows_B[b]` of `x`."""
     for b in range(len(a_BG)):

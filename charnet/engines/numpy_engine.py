@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.engines.base import Weights
-from charnet.storage.quantize import Rows8
+from charnet.storage.quantize import QuantizedMatrix
 
 Array = npt.NDArray[np.float32]
 LayerState = tuple[Array, ...]
@@ -25,7 +25,7 @@ State = tuple[LayerState, ...]
 
 
 @dataclass(frozen=True)
-class Form:
+class CellLayout:
     """How a cell is computed here.
 
     `order`: the stored gates in the order of computation, sigmoid gates first. `sigmoids`: how many those are.
@@ -42,14 +42,14 @@ class Form:
         """The rows (G, ...) of all gates as (gates, H, ...), in the order of computation; a copy."""
         return stored.reshape(len(self.order), -1, *stored.shape[1:])[list(self.order)]
 
-    def arranged(self, stored: Array) -> Array:
+    def packed(self, stored: Array) -> Array:
         """The same, with the halving of the sigmoids in it."""
         blocks = self.in_order(stored)
         blocks[: self.sigmoids] *= 0.5
         return blocks
 
 
-def _opened(a_BG: Array, sigmoids: int) -> Array:
+def _activate(a_BG: Array, sigmoids: int) -> Array:
     """Sigmoids of all gates but the last, tanh of that; the weights of the sigmoids are halved already."""
     np.tanh(a_BG, out=a_BG)
     gates = a_BG[:, : a_BG.shape[1] * sigmoids // (sigmoids + 1)]
@@ -60,7 +60,7 @@ def _opened(a_BG: Array, sigmoids: int) -> Array:
 
 def _lstm(a_BG: Array, _: Array, state: LayerState) -> LayerState:
     units = state[0].shape[1]
-    gates = _opened(a_BG, 3)
+    gates = _activate(a_BG, 3)
     c_BH = gates[:, units : 2 * units] * state[1]
     c_BH += gates[:, :units] * gates[:, 3 * units :]
     h_BH = np.tanh(c_BH)
@@ -70,7 +70,7 @@ def _lstm(a_BG: Array, _: Array, state: LayerState) -> LayerState:
 
 def _cifg(a_BG: Array, _: Array, state: LayerState) -> LayerState:
     units = state[0].shape[1]
-    gates = _opened(a_BG, 2)
+    gates = _activate(a_BG, 2)
     c_BH = gates[:, 2 * units :] - state[1]
     c_BH *= gates[:, :units]
     c_BH += state[1]
@@ -111,20 +111,20 @@ def _rnn_sigmoid(a_BG: Array, _: Array, __: LayerState) -> LayerState:
     return (h_BH,)
 
 
-FORMS = {
-    "lstm": Form((0, 1, 3, 2), 3, 2, True, _lstm),
-    "cifg": Form((0, 2, 1), 2, 2, True, _cifg),
-    "gru": Form((0, 1, 2), 2, 1, False, _gru),
-    "rnn-tanh": Form((0,), 0, 1, True, _rnn_tanh),
-    "rnn-relu": Form((0,), 0, 1, True, _rnn_relu),
-    "rnn-sigmoid": Form((0,), 1, 1, True, _rnn_sigmoid),
+LAYOUTS = {
+    "lstm": CellLayout((0, 1, 3, 2), 3, 2, True, _lstm),
+    "cifg": CellLayout((0, 2, 1), 2, 2, True, _cifg),
+    "gru": CellLayout((0, 1, 2), 2, 1, False, _gru),
+    "rnn-tanh": CellLayout((0,), 0, 1, True, _rnn_tanh),
+    "rnn-relu": CellLayout((0,), 0, 1, True, _rnn_relu),
+    "rnn-sigmoid": CellLayout((0,), 1, 1, True, _rnn_sigmoid),
 }
 
 
-def _taken(weights: Weights, name: str) -> Array:
+def _pop(weights: Weights, name: str) -> Array:
     """A parameter in single precision, which is no longer in the table."""
     stored = weights.pop(name)
-    return stored.restored() if isinstance(stored, Rows8) else stored
+    return stored.dequantize() if isinstance(stored, QuantizedMatrix) else stored
 
 
 class Layer:
@@ -135,13 +135,13 @@ class Layer:
     """
 
     def __init__(self, form_name: str, weights: Weights, prefix: str, embedding: Array | None) -> None:
-        form = FORMS[form_name]
+        form = LAYOUTS[form_name]
 
         def arranged(name: str) -> Array:
-            stored = _taken(weights, f"{prefix}.{name}")
-            return form.arranged(stored).reshape(stored.shape)
+            stored = _pop(weights, f"{prefix}.{name}")
+            return form.packed(stored).reshape(stored.shape)
 
-        self.form_name, self.form, self.bias = form_name, form, arranged("bias")
+        self.layout_name, self.layout, self.bias = form_name, form, arranged("bias")
         self.table = None if embedding is None else embedding @ arranged("weight_ih").T + self.bias
         self.joins = form.additive and self.table is None
         inputs = [] if self.table is not None else [arranged("weight_ih")]
@@ -150,12 +150,12 @@ class Layer:
         self.inner_bias = weights.pop(f"{prefix}.bias_hn", np.zeros(self.units, np.float32))
         self.hidden_product = (np.concatenate([*inputs, recurrent], axis=1) if self.joins else recurrent).T
         self.input_product = inputs[0].T if inputs and not self.joins else np.zeros((0, 0), np.float32)
-        self.make_room(1)
+        self.allocate(1)
 
     def start(self, batch: int) -> LayerState:
-        return tuple(np.zeros((batch, self.units), np.float32) for _ in range(self.form.states))
+        return tuple(np.zeros((batch, self.units), np.float32) for _ in range(self.layout.states))
 
-    def make_room(self, batch: int) -> None:
+    def allocate(self, batch: int) -> None:
         self.recurrent = np.zeros((batch, len(self.bias)), np.float32)  # a product into NaN, left there, would warn
         self.input = np.zeros_like(self.recurrent)
         self.joined = np.zeros((batch, len(self.hidden_product)), np.float32)
@@ -169,7 +169,7 @@ class Layer:
             np.dot(self.joined, self.hidden_product, out=a_BG)
             return self.update(a_BG, self.bias[None], None, state)
         np.dot(state[0], self.hidden_product, out=a_BG)
-        if not self.form.additive:
+        if not self.layout.additive:
             a_BG[:, 2 * self.units :] += self.inner_bias
         if self.table is not None:
             return self.update(a_BG, self.table, below, state)
@@ -181,9 +181,9 @@ class Layer:
         """The new state from both products; that of the input is in these rows of `x`, or is all of it."""
         if rows_B is not None:
             x = x[rows_B]
-        if self.form.additive:
+        if self.layout.additive:
             a_BG += x
-        return self.form.update(a_BG, x, state)
+        return self.layout.update(a_BG, x, state)
 
 
 def depth(weights: Mapping[str, Any]) -> int:
@@ -206,9 +206,9 @@ class NumpyEngine:
     def __init__(self, weights: Weights, *, cell: str, activation: str = "tanh") -> None:
         form_name = f"rnn-{activation}" if cell == "rnn" else cell
         layers = range(depth(weights))
-        embedding = _taken(weights, "embedding.weight")
+        embedding = _pop(weights, "embedding.weight")
         self._layers = [self.layer_type(form_name, weights, f"layers.{i}", None if i else embedding) for i in layers]
-        self._head, self._head_bias = _taken(weights, "head.weight").T, _taken(weights, "head.bias")
+        self._head, self._head_bias = _pop(weights, "head.weight").T, _pop(weights, "head.bias")
         self._logits = np.empty((0, 0), np.float32)
 
     def start(self, batch: int) -> State:
@@ -219,7 +219,7 @@ class NumpyEngine:
         if len(self._logits) != len(ids_B):
             self._logits = np.zeros((len(ids_B), len(self._head_bias)), np.float32)
             for layer in self._layers:
-                layer.make_room(len(ids_B))
+                layer.allocate(len(ids_B))
         below: Any = ids_B
         after = []
         for layer, before in zip(self._layers, state, strict=True):

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from charnet.engines import kernels
 from charnet.engines.kernels import COLUMNS_AT_ONCE, LANES
-from charnet.engines.numpy_engine import FORMS, Form, depth
-from charnet.storage.quantize import Rows8
+from charnet.engines.numpy_engine import LAYOUTS, CellLayout, depth
+from charnet.storage.quantize import QuantizedMatrix
 
 CELLS = {
     "lstm": kernels.LSTM,
@@ -28,31 +28,31 @@ VECTORS = 4  # of a block whose rows are all of one kind; else one of each gate
 
 Values = npt.NDArray[Any]  # float32 or int8
 Floats = npt.NDArray[np.float32]
-Weights = Mapping[str, Floats | Rows8]
+Weights = Mapping[str, Floats | QuantizedMatrix]
 
 
-def packed(networks: Sequence[Weights], form_name: str) -> kernels.Model:
+def pack(networks: Sequence[Weights], form_name: str) -> kernels.Model:
     """A model for the loops.
 
     Args:
         networks: parameters of each by their names; all matrices in single precision, or all of 8 bits.
         form_name: which of `numpy_engine.FORMS`.
     """
-    form, head = FORMS[form_name], networks[0]["head.weight"]
+    form, head = LAYOUTS[form_name], networks[0]["head.weight"]
     units = _rounded(width(head), len(form.order))
-    products = _Products(of_bytes=isinstance(head, Rows8))
+    products = _Products(of_bytes=isinstance(head, QuantizedMatrix))
     for weights in networks:
         _add(products, weights, form, units)
     tables = np.stack([_table(weights, form, units) for weights in networks])
     return products.model(CELLS[form_name], depth(networks[0]), units, len(_parts(head)[0]), tables)
 
 
-def _add(products: _Products, weights: Weights, form: Form, units: int) -> None:
+def _add(products: _Products, weights: Weights, form: CellLayout, units: int) -> None:
     """The products of one network."""
     for layer in range(depth(weights)):
         name = f"layers.{layer}"
         if layer:
-            bias = form.arranged(np.asarray(weights[f"{name}.bias"]))
+            bias = form.packed(np.asarray(weights[f"{name}.bias"]))
             products.add(*_ordered(weights[f"{name}.weight_ih"], form), bias, units)
         else:
             products.add_nothing()
@@ -69,33 +69,33 @@ def _rounded(rows: int, gates: int) -> int:
     return -(-rows // block) * block
 
 
-def width(matrix: Floats | Rows8) -> int:
+def width(matrix: Floats | QuantizedMatrix) -> int:
     """How many columns it has."""
     return int(_parts(matrix)[0].shape[1])
 
 
-def _parts(matrix: Floats | Rows8) -> tuple[Values, Floats]:
+def _parts(matrix: Floats | QuantizedMatrix) -> tuple[Values, Floats]:
     """Values (R, C) and what one of them is worth in each row (R)."""
-    if isinstance(matrix, Rows8):
+    if isinstance(matrix, QuantizedMatrix):
         return matrix.values, matrix.scale
     return matrix, np.ones(len(matrix), np.float32)
 
 
-def _ordered(matrix: Floats | Rows8, form: Form) -> tuple[Values, Floats]:
+def _ordered(matrix: Floats | QuantizedMatrix, form: CellLayout) -> tuple[Values, Floats]:
     """Values (g, n, C) and scale (g, n), the gates in the order of computation, those of sigmoids halved."""
     values, scale = _parts(matrix)
-    if isinstance(matrix, Rows8):
-        return form.in_order(values), form.arranged(scale)
-    return form.arranged(values), form.in_order(scale)
+    if isinstance(matrix, QuantizedMatrix):
+        return form.in_order(values), form.packed(scale)
+    return form.packed(values), form.in_order(scale)
 
 
-def _table(weights: Weights, form: Form, units: int) -> Floats:
+def _table(weights: Weights, form: CellLayout, units: int) -> Floats:
     """What each character adds to the gates of the lowest layer: (V, g x U)."""
     values, scale = _ordered(weights["layers.0.weight_ih"], form)
     matrix = values * scale[..., None] if values.dtype == np.int8 else values
     embedding, worth = _parts(weights["embedding.weight"])
     rows = np.einsum("vc,gnc->vgn", embedding * worth[:, None], matrix, optimize=True)
-    rows += form.arranged(np.asarray(weights["layers.0.bias"]))
+    rows += form.packed(np.asarray(weights["layers.0.bias"]))
     return np.pad(rows, ((0, 0), (0, 0), (0, units - rows.shape[2]))).reshape(len(rows), -1)
 
 

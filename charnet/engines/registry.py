@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from charnet.config import ModelSettings
-from charnet.engines.base import Engine, Weights, WritingEngine
-from charnet.engines.ensemble import together
+from charnet.engines.base import Engine, MultiStepEngine, Weights
+from charnet.engines.ensemble import combine
 from charnet.errors import ConfigError, did_you_mean
-from charnet.storage.checkpoint import Checkpoint, member_prefixes
-from charnet.storage.quantize import restored
+from charnet.model.shapes import member_prefixes
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.quantize import dequantize_all
 
 WORTH_COMPILING = 20_000  # characters: below, the NumPy engine has ended before numba is loaded
 
@@ -20,7 +21,7 @@ WORTH_COMPILING = 20_000  # characters: below, the NumPy engine has ended before
 def _numpy(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:  # noqa: ARG001
     from charnet.engines.numpy_engine import NumpyEngine
 
-    return together(NumpyEngine(weights, cell=model.cell, activation=model.activation) for weights in networks)
+    return combine(NumpyEngine(weights, cell=model.cell, activation=model.activation) for weights in networks)
 
 
 def _compiled(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:
@@ -43,7 +44,7 @@ def _torch(model: ModelSettings, networks: Iterable[Weights], threads: int) -> E
     if threads:
         torch.set_num_threads(threads)
     one = replace(model, members=1)
-    return together(TorchEngine(from_weights(one, restored(weights)).networks[0]) for weights in networks)
+    return combine(TorchEngine(from_weights(one, dequantize_all(weights)).members[0]) for weights in networks)
 
 
 ENGINES: dict[str, Callable[[ModelSettings, Iterable[Weights], int], Engine]] = {
@@ -108,4 +109,13 @@ def _networks(model: ModelSettings, weights: Weights) -> Iterator[Weights]:
         yield {name[len(prefix) :]: weights.pop(name) for name in list(weights) if name.startswith(prefix)}
 
 
-__all__ = ["ENGINES", "Engine", "WritingEngine", "engine_of", "fastest", "has_numba", "open_engine", "worth_compiling"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "MultiStepEngine",
+    "engine_of",
+    "fastest",
+    "has_numba",
+    "open_engine",
+    "worth_compiling",
+]

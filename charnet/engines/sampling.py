@@ -21,7 +21,7 @@ Ids = npt.NDArray[np.intp]
 LARGEST_TEMPERATURE = 100.0
 SMALLEST_PENALTY, LARGEST_PENALTY = 0.01, 100.0
 LONGEST_WINDOW = 1_000_000  # characters that a penalty looks back
-COLDEST = 1e-30  # below it a temperature is zero: no difference of logits is so small
+GREEDY_BELOW = 1e-30  # below it a temperature is zero: no difference of logits is so small
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Probabilities:
@@ -34,7 +34,7 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Probabilities:
     """
     scores = logits.astype(np.float64)
     check_finite(float(scores.max()))
-    if temperature < COLDEST:
+    if temperature < GREEDY_BELOW:
         p = np.zeros_like(scores)
         np.put_along_axis(p, scores.argmax(-1)[..., None], 1.0, axis=-1)
         return p
@@ -96,10 +96,10 @@ def keep_typical(p: Probabilities, mass: float) -> Probabilities:
     return _first_of(p, np.argsort(np.abs(surprise - mean), axis=-1, kind="stable"), mass)
 
 
-def less_likely(logits: Floats, recent: Sequence[int], penalty: float) -> Floats:
+def penalize_repetition(logits: Floats, recent: Sequence[int], penalty: float) -> Floats:
     """Logits (V) with the probability of each symbol in `recent` divided by `penalty`, before all are scaled again.
 
-    >>> softmax(less_likely(np.zeros(3), [0, 0, 2], 2.0)).round(2).tolist()
+    >>> softmax(penalize_repetition(np.zeros(3), [0, 0, 2], 2.0)).round(2).tolist()
     [0.25, 0.5, 0.25]
     """
     changed = logits.astype(np.float64)
@@ -129,42 +129,42 @@ def probabilities(
     return p
 
 
-def draw(p: Probabilities, u: float) -> int:
+def sample(p: Probabilities, u: float) -> int:
     """The symbol at the place `u`, 0 <= u < 1, when the probabilities (V) are laid end to end; they need no scaling.
 
-    >>> draw(np.array([0.25, 0.0, 0.75]), 0.24), draw(np.array([1.0, 0.0, 3.0]), 0.25)
+    >>> sample(np.array([0.25, 0.0, 0.75]), 0.24), sample(np.array([1.0, 0.0, 3.0]), 0.25)
     (0, 2)
     """
     ends = np.add.accumulate(p)
     return int(ends.searchsorted(u * ends[-1], side="right"))
 
 
-def draw_at(logits: Floats, temperature: float, u: float) -> int:
+def sample_logits(logits: Floats, temperature: float, u: float) -> int:
     """The same as `draw(softmax(logits, temperature), u)` but for the scaling: the shortest way for one text (V)."""
     scores = logits.astype(np.float64)
     largest = np.maximum.reduce(scores)
     check_finite(largest)
-    if temperature < COLDEST:
+    if temperature < GREEDY_BELOW:
         return int(scores.argmax())
     scores -= largest
     scores *= 1 / temperature
-    return draw(np.exp(scores, out=scores), u)
+    return sample(np.exp(scores, out=scores), u)
 
 
-def draw_rows(p: Probabilities, u_B: npt.NDArray[np.float64]) -> Ids:
+def sample_rows(p: Probabilities, u_B: npt.NDArray[np.float64]) -> Ids:
     """What `draw` gives for each row of probabilities (B, V) at its own place.
 
-    >>> draw_rows(np.array([[0.25, 0.0, 0.75], [1.0, 0.0, 3.0]]), np.array([0.24, 0.25])).tolist()
+    >>> sample_rows(np.array([[0.25, 0.0, 0.75], [1.0, 0.0, 3.0]]), np.array([0.24, 0.25])).tolist()
     [0, 2]
     """
     ends = p.cumsum(-1)
     return np.asarray((ends <= (u_B * ends[:, -1])[:, None]).sum(-1))
 
 
-def surprise(logits_V: Floats, drawn: int) -> float:
+def surprisal(logits_V: Floats, drawn: int) -> float:
     """How unexpected a symbol was, in nats: minus the logarithm of its probability at temperature 1.
 
-    >>> round(surprise(np.array([0.0, np.log(3)]), 0), 4), round(float(np.log(4)), 4)
+    >>> round(surprisal(np.array([0.0, np.log(3)]), 0), 4), round(float(np.log(4)), 4)
     (1.3863, 1.3863)
     """
     scores = logits_V.astype(np.float64)
@@ -174,7 +174,7 @@ def surprise(logits_V: Floats, drawn: int) -> float:
     return max(0.0, math.log(float(np.add.reduce(np.exp(scores, out=scores)))) - relative)
 
 
-def surprise_rows(logits_BV: Floats, drawn_B: Ids) -> npt.NDArray[np.float64]:
+def surprisal_rows(logits_BV: Floats, drawn_B: Ids) -> npt.NDArray[np.float64]:
     """The `surprise` of one symbol of each row."""
     scores = logits_BV.astype(np.float64)
     scores -= scores.max(-1, keepdims=True)

@@ -59,7 +59,7 @@ BLOCK_STARTS = [start for start, _ in BLOCKS]
 
 
 @dataclass(frozen=True)
-class TextInfo:
+class CorpusStats:
     """All about a text. `blocks` counts characters, and kinds of them, by Unicode block; `entropies` are bits per
     character given the 0, 1, ... characters before, counted in the text itself; `ngrams` what models of orders 1, ...
     make of a part that they have not seen; `repeated` the share of the lines' characters that came before in the same
@@ -100,7 +100,7 @@ def block_of(code: int) -> str:
     return BLOCKS[bisect_right(BLOCK_STARTS, code) - 1][1]
 
 
-def describe(corpus: Corpus) -> TextInfo:
+def describe(corpus: Corpus) -> CorpusStats:
     """Looks at a text that was read."""
     counts = _counts(corpus.ids, len(corpus.vocab))
     of_symbol = dict(zip(corpus.vocab.symbols, counts.tolist(), strict=True))
@@ -108,7 +108,7 @@ def describe(corpus: Corpus) -> TextInfo:
     repeated, most_repeated, lengths = _lines(lines)
     known = corpus.ids[:ENTROPY_OF]
     cut = len(known) - max(1, int(len(known) * HELD_OUT))
-    told = TextInfo(
+    told = CorpusStats(
         name=corpus.name,
         files=corpus.files,
         size_bytes=corpus.size_bytes,
@@ -130,7 +130,7 @@ def describe(corpus: Corpus) -> TextInfo:
         notes=corpus.notes,
         advice=(),
     )
-    return TextInfo(**vars(told) | {"advice": tuple(_advice(told, of_symbol, lines))})
+    return CorpusStats(**vars(told) | {"advice": tuple(_advice(told, of_symbol, lines))})
 
 
 def _counts(ids: Ids, alphabet: int) -> npt.NDArray[np.int64]:
@@ -211,7 +211,7 @@ def entropies(ids: Ids, longest: int = LONGEST_CONTEXT) -> list[float]:
     return bits
 
 
-def _advice(told: TextInfo, of_symbol: dict[int, int], text: str) -> list[str]:
+def _advice(told: CorpusStats, of_symbol: dict[int, int], text: str) -> list[str]:
     advice = []
     if told.characters < VERY_SHORT:
         advice.append("very short: expect letters and few words; a hundred times more would make a difference")

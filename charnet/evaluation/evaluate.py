@@ -22,12 +22,12 @@ import torch
 from torch.nn import functional as F
 
 from charnet.config import Config, overlay
-from charnet.data.batches import DocumentStreams, Position, ends_of_lines
+from charnet.data.batches import DocumentStreams, StreamPosition, ends_of_lines
 from charnet.data.corpus import encode_for
 from charnet.data.encoded_copy import Ends, Ids
 from charnet.errors import CorpusError
-from charnet.machine import enough_memory, processor_cores
-from charnet.model.network import Model, compute_with, from_weights
+from charnet.machine import explain_out_of_memory, processor_cores
+from charnet.model.network import Model, from_weights, set_threads
 from charnet.storage.checkpoint import Checkpoint
 
 WARM_UP = 256  # characters that a stream reads before its own
@@ -96,8 +96,8 @@ def evaluate_files(
     ids, unknown = encode_for(checkpoint.vocab, paths, data)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
-    compute_with(threads or processor_cores())
-    with enough_memory("close other programs"):
+    set_threads(threads or processor_cores())
+    with explain_out_of_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
         start_id = checkpoint.vocab.start_id()
         evaluation = evaluate(model, ids, start_id, ends_of_lines(ids, start_id) if data.lines else None)
@@ -181,7 +181,7 @@ def _nats_of_documents(model: Model, ids: Ids, start_id: int, ends: Ends, stop: 
         for at in range(0, len(order), MOST_STREAMS):
             group = order[at : at + MOST_STREAMS]
             streams = DocumentStreams(ids, some[group], start_id, len(group), chunk, begins[group])
-            position, state = Position(), model.initial_state(len(group))
+            position, state = StreamPosition(), model.initial_state(len(group))
             while position.passes == 0:
                 if stop():
                     raise Stopped
@@ -195,7 +195,7 @@ def _nats_of_documents(model: Model, ids: Ids, start_id: int, ends: Ends, stop: 
 
 def _chunk(model: Model, streams: int) -> int:
     """How many characters of each stream are read at once: whoever wants to stop waits for all networks to do so."""
-    return max(1, min(LONGEST_CHUNK // len(model.networks), LARGEST_CHUNK // (streams * model.alphabet_size)))
+    return max(1, min(LONGEST_CHUNK // len(model.members), LARGEST_CHUNK // (streams * model.alphabet_size)))
 
 
 def _spans(begin: int, end: int, chunk: int) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ MOST_OF_A_LOSS = 0.5  # that more time may be said to take away
 SHARE_OF_FRESH_TEXT, PASSES_THAT_HALVE_IT = 0.4, 3.0
 
 
-def outlook(history: Sequence[Mapping[str, float]], reason: str, passes: float, limit: str = "time") -> str:
+def forecast(history: Sequence[Mapping[str, float]], reason: str, passes: float, limit: str = "time") -> str:
     """One sentence about what would make the model better.
 
     Args:
@@ -25,7 +25,7 @@ def outlook(history: Sequence[Mapping[str, float]], reason: str, passes: float, 
         passes: how often the text was read.
         limit: what the run was planned to be limited by, "time" or "text".
 
-    >>> outlook([{"step": s, "val_nats_per_char": 1.3 + 4 / s} for s in (10, 20, 30, 40)], "complete", 0.1)
+    >>> forecast([{"step": s, "val_nats_per_char": 1.3 + 4 / s} for s in (10, 20, 30, 40)], "complete", 0.1)
     'still improving: twice the time should give about 1.36 nats'
     """
     points = _curve(history)

@@ -17,11 +17,11 @@ import numpy as np
 
 from charnet.data.vocab import LONGEST_UTF8, Vocabulary
 from charnet.engines import sampling
-from charnet.engines.base import Engine, WritingEngine
+from charnet.engines.base import Engine, MultiStepEngine
 from charnet.generation import stopping
-from charnet.generation.detokenizer import Piece, Transcript
-from charnet.generation.generate import Writing, begin, random_numbers
-from charnet.generation.sampler import Choice, Options
+from charnet.generation.detokenizer import Chunk, Detokenizer
+from charnet.generation.generate import Generation, random_generator, start
+from charnet.generation.sampler import Options, Sampler
 
 LARGEST_GROUP = 256  # texts
 LARGEST_BLOCK = 64  # symbols that each text gets before any is looked at
@@ -30,7 +30,7 @@ SECONDS_A_BLOCK = 0.1  # one that took longer is not made larger: the reader of 
 
 def texts(
     engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int], options: Options, count: int, *, nats: bool = False
-) -> Iterator[Iterator[Piece]]:
+) -> Iterator[Iterator[Chunk]]:
     """Continues a prompt in several ways; the i-th text is the one that `stream` writes with `index=i`.
 
     Yields the pieces of each text in turn. The texts are computed up to 256 at a time, while the first of them is read;
@@ -42,10 +42,10 @@ def texts(
     Raises:
         ConfigError: `ban` leaves nothing to write, or a bias is for a character that the model does not know.
     """
-    choice = Choice(vocab, options)
-    if count == 1 or (isinstance(engine, WritingEngine) and choice.plain and count < engine.batch_from):
-        start = begin(engine, prompt_ids)
-        return (iter(Writing(engine, vocab, start, options, index=index, nats=nats)) for index in range(count))
+    choice = Sampler(vocab, options)
+    if count == 1 or (isinstance(engine, MultiStepEngine) and choice.temperature_only and count < engine.min_batch):
+        state = start(engine, prompt_ids)
+        return (iter(Generation(engine, vocab, state, options, index=index, nats=nats)) for index in range(count))
     groups = (range(first, min(first + LARGEST_GROUP, count)) for first in range(0, count, LARGEST_GROUP))
     return (
         text.pieces()
@@ -54,14 +54,14 @@ def texts(
     )
 
 
-class _Text:
+class _BatchedText:
     """One of a group: its random numbers, and the pieces that nobody has asked for yet."""
 
     def __init__(self, group: _Group, vocab: Vocabulary, options: Options, index: int, recent: Sequence[int]) -> None:
-        self._group, self._ready, self.is_whole = group, deque[Piece](), False
-        self.random = random_numbers(options, index).random
+        self._group, self._ready, self.is_whole = group, deque[Chunk](), False
+        self.random = random_generator(options, index).random
         self.recent = deque(recent, maxlen=max(LONGEST_UTF8, options.repetition_window))
-        self._transcript = Transcript(vocab, stopping.chosen(options.stop, options.max_lines, options.until))
+        self._transcript = Detokenizer(vocab, stopping.stop_criteria(options.stop, options.max_lines, options.until))
 
     def take(self, ids: Sequence[int], nats: Sequence[float], *, last: bool) -> None:
         self._ready.append(self._transcript.take(ids, nats))
@@ -69,7 +69,7 @@ class _Text:
             self._ready.append(self._transcript.finish())
             self.is_whole = True
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[Chunk]:
         while self._ready or not self.is_whole:
             if not self._ready:
                 self._group.advance()
@@ -85,7 +85,7 @@ class _Group:
         vocab: Vocabulary,
         prompt_ids: Sequence[int],
         options: Options,
-        choice: Choice,
+        choice: Sampler,
         indices: range,
         nats: bool,
     ) -> None:
@@ -97,7 +97,7 @@ class _Group:
         self._state = _rows(state, [0] * len(indices))
         self._ids_B: Sequence[int] = [last] * len(indices)
         self._place, self._block = 0, 1
-        self.texts = [_Text(self, vocab, options, index, list(map(int, prompt_ids))) for index in indices]
+        self.texts = [_BatchedText(self, vocab, options, index, list(map(int, prompt_ids))) for index in indices]
         self._writing = self.texts
 
     def advance(self) -> None:
@@ -123,12 +123,14 @@ class _Group:
         nats_TB = np.empty((size if self._nats else 0, batch))
         for t in range(size):
             logits_BV, self._state = self._engine.advance(self._ids_B, self._state)
-            ids_TB[t] = self._choice.many(logits_BV, self._place, u_TB[t], [text.recent for text in self._writing])
+            ids_TB[t] = self._choice.sample_rows(
+                logits_BV, self._place, u_TB[t], [text.recent for text in self._writing]
+            )
             if self._nats:
-                nats_TB[t] = sampling.surprise_rows(logits_BV, ids_TB[t])
+                nats_TB[t] = sampling.surprisal_rows(logits_BV, ids_TB[t])
             self._ids_B = ids_TB[t].tolist()
             self._place += 1
-            if self._choice.looks_back:
+            if self._choice.uses_history:
                 for text, i in zip(self._writing, self._ids_B, strict=True):
                     text.recent.append(i)
         return ids_TB, nats_TB

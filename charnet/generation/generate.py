@@ -12,19 +12,19 @@ import numpy as np
 
 from charnet.data.vocab import LONGEST_UTF8, Vocabulary
 from charnet.engines import sampling
-from charnet.engines.base import Engine, WritingEngine
+from charnet.engines.base import Engine, MultiStepEngine
 from charnet.generation import stopping
-from charnet.generation.detokenizer import Piece, Transcript
-from charnet.generation.sampler import Choice, Options
+from charnet.generation.detokenizer import Chunk, Detokenizer
+from charnet.generation.sampler import Options, Sampler
 
-__all__ = ["Options", "Position", "Writing", "begin", "random_numbers", "stream"]
+__all__ = ["Generation", "GenerationState", "Options", "random_generator", "start", "stream"]
 
 LARGEST_BURST = 4096  # symbols asked of an engine at once
 SECONDS_A_BURST = 0.02  # a burst that took longer is not made larger: the reader waits for all of it
 
 
 @dataclass(frozen=True)
-class Position:
+class GenerationState:
     """A place in a text. It is a value: it may be kept, gone back to and continued, as often as wanted, by the engine
     that made it; what is written from it is what would have come without the stop.
 
@@ -33,28 +33,28 @@ class Position:
     """
 
     state: Any
-    unread: tuple[int, ...] = ()
-    drawn: int = 0
+    pending: tuple[int, ...] = ()
+    num_sampled: int = 0
     recent: tuple[int, ...] = ()
 
-    def after(self, ids: Sequence[int]) -> Position:
+    def extend(self, ids: Sequence[int]) -> GenerationState:
         """The place after more text, which is not drawn but given."""
         more = tuple(map(int, ids))
-        return replace(self, unread=self.unread + more, recent=self.recent + more)
+        return replace(self, pending=self.pending + more, recent=self.recent + more)
 
 
-def begin(engine: Engine, prompt_ids: Sequence[int] = ()) -> Position:
+def start(engine: Engine, prompt_ids: Sequence[int] = ()) -> GenerationState:
     """The place after a prompt; nothing stands for the start of a line."""
-    return Position(engine.start(1)).after(prompt_ids)
+    return GenerationState(engine.start(1)).extend(prompt_ids)
 
 
-def random_numbers(options: Options, index: int, drawn: int = 0) -> np.random.Generator:
+def random_generator(options: Options, index: int, drawn: int = 0) -> np.random.Generator:
     """The random numbers of a text, from the one after `drawn` others: each symbol takes one."""
     bits = np.random.PCG64(np.random.SeedSequence(options.seed, spawn_key=(index,)))
     return np.random.Generator(bits.advance(drawn))
 
 
-class Writing:
+class Generation:
     """A text as it is written: iterate for its pieces, once.
 
     `position` is at any time the place after all that was drawn: also after what an ending cut off, so that going on
@@ -74,33 +74,33 @@ class Writing:
         self,
         engine: Engine,
         vocab: Vocabulary,
-        position: Position,
+        position: GenerationState,
         options: Options,
         *,
         index: int = 0,
         nats: bool = True,
     ) -> None:
         self._engine, self._options, self._nats = engine, options, nats
-        self._choice = Choice(vocab, options)
-        self._write = engine.write if isinstance(engine, WritingEngine) and self._choice.plain else None
+        self._choice = Sampler(vocab, options)
+        self._write = engine.generate if isinstance(engine, MultiStepEngine) and self._choice.temperature_only else None
         self._size = 1  # of the next burst
-        self._random = random_numbers(options, index, position.drawn).random
-        self._state, self._unread = position.state, position.unread
-        self._start, self._before, self._place = (vocab.start_id(),), position.drawn, 0
+        self._random = random_generator(options, index, position.num_sampled).random
+        self._state, self._unread = position.state, position.pending
+        self._start, self._before, self._place = (vocab.start_id(),), position.num_sampled, 0
         self._recent = deque(position.recent, maxlen=max(LONGEST_UTF8, options.repetition_window))
-        self._transcript = Transcript(vocab, stopping.chosen(options.stop, options.max_lines, options.until))
+        self._transcript = Detokenizer(vocab, stopping.stop_criteria(options.stop, options.max_lines, options.until))
 
     @property
-    def position(self) -> Position:
+    def state(self) -> GenerationState:
         """The place after all that was drawn."""
-        return Position(self._state, self._unread, self._before + self._place, tuple(self._recent))
+        return GenerationState(self._state, self._unread, self._before + self._place, tuple(self._recent))
 
     @property
-    def unshown(self) -> str:
+    def withheld(self) -> str:
         """What was drawn and is in no piece, when nothing more will be drawn: what an ending cut off."""
         return self._transcript.rest()
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[Chunk]:
         length, transcript = self._options.length, self._transcript
         draw = self._burst if self._write else self._one
         while self._place < length and not transcript.ended:
@@ -122,8 +122,8 @@ class Writing:
         for i in self._unread or self._start:
             logits_1V, state = self._engine.advance([i], state)
         logits_V = logits_1V[0]
-        drawn = self._choice.one(logits_V, self._place, self._random(), self._recent)
-        return (drawn,), (sampling.surprise(logits_V, drawn),) if self._nats else (), state
+        drawn = self._choice.sample(logits_V, self._place, self._random(), self._recent)
+        return (drawn,), (sampling.surprisal(logits_V, drawn),) if self._nats else (), state
 
     def _burst(self) -> tuple[tuple[int, ...], tuple[float, ...], Any]:
         """As `_one`, but as many symbols of plain text as the engine writes while a reader does not notice."""
@@ -151,5 +151,5 @@ def stream(
     Raises:
         ConfigError: `ban` leaves nothing to write, or a bias is for a character that the model does not know.
     """
-    writing = Writing(engine, vocab, begin(engine, prompt_ids), options, index=index, nats=False)
+    writing = Generation(engine, vocab, start(engine, prompt_ids), options, index=index, nats=False)
     return (piece.text for piece in writing)

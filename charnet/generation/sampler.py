@@ -96,7 +96,7 @@ class Options:
         return self.temperature + (self.last_temperature - self.temperature) * share
 
 
-class Choice:
+class Sampler:
     """Draws symbols as the options say, by the shortest way that they leave.
 
     `plain` says that nothing but temperature and `bias_V` counts; else filters or a penalty do too.
@@ -107,41 +107,41 @@ class Choice:
 
     def __init__(self, vocab: Vocabulary, options: Options) -> None:
         self._options, self.bias_V = options, _bias(vocab, options)
-        self.penalised = options.repetition_penalty != 1 and options.repetition_window > 0
+        self.penalized = options.repetition_penalty != 1 and options.repetition_window > 0
         self.filtered = bool(options.top_k or options.top_p < 1 or options.min_p > 0 or options.typical_p < 1)
         self._guard = Utf8Guard(vocab) if vocab.is_utf8 else None
-        self.plain = not self.penalised and not self.filtered and self._guard is None
-        self.looks_back = self.penalised or self._guard is not None
+        self.temperature_only = not self.penalized and not self.filtered and self._guard is None
+        self.uses_history = self.penalized or self._guard is not None
 
-    def one(self, logits_V: sampling.Floats, place: int, u: float, recent: Sequence[int]) -> int:
-        """The symbol of one text, after `place` others; `recent` counts if it `looks_back`."""
+    def sample(self, logits_V: sampling.Floats, place: int, u: float, recent: Sequence[int]) -> int:
+        """The symbol of one text, after `place` others; `recent` counts if it `uses_history`."""
         o = self._options
         if self.bias_V is not None:
             logits_V = logits_V + self.bias_V
-        if self.looks_back:
-            logits_V = self._looking_back(logits_V, place, recent)
+        if self.uses_history:
+            logits_V = self._apply_history(logits_V, place, recent)
         temperature = o.temperature if o.temperature_end is None else o.temperature_at(place)
         if self.filtered:
-            return sampling.draw(self._probabilities(logits_V, temperature), u)
-        return sampling.draw_at(logits_V, temperature, u)
+            return sampling.sample(self._probabilities(logits_V, temperature), u)
+        return sampling.sample_logits(logits_V, temperature, u)
 
-    def many(
+    def sample_rows(
         self, logits_BV: sampling.Floats, place: int, u_B: npt.NDArray[np.float64], recent: Sequence[Sequence[int]]
     ) -> npt.NDArray[np.intp]:
         """The symbols of texts side by side: of each what `one` gives for its row, to rounding."""
         o = self._options
         if self.bias_V is not None:
             logits_BV = logits_BV + self.bias_V
-        if self.looks_back:
+        if self.uses_history:
             rows = zip(logits_BV, recent, strict=True)
-            logits_BV = np.stack([self._looking_back(row, place, r) for row, r in rows])
-        return sampling.draw_rows(self._probabilities(logits_BV, o.temperature_at(place)), u_B)
+            logits_BV = np.stack([self._apply_history(row, place, r) for row, r in rows])
+        return sampling.sample_rows(self._probabilities(logits_BV, o.temperature_at(place)), u_B)
 
-    def _looking_back(self, logits_V: sampling.Floats, place: int, recent: Sequence[int]) -> sampling.Floats:
+    def _apply_history(self, logits_V: sampling.Floats, place: int, recent: Sequence[int]) -> sampling.Floats:
         """Logits after what was written last: repeated symbols are less likely, bytes that are no UTF-8 impossible."""
         o, last = self._options, list(recent)
-        if self.penalised:
-            logits_V = sampling.less_likely(logits_V, last[-o.repetition_window :], o.repetition_penalty)
+        if self.penalized:
+            logits_V = sampling.penalize_repetition(logits_V, last[-o.repetition_window :], o.repetition_penalty)
         if self._guard is not None:
             logits_V = np.where(self._guard.forbidden(last[-LONGEST_UTF8 + 1 :], o.length - place), -np.inf, logits_V)
             if np.isneginf(logits_V).all():

@@ -10,38 +10,38 @@ ENDS_BEFORE_SPACE, ENDS_ANYWHERE = ".!?…", "。！？｡"  # of sentences; scr
 CLOSERS = "\"'”’»)]」』）】"
 
 
-class Ending(Protocol):
+class StopCriterion(Protocol):
     """`held` counts the last characters read that may be beyond the end; that are, once `push` has returned True."""
 
-    held: int
+    held_back: int
 
     def push(self, character: str) -> bool:
         """Reads one more character; True where the text ends."""
         ...
 
 
-def chosen(stop: Sequence[str] = (), max_lines: int = 0, until: str = "") -> list[Ending]:
+def stop_criteria(stop: Sequence[str] = (), max_lines: int = 0, until: str = "") -> list[StopCriterion]:
     """The endings that options name; the text ends with the first that comes."""
-    found: list[Ending] = [Before(stop)] if stop else []
+    found: list[StopCriterion] = [StopStrings(stop)] if stop else []
     if max_lines:
-        found.append(Lines(max_lines))
+        found.append(MaxLines(max_lines))
     if until:
-        found.append({"sentence": Sentence, "line": Lines, "paragraph": Paragraph}[until]())
+        found.append({"sentence": Sentence, "line": MaxLines, "paragraph": Paragraph}[until]())
     return found
 
 
-class Lines:
+class MaxLines:
     """So many lines, without the end of the last."""
 
     def __init__(self, count: int = 1) -> None:
-        self.held, self._left = 0, count
+        self.held_back, self._left = 0, count
 
     def push(self, character: str) -> bool:
         if character == "\n":
             self._left -= 1
-            self.held = (self.held + 1) * (self._left == 0)
+            self.held_back = (self.held_back + 1) * (self._left == 0)
             return self._left == 0
-        self.held = int(character == "\r")  # the first half of a line end, maybe
+        self.held_back = int(character == "\r")  # the first half of a line end, maybe
         return False
 
 
@@ -49,14 +49,14 @@ class Paragraph:
     """The text before its first empty line; empty lines before the first word do not count."""
 
     def __init__(self) -> None:
-        self.held, self._line_ends, self._begun = 0, 0, False
+        self.held_back, self._line_ends, self._begun = 0, 0, False
 
     def push(self, character: str) -> bool:
         if character in "\r\n" and self._begun:
-            self.held += 1
+            self.held_back += 1
             self._line_ends += character == "\n"
             return self._line_ends == 2
-        self.held = self._line_ends = 0
+        self.held_back = self._line_ends = 0
         self._begun = self._begun or not character.isspace()
         return False
 
@@ -68,12 +68,12 @@ class Sentence:
     """
 
     def __init__(self) -> None:
-        self.held, self._mark = 0, ""
+        self.held_back, self._mark = 0, ""
 
     def push(self, character: str) -> bool:
         goes_on = bool(self._mark) and character in CLOSERS + ENDS_ANYWHERE + ENDS_BEFORE_SPACE
         if self._mark and not goes_on and (self._mark in ENDS_ANYWHERE or character.isspace()):
-            self.held = 1
+            self.held_back = 1
             return True
         if character in ENDS_BEFORE_SPACE + ENDS_ANYWHERE:
             self._mark = character
@@ -82,16 +82,16 @@ class Sentence:
         return False
 
 
-class Before:
+class StopStrings:
     """The text up to the first of some others."""
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self.held, self._stops, self._tail = 0, tuple(stops), ""
+        self.held_back, self._stops, self._tail = 0, tuple(stops), ""
         self._longest = max(map(len, stops))
 
     def push(self, character: str) -> bool:
         self._tail = (self._tail + character)[-self._longest :]
         complete = [len(stop) for stop in self._stops if self._tail.endswith(stop)]
         begun = (n for stop in self._stops for n in range(1, len(stop)) if self._tail.endswith(stop[:n]))
-        self.held = max(complete or begun, default=0)
+        self.held_back = max(complete or begun, default=0)
         return bool(complete)

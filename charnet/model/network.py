@@ -7,7 +7,7 @@ C of them, U = V rounded up to a multiple of `ALIGNED`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from charnet.config import DRAWN, LARGE_ALPHABET, ModelSettings
-from charnet.machine import keep_freed_memory
+from charnet.config import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, ModelSettings
+from charnet.machine import tune_malloc
 from charnet.model.cells import CELLS
 from charnet.model.cells.base import Cell, State
 from charnet.model.cells.rnn import RNN
 
 ModelState = tuple[State, ...]
-LEVELS = 256  # of a random byte
-ALIGNED = 8  # numbers: how wide a row is a multiple of, for the matrix units of a GPU
+DROPOUT_LEVELS = 256  # of a random byte
+ALIGNMENT = 8  # numbers: how wide a row is a multiple of, for the matrix units of a GPU
 
 
 class CharModel(nn.Module):
@@ -72,29 +72,29 @@ class CharModel(nn.Module):
         ids_BT: Tensor,
         state: ModelState,
         *,
-        products_in: torch.dtype | None = None,
-        among_C: Tensor | None = None,
+        compute_dtype: torch.dtype | None = None,
+        candidates_C: Tensor | None = None,
     ) -> tuple[Tensor, ModelState]:
         """Logits (B, T, V) of the character after each of ids_BT, and the state after the last.
 
         Args:
-            products_in: the number format in which cells and head multiply, by default that of the weights.
-            among_C: the characters whose logits are wanted, (B, T, C); by default all.
+            compute_dtype: the number format in which cells and head multiply, by default that of the weights.
+            candidates_C: the characters whose logits are wanted, (B, T, C); by default all.
         """
-        h_BTH, table = self._read(ids_BT, products_in or self.embedding.weight.dtype)
+        h_BTH, table = self._lowest_input(ids_BT, compute_dtype or self.embedding.weight.dtype)
         after = []
         for layer, before in zip(self.cells, state, strict=True):
             h_BTH, layer_state = self._scan(layer, h_BTH, before, table)
             table = None
             if self.training and self.dropout:
-                h_BTH = silenced(h_BTH.transpose(0, 1), self.dropout).transpose(0, 1)
+                h_BTH = dropout(h_BTH.transpose(0, 1), self.dropout).transpose(0, 1)
             after.append(layer_state)
-        wanted = (p if among_C is None else p.index_select(0, among_C) for p in self.head.parameters())
+        wanted = (p if candidates_C is None else p.index_select(0, candidates_C) for p in self.head.parameters())
         weight, bias = (p.to(h_BTH.dtype) for p in wanted)
         logits_TBV = F.linear(h_BTH.transpose(0, 1), weight, bias).to(self.head.weight.dtype)
         return logits_TBV.transpose(0, 1), tuple(after)
 
-    def _read(self, ids_BT: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    def _lowest_input(self, ids_BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """What the lowest cell reads, stored time first as it wants it, and the input weights for it where not its own.
 
         Of a small alphabet it reads a one in the place of the character and zeros elsewhere (B, T, U); its input
@@ -103,17 +103,17 @@ class CharModel(nn.Module):
         """
         ids_TB, weight_VE = ids_BT.t(), self.embedding.weight
         alphabet_size, size = weight_VE.shape
-        width = -(-alphabet_size // ALIGNED) * ALIGNED
+        width = -(-alphabet_size // ALIGNMENT) * ALIGNMENT
         if width * (ids_BT.numel() + size) >= size * ids_BT.numel():
-            return self.embedding(ids_TB).to(kind).transpose(0, 1), None
-        one_of_VU = torch.eye(alphabet_size, width, dtype=kind, device=weight_VE.device)
-        padded_UE = F.pad(weight_VE, (0, 0, 0, width - alphabet_size)).to(kind)
-        return one_of_VU[ids_TB].transpose(0, 1), self.cells[0].weight_ih.to(kind) @ padded_UE.t()
+            return self.embedding(ids_TB).to(dtype).transpose(0, 1), None
+        one_of_VU = torch.eye(alphabet_size, width, dtype=dtype, device=weight_VE.device)
+        padded_UE = F.pad(weight_VE, (0, 0, 0, width - alphabet_size)).to(dtype)
+        return one_of_VU[ids_TB].transpose(0, 1), self.cells[0].weight_ih.to(dtype) @ padded_UE.t()
 
     def _scan(self, cell: Cell, x_BTE: Tensor, state: State, table_GU: Tensor | None) -> tuple[Tensor, State]:
         replaced = {} if table_GU is None else {"weight_ih": table_GU}
         if self.training and self.weight_dropout:
-            replaced["weight_hh"] = silenced(cell.weight_hh, self.weight_dropout)
+            replaced["weight_hh"] = dropout(cell.weight_hh, self.weight_dropout)
         return functional_call(cell, replaced, (x_BTE, state)) if replaced else cell.scan(x_BTE, state)
 
     @property
@@ -126,8 +126,8 @@ class CharModel(nn.Module):
         return self.head.out_features
 
     @property
-    def networks(self) -> list[CharModel]:
-        """What learns by itself."""
+    def members(self) -> Sequence[CharModel]:
+        """A model of one network is its own only member."""
         return [self]
 
 
@@ -141,25 +141,21 @@ class Ensemble(nn.Module):
 
     def __init__(self, networks: Iterable[CharModel]) -> None:
         super().__init__()
-        self.members = nn.ModuleList(networks)
-
-    @property
-    def networks(self) -> list[CharModel]:
-        return list(self.members)  # type: ignore[arg-type]
+        self.members: Sequence[CharModel] = nn.ModuleList(networks)  # type: ignore[assignment]
 
     @property
     def alphabet_size(self) -> int:
-        return self.networks[0].alphabet_size
+        return self.members[0].alphabet_size
 
     def initial_state(self, batch_size: int) -> ModelState:
         """Zeros, for the layers of the first network, then those of the second, and so on."""
-        return tuple(layer for network in self.networks for layer in network.initial_state(batch_size))
+        return tuple(layer for network in self.members for layer in network.initial_state(batch_size))
 
     def forward(self, ids_BT: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """Logarithms of the mean probabilities (B, T, V), which are logits too, and the state after the last. To learn,
         each network is asked by itself (`learn`)."""
-        sum_BTV, after = self.networks[0].head.weight.new_full((), -math.inf), []
-        for network, before in with_states(self, state):
+        sum_BTV, after = self.members[0].head.weight.new_full((), -math.inf), []
+        for network, before in split_state(self, state):
             logits_BTV, own = network(ids_BT, before)
             sum_BTV = torch.logaddexp(sum_BTV, logits_BTV.log_softmax(dim=-1))
             after += own
@@ -176,27 +172,27 @@ def build(alphabet_size: int, settings: ModelSettings) -> Model:
     return networks[0] if settings.members == 1 else Ensemble(networks)
 
 
-def with_states(model: Model, state: ModelState) -> Iterable[tuple[CharModel, ModelState]]:
+def split_state(model: Model, state: ModelState) -> Iterable[tuple[CharModel, ModelState]]:
     """Each network of a model, with its own part of the state."""
     begin = 0
-    for network in model.networks:
+    for network in model.members:
         end = begin + len(network.cells)
         yield network, state[begin:end]
         begin = end
 
 
-def silenced(x: Tensor, share: float) -> Tensor:
+def dropout(x: Tensor, rate: float) -> Tensor:
     """Dropout (Srivastava et al. 2014): a random share of the numbers is zero, the others grow to keep the mean.
 
     On the processor each draw of 64 random bits decides for eight numbers, so the share comes in steps of 1/256; the
     library's own draws once for each number, which took a fifth of the time of a training.
     """
-    keep = round((1 - share) * LEVELS)
-    if x.device.type != "cpu" or not 0 < keep < LEVELS:
-        return F.dropout(x, share)
+    keep = round((1 - rate) * DROPOUT_LEVELS)
+    if x.device.type != "cpu" or not 0 < keep < DROPOUT_LEVELS:
+        return F.dropout(x, rate)
     draws = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
     kept = (draws.view(torch.uint8)[: x.numel()] < keep).view(x.shape)
-    return x * kept.to(x.dtype) * (LEVELS / keep)
+    return x * kept.to(x.dtype) * (DROPOUT_LEVELS / keep)
 
 
 def _cell(name: str, activation: str, input_size: int, hidden_size: int) -> Cell:
@@ -211,7 +207,7 @@ def nats_per_char(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
     return F.cross_entropy(logits_BTV.transpose(0, 1).flatten(0, 1), targets_BT.t().flatten())
 
 
-def drawn(y_BT: Tensor, alphabet_size: int) -> tuple[Tensor, Tensor, Tensor]:
+def sampled_softmax_candidates(y_BT: Tensor, alphabet_size: int) -> tuple[Tensor, Tensor, Tensor]:
     """The characters that a window of a large alphabet is learned from: all that come in it, and some of the others.
 
     The cross-entropy sums over the whole alphabet, which for 20,000 characters costs seven times what an LSTM of 512
@@ -228,23 +224,23 @@ def drawn(y_BT: Tensor, alphabet_size: int) -> tuple[Tensor, Tensor, Tensor]:
     comes_V = torch.zeros(alphabet_size, dtype=torch.bool, device=y_BT.device)
     comes_V[y_BT[y_BT >= 0]] = True
     coming, others = comes_V.nonzero().flatten(), (~comes_V).nonzero().flatten()
-    sample = others[torch.randperm(len(others), device=y_BT.device)[:DRAWN]]
-    among_C = torch.cat([coming, sample])
-    shift_C = torch.zeros(len(among_C), device=y_BT.device)
-    shift_C[len(coming) :] = math.log(len(others) / max(1, len(sample))) if len(others) else 0.0
+    sample = others[torch.randperm(len(others), device=y_BT.device)[:NUM_SAMPLED]]
+    candidates_C = torch.cat([coming, sample])
+    log_weight_C = torch.zeros(len(candidates_C), device=y_BT.device)
+    log_weight_C[len(coming) :] = math.log(len(others) / max(1, len(sample))) if len(others) else 0.0
     place_V = torch.empty(alphabet_size, dtype=torch.int64, device=y_BT.device)
-    place_V[among_C] = torch.arange(len(among_C), device=y_BT.device)
-    return among_C, shift_C, torch.where(y_BT >= 0, place_V[y_BT.clamp(min=0)], y_BT)
+    place_V[candidates_C] = torch.arange(len(candidates_C), device=y_BT.device)
+    return candidates_C, log_weight_C, torch.where(y_BT >= 0, place_V[y_BT.clamp(min=0)], y_BT)
 
 
-def learn(
+def forward_backward(
     model: Model,
     x_BT: Tensor,
     y_BT: Tensor,
     state: ModelState,
     *,
     clip: float = math.inf,
-    products_in: torch.dtype | None = None,
+    compute_dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor, ModelState]:
     """Reads one window of every stream and leaves the gradients in the parameters, ready for a step.
 
@@ -256,18 +252,18 @@ def learn(
         The mean loss in nats per character (an estimate for large alphabets, see `drawn`), the norm of the gradient
         before it was clipped, the state after the window. Of several networks, loss and norm are the mean of theirs.
     """
-    among_C = shift_C = None
-    if model.alphabet_size > LARGE_ALPHABET:
-        among_C, shift_C, y_BT = drawn(y_BT, model.alphabet_size)
+    candidates_C = log_weight_C = None
+    if model.alphabet_size > SAMPLED_SOFTMAX_FROM:
+        candidates_C, log_weight_C, y_BT = sampled_softmax_candidates(y_BT, model.alphabet_size)
     losses, norms, after = [], [], []
-    for network, before in with_states(model, detached(state)):
-        logits_BTC, own = network(x_BT, before, products_in=products_in, among_C=among_C)
-        loss = nats_per_char(logits_BTC if shift_C is None else logits_BTC + shift_C, y_BT)
+    for network, before in split_state(model, detach(state)):
+        logits_BTC, own = network(x_BT, before, compute_dtype=compute_dtype, candidates_C=candidates_C)
+        loss = nats_per_char(logits_BTC if log_weight_C is None else logits_BTC + log_weight_C, y_BT)
         torch.autograd.backward(loss)  # one network after the other: only one keeps what its way back needs
         losses.append(loss.detach())
         norms.append(nn.utils.clip_grad_norm_(network.parameters(), clip))
         after += own
-    return torch.stack(losses).mean(), torch.stack(norms).mean(), detached(tuple(after))
+    return torch.stack(losses).mean(), torch.stack(norms).mean(), detach(tuple(after))
 
 
 def from_weights(settings: ModelSettings, weights: Mapping[str, npt.NDArray[np.float32]]) -> Model:
@@ -278,7 +274,7 @@ def from_weights(settings: ModelSettings, weights: Mapping[str, npt.NDArray[np.f
     return model
 
 
-def compute_with(threads: int) -> None:
+def set_threads(threads: int) -> None:
     """Sets how many threads of the processor compute, and sees to it that they all compute alike, in memory that is
     kept.
 
@@ -286,11 +282,11 @@ def compute_with(threads: int) -> None:
     may take other code, with other rounding, for that call: one start in twenty gave other weights, to the last digit.
     So the first call is made here, by one thread.
     """
-    keep_freed_memory()
+    tune_malloc()
     torch.set_num_threads(threads)
     torch.ones(1).sqrt().exp().log().tanh()
 
 
-def detached(state: ModelState) -> ModelState:
+def detach(state: ModelState) -> ModelState:
     """The same numbers, cut from the past: no gradient flows back through them."""
     return tuple(tuple(each.detach() for each in layer) for layer in state)

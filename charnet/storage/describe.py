@@ -9,8 +9,9 @@ from typing import Any
 
 from charnet.config import Config, as_dict, default
 from charnet.data.vocab import Vocabulary
-from charnet.storage import checkpoint as disk
-from charnet.storage.checkpoint import CorpusInfo, Progress
+from charnet.model.shapes import member_prefixes
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import CorpusInfo, TrainerState
 
 ALPHABET_SHOWN = 400  # characters
 
@@ -32,7 +33,7 @@ class Description:
     parameters: int
     parameters_by_part: dict[str, int]
     corpus: CorpusInfo
-    progress: Progress
+    progress: TrainerState
     history: list[dict[str, float]]
     versions: dict[str, str]
 
@@ -49,13 +50,9 @@ class Description:
         return f"{cell}, {sizes}, dropout {model.dropout:g}{of_weights}{of_bits}"
 
     @property
-    def files_line(self) -> str:
-        return "1 file" if self.corpus.files == 1 else f"{self.corpus.files:,} files"
-
-    @property
     def passes(self) -> float:
         """How often the text to learn from was read."""
-        learned = self.corpus.characters - self.config.data.held_out(self.corpus.characters)
+        learned = self.corpus.characters - self.config.data.num_held_out(self.corpus.characters)
         return self.progress.chars_seen / max(1, learned)
 
     @property
@@ -100,8 +97,8 @@ def describe(path: Path) -> Description:
     Raises:
         CheckpointError: it is missing, damaged or not one of charnet's.
     """
-    checkpoint = disk.load(path)
-    prefixes = disk.member_prefixes(checkpoint.config.model)
+    checkpoint = Checkpoint.load(path)
+    prefixes = member_prefixes(checkpoint.config.model)
     parts: dict[str, int] = {}
     for name, tensor in checkpoint.weights.items():
         own = name.removeprefix(next(filter(name.startswith, prefixes)))
@@ -121,7 +118,7 @@ def describe(path: Path) -> Description:
         parameters=sum(parts.values()),
         parameters_by_part={part: parts[part] for part in sorted(parts, key=_place)},
         corpus=checkpoint.corpus,
-        progress=checkpoint.progress,
+        progress=checkpoint.trainer_state,
         history=checkpoint.history,
         versions=checkpoint.versions,
     )

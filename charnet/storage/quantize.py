@@ -19,18 +19,18 @@ SMALLEST = 1e-30  # a row with nothing larger counts as zeros
 
 
 @dataclass(frozen=True)
-class Rows8:
+class QuantizedMatrix:
     """A matrix (R, C): `values` (R, C) are int8, `scale` (R) says what 1 of them is worth in each row."""
 
     values: npt.NDArray[np.int8]
     scale: npt.NDArray[np.float32]
 
-    def restored(self) -> npt.NDArray[np.float32]:
+    def dequantize(self) -> npt.NDArray[np.float32]:
         """The matrix in single precision."""
         return self.values * self.scale[:, None]
 
 
-def quantize(weight: npt.NDArray[np.float32]) -> Rows8:
+def quantize(weight: npt.NDArray[np.float32]) -> QuantizedMatrix:
     """The nearest matrix of 8 bits a number.
 
     >>> quantize(np.array([[1.0, -0.5], [0.0, 0.0]], np.float32)).values.tolist()
@@ -38,14 +38,16 @@ def quantize(weight: npt.NDArray[np.float32]) -> Rows8:
     """
     largest = np.abs(weight).max(axis=1)
     scale = np.where(largest > SMALLEST, largest / LARGEST, 1).astype(np.float32)
-    return Rows8(np.rint(weight / scale[:, None]).astype(np.int8), scale)
+    return QuantizedMatrix(np.rint(weight / scale[:, None]).astype(np.int8), scale)
 
 
-def restored(weights: Mapping[str, npt.NDArray[Any] | Rows8]) -> dict[str, npt.NDArray[Any]]:
+def dequantize_all(weights: Mapping[str, npt.NDArray[Any] | QuantizedMatrix]) -> dict[str, npt.NDArray[Any]]:
     """The same parameters, every matrix in single precision."""
-    return {name: value.restored() if isinstance(value, Rows8) else value for name, value in weights.items()}
+    return {
+        name: value.dequantize() if isinstance(value, QuantizedMatrix) else value for name, value in weights.items()
+    }
 
 
-def quantized(weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any] | Rows8]:
+def quantize_all(weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any] | QuantizedMatrix]:
     """The same parameters, every matrix of 8 bits a number."""
     return {name: quantize(value) if value.ndim == 2 else value for name, value in weights.items()}

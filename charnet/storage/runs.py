@@ -23,15 +23,14 @@ from pathlib import Path
 
 from charnet import durable
 from charnet.errors import CheckpointError, StorageError, shortened
-from charnet.storage import checkpoint as disk
 from charnet.storage.checkpoint import Checkpoint
 
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 DAMAGED = "damaged.safetensors"
 SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
 DEFAULT = Path("checkpoints")
-TO_WRITE_WITH = (BEST, LAST, PREVIOUS)  # which checkpoint of a run is meant, in this order
-TO_GO_ON_FROM = (LAST, PREVIOUS, BEST)
+SAMPLE_ORDER = (BEST, LAST, PREVIOUS)  # which checkpoint of a run is meant, in this order
+RESUME_ORDER = (LAST, PREVIOUS, BEST)
 
 
 class RunFolder:
@@ -118,7 +117,7 @@ class RunFolder:
             StorageError: the disk refused; what was there is whole.
         """
         keep_as = self._own(PREVIOUS) if name == LAST else None
-        disk.save(self._own(name), checkpoint, keep_as=keep_as, within=self._handle)
+        checkpoint.save(self._own(name), keep_as=keep_as, within=self._handle)
 
     def write(self, name: str, content: bytes) -> None:
         """Replaces `config.yaml` or `metrics.jsonl`."""
@@ -145,7 +144,7 @@ class RunFolder:
         except OSError as error:
             raise StorageError(f"{path}: cannot be read: {error.strerror}; mend that, or move it away") from None
 
-    def set_aside(self, name: str) -> None:
+    def quarantine(self, name: str) -> None:
         """Moves a damaged checkpoint out of the way, if it is there."""
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -183,19 +182,19 @@ def _check_space(place: Path, needed_bytes: int, else_do: str) -> None:
         )
 
 
-def to_resume(given: Path, runs: Path = DEFAULT) -> Path:
+def find_resumable(given: Path, runs: Path = DEFAULT) -> Path:
     """The folder of the run that is to go on.
 
     Raises:
         CheckpointError: there is none, or a checkpoint was named that lies outside a run.
     """
-    path = find(given, runs, order=TO_GO_ON_FROM)
-    if path.name not in TO_GO_ON_FROM:
+    path = find(given, runs, order=RESUME_ORDER)
+    if path.name not in RESUME_ORDER:
         raise CheckpointError(f"{path}: expected a run to go on with, found a checkpoint by itself; try --init-from")
     return path
 
 
-def to_go_on_from(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str]:
+def load_resumable(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str]:
     """The checkpoint to resume, and what was wrong with the newest if it is the one before it.
 
     Args:
@@ -207,17 +206,17 @@ def to_go_on_from(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str]
         StorageError: the same for what the disk does not give back.
     """
     try:
-        return disk.load(path), ""
+        return Checkpoint.load(path), ""
     except (CheckpointError, StorageError) as error:
         before = path.with_name(PREVIOUS)
         if strict or path.name != LAST or not before.is_file():
             raise
         with contextlib.suppress(CheckpointError, StorageError):
-            return disk.load(before), str(error)
+            return Checkpoint.load(before), str(error)
         raise
 
 
-def find(given: Path | None, runs: Path = DEFAULT, *, order: Sequence[str] = TO_WRITE_WITH) -> Path:
+def find(given: Path | None, runs: Path = DEFAULT, *, order: Sequence[str] = SAMPLE_ORDER) -> Path:
     """The checkpoint file that a user means: a file, a run's folder, or nothing for the newest run.
 
     Raises:

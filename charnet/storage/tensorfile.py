@@ -46,7 +46,7 @@ NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 Tensors = dict[str, npt.NDArray[Any]]
 Entry = tuple[np.dtype[Any], tuple[int, ...], int]
-Room = TypeVar("Room", bytearray, memoryview)
+Buffer = TypeVar("Buffer", bytearray, memoryview)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def read(path: Path, *, only: str = "") -> Content:
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = _header_length(path, file, size)
-        head = _filled(path, file, bytearray(length))
+        head = _read_exactly(path, file, bytearray(length))
         header = _header(path, head)
         entries = _entries(path, header, size - 8 - length)
         if size > memory():
@@ -109,11 +109,11 @@ def read(path: Path, *, only: str = "") -> Content:
         tensors = {}
         for name, (dtype, shape, _) in sorted(entries.items(), key=lambda entry: entry[1][2]):
             tensor = np.empty(math.prod(shape), dtype)
-            found.update(_filled(path, file, tensor.view(np.uint8).data))
+            found.update(_read_exactly(path, file, tensor.view(np.uint8).data))
             if name.startswith(only):
                 tensors[name] = tensor.reshape(shape)
     if found.hexdigest() != digest:
-        raise foreign(path, "a checksum that does not fit its content")
+        raise invalid(path, "a checksum that does not fit its content")
     return Content(_document(path, header), tensors, {name: entry[0] for name, entry in entries.items()}, digest)
 
 
@@ -123,7 +123,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         kind = _kind(path)  # before it is opened, which waits at a pipe and means something to a device
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-            raise foreign(path, "a pipe or a device")
+            raise invalid(path, "a pipe or a device")
         with path.open("rb") as file:
             yield file
     except FileNotFoundError:
@@ -131,7 +131,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
     except MemoryError:
-        raise foreign(path, "a file that takes more than this machine has memory") from None
+        raise invalid(path, "a file that takes more than this machine has memory") from None
 
 
 def _kind(path: Path) -> int:
@@ -141,14 +141,14 @@ def _kind(path: Path) -> int:
         raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name") from None
 
 
-def _filled(path: Path, file: IO[bytes], room: Room) -> Room:
+def _read_exactly(path: Path, file: IO[bytes], room: Buffer) -> Buffer:
     """The same memory, with the next bytes of the file in it."""
     if file.readinto(room) != len(room):  # type: ignore[attr-defined]
         raise CheckpointError(f"{path}: the file changed while it was read; try again")
     return room
 
 
-def foreign(path: Path, found: str) -> CheckpointError:
+def invalid(path: Path, found: str) -> CheckpointError:
     """The error for a file that is not what it should be."""
     return CheckpointError(f"{path}: expected a whole checkpoint of charnet, found {found}; it is damaged or foreign")
 
@@ -156,10 +156,10 @@ def foreign(path: Path, found: str) -> CheckpointError:
 def _header_length(path: Path, file: IO[bytes], size: int) -> int:
     prefix = file.read(8)
     if len(prefix) < 8:
-        raise foreign(path, f"a file of {size} bytes")
+        raise invalid(path, f"a file of {size} bytes")
     (length,) = struct.unpack("<Q", prefix)
     if not 2 <= length <= min(size - 8, LARGEST_HEADER):
-        raise foreign(path, f"a header of {length:,} bytes in a file of {size:,}")
+        raise invalid(path, f"a header of {length:,} bytes in a file of {size:,}")
     return int(length)
 
 
@@ -167,9 +167,9 @@ def _header(path: Path, raw: bytearray) -> dict[str, Any]:
     try:
         header = strict_json(raw)
     except (ValueError, RecursionError):
-        raise foreign(path, "a header that is not strict JSON") from None
+        raise invalid(path, "a header that is not strict JSON") from None
     if not isinstance(header, dict):
-        raise foreign(path, "a header that is no table")
+        raise invalid(path, "a header that is no table")
     return header
 
 
@@ -209,43 +209,43 @@ def _no_constant(word: str) -> None:
 def _entries(path: Path, header: dict[str, Any], data_size: int) -> dict[str, Entry]:
     """Type, shape and first byte of each tensor; together they cover the data without a gap or an overlap."""
     if len(header) > MOST_TENSORS:
-        raise foreign(path, f"{len(header):,} tensors")
+        raise invalid(path, f"{len(header):,} tensors")
     entries, spans = {}, []
     for name, entry in header.items():
         if name == "__metadata__":
             continue
         if len(name) > LONGEST_NAME or not NAME.fullmatch(name):
-            raise foreign(path, f"a tensor named {name[:40]!r}")
+            raise invalid(path, f"a tensor named {name[:40]!r}")
         dtype, shape, (begin, end) = _entry(path, name, entry)
         too_large = math.prod(filter(None, shape)) > data_size  # even where a side of nothing hides it
         if end - begin != dtype.itemsize * math.prod(shape) or too_large:
-            raise foreign(path, f"a length that does not fit the shape of {name}")
+            raise invalid(path, f"a length that does not fit the shape of {name}")
         entries[name] = (dtype, shape, begin)
         spans.append((begin, end))
     covered = 0
     for begin, end in sorted(spans):
         if begin != covered:
-            raise foreign(path, f"tensors that overlap or leave gaps at byte {begin}")
+            raise invalid(path, f"tensors that overlap or leave gaps at byte {begin}")
         covered = end
     if covered != data_size:
-        raise foreign(path, f"{data_size:,} bytes of data where its header names {covered:,}")
+        raise invalid(path, f"{data_size:,} bytes of data where its header names {covered:,}")
     return entries
 
 
 def _entry(path: Path, name: str, entry: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, int]]:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise foreign(path, f"an incomplete description of {name}")
+        raise invalid(path, f"an incomplete description of {name}")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise foreign(path, f"an unknown type of numbers in {name}")
-    if not counts(shape) or len(shape) > 4:
-        raise foreign(path, f"an impossible shape of {name}")
-    if not counts(offsets) or len(offsets) != 2:
-        raise foreign(path, f"impossible offsets of {name}")
+        raise invalid(path, f"an unknown type of numbers in {name}")
+    if not are_sizes(shape) or len(shape) > 4:
+        raise invalid(path, f"an impossible shape of {name}")
+    if not are_sizes(offsets) or len(offsets) != 2:
+        raise invalid(path, f"impossible offsets of {name}")
     return DTYPES[dtype], tuple(shape), (offsets[0], offsets[1])
 
 
-def counts(values: Any) -> bool:
+def are_sizes(values: Any) -> bool:
     """Whether this is a list of whole numbers from 0."""
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
 
@@ -254,12 +254,12 @@ def _digest(path: Path, header: dict[str, Any], head: bytearray) -> str:
     """The checksum that a file says it has."""
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or metadata.get("format") != "charnet":
-        raise foreign(path, "a safetensors file that charnet did not write")
+        raise invalid(path, "a safetensors file that charnet did not write")
     digest = metadata.get("sha256")
     if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
-        raise foreign(path, "no checksum")
+        raise invalid(path, "no checksum")
     if head.count(digest.encode()) != 1 or _marked(digest) not in head:
-        raise foreign(path, "no checksum in its place")
+        raise invalid(path, "no checksum in its place")
     return digest
 
 
@@ -273,4 +273,4 @@ def _document(path: Path, header: dict[str, Any]) -> Any:
         text = header["__metadata__"]["charnet"]
         return strict_json(text if isinstance(text, str) else "")
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise foreign(path, "metadata that is not strict JSON") from None
+        raise invalid(path, "metadata that is not strict JSON") from None

@@ -16,7 +16,6 @@ from charnet.data import corpus as texts
 from charnet.data.readers import fingerprint
 from charnet.data.sources import STANDARD_INPUT, find
 from charnet.errors import CharnetError, CheckpointError, plural
-from charnet.storage import checkpoint as disk
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 
@@ -44,14 +43,14 @@ def verify(path: Path) -> list[Check]:
         if not file.is_file():
             continue
         try:
-            loaded[file.name] = found = disk.load(file)
-            said = f"step {found.progress.step:,}, {plural(len(found.tensors), 'tensor')}; checksum and shapes fit"
+            loaded[file.name] = found = Checkpoint.load(file)
+            said = f"step {found.trainer_state.step:,}, {plural(len(found.tensors), 'tensor')}; checksum and shapes fit"
             checks.append(Check(f"{file.name} is whole", True, said))
         except CharnetError as error:
             checks.append(Check(f"{file.name} is whole", False, str(error)))
     for name in (runs.LAST, runs.PREVIOUS):
         if name in loaded:
-            missing = _missing_to_go_on(loaded[name])
+            missing = _missing_to_resume(loaded[name])
             said = missing or "optimiser, state and random numbers are there"
             checks.append(Check(f"{name} can be gone on from", not missing, said))
     if path.is_dir() and (newest := loaded.get(runs.LAST) or loaded.get(runs.PREVIOUS)):
@@ -61,7 +60,7 @@ def verify(path: Path) -> list[Check]:
     return checks
 
 
-def _missing_to_go_on(checkpoint: Checkpoint) -> str:
+def _missing_to_resume(checkpoint: Checkpoint) -> str:
     """What a training would miss in a checkpoint, or nothing."""
     moved = {name.rpartition(".")[0]: tensor.shape for name, tensor in checkpoint.part("optimizer").items()}
     for name, weight in checkpoint.weights.items():
@@ -101,14 +100,14 @@ def _metrics(path: Path, newest: Checkpoint) -> Check:
         for line in path.read_bytes().splitlines():
             steps.append(operator.index(json.loads(line)["step"]))
     except FileNotFoundError:
-        if newest.progress.reported_step:
+        if newest.trainer_state.reported_step:
             return Check(what, False, "it is missing")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return Check(what, False, f"line {len(steps) + 1} is no line of metrics ({error})")
     if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
         return Check(what, False, "its steps are not in order")
-    if newest.progress.reported_step and newest.progress.reported_step not in steps:
-        return Check(what, False, f"the line of step {newest.progress.reported_step:,} is missing")
+    if newest.trainer_state.reported_step and newest.trainer_state.reported_step not in steps:
+        return Check(what, False, f"the line of step {newest.trainer_state.reported_step:,} is missing")
     return Check(what, True, plural(len(steps), "line"))
 
 

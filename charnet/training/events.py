@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charnet.config import Config
-from charnet.storage.checkpoint import CorpusInfo
+from charnet.storage.document import CorpusInfo
 from charnet.training.planner import Plan
 
 
@@ -34,13 +34,13 @@ class Started:
     step: int
     history: tuple[dict[str, float], ...] = ()
     damage: str = ""
-    carried: int | None = None
+    known_chars: int | None = None
     plan: Plan | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Working:
+class Progress:
     """A glimpse between two lines of metrics, about twice a second; written nowhere."""
 
     step: int
@@ -107,9 +107,9 @@ class Finished:
     step: int
     best_step: int
     best_nats_per_char: float | None
-    outlook: str = ""
+    forecast: str = ""
     read: int = 0
     held_out: int = 0
 
 
-Report = Started | Working | Metrics | Evaluated | RolledBack | Replanned | Finished
+Event = Started | Progress | Metrics | Evaluated | RolledBack | Replanned | Finished

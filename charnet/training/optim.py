@@ -15,13 +15,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-ADAMW_SHARE_OF_MUON = 0.25
+ADAMW_LR_RATIO = 0.25
 ADAMW_BETAS, ADAMW_EPSILON = (0.9, 0.99), 1e-8
 MUON_MOMENTUM, SGD_MOMENTUM = 0.9, 0.9
 # Two quintics, the best in the sense of Amsel et al. 2025 ("The Polar Express") for singular values from 0.05 to 1:
 # they end within 0.78 to 1.22. Three iterations of one quintic for all were no better and half as dear again.
 NEWTON_SCHULZ = ((6.7524, -18.3510, 13.2633), (2.5379, -1.8747, 0.4413))
-ROWS = 128  # that are made orthogonal to each other; see `orthogonalised`
+MUON_BLOCK_ROWS = 128  # that are made orthogonal to each other; see `orthogonalize`
 
 
 def learning_rate_at(step: float, steps: int, *, largest: float, warmup: float, final: float) -> float:
@@ -37,7 +37,7 @@ def learning_rate_at(step: float, steps: int, *, largest: float, warmup: float, 
     return largest * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, fallen))))
 
 
-def scheduled(step: int, steps: int, earlier: Sequence[tuple[int, int]]) -> tuple[float, int]:
+def schedule_position(step: int, steps: int, earlier: Sequence[tuple[int, int]]) -> tuple[float, int]:
     """Where a step stands in a run whose length changed on its way: (place, steps of the plan that it belongs to).
 
     The place is the step of a run planned like that from the start that stands as far between start and end.
@@ -45,15 +45,15 @@ def scheduled(step: int, steps: int, earlier: Sequence[tuple[int, int]]) -> tupl
     Args:
         earlier: plans that were given up: (until which step it held, how many steps it had), in their order.
 
-    >>> scheduled(10, 100, []), scheduled(40, 75, [(50, 100)])
+    >>> schedule_position(10, 100, []), schedule_position(40, 75, [(50, 100)])
     ((10, 100), (40, 100))
-    >>> scheduled(50, 75, [(50, 100)]), scheduled(75, 75, [(50, 100)])
+    >>> schedule_position(50, 75, [(50, 100)]), schedule_position(75, 75, [(50, 100)])
     ((37.5, 75), (75.0, 75))
     """
     done, at = 0.0, 0
     for number, (until, planned) in enumerate(earlier):
         if step < until:
-            return scheduled(step, planned, earlier[:number])
+            return schedule_position(step, planned, earlier[:number])
         done = min(1.0, done + (1 - done) * max(0, until - at) / max(1, planned - at))
         at = until
     if not earlier:
@@ -61,7 +61,7 @@ def scheduled(step: int, steps: int, earlier: Sequence[tuple[int, int]]) -> tupl
     return steps * min(1.0, done + (1 - done) * max(0, step - at) / max(1, steps - at)), steps
 
 
-def orthogonalised(update_NRC: Tensor) -> Tensor:
+def orthogonalize(update_NRC: Tensor) -> Tensor:
     """Each of N matrices (R, C) with all its singular values brought near one, by Newton-Schulz iteration.
 
     Of a large matrix the rows, or columns if they are fewer, become orthogonal to each other in blocks of `ROWS`: for
@@ -70,7 +70,7 @@ def orthogonalised(update_NRC: Tensor) -> Tensor:
     tall = update_NRC.shape[1] > update_NRC.shape[2]
     x = update_NRC.mT if tall else update_NRC
     whole, parts = x.shape, _parts(x.shape[1])
-    x = x.reshape(-1, x.shape[1] // parts, x.shape[2]).to(product_type(x.device))
+    x = x.reshape(-1, x.shape[1] // parts, x.shape[2]).to(matmul_dtype(x.device))
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     gram = x @ x.mT
     largest = gram.norm(dim=(1, 2), keepdim=True) + 1e-12  # no less than the square of the largest singular value
@@ -88,21 +88,28 @@ def _parts(rows: int) -> int:
     >>> [_parts(rows) for rows in (5, 128, 200, 256, 384, 512, 521, 1000)]
     [1, 1, 2, 2, 3, 4, 1, 8]
     """
-    most = max(1, 2 * rows // ROWS)
-    return next((n for n in range(-(-rows // ROWS), most + 1) if rows % n == 0 and rows // n >= ROWS // 2), 1)
+    most = max(1, 2 * rows // MUON_BLOCK_ROWS)
+    return next(
+        (
+            n
+            for n in range(-(-rows // MUON_BLOCK_ROWS), most + 1)
+            if rows % n == 0 and rows // n >= MUON_BLOCK_ROWS // 2
+        ),
+        1,
+    )
 
 
 @functools.cache
-def product_type(device: torch.device) -> torch.dtype:
+def matmul_dtype(device: torch.device) -> torch.dtype:
     """The number format in which the iteration multiplies: bf16 where the machine has arithmetic for it, else fp32.
 
     The direction of a step needs no more than bf16's three digits, and its products are a third of a step's work.
     """
-    in_bf16 = device.type == "cuda" or "avx512_bf16" in arithmetic(device)
+    in_bf16 = device.type == "cuda" or "avx512_bf16" in cpu_capabilities(device)
     return torch.bfloat16 if in_bf16 else torch.float32
 
 
-def arithmetic(device: torch.device) -> list[str]:
+def cpu_capabilities(device: torch.device) -> list[str]:
     """What the processor can compute with, by the names that torch gives it; nothing for other devices."""
     known = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
     return [name for name, there in known.items() if there is True]
@@ -148,7 +155,7 @@ class Optimizer:
                 momentum = self.state[f"{key}.momentum"].mul_(SGD_MOMENTUM).add_(p.grad)
                 p.add_(momentum, alpha=-learning_rate)
             else:
-                share = ADAMW_SHARE_OF_MUON if self._name == "muon" else 1.0
+                share = ADAMW_LR_RATIO if self._name == "muon" else 1.0
                 self._adamw(key, p, p.grad, step, learning_rate * share)
             p.grad = None
 
@@ -165,7 +172,7 @@ class Optimizer:
         momentum = self.state[f"{key}.momentum"].lerp_(grad, 1 - MUON_MOMENTUM)
         ahead = grad.lerp(momentum, MUON_MOMENTUM).view(self._blocks, -1, grad.shape[1])
         scale = max(1.0, ahead.shape[1] / ahead.shape[2]) ** 0.5
-        p.add_(orthogonalised(ahead).reshape(p.shape), alpha=-learning_rate * scale)
+        p.add_(orthogonalize(ahead).reshape(p.shape), alpha=-learning_rate * scale)
 
 
 def is_cell_matrix(name: str) -> bool:

@@ -88,26 +88,26 @@ MOST_PASSES = 15.0  # beyond, a text has nothing more to teach
 class Plan:
     """A run that fits the time, and what there is to say about it.
 
-    Of its time `seconds_kept` are for what comes after the last step. It learns `chars_per_second` and makes so many
-    `passes` over the text; more than `most_steps` would be learning by heart. `limit` is what to have more of for a
+    Of its time `reserved_seconds` are for what comes after the last step. It reads `chars_per_second` and makes so many
+    `passes` over the text; with more than `most_steps` it would overfit. `limit` is what to have more of for a
     better model, "time" or "text". `remarks` are sentences about what is out of the ordinary.
     """
 
     config: Config
     seconds: float
-    seconds_kept: float
+    reserved_seconds: float
     chars_per_second: float
-    seconds_an_evaluation: float
+    seconds_per_evaluation: float
     most_steps: int
     passes: float
     limit: str
     remarks: tuple[str, ...] = ()
 
 
-def duration(text: str) -> float:
+def parse_duration(text: str) -> float:
     """Seconds, from what people write.
 
-    >>> duration("90s"), duration("5m"), duration("1h30m"), duration("0.5h")
+    >>> parse_duration("90s"), parse_duration("5m"), parse_duration("1h30m"), parse_duration("0.5h")
     (90.0, 300.0, 5400.0, 1800.0)
 
     Raises:
@@ -138,7 +138,9 @@ class Text:
     alphabet_size: int
 
 
-def plan(config: Config, given: Collection[str], text: Text, seconds: float, pace: Callable[[Config], float]) -> Plan:
+def plan(
+    config: Config, given: Collection[str], text: Text, seconds: float, seconds_per_step: Callable[[Config], float]
+) -> Plan:
     """Chooses every setting that the user did not.
 
     Args:
@@ -147,19 +149,19 @@ def plan(config: Config, given: Collection[str], text: Text, seconds: float, pac
         pace: measures how many seconds a step with these settings takes on this machine.
     """
 
-    def laid_over(config: Config, values: Mapping[str, Any]) -> Config:
+    def apply_unset(config: Config, values: Mapping[str, Any]) -> Config:
         return overlay(config, {name: value for name, value in values.items() if name not in given})
 
-    timed = _worth_their_price(config, laid_over, text, seconds - kept(seconds), pace)
-    several = _several(timed, laid_over, text.learned, seconds - kept(seconds), pace)
+    timed = _candidates(config, apply_unset, text, seconds - reserved_seconds(seconds), seconds_per_step)
+    several = _choose_ensemble(timed, apply_unset, text.learned, seconds - reserved_seconds(seconds), seconds_per_step)
     sized, speed = several or timed[-1]
     reading = speed * READ_IN_THE_TIME_OF_ONE_LEARNED
-    sized = laid_over(sized, {"data.val_chars": _read_on_the_way(text.held_out, reading, seconds)})
+    sized = apply_unset(sized, {"data.val_chars": _read_on_the_way(text.held_out, reading, seconds)})
     evaluating = min(text.held_out, sized.data.val_chars or text.held_out) / reading
     last_reading = min(text.held_out / reading, max(LONGEST_LAST_READING, SHARE_OF_LAST_READING * seconds))
     if evaluating < text.held_out / reading:
         last_reading += evaluating
-    for_the_end = kept(seconds) + max(0.0, last_reading - OVER_TIME)
+    for_the_end = reserved_seconds(seconds) + max(0.0, last_reading - OVER_TIME)
     evaluations = min(MOST_EVALUATIONS, 1 + int(SHARE_OF_EVALUATION * seconds / max(evaluating, 1e-9)))
     a_step = sized.training.batch_size * sized.training.window
     affordable = speed * (seconds - for_the_end - (evaluations - 1) * evaluating)
@@ -168,11 +170,11 @@ def plan(config: Config, given: Collection[str], text: Text, seconds: float, pac
     steps = min(most_steps, max(1, int(affordable / a_step)))
     passes = steps * a_step / text.learned
     dropout = DROPOUT_OF_A_MEMBER if sized.model.members > 1 else DROPOUT
-    planned = laid_over(
+    planned = apply_unset(
         sized,
         {
-            "model.dropout": between(dropout, felt * passes),
-            "model.weight_dropout": between(WEIGHT_DROPOUT, felt * passes),
+            "model.dropout": interpolate(dropout, felt * passes),
+            "model.weight_dropout": interpolate(WEIGHT_DROPOUT, felt * passes),
             "training.steps": steps,
             "training.eval_every": math.ceil(steps * ROOM / evaluations),
         },
@@ -190,29 +192,29 @@ def _read_on_the_way(held_out: int, per_second: float, seconds: float) -> int:
     return max(1, int(max(LONGEST_OF_A_PART, share) * per_second))
 
 
-def kept(seconds: float) -> float:
+def reserved_seconds(seconds: float) -> float:
     """How much of the time is not for steps, but for what comes after the last."""
     return min(SHARE_KEPT * seconds, MOST_KEPT)
 
 
-LaidOver = Callable[[Config, Mapping[str, Any]], Config]
+ApplyUnset = Callable[[Config, Mapping[str, Any]], Config]
 Timed = tuple[Config, float]  # settings, and the characters a second that they learn
 
 
-def _worth_their_price(
-    config: Config, laid_over: LaidOver, text: Text, seconds: float, pace: Callable[[Config], float]
+def _candidates(
+    config: Config, apply_unset: ApplyUnset, text: Text, seconds: float, seconds_per_step: Callable[[Config], float]
 ) -> list[Timed]:
     """The settings with each size that is worth its price, the largest last; at least one."""
     timed: list[Timed] = []
     for size in SIZES:
-        sized = _with_size(config, laid_over, size, text)
+        sized = _with_size(config, apply_unset, size, text)
         if timed and sized == timed[-1][0]:
             continue
         enough = min(size.worth_from, ENOUGH_PASSES * text.learned)
         if timed and (text.learned < size.least_text or timed[-1][1] * seconds < enough):
             break  # a larger one is no faster
         try:
-            speed = _speed(sized, pace)
+            speed = _speed(sized, seconds_per_step)
         except ConfigError:  # there is no memory for it
             if not timed:
                 raise
@@ -223,12 +225,16 @@ def _worth_their_price(
     return timed
 
 
-def _speed(config: Config, pace: Callable[[Config], float]) -> float:
-    return config.training.batch_size * config.training.window / pace(config)
+def _speed(config: Config, seconds_per_step: Callable[[Config], float]) -> float:
+    return config.training.batch_size * config.training.window / seconds_per_step(config)
 
 
-def _several(
-    timed: Sequence[Timed], laid_over: LaidOver, learned: int, seconds: float, pace: Callable[[Config], float]
+def _choose_ensemble(
+    timed: Sequence[Timed],
+    apply_unset: ApplyUnset,
+    learned: int,
+    seconds: float,
+    seconds_per_step: Callable[[Config], float],
 ) -> Timed | None:
     """An ensemble instead of one network that would learn the text by heart: of the largest size of which the time buys
     `GOOD_MEMBERS` or more, else two, as many as it buys. None where no size that is nearly the largest is cheap
@@ -241,29 +247,29 @@ def _several(
         and (members := _members(config, speed, learned, seconds)) > 1
     ]
     for _, _, members, config in sorted(affordable, key=operator.itemgetter(0, 1), reverse=True):
-        several = laid_over(config, {"model.members": members})
+        several = apply_unset(config, {"model.members": members})
         if several == config:
             break  # the user's own choice
         with contextlib.suppress(ConfigError):  # there is no memory for it
-            return several, _speed(several, pace)
+            return several, _speed(several, seconds_per_step)
     return None
 
 
 def _members(config: Config, speed: float, learned: int, seconds: float) -> int:
     """How many of these the time buys if each sees the text often enough, and a step is to be no longer than a signal
     may wait for it."""
-    seconds_a_step = config.training.batch_size * config.training.window / speed
-    by_time = speed * seconds / (between(PASSES_OF_A_MEMBER, learned) * learned)
-    return int(min(by_time, LONGEST_STEP / seconds_a_step, MOST_MEMBERS))
+    seconds_per_step = config.training.batch_size * config.training.window / speed
+    by_time = speed * seconds / (interpolate(PASSES_OF_A_MEMBER, learned) * learned)
+    return int(min(by_time, LONGEST_STEP / seconds_per_step, MOST_MEMBERS))
 
 
-def _with_size(config: Config, laid_over: LaidOver, size: Size, text: Text) -> Config:
-    sized = laid_over(config, {"model.hidden_size": size.hidden_size})
+def _with_size(config: Config, apply_unset: ApplyUnset, size: Size, text: Text) -> Config:
+    sized = apply_unset(config, {"model.hidden_size": size.hidden_size})
     if sized.model.hidden_size != size.hidden_size:
         size = _nearest(sized.model.hidden_size)
-    sized = laid_over(sized, {"training.batch_size": size.batch_size, "training.window": size.window})
+    sized = apply_unset(sized, {"training.batch_size": size.batch_size, "training.window": size.window})
     width = size.embedding_size * (2 if text.alphabet_size > LARGE_ALPHABET else 1)
-    return _fitting(laid_over(sized, {"model.embedding_size": width}), laid_over, text.learned)
+    return _fitting(apply_unset(sized, {"model.embedding_size": width}), apply_unset, text.learned)
 
 
 def _nearest(hidden_size: int) -> Size:
@@ -273,7 +279,7 @@ def _nearest(hidden_size: int) -> Size:
     )
 
 
-def _fitting(config: Config, laid_over: LaidOver, characters: int) -> Config:
+def _fitting(config: Config, apply_unset: ApplyUnset, characters: int) -> Config:
     """Fewer streams where a pass over the text has too few steps, then a shorter window where it has next to none;
     for the shortest texts a single stream."""
 
@@ -283,7 +289,7 @@ def _fitting(config: Config, laid_over: LaidOver, characters: int) -> Config:
             t = config.training
             if t.batch_size * t.window * steps_in_a_pass < characters:
                 return
-            halved = laid_over(config, {f"training.{key}": max(least, value // 2)})
+            halved = apply_unset(config, {f"training.{key}": max(least, value // 2)})
             if halved == config:
                 return  # the user's own choice
             config = halved
@@ -295,10 +301,10 @@ def _fitting(config: Config, laid_over: LaidOver, characters: int) -> Config:
     return config
 
 
-def between(points: Sequence[tuple[float, float]], x: float) -> float:
+def interpolate(points: Sequence[tuple[float, float]], x: float) -> float:
     """What a table says about a number: straight in its logarithm between two points, level outside.
 
-    >>> [between(DROPOUT, passes) for passes in (0.1, 2.5, 5, 1000)]
+    >>> [interpolate(DROPOUT, passes) for passes in (0.1, 2.5, 5, 1000)]
     [0.0, 0.08, 0.29, 0.5]
     """
     (before, low), *rest = points

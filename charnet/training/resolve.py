@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from charnet.config import DRAWN, GATES, LARGE_ALPHABET, Config, default, overlay
+from charnet.config import GATES, NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, Config, default, overlay
 from charnet.errors import ConfigError
 from charnet.machine import processor_cores
 
@@ -118,21 +118,21 @@ def bytes_on_disk(config: Config, alphabet_size: int) -> int:
 def memory_needed(config: Config, alphabet_size: int) -> int:
     """Bytes of main memory that a training needs at its peak, over those of the program itself.
 
-    Counted are four copies of the weights (themselves, gradients, two of the optimiser), what each layer keeps for the
-    way back (gates, their sums or gradients, state, output) and the logits with their gradient, of a large alphabet
-    those of the characters that a window can have and `DRAWN`; all in 4 bytes. The networks of an ensemble learn one
-    after the other: the weights of all are counted, and what one keeps. A quarter more for what lies between them, and
-    what the library takes for itself. `tests/bench/growth.py` measures beside it.
+    It counts four copies of the weights (themselves, gradients, two of the optimizer), what each layer saves for its
+    backward pass (gates, their sums or gradients, state, output) and the logits with their gradient, of a large
+    alphabet those of the characters that a window can have and `NUM_SAMPLED`; all in 4 bytes. The networks of an
+    ensemble are trained one after the other: the weights of all are counted, and what one of them saves. It adds a
+    quarter for temporary tensors, and what the library takes for itself. `tests/bench/growth.py` measures beside it.
     """
     model, training = config.model, config.training
     weights, characters = _weights(config, alphabet_size), training.batch_size * training.window
-    logits = alphabet_size if alphabet_size <= LARGE_ALPHABET else min(alphabet_size, characters + DRAWN)
+    logits = alphabet_size if alphabet_size <= SAMPLED_SOFTMAX_FROM else min(alphabet_size, characters + NUM_SAMPLED)
     kept = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * logits
     return BYTES_OF_THE_LIBRARY + 5 * (4 * weights + characters * kept)
 
 
 def _weights(config: Config, alphabet_size: int) -> int:
-    from charnet.storage.checkpoint import model_shapes
+    from charnet.model.shapes import model_shapes
 
     return sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
 

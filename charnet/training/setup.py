@@ -24,23 +24,23 @@ from charnet.data.corpus import Corpus
 from charnet.data.encoded_copy import Copy, Ends, open_copy
 from charnet.data.sources import STANDARD_INPUT
 from charnet.errors import CheckpointError, ConfigError, CorpusError
-from charnet.storage import checkpoint as disk
 from charnet.storage import runs
-from charnet.storage.checkpoint import Checkpoint, CorpusInfo, Progress
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training import planner, resolve
 from charnet.training.planner import Plan
-from charnet.training.time_budget import Timetable
+from charnet.training.time_budget import TimeBudget
 
 if TYPE_CHECKING:
-    from charnet.training.trainer import Training
+    from charnet.training.trainer import Trainer
 
 SHAPE = ("newlines", "normalize", "lowercase", "lines")  # of the text, which a model knows in no other
 CHARACTERS_A_STEP, LARGEST_BATCH, LONGEST_WINDOW = 1500, 512, 256  # where every line is a document
 INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
 
 
-def start(
+def new_run(
     values: Mapping[str, Any],
     *,
     out: Path = runs.DEFAULT,
@@ -48,9 +48,9 @@ def start(
     init_from: Path | None = None,
     sample_length: int = 0,
     seconds: float | None = None,
-    begun: Callable[[], object] = lambda: None,
-    reading: texts.Progress = lambda *_: None,
-) -> Training:
+    on_start: Callable[[], object] = lambda: None,
+    on_read: texts.OnRead = lambda *_: None,
+) -> Trainer:
     """Prepares a new run.
 
     Args:
@@ -70,25 +70,25 @@ def start(
         planner.check_seconds(seconds)
         if length := resolve.LENGTH.intersection(values):
             raise ConfigError(f"{min(length)} and a time to train for: expected one length, found two; leave one out")
-    weights = disk.load(runs.find(init_from, out), to_go_on=False) if init_from else None
+    weights = Checkpoint.load(runs.find(init_from, out), weights_only=True) if init_from else None
     defaults = Config() if weights is None else _settings_of_model(weights)
     config = overlay(defaults, values)
     if weights is not None:
         _check_same_model(weights, config)
     resolve.check(config, name)
-    corpus = texts.read(config.data.paths, config.data, progress=reading)
+    corpus = texts.read(config.data.paths, config.data, progress=on_read)
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
     given = set(values) | (INHERITED if weights else set())
     if seconds is None and resolve.LENGTH.isdisjoint(given):
         seconds = planner.DEFAULT_SECONDS
-    config, planned, timetable = _settled(config, given, corpus, seconds)
+    config, planned, time_budget = _settle(config, given, corpus, seconds)
 
     from charnet.training import trainer
 
-    begun()
+    on_start()
     folder = RunFolder.new(out, name or corpus.name, resolve.bytes_on_disk(config, len(corpus.vocab)))
     try:
-        run = trainer.Training(
+        run = trainer.Trainer(
             config,
             corpus.vocab,
             _info(corpus),
@@ -97,11 +97,11 @@ def start(
             sample_length,
             ends=corpus.ends,
             plan=planned,
-            timetable=timetable,
+            time_budget=time_budget,
         )
         run.notes = corpus.notes
         if weights is not None:
-            run.carry_over(weights)
+            run.load_pretrained(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
     except BaseException:
         folder.discard()
@@ -110,62 +110,62 @@ def start(
     return run
 
 
-def _settled(
+def _settle(
     config: Config, given: Collection[str], corpus: Corpus, seconds: float | None
-) -> tuple[Config, Plan | None, Timetable | None]:
+) -> tuple[Config, Plan | None, TimeBudget | None]:
     """The settings with a number for each that was not `given`; the plan behind them, if they are to fit a time."""
-    characters, planned, timetable = len(corpus.ids), None, None
+    characters, planned, time_budget = len(corpus.ids), None, None
     if "data.val_chars" not in given:
-        config = overlay(config, {"data.val_chars": resolve.val_chars(config.data.held_out(characters))})
+        config = overlay(config, {"data.val_chars": resolve.val_chars(config.data.num_held_out(characters))})
     if corpus.ends is not None:
         fitted = _fitted_to_documents(config, given, corpus.ends)
         config, given = overlay(config, fitted), {*given, *fitted}
     if seconds is not None:
-        planned, timetable = _planned(config, given, corpus, seconds)
+        planned, time_budget = _planned(config, given, corpus, seconds)
         config = planned.config
-    learned = characters - config.data.held_out(characters)
+    learned = characters - config.data.num_held_out(characters)
     if corpus.ends is None:
         check_length(learned, config.training.batch_size, config.training.window)
     config = resolve.resolve(config, learned)
-    return _on_device(config, len(corpus.vocab)), planned, timetable
+    return _on_device(config, len(corpus.vocab)), planned, time_budget
 
 
-def _planned(config: Config, given: Collection[str], corpus: Corpus, seconds: float) -> tuple[Plan, Timetable]:
+def _planned(config: Config, given: Collection[str], corpus: Corpus, seconds: float) -> tuple[Plan, TimeBudget]:
     """What fits the time, on this machine and with this text. The time begins when torch is loaded."""
     from charnet.model import network
     from charnet.training import throughput, train_state
 
     began = time.monotonic()
     device = train_state.choose_device(config.training.device)
-    network.compute_with(config.training.threads or machine.processor_cores())
+    network.set_threads(config.training.threads or machine.processor_cores())
 
-    def seconds_a_step(candidate: Config) -> float:
+    def seconds_per_step(candidate: Config) -> float:
         if corpus.ends is None:
             check_length(text.learned, candidate.training.batch_size, candidate.training.window)
         resolved = _on_device(resolve.resolve(candidate, text.learned), text.alphabet_size)
-        with machine.enough_memory(train_state.NEEDS_LESS):
-            return throughput.seconds_a_step(resolved, text.alphabet_size, device)
+        with machine.explain_out_of_memory(train_state.NEEDS_LESS):
+            return throughput.seconds_per_step(resolved, text.alphabet_size, device)
 
-    held_out = config.data.held_out(len(corpus.ids))
+    held_out = config.data.num_held_out(len(corpus.ids))
     learned = len(corpus.ids) - held_out
     if corpus.ends is not None:  # the places that stay empty beside a longer document are computed all the same
         learned = int(learned / mean_fill(corpus.ends, config.training.batch_size))
     text = planner.Text(learned, held_out, len(corpus.vocab))
     fresh = overlay(config, {"training.earlier_plans": ()})
-    planned = planner.plan(fresh, given, text, seconds, seconds_a_step)
-    ends_at = began + seconds - planned.seconds_kept
-    return planned, Timetable(ends_at, planned.seconds_an_evaluation, planned.most_steps)
+    planned = planner.plan(fresh, given, text, seconds, seconds_per_step)
+    ends_at = began + seconds - planned.reserved_seconds
+    return planned, TimeBudget(ends_at, planned.seconds_per_evaluation, planned.most_steps)
 
 
-def resume(
+def resume_run(
     given: Path,
     values: Mapping[str, Any] | None = None,
     *,
     out: Path = runs.DEFAULT,
     strict: bool = False,
     sample_length: int = 0,
-    begun: Callable[[], object] = lambda: None,
-) -> Training:
+    on_start: Callable[[], object] = lambda: None,
+) -> Trainer:
     """Prepares to go on with a run, to the bit.
 
     Args:
@@ -180,45 +180,45 @@ def resume(
         CheckpointError: there is nothing to go on from.
         StorageError: another training is at work in this run.
     """
-    path = runs.to_resume(given, out)
+    path = runs.find_resumable(given, out)
     folder = RunFolder(path.parent)
     try:
         if given.name != path.name:  # which is the newest is known for sure once nobody else writes there
-            path = runs.to_resume(path.parent)
-        return _resumed(path, folder, values or {}, strict=strict, sample_length=sample_length, begun=begun)
+            path = runs.find_resumable(path.parent)
+        return _resume(path, folder, values or {}, strict=strict, sample_length=sample_length, on_start=on_start)
     except BaseException:
         folder.close()
         raise
 
 
-def _resumed(
+def _resume(
     path: Path,
     folder: RunFolder,
     given: Mapping[str, Any],
     *,
     strict: bool,
     sample_length: int,
-    begun: Callable[[], object],
-) -> Training:
-    before, damage = runs.to_go_on_from(path, strict=strict)
-    if before.progress.step and not before.part("optimizer"):
+    on_start: Callable[[], object],
+) -> Trainer:
+    before, damage = runs.load_resumable(path, strict=strict)
+    if before.trainer_state.step and not before.part("optimizer"):
         raise CheckpointError(f"{path}: expected a checkpoint to go on from, found weights only; try --init-from")
     values = _changes(before, path.parent / runs.SETTINGS, dict(given))
     config = overlay(before.config, values)
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
     text = _same_text(before, config)
-    config = resolve.resolve(config, len(text.ids) - config.data.held_out(len(text.ids)))
+    config = resolve.resolve(config, len(text.ids) - config.data.num_held_out(len(text.ids)))
     if resolve.LENGTH.intersection(values):
-        fresh = dataclasses.replace(before.progress, evaluations_without_improvement=0)
-        before = dataclasses.replace(before, progress=fresh)
-    _check_unfinished(path.parent, before.progress, config)
+        fresh = dataclasses.replace(before.trainer_state, evaluations_without_improvement=0)
+        before = dataclasses.replace(before, trainer_state=fresh)
+    _check_unfinished(path.parent, before.trainer_state, config)
     folder.check_space(resolve.bytes_on_disk(config, len(before.vocab)), damage=damage)
     config = _on_device(config, len(before.vocab))
 
     from charnet.training import trainer
 
-    begun()
-    run = trainer.Training(config, before.vocab, before.corpus, text.ids, folder, sample_length, ends=text.ends)
+    on_start()
+    run = trainer.Trainer(config, before.vocab, before.corpus, text.ids, folder, sample_length, ends=text.ends)
     run.restore(before, damage)
     folder.write(runs.SETTINGS, to_yaml(config).encode())
     return run
@@ -231,7 +231,7 @@ def _on_device(config: Config, alphabet_size: int) -> Config:
     device = train_state.choose_device(config.training.device)
     if device.type == "cpu":
         resolve.check_memory(config, alphabet_size, machine.free_memory())
-    precision = resolve.precision(config, optim.arithmetic(device))
+    precision = resolve.precision(config, optim.cpu_capabilities(device))
     return overlay(config, {"training.device": device.type, "training.precision": precision})
 
 
@@ -251,17 +251,17 @@ def _changes(before: Checkpoint, settings: Path, values: dict[str, Any]) -> dict
     return changed
 
 
-def _check_unfinished(run: Path, progress: Progress, config: Config) -> None:
+def _check_unfinished(run: Path, state: TrainerState, config: Config) -> None:
     settings = config.training
-    owed = progress.reported_step < progress.step or progress.step == 0
-    if progress.step > settings.steps or (progress.step == settings.steps and not owed):
+    owed = state.reported_step < state.step or state.step == 0
+    if state.step > settings.steps or (state.step == settings.steps and not owed):
         raise ConfigError(
-            f"{run}: expected more steps than the {progress.step} that are done, found a length of {settings.steps}; "
-            f"go on with --steps {2 * progress.step}, or start a new run with --init-from"
+            f"{run}: expected more steps than the {state.step} that are done, found a length of {settings.steps}; "
+            f"go on with --steps {2 * state.step}, or start a new run with --init-from"
         )
-    if not owed and settings.patience and progress.evaluations_without_improvement >= settings.patience:
+    if not owed and settings.patience and state.evaluations_without_improvement >= settings.patience:
         raise ConfigError(
-            f"{run}: it was stopped early, at step {progress.step}, as it no longer improved; "
+            f"{run}: it was stopped early, at step {state.step}, as it no longer improved; "
             f"go on all the same with --patience 0, or start a new run with --init-from"
         )
 
@@ -272,7 +272,7 @@ def _absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 def _is_known(path: str) -> bool:
     """Whether this is the name of a known text rather than that of a file."""
-    return path in datasets.TEXTS and not os.path.exists(path)
+    return path in datasets.DATASETS and not os.path.exists(path)
 
 
 def _settings_of_model(weights: Checkpoint) -> Config:

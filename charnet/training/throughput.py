@@ -11,12 +11,12 @@ import time
 import torch
 
 from charnet.config import GATES, Config
-from charnet.model.network import build, learn
+from charnet.model.network import build, forward_backward
 from charnet.training import optim
 
 WARM_UP = 2  # steps in which the library still chooses and compiles its code
 FEWEST, SHORTEST = 3, 0.1  # steps and seconds that are timed at least
-PRODUCTS_IN = {"fp32": None, "bf16": torch.bfloat16}
+COMPUTE_DTYPES = {"fp32": None, "bf16": torch.bfloat16}
 
 
 class TrainingStep:
@@ -29,7 +29,7 @@ class TrainingStep:
 
     def __init__(self, config: Config, alphabet_size: int, device: torch.device = torch.device("cpu")) -> None:  # noqa: B008
         model, training = config.model, config.training
-        self._products_in, self._device = PRODUCTS_IN[training.precision], device
+        self._compute_dtype, self._device = COMPUTE_DTYPES[training.precision], device
         self._clip = training.clip or math.inf
         self._model = build(alphabet_size, model).to(device)
         self._optimizer = optim.Optimizer(self._model, training.optimizer, blocks=GATES[model.cell])
@@ -48,8 +48,8 @@ class TrainingStep:
     def timed(self) -> tuple[float, float]:
         """Takes a step: seconds until the gradients were there, and of the optimiser."""
         began = time.perf_counter()
-        _, norm, _ = learn(
-            self._model, self._x_BT, self._y_BT, self._state, clip=self._clip, products_in=self._products_in
+        _, norm, _ = forward_backward(
+            self._model, self._x_BT, self._y_BT, self._state, clip=self._clip, compute_dtype=self._compute_dtype
         )
         norm.item()  # on a GPU: waits until it is done
         between = time.perf_counter()
@@ -59,7 +59,7 @@ class TrainingStep:
         return between - began, time.perf_counter() - between
 
 
-def seconds_a_step(config: Config, alphabet_size: int, device: torch.device) -> float:
+def seconds_per_step(config: Config, alphabet_size: int, device: torch.device) -> float:
     """The median of a few steps. Leaves torch's random numbers as they were."""
     with torch.random.fork_rng(devices=[]):
         step = TrainingStep(config, alphabet_size, device)

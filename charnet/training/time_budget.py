@@ -10,7 +10,7 @@ SHORTEST_BETWEEN_LOOKS = 0.25  # seconds
 TOLERANCE, LEAST_TOLERANCE, MOST_TOLERANCE = 0.01, 0.25, 2.0  # share of the whole time, seconds
 
 
-class Timetable:
+class TimeBudget:
     """Watches the pace of a run against the time when it has to end.
 
     Args:
@@ -58,11 +58,11 @@ class Timetable:
             self._plan_next_look()
         if now < self._look_at or step <= self._marked_step or step >= steps:
             return None
-        seconds_a_step = max(1e-9, now - self._marked - self._away) / (step - self._marked_step)
+        seconds_per_step = max(1e-9, now - self._marked - self._away) / (step - self._marked_step)
         self._marked, self._marked_step, self._away = now, step, 0.0
         self._plan_next_look()
         left = self._ends_at - now - evaluations_left * self._evaluation
-        fits = step + max(0, round(left / seconds_a_step))
+        fits = step + max(0, round(left / seconds_per_step))
         if self._most_steps is not None:
             fits = max(step, min(fits, self._most_steps))
-        return fits if abs(fits - steps) * seconds_a_step > self._tolerance else None
+        return fits if abs(fits - steps) * seconds_per_step > self._tolerance else None

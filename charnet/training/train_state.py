@@ -19,12 +19,12 @@ from torch import Tensor
 from charnet.config import GATES, Config
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError, ConfigError
-from charnet.model.network import ModelState, build, compute_with, learn
+from charnet.model.network import ModelState, build, forward_backward, set_threads
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.tensorfile import Tensors
 from charnet.training import optim
 from charnet.training.resolve import memory_needed
-from charnet.training.throughput import PRODUCTS_IN
+from charnet.training.throughput import COMPUTE_DTYPES
 
 NEEDS_LESS = "choose a smaller --hidden-size, --batch-size or --window, fewer --members, or close other programs"
 
@@ -46,7 +46,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-class Learner:
+class TrainState:
     """A network that learns window after window. Its `sums` are of loss and gradient norm since somebody set them to
     zero.
 
@@ -60,10 +60,10 @@ class Learner:
     def __init__(self, config: Config, alphabet_size: int) -> None:
         settings = config.training
         self.device = choose_device(settings.device)
-        compute_with(settings.threads)
+        set_threads(settings.threads)
         torch.manual_seed(settings.seed)
         self._streams, self._clip = settings.batch_size, settings.clip or math.inf
-        self._products_in = PRODUCTS_IN[settings.precision]
+        self._compute_dtype = COMPUTE_DTYPES[settings.precision]
         self.model = build(alphabet_size, config.model).to(self.device)
         self.optimizer = optim.Optimizer(
             self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay
@@ -74,29 +74,31 @@ class Learner:
         if self.device.type == "cpu":  # now, since oneDNN ends the process where it finds too little on the way
             torch.empty(memory_needed(config, alphabet_size), dtype=torch.uint8)
 
-    def learn(self, x_BT: npt.NDArray[np.int64], y_BT: npt.NDArray[np.int64], *, afresh: bool) -> None:
+    def forward_backward(self, x_BT: npt.NDArray[np.int64], y_BT: npt.NDArray[np.int64], *, reset_state: bool) -> None:
         """Reads one window of every stream: the gradients are there, nothing has moved.
 
         Args:
             afresh: from an empty state.
         """
-        if afresh:
+        if reset_state:
             self.state = self.model.initial_state(self._streams)
         x, y = (torch.from_numpy(ids).to(self.device) for ids in (x_BT, y_BT))
-        loss, norm, self._after = learn(self.model, x, y, self.state, clip=self._clip, products_in=self._products_in)
+        loss, norm, self._after = forward_backward(
+            self.model, x, y, self.state, clip=self._clip, compute_dtype=self._compute_dtype
+        )
         self.sums += torch.stack([loss, norm])
 
-    def move(self, step: int, learning_rate: float) -> None:
+    def optimizer_step(self, step: int, learning_rate: float) -> None:
         """Moves the weights along the gradients, and the state to the end of the window."""
         self.optimizer.step(step, learning_rate)
         self.state = self._after
 
-    def strange_sums(self) -> str:
+    def nonfinite_metric(self) -> str:
         """Which of the sums is no longer a finite number; none is ""."""
         return next((what for what, x in zip(("loss", "gradient"), self.sums.tolist(), strict=True)
                      if not math.isfinite(x)), "")  # fmt: skip
 
-    def strange_tensors(self) -> str:
+    def nonfinite_tensor(self) -> str:
         """What holds a number that is not finite, of all that the rest of a run could not recover from; none is ""."""
         parts: dict[str, Iterable[Tensor]] = {
             "largest weight": self.model.parameters(),
@@ -109,7 +111,7 @@ class Learner:
         """The parameters by their names in a checkpoint."""
         return {f"model.{key}": t for key, t in self.model.state_dict().items()}
 
-    def to_go_on(self) -> dict[str, Tensor]:
+    def resume_state(self) -> dict[str, Tensor]:
         """What the next steps depend on beside the weights."""
         own = {f"optimizer.{key}": t for key, t in self.optimizer.state.items()}
         for i, layer in enumerate(self.state):
@@ -147,7 +149,7 @@ class Learner:
             tuple(tensors[f"state.{i}.{j}"].to(self.device) for j in range(len(layer)))
             for i, layer in enumerate(self.state)
         )
-        progress = before.progress
+        progress = before.trainer_state
         self.sums = torch.tensor([progress.nats_since_report, progress.grad_norm_since_report], device=self.device)
 
     def _check_fits(self, before: Checkpoint) -> None:
@@ -157,14 +159,14 @@ class Learner:
             raise CheckpointError(f"{expected} weights of 8 bits, to write with only")
         if strange := sorted(set(before.part("optimizer")) - set(self.optimizer.state)):
             raise CheckpointError(f"{expected} an unknown optimizer.{strange[0]}")
-        for name, tensor in arrays(self.to_go_on()).items():
+        for name, tensor in to_numpy(self.resume_state()).items():
             found = before.tensors.get(name)
             if found is None and name == "random.cuda":
                 continue  # written where there was no GPU
             if found is None or found.shape != tensor.shape or found.dtype != tensor.dtype:
                 raise CheckpointError(f"{expected} {name} missing or odd")
 
-    def carry_over(self, weights: Checkpoint, vocab: Vocabulary) -> int:
+    def load_pretrained(self, weights: Checkpoint, vocab: Vocabulary) -> int:
         """Copies trained weights; rows of characters that their alphabet lacks stay as initialised.
 
         Args:
@@ -191,6 +193,6 @@ def _is_finite(tensor: Tensor) -> bool:
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
-def arrays(tensors: Mapping[str, Tensor]) -> Tensors:
+def to_numpy(tensors: Mapping[str, Tensor]) -> Tensors:
     """The same tensors for NumPy, in main memory."""
     return {key: t.detach().cpu().contiguous().numpy() for key, t in tensors.items()}

@@ -70,9 +70,9 @@ def measured(path: str, out: str) -> dict[str, Any]:
     found = corpus.read([path]) if path != "-" else None
     seconds = time.perf_counter() - began
     began = time.perf_counter()
-    run = setup.start(STEPS | {"data.paths": [path]}, out=Path(out))
+    run = setup.new_run(STEPS | {"data.paths": [path]}, out=Path(out))
     start = time.perf_counter() - began
-    for _ in run.reports():
+    for _ in run.events():
         pass
     over.set()
     watcher.join()

@@ -23,9 +23,9 @@ REPEATS, SHORTEST = 5, 0.3  # timed repeats, seconds of each
 def measured(hidden_size: int, num_layers: int, window: int, threads: int) -> dict[str, Any]:
     """Times steps of training in this process."""
     from charnet.config import Config, overlay
-    from charnet.model.network import compute_with
+    from charnet.model.network import set_threads
     from charnet.training import optim, resolve
-    from charnet.training.throughput import TrainingStep, seconds_a_step
+    from charnet.training.throughput import TrainingStep, seconds_per_step
 
     shape = {
         "model.hidden_size": hidden_size,
@@ -37,10 +37,10 @@ def measured(hidden_size: int, num_layers: int, window: int, threads: int) -> di
     import torch
 
     cpu = torch.device("cpu")
-    config = overlay(config, {"training.precision": resolve.precision(config, optim.arithmetic(cpu))})
-    compute_with(threads)
+    config = overlay(config, {"training.precision": resolve.precision(config, optim.cpu_capabilities(cpu))})
+    set_threads(threads)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = [seconds_a_step(config, ALPHABET, cpu) for _ in range(REPEATS)]
+    seconds = [seconds_per_step(config, ALPHABET, cpu) for _ in range(REPEATS)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     rates = [BATCH_SIZE * window / each for each in seconds]
     step = TrainingStep(config, ALPHABET)

@@ -23,11 +23,11 @@ from conftest import sentences
 import charnet
 from charnet import config
 from charnet.cli.app import run
-from charnet.generation.detokenizer import Piece
+from charnet.generation.detokenizer import Chunk
 from charnet.generation.sampler import Options
-from charnet.signals import Signals
-from charnet.storage import checkpoint as disk
+from charnet.signals import SignalGuard
 from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
 from charnet.training import planner, setup
 
 COMMANDS = {
@@ -326,9 +326,9 @@ def test_a_full_disk_behind_stdout_is_code_6(charnet_: Charnet, line: str) -> No
 
 
 def test_ctrl_c_while_writing_is_code_130(charnet_: Charnet, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object, **__: object) -> Iterator[Iterator[Piece]]:
-        def pieces() -> Iterator[Piece]:
-            yield Piece("a")
+    def interrupted(*_: object, **__: object) -> Iterator[Iterator[Chunk]]:
+        def pieces() -> Iterator[Chunk]:
+            yield Chunk("a")
             raise KeyboardInterrupt
 
         yield pieces()
@@ -448,7 +448,7 @@ def test_json_is_one_valid_object_a_text(sample: Callable[..., str]) -> None:
     objects = [json.loads(line) for line in sample(*options, "--json").splitlines()]
     assert "\n---\n".join(o["text"] for o in objects) == sample(*options)
     assert [(o["index"], o["seed"], o["prompt"], o["length"]) for o in objects] == [(i, 1, "the ", 50) for i in (0, 1)]
-    assert {o["weights_sha256"] for o in objects} == {disk.load(runs.find(None)).weights_sha256()}
+    assert {o["weights_sha256"] for o in objects} == {Checkpoint.load(runs.find(None)).weights_sha256()}
 
 
 def test_a_text_is_written_again_from_its_json(sample: Callable[..., str]) -> None:
@@ -579,7 +579,7 @@ def test_a_reader_that_leaves_ends_the_writing_quietly(charnet_: Charnet) -> Non
 
 def test_inspect_shows_what_is_in_a_checkpoint(charnet_: Charnet) -> None:
     result = charnet_("inspect")
-    checkpoint = disk.load(runs.find(None))
+    checkpoint = Checkpoint.load(runs.find(None))
     shown = " ".join(result.out.split())
     assert (result.code, result.err) == (0, "")
     for words in (
@@ -597,10 +597,10 @@ def test_inspect_shows_what_is_in_a_checkpoint(charnet_: Charnet) -> None:
 def test_inspect_json_is_everything_in_one_line(charnet_: Charnet) -> None:
     result = charnet_("inspect", "pets", "--json")
     assert result.out.count("\n") == 1
-    described, checkpoint = json.loads(result.out), disk.load(runs.find(None))
+    described, checkpoint = json.loads(result.out), Checkpoint.load(runs.find(None))
     assert described["weights_sha256"] == checkpoint.weights_sha256()
     assert described["config"]["model"]["hidden_size"] == 16
-    assert described["best_nats_per_char"] == checkpoint.progress.best_nats_per_char
+    assert described["best_nats_per_char"] == checkpoint.trainer_state.best_nats_per_char
     assert described["parameters"] == sum(t.size for t in checkpoint.weights.values())
     assert [line["step"] for line in described["history"]] == [60, 120]
 
@@ -667,14 +667,14 @@ def test_flags_win_over_set_and_set_over_the_file(charnet_: Charnet) -> None:
     line = ["--config", "my.yaml", "--set", "training.seed=2", "--set", "training.window=6", "--window", "7"]
     small = ["--hidden-size", 8, "--batch-size", 3, "--threads", 1]
     assert charnet_("train", "-q", "pets.txt", *small, *line, "--name", "new").code == 0
-    settings = disk.load(Path("checkpoints/new/last.safetensors")).config
+    settings = Checkpoint.load(Path("checkpoints/new/last.safetensors")).config
     assert (settings.training.seed, settings.training.steps, settings.training.window) == (2, 3, 7)
     assert settings.model.cell == "gru"
 
 
 def test_train_reads_standard_input(charnet_: Charnet) -> None:
     assert charnet_("train", "-q", "-", *SMALL, stdin=sentences(100).encode()).code == 0
-    assert disk.load(Path("checkpoints/stdin/best.safetensors")).corpus.name == "stdin"
+    assert Checkpoint.load(Path("checkpoints/stdin/best.safetensors")).corpus.name == "stdin"
 
 
 def test_weights_can_be_started_from_on_the_command_line(charnet_: Charnet) -> None:
@@ -687,7 +687,7 @@ def test_a_signal_that_the_parent_chose_to_ignore_stays_ignored() -> None:
     """`nohup charnet train` must outlive its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with Signals() as signals:
+        with SignalGuard() as signals:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not signals.received
     finally:
@@ -716,7 +716,7 @@ def assert_the_same_run(one: Path, two: Path) -> None:
         return [{k: v for k, v in line.items() if k not in ("seconds", "chars_per_second")} for line in lines]
 
     for name in (runs.LAST, runs.BEST):
-        assert disk.load(one / name).weights_sha256() == disk.load(two / name).weights_sha256()
+        assert Checkpoint.load(one / name).weights_sha256() == Checkpoint.load(two / name).weights_sha256()
     assert figures(one) == figures(two)
 
 
@@ -739,7 +739,7 @@ def test_a_signal_saves_the_run_says_how_to_go_on_and_the_resumed_run_is_the_who
     assert (process.returncode, out) == (code, "")
     assert err.endswith("everything is saved; go on with:\n  charnet train --resume checkpoints/cut\n")
     assert "Traceback" not in err
-    assert 0 < disk.load(cut / runs.LAST).progress.step < 300
+    assert 0 < Checkpoint.load(cut / runs.LAST).trainer_state.step < 300
     assert charnet_("train", "-q", "--resume", "checkpoints/cut").code == 0
     assert charnet_("train", "-q", "pets.txt", *LONGER, "--name", "whole").code == 0
     assert_the_same_run(cut, whole)
@@ -776,7 +776,7 @@ def test_help_shows_every_option_in_its_group(charnet_: Charnet, command: str) -
 def test_help_of_train_tells_the_default_of_every_setting(charnet_: Charnet) -> None:
     shown = " ".join(charnet_("train", "--help").out.split())
     for name in ("cell", "hidden_size", "dropout", "val_fraction", "steps", "optimizer", "learning_rate", "seed"):
-        full = next(n for n in config.names() if n.endswith("." + name))
+        full = next(n for n in config.setting_names() if n.endswith("." + name))
         assert f"--{name.replace('_', '-')}" in shown
         usual = str(config.default(full))
         if full in planner.PLANNED:
@@ -839,8 +839,8 @@ def test_both_ways_to_call_are_the_same_command() -> None:
 def test_a_training_that_is_interrupted_before_its_first_step_leaves_no_run(charnet_: Charnet) -> None:
     del charnet_  # for its folder
     values = {"data.paths": ["pets.txt"], "model.hidden_size": 8, "training.window": 5, "training.steps": 9}
-    cut = setup.start(values, name="cut")
-    assert list(cut.reports(lambda: True))[-1].reason == "interrupted"
+    cut = setup.new_run(values, name="cut")
+    assert list(cut.events(lambda: True))[-1].reason == "interrupted"
     assert not Path("checkpoints/cut").exists()
 
 

@@ -21,8 +21,8 @@ import pytest
 from charnet.cli import console, progress, tables
 from charnet.config import Config, overlay
 from charnet.errors import StorageError
-from charnet.storage.checkpoint import CorpusInfo
-from charnet.training.events import Working
+from charnet.storage.document import CorpusInfo
+from charnet.training.events import Progress
 
 C0 = [chr(code) for code in range(0x20)]
 C1 = [chr(code) for code in range(0x80, 0xA0)]
@@ -111,7 +111,7 @@ class Refusing(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(BrokenPipeError(), console.ReaderGone), (OSError(28, "No space left"), StorageError)]
+    ("error", "told"), [(BrokenPipeError(), console.PipeClosed), (OSError(28, "No space left"), StorageError)]
 )
 def test_a_stdout_that_refuses_is_told_apart_from_one_that_nobody_reads(
     monkeypatch: pytest.MonkeyPatch, error: OSError, told: type[Exception]
@@ -142,7 +142,7 @@ def test_a_long_curve_is_thinned_and_keeps_both_ends() -> None:
     [(0, "0:00"), (0.4, "0:00"), (59.6, "1:00"), (60, "1:00"), (3599.7, "1:00:00"), (90061, "25:01:01")],
 )
 def test_a_duration_carries_over_when_it_is_rounded(seconds: float, shown: str) -> None:
-    assert tables.duration(seconds) == shown
+    assert tables.format_duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -150,12 +150,12 @@ def test_a_duration_carries_over_when_it_is_rounded(seconds: float, shown: str) 
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (1_500_000, "1.5 MB"), (2e9, "2.0 GB"), (3e15, "3000.0 TB")],
 )
 def test_a_size_is_shown_in_the_unit_that_fits(count: float, shown: str) -> None:
-    assert tables.size(count) == shown
+    assert tables.format_size(count) == shown
 
 
 def test_a_loss_is_shown_in_nats_and_bits() -> None:
-    assert tables.loss(None) == "-"
-    assert tables.loss(0.6931472) == "0.6931 nats (1.0000 bits)"
+    assert tables.format_loss(None) == "-"
+    assert tables.format_loss(0.6931472) == "0.6931 nats (1.0000 bits)"
 
 
 # ------------------------------------------------------------------------------------------- the views of a training
@@ -169,7 +169,7 @@ def story(folder: Path = Path("checkpoints/my pets"), *, reason: str = "complete
     reports: list[Any] = [
         Started(
             run=folder, config=config, corpus=CorpusInfo("pets", 12345, 12345, 1, "f" * 64, "k" * 64), alphabet_size=17,
-            parameters=1600, device="cpu", precision="fp32", threads=2, step=10, carried=12,
+            parameters=1600, device="cpu", precision="fp32", threads=2, step=10, known_chars=12,
         )
     ]  # fmt: skip
     for step, val in ((20, 2.5), (40, 1.5)):
@@ -371,7 +371,7 @@ def test_slow_runs_say_how_far_they_are_between_their_metrics(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
-    show_all(progress.training_view(quiet=False, json=False), [story()[0], Working(12, 2.25, 100.0)])
+    show_all(progress.training_view(quiet=False, json=False), [story()[0], Progress(12, 2.25, 100.0)])
     assert "step 12/40, 100 chars/s" in capsys.readouterr().err
 
 
@@ -392,7 +392,7 @@ def test_a_text_on_its_way_has_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_UPDATES", 0.0)
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=70, highlight=False, markup=False, legacy_windows=False)
-    with progress._LiveDisplay(console, progress._Reader("fetching names")) as view:
+    with progress._LiveDisplay(console, progress._TransferRate("fetching names")) as view:
         view.starting()
         view.reading(50_000, 100_000)
         view.reading(60_000, 0)  # a server that does not say how much there is

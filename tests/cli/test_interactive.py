@@ -116,11 +116,11 @@ def model(tiny_run: Path) -> TextModel:
 
 def text_of(model: TextModel, *turns: str, length: int) -> str:
     """A session's text, computed from Python."""
-    place, text = model.begin(), ""
+    place, text = model.start(), ""
     for turn in turns:
-        writing = model.write(model.after(place, turn), length=length, seed=1)
+        writing = model.write(model.extend(place, turn), length=length, seed=1)
         text += turn + "".join(piece.text for piece in writing)
-        place = writing.position
+        place = writing.state
     return text
 
 

@@ -12,14 +12,14 @@ import unicodedata
 import pytest
 
 from charnet.cli import surprise
-from charnet.generation.detokenizer import Piece
+from charnet.generation.detokenizer import Chunk
 
 CODE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def band_of(likely: float) -> int:
     """Which band a character of this probability is drawn in."""
-    (drawn,) = surprise.coloured([Piece("a", (-math.log(likely),))])
+    (drawn,) = surprise.colored([Chunk("a", (-math.log(likely),))])
     return [colour for _, _, colour in surprise.BANDS].index(drawn.partition("a")[0])
 
 
@@ -50,17 +50,17 @@ def test_the_colours_can_be_told_apart_by_their_brightness() -> None:
 
 
 def test_the_text_stays_the_text_and_line_ends_have_no_colour() -> None:
-    pieces = [Piece("ab\nc", (0.0, 9.0, 9.0, 9.0)), Piece("", ()), Piece("\n", (9.0,)), Piece("d", (3.5,))]
-    drawn = "".join(surprise.coloured(pieces))
+    pieces = [Chunk("ab\nc", (0.0, 9.0, 9.0, 9.0)), Chunk("", ()), Chunk("\n", (9.0,)), Chunk("d", (3.5,))]
+    drawn = "".join(surprise.colored(pieces))
     assert CODE.sub("", drawn) == "ab\nc\nd"
     for line in drawn.split("\n"):
         codes = CODE.findall(line)
-        assert not codes or codes[-1] == surprise.PLAIN
+        assert not codes or codes[-1] == surprise.RESET
 
 
 @pytest.mark.parametrize("character", ["\x1b", "\x07", "\x9b", "\r", "\u202e", "\udc80", "\x00"])
 def test_what_a_model_writes_cannot_command_the_terminal(character: str) -> None:
-    drawn = "".join(surprise.coloured([Piece(f"[31m{character}[2J", (5.0,) * 8)]))
+    drawn = "".join(surprise.colored([Chunk(f"[31m{character}[2J", (5.0,) * 8)]))
     assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in CODE.sub("", drawn))
 
 

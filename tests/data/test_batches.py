@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnet.data.batches import Position, Streams, shortest, steps_for
+from charnet.data.batches import StreamPosition, Streams, shortest, steps_for
 from charnet.errors import CorpusError
 
 B, T = 3, 5
@@ -20,7 +20,7 @@ def text(length: int) -> np.ndarray:
 
 def positions(streams: Streams, passes: int):
     """All positions of so many passes, in order."""
-    position = Position()
+    position = StreamPosition()
     while position.passes < passes:
         yield position
         position = streams.after(position)
@@ -62,7 +62,7 @@ def test_no_character_is_learned_twice_in_a_pass(size):
     batch, window, length = size
     streams = Streams(text(length), batch, window)
     for passes in range(3):
-        learned = [streams.read(Position(passes, k))[1].ravel() for k in range(streams.windows_in_pass(passes))]
+        learned = [streams.read(StreamPosition(passes, k))[1].ravel() for k in range(streams.windows_in_pass(passes))]
         assert len(np.unique(np.concatenate(learned))) == len(learned) * batch * window
 
 
@@ -74,19 +74,19 @@ def test_a_pass_leaves_out_less_than_a_window_at_the_start_and_at_the_end_of_eac
     learned = streams.windows_in_pass(passes) * batch * window
     left_out = length - 1 - learned
     assert 0 <= left_out < window + batch * window
-    assert streams.read(Position(passes, 0))[0][0, 0] < window
+    assert streams.read(StreamPosition(passes, 0))[0][0, 0] < window
 
 
 def test_streams_stand_side_by_side_each_in_its_own_part_of_the_text():
     streams = Streams(text(B * 20 + 1), B, T)
-    assert streams.read(Position())[0][:, 0].tolist() == [0, 20, 40]
-    assert streams.read(Position(0, 1))[0][:, 0].tolist() == [5, 25, 45]
+    assert streams.read(StreamPosition())[0][:, 0].tolist() == [0, 20, 40]
+    assert streams.read(StreamPosition(0, 1))[0][:, 0].tolist() == [5, 25, 45]
     assert streams.windows_in_pass(0) == 4
 
 
 def test_each_pass_starts_at_another_place_and_over_many_passes_at_every_place_of_a_window():
     streams = Streams(text(1000), B, T)
-    starts = [int(streams.read(Position(passes, 0))[0][0, 0]) for passes in range(20)]
+    starts = [int(streams.read(StreamPosition(passes, 0))[0][0, 0]) for passes in range(20)]
     assert starts[0] == 0
     assert all(a != b for a, b in itertools.pairwise(starts))
     assert set(starts) == set(range(T))
@@ -96,7 +96,7 @@ def test_a_position_written_down_and_read_again_goes_on_where_it_stopped():
     ids = text(100)
     walk = list(positions(Streams(ids, B, T), 3))
     at = walk[len(walk) // 2]
-    fresh, resumed = Streams(ids, B, T), Position(*[int(number) for number in tuple(at)])
+    fresh, resumed = Streams(ids, B, T), StreamPosition(*[int(number) for number in tuple(at)])
     for expected in walk[len(walk) // 2 :]:
         assert resumed == expected
         for a, b in zip(fresh.read(resumed), Streams(ids, B, T).read(expected), strict=True):
@@ -115,15 +115,15 @@ def test_the_shortest_text_works_in_every_pass():
     assert shortest(B, T) == B * T + 1
     for passes in range(5):
         assert streams.windows_in_pass(passes) == 1
-        x_BT, y_BT = streams.read(Position(passes, 0))
+        x_BT, y_BT = streams.read(StreamPosition(passes, 0))
         assert x_BT.ravel().tolist() == list(range(B * T))
         assert y_BT.ravel().tolist() == list(range(1, B * T + 1))
-        assert streams.after(Position(passes, 0)) == (passes + 1, 0)
+        assert streams.after(StreamPosition(passes, 0)) == (passes + 1, 0)
 
 
 def test_a_batch_is_a_copy_and_the_text_stays_as_it_is():
     ids = text(100)
-    x_BT, _ = Streams(ids, B, T).read(Position())
+    x_BT, _ = Streams(ids, B, T).read(StreamPosition())
     x_BT[:] = 7
     assert (ids == text(100)).all()
 

@@ -40,7 +40,7 @@ def read(path: Path, **options: Any) -> corpus.Corpus:
 
 
 def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "counted", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(corpus, "count_all", lambda *_: pytest.fail("encoded again"))
 
 
 @pytest.fixture

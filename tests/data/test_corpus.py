@@ -531,7 +531,7 @@ def test_the_encoded_copy_is_used_again_and_not_written_again(
     path = put(folder / "a.txt", "abc")
     first = corpus.read([path])
     before = (cache / f"{first.key}.ids").stat()
-    monkeypatch.setattr(corpus, "counted", lambda *_: pytest.fail("written again"))
+    monkeypatch.setattr(corpus, "count_all", lambda *_: pytest.fail("written again"))
     second = corpus.read([path])
     after = (cache / f"{first.key}.ids").stat()
     assert second.ids.tolist() == first.ids.tolist()
@@ -768,4 +768,4 @@ def test_any_path_gives_a_name_that_is_safe_as_a_folder(path: str) -> None:
     ("characters", "fraction", "held_out"), [(10, 0.1, 1), (9, 0.1, 0), (10, 0.0, 0), (10, 0.9, 9)]
 )
 def test_the_end_of_the_text_is_held_out(characters: int, fraction: float, held_out: int) -> None:
-    assert DataSettings(val_fraction=fraction).held_out(characters) == held_out
+    assert DataSettings(val_fraction=fraction).num_held_out(characters) == held_out

@@ -65,7 +65,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Ser
             Own.files[f"/{name}"] = raw
             digest = sha256 or hashlib.sha256(raw).hexdigest()
             url = f"http://127.0.0.1:{listening.server_port}/{name}"
-            monkeypatch.setitem(datasets.TEXTS, name, datasets.Known(url, digest, len(TEXT), "a text", member))
+            monkeypatch.setitem(datasets.DATASETS, name, datasets.Dataset(url, digest, len(TEXT), "a text", member))
 
         Own.text = staticmethod(text)  # type: ignore[attr-defined]
         text("play", TEXT)
@@ -79,18 +79,18 @@ def left() -> list[str]:
 
 def test_a_known_text_is_fetched_once(server: type[Server]) -> None:
     told: list[tuple[int, int]] = []
-    path = datasets.get("play", lambda *both: told.append(both))
+    path = datasets.fetch("play", lambda *both: told.append(both))
     assert path is not None
     assert path.read_bytes() == TEXT
     assert told[-1] == (len(TEXT), len(TEXT))
-    assert datasets.get("play") == path
+    assert datasets.fetch("play") == path
     assert (len(server.asked), left()) == (1, ["play.txt"])
 
 
 def test_what_is_not_the_text_is_refused_and_nothing_of_it_is_kept(server: type[Server]) -> None:
     server.text("play", b"something else", sha256=hashlib.sha256(TEXT).hexdigest())  # type: ignore[attr-defined]
     with pytest.raises(CorpusError, match=r"expected the text with SHA-256 .* found another; nothing is kept"):
-        datasets.get("play")
+        datasets.fetch("play")
     assert left() == []
 
 
@@ -102,10 +102,10 @@ def test_what_was_broken_off_is_gone_on_from_where_the_server_can(
     monkeypatch.setattr(server, "ranges", ranges)
     monkeypatch.setattr(server, "breaks_after", 30_000)
     with pytest.raises(StorageError, match="cannot be fetched"):
-        datasets.get("play")
+        datasets.fetch("play")
     assert left() == ["play.fetching"]
     monkeypatch.setattr(server, "breaks_after", 10**9)
-    path = datasets.get("play")
+    path = datasets.fetch("play")
     assert path is not None
     assert path.read_bytes() == TEXT
     assert server.asked[1] == "bytes=30000-"
@@ -117,8 +117,8 @@ def test_a_part_that_was_not_asked_for_is_not_joined(server: type[Server], monke
     (datasets.folder() / "play.fetching").write_bytes(TEXT[:30_000])
     monkeypatch.setattr(server, "shifted", 20)
     with pytest.raises(StorageError, match="does not fit any more; try again"):
-        datasets.get("play")
-    path = datasets.get("play")
+        datasets.fetch("play")
+    path = datasets.fetch("play")
     assert path is not None
     assert path.read_bytes() == TEXT
     assert server.asked == ["bytes=30000-", ""]
@@ -129,9 +129,9 @@ def test_what_was_fetched_outlasts_a_server_that_fails_for_a_while(server: type[
     (datasets.folder() / "play.fetching").write_bytes(TEXT[:30_000])
     server.files.clear()
     with pytest.raises(StorageError, match="it says 404"):
-        datasets.get("play")
+        datasets.fetch("play")
     server.files["/play"] = TEXT
-    datasets.get("play")
+    datasets.fetch("play")
     assert server.asked == ["bytes=30000-"] * 2
 
 
@@ -140,7 +140,7 @@ def test_a_text_in_a_zip_is_taken_out_of_it(server: type[Server]) -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("inside", TEXT)
     server.text("packed", packed.getvalue(), "inside")  # type: ignore[attr-defined]
-    path = datasets.get("packed")
+    path = datasets.fetch("packed")
     assert path is not None
     assert (path.read_bytes(), left()) == (TEXT, ["packed.txt"])
 
@@ -157,12 +157,12 @@ def test_an_unknown_name_is_refused_with_those_like_it(server: type[Server]) -> 
     del server
     with pytest.raises(ConfigError, match=r'did you mean "tiny-shakespeare"'):
         datasets.check_name("tiny-shakespear")
-    with pytest.raises(ConfigError, match=r'no known text "war-and-peace"; known are tiny-shakespeare, .* by the '):
+    with pytest.raises(ConfigError, match=r'no known text "war-and-peace"; known are tiny-shakespeare, .* train on '):
         datasets.check_name("war-and-peace")
 
 
 def test_each_known_text_has_a_whole_sum_and_its_size() -> None:
-    for text in datasets.TEXTS.values():
+    for text in datasets.DATASETS.values():
         assert re.fullmatch("[0-9a-f]{64}", text.sha256)
         assert text.size_bytes > 200_000
         assert text.url.startswith("https://")

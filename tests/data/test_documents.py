@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from charnet.cli.app import run
 from charnet.config import DataSettings
-from charnet.data.batches import DocumentStreams, Position, Split, ends_of_lines, mean_fill
+from charnet.data.batches import DocumentStreams, Split, StreamPosition, ends_of_lines, mean_fill
 from charnet.errors import CorpusError
 from charnet.evaluation.evaluate import evaluate
 from charnet.model.network import CharModel
-from charnet.storage.checkpoint import load
+from charnet.storage.checkpoint import Checkpoint
 from charnet.training import setup
 
 END, V = 0, 7
@@ -30,12 +30,12 @@ def text(lines: list[list[int]]) -> np.ndarray:
 
 
 def windows_of_a_pass(streams: DocumentStreams, passes: int = 0):
-    position = Position(passes, 0)
+    position = StreamPosition(passes, 0)
     while position.passes == passes:
         assert streams.has(position)
         yield position, *streams.read(position)
         position = streams.after(position)
-    assert not streams.has(Position(passes, position.window + (1 << 40)))
+    assert not streams.has(StreamPosition(passes, position.window + (1 << 40)))
 
 
 @given(documents, st.integers(1, 5), st.integers(1, 4), st.integers(0, 3))
@@ -47,7 +47,7 @@ def test_a_pass_reads_every_document_whole_from_an_empty_state(
     streams = DocumentStreams(ids, ends_of_lines(ids, END), END, batch, window)
     read, rows = [], [[] for _ in range(batch)]
     for position, x_BT, y_BT in windows_of_a_pass(streams, passes):
-        if streams.starts_afresh(position):
+        if streams.resets_state(position):
             read += rows
             rows = [[] for _ in range(batch)]
         assert x_BT.shape == y_BT.shape
@@ -66,7 +66,7 @@ def test_a_pass_reads_every_document_whole_from_an_empty_state(
 def test_the_order_is_another_in_each_pass() -> None:
     ids = text([[1 + n % 6] * (1 + n // 6) for n in range(30)])
     streams = DocumentStreams(ids, ends_of_lines(ids, END), END, 3, 20)
-    assert len({streams.read(Position(passes, 0))[1].tobytes() for passes in range(5)}) == 5
+    assert len({streams.read(StreamPosition(passes, 0))[1].tobytes() for passes in range(5)}) == 5
 
 
 def test_a_text_without_a_document_to_learn_from_is_refused() -> None:
@@ -79,12 +79,12 @@ def test_a_text_without_a_document_to_learn_from_is_refused() -> None:
 def test_the_held_out_end_is_cut_off_between_two_documents(lines: list[list[int]], share: float) -> None:
     ids = text(lines)
     split = Split(ids, ends_of_lines(ids, END), DataSettings(val_fraction=share))
-    assert split.learned_ends is not None
+    assert split.train_ends is not None
     assert split.val_ends is not None
-    for part, ends in ((split.learned, split.learned_ends), (split.val, split.val_ends)):
+    for part, ends in ((split.train, split.train_ends), (split.val, split.val_ends)):
         assert ends.tolist() == (ends_of_lines(part, END).tolist() if len(part) else [])
-    assert len(split.learned) <= len(ids) - int(len(ids) * share)
-    assert (np.concatenate([split.learned, split.val]) == ids[: len(split.learned) + len(split.val)]).all()
+    assert len(split.train) <= len(ids) - int(len(ids) * share)
+    assert (np.concatenate([split.train, split.val]) == ids[: len(split.train) + len(split.val)]).all()
 
 
 @torch.no_grad()
@@ -119,14 +119,14 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data.paths": [str(folder / "names.txt")], "data.lines": True, "data.min_count": 31, "model.hidden_size": 24,
         "training.steps": 30, "training.threads": 1, "training.seed": 3,
     }  # fmt: skip
-    made = setup.start(values, out=folder)
-    for _ in made.reports():
+    made = setup.new_run(values, out=folder)
+    for _ in made.events():
         pass
     return made.folder.path
 
 
 def test_windows_and_streams_fit_the_documents(names: Path) -> None:
-    settings = load(names / "best.safetensors").config.training
+    settings = Checkpoint.load(names / "best.safetensors").config.training
     assert (settings.window, settings.batch_size) == (8, 30)
 
 
@@ -135,13 +135,13 @@ def test_a_run_on_lines_goes_on_to_the_bit(names: Path, tmp_path: Path) -> None:
               "training.threads": 1, "training.window": 3}  # fmt: skip
     digests = []
     for stops in ((12,), (5, 12)):
-        made = setup.start(values | {"training.steps": 12}, out=tmp_path)
+        made = setup.new_run(values | {"training.steps": 12}, out=tmp_path)
         for stop in stops:
             if stop != stops[0]:
-                made = setup.resume(made.folder.path)
-            for _ in made.reports(lambda made=made, stop=stop: made.progress.step >= stop):
+                made = setup.resume_run(made.folder.path)
+            for _ in made.events(lambda made=made, stop=stop: made.state.step >= stop):
                 pass
-        digests.append(load(made.folder.path / "last.safetensors").weights_sha256())
+        digests.append(Checkpoint.load(made.folder.path / "last.safetensors").weights_sha256())
     assert digests[0] == digests[1]
 
 

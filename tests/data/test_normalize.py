@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.config import DataSettings
-from charnet.data.normalize import learned, shaped, shaped_pieces
+from charnet.data.normalize import normalize, normalize_stream, normalized_documents
 
 # What changes, or is changed by, what stands beside it.
 TRICKY = "aé\u0301\u0323\r\n\r \u1100\u1161\u11a8가ﾞｶがΣσİßﬁ①\u0344\u0958\u09be\u09c7K"
@@ -23,7 +23,7 @@ shapes = st.builds(
 
 
 def whole_is_pieces(pieces: list[str], data: DataSettings) -> None:
-    assert "".join(shaped_pieces(pieces, data)) == shaped("".join(pieces), data)
+    assert "".join(normalize_stream(pieces, data)) == normalize("".join(pieces), data)
 
 
 @given(st.lists(texts, max_size=8), shapes)
@@ -42,20 +42,20 @@ def test_ten_thousand_texts_are_shaped_alike_wherever_they_are_cut(pieces: list[
 @given(texts)
 @settings(max_examples=30, deadline=None)
 def test_text_is_as_it_is_unless_a_shape_is_asked_for(text: str) -> None:
-    assert shaped(text, DataSettings()) == text == "".join(learned([text], DataSettings()))
+    assert normalize(text, DataSettings()) == text == "".join(normalized_documents([text], DataSettings()))
 
 
 @pytest.mark.parametrize("form", ["nfc", "nfkc"])
 def test_a_normal_form_is_that_of_unicode(form: str) -> None:
-    assert shaped(TRICKY, DataSettings(normalize=form)) == unicodedata.normalize(form.upper(), TRICKY)
+    assert normalize(TRICKY, DataSettings(normalize=form)) == unicodedata.normalize(form.upper(), TRICKY)
 
 
 def test_all_line_ends_become_one_character() -> None:
-    assert shaped("a\r\nb\rc\n\r\n", DataSettings(newlines="lf")) == "a\nb\nc\n\n"
+    assert normalize("a\r\nb\rc\n\r\n", DataSettings(newlines="lf")) == "a\nb\nc\n\n"
 
 
 @given(st.lists(st.text("ab\r\n", max_size=6), max_size=6))
 def test_lines_are_documents_each_with_its_end_and_none_empty(pieces: list[str]) -> None:
     data = DataSettings(lines=True)
-    found = "".join(learned(pieces, data))
+    found = "".join(normalized_documents(pieces, data))
     assert found == "".join(line + "\n" for line in "".join(pieces).replace("\r", "\n").split("\n") if line)

@@ -160,7 +160,7 @@ def test_ids_of_pieces_of_any_width_come_to_their_places(
             (folder / f"{number}{at}.txt").write_text(piece)
         kept.append(folder / f"{number}.kept")
         kept[-1].touch()
-        tallies.append(encode.Tally())
+        tallies.append(encode.SymbolCounts())
         sources = [Source(path.name, path) for path in sorted(folder.glob(f"{number}?.txt"))]
         encode.count(sources, [""] * len(sources), DataSettings(), kept[-1], tallies[-1], lambda _: None)
     whole = "".join("".join(pieces) for pieces in parts)
@@ -339,7 +339,7 @@ def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(
 ) -> None:
     (folder / "a.txt").write_text("text")
     monkeypatch.setenv("CHARNET_CACHE_LIMIT", "abc")
-    monkeypatch.setattr(corpus, "counted", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(corpus, "count_all", lambda *_: pytest.fail("read"))
     with pytest.raises(ConfigError, match="CHARNET_CACHE_LIMIT: expected a size"):
         read(folder)
 

@@ -15,7 +15,7 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines import compiled_engine, sampling
 from charnet.engines.base import Engine
 from charnet.engines.compiled_engine import Threads
-from charnet.engines.numpy_engine import FORMS
+from charnet.engines.numpy_engine import LAYOUTS
 from charnet.engines.registry import ENGINES, WORTH_COMPILING, engine_of, fastest, open_engine
 from charnet.errors import ConfigError, DivergedError
 from charnet.generation.generate import stream
@@ -23,7 +23,9 @@ from charnet.generation.sampler import Options
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
 from charnet.model.network import from_weights
-from charnet.storage.checkpoint import Checkpoint, CorpusInfo, Progress, model_shapes
+from charnet.model.shapes import model_shapes
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import CorpusInfo, TrainerState
 
 T, V, E, H = 7, 11, 3, 5
 LETTERS = Vocabulary.of_text("abcdefghijk")
@@ -60,7 +62,7 @@ def build(
     for name, shape in model_shapes(config, len(vocab)).items():
         width = next((w for ending, w in widths.items() if name.endswith(ending)), 1.0)
         tensors[f"model.{name}"] = random.uniform(-width, width, shape).astype(np.float32)
-    return Checkpoint(config, vocab, CorpusInfo("letters", 0, 0, 1, "", ""), Progress(), tensors)
+    return Checkpoint(config, vocab, CorpusInfo("letters", 0, 0, 1, "", ""), TrainerState(), tensors)
 
 
 def texts(batch: int, length: int = T) -> np.ndarray:
@@ -198,7 +200,7 @@ def test_an_alphabet_of_one_character_works(engine):
 
 
 def test_the_numpy_engine_knows_every_cell_and_activation():
-    assert set(FORMS) == {f"rnn-{f}" if cell == "rnn" else cell for cell, f in KINDS}
+    assert set(LAYOUTS) == {f"rnn-{f}" if cell == "rnn" else cell for cell, f in KINDS}
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -227,7 +229,7 @@ def test_the_number_of_threads_changes_nothing_in_a_text(cell, activation, membe
 def test_the_compiled_engine_knows_layers_that_do_not_fill_their_blocks(cell, units, monkeypatch):
     monkeypatch.setitem(globals(), "H", units)
     checkpoint = build(cell, layers=2)
-    for some in (checkpoint, checkpoint.quantized()):
+    for some in (checkpoint, checkpoint.quantize()):
         expected, found = (read(open_engine(some, name), texts(1, 30)) for name in ("numpy", "compiled"))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 if some is checkpoint else 1e-3)
 
@@ -238,13 +240,13 @@ def test_a_burst_is_what_single_characters_are(members):
     u_T, temperatures_T = np.random.default_rng(3).random(50), np.linspace(0.5, 1.5, 50)
     bias_V = np.zeros(V)
     bias_V[2], bias_V[3] = -np.inf, 2.0
-    ids_T, nats_T, state = engine.write([0, 1], engine.start(1), u_T, temperatures_T, bias_V)
+    ids_T, nats_T, state = engine.generate([0, 1], engine.start(1), u_T, temperatures_T, bias_V)
     logits_1V, single = engine.advance([0], engine.start(1))
     following = [1, *ids_T.tolist()]
     for t in range(50):
         logits_1V, single = engine.advance([following[t]], single)
-        assert ids_T[t] == sampling.draw_at(logits_1V[0] + bias_V, temperatures_T[t], u_T[t])
-        assert nats_T[t] == pytest.approx(sampling.surprise(logits_1V[0], int(ids_T[t])), abs=1e-5)
+        assert ids_T[t] == sampling.sample_logits(logits_1V[0] + bias_V, temperatures_T[t], u_T[t])
+        assert nats_T[t] == pytest.approx(sampling.surprisal(logits_1V[0], int(ids_T[t])), abs=1e-5)
     assert 2 not in ids_T
     for after, expected in zip(arrays_of(state), arrays_of(single), strict=True):
         np.testing.assert_array_equal(after, expected)

@@ -11,18 +11,18 @@ from hypothesis.extra import numpy as hnp
 from charnet.engines.sampling import (
     LARGEST_TEMPERATURE,
     check,
-    draw,
-    draw_at,
-    draw_rows,
     keep_min_p,
     keep_top_k,
     keep_top_p,
     keep_typical,
-    less_likely,
+    penalize_repetition,
     probabilities,
+    sample,
+    sample_logits,
+    sample_rows,
     softmax,
-    surprise,
-    surprise_rows,
+    surprisal,
+    surprisal_rows,
 )
 from charnet.errors import ConfigError
 
@@ -60,7 +60,7 @@ def test_the_logits_are_not_changed():
         given_logits = np.array([1.0, 3.0, 2.0], dtype=dtype)
         for temperature in (0, 0.5):
             probabilities(given_logits, temperature=temperature, top_k=2, top_p=0.9, min_p=0.1)
-            draw_at(given_logits, temperature, 0.5)
+            sample_logits(given_logits, temperature, 0.5)
         assert given_logits.tolist() == [1, 3, 2]
 
 
@@ -165,15 +165,15 @@ def test_any_size_of_alphabet_works(size, temperature):
     p = probabilities(x, temperature=temperature, top_k=5000, top_p=0.999, min_p=1e-6)
     assert is_distribution(p)
     for u in (0.0, 0.5, LAST_U):
-        assert p[draw(p, u)] > 0
-        assert 0 <= draw_at(x, temperature, u) < size
+        assert p[sample(p, u)] > 0
+        assert 0 <= sample_logits(x, temperature, u) < size
 
 
 @settings(deadline=None, max_examples=60)
 @given(hnp.arrays(np.float64, st.integers(1, 30), elements=st.sampled_from([0.0, 1e-300, 0.1, 0.3, 1.0, 1e6])), places)
 def test_what_is_impossible_is_never_drawn(p, u):
     if p.sum() > 0:
-        assert p[draw(p, u)] > 0
+        assert p[sample(p, u)] > 0
 
 
 @settings(deadline=None, max_examples=60)
@@ -182,31 +182,31 @@ def test_draw_at_draws_what_draw_draws_from_the_softmax(x, temperature, u):
     p = softmax(x, temperature)
     ends = p.cumsum()
     if np.abs(ends - u).min() > 1e-12:  # at a border between two symbols rounding decides
-        assert draw_at(x, temperature, u) == draw(p, u)
+        assert sample_logits(x, temperature, u) == sample(p, u)
 
 
 def test_draw_meets_each_symbol_as_often_as_its_interval_is_long():
     p = np.array([0.1, 0.0, 0.25, 0.05, 0.6])
-    drawn = [draw(p, (k + 0.5) / 1000) for k in range(1000)]
+    drawn = [sample(p, (k + 0.5) / 1000) for k in range(1000)]
     assert np.bincount(drawn, minlength=5).tolist() == [100, 0, 250, 50, 600]
     assert drawn == sorted(drawn)
 
 
 def test_draw_takes_the_symbol_whose_interval_begins_at_the_place():
     p = np.array([0.25, 0.25, 0.5])
-    assert [draw(p, u) for u in (0.0, 0.25 - 2**-54, 0.25, 0.5, LAST_U)] == [0, 0, 1, 2, 2]
+    assert [sample(p, u) for u in (0.0, 0.25 - 2**-54, 0.25, 0.5, LAST_U)] == [0, 0, 1, 2, 2]
 
 
 def test_draw_needs_no_scaling():
     p = np.array([1.0, 3.0, 4.0])
-    assert [draw(p * scale, 0.4) for scale in (1e-200, 1 / 8, 1e200)] == [1, 1, 1]
+    assert [sample(p * scale, 0.4) for scale in (1e-200, 1 / 8, 1e200)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-300])
 def test_a_temperature_next_to_nothing_takes_the_largest_like_zero(temperature):
     x = np.array([1.0, 3.0, 2.0], dtype=np.float32)
     for u in (0.0, 0.5, LAST_U):
-        assert draw_at(x, temperature, u) == draw(softmax(x, temperature), u) == 1
+        assert sample_logits(x, temperature, u) == sample(softmax(x, temperature), u) == 1
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_typical_keeps_a_distribution_and_the_fewest_that_reach_the_mass(x, temp
 @given(logits, st.floats(0.01, 100), st.data())
 def test_a_penalty_divides_the_chance_of_what_was_written(x, penalty, data):
     recent = data.draw(st.lists(st.integers(0, len(x) - 1), max_size=5))
-    before, after = softmax(x), softmax(less_likely(x, recent, penalty))
+    before, after = softmax(x), softmax(penalize_repetition(x, recent, penalty))
     expected = before.copy()
     expected[list(set(recent))] /= penalty
     assert after == pytest.approx(expected / expected.sum(), abs=1e-9)
@@ -274,7 +274,7 @@ def test_what_is_banned_is_never_drawn_at_any_temperature():
     x = np.array([5.0, 1.0, -np.inf, 2.0])
     for temperature in (0, 1e-6, 1, 100):
         assert softmax(x, temperature)[2] == 0
-        assert all(draw_at(x, temperature, u) != 2 for u in np.linspace(0, LAST_U, 101))
+        assert all(sample_logits(x, temperature, u) != 2 for u in np.linspace(0, LAST_U, 101))
 
 
 def test_an_alphabet_of_twenty_thousand_is_drawn_from_exactly():
@@ -303,7 +303,7 @@ def test_extreme_options_leave_a_distribution_whose_draws_are_possible(size, see
     p = probabilities(x, **options)
     assert is_distribution(p)
     assert p.argmax() == softmax(x, options["temperature"]).argmax() or options["typical_p"] < 1
-    assert p[draw(p, u)] > 0
+    assert p[sample(p, u)] > 0
     if options["top_k"]:
         assert np.count_nonzero(p) <= options["top_k"]
     if options["top_p"] < 1:
@@ -318,7 +318,7 @@ def test_a_hot_temperature_is_the_exact_power_and_a_cold_one_the_largest(size, s
     np.testing.assert_allclose(softmax(x, 100), (hot / hot.sum()).astype(float), rtol=1e-12)
     if size == 1 or np.diff(np.sort(x))[-1] > 1e-4:
         assert softmax(x, 1e-6)[x.argmax()] == pytest.approx(1)
-        assert draw_at(x, 1e-6, u) == x.argmax()
+        assert sample_logits(x, 1e-6, u) == x.argmax()
 
 
 @settings(deadline=None, max_examples=40)
@@ -327,24 +327,24 @@ def test_rows_are_drawn_and_judged_like_single_texts(batch, size, seed, options,
     x_BV = np.random.default_rng(seed).normal(0, 3, (batch, size)).astype(np.float32)
     u_B = np.array(data.draw(st.lists(places, min_size=batch, max_size=batch)))
     p_BV = probabilities(x_BV, **options)
-    drawn = draw_rows(p_BV, u_B)
+    drawn = sample_rows(p_BV, u_B)
     for b in range(batch):
         assert p_BV[b, drawn[b]] > 0
-        assert drawn[b] == draw(p_BV[b], u_B[b])
-    singly = [surprise(x, int(i)) for x, i in zip(x_BV, drawn, strict=True)]
-    assert surprise_rows(x_BV, drawn) == pytest.approx(singly, abs=1e-9)
+        assert drawn[b] == sample(p_BV[b], u_B[b])
+    singly = [surprisal(x, int(i)) for x, i in zip(x_BV, drawn, strict=True)]
+    assert surprisal_rows(x_BV, drawn) == pytest.approx(singly, abs=1e-9)
 
 
 @settings(deadline=None, max_examples=60)
 @given(logits, st.data())
 def test_surprise_is_minus_the_log_of_the_probability(x, data):
     drawn = data.draw(st.integers(0, len(x) - 1))
-    assert surprise(x, drawn) == pytest.approx(-np.log(softmax(x)[drawn]), abs=1e-9)
-    assert surprise(x, drawn) >= 0
+    assert surprisal(x, drawn) == pytest.approx(-np.log(softmax(x)[drawn]), abs=1e-9)
+    assert surprisal(x, drawn) >= 0
 
 
 def test_the_surprise_of_what_is_all_but_impossible_is_a_number():
     x = np.array([0.0, -3000.0], dtype=np.float32)
-    assert surprise(x, 1) == pytest.approx(3000)
-    assert surprise_rows(x[None], np.array([1])) == pytest.approx([3000])
-    assert surprise(np.array([5.0]), 0) == 0
+    assert surprisal(x, 1) == pytest.approx(3000)
+    assert surprisal_rows(x[None], np.array([1])) == pytest.approx([3000])
+    assert surprisal(np.array([5.0]), 0) == 0

@@ -14,12 +14,12 @@ from charnet.cli.app import run
 from charnet.config import DataSettings
 from charnet.data.corpus import read
 from charnet.evaluation import corpus_stats
-from charnet.evaluation.corpus_stats import TextInfo, block_of, describe, entropies
+from charnet.evaluation.corpus_stats import CorpusStats, block_of, describe, entropies
 
 HEADER = "# licensed to you under the terms that are found elsewhere\n"
 
 
-def told(folder: Path, text: str | bytes) -> TextInfo:
+def told(folder: Path, text: str | bytes) -> CorpusStats:
     path = folder / "a.txt"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return describe(read([str(path)]))

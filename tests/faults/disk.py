@@ -18,7 +18,9 @@ import pytest
 
 from charnet.config import Config, overlay
 from charnet.data.vocab import Vocabulary
-from charnet.storage.checkpoint import Checkpoint, CorpusInfo, Progress, model_shapes
+from charnet.model.shapes import model_shapes
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import BEST, LAST, METRICS, SETTINGS, RunFolder
 
 LONG = os.environ.get("CHARNET_FAULTS") == "long"
@@ -333,7 +335,7 @@ def checkpoint(step: int) -> Checkpoint:
         config=TINY,
         vocab=Vocabulary((97, 98)),
         corpus=CorpusInfo("text", 9, 9, 1, "0" * 64, "1" * 64),
-        progress=Progress(step=step, reported_step=step),
+        trainer_state=TrainerState(step=step, reported_step=step),
         tensors={f"model.{name}": draw.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()},
     )
 

@@ -20,7 +20,7 @@ import numpy as np
 from test_checkpoint import parts, tiny
 
 from charnet.errors import CheckpointError
-from charnet.storage import checkpoint as disk
+from charnet.model.shapes import model_shapes
 from charnet.storage import tensorfile
 from charnet.storage.checkpoint import Checkpoint
 
@@ -31,14 +31,14 @@ def of_size(hidden_size: int, seed: int = 0) -> Checkpoint:
     """A checkpoint with weights by chance."""
     like = tiny(**{"model.hidden_size": hidden_size, "model.num_layers": 1})
     chance = np.random.default_rng(seed)
-    shapes = disk.model_shapes(like.config, len(like.vocab))
+    shapes = model_shapes(like.config, len(like.vocab))
     tensors = {f"model.{name}": chance.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
     return replace(like, tensors=tensors)
 
 
 def packed(checkpoint: Checkpoint, folder: Path) -> bytes:
     """The bytes of a checkpoint, as `save` writes them."""
-    disk.save(folder / "packed.safetensors", checkpoint)
+    checkpoint.save(folder / "packed.safetensors")
     return (folder / "packed.safetensors").read_bytes()
 
 
@@ -77,7 +77,7 @@ class Refusals:
     def _refusal(self, what: object) -> tuple[str, float]:
         begun = time.thread_time()
         try:
-            disk.load(self.path)
+            Checkpoint.load(self.path)
         except CheckpointError as error:
             return str(error), time.thread_time() - begun
         raise AssertionError(f"{what}: was believed")

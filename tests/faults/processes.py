@@ -26,8 +26,8 @@ from typing import Any
 
 import pytest
 
-from charnet.storage import checkpoint as disk
 from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
 
 STREAMS = (("r", -1), ("w", -1), ("w", 1))  # how Python opens the standard streams where there is no terminal
 LONG = os.environ.get("CHARNET_FAULTS") == "long"
@@ -157,17 +157,17 @@ def outcome(run: Path) -> tuple[str, str, list[dict[str, float]]]:
     """What must not depend on disturbances: the weights of `last` and `best`, and the metrics apart from speed."""
     lines = [json.loads(line) for line in (run / runs.METRICS).read_text().splitlines()]
     figures = [{k: v for k, v in line.items() if k not in ("seconds", "chars_per_second")} for line in lines]
-    last, best = (disk.load(run / name).weights_sha256() for name in (runs.LAST, runs.BEST))
+    last, best = (Checkpoint.load(run / name).weights_sha256() for name in (runs.LAST, runs.BEST))
     return last, best, figures
 
 
-def newest(run: Path) -> disk.Checkpoint:
+def newest(run: Path) -> Checkpoint:
     """The checkpoint that a resumed run goes on from, which must be undamaged."""
-    return runs.to_go_on_from(runs.find(run, order=runs.TO_GO_ON_FROM), strict=True)[0]
+    return runs.load_resumable(runs.find(run, order=runs.RESUME_ORDER), strict=True)[0]
 
 
 def has_checkpoint(run: Path) -> bool:
-    return any((run / name).exists() for name in runs.TO_GO_ON_FROM)
+    return any((run / name).exists() for name in runs.RESUME_ORDER)
 
 
 # ------------------------------------------------------------------------------------------- the server's side

@@ -122,7 +122,7 @@ def test_every_damage_to_a_small_checkpoint_is_noticed_at_once(
 
 @pytest.mark.faults
 def test_every_flipped_bit_of_a_checkpoint_of_8_bits_is_noticed_at_once(tmp_path: Path, refusals: Refusals) -> None:
-    whole = packed(of_size(16).quantized(), tmp_path)
+    whole = packed(of_size(16).quantize(), tmp_path)
     for what, damaged in flipped(whole, whole, None):
         refusals.of_bytes(damaged, what)
     assert refusals.count == 8 * len(whole)

@@ -20,12 +20,12 @@ from disk import SMALL, WRITERS, Call, Disk, checkpoint, parts, refused_at, sett
 from charnet import durable
 from charnet.data import corpus
 from charnet.errors import CheckpointError, ConfigError, StorageError
-from charnet.storage import checkpoint as disk_format
 from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.runs import BEST, LAST, METRICS, PREVIOUS, SETTINGS, RunFolder
 from charnet.training import setup
 from charnet.training.events import Evaluated, Metrics
-from charnet.training.trainer import Training
+from charnet.training.trainer import Trainer
 
 pytestmark = pytest.mark.faults
 
@@ -49,18 +49,18 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def begun(text: Path, out: Path, **changes: Any) -> Training:
-    return setup.start({"data.paths": [str(text)]} | SMALL | changes, out=out, name="run")
+def begun(text: Path, out: Path, **changes: Any) -> Trainer:
+    return setup.new_run({"data.paths": [str(text)]} | SMALL | changes, out=out, name="run")
 
 
-def finished(run: Training) -> Path:
-    collections.deque(run.reports(), maxlen=0)
+def finished(run: Trainer) -> Path:
+    collections.deque(run.events(), maxlen=0)
     return run.folder.path
 
 
-def refused_after(run: Training, step: int, act: Callable[[], object]) -> StorageError:
+def refused_after(run: Trainer, step: int, act: Callable[[], object]) -> StorageError:
     """What a run says that goes on after something was done behind its back once a step was evaluated or reported."""
-    reports = run.reports()
+    reports = run.events()
     kind = Evaluated if step % 3 == 0 else Metrics
     next(report for report in reports if isinstance(report, kind) and report.step == step)
     act()
@@ -100,9 +100,9 @@ def test_a_save_refused_at_any_call_says_so_and_leaves_the_old_or_the_new(
                 assert os.strerror(code) in message
                 assert str(here) in message
         assert not parts(here)
-        found, damage = runs.to_go_on_from(runs.find(here, order=runs.TO_GO_ON_FROM))
-        assert (found.progress.step in (2, 3), damage) == (True, "")
-        assert disk_format.load(here / BEST).progress.step in (2, 3)
+        found, damage = runs.load_resumable(runs.find(here, order=runs.RESUME_ORDER))
+        assert (found.trainer_state.step in (2, 3), damage) == (True, "")
+        assert Checkpoint.load(here / BEST).trainer_state.step in (2, 3)
         assert (here / SETTINGS).read_bytes() in (settings(2), settings(3))
         if disk.count < number:
             break
@@ -133,7 +133,7 @@ def test_an_encoding_refused_at_any_call_says_so_and_leaves_nothing(
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 def test_a_training_refused_at_any_call_goes_on_to_the_same_weights(text: Path, tmp_path: Path, code: int) -> None:
-    whole = disk_format.load(finished(begun(text, tmp_path / "whole")) / LAST).weights_sha256()
+    whole = Checkpoint.load(finished(begun(text, tmp_path / "whole")) / LAST).weights_sha256()
     for number in range(3 + code % 7, 1000, 7):
         out = tmp_path / f"{number}"
         try:
@@ -147,8 +147,8 @@ def test_a_training_refused_at_any_call_goes_on_to_the_same_weights(text: Path, 
             continue
         assert not parts(out / "run")
         with contextlib.suppress(ConfigError):  # it was at its end already
-            finished(setup.resume(out / "run"))
-        assert disk_format.load(out / "run" / LAST).weights_sha256() == whole
+            finished(setup.resume_run(out / "run"))
+        assert Checkpoint.load(out / "run" / LAST).weights_sha256() == whole
     assert number > 50
 
 
@@ -164,7 +164,7 @@ def test_a_first_evaluation_that_cannot_be_saved_whole_leaves_the_best_weights(
 
     with pytest.raises(StorageError, match="free some space"), Disk(run.folder.path, fault).watching():
         finished(run)
-    assert disk_format.load(run.folder.path / BEST).progress.step == 3
+    assert Checkpoint.load(run.folder.path / BEST).trainer_state.step == 3
 
 
 # ------------------------------------------------------------------------------------------- a small disk
@@ -201,42 +201,42 @@ def test_a_full_disk_is_known_before_the_first_step(text: Path, small_disk: Path
 
 def test_a_disk_too_full_to_go_on_is_known_before_the_first_step(text: Path, small_disk: Path) -> None:
     run = begun(text, small_disk)
-    with contextlib.closing(run.reports()) as reports:
+    with contextlib.closing(run.events()) as reports:
         next(report for report in reports if isinstance(report, Metrics))
     before = snapshot(run.folder.path)
     filler = fill(small_disk, 1 << 19)
     with pytest.raises(StorageError, match=r"free some space, or move the run to another place") as refused:
-        setup.resume(run.folder.path)
+        setup.resume_run(run.folder.path)
     said(refused.value)
     assert snapshot(run.folder.path) == before
     filler.unlink()
-    finished(setup.resume(run.folder.path))
+    finished(setup.resume_run(run.folder.path))
 
 
 def test_a_disk_that_fills_up_on_the_way_leaves_a_run_that_goes_on_to_the_same_weights(
     text: Path, small_disk: Path, tmp_path: Path
 ) -> None:
-    whole = disk_format.load(finished(begun(text, tmp_path / "whole")) / LAST).weights_sha256()
+    whole = Checkpoint.load(finished(begun(text, tmp_path / "whole")) / LAST).weights_sha256()
     run = begun(text, small_disk)
     filler = small_disk / "filler"
     error = refused_after(run, 3, lambda: fill(small_disk))
     assert "No space left on device; free some space" in str(error)
     assert not parts(run.folder.path)
-    assert disk_format.load(run.folder.path / LAST).progress.step == 3
+    assert Checkpoint.load(run.folder.path / LAST).trainer_state.step == 3
     filler.unlink()
-    assert disk_format.load(finished(setup.resume(run.folder.path)) / LAST).weights_sha256() == whole
+    assert Checkpoint.load(finished(setup.resume_run(run.folder.path)) / LAST).weights_sha256() == whole
 
 
 def test_a_read_only_disk_is_known_before_the_first_step(text: Path, small_disk: Path) -> None:
     run = begun(text, small_disk)
-    with contextlib.closing(run.reports()) as reports:
+    with contextlib.closing(run.events()) as reports:
         next(report for report in reports if isinstance(report, Metrics))
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    for start in (lambda: begun(text, small_disk), lambda: setup.resume(run.folder.path)):
+    for start in (lambda: begun(text, small_disk), lambda: setup.resume_run(run.folder.path)):
         with pytest.raises(StorageError, match="Read-only file system") as refused:
             start()
         said(refused.value)
-    disk_format.load(run.folder.path / LAST)
+    Checkpoint.load(run.folder.path / LAST)
 
 
 def test_a_folder_without_permission_is_known_before_the_first_step(text: Path, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_nothing_in_a_folder_that_took_the_place_of_the_runs_is_touched(text: Pa
 
     refused_after(run, 4, swap)
     assert snapshot(other) == before
-    disk_format.load(tmp_path / "moved" / LAST)
+    Checkpoint.load(tmp_path / "moved" / LAST)
 
 
 @pytest.mark.parametrize("what", WRITERS)
@@ -302,7 +302,7 @@ def test_a_folder_that_takes_the_place_between_the_check_and_any_call_is_never_w
                 WRITERS[what](folder, 3)
             if disk.count < number:
                 break
-            assert disk_format.load(moved / (BEST if what == "best" else LAST)).progress.step in (2, 3)
+            assert Checkpoint.load(moved / (BEST if what == "best" else LAST)).trainer_state.step in (2, 3)
             with pytest.raises(StorageError, match="gone or another one; put it back and resume") as refused:
                 folder.save(LAST, checkpoint(4))
             said(refused.value)
@@ -327,10 +327,10 @@ def test_metrics_are_never_written_through_a_link(text: Path, tmp_path: Path) ->
     assert str(error) == f"{metrics}: cannot be written: it is a link; remove it"
     assert target.read_text() == "theirs"
     with pytest.raises(StorageError, match="it is a link; remove it"):  # before the first step
-        setup.resume(run.folder.path)
+        setup.resume_run(run.folder.path)
     assert target.read_text() == "theirs"
     metrics.unlink()
-    finished(setup.resume(run.folder.path))
+    finished(setup.resume_run(run.folder.path))
 
 
 @pytest.mark.parametrize("name", [LAST, PREVIOUS, BEST, SETTINGS])
@@ -345,7 +345,7 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(run: Path, t
     folder.close()
     assert target.read_text() == "theirs"
     assert not any(path.is_symlink() for path in run.iterdir())
-    assert [disk_format.load(run / n).progress.step for n in (LAST, PREVIOUS)] == [4, 3]
+    assert [Checkpoint.load(run / n).trainer_state.step for n in (LAST, PREVIOUS)] == [4, 3]
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "file", "folder"])
@@ -367,7 +367,7 @@ def test_a_name_that_is_taken_is_neither_written_nor_removed(
     folder.save(LAST, checkpoint(3))
     folder.close()
     assert os.path.lexists(stale)
-    assert disk_format.load(run / LAST).progress.step == 3
+    assert Checkpoint.load(run / LAST).trainer_state.step == 3
     assert target.read_text() == "theirs"
     assert not (tmp_path / "nowhere").exists()
     RunFolder(run).close()  # cleans
@@ -421,9 +421,9 @@ def test_a_refused_resume_lets_go_of_the_run(text: Path, tmp_path: Path) -> None
     for name in (LAST, PREVIOUS):
         (run / name).write_bytes(b"")
     try:
-        setup.resume(run)
+        setup.resume_run(run)
     except CheckpointError:
         (run / LAST).write_bytes(good)
-        finished(setup.resume(run, {"training.steps": 9}))
+        finished(setup.resume_run(run, {"training.steps": 9}))
     else:
         pytest.fail("an empty file was taken for a checkpoint")

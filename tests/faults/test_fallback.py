@@ -21,8 +21,8 @@ from disk import SMALL as SMALLEST
 
 from charnet.cli import app
 from charnet.errors import CheckpointError, ConfigError, StorageError
-from charnet.storage import checkpoint as disk_format
 from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.runs import BEST, DAMAGED, LAST, METRICS, PREVIOUS, SETTINGS
 from charnet.training import setup
 from charnet.training.events import Evaluated, Finished, RolledBack, Started
@@ -47,17 +47,17 @@ def finished(run: Any) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(text: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     out = tmp_path_factory.mktemp("undisturbed")
-    return outcome(finished(setup.start({"data.paths": [str(text)]} | SMALL, out=out, name="run")))
+    return outcome(finished(setup.new_run({"data.paths": [str(text)]} | SMALL, out=out, name="run")))
 
 
 @pytest.fixture(scope="module")
 def cut(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was stopped after five steps; the state before its newest is of the fourth."""
-    run = setup.start({"data.paths": [str(text)]} | SMALL, out=tmp_path_factory.mktemp("cut"), name="run")
-    finish = list(run.reports(lambda: run.progress.step >= 5))[-1]
+    run = setup.new_run({"data.paths": [str(text)]} | SMALL, out=tmp_path_factory.mktemp("cut"), name="run")
+    finish = list(run.events(lambda: run.state.step >= 5))[-1]
     assert isinstance(finish, Finished)
     folder = run.folder.path
-    assert [disk_format.load(folder / name).progress.step for name in (LAST, PREVIOUS)] == [5, 4]
+    assert [Checkpoint.load(folder / name).trainer_state.step for name in (LAST, PREVIOUS)] == [5, 4]
     return folder
 
 
@@ -70,8 +70,8 @@ def outcome(run: Path) -> tuple[Any, ...]:
     lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     timed = ("seconds", "chars_per_second")
     return (
-        disk_format.load(run / LAST).weights_sha256(),
-        disk_format.load(run / BEST).weights_sha256(),
+        Checkpoint.load(run / LAST).weights_sha256(),
+        Checkpoint.load(run / BEST).weights_sha256(),
         [{key: value for key, value in line.items() if key not in timed} for line in lines],
     )
 
@@ -104,10 +104,10 @@ def test_a_damaged_newest_checkpoint_costs_nothing_but_time(run: Path, undisturb
     before = (run / PREVIOUS).read_bytes()
     (run / LAST).write_bytes(bad)
     with pytest.raises(CheckpointError):
-        setup.resume(run, strict=True)
+        setup.resume_run(run, strict=True)
     assert ((run / LAST).read_bytes(), (run / PREVIOUS).read_bytes()) == (bad, before)
-    again = setup.resume(run)
-    reports = again.reports()
+    again = setup.resume_run(run)
+    reports = again.events()
     started = next(reports)
     assert isinstance(started, Started)
     assert started.step == 4
@@ -157,7 +157,7 @@ def test_where_both_are_damaged_nothing_is_gone_on_from_and_nothing_is_touched(r
     before = snapshot(run)
     for strict in (False, True):
         with pytest.raises(CheckpointError, match=LAST) as refused:
-            setup.resume(run, strict=strict)
+            setup.resume_run(run, strict=strict)
         assert refused.value.exit_code == 4
     assert snapshot(run) == before
 
@@ -166,7 +166,7 @@ def test_where_the_one_before_is_missing_the_damage_is_refused(run: Path) -> Non
     (run / PREVIOUS).unlink()
     (run / LAST).write_bytes(b"")
     with pytest.raises(CheckpointError, match="a file of 0 bytes"):
-        setup.resume(run)
+        setup.resume_run(run)
 
 
 # ------------------------------------------------------------------------------------------- at any call
@@ -179,7 +179,7 @@ def test_the_good_one_is_never_lost_wherever_the_resume_is_killed(
     for number in range(1, 1000):
         here = Path(shutil.copytree(run, tmp_path / f"{number}"))
         with contextlib.suppress(Killed), Disk(here, killed_at(number)).watching() as disk:
-            finished(setup.resume(here))
+            finished(setup.resume_run(here))
         ends_as(undisturbed, here)
         if disk.count < number:
             break
@@ -190,10 +190,10 @@ def ends_as(undisturbed: tuple[Any, ...], run: Path) -> None:
     steps = []
     for name in (LAST, PREVIOUS):
         with contextlib.suppress(CheckpointError):
-            steps.append(disk_format.load(run / name).progress.step)
+            steps.append(Checkpoint.load(run / name).trainer_state.step)
     assert max(steps) >= 4
     with contextlib.suppress(ConfigError):  # it was at its end
-        finished(setup.resume(run))
+        finished(setup.resume_run(run))
     assert outcome(run) == undisturbed
 
 
@@ -206,7 +206,7 @@ def test_the_good_one_is_never_lost_wherever_the_disk_refuses(
         here = Path(shutil.copytree(run, tmp_path / f"{number}"))
         fault = refused_at(number, errno.ENOSPC, from_then_on=from_then_on)
         with contextlib.suppress(StorageError), Disk(here, fault).watching() as disk:
-            finished(setup.resume(here))
+            finished(setup.resume_run(here))
         ends_as(undisturbed, here)
         if disk.count < number:
             break
@@ -216,7 +216,7 @@ def test_the_good_one_is_never_lost_wherever_the_disk_refuses(
 def test_a_run_that_cannot_save_after_its_fall_back_keeps_all_that_it_had(run: Path) -> None:
     (run / LAST).write_bytes(b"")
     before = snapshot(run)
-    again = setup.resume(run)
+    again = setup.resume_run(run)
 
     def full(_: int, call: Call) -> None:
         if call.kind == "make":
@@ -249,7 +249,7 @@ def test_a_run_that_goes_back_does_not_move_a_damaged_checkpoint_over_the_good_o
     text: Path, tmp_path: Path, kind: str
 ) -> None:
     values = {"data.paths": [str(text)], "training.on_nan": "rollback"} | SMALL
-    run = setup.start(values, out=tmp_path, name="run")
+    run = setup.new_run(values, out=tmp_path, name="run")
     folder = run.folder.path
 
     def spoil() -> None:
@@ -261,10 +261,10 @@ def test_a_run_that_goes_back_does_not_move_a_damaged_checkpoint_over_the_good_o
     assert back.step == 2
     assert not (folder / DAMAGED).exists() if kind == "gone" else (folder / DAMAGED).read_bytes() == b"damaged"
     for name in (LAST, PREVIOUS):
-        disk_format.load(folder / name)
+        Checkpoint.load(folder / name)
 
 
 def test_a_run_whose_newest_is_missing_goes_on_from_the_one_before(run: Path, undisturbed: tuple[Any, ...]) -> None:
     (run / LAST).unlink()  # killed between the two moves of a save
-    assert outcome(finished(setup.resume(run))) == undisturbed
+    assert outcome(finished(setup.resume_run(run))) == undisturbed
     assert runs.find(run) == run / BEST

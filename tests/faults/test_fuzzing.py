@@ -28,7 +28,6 @@ from charnet.config import Config, as_dict, from_dict, overlay
 from charnet.config_file import read_yaml
 from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.errors import CheckpointError, ConfigError, PromptError
-from charnet.storage import checkpoint as disk
 from charnet.storage import tensorfile
 from charnet.storage.checkpoint import Checkpoint
 
@@ -53,7 +52,7 @@ def loaded(path: Path, raw: bytes) -> Checkpoint | None:
     """The checkpoint in a file, or nothing where it is refused as it should be."""
     path.write_bytes(raw)
     try:
-        return disk.load(path)
+        return Checkpoint.load(path)
     except CheckpointError as error:
         message = str(error)
         assert message.startswith(f"{path}: "), raw

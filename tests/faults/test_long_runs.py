@@ -144,8 +144,8 @@ def test_ctrl_c_in_a_python_program_that_trains_saves_and_then_interrupts_it(
     assert (process.returncode, out) == (-SIGINT, "interrupted\n")
     assert said.endswith("KeyboardInterrupt\n")
     if cut.exists():
-        progress = newest(cut).progress
+        progress = newest(cut).trainer_state
         assert progress.step > 0
         if progress.reported_step < STEPS:
-            list(setup.resume(cut).reports())
+            list(setup.resume_run(cut).events())
         assert outcome(cut) == whole

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from faults.processes import PATIENCE, SMALL, newest
 
-from charnet.storage import checkpoint as disk
 from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.faults
 
@@ -110,10 +110,10 @@ def test_a_training_whose_output_is_lost_has_saved(shell: Shell, folder: Path, r
     assert found == code, said
     assert_one_line_at_most(said)
     new = folder / "checkpoints" / "new"
-    assert 0 < newest(new).progress.step <= 30
+    assert 0 < newest(new).trainer_state.step <= 30
     if code == 0:
-        assert newest(new).progress.step == 30
-        assert disk.load(new / runs.BEST).progress.step > 0
+        assert newest(new).trainer_state.step == 30
+        assert Checkpoint.load(new / runs.BEST).trainer_state.step > 0
     for line in (new / runs.METRICS).read_text().splitlines():
         json.loads(line)
 
@@ -175,11 +175,11 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=PATIENCE,
     )
     assert done.returncode == 0
-    plain = disk.load(folder / "checkpoints/odd/last.safetensors")
+    plain = Checkpoint.load(folder / "checkpoints/odd/last.safetensors")
     boastful = replace(
         plain, corpus=replace(plain.corpus, name=ODD), versions={ODD: ODD, "torch": ODD}, created="2026" + ODD
     )
-    disk.save(folder / "boastful.safetensors", boastful)
+    boastful.save(folder / "boastful.safetensors")
     return folder
 
 

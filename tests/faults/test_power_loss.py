@@ -37,8 +37,8 @@ from disk import (
 
 from charnet.data import corpus
 from charnet.errors import CheckpointError, ConfigError, CorpusError
-from charnet.storage import checkpoint as disk_format
 from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.runs import BEST, LAST, METRICS, PREVIOUS, SETTINGS, RunFolder
 from charnet.training import setup
 
@@ -58,17 +58,17 @@ def run(tmp_path: Path) -> Path:
 def gone_on_from(run: Path) -> int:
     """The step that a new process goes on from; nothing may be damaged."""
     folder = RunFolder(run)
-    found, damage = runs.to_go_on_from(runs.find(run, order=runs.TO_GO_ON_FROM))
+    found, damage = runs.load_resumable(runs.find(run, order=runs.RESUME_ORDER))
     folder.close()
     assert not damage
     assert not parts(run)
-    return found.progress.step
+    return found.trainer_state.step
 
 
 def whole(run: Path, *steps: int) -> None:
     """Everything in the folder of a run is of one of these steps, old or new."""
     assert gone_on_from(run) in steps
-    assert disk_format.load(run / BEST).progress.step in steps
+    assert Checkpoint.load(run / BEST).trainer_state.step in steps
     assert (run / SETTINGS).read_bytes() in [settings(step) for step in steps]
     raw = (run / METRICS).read_bytes()
     assert any(all_lines(step).startswith(raw) for step in steps)
@@ -76,7 +76,7 @@ def whole(run: Path, *steps: int) -> None:
     for name in (LAST, PREVIOUS):
         with contextlib.suppress(FileNotFoundError):
             assert (run / name).stat()
-            disk_format.load(run / name)
+            Checkpoint.load(run / name)
 
 
 # ------------------------------------------------------------------------------------------- killed
@@ -166,8 +166,8 @@ def undisturbed(text: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[A
 
 
 def trained(text: Path, out: Path) -> Path:
-    run = setup.start({"data.paths": [str(text)]} | SMALL, out=out, name="run")
-    collections.deque(run.reports(), maxlen=0)
+    run = setup.new_run({"data.paths": [str(text)]} | SMALL, out=out, name="run")
+    collections.deque(run.events(), maxlen=0)
     return run.folder.path
 
 
@@ -176,20 +176,20 @@ def outcome(run: Path) -> tuple[Any, ...]:
     lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     timed = ("seconds", "chars_per_second")
     return (
-        disk_format.load(run / LAST).weights_sha256(),
-        disk_format.load(run / BEST).weights_sha256(),
+        Checkpoint.load(run / LAST).weights_sha256(),
+        Checkpoint.load(run / BEST).weights_sha256(),
         [{key: value for key, value in line.items() if key not in timed} for line in lines],
     )
 
 
 def goes_on_to(undisturbed: tuple[Any, ...], run: Path) -> None:
     try:
-        again = setup.resume(run)
+        again = setup.resume_run(run)
     except ConfigError as error:
         if "that are done" not in str(error):  # it was at its end
             raise
     else:
-        collections.deque(again.reports(), maxlen=0)
+        collections.deque(again.events(), maxlen=0)
     assert outcome(run) == undisturbed
     assert not parts(run)
 
@@ -230,13 +230,13 @@ def check_state(state: State, run: Path, at: Path) -> None:
         if not (here / LAST).exists():
             return
         saved = [0]
-    found, damage = runs.to_go_on_from(runs.find(here, order=runs.TO_GO_ON_FROM))
+    found, damage = runs.load_resumable(runs.find(here, order=runs.RESUME_ORDER))
     assert not damage
-    assert found.progress.step in (saved[-1], saved[-1] + 1)
+    assert found.trainer_state.step in (saved[-1], saved[-1] + 1)
     for path in here.glob("*.safetensors"):
-        disk_format.load(path)
+        Checkpoint.load(path)
     lines = (here / METRICS).read_bytes() if (here / METRICS).exists() else b""
-    assert lines.startswith(all_lines(found.progress.reported_step))
+    assert lines.startswith(all_lines(found.trainer_state.reported_step))
 
 
 def record_of_saves(root: Path) -> list[Call]:
@@ -323,12 +323,15 @@ def test_power_lost_at_any_moment_of_a_training_leaves_a_whole_checkpoint(
     for state in states:
         lay_out(state, root, tmp_path)
         if state.done or (run / LAST).exists():
-            found, damage = runs.to_go_on_from(runs.find(run, order=runs.TO_GO_ON_FROM))
+            found, damage = runs.load_resumable(runs.find(run, order=runs.RESUME_ORDER))
             assert not damage
             lines = (run / METRICS).read_bytes().splitlines() if (run / METRICS).exists() else []
-            assert len(list(map(json.loads, lines[: found.progress.reported_step]))) == found.progress.reported_step
+            assert (
+                len(list(map(json.loads, lines[: found.trainer_state.reported_step])))
+                == found.trainer_state.reported_step
+            )
         for path in run.glob("*.safetensors"):
-            disk_format.load(path)
+            Checkpoint.load(path)
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
@@ -417,11 +420,11 @@ def test_an_encoded_copy_of_the_right_size_that_is_damaged_is_noticed_and_writte
 
 def test_a_run_whose_text_is_gone_never_goes_on_from_a_damaged_copy(text: Path, cache: Path, tmp_path: Path) -> None:
     own = Path(shutil.copy(text, tmp_path / "own.txt"))
-    run = setup.start({"data.paths": [str(own)]} | SMALL, out=tmp_path / "runs", name="run")
+    run = setup.new_run({"data.paths": [str(own)]} | SMALL, out=tmp_path / "runs", name="run")
     asked = iter(range(2))
-    collections.deque(run.reports(lambda: next(asked, None) is None), maxlen=0)
+    collections.deque(run.events(lambda: next(asked, None) is None), maxlen=0)
     own.unlink()
     (copy,) = cache.glob("*.ids")
     copy.write_bytes(bytes(copy.stat().st_size))
     with pytest.raises(CorpusError, match=r"neither at .* nor in the cache"):
-        setup.resume(run.folder.path)
+        setup.resume_run(run.folder.path)

@@ -39,7 +39,7 @@ STEPS = 60
 TRAIN = ["train", "pets.txt", *SMALL, "--steps", str(STEPS), "--out", "."]
 NUMBERS = [SIGINT, SIGTERM, SIGHUP]
 MOMENTS = {
-    "step": ("charnet.training.trainer.Training._step", STEPS),
+    "step": ("charnet.training.trainer.Trainer._step", STEPS),
     "evaluation": ("charnet.training.trainer.evaluate", STEPS // 10),
     "save": ("os.fsync", 30),
     "move": ("os.replace", 15),
@@ -79,7 +79,7 @@ def assert_saved(process: Process, cut: Path) -> None:
     if not cut.exists():
         assert said.endswith(": nothing is kept\n")
         return
-    progress = newest(cut).progress
+    progress = newest(cut).trainer_state
     assert progress.step > 0
     if f"step {progress.step}, everything is saved; go on with:\n  charnet train --resume cut\n" not in said:
         assert progress.reported_step == STEPS
@@ -88,7 +88,7 @@ def assert_saved(process: Process, cut: Path) -> None:
 
 def assert_resumable(cut: Path, whole: Any) -> None:
     if cut.exists():
-        if newest(cut).progress.reported_step < STEPS:
+        if newest(cut).trainer_state.reported_step < STEPS:
             run(["train", "--resume", "cut"], folder=cut.parent)
         assert outcome(cut) == whole
         assert not list(cut.glob(".*"))
@@ -150,7 +150,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoints_are_whole(
 def test_a_second_ctrl_c_while_a_finished_run_is_compared_leaves_out_the_comparison_alone(
     folder: Path, cut: Path, whole: Any
 ) -> None:
-    hook = ("charnet.training.trainer.Training.compared", 1, [SIGINT, SIGINT])
+    hook = ("charnet.training.trainer.Trainer.baselines", 1, [SIGINT, SIGINT])
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[hook])
     assert process.wait() == 130
     assert process.stderr().endswith("done; write with:\n  charnet sample cut --temp 0.8\n")
@@ -162,7 +162,7 @@ def test_a_third_ctrl_c_at_the_end_of_a_finished_run_does_not_say_to_go_on_with_
     folder: Path, cut: Path, whole: Any
 ) -> None:
     hooks = [
-        ("charnet.training.trainer.Training.compared", 1, [SIGINT, SIGINT]),
+        ("charnet.training.trainer.Trainer.baselines", 1, [SIGINT, SIGINT]),
         ("charnet.cli.messages.closing", 1, [SIGINT]),
     ]
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=hooks)
@@ -172,11 +172,11 @@ def test_a_third_ctrl_c_at_the_end_of_a_finished_run_does_not_say_to_go_on_with_
     assert outcome(cut) == whole
 
 
-@pytest.mark.parametrize("where", ["charnet.cli.progress._Reading.left", "charnet.storage.runs.RunFolder.close"])
+@pytest.mark.parametrize("where", ["charnet.cli.progress._EventView.left", "charnet.storage.runs.RunFolder.close"])
 def test_a_third_ctrl_c_while_a_training_is_left_at_once_changes_nothing(
     folder: Path, cut: Path, whole: Any, where: str
 ) -> None:
-    hooks = [("charnet.training.trainer.Training._step", 30, [SIGINT, SIGINT]), (where, 1, [SIGINT, SIGINT])]
+    hooks = [("charnet.training.trainer.Trainer._step", 30, [SIGINT, SIGINT]), (where, 1, [SIGINT, SIGINT])]
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=hooks)
     assert process.wait() == 130
     assert_nothing_else_is_said(process.stderr())
@@ -188,7 +188,7 @@ def test_a_second_ctrl_c_between_the_first_two_checkpoints_takes_neither_away(
     folder: Path, cut: Path, whole: Any
 ) -> None:
     """`best` is written and `last` is not: what was learned is in that one file."""
-    hook = ("charnet.training.trainer.arrays", 4, [SIGINT, SIGINT])
+    hook = ("charnet.training.trainer.to_numpy", 4, [SIGINT, SIGINT])
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[hook])
     assert process.wait() == 130
     assert cut.exists()
@@ -221,7 +221,7 @@ def test_a_signal_while_charnet_starts_ends_it_and_leaves_no_run_behind(
     assert process.returncode in (128 + number, -number)  # which is the same in a shell
     assert_nothing_else_is_said(said)
     if cut.exists():
-        assert newest(cut).progress.step > 0
+        assert newest(cut).trainer_state.step > 0
         assert "everything is saved" in said
 
 

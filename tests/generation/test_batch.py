@@ -13,8 +13,8 @@ from charnet.engines.base import Engine
 from charnet.engines.registry import open_engine
 from charnet.errors import ConfigError
 from charnet.generation import batch
-from charnet.generation.detokenizer import Piece
-from charnet.generation.generate import Writing, begin, stream
+from charnet.generation.detokenizer import Chunk
+from charnet.generation.generate import Generation, start, stream
 from charnet.generation.sampler import Options
 
 
@@ -97,11 +97,11 @@ def test_pieces_may_be_asked_for_in_any_order() -> None:
 def test_each_of_many_has_the_nats_of_the_one_written_alone() -> None:
     engine = open_engine(build())
 
-    def nats(pieces: list[Piece]) -> list[float]:
+    def nats(pieces: list[Chunk]) -> list[float]:
         return [n for piece in pieces for n in piece.nats]
 
     for index, pieces in enumerate(batch.texts(engine, LETTERS, [0], Options(length=60, stop=("ab",)), 4, nats=True)):
-        single = Writing(engine, LETTERS, begin(engine, [0]), Options(length=60, stop=("ab",)), index=index)
+        single = Generation(engine, LETTERS, start(engine, [0]), Options(length=60, stop=("ab",)), index=index)
         both = list(pieces)
         assert nats(both) == pytest.approx(nats(list(single)), abs=1e-5)
         assert len(nats(both)) == len("".join(piece.text for piece in both))

@@ -16,7 +16,7 @@ from charnet.engines.numpy_engine import NumpyEngine
 from charnet.errors import CharnetError, ConfigError
 from charnet.generation.generate import stream
 from charnet.generation.sampler import Options
-from charnet.storage.checkpoint import model_shapes
+from charnet.model.shapes import model_shapes
 
 LETTERS = Vocabulary.of_text("abcdefgh\n ")
 BYTES = Vocabulary(tuple(range(256)), of_bytes=True)

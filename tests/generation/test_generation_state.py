@@ -13,8 +13,8 @@ from charnet.engines import sampling
 from charnet.engines.base import Engine
 from charnet.engines.numpy_engine import NumpyEngine
 from charnet.engines.registry import open_engine
-from charnet.generation.detokenizer import Piece
-from charnet.generation.generate import Position, Writing, begin, random_numbers, stream
+from charnet.generation.detokenizer import Chunk
+from charnet.generation.generate import Generation, GenerationState, random_generator, start, stream
 from charnet.generation.sampler import Options
 from charnet.storage.checkpoint import Checkpoint
 
@@ -22,17 +22,17 @@ BYTES = Vocabulary((*range(97, 103), 0xA9, 0xC3, 0xFF), of_bytes=True)
 
 
 class Hasty(NumpyEngine):
-    """An engine with bursts: the plainest loop that keeps what `WritingEngine` promises."""
+    """An engine with bursts: the plainest loop that keeps what `MultiStepEngine` promises."""
 
-    batch_from = 2
+    min_batch = 2
 
-    def write(self, ids, state, u_T, temperatures_T, bias_V):  # type: ignore[no-untyped-def]
+    def generate(self, ids, state, u_T, temperatures_T, bias_V):  # type: ignore[no-untyped-def]
         drawn, nats = [], []
         for u, temperature in zip(u_T, temperatures_T, strict=True):
             for i in ids:
                 logits_BV, state = self.advance([i], state)
-            chosen = sampling.draw_at(logits_BV[0] if bias_V is None else logits_BV[0] + bias_V, temperature, u)
-            nats.append(sampling.surprise(logits_BV[0], chosen))
+            chosen = sampling.sample_logits(logits_BV[0] if bias_V is None else logits_BV[0] + bias_V, temperature, u)
+            nats.append(sampling.surprisal(logits_BV[0], chosen))
             drawn.append(chosen)
             ids = [chosen]
         return np.array(drawn), np.array(nats), state
@@ -43,16 +43,18 @@ def hasty(checkpoint: Checkpoint) -> Hasty:
     return Hasty(checkpoint.weights, cell=model.cell, activation=model.activation)
 
 
-def written(engine: Engine, position: Position, vocab: Vocabulary = LETTERS, **options: object) -> tuple[str, Writing]:
-    writing = Writing(engine, vocab, position, Options(**options))  # type: ignore[arg-type]
+def written(
+    engine: Engine, position: GenerationState, vocab: Vocabulary = LETTERS, **options: object
+) -> tuple[str, Generation]:
+    writing = Generation(engine, vocab, position, Options(**options))  # type: ignore[arg-type]
     return "".join(piece.text for piece in writing), writing
 
 
 def in_parts(engine: Engine, prompt: list[int], parts: list[int], **options: object) -> str:
-    position, text = begin(engine, prompt), ""
+    position, text = start(engine, prompt), ""
     for length in parts:
         part, writing = written(engine, position, length=length, **options)
-        position, text = writing.position, text + part
+        position, text = writing.state, text + part
     return text
 
 
@@ -73,11 +75,11 @@ def test_a_text_written_in_parts_is_the_one_written_at_once(
 @every_kind
 def test_a_place_may_be_gone_back_to_as_often_as_wanted(engine: str, cell: str, activation: str) -> None:
     opened = open_engine(build(cell, activation), engine)
-    _, writing = written(opened, begin(opened, [0, 1]), length=20)
-    place = writing.position
+    _, writing = written(opened, start(opened, [0, 1]), length=20)
+    place = writing.state
     texts = {written(opened, place, length=50)[0] for _ in range(3)}
     assert len(texts) == 1
-    assert texts != {written(opened, begin(opened, [0, 1]), length=50)[0]}
+    assert texts != {written(opened, start(opened, [0, 1]), length=50)[0]}
 
 
 @every_engine
@@ -85,37 +87,37 @@ def test_a_place_may_be_gone_back_to_as_often_as_wanted(engine: str, cell: str, 
 def test_a_saved_text_is_continued_as_if_it_had_never_ended(engine: str, cell: str, activation: str) -> None:
     """A text and the count of its drawn characters are all that needs saving: another process reads it and goes on."""
     checkpoint = build(cell, activation)
-    text, writing = written(open_engine(checkpoint, engine), begin(open_engine(checkpoint, engine), [4]), length=40)
-    saved, drawn = "e" + text, writing.position.drawn
+    text, writing = written(open_engine(checkpoint, engine), start(open_engine(checkpoint, engine), [4]), length=40)
+    saved, drawn = "e" + text, writing.state.num_sampled
     anew = open_engine(checkpoint, engine)
-    place = Position(anew.start(1), drawn=drawn).after(LETTERS.encode(saved).tolist())
+    place = GenerationState(anew.start(1), num_sampled=drawn).extend(LETTERS.encode(saved).tolist())
     assert written(anew, place, length=60)[0] == in_parts(anew, [4], [100])[40:]
 
 
 def test_what_is_given_in_between_is_read_before_more_is_drawn() -> None:
     engine = open_engine(build())
-    text, writing = written(engine, begin(engine, [0]), length=5)
+    text, writing = written(engine, start(engine, [0]), length=5)
     given = LETTERS.encode("abc").tolist()
-    went_on, _ = written(engine, writing.position.after(given), length=30)
-    place = Position(engine.start(1), drawn=5).after([0, *LETTERS.encode(text).tolist(), *given])
+    went_on, _ = written(engine, writing.state.extend(given), length=30)
+    place = GenerationState(engine.start(1), num_sampled=5).extend([0, *LETTERS.encode(text).tolist(), *given])
     assert written(engine, place, length=30)[0] == went_on
 
 
 def test_a_place_before_anything_was_read_is_the_start_of_a_line() -> None:
     engine = open_engine(build())
-    at_start, _ = written(engine, begin(engine), length=30)
-    assert written(engine, begin(engine, [LETTERS.start_id()]), length=30)[0] == at_start
+    at_start, _ = written(engine, start(engine), length=30)
+    assert written(engine, start(engine, [LETTERS.start_id()]), length=30)[0] == at_start
 
 
 @pytest.mark.parametrize("options", [{"stop": ("c", "ab")}, {"stop": ("abc",)}])
 def test_going_on_after_an_ending_goes_on_after_what_was_cut_off(options: dict[str, object]) -> None:
     engine = open_engine(build())
     whole = in_parts(engine, [0], [300])
-    position, text = begin(engine, [0]), ""
+    position, text = start(engine, [0]), ""
     for _ in range(5):
         part, writing = written(engine, position, length=60, **options)
-        position, text = writing.position, text + part + writing.unshown
-    assert len(text) == position.drawn > 10
+        position, text = writing.state, text + part + writing.withheld
+    assert len(text) == position.num_sampled > 10
     assert whole.startswith(text)
 
 
@@ -129,11 +131,11 @@ def test_going_on_after_an_ending_goes_on_after_what_was_cut_off(options: dict[s
 )
 def test_an_engine_with_bursts_writes_the_same(cell: str, activation: str, options: dict[str, object]) -> None:
     checkpoint = build(cell, activation)
-    expected, plain = written(open_engine(checkpoint), begin(open_engine(checkpoint), [0, 1]), length=300, **options)
+    expected, plain = written(open_engine(checkpoint), start(open_engine(checkpoint), [0, 1]), length=300, **options)
     engine = hasty(checkpoint)
-    text, writing = written(engine, begin(engine, [0, 1]), length=300, **options)
+    text, writing = written(engine, start(engine, [0, 1]), length=300, **options)
     assert text == expected
-    assert writing.position.drawn == plain.position.drawn == 300
+    assert writing.state.num_sampled == plain.state.num_sampled == 300
 
 
 @settings(deadline=None, max_examples=40)
@@ -142,17 +144,17 @@ def test_a_text_that_ends_within_a_burst_leaves_the_place_of_one_written_singly(
     checkpoint = build()
     texts, places = [], []
     for engine in (open_engine(checkpoint), hasty(checkpoint)):
-        text, writing = written(engine, begin(engine, [0]), length=200, stop=tuple(stops), seed=seed)
-        went_on, _ = written(engine, writing.position, length=50, seed=seed)
-        texts.append((text, writing.unshown, went_on))
-        places.append((writing.position.drawn, writing.position.recent))
+        text, writing = written(engine, start(engine, [0]), length=200, stop=tuple(stops), seed=seed)
+        went_on, _ = written(engine, writing.state, length=50, seed=seed)
+        texts.append((text, writing.withheld, went_on))
+        places.append((writing.state.num_sampled, writing.state.recent))
     assert texts[0] == texts[1]
     assert places[0] == places[1]
 
 
 def test_bursts_begin_with_one_symbol_so_that_it_is_shown_at_once() -> None:
     engine = hasty(build())
-    sizes = [len(piece.text) for piece in Writing(engine, LETTERS, begin(engine), Options(length=100))]
+    sizes = [len(piece.text) for piece in Generation(engine, LETTERS, start(engine), Options(length=100))]
     assert sizes[0] == 1
     assert max(sizes) > 1
 
@@ -160,8 +162,8 @@ def test_bursts_begin_with_one_symbol_so_that_it_is_shown_at_once() -> None:
 # ------------------------------------------------------------------------------------------- nats
 
 
-def pieces_of(engine: Engine, vocab: Vocabulary = LETTERS, **options: object) -> list[Piece]:
-    return list(Writing(engine, vocab, begin(engine, [0]), Options(**options)))  # type: ignore[arg-type]
+def pieces_of(engine: Engine, vocab: Vocabulary = LETTERS, **options: object) -> list[Chunk]:
+    return list(Generation(engine, vocab, start(engine, [0]), Options(**options)))  # type: ignore[arg-type]
 
 
 @every_engine
@@ -191,7 +193,7 @@ def test_a_character_of_several_bytes_has_the_nats_of_all_of_them(seed: int) -> 
     pieces = pieces_of(short, BYTES, length=60, seed=seed)
     text, nats = "".join(p.text for p in pieces), [n for p in pieces for n in p.nats]
     ids = BYTES.encode(text).tolist()
-    singly = list(Writing(short, Vocabulary.of_text("abcdefghi"), begin(short, [0]), Options(length=60, seed=seed)))
+    singly = list(Generation(short, Vocabulary.of_text("abcdefghi"), start(short, [0]), Options(length=60, seed=seed)))
     each = [n for p in singly for n in p.nats]
     assert len(ids) == len(each) == 60
     assert len(nats) == len(text)
@@ -203,11 +205,11 @@ def test_a_character_of_several_bytes_has_the_nats_of_all_of_them(seed: int) -> 
 
 
 def test_nobody_pays_for_nats_that_nobody_asked_for() -> None:
-    writing = Writing(open_engine(build()), LETTERS, begin(open_engine(build())), Options(length=9), nats=False)
+    writing = Generation(open_engine(build()), LETTERS, start(open_engine(build())), Options(length=9), nats=False)
     assert {piece.nats for piece in writing} == {()}
 
 
 def test_random_numbers_go_on_where_they_stopped() -> None:
     options = Options(seed=5)
-    at_once = random_numbers(options, 2).random(100)
-    assert (random_numbers(options, 2, drawn=37).random(63) == at_once[37:]).all()
+    at_once = random_generator(options, 2).random(100)
+    assert (random_generator(options, 2, drawn=37).random(63) == at_once[37:]).all()

@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 
 from charnet.data.vocab import Vocabulary
 from charnet.generation import stopping
-from charnet.generation.detokenizer import Transcript
-from charnet.generation.stopping import Before, Ending, Lines, Paragraph, Sentence
+from charnet.generation.detokenizer import Detokenizer
+from charnet.generation.stopping import MaxLines, Paragraph, Sentence, StopCriterion, StopStrings
 
 ENDINGS = {
     "sentence": Sentence,
     "paragraph": Paragraph,
-    "two lines": lambda: Lines(2),
-    "before a word": lambda: Before(["ab", "b\n"]),
+    "two lines": lambda: MaxLines(2),
+    "before a word": lambda: StopStrings(["ab", "b\n"]),
 }
 texts = st.text("ab.!。？\r\n \"'」3", max_size=30)
 
 
-def ended(text: str, *ends: Ending, pieces: list[str] | None = None) -> str:
+def ended(text: str, *ends: StopCriterion, pieces: list[str] | None = None) -> str:
     """The text as far as it is shown, when it comes in these pieces."""
     vocab = Vocabulary.of_text(text + " ")
-    transcript, shown = Transcript(vocab, ends), ""
+    transcript, shown = Detokenizer(vocab, ends), ""
     for piece in [text] if pieces is None else pieces:
         if not transcript.ended:
             shown += transcript.take(vocab.encode(piece).tolist()).text
@@ -83,28 +83,28 @@ def test_a_paragraph_ends_before_an_empty_line(text: str, paragraph: str) -> Non
 
 @pytest.mark.parametrize(("count", "lines"), [(1, "a"), (2, "a\nb"), (3, "a\nb\n"), (9, "a\nb\n\nc")])
 def test_so_many_lines_are_written(count: int, lines: str) -> None:
-    assert ended("a\nb\n\nc", Lines(count)) == lines
+    assert ended("a\nb\n\nc", MaxLines(count)) == lines
 
 
 def test_lines_with_the_ends_of_windows_are_lines() -> None:
-    assert ended("a\r\nb\r\nc", Lines(2)) == "a\r\nb"
+    assert ended("a\r\nb\r\nc", MaxLines(2)) == "a\r\nb"
 
 
 @pytest.mark.parametrize(("unit", "text"), [("sentence", "A b. "), ("line", "A b\n"), ("paragraph", "A b\n\n")])
 def test_an_end_is_known_with_its_last_character_and_not_before(unit: str, text: str) -> None:
-    (ending,) = stopping.chosen(until=unit)
+    (ending,) = stopping.stop_criteria(until=unit)
     assert [ending.push(character) for character in text] == [False] * (len(text) - 1) + [True]
-    assert ending.held == len(text) - len(text.rstrip())
+    assert ending.held_back == len(text) - len(text.rstrip())
 
 
 def test_of_several_endings_the_first_to_come_counts() -> None:
-    assert ended("a b. c\nd", *stopping.chosen(["\nd"], 1, "sentence")) == "a b."
-    assert ended("a b\nc. d", *stopping.chosen(["c."], 1, "sentence")) == "a b"
-    assert ended("a b\nc. d", *stopping.chosen(["b\nc"], 2, "sentence")) == "a "
+    assert ended("a b. c\nd", *stopping.stop_criteria(["\nd"], 1, "sentence")) == "a b."
+    assert ended("a b\nc. d", *stopping.stop_criteria(["c."], 1, "sentence")) == "a b"
+    assert ended("a b\nc. d", *stopping.stop_criteria(["b\nc"], 2, "sentence")) == "a "
 
 
 def test_what_one_ending_held_back_is_written_when_another_ends_the_text() -> None:
-    assert ended("one. two", *stopping.chosen(["e. x"], 0, "sentence")) == "one."
+    assert ended("one. two", *stopping.stop_criteria(["e. x"], 0, "sentence")) == "one."
 
 
 @given(text=texts)
@@ -114,4 +114,4 @@ def test_nothing_is_held_back_for_longer_than_an_end_may_take(text: str) -> None
         for count, character in enumerate(text, 1):
             if ending.push(character):
                 break
-            assert 0 <= ending.held <= count
+            assert 0 <= ending.held_back <= count

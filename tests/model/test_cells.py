@@ -395,7 +395,7 @@ def gradients(cell: Cell, x_BTE: Tensor, state: State, kind: torch.dtype) -> dic
 @pytest.mark.parametrize("units", [33, 256, 1024])
 @every_cell
 def test_a_scan_that_multiplies_in_bf16_is_the_same_to_its_three_digits(name, units):
-    """Also where a library's own form is wrong: see `MOST_UNITS_IN_BF16`."""
+    """Also where a library's own form is wrong: see `MAX_ONEDNN_BF16_UNITS`."""
     torch.manual_seed(1)
     cell = BUILDERS[name](24, units)
     x_BTE, state = torch.randn(4, 5, 24), cell.initial_state(4)
@@ -424,11 +424,11 @@ SCANNED = [name for name in BUILDERS if name != "lstm"]
 @pytest.mark.parametrize("name", SCANNED)
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 def test_weights_that_are_laid_out_once_give_what_plain_products_give(name, kind, monkeypatch):
-    if not packed_linear.packing(kind):
+    if not packed_linear.can_prepack(kind):
         pytest.skip("this build of torch cannot lay weights out")
     runs = []
     for packed in (True, False):
-        monkeypatch.setattr(packed_linear, "packing", lambda _, packed=packed: packed)
+        monkeypatch.setattr(packed_linear, "can_prepack", lambda _, packed=packed: packed)
         torch.manual_seed(1)
         cell = BUILDERS[name](48, 64)
         torch.manual_seed(2)
@@ -447,9 +447,9 @@ def test_a_product_is_that_of_a_linear_layer(weights):
     weight_GH, bias_G, x_BH, other_BG = (
         torch.randn(s) for s in (weights, weights[0], (3, weights[1]), (3, weights[0]))
     )
-    made = packed_linear.Product(weight_GH, 3, bias_G)(x_BH)
+    made = packed_linear.PackedLinear(weight_GH, 3, bias_G)(x_BH)
     torch.testing.assert_close(made, torch.nn.functional.linear(x_BH, weight_GH, bias_G))
-    added = packed_linear.Product(weight_GH, 3).added(x_BH, other_BG)
+    added = packed_linear.PackedLinear(weight_GH, 3).addmm(x_BH, other_BG)
     torch.testing.assert_close(added, x_BH @ weight_GH.t() + other_BG)
 
 

@@ -12,15 +12,15 @@ from charnet.model.network import (
     CharModel,
     Ensemble,
     ModelState,
-    detached,
-    drawn,
+    detach,
+    dropout,
+    forward_backward,
     from_weights,
-    learn,
     nats_per_char,
-    silenced,
+    sampled_softmax_candidates,
 )
 from charnet.model.network import build as built
-from charnet.storage.checkpoint import model_shapes
+from charnet.model.shapes import model_shapes
 
 B, T, V, E, H = 2, 7, 11, 3, 5
 
@@ -156,7 +156,7 @@ def test_gradients_of_weights_that_weight_dropout_silenced_are_zero():
 @pytest.mark.parametrize("shape", [(7,), (300, 70), (5, 40, 101)])
 def test_silenced_numbers_are_zero_by_that_share_and_the_mean_is_kept(share, shape):
     torch.manual_seed(1)
-    found = silenced(torch.ones(shape), share)
+    found = dropout(torch.ones(shape), share)
     kept = found != 0
     assert torch.equal(found[kept], torch.full_like(found[kept], found.max()))
     if found.numel() > 1000:
@@ -168,10 +168,10 @@ def test_silenced_numbers_are_zero_by_that_share_and_the_mean_is_kept(share, sha
 @pytest.mark.parametrize("weight_dropout", [0.0, 0.5])
 def test_a_table_of_a_small_alphabet_gives_what_its_embedding_gives(cell, activation, weight_dropout, monkeypatch):
     found = []
-    for aligned in (models.ALIGNED, 11, 1000):  # of an embedding of 300 for eleven characters: two tables, and none
-        monkeypatch.setattr(models, "ALIGNED", aligned)
+    for aligned in (models.ALIGNMENT, 11, 1000):  # of an embedding of 300 for eleven characters: two tables, and none
+        monkeypatch.setattr(models, "ALIGNMENT", aligned)
         model, ids_BT = build(cell, activation, embedding_size=300, weight_dropout=weight_dropout), window(17)
-        assert (model._read(ids_BT, torch.double)[1] is None) == (aligned == 1000)
+        assert (model._lowest_input(ids_BT, torch.double)[1] is None) == (aligned == 1000)
         torch.manual_seed(4)
         logits_BTV, after = model(ids_BT, model.initial_state(B))
         nats_per_char(logits_BTV, ids_BT).backward()
@@ -184,7 +184,7 @@ def test_a_table_of_a_small_alphabet_gives_what_its_embedding_gives(cell, activa
 def test_a_table_is_made_only_where_it_saves_more_multiplications_than_it_takes():
     def reads(embedding_size: int, characters: int) -> int:
         model = build(num_layers=1, embedding_size=embedding_size)
-        return model._read(torch.zeros(1, characters, dtype=torch.long), torch.double)[0].shape[-1]
+        return model._lowest_input(torch.zeros(1, characters, dtype=torch.long), torch.double)[0].shape[-1]
 
     assert [reads(size, 10_000) for size in (8, 16, 17, 500)] == [8, 16, 16, 16]
     assert [reads(500, characters) for characters in (1, 16, 17, 100)] == [500, 500, 16, 16]
@@ -202,9 +202,9 @@ def test_products_in_bf16_give_logits_and_gradients_in_the_format_of_the_weights
     cell, activation, embedding_size
 ):
     found = []
-    for products_in in (None, torch.bfloat16):
+    for compute_dtype in (None, torch.bfloat16):
         model, ids_BT = build(cell, activation, hidden_size=50, embedding_size=embedding_size).float(), window(17)
-        logits_BTV, _ = model(ids_BT, model.initial_state(B), products_in=products_in)
+        logits_BTV, _ = model(ids_BT, model.initial_state(B), compute_dtype=compute_dtype)
         nats_per_char(logits_BTV, ids_BT).backward()
         assert all(p.grad.dtype == torch.float32 for p in model.parameters())
         found.append((logits_BTV, torch.cat([p.grad.flatten() for p in model.parameters()])))
@@ -234,33 +234,33 @@ def test_a_window_of_a_large_alphabet_is_learned_as_any_other_where_all_others_a
     y_BT = window()
     y_BT[0, 3] = -100  # nothing to predict
     for large in (V, V - 1):
-        monkeypatch.setattr(models, "LARGE_ALPHABET", large)
+        monkeypatch.setattr(models, "SAMPLED_SOFTMAX_FROM", large)
         model = build()
         nn.init.normal_(model.head.bias)
-        loss, norm, _ = learn(model, window(), y_BT, model.initial_state(B))
+        loss, norm, _ = forward_backward(model, window(), y_BT, model.initial_state(B))
         found.append([loss, norm, *(p.grad for p in model.parameters())])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
 
 
 def test_what_is_drawn_of_a_large_alphabet_stands_for_all_of_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(models, "DRAWN", 40)
+    monkeypatch.setattr(models, "NUM_SAMPLED", 40)
     torch.manual_seed(5)
     logits_V, y_BT = torch.randn(300, dtype=torch.double), torch.tensor([[7, 9, 7], [-100, 290, 8]])
     sums = []
     for _ in range(400):
-        among_C, shift_C, places_BT = drawn(y_BT, 300)
-        assert len(among_C) == len(among_C.unique()) == 44
-        assert (among_C[places_BT[y_BT >= 0]] == y_BT[y_BT >= 0]).all()
+        candidates_C, log_weight_C, places_BT = sampled_softmax_candidates(y_BT, 300)
+        assert len(candidates_C) == len(candidates_C.unique()) == 44
+        assert (candidates_C[places_BT[y_BT >= 0]] == y_BT[y_BT >= 0]).all()
         assert places_BT[1, 0] == -100
-        sums.append((logits_V[among_C] + shift_C).exp().sum())
+        sums.append((logits_V[candidates_C] + log_weight_C).exp().sum())
     torch.testing.assert_close(torch.stack(sums).mean(), logits_V.exp().sum(), rtol=0.02, atol=0)
 
 
 def test_no_gradient_flows_through_a_detached_state():
     model, ids_BT = build(), window()
     _, state = model(ids_BT, model.initial_state(B))
-    cut = detached(state)
+    cut = detach(state)
     same_state(cut, state)
     assert all(each.requires_grad for layer in state for each in layer)
     assert not any(each.requires_grad for layer in cut for each in layer)
@@ -297,7 +297,7 @@ def ensemble(cell: str = "lstm", **kwargs: float) -> Ensemble:
 @pytest.mark.parametrize("cell", CELLS)
 def test_an_ensemble_says_the_mean_of_the_probabilities_of_its_networks(cell):
     model, ids_BT = ensemble(cell), window()
-    alone = [network(ids_BT, network.initial_state(B)) for network in model.networks]
+    alone = [network(ids_BT, network.initial_state(B)) for network in model.members]
     mean_BTV = torch.stack([logits.softmax(-1) for logits, _ in alone]).mean(0)
     logits_BTV, after = model(ids_BT, model.initial_state(B))
     torch.testing.assert_close(logits_BTV.exp(), mean_BTV)
@@ -310,9 +310,9 @@ def test_an_ensemble_says_the_mean_of_the_probabilities_of_its_networks(cell):
 @pytest.mark.parametrize("clip", [0.01, 1e9])
 def test_each_network_of_an_ensemble_learns_what_it_would_learn_alone(clip):
     together, x_BT, y_BT = ensemble(dropout=0.0), window(), window().roll(1, 1)
-    loss, norm, after = learn(together, x_BT, y_BT, together.initial_state(B), clip=clip)
+    loss, norm, after = forward_backward(together, x_BT, y_BT, together.initial_state(B), clip=clip)
     apart = ensemble(dropout=0.0)
-    alone = [learn(n, x_BT, y_BT, n.initial_state(B), clip=clip) for n in apart.networks]
+    alone = [forward_backward(n, x_BT, y_BT, n.initial_state(B), clip=clip) for n in apart.members]
     for p, own in zip(together.parameters(), apart.parameters(), strict=True):
         assert torch.equal(p.grad, own.grad)
     torch.testing.assert_close(loss, torch.stack([each[0] for each in alone]).mean())
@@ -321,7 +321,7 @@ def test_each_network_of_an_ensemble_learns_what_it_would_learn_alone(clip):
 
 
 def test_the_networks_of_an_ensemble_begin_with_different_weights():
-    first, second, third = (network.head.weight for network in ensemble().networks)
+    first, second, third = (network.head.weight for network in ensemble().members)
     assert not torch.equal(first, second)
     assert not torch.equal(second, third)
 
@@ -336,9 +336,9 @@ def test_an_ensemble_is_rebuilt_from_its_weights():
 
 
 def test_an_ensemble_on_a_large_alphabet_draws_the_same_characters_for_all(monkeypatch):
-    monkeypatch.setattr(models, "LARGE_ALPHABET", V - 1)
-    monkeypatch.setattr(models, "DRAWN", V)
+    monkeypatch.setattr(models, "SAMPLED_SOFTMAX_FROM", V - 1)
+    monkeypatch.setattr(models, "NUM_SAMPLED", V)
     model, x_BT, y_BT = ensemble(dropout=0.0), window(), window().roll(1, 1)
-    loss, _, _ = learn(model, x_BT, y_BT, model.initial_state(B))
-    expected = [nats_per_char(n(x_BT, n.initial_state(B))[0], y_BT) for n in model.networks]
+    loss, _, _ = forward_backward(model, x_BT, y_BT, model.initial_state(B))
+    expected = [nats_per_char(n(x_BT, n.initial_state(B))[0], y_BT) for n in model.members]
     torch.testing.assert_close(loss, torch.stack(expected).mean().detach())

@@ -25,9 +25,10 @@ from charnet import durable
 from charnet.config import Config, as_dict, overlay
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError, StorageError
-from charnet.storage import checkpoint as disk
+from charnet.model.shapes import model_shapes
 from charnet.storage import runs, tensorfile
-from charnet.storage.checkpoint import Checkpoint, CorpusInfo, Progress
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import FORMAT, CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
 
 ALPHABET = "\n abé😀"
@@ -43,7 +44,7 @@ def tiny(cell: str = "lstm", vocab: Vocabulary | None = None, **values: Any) -> 
     random = np.random.default_rng(7)
     tensors: tensorfile.Tensors = {
         f"model.{name}": random.standard_normal(shape).astype(np.float32)
-        for name, shape in disk.model_shapes(config, len(vocab)).items()
+        for name, shape in model_shapes(config, len(vocab)).items()
     }
     tensors["optimizer.m.head.bias"] = random.standard_normal(len(vocab)).astype(np.float32)
     tensors["random.torch"] = np.arange(16, dtype=np.uint8)
@@ -52,7 +53,7 @@ def tiny(cell: str = "lstm", vocab: Vocabulary | None = None, **values: Any) -> 
         config=config,
         vocab=vocab,
         corpus=CorpusInfo("pets", 1000, 1234, 1, "ab" * 32, "cd" * 32),
-        progress=Progress(40, 5000, 1.5, (2, 3), 30, 1.25, 1, 39, 0.5, 0.25, 1.375),
+        trainer_state=TrainerState(40, 5000, 1.5, (2, 3), 30, 1.25, 1, 39, 0.5, 0.25, 1.375),
         tensors=tensors,
         history=[{"step": 20, "val_nats_per_char": 2.5}, {"step": 40, "val_nats_per_char": 1.25}],
         versions={"charnet": "0.1.0", "torch": "2.13.0"},
@@ -64,7 +65,7 @@ def tiny(cell: str = "lstm", vocab: Vocabulary | None = None, **values: Any) -> 
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a small checkpoint."""
     path = tmp_path_factory.mktemp("whole") / "c.safetensors"
-    disk.save(path, tiny())
+    tiny().save(path)
     return path.read_bytes()
 
 
@@ -77,7 +78,7 @@ def refused(tmp_path: Path) -> Callable[[bytes], str]:
         path.write_bytes(raw)
         begun = time.thread_time()
         with pytest.raises(CheckpointError) as caught:
-            disk.load(path)
+            Checkpoint.load(path)
         assert time.thread_time() - begun < 2
         assert str(caught.value).startswith(f"{path}: ")
         assert str(caught.value).isprintable()
@@ -152,8 +153,8 @@ def assert_same(found: Checkpoint, saved: Checkpoint) -> None:
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "cifg", "gru"])
 def test_every_part_of_a_checkpoint_comes_back(tmp_path: Path, cell: str) -> None:
-    disk.save(tmp_path / "c.safetensors", tiny(cell))
-    assert_same(disk.load(tmp_path / "c.safetensors"), tiny(cell))
+    tiny(cell).save(tmp_path / "c.safetensors")
+    assert_same(Checkpoint.load(tmp_path / "c.safetensors"), tiny(cell))
 
 
 @pytest.mark.parametrize(
@@ -166,8 +167,8 @@ def test_every_part_of_a_checkpoint_comes_back(tmp_path: Path, cell: str) -> Non
     ],
 )
 def test_any_alphabet_comes_back(tmp_path: Path, vocab: Vocabulary) -> None:
-    disk.save(tmp_path / "c.safetensors", tiny(vocab=vocab))
-    assert disk.load(tmp_path / "c.safetensors").vocab == vocab
+    tiny(vocab=vocab).save(tmp_path / "c.safetensors")
+    assert Checkpoint.load(tmp_path / "c.safetensors").vocab == vocab
 
 
 def test_names_with_odd_characters_come_back(tmp_path: Path) -> None:
@@ -178,14 +179,14 @@ def test_names_with_odd_characters_come_back(tmp_path: Path) -> None:
         versions={odd: odd},
         created=odd,
     )
-    disk.save(tmp_path / "c.safetensors", saved)
-    assert_same(disk.load(tmp_path / "c.safetensors"), saved)
+    saved.save(tmp_path / "c.safetensors")
+    assert_same(Checkpoint.load(tmp_path / "c.safetensors"), saved)
 
 
 def test_a_checkpoint_without_history_and_losses_comes_back(tmp_path: Path) -> None:
-    saved = replace(tiny(), history=[], versions={}, progress=Progress())
-    disk.save(tmp_path / "c.safetensors", saved)
-    assert_same(disk.load(tmp_path / "c.safetensors"), saved)
+    saved = replace(tiny(), history=[], versions={}, trainer_state=TrainerState())
+    saved.save(tmp_path / "c.safetensors")
+    assert_same(Checkpoint.load(tmp_path / "c.safetensors"), saved)
 
 
 def test_numbers_come_back_bit_for_bit(tmp_path: Path) -> None:
@@ -195,8 +196,8 @@ def test_numbers_come_back_bit_for_bit(tmp_path: Path) -> None:
     saved.tensors["optimizer.odd"] = np.array([np.nan, np.inf, -np.inf], dtype=np.float32)
     saved.tensors["state.empty"] = np.zeros((0, 3), dtype=np.float32)
     saved.tensors["state.one"] = np.array(2.5, dtype=np.float32)
-    disk.save(tmp_path / "c.safetensors", saved)
-    assert_same(disk.load(tmp_path / "c.safetensors"), saved)
+    saved.save(tmp_path / "c.safetensors")
+    assert_same(Checkpoint.load(tmp_path / "c.safetensors"), saved)
 
 
 def test_a_tensor_that_lies_otherwise_in_memory_comes_back(tmp_path: Path) -> None:
@@ -204,21 +205,21 @@ def test_a_tensor_that_lies_otherwise_in_memory_comes_back(tmp_path: Path) -> No
     name = "model.layers.0.weight_ih"
     saved.tensors[name] = np.asfortranarray(saved.tensors[name])
     saved.tensors["state.strided"] = np.arange(12, dtype=np.float32).reshape(3, 4).T[::2]
-    disk.save(tmp_path / "c.safetensors", saved)
-    assert_same(disk.load(tmp_path / "c.safetensors"), saved)
+    saved.save(tmp_path / "c.safetensors")
+    assert_same(Checkpoint.load(tmp_path / "c.safetensors"), saved)
 
 
 def test_what_was_loaded_and_saved_again_is_the_same(tmp_path: Path, whole: bytes) -> None:
     path = tmp_path / "c.safetensors"
     path.write_bytes(whole)
-    disk.save(path, disk.load(path))
-    assert_same(disk.load(path), tiny())
+    Checkpoint.load(path).save(path)
+    assert_same(Checkpoint.load(path), tiny())
 
 
 def test_loaded_weights_may_be_written_without_touching_the_file(tmp_path: Path, whole: bytes) -> None:
     path = tmp_path / "c.safetensors"
     path.write_bytes(whole)
-    disk.load(path).tensors["model.head.bias"][:] = 0
+    Checkpoint.load(path).tensors["model.head.bias"][:] = 0
     assert path.read_bytes() == whole
 
 
@@ -250,7 +251,7 @@ def test_the_checksum_covers_the_whole_file_with_its_own_digits_as_zeros(whole: 
 def test_the_helper_of_these_tests_signs_as_charnet_does(tmp_path: Path, whole: bytes) -> None:
     path = tmp_path / "c.safetensors"
     path.write_bytes(with_document(whole, lambda d: put(d, "created", "later")))
-    assert disk.load(path).created == "later"
+    assert Checkpoint.load(path).created == "later"
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
@@ -260,10 +261,10 @@ def test_what_could_not_be_loaded_again_is_not_written_over_what_can(
     path = tmp_path / "c.safetensors"
     path.write_bytes(whole)
     try:
-        disk.save(path, replace(tiny(), history=[{"val_nats_per_char": broken}]))
+        replace(tiny(), history=[{"val_nats_per_char": broken}]).save(path)
     except ValueError:  # a bug of the caller
         assert path.read_bytes() == whole
-    disk.load(path)
+    Checkpoint.load(path)
 
 
 # -------------------------------------------------------------------------------------------- the model's weights
@@ -273,8 +274,10 @@ def test_equal_weights_have_equal_checksums_whatever_else_differs(tmp_path: Path
     one = tiny()
     other = replace(one, created="later", history=[], tensors=dict(reversed(one.tensors.items())))
     del other.tensors["optimizer.m.head.bias"]
-    disk.save(tmp_path / "c.safetensors", other)
-    assert one.weights_sha256() == other.weights_sha256() == disk.load(tmp_path / "c.safetensors").weights_sha256()
+    other.save(tmp_path / "c.safetensors")
+    assert (
+        one.weights_sha256() == other.weights_sha256() == Checkpoint.load(tmp_path / "c.safetensors").weights_sha256()
+    )
 
 
 def test_one_changed_weight_changes_the_checksum() -> None:
@@ -303,7 +306,7 @@ def test_a_part_is_named_by_its_whole_prefix() -> None:
 
 @pytest.mark.parametrize(("cell", "rows"), [("rnn", 3), ("lstm", 12), ("cifg", 9), ("gru", 9)])
 def test_shapes_follow_from_the_settings(cell: str, rows: int) -> None:
-    shapes = disk.model_shapes(tiny(cell).config, 6)
+    shapes = model_shapes(tiny(cell).config, 6)
     assert shapes["embedding.weight"] == (6, 2)
     assert shapes["layers.0.weight_ih"] == (rows, 2)
     assert shapes["layers.1.weight_ih"] == (rows, 3)
@@ -313,7 +316,7 @@ def test_shapes_follow_from_the_settings(cell: str, rows: int) -> None:
 
 
 def test_an_embedding_of_size_zero_is_as_wide_as_the_hidden_layer() -> None:
-    assert disk.model_shapes(tiny(**{"model.embedding_size": 0}).config, 6)["embedding.weight"] == (6, 3)
+    assert model_shapes(tiny(**{"model.embedding_size": 0}).config, 6)["embedding.weight"] == (6, 3)
 
 
 # ------------------------------------------------------------------------------------------------- damaged files
@@ -445,13 +448,13 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path, kind: str) -> None:
         kind
     ]
     with pytest.raises((CheckpointError, StorageError)) as caught:
-        disk.load(path)
+        Checkpoint.load(path)
     assert str(path) in str(caught.value)
 
 
 def test_a_folder_is_an_error_of_storage(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be read"):
-        disk.load(tmp_path)
+        Checkpoint.load(tmp_path)
 
 
 # ----------------------------------------------------------------------------------------------- hostile headers
@@ -691,16 +694,16 @@ def test_what_is_no_format_number_is_refused(whole: bytes, refused: Callable[[by
     refused(with_document(whole, lambda d: put(d, "format", number)))
 
 
-@pytest.mark.parametrize("number", [disk.FORMAT + 1, 10**100])
+@pytest.mark.parametrize("number", [FORMAT + 1, 10**100])
 def test_a_newer_format_is_refused_with_the_advice_to_update(
     whole: bytes, refused: Callable[[bytes], str], number: int
 ) -> None:
     message = refused(with_document(whole, lambda d: put(d, "format", number)))
-    assert f"this charnet reads up to {disk.FORMAT}: install a newer one" in message
+    assert f"this charnet reads up to {FORMAT}: install a newer one" in message
 
 
 def test_a_newer_format_may_look_otherwise(whole: bytes, refused: Callable[[bytes], str]) -> None:
-    assert "install a newer one" in refused(with_document(whole, lambda _: f'{{"format": {disk.FORMAT + 1}}}'))
+    assert "install a newer one" in refused(with_document(whole, lambda _: f'{{"format": {FORMAT + 1}}}'))
 
 
 HUGE = 10**400
@@ -843,11 +846,11 @@ def test_an_alphabet_of_another_size_is_refused(whole: bytes, refused: Callable[
 
 
 def saved_bytes(path: Path, checkpoint: Checkpoint) -> bytes:
-    disk.save(path, checkpoint)
+    checkpoint.save(path)
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["model." + name for name in disk.model_shapes(tiny("gru").config, 6)])
+@pytest.mark.parametrize("name", ["model." + name for name in model_shapes(tiny("gru").config, 6)])
 def test_missing_misshapen_broken_or_strange_weights_are_refused(
     tmp_path: Path, refused: Callable[[bytes], str], name: str
 ) -> None:
@@ -916,12 +919,12 @@ def test_any_value_anywhere_is_believed_or_refused(
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     path.write_bytes(with_document(whole, lambda d: put(d, keys, value)))
     try:
-        found = disk.load(path)
+        found = Checkpoint.load(path)
     except CheckpointError:
         return
     assert found.weights_sha256() == tiny().weights_sha256()
-    disk.save(path, found)
-    assert_same(disk.load(path), found)
+    found.save(path)
+    assert_same(Checkpoint.load(path), found)
 
 
 @given(st.binary(max_size=300) | st.text(max_size=100).map(str.encode))
@@ -930,7 +933,7 @@ def test_any_bytes_as_a_header_are_refused(tmp_path_factory: pytest.TempPathFact
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     path.write_bytes(built(raw, bytes(8)))
     with pytest.raises(CheckpointError):
-        disk.load(path)
+        Checkpoint.load(path)
 
 
 # --------------------------------------------------------------------------------------------------- writing
@@ -951,7 +954,7 @@ def test_a_failing_write_leaves_what_was_there(
     with monkeypatch.context() as patch:
         patch.setattr(os, broken, fail)
         with pytest.raises(StorageError, match=r"cannot be written: No space left on device"):
-            disk.save(path, replace(tiny(), created="later"))
+            replace(tiny(), created="later").save(path)
     assert [p.name for p in tmp_path.iterdir()] == (["c.safetensors"] if before else [])
     if before:
         assert path.read_bytes() == whole
@@ -967,7 +970,7 @@ def test_an_interrupted_write_leaves_what_was_there(
     path.write_bytes(whole)
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        disk.save(path, replace(tiny(), created="later"))
+        replace(tiny(), created="later").save(path)
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
     assert path.read_bytes() == whole
 
@@ -992,9 +995,9 @@ def test_a_folder_that_cannot_be_synced_leaves_a_whole_file(
     with monkeypatch.context() as patch:
         patch.setattr(durable, "sync_folder", fail)
         with pytest.raises(StorageError):
-            disk.save(path, replace(tiny(), created="later"))
+            replace(tiny(), created="later").save(path)
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
-    disk.load(path)
+    Checkpoint.load(path)
 
 
 @pytest.mark.parametrize("kind", ["no folder", "below a file", "too long", "a folder"])
@@ -1066,9 +1069,9 @@ def test_a_run_may_be_named_by_its_folder_its_file_or_its_name(tmp_path: Path) -
 
 def test_the_preferred_file_comes_first_and_the_other_will_do(tmp_path: Path) -> None:
     both, one = make_run(tmp_path, "both", runs.BEST, runs.LAST), make_run(tmp_path, "one", runs.BEST)
-    assert runs.find(both, tmp_path, order=runs.TO_GO_ON_FROM) == both / runs.LAST
-    assert runs.find(one, tmp_path, order=runs.TO_GO_ON_FROM) == one / runs.BEST
-    assert runs.find(None, tmp_path, order=runs.TO_GO_ON_FROM).parent in (both, one)
+    assert runs.find(both, tmp_path, order=runs.RESUME_ORDER) == both / runs.LAST
+    assert runs.find(one, tmp_path, order=runs.RESUME_ORDER) == one / runs.BEST
+    assert runs.find(None, tmp_path, order=runs.RESUME_ORDER).parent in (both, one)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from charnet.config import Config, as_dict, overlay
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError
-from charnet.storage import checkpoint as disk
-from charnet.storage.checkpoint import Checkpoint, CorpusInfo, Progress
+from charnet.model.shapes import model_shapes
+from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.describe import ALPHABET_SHOWN, Description, describe, printable
+from charnet.storage.document import CorpusInfo, TrainerState
 
 
 def tiny(vocab: Vocabulary | None = None, **values: Any) -> Checkpoint:
@@ -30,13 +31,13 @@ def tiny(vocab: Vocabulary | None = None, **values: Any) -> Checkpoint:
     vocab = vocab or Vocabulary.of_text("\n abc")
     tensors = {
         f"model.{name}": np.full(shape, 0.5, dtype=np.float32)
-        for name, shape in disk.model_shapes(config, len(vocab)).items()
+        for name, shape in model_shapes(config, len(vocab)).items()
     }
     return Checkpoint(
         config=config,
         vocab=vocab,
         corpus=CorpusInfo("pets", 1000, 1234, 2, "ab" * 32, "cd" * 32),
-        progress=Progress(step=40, chars_seen=1800, best_nats_per_char=math.log(2)),
+        trainer_state=TrainerState(step=40, chars_seen=1800, best_nats_per_char=math.log(2)),
         tensors=tensors | {"optimizer.m": np.zeros(99, dtype=np.float32)},
         history=[{"val_nats_per_char": 1.5}, {"train_nats_per_char": 1.25}],
         versions={"charnet": "0.1.0"},
@@ -46,19 +47,20 @@ def tiny(vocab: Vocabulary | None = None, **values: Any) -> Checkpoint:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    disk.save(tmp_path / "c.safetensors", tiny())
+    tiny().save(tmp_path / "c.safetensors")
     return tmp_path / "c.safetensors"
 
 
 def described(folder: Path, checkpoint: Checkpoint) -> Description:
-    disk.save(folder / "c.safetensors", checkpoint)
+    checkpoint.save(folder / "c.safetensors")
     return describe(folder / "c.safetensors")
 
 
 def test_a_description_repeats_what_is_in_the_checkpoint(path: Path) -> None:
-    found, saved = describe(path), disk.load(path)
-    for name in ("config", "corpus", "progress", "history", "versions", "created", "sha256"):
+    found, saved = describe(path), Checkpoint.load(path)
+    for name in ("config", "corpus", "history", "versions", "created", "sha256"):
         assert getattr(found, name) == getattr(saved, name), name
+    assert found.progress == saved.trainer_state
     assert found.weights_sha256 == saved.weights_sha256()
     assert (found.path, found.size_bytes) == (str(path), path.stat().st_size)
     assert (found.alphabet_size, found.of_bytes) == (5, False)
@@ -111,12 +113,6 @@ def test_only_settings_that_are_not_the_default_are_listed(tmp_path: Path) -> No
     assert found.settings_line == "glob *.md, seed 7"
 
 
-@pytest.mark.parametrize(("files", "line"), [(1, "1 file"), (2, "2 files"), (12345, "12,345 files")])
-def test_files_are_counted_in_words(tmp_path: Path, files: int, line: str) -> None:
-    found = described(tmp_path, replace(tiny(), corpus=replace(tiny().corpus, files=files)))
-    assert found.files_line == line
-
-
 def test_passes_are_counted_over_the_text_that_was_learned(path: Path) -> None:
     assert describe(path).passes == 2.0  # 1800 characters seen, 900 of 1000 to learn from
 
@@ -132,7 +128,7 @@ def test_the_curve_holds_validation_or_else_training_losses(path: Path) -> None:
 
 
 def test_a_checkpoint_that_was_never_judged_has_no_losses(tmp_path: Path) -> None:
-    found = described(tmp_path, replace(tiny(), history=[], progress=Progress()))
+    found = described(tmp_path, replace(tiny(), history=[], trainer_state=TrainerState()))
     table = found.as_dict()
     for name in ("best_nats_per_char", "best_bits_per_char", "last_nats_per_char", "last_bits_per_char"):
         assert table[name] is None

@@ -16,7 +16,6 @@ from charnet.engines.registry import open_engine
 from charnet.errors import ConfigError
 from charnet.generation.generate import stream
 from charnet.generation.sampler import Options
-from charnet.storage import checkpoint as disk
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.describe import describe
 from charnet.storage.quantize import LARGEST, quantize
@@ -30,19 +29,19 @@ def test_no_weight_moves_by_more_than_half_a_step_of_its_row(weight: np.ndarray)
     assert rows.values.dtype == np.int8
     assert np.abs(rows.values.astype(int)).max() <= LARGEST
     steps = np.abs(weight).max(1) / LARGEST
-    assert (np.abs(rows.restored() - weight) <= steps[:, None] * 0.5001 + 1e-30).all()
+    assert (np.abs(rows.dequantize() - weight) <= steps[:, None] * 0.5001 + 1e-30).all()
 
 
 def test_a_row_of_zeros_stays_zero() -> None:
-    assert (quantize(np.zeros((2, 3), np.float32)).restored() == 0).all()
+    assert (quantize(np.zeros((2, 3), np.float32)).dequantize() == 0).all()
 
 
 def test_a_quantized_checkpoint_is_a_quarter_as_large_and_reads_back_the_same(tmp_path: Path) -> None:
     whole = sealed(build("gru", layers=3, embedding_size=64))
-    small = whole.quantized()
+    small = whole.quantize()
     for name, checkpoint in (("whole", whole), ("small", small)):
-        disk.save(tmp_path / name, checkpoint)
-    back = disk.load(tmp_path / "small")
+        checkpoint.save(tmp_path / name)
+    back = Checkpoint.load(tmp_path / "small")
     assert back.precision == "int8"
     assert back.tensors.keys() == small.tensors.keys()
     assert all((back.tensors[name] == small.tensors[name]).all() for name in small.tensors)
@@ -53,19 +52,19 @@ def test_a_quantized_checkpoint_is_a_quarter_as_large_and_reads_back_the_same(tm
 
 
 def test_to_quantize_twice_changes_nothing_more() -> None:
-    once = build().quantized()
-    assert once.quantized() is once
+    once = build().quantize()
+    assert once.quantize() is once
 
 
 def test_what_only_training_needs_is_left_out() -> None:
     whole = build()
     whole.tensors["optimizer.head.bias.1"] = np.zeros(3, np.float32)
-    assert all(name.startswith("model.") for name in whole.quantized().tensors)
+    assert all(name.startswith("model.") for name in whole.quantize().tensors)
 
 
 def test_another_precision_is_refused_with_the_one_there_is() -> None:
     with pytest.raises(ConfigError, match=r'expected int8, found "int4"'):
-        build().quantized("int4")
+        build().quantize("int4")
 
 
 def sealed(checkpoint: Checkpoint) -> Checkpoint:
@@ -76,7 +75,7 @@ def sealed(checkpoint: Checkpoint) -> Checkpoint:
 @pytest.mark.parametrize(("cell", "activation"), KINDS)
 @pytest.mark.parametrize(("layers", "members"), [(1, 1), (3, 1), (2, 3)])
 def test_the_compiled_engine_computes_8_bit_weights_as_if_they_were_restored(cell, activation, layers, members) -> None:
-    checkpoint = build(cell, activation, layers, members=members).quantized()
+    checkpoint = build(cell, activation, layers, members=members).quantize()
     for batch in (1, 2):
         expected = read(open_engine(checkpoint, "torch"), texts(batch, 40))
         found = read(open_engine(checkpoint, "compiled"), texts(batch, 40))
@@ -90,7 +89,7 @@ def test_the_compiled_engine_computes_8_bit_weights_as_if_they_were_restored(cel
 
 
 def test_a_quantized_checkpoint_writes_text_with_every_engine() -> None:
-    checkpoint = build().quantized()
+    checkpoint = build().quantize()
     written = {
         "".join(stream(open_engine(checkpoint, name), LETTERS, [0], Options(length=300)))
         for name in ("numpy", "compiled", "torch")

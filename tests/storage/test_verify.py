@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from charnet.errors import CheckpointError
-from charnet.storage import checkpoint as disk
 from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.verify import verify
 
 
@@ -47,15 +47,15 @@ def weights_only(run: Path) -> None:
 
 
 def without_state(run: Path) -> None:
-    whole = disk.load(run / runs.LAST)
+    whole = Checkpoint.load(run / runs.LAST)
     del whole.tensors["state.0.0"]
-    disk.save(run / runs.LAST, whole)
+    whole.save(run / runs.LAST)
 
 
 def without_random_numbers(run: Path) -> None:
-    whole = disk.load(run / runs.LAST)
+    whole = Checkpoint.load(run / runs.LAST)
     del whole.tensors["random.cpu"]
-    disk.save(run / runs.LAST, whole)
+    whole.save(run / runs.LAST)
 
 
 def other_settings(run: Path) -> None:

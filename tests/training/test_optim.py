@@ -13,7 +13,7 @@ from charnet.config import OPTIMIZERS
 from charnet.model.cells import CELLS
 from charnet.model.network import CharModel, nats_per_char
 from charnet.training import optim
-from charnet.training.optim import Optimizer, is_cell_matrix, learning_rate_at, orthogonalised
+from charnet.training.optim import Optimizer, is_cell_matrix, learning_rate_at, orthogonalize
 from charnet.training.resolve import DEFAULT_LEARNING_RATE
 
 V, E, H = 11, 3, 5
@@ -30,7 +30,7 @@ def one_thread() -> None:
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Newton-Schulz in double precision, so that equality can be asked for."""
-    monkeypatch.setattr(optim, "product_type", lambda _: torch.double, raising=False)
+    monkeypatch.setattr(optim, "matmul_dtype", lambda _: torch.double, raising=False)
 
 
 def build(cell: str = "lstm") -> CharModel:
@@ -61,7 +61,7 @@ def moves(model: CharModel, optimizer: Optimizer, step: int, learning_rate: floa
 def test_singular_values_of_an_orthogonalised_matrix_are_about_one(shape):
     torch.manual_seed(4)
     update = torch.randn(shape)
-    before, after = torch.linalg.svdvals(update), torch.linalg.svdvals(orthogonalised(update))
+    before, after = torch.linalg.svdvals(update), torch.linalg.svdvals(orthogonalize(update))
     large = before > 0.05 * before.norm(dim=1, keepdim=True)  # the rest a step would have to guess
     assert large.float().mean() > 0.9
     assert after[large].min() > 0.6
@@ -73,7 +73,7 @@ def test_orthogonalising_keeps_the_singular_vectors():
     torch.manual_seed(4)
     update = torch.randn(2, 5, 3, dtype=torch.double)
     left, _, right = torch.linalg.svd(update, full_matrices=False)
-    inner = left.mT @ orthogonalised(update) @ right.mT
+    inner = left.mT @ orthogonalize(update) @ right.mT
     assert (inner - torch.diag_embed(inner.diagonal(dim1=1, dim2=2))).abs().max() < 1e-12
     assert (inner.diagonal(dim1=1, dim2=2) > 0.6).all()
 
@@ -82,9 +82,9 @@ def test_orthogonalising_keeps_the_singular_vectors():
 def test_each_matrix_of_a_stack_is_orthogonalised_by_itself():
     torch.manual_seed(4)
     update = torch.randn(3, 5, 3, dtype=torch.double) * torch.tensor([1e-3, 1.0, 1e3])[:, None, None]
-    together = orthogonalised(update)
+    together = orthogonalize(update)
     for n in range(3):
-        torch.testing.assert_close(together[n], orthogonalised(update[n : n + 1])[0])
+        torch.testing.assert_close(together[n], orthogonalize(update[n : n + 1])[0])
 
 
 @pytest.mark.usefixtures("exact")
@@ -93,8 +93,8 @@ def test_a_large_matrix_is_orthogonalised_in_blocks_of_its_shorter_side(rows, co
     torch.manual_seed(4)
     update = torch.randn(2, rows, columns, dtype=torch.double)
     blocks = update.chunk(2, dim=1) if rows <= columns else update.chunk(2, dim=2)
-    expected = torch.cat([orthogonalised(block) for block in blocks], dim=1 if rows <= columns else 2)
-    torch.testing.assert_close(orthogonalised(update), expected)
+    expected = torch.cat([orthogonalize(block) for block in blocks], dim=1 if rows <= columns else 2)
+    torch.testing.assert_close(orthogonalize(update), expected)
 
 
 @pytest.mark.usefixtures("exact")
@@ -102,11 +102,11 @@ def test_a_large_matrix_is_orthogonalised_in_blocks_of_its_shorter_side(rows, co
 def test_the_length_of_an_update_does_not_matter(length):
     torch.manual_seed(4)
     update = torch.randn(2, 5, 3, dtype=torch.double)
-    torch.testing.assert_close(orthogonalised(update * length), orthogonalised(update), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(orthogonalize(update * length), orthogonalize(update), rtol=1e-3, atol=1e-3)
 
 
 def test_nothing_to_do_stays_nothing():
-    assert not orthogonalised(torch.zeros(2, 5, 3)).any()
+    assert not orthogonalize(torch.zeros(2, 5, 3)).any()
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -122,7 +122,7 @@ def test_the_first_muon_step_moves_each_gate_along_its_own_orthogonalised_gradie
         for gate, grad in zip(moved[name].chunk(blocks), grads[name].chunk(blocks), strict=True):
             longer = max(1.0, grad.shape[0] / grad.shape[1]) ** 0.5
             ahead = 0.1 * grad + 0.9 * 0.1 * grad
-            torch.testing.assert_close(gate, -0.1 * longer * orthogonalised(ahead[None])[0])
+            torch.testing.assert_close(gate, -0.1 * longer * orthogonalize(ahead[None])[0])
 
 
 @pytest.mark.usefixtures("exact")
@@ -134,7 +134,7 @@ def test_muon_looks_ahead_along_its_momentum():
         gradients(model, step)
         grad = model.cells[0].weight_hh.grad.clone().view(4, H, H)
         momentum = 0.9 * momentum + 0.1 * grad
-        expected = -0.1 * orthogonalised(0.1 * grad + 0.9 * momentum)
+        expected = -0.1 * orthogonalize(0.1 * grad + 0.9 * momentum)
         moved = moves(model, optimizer, step, 0.1)["layers.0.weight_hh"]
         torch.testing.assert_close(moved.view(4, H, H), expected)
 
@@ -285,7 +285,7 @@ def test_every_optimizer_has_a_learning_rate_of_its_own():
 
 
 def share(step, steps, earlier):
-    place, planned = optim.scheduled(step, steps, earlier)
+    place, planned = optim.schedule_position(step, steps, earlier)
     return place / planned
 
 
@@ -299,9 +299,11 @@ def test_a_run_that_is_replanned_goes_on_from_where_it_stands_on_its_way():
 
 def test_steps_before_a_plan_was_given_up_are_what_they_were_under_it():
     for step in range(40):
-        assert optim.scheduled(step, 70, [(40, 100), (60, 90)]) == (step, 100)
+        assert optim.schedule_position(step, 70, [(40, 100), (60, 90)]) == (step, 100)
     for step in range(40, 60):
-        assert optim.scheduled(step, 70, [(40, 100), (60, 90)]) == optim.scheduled(step, 90, [(40, 100)])
+        assert optim.schedule_position(step, 70, [(40, 100), (60, 90)]) == optim.schedule_position(
+            step, 90, [(40, 100)]
+        )
 
 
 @given(
@@ -310,6 +312,6 @@ def test_steps_before_a_plan_was_given_up_are_what_they_were_under_it():
     st.lists(st.tuples(st.integers(0, 10**10), st.integers(1, 10**10)), max_size=4),
 )
 def test_whatever_plans_were_given_up_a_step_stands_between_start_and_end(step, steps, earlier):
-    place, planned = optim.scheduled(min(step, steps), steps, earlier)
+    place, planned = optim.schedule_position(min(step, steps), steps, earlier)
     assert 0 <= place <= max(planned, min(step, steps)) * (1 + 1e-9)
     assert 0 <= learning_rate_at(place, planned, largest=0.3, warmup=0.4, final=0.01) <= 0.3

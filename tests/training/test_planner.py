@@ -39,7 +39,7 @@ def plan(
     ("text", "seconds"), [("90s", 90), ("5m", 300), ("2h", 7200), ("1h30m", 5400), ("0.5h", 1800), ("1m30.5s", 90.5)]
 )
 def test_a_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
-    assert planner.duration(text) == seconds
+    assert planner.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
 )
 def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ConfigError, match="90s, 5m, 2h"):
-        planner.duration(text)
+        planner.parse_duration(text)
 
 
 def test_more_time_buys_one_network_that_is_no_smaller() -> None:
@@ -61,7 +61,7 @@ def test_time_for_many_passes_buys_several_networks_that_each_see_the_text_often
     for seconds in (300, 900, 3600):
         made = plan(seconds, speed=2e11)
         assert 1 < made.config.model.members <= planner.MOST_MEMBERS
-        assert made.passes > 0.9 * planner.between(planner.PASSES_OF_A_MEMBER, 1_000_000)
+        assert made.passes > 0.9 * planner.interpolate(planner.PASSES_OF_A_MEMBER, 1_000_000)
     assert plan(60).config.model.members == 1
     assert plan(3600, learned=1_000_000_000).config.model.members == 1
 
@@ -77,7 +77,7 @@ def test_the_shorter_the_text_the_more_often_each_of_several_networks_sees_it() 
 def test_several_networks_are_silenced_less_than_one_that_sees_the_text_as_often() -> None:
     one, several = (plan(300, learned=200_000, model__members=members) for members in (1, 2))
     assert several.passes <= one.passes
-    assert several.config.model.dropout < planner.between(planner.DROPOUT, several.passes)
+    assert several.config.model.dropout < planner.interpolate(planner.DROPOUT, several.passes)
 
 
 def test_the_number_of_networks_that_the_user_chose_stays() -> None:
@@ -192,7 +192,7 @@ def test_any_text_time_and_machine_give_a_run_that_can_be_made(learned: int, sec
 @given(a=st.floats(0, 1e6), b=st.floats(0, 1e6))
 def test_more_passes_need_no_less_dropout(table: tuple[tuple[float, float], ...], a: float, b: float) -> None:
     fewer, more = sorted([a, b])
-    assert planner.between(table, fewer) <= planner.between(table, more)
+    assert planner.interpolate(table, fewer) <= planner.interpolate(table, more)
 
 
 def test_a_large_alphabet_needs_more_dropout_and_a_wider_embedding() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnet.config import Config, names, overlay
+from charnet.config import Config, overlay, setting_names
 from charnet.errors import ConfigError
 from charnet.training import resolve
 
@@ -39,7 +39,7 @@ def test_a_value_that_the_user_chose_stays(name: str) -> None:
 
 def test_settings_that_say_nothing_of_choosing_stay() -> None:
     resolved = resolve.resolve(Config(), 10_000)
-    for name in set(names()) - set(CHOOSE_FOR_ME):
+    for name in set(setting_names()) - set(CHOOSE_FOR_ME):
         assert value(resolved, name) == value(Config(), name), name
 
 

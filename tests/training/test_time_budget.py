@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from charnet.training.time_budget import Timetable
+from charnet.training.time_budget import TimeBudget
 
 
 class Run:
@@ -23,7 +23,7 @@ class Run:
         evaluation: float = 1.0,
     ) -> None:
         self.now, self.steps, self.revisions = 100.0, steps, 0
-        table = Timetable(100.0 + seconds, evaluation, most_steps, clock=lambda: self.now)
+        table = TimeBudget(100.0 + seconds, evaluation, most_steps, clock=lambda: self.now)
         every, step = math.ceil(1.15 * steps / evaluations), 0
         while step < self.steps:
             self.now += pace(self.now - 100)
@@ -64,7 +64,7 @@ def test_evaluations_on_the_way_count() -> None:
 
 def test_what_comes_before_the_first_step_says_nothing_of_the_pace() -> None:
     now = 0.0
-    table = Timetable(60.0, clock=lambda: now)
+    table = TimeBudget(60.0, clock=lambda: now)
     now = 5.0
     assert table.revised(1, 1000, 0) is None
 
@@ -78,7 +78,7 @@ def test_a_run_that_the_text_limits_ends_early_rather_than_fill_its_time() -> No
 
 def test_a_run_that_goes_back_measures_its_pace_anew() -> None:
     now = 0.0
-    table = Timetable(300.0, clock=lambda: now)
+    table = TimeBudget(300.0, clock=lambda: now)
     for step in range(1, 1001):
         now += 0.05
         table.revised(step, 6000, 0)

@@ -25,11 +25,11 @@ from charnet.data.cache import cache_folder
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
 from charnet.evaluation.evaluate import evaluate
 from charnet.model.network import from_weights
-from charnet.storage import checkpoint as disk
 from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
 from charnet.training import setup, train_state, trainer
-from charnet.training.events import Evaluated, Finished, Metrics, RolledBack, Started, Working
-from charnet.training.trainer import Training
+from charnet.training.events import Evaluated, Finished, Metrics, Progress, RolledBack, Started
+from charnet.training.trainer import Trainer
 
 NOT_COMPARED = ("seconds", "chars_per_second")
 SMALL: dict[str, Any] = {
@@ -57,10 +57,10 @@ class Runner:
     def __init__(self, text: Path, out: Path) -> None:
         self.text, self.out = text, out
 
-    def start(self, name: str = "run", init_from: Path | None = None, **changes: Any) -> Training:
+    def start(self, name: str = "run", init_from: Path | None = None, **changes: Any) -> Trainer:
         values = {"data.paths": [str(self.text)]} | SMALL
         values |= {key.replace("__", "."): value for key, value in changes.items()}
-        return setup.start(values, out=self.out, name=name, init_from=init_from)
+        return setup.new_run(values, out=self.out, name=name, init_from=init_from)
 
     def whole(self, name: str = "whole", init_from: Path | None = None, **changes: Any) -> Path:
         return finish(self.start(name, init_from, **changes))
@@ -68,7 +68,7 @@ class Runner:
     def cut(self, asked: int, name: str = "cut", **changes: Any) -> Path:
         """A run that is told to stop when it has asked that many times whether it should."""
         run = self.start(name, **changes)
-        reports = list(run.reports(after(asked)))
+        reports = list(run.events(after(asked)))
         assert isinstance(reports[-1], Finished)
         assert reports[-1].reason == "interrupted"
         return run.folder.path
@@ -79,8 +79,8 @@ def runner(text: Path, tmp_path: Path) -> Runner:
     return Runner(text, tmp_path / "runs")
 
 
-def finish(run: Training) -> Path:
-    collections.deque(run.reports(), maxlen=0)
+def finish(run: Trainer) -> Path:
+    collections.deque(run.events(), maxlen=0)
     return run.folder.path
 
 
@@ -91,11 +91,11 @@ def after(asked: int) -> Callable[[], bool]:
 
 
 def resumed(run: Path, **values: Any) -> Path:
-    return finish(setup.resume(run, {key.replace("__", "."): value for key, value in values.items()}))
+    return finish(setup.resume_run(run, {key.replace("__", "."): value for key, value in values.items()}))
 
 
 def weights(run: Path, name: str = runs.LAST) -> str:
-    return disk.load(run / name).weights_sha256()
+    return Checkpoint.load(run / name).weights_sha256()
 
 
 def metrics(run: Path) -> list[dict[str, float]]:
@@ -105,9 +105,9 @@ def metrics(run: Path) -> list[dict[str, float]]:
 
 def outcome(run: Path) -> tuple[Any, ...]:
     """All that must be equal where two runs are the same run."""
-    last = disk.load(run / runs.LAST)
+    last = Checkpoint.load(run / runs.LAST)
     others = {name: t.tobytes() for name, t in last.tensors.items()}
-    return weights(run), weights(run, runs.BEST), metrics(run), others, last.progress.best_nats_per_char
+    return weights(run), weights(run, runs.BEST), metrics(run), others, last.trainer_state.best_nats_per_char
 
 
 # ------------------------------------------------------------------------------------------- same seed, same run
@@ -167,17 +167,17 @@ def test_an_ensemble_goes_on_to_the_bit(runner: Runner, cell: str) -> None:
 
 
 def test_a_run_on_a_large_alphabet_goes_on_to_the_bit(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charnet.model.network.LARGE_ALPHABET", 1)
-    monkeypatch.setattr("charnet.model.network.DRAWN", 3)
+    monkeypatch.setattr("charnet.model.network.SAMPLED_SOFTMAX_FROM", 1)
+    monkeypatch.setattr("charnet.model.network.NUM_SAMPLED", 3)
     assert outcome(resumed(runner.cut(5))) == outcome(runner.whole())
 
 
-def stopped_in_evaluation_of(step: int, run: Training) -> Callable[[], bool]:
+def stopped_in_evaluation_of(step: int, run: Trainer) -> Callable[[], bool]:
     """A stop that says yes for the first time while that step is being evaluated."""
     seen = {"asked_at_step": 0}
 
     def stop() -> bool:
-        seen["asked_at_step"] += run.progress.step == step
+        seen["asked_at_step"] += run.state.step == step
         return seen["asked_at_step"] > 0
 
     return stop
@@ -186,14 +186,14 @@ def stopped_in_evaluation_of(step: int, run: Training) -> Callable[[], bool]:
 @pytest.mark.parametrize("step", [4, 8])
 def test_a_run_interrupted_during_an_evaluation_makes_up_for_it_when_resumed(runner: Runner, step: int) -> None:
     run = runner.start("cut")
-    reports = list(run.reports(stopped_in_evaluation_of(step, run)))
+    reports = list(run.events(stopped_in_evaluation_of(step, run)))
     assert not any(isinstance(r, Metrics) and r.step == step for r in reports)
     assert outcome(resumed(run.folder.path)) == outcome(runner.whole())
 
 
 def test_a_run_interrupted_during_its_last_evaluation_can_still_be_completed(runner: Runner) -> None:
     run = runner.start("cut")
-    list(run.reports(stopped_in_evaluation_of(12, run)))
+    list(run.events(stopped_in_evaluation_of(12, run)))
     assert outcome(resumed(run.folder.path)) == outcome(runner.whole())
 
 
@@ -201,7 +201,7 @@ def test_a_stop_that_comes_after_the_last_step_does_not_unmake_the_end(runner: R
     run = runner.start()
     done = {"now": False}
     reports = []
-    for report in run.reports(lambda: done["now"]):
+    for report in run.events(lambda: done["now"]):
         reports.append(report)
         done["now"] |= isinstance(report, Metrics) and report.step == 12
     assert isinstance(reports[-1], Finished)
@@ -210,8 +210,8 @@ def test_a_stop_that_comes_after_the_last_step_does_not_unmake_the_end(runner: R
 
 def test_a_run_can_be_interrupted_and_resumed_twice(runner: Runner) -> None:
     cut = runner.cut(5)
-    run = setup.resume(cut)
-    collections.deque(run.reports(after(5)), maxlen=0)
+    run = setup.resume_run(cut)
+    collections.deque(run.events(after(5)), maxlen=0)
     assert outcome(resumed(cut)) == outcome(runner.whole())
 
 
@@ -232,7 +232,7 @@ def test_lines_of_metrics_that_are_no_lines_are_dropped_at_resume(runner: Runner
 
 def test_a_run_goes_on_from_an_earlier_checkpoint_as_after_a_power_cut(runner: Runner) -> None:
     run, kept = runner.start("cut"), b""
-    for report in run.reports():
+    for report in run.events():
         if isinstance(report, Evaluated) and report.step == 4:
             kept = (run.folder.path / runs.LAST).read_bytes()
     (run.folder.path / runs.LAST).write_bytes(kept)
@@ -242,7 +242,7 @@ def test_a_run_goes_on_from_an_earlier_checkpoint_as_after_a_power_cut(runner: R
 def test_a_run_that_never_saved_says_so_at_resume(runner: Runner) -> None:
     run = runner.start()  # killed before its first save
     with pytest.raises(CheckpointError, match="found no best"):
-        setup.resume(run.folder.path)
+        setup.resume_run(run.folder.path)
 
 
 def test_weights_alone_cannot_be_gone_on_with(runner: Runner) -> None:
@@ -250,7 +250,7 @@ def test_weights_alone_cannot_be_gone_on_with(runner: Runner) -> None:
     for name in (runs.LAST, runs.PREVIOUS):
         (run / name).unlink()
     with pytest.raises(CheckpointError, match=r"weights only.*--init-from"):
-        setup.resume(run)
+        setup.resume_run(run)
 
 
 @pytest.mark.parametrize(
@@ -260,25 +260,25 @@ def test_settings_of_a_run_cannot_change_at_resume(runner: Runner, setting: str,
     cut = runner.cut(5)
     before = (cut / runs.LAST).read_bytes()
     with pytest.raises(ConfigError, match=f"{setting} belongs to the run"):
-        setup.resume(cut, {setting: value})
+        setup.resume_run(cut, {setting: value})
     assert (cut / runs.LAST).read_bytes() == before
 
 
 def test_a_finished_run_is_not_resumed(runner: Runner) -> None:
     with pytest.raises(ConfigError, match=r"more steps than the 12 that are done, .*; go on with --steps 24"):
-        setup.resume(runner.whole())
+        setup.resume_run(runner.whole())
 
 
 def test_a_finished_run_goes_on_with_more_steps(runner: Runner) -> None:
     run = resumed(runner.whole(), training__steps=20)
     assert [line["step"] for line in metrics(run)] == list(range(2, 21, 2))
-    assert disk.load(run / runs.LAST).progress.step == 20
+    assert Checkpoint.load(run / runs.LAST).trainer_state.step == 20
     assert read_yaml(run / runs.SETTINGS)["training.steps"] == "20"
 
 
 def test_a_run_is_found_by_its_name_at_resume(runner: Runner) -> None:
     runner.cut(5, name="pets")
-    assert finish(setup.resume(Path("pets"), out=runner.out)) == runner.out / "pets"
+    assert finish(setup.resume_run(Path("pets"), out=runner.out)) == runner.out / "pets"
 
 
 def test_a_changed_text_is_refused_at_resume(runner: Runner, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_a_changed_text_is_refused_at_resume(runner: Runner, tmp_path: Path) -> 
     cut = runner.cut(5, data__paths=[str(own)])
     own.write_text(sentences(200).replace("cat", "cow", 1))
     with pytest.raises(CorpusError, match="expected the text that this run learned from"):
-        setup.resume(cut)
+        setup.resume_run(cut)
 
 
 def test_a_run_goes_on_from_the_encoded_copy_where_the_text_is_gone(runner: Runner, tmp_path: Path) -> None:
@@ -308,8 +308,8 @@ def test_a_text_that_is_gone_everywhere_is_asked_for(
     moved = own.rename(tmp_path / "moved.txt")
     monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "empty"))
     with pytest.raises(CorpusError, match=r"neither at .*own.txt nor in the cache: name it again"):
-        setup.resume(cut)
-    finish(setup.resume(cut, {"data.paths": [str(moved)]}))
+        setup.resume_run(cut)
+    finish(setup.resume_run(cut, {"data.paths": [str(moved)]}))
 
 
 def test_a_text_named_at_resume_is_found_from_another_folder_later(
@@ -317,18 +317,18 @@ def test_a_text_named_at_resume_is_found_from_another_folder_later(
 ) -> None:
     cut = runner.cut(5)
     monkeypatch.chdir(runner.text.parent)
-    run = setup.resume(cut, {"data.paths": [runner.text.name]})
-    collections.deque(run.reports(after(1)), maxlen=0)
+    run = setup.resume_run(cut, {"data.paths": [runner.text.name]})
+    collections.deque(run.events(after(1)), maxlen=0)
     assert read_yaml(cut / runs.SETTINGS)["data.paths"] == [str(runner.text)]
 
 
 def test_parts_missing_from_the_checkpoint_are_noticed(runner: Runner) -> None:
     cut = runner.cut(5)
-    saved = disk.load(cut / runs.LAST)
+    saved = Checkpoint.load(cut / runs.LAST)
     del saved.tensors["random.cpu"]
-    disk.save(cut / runs.LAST, saved)
+    saved.save(cut / runs.LAST)
     with pytest.raises(CheckpointError, match="missing or odd"):
-        setup.resume(cut)
+        setup.resume_run(cut)
 
 
 # ------------------------------------------------------------------------------------------- starting from weights
@@ -337,22 +337,22 @@ def test_parts_missing_from_the_checkpoint_are_noticed(runner: Runner) -> None:
 def test_weights_of_the_same_alphabet_are_carried_over_whole(runner: Runner) -> None:
     first = runner.whole("first")
     second = runner.start("second", init_from=first)
-    assert second.carried == len(second.vocab)
-    for name, array in disk.load(first / runs.BEST).weights.items():
-        assert torch.equal(second.learner.model.state_dict()[name], torch.from_numpy(array.copy()))
+    assert second.known_chars == len(second.vocab)
+    for name, array in Checkpoint.load(first / runs.BEST).weights.items():
+        assert torch.equal(second.train_state.model.state_dict()[name], torch.from_numpy(array.copy()))
 
 
 @pytest.mark.parametrize("other", ["the cat sat on a mat, XYZ!", "cat é\n", "0123456789"], ids=["more", "less", "none"])
 def test_rows_of_known_characters_are_carried_over_and_others_start_anew(
     runner: Runner, tmp_path: Path, other: str
 ) -> None:
-    first = disk.load(runner.whole("first") / runs.BEST)
+    first = Checkpoint.load(runner.whole("first") / runs.BEST)
     own = tmp_path / "own.txt"
     own.write_text(other * 40, encoding="utf-8")
-    fresh = runner.start("fresh", data__paths=[str(own)]).learner.model.state_dict()
+    fresh = runner.start("fresh", data__paths=[str(own)]).train_state.model.state_dict()
     second = runner.start("second", runner.out / "first", data__paths=[str(own)])
-    moved = second.learner.model.state_dict()
-    assert second.carried == len(set(other) & set(first.vocab.decode(list(range(len(first.vocab))))))
+    moved = second.train_state.model.state_dict()
+    assert second.known_chars == len(set(other) & set(first.vocab.decode(list(range(len(first.vocab))))))
     for row, symbol in enumerate(second.vocab.symbols):
         for name in ("embedding.weight", "head.weight", "head.bias"):
             known = symbol in first.vocab.symbols
@@ -362,11 +362,11 @@ def test_rows_of_known_characters_are_carried_over_and_others_start_anew(
 
 
 def test_rows_of_known_characters_are_carried_over_into_every_network(runner: Runner, tmp_path: Path) -> None:
-    first = disk.load(runner.whole("first", model__members=2) / runs.BEST)
+    first = Checkpoint.load(runner.whole("first", model__members=2) / runs.BEST)
     own = tmp_path / "own.txt"
     own.write_text("cat é\n" * 40, encoding="utf-8")
     second = runner.start("second", runner.out / "first", data__paths=[str(own)])
-    moved, row = second.learner.model.state_dict(), second.vocab.symbols.index(ord("a"))
+    moved, row = second.train_state.model.state_dict(), second.vocab.symbols.index(ord("a"))
     assert second.config.model.members == 2
     for name in ("members.0.embedding.weight", "members.1.embedding.weight", "members.1.head.bias"):
         expected = first.weights[name][first.vocab.symbols.index(ord("a"))]
@@ -390,14 +390,14 @@ def test_weights_of_another_size_are_refused_before_anything_is_written(
 ) -> None:
     first = runner.whole("first")
     with pytest.raises(ConfigError, match="the weights were trained with"):
-        setup.start({"data.paths": [str(runner.text)], key: value}, out=runner.out, init_from=first)
+        setup.new_run({"data.paths": [str(runner.text)], key: value}, out=runner.out, init_from=first)
     assert [run.name for run in runner.out.iterdir()] == ["first"]
 
 
 def test_the_size_of_the_model_comes_with_the_weights(runner: Runner) -> None:
     first = runner.whole("first", model__cell="gru", model__embedding_size=5)
     values = {"data.paths": [str(runner.text)], "training.window": 5, "training.steps": 3}
-    second = setup.start(values, out=runner.out, init_from=first)
+    second = setup.new_run(values, out=runner.out, init_from=first)
     assert (second.config.model.cell, second.config.model.hidden_size) == ("gru", 8)
     assert second.config.model.embedding_size == 5
 
@@ -405,8 +405,8 @@ def test_the_size_of_the_model_comes_with_the_weights(runner: Runner) -> None:
 # ------------------------------------------------------------------------------------------- length and end
 
 
-def evaluations_then(run: Training) -> tuple[int, str]:
-    reports = list(run.reports())
+def evaluations_then(run: Trainer) -> tuple[int, str]:
+    reports = list(run.events())
     assert isinstance(reports[-1], Finished)
     return sum(isinstance(r, Evaluated) for r in reports), reports[-1].reason
 
@@ -425,7 +425,7 @@ def test_patience_0_never_ends_a_run_early(runner: Runner) -> None:
 def test_a_run_that_stopped_early_goes_on_with_more_patience(runner: Runner) -> None:
     run = runner.start(**FROZEN, training__patience=3)
     evaluations_then(run)
-    assert evaluations_then(setup.resume(run.folder.path, {"training.patience": 5})) == (2, "stopped early")
+    assert evaluations_then(setup.resume_run(run.folder.path, {"training.patience": 5})) == (2, "stopped early")
 
 
 @pytest.mark.parametrize("epochs", [0.001, 0.5, 2])
@@ -440,20 +440,23 @@ def test_after_one_epoch_nearly_every_character_was_seen(runner: Runner) -> None
     run = runner.start(training__epochs=1)
     finish(run)
     learned = len(runner.text.read_text()) * 0.9
-    assert learned - 2 * 3 * 5 <= run.progress.chars_seen <= learned
+    assert learned - 2 * 3 * 5 <= run.state.chars_seen <= learned
 
 
 def test_a_run_without_held_out_text_is_judged_by_its_training_loss(runner: Runner) -> None:
     run = runner.whole(data__val_fraction=0.0)
     assert all("val_nats_per_char" not in line for line in metrics(run))
-    best = disk.load(run / runs.BEST).progress.best_nats_per_char
+    best = Checkpoint.load(run / runs.BEST).trainer_state.best_nats_per_char
     assert best == min(line["train_nats_per_char"] for line in metrics(run) if line["step"] % 4 == 0)
 
 
 def test_a_text_of_exactly_the_least_length_is_enough(runner: Runner, tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     own.write_text("ab" * 8)  # 3 streams x 5 characters + 1
-    assert disk.load(runner.whole(data__paths=[str(own)], data__val_fraction=0.0) / runs.LAST).progress.step == 12
+    assert (
+        Checkpoint.load(runner.whole(data__paths=[str(own)], data__val_fraction=0.0) / runs.LAST).trainer_state.step
+        == 12
+    )
 
 
 def test_a_text_one_character_too_short_leaves_nothing_behind(runner: Runner, tmp_path: Path) -> None:
@@ -467,7 +470,7 @@ def test_a_text_one_character_too_short_leaves_nothing_behind(runner: Runner, tm
 def test_a_text_of_one_character_over_and_over_can_be_learned(runner: Runner, tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     own.write_text("a" * 100)
-    assert disk.load(runner.whole(data__paths=[str(own)]) / runs.BEST).progress.best_nats_per_char == 0
+    assert Checkpoint.load(runner.whole(data__paths=[str(own)]) / runs.BEST).trainer_state.best_nats_per_char == 0
 
 
 # ------------------------------------------------------------------------------------------- divergence
@@ -482,7 +485,7 @@ DIVERGING: dict[str, Any] = {
 
 
 def is_finite(path: Path) -> bool:
-    return all(np.isfinite(t).all() for t in disk.load(path).tensors.values() if t.dtype == np.float32)
+    return all(np.isfinite(t).all() for t in Checkpoint.load(path).tensors.values() if t.dtype == np.float32)
 
 
 EXPLODING = DIVERGING | {"model__cell": "rnn", "model__activation": "relu", "training__steps": 60}
@@ -495,13 +498,13 @@ def test_a_diverging_run_ends_with_an_error_that_names_the_learning_rate(runner:
 
 def test_checkpoints_from_before_a_divergence_stay_as_they_were(runner: Runner) -> None:
     run = runner.start()
-    reports = run.reports()
+    reports = run.events()
     for report in reports:
         if isinstance(report, Evaluated) and report.step == 4:
             break
     before = [(run.folder.path / name).read_bytes() for name in (runs.BEST, runs.LAST)]
     with torch.no_grad():
-        run.learner.model.head.bias[0] = math.inf
+        run.train_state.model.head.bias[0] = math.inf
     with pytest.raises(DivergedError, match=r"the checkpoints in .* hold the weights from before"):
         collections.deque(reports, maxlen=0)
     assert [(run.folder.path / name).read_bytes() for name in (runs.BEST, runs.LAST)] == before
@@ -538,19 +541,19 @@ def test_lines_of_metrics_have_exactly_the_documented_keys(runner: Runner) -> No
 
 def test_reports_come_in_order_and_tell_the_whole_story(runner: Runner) -> None:
     run = runner.start()
-    first, *middle, last = run.reports()
+    first, *middle, last = run.events()
     assert isinstance(first, Started)
     assert isinstance(last, Finished)
     assert [type(r).__name__ for r in middle] == ["Metrics", "Metrics", "Evaluated"] * 3
     assert [r.step for r in middle if isinstance(r, Metrics)] == [2, 4, 6, 8, 10, 12]
     assert last.reason == "complete"
-    assert last.best_step == disk.load(run.folder.path / runs.BEST).progress.step
+    assert last.best_step == Checkpoint.load(run.folder.path / runs.BEST).trainer_state.step
 
 
 def test_the_best_checkpoint_is_the_one_with_the_lowest_validation_loss(runner: Runner) -> None:
     run = runner.whole(training__steps=40, training__learning_rate=0.3, training__patience=0)
     lowest = min((line["val_nats_per_char"], line["step"]) for line in metrics(run) if "val_nats_per_char" in line)
-    best = disk.load(run / runs.BEST).progress
+    best = Checkpoint.load(run / runs.BEST).trainer_state
     assert (best.best_nats_per_char, best.step) == lowest
 
 
@@ -566,7 +569,7 @@ def test_checkpoints_name_the_text_but_not_where_it_lies(runner: Runner, text: P
 
 def test_the_settings_beside_a_run_repeat_the_run(runner: Runner) -> None:
     run = runner.whole()
-    again = setup.start(read_yaml(run / runs.SETTINGS), out=runner.out, name="again")
+    again = setup.new_run(read_yaml(run / runs.SETTINGS), out=runner.out, name="again")
     assert outcome(finish(again)) == outcome(run)
 
 
@@ -609,7 +612,7 @@ def test_training_learns_more_than_how_common_each_character_is(tiny_run: Path) 
     text = sentences()
     shares = [count / len(text) for count in collections.Counter(text).values()]
     unigram_entropy = -sum(share * math.log(share) for share in shares)
-    best = disk.load(tiny_run / runs.BEST).progress.best_nats_per_char
+    best = Checkpoint.load(tiny_run / runs.BEST).trainer_state.best_nats_per_char
     assert best is not None
     assert best < 0.6 * unigram_entropy
 
@@ -617,10 +620,10 @@ def test_training_learns_more_than_how_common_each_character_is(tiny_run: Path) 
 def test_the_random_numbers_that_silence_units_go_on_at_resume(runner: Runner) -> None:
     """Without the saved random state the second half would silence other units."""
     cut = runner.cut(5, model__dropout=0.5)
-    saved = disk.load(cut / runs.LAST)
+    saved = Checkpoint.load(cut / runs.LAST)
     torch.manual_seed(999)
     saved.tensors["random.cpu"] = torch.get_rng_state().numpy()
-    disk.save(cut / runs.LAST, saved)
+    saved.save(cut / runs.LAST)
     assert weights(resumed(cut)) != weights(runner.whole(model__dropout=0.5))
 
 
@@ -628,44 +631,44 @@ def test_a_run_that_stopped_early_is_not_resumed_without_a_word(runner: Runner) 
     run = runner.start(**FROZEN, training__patience=3)
     evaluations_then(run)
     with pytest.raises(ConfigError, match=r"stopped early, .* --patience 0"):
-        setup.resume(run.folder.path)
-    longer = setup.resume(run.folder.path, {"training.steps": 2 * run.config.training.steps})
+        setup.resume_run(run.folder.path)
+    longer = setup.resume_run(run.folder.path, {"training.steps": 2 * run.config.training.steps})
     assert evaluations_then(longer)[0] == 3
 
 
 @pytest.mark.parametrize("name", ["state.0.0", "optimizer.head.bias.mean", "random.cpu"])
 def test_a_checkpoint_whose_parts_have_other_shapes_is_never_gone_on_from(runner: Runner, name: str) -> None:
     run = runner.start(training__steps=8)
-    for report in run.reports(lambda: run.progress.step >= 4):
+    for report in run.events(lambda: run.state.step >= 4):
         del report
     path = run.folder.path / runs.LAST
-    good = disk.load(path)
-    disk.save(path, dataclasses.replace(good, tensors=good.tensors | {name: good.tensors[name][..., :1]}))
+    good = Checkpoint.load(path)
+    dataclasses.replace(good, tensors=good.tensors | {name: good.tensors[name][..., :1]}).save(path)
     with pytest.raises(CheckpointError, match=name):
-        setup.resume(run.folder.path)
+        setup.resume_run(run.folder.path)
 
 
 def test_a_checkpoint_whose_place_lies_beyond_the_text_is_never_gone_on_from(runner: Runner) -> None:
     run = runner.start(training__steps=8)
-    for report in run.reports(lambda: run.progress.step >= 4):
+    for report in run.events(lambda: run.state.step >= 4):
         del report
     path = run.folder.path / runs.LAST
-    good = disk.load(path)
-    disk.save(path, dataclasses.replace(good, progress=dataclasses.replace(good.progress, position=(0, 10**6))))
+    good = Checkpoint.load(path)
+    dataclasses.replace(good, trainer_state=dataclasses.replace(good.trainer_state, position=(0, 10**6))).save(path)
     with pytest.raises(CheckpointError, match="place in the text"):
-        setup.resume(run.folder.path)
+        setup.resume_run(run.folder.path)
 
 
 def test_a_consumer_that_leaves_on_the_way_loses_nothing(runner: Runner) -> None:
     whole = runner.start(training__steps=8)
-    collections.deque(whole.reports(), maxlen=0)
+    collections.deque(whole.events(), maxlen=0)
     left = runner.start(training__steps=8)
-    with contextlib.closing(left.reports()) as reports:
+    with contextlib.closing(left.events()) as reports:
         for report in reports:
             if isinstance(report, Metrics) and report.step >= 4:
                 break
-    collections.deque(setup.resume(left.folder.path).reports(), maxlen=0)
-    ends = [disk.load(run.folder.path / runs.LAST).weights_sha256() for run in (whole, left)]
+    collections.deque(setup.resume_run(left.folder.path).events(), maxlen=0)
+    ends = [Checkpoint.load(run.folder.path / runs.LAST).weights_sha256() for run in (whole, left)]
     assert ends[0] == ends[1]
 
 
@@ -686,23 +689,23 @@ def test_a_checkpoint_that_was_mailed_is_not_a_run_to_go_on_with(runner: Runner,
     (mail / "friend.safetensors").write_bytes((runner.cut(5) / runs.LAST).read_bytes())
     (mail / runs.SETTINGS).write_text("mine")
     with pytest.raises(CheckpointError, match="a checkpoint by itself; try --init-from"):
-        setup.resume(mail / "friend.safetensors", {"data.paths": [str(runner.text)]})
+        setup.resume_run(mail / "friend.safetensors", {"data.paths": [str(runner.text)]})
     assert (mail / runs.SETTINGS).read_text() == "mine"
 
 
 def test_a_length_that_changed_at_resume_is_kept_when_that_is_interrupted_at_once(runner: Runner) -> None:
     done = runner.whole()
-    steps = 2 * disk.load(done / runs.LAST).progress.step
-    collections.deque(setup.resume(done, {"training.steps": steps}).reports(lambda: True), maxlen=0)
-    assert disk.load(done / runs.LAST).config.training.steps == steps
-    assert disk.load(resumed(done) / runs.LAST).progress.step == steps
+    steps = 2 * Checkpoint.load(done / runs.LAST).trainer_state.step
+    collections.deque(setup.resume_run(done, {"training.steps": steps}).events(lambda: True), maxlen=0)
+    assert Checkpoint.load(done / runs.LAST).config.training.steps == steps
+    assert Checkpoint.load(resumed(done) / runs.LAST).trainer_state.step == steps
 
 
 def test_a_run_that_goes_on_from_an_older_state_makes_that_its_newest(runner: Runner) -> None:
     cut = runner.cut(7)
-    before = disk.load(cut / runs.PREVIOUS).progress.step
-    collections.deque(setup.resume(cut / runs.PREVIOUS).reports(lambda: True), maxlen=0)
-    assert disk.load(cut / runs.LAST).progress.step == before < 7
+    before = Checkpoint.load(cut / runs.PREVIOUS).trainer_state.step
+    collections.deque(setup.resume_run(cut / runs.PREVIOUS).events(lambda: True), maxlen=0)
+    assert Checkpoint.load(cut / runs.LAST).trainer_state.step == before < 7
     assert outcome(resumed(cut)) == outcome(runner.whole())
 
 
@@ -713,36 +716,36 @@ def test_a_weight_that_is_found_infinite_when_saving_by_the_clock_is_rolled_back
     def poison() -> None:
         step()
         run.seconds_a_save = 0.0
-        if run.progress.step == 3 and not poisoned:
+        if run.state.step == 3 and not poisoned:
             poisoned.append(True)
             with torch.no_grad():
-                run.learner.model.head.bias[0] = math.inf
+                run.train_state.model.head.bias[0] = math.inf
 
     run._step = poison  # type: ignore[method-assign]
-    reports = list(run.reports())
+    reports = list(run.events())
     assert [r.from_step for r in reports if isinstance(r, RolledBack)] == [3]
     assert isinstance(reports[-1], Finished)
     assert reports[-1].reason == "complete"
-    glimpses = [r for r in reports if isinstance(r, Working)]
+    glimpses = [r for r in reports if isinstance(r, Progress)]
     assert all(r.train_nats_per_char > 0 and r.chars_per_second < 1e9 for r in glimpses)
 
 
 def test_random_numbers_that_are_none_are_refused(runner: Runner) -> None:
     cut = runner.cut(5)
-    odd = disk.load(cut / runs.LAST)
+    odd = Checkpoint.load(cut / runs.LAST)
     odd.tensors["random.cpu"] = np.zeros_like(odd.tensors["random.cpu"])
-    disk.save(cut / runs.LAST, odd)
+    odd.save(cut / runs.LAST)
     with pytest.raises(CheckpointError, match="random numbers"):
-        setup.resume(cut)
+        setup.resume_run(cut)
 
 
 def test_tensors_that_no_optimizer_has_are_refused(runner: Runner) -> None:
     cut = runner.cut(5)
-    odd = disk.load(cut / runs.LAST)
+    odd = Checkpoint.load(cut / runs.LAST)
     odd.tensors["optimizer.surprise"] = np.zeros(3, np.float32)
-    disk.save(cut / runs.LAST, odd)
+    odd.save(cut / runs.LAST)
     with pytest.raises(CheckpointError, match=r"unknown optimizer\.surprise"):
-        setup.resume(cut)
+        setup.resume_run(cut)
 
 
 @pytest.mark.parametrize("rubbish", [b"[" * 100_000 + b"\n", b'{"step": 1}'])
@@ -784,7 +787,7 @@ def test_every_process_takes_the_same_first_step(runner: Runner, tmp_path: Path)
 
 
 class MadeUp:
-    """A timetable that changes the length of a run at given steps."""
+    """A time_budget that changes the length of a run at given steps."""
 
     def __init__(self, changes: dict[int, int]) -> None:
         self.changes = changes
@@ -800,47 +803,51 @@ def test_a_run_whose_length_changed_on_the_way_is_the_run_that_its_settings_give
     runner: Runner, changes: dict[int, int]
 ) -> None:
     run = runner.start("timed")
-    run.timetable = MadeUp(changes)
+    run.time_budget = MadeUp(changes)
     timed = finish(run)
     settings = read_yaml(timed / runs.SETTINGS)
-    assert int(settings["training.steps"]) == list(changes.values())[-1] == disk.load(timed / runs.LAST).progress.step
-    again = finish(setup.start(settings, out=runner.out, name="again"))
+    assert (
+        int(settings["training.steps"])
+        == list(changes.values())[-1]
+        == Checkpoint.load(timed / runs.LAST).trainer_state.step
+    )
+    again = finish(setup.new_run(settings, out=runner.out, name="again"))
     assert outcome(again) == outcome(timed)
 
 
 def test_a_run_whose_length_changed_goes_on_to_the_bit(runner: Runner) -> None:
     run = runner.start("whole")
-    run.timetable = MadeUp({3: 17})
+    run.time_budget = MadeUp({3: 17})
     whole = finish(run)
     run = runner.start("cut")
-    run.timetable = MadeUp({3: 17})
-    assert list(run.reports(after(7)))[-1].reason == "interrupted"
+    run.time_budget = MadeUp({3: 17})
+    assert list(run.events(after(7)))[-1].reason == "interrupted"
     assert outcome(resumed(run.folder.path)) == outcome(whole)
 
 
 def test_without_a_length_a_run_is_planned_for_the_time_and_says_so(text: Path, tmp_path: Path) -> None:
-    run = setup.start({"data.paths": [str(text)], "training.threads": 1}, out=tmp_path, seconds=1.0)
-    started, *_, finished = run.reports()
+    run = setup.new_run({"data.paths": [str(text)], "training.threads": 1}, out=tmp_path, seconds=1.0)
+    started, *_, finished = run.events()
     assert isinstance(started, Started)
     assert started.plan is not None
     assert started.plan.config.training.steps == started.config.training.steps
     assert isinstance(finished, Finished)
     assert finished.reason in ("complete", "stopped early")
-    assert run.compared() is not None
+    assert run.baselines() is not None
     assert finished.best_nats_per_char is not None
 
 
 def test_a_new_plan_forgets_the_plans_that_another_run_gave_up(text: Path, tmp_path: Path) -> None:
     values = {"data.paths": [str(text)], "training.threads": 1, "training.earlier_plans": ["5:900"]}
-    assert setup.start(values, out=tmp_path, seconds=1.0).config.training.earlier_plans == ()
+    assert setup.new_run(values, out=tmp_path, seconds=1.0).config.training.earlier_plans == ()
 
 
 def test_a_run_with_a_length_is_not_planned(runner: Runner) -> None:
-    assert next(iter(runner.start().reports())).plan is None
+    assert next(iter(runner.start().events())).plan is None
 
 
 def test_a_run_without_held_out_text_is_not_compared(runner: Runner) -> None:
-    assert runner.start(data__val_fraction=0).compared() is None
+    assert runner.start(data__val_fraction=0).baselines() is None
 
 
 def test_no_memory_for_the_comparison_is_no_failure(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -848,23 +855,23 @@ def test_no_memory_for_the_comparison_is_no_failure(runner: Runner, monkeypatch:
         raise MemoryError
 
     monkeypatch.setattr(trainer, "baselines", exhausted)
-    assert runner.start().compared() is None
+    assert runner.start().baselines() is None
 
 
 def test_a_part_of_the_held_out_text_may_judge_on_the_way(runner: Runner) -> None:
     run = runner.start("part", data__val_chars=20)
-    held_out = run.config.data.held_out(run.info.characters)
+    held_out = run.config.data.num_held_out(run.info.characters)
     expected = corpus.read([str(runner.text)]).ids[-held_out:][:20]
     part = metrics(finish(run))[-1]["val_nats_per_char"]
-    assert part == pytest.approx(evaluate(run.learner.model, expected, run.vocab.start_id()).nats_per_char)
+    assert part == pytest.approx(evaluate(run.train_state.model, expected, run.vocab.start_id()).nats_per_char)
 
 
 def test_the_loss_that_is_reported_is_that_of_the_best_weights_over_every_held_out_character(runner: Runner) -> None:
     run = runner.start("part", data__val_chars=20)
-    *_, finished = run.reports()
+    *_, finished = run.events()
     assert isinstance(finished, Finished)
-    held_out = corpus.read([str(runner.text)]).ids[-run.config.data.held_out(run.info.characters) :]
-    best = from_weights(run.config.model, disk.load(run.folder.path / runs.BEST).weights)
+    held_out = corpus.read([str(runner.text)]).ids[-run.config.data.num_held_out(run.info.characters) :]
+    best = from_weights(run.config.model, Checkpoint.load(run.folder.path / runs.BEST).weights)
     assert (finished.read, finished.held_out) == (len(held_out), len(held_out))
     assert finished.best_nats_per_char == pytest.approx(evaluate(best, held_out, run.vocab.start_id()).nats_per_char)
 
@@ -874,17 +881,17 @@ def test_where_the_last_reading_would_take_too_long_it_is_of_a_part_and_says_so(
 ) -> None:
     monkeypatch.setattr(trainer, "LONGEST_LAST_READING", 0.0)
     monkeypatch.setattr(trainer, "SHARE_OF_LAST_READING", 0.0)
-    *_, finished = runner.start("part", data__val_chars=20).reports()
+    *_, finished = runner.start("part", data__val_chars=20).events()
     assert isinstance(finished, Finished)
     assert finished.read == 20 < finished.held_out
 
 
 def test_an_interrupted_run_reports_what_it_was_judged_by(runner: Runner) -> None:
     run = runner.start("part", data__val_chars=20, training__eval_every=2)
-    *_, finished = run.reports(after(5))
+    *_, finished = run.events(after(5))
     assert isinstance(finished, Finished)
     assert finished.read == 20
-    assert finished.best_nats_per_char == run.progress.best_nats_per_char
+    assert finished.best_nats_per_char == run.state.best_nats_per_char
 
 
 @pytest.mark.parametrize(
@@ -900,6 +907,6 @@ def test_odd_texts_are_planned_for_too_or_refused_in_one_line(odd: str, more: di
     (tmp_path / "odd.txt").write_text(odd, newline="")
     values = {"data.paths": [str(tmp_path / "odd.txt")], "training.threads": 1} | more
     with contextlib.suppress(CharnetError):
-        run = setup.start(values, out=tmp_path / "runs", seconds=0.2)
-        assert isinstance(list(run.reports())[-1], Finished)
-        run.compared()
+        run = setup.new_run(values, out=tmp_path / "runs", seconds=0.2)
+        assert isinstance(list(run.events())[-1], Finished)
+        run.baselines()

@@ -19,7 +19,7 @@ State = tuple[Tensor, ...]
 
 
 @contextlib.contextmanager
-def repacking_allowed() -> Iterator[None]:
+def ignore_cudnn_repacking() -> Iterator[None]:
     """Around calls of cuDNN: it wants its weights in one block and warns that it copies ours there.
 
     The copy is a few megabytes a window, some microseconds beside the milliseconds of the window itself.

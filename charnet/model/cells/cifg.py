@@ -21,7 +21,14 @@ from torch.nn import functional as F
 
 from charnet.model.cells import fused_scan
 from charnet.model.cells.base import Cell, State
-from charnet.model.cells.fused_scan import Activations, Kept, shown, through_shown, through_sigmoid, through_tanh
+from charnet.model.cells.fused_scan import (
+    Activations,
+    Saved,
+    output_gate,
+    output_gate_backward,
+    sigmoid_backward,
+    tanh_backward,
+)
 
 
 class CIFG(Cell):
@@ -46,11 +53,11 @@ class _Coupled:
     order: ClassVar[tuple[int, ...]] = (0, 2, 1)
     activations: ClassVar[Activations] = (("sigmoid", 2), ("tanh", 1))
 
-    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Saved:
         (io_B2H, g), (_, before_c), (h, c) = gates, before, after
         i, o = io_B2H.chunk(2, dim=1)
         torch.lerp(before_c, g, i, out=c)
-        tanh_c = shown(c, o, h)
+        tanh_c = output_gate(c, o, h)
         return i, o, g, tanh_c
 
     def backward(
@@ -59,12 +66,12 @@ class _Coupled:
         d_rest: State,
         before: State,
         after: State,  # noqa: ARG002
-        kept: Kept,
+        saved: Saved,
         d_gates: Sequence[Tensor],
     ) -> None:
-        (d_c,), (_, before_c), (i, o, g, tanh_c), (d_i, d_o, d_g) = d_rest, before, kept, d_gates
-        through_shown(d_h, o, tanh_c, d_c, d_o)
-        through_sigmoid(torch.sub(g, before_c, out=d_i).mul_(d_c), i, d_i)
+        (d_c,), (_, before_c), (i, o, g, tanh_c), (d_i, d_o, d_g) = d_rest, before, saved, d_gates
+        output_gate_backward(d_h, o, tanh_c, d_c, d_o)
+        sigmoid_backward(torch.sub(g, before_c, out=d_i).mul_(d_c), i, d_i)
         let_in = torch.mul(d_c, i, out=d_g)
         d_c.sub_(let_in)
-        through_tanh(let_in, g, d_g)
+        tanh_backward(let_in, g, d_g)

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charnet.model.cells import fused_scan
-from charnet.model.cells.base import Cell, State, repacking_allowed
-from charnet.model.cells.fused_scan import Activations, Kept, tanh, through_sigmoid, through_tanh
+from charnet.model.cells.base import Cell, State, ignore_cudnn_repacking
+from charnet.model.cells.fused_scan import Activations, Saved, sigmoid_backward, tanh, tanh_backward
 
 
 class GRU(Cell):
@@ -47,7 +47,7 @@ class GRU(Cell):
             bias_hh = F.pad(self.bias_hn, (2 * self.hidden_size, 0))
             weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias, bias_hh)]
             train = torch.is_grad_enabled()
-            with repacking_allowed():
+            with ignore_cudnn_repacking():
                 before = state[0][None].to(x_BTE.dtype)
                 h_BTH, h_1BH = torch.gru(x_BTE, before, weights, True, 1, 0.0, train, False, True)
             return h_BTH, (h_1BH[0].to(state[0].dtype),)
@@ -58,7 +58,7 @@ class _Gated:
     order: ClassVar[tuple[int, ...]] = (0, 1, 2)
     activations: ClassVar[Activations] = (("sigmoid", 2),)
 
-    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Saved:
         rz_B2H, x_n, h_n = gates
         r, z = rz_B2H.chunk(2, dim=1)
         n = torch.addcmul(x_n, r, h_n)
@@ -72,13 +72,13 @@ class _Gated:
         d_rest: State,  # noqa: ARG002
         before: State,
         after: State,  # noqa: ARG002
-        kept: Kept,
+        saved: Saved,
         d_gates: Sequence[Tensor],
     ) -> Tensor:
-        (before_h,), (r, z, h_n, n), (d_r, d_z, d_hn, d_n) = before, kept, d_gates
+        (before_h,), (r, z, h_n, n), (d_r, d_z, d_hn, d_n) = before, saved, d_gates
         d_before = torch.mul(d_h, z)
-        through_tanh(torch.sub(d_h, d_before, out=d_n), n, d_n)
-        through_sigmoid(torch.mul(d_n, h_n, out=d_r), r, d_r)
-        through_sigmoid(torch.sub(before_h, n, out=d_z).mul_(d_h), z, d_z)
+        tanh_backward(torch.sub(d_h, d_before, out=d_n), n, d_n)
+        sigmoid_backward(torch.mul(d_n, h_n, out=d_r), r, d_r)
+        sigmoid_backward(torch.sub(before_h, n, out=d_z).mul_(d_h), z, d_z)
         torch.mul(d_n, r, out=d_hn)
         return d_before

@@ -25,13 +25,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from charnet.model.cells import fused_scan
-from charnet.model.cells.base import Cell, State, repacking_allowed
-from charnet.model.cells.fused_scan import Activations, Kept, shown, through_shown, through_sigmoid, through_tanh
+from charnet.model.cells.base import Cell, State, ignore_cudnn_repacking
+from charnet.model.cells.fused_scan import (
+    Activations,
+    Saved,
+    output_gate,
+    output_gate_backward,
+    sigmoid_backward,
+    tanh_backward,
+)
 
 # oneDNN's way back through a bf16 LSTM is wrong from 1,024 units on where the processor has AMX: the gradient of the
 # input is off by its own length (torch 2.13; outputs are right, and all sizes below). Such layers take our own scan,
 # which on Zen 4 is a tenth faster at that size.
-MOST_UNITS_IN_BF16 = 1023
+MAX_ONEDNN_BF16_UNITS = 1023
 
 
 class LSTM(Cell):
@@ -49,13 +56,13 @@ class LSTM(Cell):
         return h_BH, (h_BH, c_BH)
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
-        if (x_BTE.device.type, x_BTE.dtype) == ("cpu", torch.bfloat16) and self.hidden_size > MOST_UNITS_IN_BF16:
+        if (x_BTE.device.type, x_BTE.dtype) == ("cpu", torch.bfloat16) and self.hidden_size > MAX_ONEDNN_BF16_UNITS:
             return fused_scan.scan(self, _Gated(), x_BTE, state)
         weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias)]
         weights.append(torch.zeros_like(weights[-1]))
         before = [each[None].to(x_BTE.dtype) for each in state]
         x_TBE = x_BTE.transpose(0, 1)
-        with repacking_allowed() if x_BTE.is_cuda else contextlib.nullcontext():
+        with ignore_cudnn_repacking() if x_BTE.is_cuda else contextlib.nullcontext():
             h_TBH, h_1BH, c_1BH = torch.lstm(
                 x_TBE, before, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
             )
@@ -66,11 +73,11 @@ class _Gated:
     order: ClassVar[tuple[int, ...]] = (0, 1, 3, 2)
     activations: ClassVar[Activations] = (("sigmoid", 3), ("tanh", 1))
 
-    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Saved:
         (ifo_B3H, g), (_, before_c), (h, c) = gates, before, after
         i, f, o = ifo_B3H.chunk(3, dim=1)
         torch.mul(f, before_c, out=c).addcmul_(i, g)
-        tanh_c = shown(c, o, h)
+        tanh_c = output_gate(c, o, h)
         return i, f, o, g, tanh_c
 
     def backward(
@@ -79,12 +86,12 @@ class _Gated:
         d_rest: State,
         before: State,
         after: State,  # noqa: ARG002
-        kept: Kept,
+        saved: Saved,
         d_gates: Sequence[Tensor],
     ) -> None:
-        (d_c,), (_, before_c), (i, f, o, g, tanh_c), (d_i, d_f, d_o, d_g) = d_rest, before, kept, d_gates
-        through_shown(d_h, o, tanh_c, d_c, d_o)
-        through_sigmoid(torch.mul(d_c, before_c, out=d_f), f, d_f)
-        through_sigmoid(torch.mul(d_c, g, out=d_i), i, d_i)
-        through_tanh(torch.mul(d_c, i, out=d_g), g, d_g)
+        (d_c,), (_, before_c), (i, f, o, g, tanh_c), (d_i, d_f, d_o, d_g) = d_rest, before, saved, d_gates
+        output_gate_backward(d_h, o, tanh_c, d_c, d_o)
+        sigmoid_backward(torch.mul(d_c, before_c, out=d_f), f, d_f)
+        sigmoid_backward(torch.mul(d_c, g, out=d_i), i, d_i)
+        tanh_backward(torch.mul(d_c, i, out=d_g), g, d_g)
         d_c.mul_(f)

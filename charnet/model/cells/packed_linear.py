@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Product:
+class PackedLinear:
     """f(x W^T + bias), for the same weights again and again. Knows nothing of gradients.
 
     Args:
@@ -35,7 +35,7 @@ class Product:
     def __init__(self, weight_GH: Tensor, rows: int, bias_G: Tensor | None = None, activation: str = "none") -> None:
         self._weight_GH, self._bias_G, self._activation = weight_GH, bias_G, activation
         self._packed: Tensor | None = None
-        if weight_GH.device.type == "cpu" and packing(weight_GH.dtype):
+        if weight_GH.device.type == "cpu" and can_prepack(weight_GH.dtype):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_GH.detach().contiguous(), rows)
 
     def __call__(self, x_BH: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class Product:
             return ACTIVATIONS[self._activation](F.linear(x_BH, self._weight_GH, self._bias_G))
         return torch.ops.mkldnn._linear_pointwise(x_BH, self._packed, self._bias_G, self._activation, [], "")  # type: ignore[no-any-return]
 
-    def added(self, x_BH: Tensor, other_BG: Tensor) -> Tensor:
+    def addmm(self, x_BH: Tensor, other_BG: Tensor) -> Tensor:
         """The product, without bias and activation, and another tensor, as a new one."""
         if self._packed is None:
             return torch.addmm(other_BG, x_BH, self._weight_GH.t())
@@ -52,10 +52,10 @@ class Product:
 
 
 @functools.cache
-def packing(kind: torch.dtype) -> bool:
+def can_prepack(dtype: torch.dtype) -> bool:
     """Whether torch can lay weights of this format out for oneDNN, on a processor that it is known to pay off on."""
     names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
     there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not there or platform.machine() not in PROCESSORS or not all(hasattr(torch.ops.mkldnn, n) for n in names):
         return False
-    return kind == torch.float32 or (kind == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())

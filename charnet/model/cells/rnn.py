@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charnet.model.cells import fused_scan
-from charnet.model.cells.base import Cell, State, repacking_allowed
-from charnet.model.cells.fused_scan import Activations, Kept, through_sigmoid, through_tanh
+from charnet.model.cells.base import Cell, State, ignore_cudnn_repacking
+from charnet.model.cells.fused_scan import Activations, Saved, sigmoid_backward, tanh_backward
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
 
@@ -62,7 +62,7 @@ class RNN(Cell):
             weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias)]
             weights.append(torch.zeros_like(weights[-1]))
             train, before = torch.is_grad_enabled(), state[0][None].to(x_BTE.dtype)
-            with repacking_allowed():
+            with ignore_cudnn_repacking():
                 h_BTH, h_1BH = fused(x_BTE, before, weights, True, 1, 0.0, train, False, True)
             return h_BTH, (h_1BH[0].to(state[0].dtype),)
         return fused_scan.scan(self, _Elman(self.activation), x_BTE, state)
@@ -77,7 +77,7 @@ class _Elman:
     def activations(self) -> Activations:
         return ((self.activation, 1),)
 
-    def forward(self, gates: list[Tensor], before: State, after: State) -> Kept:  # noqa: ARG002
+    def forward(self, gates: list[Tensor], before: State, after: State) -> Saved:  # noqa: ARG002
         after[0].copy_(gates[0])
         return ()
 
@@ -87,10 +87,10 @@ class _Elman:
         d_rest: State,  # noqa: ARG002
         before: State,  # noqa: ARG002
         after: State,
-        kept: Kept,  # noqa: ARG002
+        saved: Saved,  # noqa: ARG002
         d_gates: Sequence[Tensor],
     ) -> None:
         if self.activation == "relu":
             torch.ops.aten.threshold_backward.grad_input(d_h, after[0], 0, grad_input=d_gates[0])
         else:
-            {"tanh": through_tanh, "sigmoid": through_sigmoid}[self.activation](d_h, after[0], d_gates[0])
+            {"tanh": tanh_backward, "sigmoid": sigmoid_backward}[self.activation](d_h, after[0], d_gates[0])

@@ -1,0 +1,25 @@
+"""Names and shapes of a model's parameters, known without torch."""
+
+from __future__ import annotations
+
+from charnet.config import GATES, Config, ModelSettings
+
+
+def model_shapes(config: Config, alphabet_size: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the parameters that a model with these settings has."""
+    model, rows = config.model, GATES[config.model.cell] * config.model.hidden_size
+    width = model.embedding_size or model.hidden_size
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (alphabet_size, width)}
+    for layer in range(model.num_layers):
+        shapes[f"layers.{layer}.weight_ih"] = (rows, model.hidden_size if layer else width)
+        shapes[f"layers.{layer}.weight_hh"] = (rows, model.hidden_size)
+        shapes[f"layers.{layer}.bias"] = (rows,)
+        if model.cell == "gru":
+            shapes[f"layers.{layer}.bias_hn"] = (model.hidden_size,)
+    shapes |= {"head.weight": (alphabet_size, model.hidden_size), "head.bias": (alphabet_size,)}
+    return {prefix + name: shape for prefix in member_prefixes(model) for name, shape in shapes.items()}
+
+
+def member_prefixes(model: ModelSettings) -> list[str]:
+    """What the names of parameters begin with, for each network of a model."""
+    return [""] if model.members == 1 else [f"members.{index}." for index in range(model.members)]

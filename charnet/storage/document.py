@@ -1,0 +1,181 @@
+"""The JSON document of a checkpoint: settings, alphabet, corpus, progress, history, versions.
+
+Every part of a document that was read is checked here before any of it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from charnet.config import Config, as_dict, from_dict
+from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
+from charnet.errors import CheckpointError, ConfigError, shortened
+from charnet.storage.tensorfile import DIGEST, are_sizes, invalid
+
+FORMAT = 2  # the newest there is; 1 has no 8-bit weights
+LONGEST_STRING = 10_000  # characters of a name, a version or a date
+
+
+@dataclass(frozen=True)
+class CorpusInfo:
+    """What a checkpoint says about the text it learned from; the text itself is not in it."""
+
+    name: str
+    characters: int
+    size_bytes: int
+    files: int
+    fingerprint: str
+    key: str
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """Where a training stands. `position` is passes and windows read; losses are in nats per character. After each of
+    the `rollbacks` the learning rate was halved."""
+
+    step: int = 0
+    chars_seen: int = 0
+    seconds: float = 0.0
+    position: tuple[int, int] = (0, 0)
+    best_step: int = 0
+    best_nats_per_char: float | None = None
+    evaluations_without_improvement: int = 0
+    reported_step: int = 0
+    nats_since_report: float = 0.0
+    grad_norm_since_report: float = 0.0
+    seconds_at_report: float = 0.0
+    rollbacks: int = 0
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a checkpoint holds beside its tensors. `format` is the number of the file's format."""
+
+    config: Config
+    vocab: Vocabulary
+    corpus: CorpusInfo
+    trainer_state: TrainerState
+    history: list[dict[str, float]]
+    versions: dict[str, str]
+    created: str
+    format: int = FORMAT
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as a file holds it."""
+        vocab = self.vocab
+        alphabet: Any = list(vocab.characters) if vocab.of_bytes else "".join(map(chr, vocab.characters))
+        return {
+            "format": self.format,
+            "created": self.created,
+            "config": as_dict(self.config),
+            "alphabet": alphabet,
+            "alphabet_has_rare": vocab.rare_id is not None,
+            "alphabet_is_utf8": vocab.is_utf8,
+            "corpus": vars(self.corpus),
+            "progress": vars(self.trainer_state),
+            "history": self.history,
+            "versions": self.versions,
+        }
+
+
+def parse(path: Path, raw: Any) -> Document:
+    """Builds a document from JSON whose every part is checked.
+
+    Args:
+        path: the file, for messages.
+
+    Raises:
+        CheckpointError: a part is missing, of another kind or out of range, or the format is newer than ours.
+    """
+    if not isinstance(raw, dict) or type(raw.get("format")) is not int or raw["format"] < 1:
+        raise invalid(path, "metadata without a format number")
+    if raw["format"] > FORMAT:
+        raise CheckpointError(
+            f"{path}: written in format {raw['format']}, this charnet reads up to {FORMAT}: install a newer one"
+        )
+    try:
+        return Document(
+            config=from_dict(raw["config"]),
+            vocab=_alphabet(
+                raw["alphabet"],
+                _bool(raw.get("alphabet_has_rare", False)),
+                _bool(raw.get("alphabet_is_utf8", False)),
+            ),
+            corpus=_parse_dataclass(CorpusInfo, raw["corpus"]),
+            trainer_state=_parse_dataclass(TrainerState, raw["progress"]),
+            history=_history(raw["history"]),
+            versions=_string_map(raw["versions"]),
+            created=_string(raw["created"]),
+            format=raw["format"],
+        )
+    except ConfigError as error:
+        raise invalid(path, f"settings that are not valid ({error})") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise invalid(path, f"metadata that is not valid ({error})") from None
+
+
+def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool) -> Vocabulary:
+    if (isinstance(symbols, str) and len(symbols) <= LAST_CODE_POINT) or are_sizes(symbols):
+        own = Vocabulary.from_stored(symbols, rare=has_rare, is_utf8=is_utf8)
+        if own.characters and (own.rare_id is not None) == has_rare:
+            return own
+    raise ValueError("an alphabet of another kind")
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("a yes or no of another kind")
+    return value
+
+
+def _parse_dataclass(kind: type[Any], values: Any) -> Any:
+    """A record of names, counts and amounts; a missing one keeps its default, an unknown one is refused."""
+    if not isinstance(values, dict):
+        raise ValueError(f"no {kind.__name__}")
+    known = kind.__dataclass_fields__
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"{shortened(repr(name[:200]))} in the {kind.__name__}")
+        declared = known[name].type
+        fits = {
+            "str": _is_string(value) and (name not in ("key", "fingerprint") or bool(DIGEST.fullmatch(value))),
+            "int": are_sizes([value]),
+            "float": _is_number(value),
+            "float | None": value is None or _is_number(value),
+            "tuple[int, int]": are_sizes(value) and len(value) == 2,
+        }
+        if not fits[declared]:
+            raise ValueError(f"{name} of another kind")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _history(lines: Any) -> list[dict[str, float]]:
+    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+        raise ValueError("history of another kind")
+    for line in lines:
+        if not all(_is_number(value) for value in line.values()):
+            raise ValueError("history of another kind")
+    return lines
+
+
+def _is_number(value: Any) -> bool:
+    """Whether this is a number that a computer can count with."""
+    return type(value) in (int, float) and -1e300 < value < 1e300
+
+
+def _is_string(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= LONGEST_STRING
+
+
+def _string(value: Any) -> str:
+    if not _is_string(value):
+        raise ValueError("a word of another kind")
+    return value
+
+
+def _string_map(table: Any) -> dict[str, str]:
+    if not isinstance(table, dict) or not all(_is_string(word) for pair in table.items() for word in pair):
+        raise ValueError("versions of another kind")
+    return table

@@ -48,10 +48,10 @@ def start(engine: Engine, prompt_ids: Sequence[int] = ()) -> GenerationState:
     return GenerationState(engine.start(1)).extend(prompt_ids)
 
 
-def random_generator(options: Options, index: int, drawn: int = 0) -> np.random.Generator:
+def random_generator(options: Options, index: int, num_sampled: int = 0) -> np.random.Generator:
     """The random numbers of a text, from the one after `drawn` others: each symbol takes one."""
     bits = np.random.PCG64(np.random.SeedSequence(options.seed, spawn_key=(index,)))
-    return np.random.Generator(bits.advance(drawn))
+    return np.random.Generator(bits.advance(num_sampled))
 
 
 class Generation:

@@ -1,7 +1,7 @@
 """Training by truncated back-propagation through time, as an iterator of small reports.
 
     training = prepare.start({"data.paths": ["corpus.txt"]})
-    for report in training.reports():
+    for report in training.events():
         ...                                     # Started, then Metrics after Metrics, then Finished
 
 The state of the network is carried from window to window and cut from its past, so each gradient reaches back one

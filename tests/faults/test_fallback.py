@@ -40,7 +40,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def finished(run: Any) -> Path:
-    collections.deque(run.reports(), maxlen=0)
+    collections.deque(run.events(), maxlen=0)
     return Path(run.folder.path)
 
 
@@ -235,10 +235,10 @@ def test_a_run_that_cannot_save_after_its_fall_back_keeps_all_that_it_had(run: P
 def rolled_back(run: Any, act: Callable[[], object]) -> list[RolledBack]:
     """How a run goes back that diverges after its fourth step, when something was done to its checkpoints."""
     back: list[RolledBack] = []
-    for report in run.reports():
+    for report in run.events():
         if isinstance(report, Evaluated) and report.step == 4 and not back:
             act()
-            run.learner.sums += float("nan")
+            run.train_state.sums += float("nan")
         if isinstance(report, RolledBack):
             back.append(report)
     return back

@@ -99,11 +99,11 @@ print("ready", flush=True)
 for line in sys.stdin:
     began = time.monotonic()
     try:
-        run = prepare.resume(Path(line.strip()), {"training.steps": 300})
+        run = setup.resume_run(Path(line.strip()), {"training.steps": 300})
     except StorageError as error:
         print(error.exit_code, time.monotonic() - began, flush=True)
         continue
-    for report in run.reports():
+    for report in run.events():
         pass
     print("trained", 0, flush=True)
 """

@@ -212,4 +212,4 @@ def test_nobody_pays_for_nats_that_nobody_asked_for() -> None:
 def test_random_numbers_go_on_where_they_stopped() -> None:
     options = Options(seed=5)
     at_once = random_generator(options, 2).random(100)
-    assert (random_generator(options, 2, drawn=37).random(63) == at_once[37:]).all()
+    assert (random_generator(options, 2, num_sampled=37).random(63) == at_once[37:]).all()

@@ -765,11 +765,11 @@ def test_a_run_whose_settings_are_damaged_goes_on_with_the_text_from_the_cache(r
 FIRST_STEP = """
 import sys
 from pathlib import Path
-from charnet.storage import checkpoint
+from charnet.storage.checkpoint import Checkpoint
 from charnet.training import setup
-run = prepare.start({"data.paths": sys.argv[1:2], "training.steps": 1, "training.threads": 2}, out=Path(sys.argv[2]))
-list(run.reports())
-print(checkpoint.load(run.folder.path / "last.safetensors").weights_sha256())
+run = setup.new_run({"data.paths": sys.argv[1:2], "training.steps": 1, "training.threads": 2}, out=Path(sys.argv[2]))
+list(run.events())
+print(Checkpoint.load(run.folder.path / "last.safetensors").weights_sha256())
 """
 
 

@@ -7,15 +7,17 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any
 
-from charnet.config import qualified_names
+from charnet.config import SamplingOptions
 from charnet.data.normalize import normalize, normalized_documents
-from charnet.engines.registry import open_engine
+from charnet.engines import registry
+from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean
-from charnet.generation import batch
-from charnet.generation import generate as writing
+from charnet.generation import batch, generate
 from charnet.generation.generate import Generation, GenerationState
+from charnet.generation.sampler import Sampler
+from charnet.overlay import qualified_names, sampling_options
 from charnet.signals import Interrupted, SignalGuard
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
@@ -25,116 +27,127 @@ if TYPE_CHECKING:
     from charnet.training.events import Event
 
 
-class SamplingOptions(TypedDict, total=False):
-    """The fields of `charnet.generate.Options`, each with its default there."""
-
-    length: int
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    seed: int
-    stop: tuple[str, ...]
-    temperature_end: float | None
-    typical_p: float
-    repetition_penalty: float
-    repetition_window: int
-    max_lines: int
-    until: str
-    ban: str
-    logit_bias: tuple[tuple[str, float], ...]
-
-
 class TextModel:
-    """A trained model, ready to write and to judge. `charnet.load` makes one.
+    """A trained model that writes text and evaluates texts. `charnet.load` makes one.
 
-    `checkpoint` holds what is in the file: settings, alphabet, history, weights.
+    Methods that write take the fields of `charnet.config.SamplingOptions` as keyword arguments, with the defaults
+    there: `length=200, temperature=0.7, stop=("\\n",)`.
+
+    Attributes:
+        checkpoint: what is in the file: settings, alphabet, history, weights.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, engine: str = "numpy") -> None:
+    def __init__(self, checkpoint: Checkpoint, *, engine: str = "auto") -> None:
         self.checkpoint = checkpoint
-        self._engine = open_engine(checkpoint, engine)
+        self._engine_name, self._engines, self._characters = engine, dict[str, Engine](), 0
+        if engine != "auto":
+            self._open(engine)
 
-    def stream(self, prompt: str = "", *, index: int = 0, **options: Unpack[SamplingOptions]) -> Iterator[str]:
-        """Continues a prompt, a piece of text at a time, mostly one character. The prompt is not repeated.
+    def stream(self, prompt: str = "", *, index: int = 0, **options: Any) -> Iterator[str]:
+        """Continues a prompt, and yields the text as it is written, mostly a character at a time, without the prompt.
 
         Args:
             index: which of several texts of the same seed this is.
+            **options: fields of `SamplingOptions`.
 
         Raises:
             PromptError: the prompt holds a character that the alphabet lacks.
-            ConfigError: an option is out of its range.
+            ConfigError: an option is unknown or out of its range.
         """
-        chosen = writing.Options(**options)
-        return writing.stream(self._engine, self.checkpoint.vocab, self._ids(prompt), chosen, index=index)
+        return (chunk.text for chunk in self._write(None, self._encode(prompt), options, index, nats=False))
 
-    def generate(self, prompt: str = "", *, index: int = 0, **options: Unpack[SamplingOptions]) -> str:
-        """The prompt and what `stream` writes after it, with the same options."""
+    def generate(self, prompt: str = "", *, index: int = 0, **options: Any) -> str:
+        """Returns the prompt and what `stream` writes after it, with the same options."""
         return prompt + "".join(self.stream(prompt, index=index, **options))
 
-    def texts(self, prompt: str = "", *, count: int, **options: Unpack[SamplingOptions]) -> Iterator[str]:
-        """The prompt continued in several ways, computed together: the i-th is what `generate` gives with `index=i`,
+    def texts(self, prompt: str = "", *, count: int, **options: Any) -> Iterator[str]:
+        """Continues a prompt in several ways, computed together. The i-th text is what `generate` gives with `index=i`,
         unless two characters are equally likely to rounding."""
-        chosen, ids = writing.Options(**options), self._ids(prompt)
-        written = batch.texts(self._engine, self.checkpoint.vocab, ids, chosen, count)
-        return (prompt + "".join(piece.text for piece in pieces) for pieces in written)
+        chosen, ids = sampling_options(options), self._encode(prompt)
+        engine = self._engine(chosen, count)
+        written = batch.texts(engine, self.checkpoint.vocab, ids, chosen, count)
+        return (prompt + "".join(chunk.text for chunk in chunks) for chunks in written)
 
     def start(self, prompt: str = "", *, num_sampled: int = 0) -> GenerationState:
-        """The place after a prompt, for `write`.
+        """Reads a prompt and returns the state after it, for `write`.
 
         Args:
-            drawn: how many of its characters this model has written: a text that was saved goes on as if it had not
-                ended.
+            num_sampled: how many characters of the prompt this model wrote: the same seed then continues a saved text
+                as if it had not ended.
         """
-        return replace(writing.start(self._engine, self._ids(prompt)), num_sampled=num_sampled)
+        state = generate.start(next(iter(self._engines.values()), None) or self._open("numpy"), self._encode(prompt))
+        return replace(state, num_sampled=num_sampled)
 
-    def extend(self, position: GenerationState, text: str) -> GenerationState:
-        """The place after more text that is given, not written."""
-        return position.extend(self._ids(text))
+    def extend(self, state: GenerationState, text: str) -> GenerationState:
+        """Returns the state after more text, which is given, not written."""
+        return state.extend(self._encode(text))
 
-    def write(self, position: GenerationState, *, index: int = 0, **options: Unpack[SamplingOptions]) -> Generation:
-        """Continues from a place: pieces with `.text` and `.nats`, and the `.position` after them, to go on from."""
-        return Generation(self._engine, self.checkpoint.vocab, position, writing.Options(**options), index=index)
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.checkpoint.vocab.encode(normalize(text, self.checkpoint.config.data)).tolist()
-        return ids
+    def write(self, state: GenerationState, *, index: int = 0, **options: Any) -> Generation:
+        """Continues from a state: iterate over chunks with `.text` and `.nats`; `.state` is the state after them."""
+        return self._write(state, [], options, index, nats=True)
 
     def evaluate(self, text: str) -> Evaluation:
-        """How well the model knows a text: `.nats_per_char`, `.bits_per_char`, `.perplexity`. Imports torch.
+        """Measures how well the model predicts a text: `.nats_per_char`, `.bits_per_char`, `.perplexity`. Loads torch.
 
         Raises:
-            CorpusError: the text is empty, or the model knows none of its characters.
+            CorpusError: the text is empty, or the alphabet has none of its characters.
         """
-        from charnet.data.batches import ends_of_lines
-        from charnet.evaluation.evaluate import evaluate
-        from charnet.model.network import from_weights
+        from charnet.evaluation.evaluate import evaluate_checkpoint
 
-        vocab, data = self.checkpoint.vocab, self.checkpoint.config.data
-        codes = vocab.codes("".join(normalized_documents([text], data)))
+        vocab = self.checkpoint.vocab
+        codes = vocab.codes("".join(normalized_documents([text], self.checkpoint.config.data)))
         ids = vocab.lookup(codes)
         if not (ids >= 0).any():
             raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
-        model = from_weights(self.checkpoint.config.model, self.checkpoint.weights)
-        known, start_id = ids[ids >= 0].astype("u4"), vocab.start_id()
-        evaluation = evaluate(model, known, start_id, ends_of_lines(known, start_id) if data.lines else None)
-        for symbol in codes[ids < 0].tolist():
-            name = vocab.name(symbol)
-            evaluation.unknown[name] = evaluation.unknown.get(name, 0) + 1
-        return evaluation
+        unknown = dict[int, int]()
+        for code in codes[ids < 0].tolist():
+            unknown[code] = unknown.get(code, 0) + 1
+        return evaluate_checkpoint(self.checkpoint, ids[ids >= 0].astype("u4"), unknown)
+
+    def _write(
+        self, state: GenerationState | None, ids: list[int], options: dict[str, Any], index: int, *, nats: bool
+    ) -> Generation:
+        chosen = sampling_options(options)
+        engine = self._engine(chosen)
+        state = generate.start(engine, ids) if state is None else state
+        return Generation(engine, self.checkpoint.vocab, state, chosen, index=index, nats=nats)
+
+    def _engine(self, options: SamplingOptions, texts: int = 1) -> Engine:
+        """The engine that writes this, and what was written before, soonest; an open compiled one costs nothing more.
+
+        The states of the NumPy and the compiled engine are the same, so a text may change from one to the other.
+        """
+        name, model = self._engine_name, self.checkpoint.config.model
+        if name == "auto":
+            self._characters += options.length
+            plain = Sampler(self.checkpoint.vocab, options).temperature_only
+            stored = self.checkpoint.stored_weights
+            is_open = "compiled" in self._engines
+            length = max(options.length, self._characters // texts)
+            name = registry.fastest(model, stored, length, texts=texts, temperature_only=plain)
+            name = "compiled" if plain and is_open and texts == 1 else registry.available(name)
+        return self._engines.get(name) or self._open(name)
+
+    def _open(self, name: str) -> Engine:
+        return self._engines.setdefault(name, registry.open_engine(self.checkpoint, name))
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self.checkpoint.vocab.encode(normalize(text, self.checkpoint.config.data)).tolist()
+        return ids
 
 
-def load(path: str | PathLike[str] | None = None, *, engine: str = "numpy") -> TextModel:
-    """See `charnet.load`."""
+def load(path: str | PathLike[str] | None = None, *, engine: str = "auto") -> TextModel:
+    """Loads a trained model.
+
+    Args:
+        path: a run's folder or a checkpoint file; none = the newest run under `checkpoints/`.
+        engine: "numpy", "compiled", or "torch" for the reference; "auto" = for each text the one that finishes first.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not one of charnet's.
+        ConfigError: there is no such engine, or what it needs is not installed.
+    """
     return TextModel(Checkpoint.load(runs.find(None if path is None else Path(path)), weights_only=True), engine=engine)
-
-
-@contextmanager
-def _as_python_says_it() -> Iterator[None]:
-    try:
-        yield
-    except Interrupted:
-        raise KeyboardInterrupt from None
 
 
 def train(
@@ -142,26 +155,49 @@ def train(
     out: str | PathLike[str] = "checkpoints",
     name: str = "",
     seconds: float | None = None,
-    on_report: Callable[[Event], None] | None = None,
-    **settings: str | float | bool,
+    on_event: Callable[[Event], None] | None = None,
+    **settings: Any,
 ) -> Path:
-    """See `charnet.train`."""
+    """Trains a model on texts and returns the folder of the run.
+
+    Args:
+        texts: files and folders; none = the text that comes with charnet.
+        out: the folder of runs.
+        name: of the run; by default the run is named after the text.
+        seconds: how long training may take; settings that are not given are chosen to fit, as `charnet train --for`
+            does. Without this and without `steps` or `epochs`, five minutes.
+        on_event: called with every event of the training (`charnet.training.events`).
+        settings: any setting by its field name: `steps=500, hidden_size=128`; `charnet train --help` lists them.
+
+    Raises:
+        CharnetError: what the caller can mend; its message says how.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP, after the run was saved; `charnet train --resume` resumes it.
+    """
     from charnet.training import setup
 
     known = qualified_names()
     values: dict[str, object] = {"data.paths": [fspath(text) for text in texts]}
     for key, value in settings.items():
         if key == "paths":
-            raise ConfigError("paths: expected the texts as plain arguments, as in charnet.train('a.txt', 'b.txt')")
+            raise ConfigError("paths: give the texts as plain arguments, as in charnet.train('a.txt', 'b.txt')")
         if key not in known:
             raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
         values[known[key]] = value
-    with SignalGuard() as signals, _as_python_says_it():
+    with SignalGuard() as signals, _keyboard_interrupt():
         run = setup.new_run(values, out=Path(out), name=name, seconds=seconds, on_start=signals.defer)
-        with closing(run.events(lambda: signals.received)) as reports:
-            for report in reports:
-                if on_report:
-                    on_report(report)
+        with closing(run.events(lambda: signals.received)) as events:
+            for event in events:
+                if on_event:
+                    on_event(event)
     if signals.received:
         raise KeyboardInterrupt
     return run.folder.path
+
+
+@contextmanager
+def _keyboard_interrupt() -> Iterator[None]:
+    """Raises Python's own exception for a signal."""
+    try:
+        yield
+    except Interrupted:
+        raise KeyboardInterrupt from None

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from charnet.config import ACTIVATIONS, Config, overlay
+from charnet.config import ACTIVATIONS, Config, SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine
@@ -21,10 +21,10 @@ from charnet.engines.numpy_engine import Array
 from charnet.engines.registry import engine_of, has_numba
 from charnet.generation.batch import texts
 from charnet.generation.generate import stream
-from charnet.generation.sampler import Options
 from charnet.machine import processor_cores
-from charnet.model.network import set_threads
+from charnet.model.device import set_threads
 from charnet.model.shapes import model_shapes
+from charnet.overlay import overlay
 from charnet.storage.quantize import QuantizedMatrix, quantize_all
 from charnet.training.throughput import TrainingStep
 
@@ -171,12 +171,12 @@ def _result(
 
 
 def _write(engine: Engine, length: int) -> None:
-    for _ in stream(engine, ALPHABET, [0], Options(length=length)):
+    for _ in stream(engine, ALPHABET, [0], SamplingOptions(length=length)):
         pass
 
 
 def _write_many(engine: Engine, count: int, length: int) -> None:
-    for pieces in texts(engine, ALPHABET, [0], Options(length=length), count):
+    for pieces in texts(engine, ALPHABET, [0], SamplingOptions(length=length), count):
         for _ in pieces:
             pass
 

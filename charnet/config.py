@@ -1,28 +1,24 @@
-"""Every setting of charnet: its default, its limits and its help text, in one place that needs no torch.
+"""Every option of charnet: its default, its limits and its help text, in one place that needs no torch.
 
-A `Config` has three sections. `config.yaml`, `--set section.field=value` and the flags of `charnet train` are laid
-over the defaults by `overlay`; a checkpoint carries the result. Values that come as text (YAML, `--set`) are read by
-the declared type of their field, never by YAML's own guess: `1e-3` is a number, `no` in a file name stays a name.
+A `Config` holds the settings of a training in three sections; a checkpoint carries them. `SamplingOptions` are those
+of writing. Flags, `config.yaml`, `--set` and the Python API take defaults, limits and help from here; `overlay` lays
+values over them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-import re
-import reprlib
 import typing
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from charnet.errors import ConfigError, did_you_mean, shortened
+from charnet.errors import ConfigError, did_you_mean, quoted, short_repr
 
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
-SAMPLED_SOFTMAX_FROM = 8192  # characters, beyond which a window is learned from some of them
-NUM_SAMPLED = 1024  # characters that stand for all that do not come in a window
+SAMPLED_SOFTMAX_FROM = 8192  # characters in the alphabet: from there on the loss is a sampled softmax
+NUM_SAMPLED = 1024  # characters drawn for it, beside those that occur in the window
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -31,47 +27,65 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 NEWLINES = ("keep", "lf")
 NORMAL_FORMS = ("none", "nfc", "nfkc")
-
-YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+UNTIL = ("", "sentence", "line", "paragraph")
 LARGEST_SEED = 2**63 - 1
+LARGEST_BIAS = 1000.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a setting may be: a closed range, or one of some words. `text` is what `--help` says about it."""
+    """What an option may be: a closed range, or one of some words.
+
+    `text` is what `--help` says about it. `flags` are its flags on the command line, where they do not follow from the
+    name of the field.
+    """
 
     text: str
     low: float = -math.inf
     high: float = math.inf
     choices: tuple[str, ...] = ()
-    pattern: str = ""  # of each word of a list
+    flags: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.choices:
-            return "one of " + ", ".join(self.choices)
+            return "one of " + ", ".join(filter(None, self.choices))
         if self.high == math.inf:
-            return f"at least {self.low}"
-        return f"between {self.low} and {self.high}"
+            return f"at least {self.low:g}"
+        return f"between {self.low:g} and {self.high:g}"
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises ConfigError if a value of the right type is outside the limits. `name` is for the message."""
+        if self.choices and value not in self.choices:
+            near = did_you_mean(str(value)[:200], filter(None, self.choices))
+            raise ConfigError(f"{name}: expected {self}, found {quoted(str(value))}{near}")
+        if isinstance(value, int | float) and not self.low <= value <= self.high:
+            raise ConfigError(f"{name}: expected a number {self}, found {short_repr(value)}")
 
 
 def setting(default: Any, text: str, **limits: Any) -> Any:
+    """A field with its default, help text and limits."""
     return field(default=default, metadata={"limits": Limits(text, **limits)})
+
+
+@cache
+def options_of(section: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+    """The fields of a dataclass of options by name, each with its type."""
+    hints = typing.get_type_hints(section)
+    return {f.name: (f, hints[f.name]) for f in dataclasses.fields(section)}
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The shape of the network. All sizes are numbers of units."""
+    """The shape of the network. Sizes are numbers of hidden units."""
 
     cell: str = setting("lstm", "the recurrent cell", choices=tuple(GATES))
-    activation: str = setting("tanh", "activation of the rnn cell; the others have their own", choices=ACTIVATIONS)
-    hidden_size: int = setting(256, "units in each layer", low=1, high=32768)
-    num_layers: int = setting(1, "recurrent layers, one on top of the other", low=1, high=64)
-    members: int = setting(
-        1, "networks of this shape, each learning by itself; the mean of what they say counts", low=1, high=64
-    )
-    embedding_size: int = setting(0, "numbers that stand for one character; 0 = hidden size", low=0, high=32768)
-    dropout: float = setting(0.3, "share of units silenced between layers and before the output", low=0, high=0.95)
-    weight_dropout: float = setting(0.0, "share of recurrent weights silenced in a window", low=0, high=0.95)
+    activation: str = setting("tanh", "activation of the rnn cell; other cells have no choice", choices=ACTIVATIONS)
+    hidden_size: int = setting(256, "hidden units in each layer", low=1, high=32768)
+    num_layers: int = setting(1, "stacked recurrent layers", low=1, high=64)
+    members: int = setting(1, "networks in the ensemble; their probabilities are averaged", low=1, high=64)
+    embedding_size: int = setting(0, "size of the embedding of a character; 0 = hidden size", low=0, high=32768)
+    dropout: float = setting(0.3, "dropout rate after every layer", low=0, high=0.95)
+    weight_dropout: float = setting(0.0, "dropout rate of the recurrent weights, per window", low=0, high=0.95)
 
 
 @dataclass(frozen=True)
@@ -80,21 +94,21 @@ class DataSettings:
 
     paths: tuple[str, ...] = setting((), "files and folders, in this order; none = the text that comes with charnet")
     encoding: str = setting("utf-8", "encoding of the text")
-    bytes: bool = setting(False, "learn raw bytes instead of characters: any file at all")
-    glob: str = setting("*.txt", "which files of a folder are read ('**/*.py' looks into sub-folders)")
+    bytes: bool = setting(False, "train on raw bytes instead of characters: takes any file")
+    glob: str = setting("*.txt", "which files of a folder to read ('**/*.py' includes sub-folders)")
     encoding_errors: str = setting("strict", "what to do where bytes are not in the encoding", choices=ENCODING_ERRORS)
-    newlines: str = setting("keep", "line ends as they are, or all alike", choices=NEWLINES)
-    normalize: str = setting("none", "normal form of Unicode to put the text into", choices=NORMAL_FORMS)
-    lowercase: bool = setting(False, "learn small letters only")
-    lines: bool = setting(False, "every line is a text of its own: names, messages, recipes")
-    document_separator: str = setting("", "what to put between two files, as in --document-separator '\\n\\n'")
-    min_count: int = setting(0, "characters that come less often are folded into one", low=0, high=10**12)
+    newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=NEWLINES)
+    normalize: str = setting("none", "Unicode normal form of the text", choices=NORMAL_FORMS)
+    lowercase: bool = setting(False, "convert the text to lower case")
+    lines: bool = setting(False, "treat every line as a document of its own: names, messages, recipes")
+    document_separator: str = setting("", "text to put between two files, as in --document-separator '\\n\\n'")
+    min_count: int = setting(0, "fold characters that occur less often into one", low=0, high=10**12)
     max_alphabet: int = setting(
-        0, "the most frequent characters that are kept, the others are folded into one; 0 = all", low=0, high=10**6
+        0, "keep only the most frequent characters, fold the others into one; 0 = keep all", low=0, high=10**6
     )
-    val_fraction: float = setting(0.1, "share of the text, at its end, held out to judge the model", low=0, high=0.9)
+    val_fraction: float = setting(0.1, "fraction of the text, at its end, held out for validation", low=0, high=0.9)
     val_chars: int = setting(
-        0, "characters of the held-out text, spread over it, that are read to judge; 0 = all", low=0, high=10**12
+        0, "held-out characters, spread evenly, that each evaluation reads; 0 = all", low=0, high=10**12
     )
 
     def num_held_out(self, characters: int) -> int:
@@ -104,36 +118,38 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How the network learns. Lengths are in steps of the optimiser, one window of all streams each."""
+    """How the network is trained. Lengths are in optimizer steps; a step reads one window of every stream."""
 
-    batch_size: int = setting(16, "streams read side by side", low=1, high=65536)
-    window: int = setting(64, "characters that the gradient flows back through", low=1, high=65536)
-    steps: int = setting(2000, "length of the run in steps", low=1, high=10**9)
-    epochs: float = setting(0.0, "length of the run in passes over the text; 0 = as --steps says", low=0, high=10**6)
-    optimizer: str = setting("muon", "how gradients become steps", choices=OPTIMIZERS)
-    learning_rate: float = setting(
-        0.0, "largest step; 0 = the optimiser's own (muon 0.04, adamw 0.004, sgd 0.5)", low=0, high=1000
+    batch_size: int = setting(16, "streams read in parallel", low=1, high=65536)
+    window: int = setting(
+        64, "characters per window: how far back the gradient reaches (truncated BPTT)", low=1, high=65536
     )
-    weight_decay: float = setting(0.0, "share of the matrices that fades away, times the learning rate", low=0, high=10)
-    warmup: float = setting(0.05, "share of the run in which the learning rate rises", low=0, high=1)
-    final_learning_rate: float = setting(0.01, "learning rate at the end, as a share of the largest", low=0, high=1)
-    clip: float = setting(1.0, "largest norm of the gradient; 0 = never clipped", low=0, high=10**6)
+    steps: int = setting(2000, "length of the run in steps", low=1, high=10**9)
+    epochs: float = setting(0.0, "length of the run in passes over the text; 0 = use --steps", low=0, high=10**6)
+    optimizer: str = setting("muon", "the optimizer", choices=OPTIMIZERS)
+    learning_rate: float = setting(
+        0.0, "peak learning rate; 0 = the optimizer's own (muon 0.04, adamw 0.004, sgd 0.5)", low=0, high=1000
+    )
+    weight_decay: float = setting(0.0, "weight decay of the matrices, times the learning rate", low=0, high=10)
+    warmup: float = setting(0.05, "fraction of the run in which the learning rate rises", low=0, high=1)
+    final_learning_rate: float = setting(0.01, "final learning rate, as a fraction of the peak", low=0, high=1)
+    clip: float = setting(1.0, "maximum gradient norm; 0 = no clipping", low=0, high=10**6)
     patience: int = setting(8, "evaluations without improvement before the run stops; 0 = never", low=0, high=10**6)
     eval_every: int = setting(0, "steps between evaluations; 0 = a twentieth of the run", low=0, high=10**9)
     report_every: int = setting(0, "steps between lines of metrics; 0 = a hundredth of the run", low=0, high=10**9)
-    checkpoint_every: float = setting(30.0, "seconds between saves; more where they take 1 % of it", low=0, high=1e6)
-    on_nan: str = setting("stop", "if the loss is no longer finite; rollback = go back, halve the rate", choices=ON_NAN)
-    earlier_plans: tuple[str, ...] = setting(
-        (), "lengths given up on the way, to end on time: step:planned", pattern=r"\d{1,10}:\d{1,10}"
+    checkpoint_every: float = setting(
+        30.0, "seconds between saves; longer if saving takes over 1 % of the time", low=0, high=1e6
     )
-    seed: int = setting(0, "where the random numbers start", low=0, high=LARGEST_SEED)
-    device: str = setting("auto", "where to compute; auto = the fastest one found", choices=DEVICES)
-    precision: str = setting("auto", "what cells compute in; auto = bf16 where that is faster", choices=PRECISIONS)
+    on_nan: str = setting(
+        "stop", "if the loss is not finite: stop, or go back to the last save and halve the rate", choices=ON_NAN
+    )
+    length_changes: tuple[tuple[int, int], ...] = setting(
+        (), "changes of the length on the way, to end on time: pairs of step and length until then"
+    )
+    seed: int = setting(0, "seed of the random numbers", low=0, high=LARGEST_SEED)
+    device: str = setting("auto", "where to compute; auto = the fastest device found", choices=DEVICES)
+    precision: str = setting("auto", "number format of the cells; auto = bf16 where it is faster", choices=PRECISIONS)
     threads: int = setting(0, "processor threads; 0 = one for each core", low=0, high=4096)
-
-    def plans_given_up(self) -> list[tuple[int, int]]:
-        """`earlier_plans` as numbers: (until which step it held, how many steps it had)."""
-        return [(int(until), int(steps)) for until, _, steps in (plan.partition(":") for plan in self.earlier_plans)]
 
 
 @dataclass(frozen=True)
@@ -142,8 +158,6 @@ class Config:
 
     >>> Config().model.cell
     'lstm'
-    >>> overlay(Config(), {"training.learning_rate": "1e-3"}).training.learning_rate
-    0.001
     """
 
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -151,177 +165,84 @@ class Config:
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
-@cache
-def section_fields(section: str) -> dict[str, tuple[dataclasses.Field[Any], type]]:
-    """The fields of one section by name, each with its type.
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How a text is written.
+
+    `length` counts characters (bytes for a byte-level model) after the prompt. `stop`, `max_lines` and `until` end the
+    text earlier; a stop text is not written. The temperature changes linearly from `temperature` to `temperature_end`
+    over the length. `ban` lists characters that are never written; `logit_bias` adds to the logits of others: at
+    temperature 1, +1 makes one 2.7 times as likely.
 
     Raises:
-        ConfigError: there is no such section.
+        ConfigError: an option is out of its range.
     """
-    kinds = typing.get_type_hints(Config)
-    if section not in kinds:
-        raise ConfigError(f"there is no section {quoted(section)}{_near(section, kinds)}: {', '.join(kinds)}")
-    hints = typing.get_type_hints(kinds[section])
-    return {f.name: (f, hints[f.name]) for f in dataclasses.fields(kinds[section])}
+
+    length: int = setting(1000, "characters to write", low=0, flags=("-n", "--length"))
+    temperature: float = setting(
+        0.8,
+        "0 = always the most likely character, 1 = as learned, higher = more random; 0.5:1.2 = from one to the other",
+        low=0,
+        high=100,
+        flags=("--temp", "--temperature", "-t"),
+    )
+    top_k: int = setting(0, "sample from the K most likely characters; 0 = from all", low=0)
+    top_p: float = setting(1.0, "sample from the most likely characters that together reach P; 1 = all", low=0, high=1)
+    min_p: float = setting(0.0, "sample from characters at least P times as likely as the top one", low=0, high=1)
+    seed: int = setting(0, "same seed, same text", low=0, flags=("--seed", "-s"))
+    stop: tuple[str, ...] = setting((), "end before this text; may be repeated")
+    temperature_end: float | None = setting(None, "temperature at the end of the length", low=0, high=100)
+    typical_p: float = setting(
+        1.0, "sample from the characters of most typical surprisal that together reach P; 1 = all", low=0, high=1
+    )
+    repetition_penalty: float = setting(
+        1.0, "divide the probability of characters just written by this; 1 = off", low=0.01, high=100
+    )
+    repetition_window: int = setting(64, "how many characters back the penalty looks", low=0, high=1_000_000)
+    max_lines: int = setting(0, "end after this many lines; 0 = never", low=0)
+    until: str = setting("", "end after the first sentence, line or paragraph", choices=UNTIL)
+    ban: str = setting("", "never write any of these characters")
+    logit_bias: tuple[tuple[str, float], ...] = setting(
+        (), "make a character more likely, or with a negative number less likely; may be repeated"
+    )
+
+    def __post_init__(self) -> None:
+        for name, (described, _) in options_of(SamplingOptions).items():
+            limits, value = described.metadata["limits"], getattr(self, name)
+            if value is not None and not isinstance(value, tuple | list):
+                limits.check(flags_of(name)[0], value)
+        if isinstance(self.stop, str):
+            raise ConfigError("stop: expected several texts, found one; put it in a list")
+        if "" in self.stop:
+            raise ConfigError("--stop: expected a text, found an empty one")
+        if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in self.logit_bias):
+            raise ConfigError('logit_bias: expected pairs of a character and a number, as in (("e", -2.0),)')
+        for character, bias in self.logit_bias:
+            if len(character) != 1 or not abs(bias) <= LARGEST_BIAS:
+                raise ConfigError(
+                    f"--logit-bias: expected CHARACTER=NUMBER with a number between {-LARGEST_BIAS:g} and "
+                    f"{LARGEST_BIAS:g}, found {character[:20]!r}={bias}"
+                )
+
+    @property
+    def last_temperature(self) -> float:
+        return self.temperature if self.temperature_end is None else self.temperature_end
+
+    def temperature_at(self, index: int) -> float:
+        """The temperature of a character, counted from 0.
+
+        >>> [SamplingOptions(length=5, temperature=0.5, temperature_end=1.5).temperature_at(i) for i in range(5)]
+        [0.5, 0.75, 1.0, 1.25, 1.5]
+        """
+        fraction = index / max(1, self.length - 1)
+        return self.temperature + (self.last_temperature - self.temperature) * fraction
 
 
-def setting_names() -> Iterator[str]:
-    """All settings as `section.field`, in their order."""
-    for section in dataclasses.fields(Config):
-        for name in section_fields(section.name):
-            yield f"{section.name}.{name}"
+def flags_of(name: str) -> tuple[str, ...]:
+    """The flags of a sampling option on the command line, the one that messages name first.
 
-
-def _find(name: str) -> tuple[dataclasses.Field[Any], type]:
-    section, dot, key = name.partition(".")
-    if not dot:
-        near = difflib.get_close_matches(shortened(name), known := qualified_names(), n=1)
-        hint = f' (did you mean "{known[near[0]]}"?)' if near else ""
-        raise ConfigError(f"{quoted(name)} is no setting: say section.field{hint}")
-    return _field(section, key)
-
-
-def _field(section: str, key: str) -> tuple[dataclasses.Field[Any], type]:
-    fields = section_fields(section)
-    if key not in fields:
-        raise ConfigError(f'section "{section}" has no setting {quoted(key)}{_near(key, fields)}')
-    return fields[key]
-
-
-def quoted(text: str) -> str:
-    """A user's own word in a message: short, and on one line."""
-    return '"' + shortened(repr(text[:200])[1:-1]) + '"'
-
-
-def _near(wrong: str, known: Iterable[str]) -> str:
-    return did_you_mean(shortened(wrong), known)  # a whole book is near to nothing, and compared for seconds
-
-
-def _shown(value: Any) -> str:
-    """A value of any kind in a message: short, and on one line."""
-    try:
-        return shortened(_SHORT.repr(value))
-    except ValueError:
-        return "a number of thousands of digits"
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxlong = 200
-
-
-def qualified_names() -> dict[str, str]:
-    """Full names of all settings by the name of their field alone."""
-    return {name.partition(".")[2]: name for name in setting_names()}
-
-
-def limits(name: str) -> Limits:
-    """Limits and help text of the setting `section.field`."""
-    return typing.cast(Limits, _find(name)[0].metadata["limits"])
-
-
-def default(name: str) -> Any:
-    """Default of the setting `section.field`."""
-    return _find(name)[0].default
-
-
-def _from_text(name: str, text: str) -> Any:
-    """Reads a value by the declared type of its field."""
-    _, kind = _find(name)
-    if kind is bool:
-        if text.lower() not in YES + NO:
-            raise ConfigError(f"{name}: expected true or false, found {quoted(text)}")
-        return text.lower() in YES
-    if kind in (int, float):
-        # Python also reads digits of other scripts and 1_000: a file of settings is stricter.
-        try:
-            if not text.isascii() or "_" in text:
-                raise ValueError
-            return kind(text)
-        except ValueError:
-            word = "a whole number" if kind is int else "a number"
-            raise ConfigError(f"{name}: expected {word}, found {quoted(text)}") from None
-    return text if kind is str else (text,)
-
-
-def _checked(name: str, given: Any) -> Any:
-    """The value itself, or ConfigError if it is of another type or out of range."""
-    described, kind = _find(name)
-    value: Any = given
-    allowed: Limits = described.metadata["limits"]
-    if kind is float and type(value) is int and abs(value) < LARGEST_SEED:
-        value = float(value)
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-            raise ConfigError(f"{name}: expected a list of words, found {_shown(value)}")
-        for word in value:
-            if allowed.pattern and not re.fullmatch(allowed.pattern, word, re.ASCII):
-                raise ConfigError(f"{name}: expected {allowed.text.partition(': ')[2]}, found {quoted(word)}")
-        return tuple(value)
-    if type(value) is not kind:
-        raise ConfigError(f"{name}: expected {kind.__name__}, found {_shown(value)}")
-    if allowed.choices and value not in allowed.choices:
-        raise ConfigError(f"{name}: expected {allowed}, found {quoted(str(value))}{_near(str(value), allowed.choices)}")
-    if isinstance(value, int | float) and not allowed.low <= value <= allowed.high:
-        raise ConfigError(f"{name}: expected a number {allowed}, found {_shown(value)}")
-    return value
-
-
-def overlay(config: Config, values: Mapping[str, Any]) -> Config:
-    """Lays values over a config, each named `section.field`. Text is read by the type of its field.
-
-    Raises:
-        ConfigError: an unknown name, a wrong type or a value out of range.
+    >>> flags_of("temperature"), flags_of("top_p")
+    (('--temp', '--temperature', '-t'), ('--top-p',))
     """
-    if "training.steps" in values and "training.epochs" not in values:
-        values = {**values, "training.epochs": 0.0}  # the length that was said last counts
-    changes: dict[str, dict[str, Any]] = {}
-    for name, value in values.items():
-        _, kind = _find(name)
-        if isinstance(value, str) and kind is not str:
-            value = _from_text(name, value)
-        section, _, key = name.partition(".")
-        changes.setdefault(section, {})[key] = _checked(name, value)
-    sections = {name: dataclasses.replace(getattr(config, name), **changed) for name, changed in changes.items()}
-    return dataclasses.replace(config, **sections)
-
-
-def assignments(pairs: list[str]) -> dict[str, str]:
-    """Reads `--set section.field=value` options.
-
-    >>> assignments(["model.hidden_size=64"])
-    {'model.hidden_size': '64'}
-    """
-    values = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigError(f"--set: expected section.field=value, found {quoted(pair)}")
-        _find(name)
-        values[name] = value
-    return values
-
-
-def as_dict(config: Config) -> dict[str, dict[str, Any]]:
-    """All settings as plain numbers, words and lists, for JSON."""
-    return {
-        section: {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-        for section, values in dataclasses.asdict(config).items()
-    }
-
-
-def from_dict(values: Any) -> Config:
-    """The inverse of `as_dict`, every value checked; settings that are missing keep their defaults.
-
-    Raises:
-        ConfigError: anything that is not a valid set of settings.
-    """
-    if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
-        raise ConfigError("settings: expected sections of settings")
-    for section, keys in values.items():
-        section_fields(str(section))
-        for key in keys:
-            _field(str(section), str(key))
-    flat = {f"{section}.{key}": value for section, keys in values.items() for key, value in keys.items()}
-    for name, value in flat.items():
-        _checked(name, value)  # typed values only: text is not read as a number here
-    return overlay(Config(), flat)
+    flags: tuple[str, ...] = options_of(SamplingOptions)[name][0].metadata["limits"].flags
+    return flags or ("--" + name.replace("_", "-"),)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from charnet.config import Config, as_dict, default, limits, overlay, quoted, section_fields
-from charnet.errors import ConfigError, StorageError
+from charnet.config import Config
+from charnet.errors import ConfigError, StorageError, quoted
+from charnet.overlay import OLD_NAMES, as_dict, default, limits, list_depth, overlay, section_fields
 
 LARGEST_FILE_OF_SETTINGS = 1 << 20  # bytes; more is not a file of settings
 DEEPEST_NESTING = 8  # sections, names, lists: three are enough
@@ -26,7 +27,8 @@ def to_yaml(config: Config) -> str:
             # Quoted, any text stays on one line; a word that is nothing but letters needs no quotes.
             quotes = None if isinstance(value, int | float) or (isinstance(value, str) and value.isalnum()) else '"'
             dumped = yaml.safe_dump(value, default_flow_style=True, default_style=quotes, width=math.inf)
-            written = dumped.split("\n")[0]
+            is_of_pairs = isinstance(value, list) and not all(isinstance(each, str) for each in value)
+            written = str(value) if is_of_pairs else dumped.split("\n")[0]
             lines.append(f"  {key}: {written}  # {limits(f'{section}.{key}').text}")
     return "\n".join(lines) + "\n"
 
@@ -112,19 +114,26 @@ def _settings_in(path: Path, root: Any) -> dict[str, Any]:
         if isinstance(body, yaml.ScalarNode) and body.value == "":
             continue  # a section with nothing in it
         for key, mark, node in _pairs(path, body):
-            name = f"{section}.{key}"
+            name = OLD_NAMES.get(f"{section}.{key}", f"{section}.{key}")
             try:
                 default(name)  # or there is none of that name
-                if isinstance(node, yaml.SequenceNode) and all(isinstance(n, yaml.ScalarNode) for n in node.value):
-                    overlay(Config(), {name: (value := [n.value for n in node.value])})
-                elif isinstance(node, yaml.ScalarNode):
-                    overlay(Config(), {name: (value := node.value)})
-                else:
-                    raise ConfigError(f"{name}: expected one value")
+                value = _plain(name, node, list_depth(name))
+                overlay(Config(), {name: value})
             except ConfigError as error:
                 raise ConfigError(f"{_at(path, mark)}: {error}") from None
             values[name] = value
     return values
+
+
+def _plain(name: str, node: Any, depth: int) -> Any:
+    """A node as a text, or as lists of texts, nested no deeper than `depth`."""
+    import yaml
+
+    if isinstance(node, yaml.ScalarNode):
+        return node.value
+    if isinstance(node, yaml.SequenceNode) and depth:
+        return [_plain(name, each, depth - 1) for each in node.value]
+    raise ConfigError(f"{name}: expected one value")
 
 
 def _pairs(path: Path, node: Any) -> Iterator[tuple[str, Any, Any]]:

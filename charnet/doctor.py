@@ -27,7 +27,7 @@ def examine() -> dict[str, str]:
     """Findings by what was looked at. Loads torch."""
     import torch
 
-    from charnet.training.optim import cpu_capabilities
+    from charnet.model.device import cpu_capabilities
 
     known = cpu_capabilities(torch.device("cpu"))
     has = [name for name in ("avx2", "avx512_bf16", "amx_bf16") if name in known]

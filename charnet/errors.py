@@ -15,7 +15,12 @@ is a bug in charnet and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = 200
 
 
 class CharnetError(Exception):
@@ -65,6 +70,19 @@ def shortened(name: str, longest: int = 120) -> str:
     'xxxxx...'
     """
     return name if len(name) <= longest else name[:longest] + "..."
+
+
+def quoted(text: str) -> str:
+    """A word of the user in a message: short, and on one line."""
+    return '"' + shortened(repr(text[:200])[1:-1]) + '"'
+
+
+def short_repr(value: Any) -> str:
+    """A value of any kind in a message: short, and on one line."""
+    try:
+        return shortened(_SHORT.repr(value))
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def plural(count: int, noun: str) -> str:

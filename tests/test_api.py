@@ -136,7 +136,7 @@ def test_a_hopeless_model_has_an_infinite_perplexity(model: TextModel) -> None:
 def test_train_returns_the_run_and_hands_on_every_report(tmp_path: Path) -> None:
     (tmp_path / "pets.txt").write_text(sentences(100))
     reports: list[object] = []
-    run = charnet.train(tmp_path / "pets.txt", out=tmp_path / "runs", name="x", on_report=reports.append, **SMALL)
+    run = charnet.train(tmp_path / "pets.txt", out=tmp_path / "runs", name="x", on_event=reports.append, **SMALL)
     assert run == tmp_path / "runs" / "x"
     assert [type(report).__name__ for report in (reports[0], reports[-1])] == ["Started", "Finished"]
     assert charnet.load(run).checkpoint.config.model.hidden_size == 8

@@ -8,7 +8,8 @@ import pytest
 
 from charnet import bench
 from charnet.bench import Scenario
-from charnet.config import Config, overlay
+from charnet.config import Config
+from charnet.overlay import overlay
 from charnet.training.throughput import TrainingStep
 
 

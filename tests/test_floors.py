@@ -12,16 +12,16 @@ import charnet
 
 PACKAGE = Path(charnet.__file__).parent
 TABLE = """
-0  ground      errors machine durable signals config config_file
+0  ground      errors version machine durable signals config overlay config_file
 1  data        vocab decoding normalize cache datasets sources readers encode encoded_copy fingerprints workers corpus
                batches
 1  model       shapes cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells
-               network
+               device network ensemble loss
 2  storage     tensorfile quantize document checkpoint runs describe verify
 3  engines     base sampling numpy_engine ensemble kernels packing compiled_engine torch_engine registry
 4  generation  stopping detokenizer sampler generate batch
 4  evaluation  baselines corpus_stats evaluate forecast
-5  training    optim resolve planner events throughput time_budget train_state trainer setup
+5  training    optim resolve sizes planner events throughput time_budget train_state saver recorder trainer setup
 6  bench       bench
 6  doctor      doctor
 7  api         api
@@ -30,8 +30,9 @@ TABLE = """
 9  root        __init__ __main__
 """
 LOADS = {
-    "torch": "model.cells model.cells.* model.network engines.torch_engine evaluation.evaluate training.optim "
-    "training.throughput training.train_state training.trainer bench",
+    "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
+    "evaluation.evaluate training.optim training.throughput training.train_state training.saver training.recorder "
+    "training.trainer bench",
     "numba": "engines.kernels engines.packing engines.compiled_engine",
     "rich": "cli.progress",
 }

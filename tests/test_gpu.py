@@ -15,10 +15,11 @@ from conftest import sentences
 import charnet
 from charnet.config import GATES
 from charnet.errors import DivergedError
+from charnet.model.device import choose_device
 from charnet.model.network import CharModel
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
-from charnet.training import setup, train_state, trainer
+from charnet.training import setup, trainer
 
 pytestmark = [
     pytest.mark.gpu,
@@ -52,7 +53,7 @@ def sha256(run: Path) -> str:
 
 
 def test_auto_chooses_the_cuda_device() -> None:
-    assert train_state.choose_device("auto").type == "cuda"
+    assert choose_device("auto").type == "cuda"
 
 
 @pytest.mark.parametrize("cell", GATES)

@@ -27,9 +27,10 @@ def info(
 ) -> None:
     """Say what is in a text: characters, lines, how much there is to learn, what is odd about it."""
     from charnet.cli.tables import show_text
-    from charnet.config import Config, overlay
+    from charnet.config import Config
     from charnet.data.corpus import read
     from charnet.evaluation.corpus_stats import describe
+    from charnet.overlay import overlay
 
     given = {"data.encoding": encoding, "data.encoding_errors": encoding_errors, "data.glob": glob}
     data = overlay(Config(), {name: value for name, value in given.items() if value is not None}).data

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from charnet.cli import console, output, sample_options, surprise
+from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, DivergedError, StorageError, did_you_mean
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, start
-from charnet.generation.sampler import Options
 
 PROMPT = "> "
 HELP = """What you type is continued; Enter alone goes on. Ctrl-C stops the writing, Ctrl-D leaves.
@@ -51,7 +51,7 @@ class Session:
         self,
         engine: Engine,
         vocab: Vocabulary,
-        options: Options,
+        options: SamplingOptions,
         *,
         shape: Callable[[str], str] = str,
         skips_unknown: bool = False,

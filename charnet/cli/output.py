@@ -11,9 +11,9 @@ from typing import Any
 
 from charnet import durable
 from charnet.cli import console, surprise
+from charnet.config import SamplingOptions
 from charnet.errors import ConfigError, StorageError, plural
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.sampler import Options
 
 SHORT = 1000  # characters
 BETWEEN = "\n---\n"  # texts that follow each other
@@ -91,7 +91,7 @@ class Destination:
             console.note(f"{plural(count, 'text')} in {self.file or self.folder}")
 
 
-def likely_length(options: Options) -> int:
+def likely_length(options: SamplingOptions) -> int:
     """How many characters a text will have: where something may end it sooner, it is taken to be short."""
     ends_sooner = options.stop or options.max_lines or options.until
     return min(options.length, SHORT) if ends_sooner else options.length

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from charnet.cli import console, sample_options
-from charnet.data.normalize import normalize
-from charnet.errors import ConfigError
+from charnet.config import SamplingOptions, options_of
+from charnet.errors import ConfigError, plural
 
-LENGTH, LENGTH_OF_A_TURN = 1000, 200  # characters
+if TYPE_CHECKING:
+    from charnet.config import Config
+    from charnet.data.vocab import Vocabulary
+    from charnet.storage.checkpoint import Checkpoint
+
+LENGTH_OF_A_TURN = 200  # characters
 LONGEST_LINE = 100_000  # characters, where whole lines are asked for
 
 
@@ -20,19 +28,19 @@ def sample(
     unknown: sample_options.Unknown = "error",
     interactive: sample_options.Interactive = False,
     length: sample_options.Length = None,
-    temperature: sample_options.Temperature = "0.8",
-    top_k: sample_options.TopK = 0,
-    top_p: sample_options.TopP = 1.0,
-    min_p: sample_options.MinP = 0.0,
-    typical_p: sample_options.TypicalP = 1.0,
-    repetition_penalty: sample_options.RepetitionPenalty = 1.0,
-    repetition_window: sample_options.RepetitionWindow = 64,
-    ban: sample_options.Ban = "",
+    temperature: sample_options.Temperature = None,
+    top_k: sample_options.TopK = None,
+    top_p: sample_options.TopP = None,
+    min_p: sample_options.MinP = None,
+    typical_p: sample_options.TypicalP = None,
+    repetition_penalty: sample_options.RepetitionPenalty = None,
+    repetition_window: sample_options.RepetitionWindow = None,
+    ban: sample_options.Ban = None,
     logit_bias: sample_options.LogitBias = None,
     seed: sample_options.Seed = None,
     stop: sample_options.Stop = None,
-    max_lines: sample_options.MaxLines = 0,
-    until: sample_options.Until = "",
+    max_lines: sample_options.MaxLines = None,
+    until: sample_options.Until = None,
     lines: sample_options.Lines = 0,
     samples: sample_options.Samples = 1,
     engine: sample_options.Engine = None,
@@ -46,88 +54,65 @@ def sample(
     surprise: sample_options.Surprise = False,
 ) -> None:
     """Write new text with a trained model, by default the newest."""
+    given = dict(locals())  # first of all: the options of sampling have the names of their fields
     if samples < 1:
         raise ConfigError(f"--samples: expected a number at least 1, found {samples}")
     if unknown not in ("error", "skip"):
         raise ConfigError(f'--unknown: expected error or skip, found "{unknown}"')
     if interactive and (json or out or out_dir or samples > 1 or "-" in (prompt, str(prompt_file))):
-        raise ConfigError("-i: expected no --json, --out, --out-dir, --samples or prompt from stdin beside it")
+        raise ConfigError("-i: leave out --json, --out, --out-dir, --samples and a prompt from stdin")
     if lines:
         if lines < 0 or samples > 1 or until or max_lines or interactive:
             raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines and -i")
-        samples, max_lines, length = lines, 1, LONGEST_LINE if length is None else length
+        samples, given["max_lines"], given["length"] = lines, 1, LONGEST_LINE if length is None else length
     sample_options.limit_threads(threads)
-    from charnet.generation.sampler import Options
-
-    first, last = sample_options.parse_temperature(temperature)
-    if lines and last is not None:
+    options = _sampling_options(given)
+    if lines and options.temperature_end is not None:
         raise ConfigError(f"--temp: expected one temperature beside --lines, found {temperature}")
-    options = Options(
-        length=length if length is not None else LENGTH_OF_A_TURN if interactive else LENGTH,
-        temperature=first,
-        temperature_end=last,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        typical_p=typical_p,
-        repetition_penalty=repetition_penalty,
-        repetition_window=repetition_window,
-        ban=ban,
-        logit_bias=tuple(sample_options.parse_logit_bias(text) for text in logit_bias or ()),
-        seed=sample_options.random_seed() if seed is None else seed,
-        stop=tuple(stop or ()),
-        max_lines=max_lines,
-        until=until,
-    )
-    given = sample_options.prompt_text(prompt, prompt_file)
+    text = sample_options.prompt_text(prompt, prompt_file)
 
-    from charnet.cli import output as places
-    from charnet.cli import surprise as colours
-    from charnet.engines.registry import engine_of, fastest, has_numba, worth_compiling
+    from charnet.cli import output
+    from charnet.cli import surprise as colors
+    from charnet.data.normalize import normalize
+    from charnet.engines import registry
     from charnet.generation.batch import texts
-    from charnet.generation.sampler import Sampler
-    from charnet.storage import runs
-    from charnet.storage.checkpoint import Checkpoint
 
-    place = places.Destination(out, out_dir, ".json" if json else ".txt", lines=lines > 0)
-    place.check(samples, force=force)
-    path = runs.find(checkpoint)
-    model = Checkpoint.load(path, weights_only=True)
-    if quantize is not None:
-        model = model.quantize(quantize)
+    destination = output.Destination(out, out_dir, ".json" if json else ".txt", lines=lines > 0)
+    destination.check(samples, force=force)
+    path, model = _load(checkpoint, quantize, lines)
     vocab, config, precision = model.vocab, model.config, model.precision
-    if lines and not config.data.lines:
-        raise ConfigError(f"--lines: {path} was not trained with --lines; end its texts with --max-lines {lines}")
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
     del model  # so that the engine's are the only weights in memory
+    fastest = engine or _fastest(config, vocab, weights, options, 0 if interactive else samples)
+    opened = registry.engine_of(
+        config.model, weights, registry.available(fastest) if engine is None else engine, threads=threads
+    )
+    in_colors = surprise and not (json or destination.is_on_disk) and colors.possible()
     shape = functools.partial(normalize, data=config.data)
-    characters = 0 if interactive else samples * places.likely_length(options)
-    plain = Sampler(vocab, options).temperature_only
-    opened = engine_of(config.model, weights, engine or fastest(characters, plain=plain), threads=threads)
-    shows_colours = surprise and not (json or place.is_on_disk) and colours.possible()
-    if not interactive:  # refuses what does not fit the model before anything is said
-        given = shape(given)
-        ids, dropped = vocab.encode_known(given) if unknown == "skip" else (vocab.encode(given), 0)
+    if not interactive:  # refuses what does not fit the model before anything is shown
+        text = shape(text)
+        ids, dropped = vocab.encode_known(text) if unknown == "skip" else (vocab.encode(text), 0)
         if dropped and not quiet:
-            console.note(f"prompt: left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
-        written = texts(opened, vocab, ids.tolist(), options, samples, nats=json or shows_colours)
+            console.note(f"prompt: left out {plural(dropped, 'character')} that the alphabet lacks")
+        written = texts(opened, vocab, ids.tolist(), options, samples, nats=json or in_colors)
     if not quiet:
-        said = "8-bit weights" if precision == "int8" else precision
-        console.note(f"{path}: {opened.name} engine, {said}, temperature {temperature}, seed {options.seed}")
-        if engine is None and worth_compiling(characters, plain=plain) and not has_numba():
+        weights_of = "8-bit weights" if precision == "int8" else precision
+        console.note(
+            f"{path}: {opened.name} engine, {weights_of}, temperature {_temperature(options)}, seed {options.seed}"
+        )
+        if fastest == "compiled" and not registry.has_numba():
             console.note("for long texts there is an engine several times as fast: pip install 'charnet[fast]'")
         if interactive:
             console.note("type how the text begins, or Enter alone; /help lists the commands")
         if surprise and not json:
-            console.note(colours.legend() if shows_colours else colours.NO_COLOURS, keep="\x1b")
+            console.note(colors.legend() if in_colors else colors.NO_COLOURS, keep="\x1b")
     if interactive:
         from charnet.cli.interactive import Session
 
-        skips = unknown == "skip"
-        session = Session(opened, vocab, options, shape=shape, skips_unknown=skips, colours=shows_colours)
-        session.run(given)
+        session = Session(opened, vocab, options, shape=shape, skips_unknown=unknown == "skip", colours=in_colors)
+        session.run(text)
         return
-    read = vocab.decode(ids.tolist()) if dropped else given
+    read = vocab.decode(ids.tolist()) if dropped else text
     echoed = "" if no_echo else read
     if json:
         facts = {
@@ -138,6 +123,49 @@ def sample(
             "checkpoint": str(path),
             "weights_sha256": weights_sha256,
         }
-        place.take_objects(places.objects(written, echoed, facts, each=surprise), samples, quiet=quiet)
+        destination.take_objects(output.objects(written, echoed, facts, each=surprise), samples, quiet=quiet)
     else:
-        place.take_texts(written, echoed, samples, quiet=quiet, colours=shows_colours)
+        destination.take_texts(written, echoed, samples, quiet=quiet, colours=in_colors)
+
+
+def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
+    """The sampling options that were given, and the defaults of the others; without a seed a new one."""
+    values = {name: given[name] for name in options_of(SamplingOptions) if given.get(name) is not None}
+    if "temperature" in values:
+        values["temperature"], values["temperature_end"] = sample_options.parse_temperature(values["temperature"])
+    if given["interactive"]:
+        values.setdefault("length", LENGTH_OF_A_TURN)
+    values.setdefault("seed", sample_options.random_seed())
+    values["stop"] = tuple(values.get("stop", ()))
+    values["logit_bias"] = tuple(map(sample_options.parse_logit_bias, values.get("logit_bias", ())))
+    return SamplingOptions(**values)
+
+
+def _temperature(options: SamplingOptions) -> str:
+    end = "" if options.temperature_end is None else f":{options.temperature_end:g}"
+    return f"{options.temperature:g}{end}"
+
+
+def _load(given: Path | None, quantize: str | None, lines: int) -> tuple[Path, Checkpoint]:
+    """The checkpoint that is meant, with 8-bit weights if they are wanted."""
+    from charnet.storage import runs
+    from charnet.storage.checkpoint import Checkpoint
+
+    path = runs.find(given)
+    model = Checkpoint.load(path, weights_only=True)
+    if lines and not model.config.data.lines:
+        raise ConfigError(f"--lines: {path} was not trained with --lines; end its texts with --max-lines {lines}")
+    return path, model if quantize is None else model.quantize(quantize)
+
+
+def _fastest(
+    config: Config, vocab: Vocabulary, weights: Mapping[str, Any], options: SamplingOptions, texts: int
+) -> str:
+    """The engine that would finish so many texts first; for turns of a dialogue the one that starts first."""
+    from charnet.cli import output
+    from charnet.engines import registry
+    from charnet.generation.sampler import Sampler
+
+    plain = Sampler(vocab, options).temperature_only
+    length = output.likely_length(options) if texts else 0
+    return registry.fastest(config.model, weights, length, texts=max(1, texts), temperature_only=plain)

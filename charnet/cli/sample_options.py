@@ -1,4 +1,4 @@
-"""The flags of `charnet sample`: what each is called and says, and how what it is given is read."""
+"""The flags of `charnet sample`, and how their values are read; those of sampling come from `config`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from charnet.cli.options import option
-from charnet.config import Config, overlay
+from charnet.cli.options import option, sampling
+from charnet.config import Config
 from charnet.errors import ConfigError, PromptError, StorageError
+from charnet.overlay import overlay
 
 PROMPT, WRITING, KEPT, SHOWN = "The prompt", "Writing", "Where it goes", "What is shown"
 COMPUTED = "How it is computed"
@@ -23,78 +24,59 @@ Prompt = Annotated[str | None, option("--prompt", "-p", help="text to continue; 
 PromptFile = Annotated[Path | None, option("--prompt-file", help="file to continue; - is stdin", group=PROMPT)]
 NoEcho = Annotated[bool, option("--no-echo", help="do not repeat the prompt", group=PROMPT)]
 Unknown = Annotated[
-    str, option("--unknown", metavar="error|skip", help="what to do with characters the model lacks", group=PROMPT)
+    str,
+    option("--unknown", metavar="error|skip", help="what to do with characters that the alphabet lacks", group=PROMPT),
 ]
 Interactive = Annotated[
-    bool, option("--interactive", "-i", help="a prompt on the terminal: what you type is continued", group=PROMPT)
+    bool, option("--interactive", "-i", help="write in turns: the model continues what you type", group=PROMPT)
 ]
-Length = Annotated[
-    int | None, option("-n", "--length", help="characters to write [default: 1000; with -i 200]", group=WRITING)
-]
-Temperature = Annotated[
-    str,
-    option(
-        "--temp",
-        "--temperature",
-        "-t",
-        metavar="T or FROM:TO",
-        help="0 = always the likeliest, 1 = as learned, more = wilder; 0.5:1.2 = from one to the other",
-        group=WRITING,
-    ),
-]
-TopK = Annotated[int, option("--top-k", help="only the K likeliest; 0 = all", group=WRITING)]
-TopP = Annotated[float, option("--top-p", help="only the likeliest that together reach P; 1 = all", group=WRITING)]
-MinP = Annotated[float, option("--min-p", help="only those at least P times as likely as the likeliest", group=WRITING)]
-TypicalP = Annotated[
-    float,
-    option("--typical-p", help="only those as surprising as usual that together reach P; 1 = all", group=WRITING),
-]
-RepetitionPenalty = Annotated[
-    float, option("--repetition-penalty", help="divides the chance of what was just written; 1 = not", group=WRITING)
-]
-RepetitionWindow = Annotated[
-    int, option("--repetition-window", help="how many characters that counts for", group=WRITING)
-]
-Ban = Annotated[str, option("--ban", metavar="CHARACTERS", help="never write any of these", group=WRITING)]
-LogitBias = Annotated[
-    list[str] | None,
-    option(
-        "--logit-bias",
-        metavar="CHARACTER=NUMBER",
-        help="make a character likelier, or with a number below 0 less likely; may be repeated",
-        group=WRITING,
-    ),
-]
+Length = Annotated[int | None, sampling("length", group=WRITING, default="1000; with -i 200")]
+Temperature = Annotated[str | None, sampling("temperature", group=WRITING, metavar="T or FROM:TO")]
+TopK = Annotated[int | None, sampling("top_k", group=WRITING)]
+TopP = Annotated[float | None, sampling("top_p", group=WRITING)]
+MinP = Annotated[float | None, sampling("min_p", group=WRITING)]
+TypicalP = Annotated[float | None, sampling("typical_p", group=WRITING)]
+RepetitionPenalty = Annotated[float | None, sampling("repetition_penalty", group=WRITING)]
+RepetitionWindow = Annotated[int | None, sampling("repetition_window", group=WRITING)]
+Ban = Annotated[str | None, sampling("ban", group=WRITING, metavar="CHARACTERS")]
+LogitBias = Annotated[list[str] | None, sampling("logit_bias", group=WRITING, metavar="CHARACTER=NUMBER")]
 Engine = Annotated[
     str | None,
-    option("--engine", metavar="numpy|compiled|torch", help="else what writes this much soonest", group=COMPUTED),
+    option(
+        "--engine",
+        metavar="numpy|compiled|torch",
+        help="the engine; by default the one that finishes first",
+        group=COMPUTED,
+    ),
 ]
 Quantize = Annotated[
-    str | None, option("--quantize", metavar="int8", help="weights of 8 bits; long texts come faster", group=COMPUTED)
+    str | None,
+    option("--quantize", metavar="int8", help="8-bit weights: long texts are written faster", group=COMPUTED),
 ]
 Threads = Annotated[
-    int, option("--threads", help="processor threads at most; 0 = as many as write fastest", group=COMPUTED)
+    int, option("--threads", help="maximum number of processor threads; 0 = whatever is fastest", group=COMPUTED)
 ]
-Seed = Annotated[int | None, option("--seed", "-s", help="same seed, same text; none = a new one", group=WRITING)]
-Stop = Annotated[list[str] | None, option("--stop", help="end before this text; may be repeated", group=WRITING)]
-MaxLines = Annotated[int, option("--max-lines", help="end after so many lines; 0 = never", group=WRITING)]
-Until = Annotated[
-    str, option("--until", metavar="sentence|line|paragraph", help="end after the first of these", group=WRITING)
-]
+Seed = Annotated[int | None, sampling("seed", group=WRITING, default="a new one")]
+Stop = Annotated[list[str] | None, sampling("stop", group=WRITING)]
+MaxLines = Annotated[int | None, sampling("max_lines", group=WRITING)]
+Until = Annotated[str | None, sampling("until", group=WRITING)]
 Lines = Annotated[
-    int, option("--lines", help="so many whole lines, of a model that was trained with --lines", group=WRITING)
+    int, option("--lines", help="write this many whole lines, with a model trained with --lines", group=WRITING)
 ]
-Samples = Annotated[int, option("--samples", help="how many texts; they are computed together", group=WRITING)]
+Samples = Annotated[int, option("--samples", help="how many texts to write; they are computed together", group=WRITING)]
 Out = Annotated[Path | None, option("--out", metavar="FILE", help="write to a file, not to stdout", group=KEPT)]
 OutDir = Annotated[
-    Path | None, option("--out-dir", metavar="DIR", help="a file a text: 001.txt, 002.txt, ...", group=KEPT)
+    Path | None,
+    option("--out-dir", metavar="DIR", help="write each text to a file of its own: 001.txt, 002.txt, ...", group=KEPT),
 ]
-Force = Annotated[bool, option("--force", help="replace files that are there", group=KEPT)]
-Quiet = Annotated[bool, option("--quiet", "-q", help="nothing on stderr but errors", group=SHOWN)]
+Force = Annotated[bool, option("--force", help="replace existing files", group=KEPT)]
+Quiet = Annotated[bool, option("--quiet", "-q", help="write only errors to stderr", group=SHOWN)]
 Json = Annotated[bool, option("--json", help="one JSON object a text", group=SHOWN)]
 Surprise = Annotated[
     bool,
-    option("--surprise", help="colour characters by how unexpected they were; --json: each one's nats", group=SHOWN),
+    option(
+        "--surprise", help="color characters by how unexpected they were; with --json, the nats of each", group=SHOWN
+    ),
 ]
 
 
@@ -126,7 +108,7 @@ def parse_logit_bias(text: str) -> tuple[str, float]:
 
 
 def random_seed() -> int:
-    """A seed that nobody chose, short enough to be typed again."""
+    """A new seed, short enough to be typed again."""
     import secrets
 
     return secrets.randbelow(10**6)

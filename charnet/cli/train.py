@@ -10,11 +10,11 @@ import typer
 
 from charnet.cli import console, progress
 from charnet.cli.options import option, setting
-from charnet.config import Config, assignments, overlay, qualified_names
 from charnet.config_file import read_yaml
 from charnet.errors import ConfigError
+from charnet.overlay import assignments, qualified_names
 from charnet.signals import Interrupted, SignalGuard
-from charnet.training.planner import parse_duration
+from charnet.training.resolve import parse_duration
 
 TEXT, MODEL, LEARNING, RUN, SHOWN = "The text", "The model", "Learning", "The run", "What is shown"
 SAMPLE_LENGTH = 160  # characters that the model writes after each evaluation
@@ -90,30 +90,19 @@ def train(
     json: Annotated[bool, option("--json", help="the lines of metrics on stdout", group=SHOWN)] = False,
 ) -> int:
     """Train a model on a text; it lands in checkpoints/, named after the text."""
-    given = dict(locals())  # first of all: the options that are settings have their names
-    from charnet.training import resolve
-
+    given = dict(locals())  # first of all: the options that are settings have the names of their fields
     flags = {full: given[field] for field, full in qualified_names().items() if _is_given(given.get(field))}
     flags |= {"data.paths": text} if text else {}
     flags |= {"data.bytes": True} if as_bytes else {}
     if document_separator is not None:
         flags["data.document_separator"] = _unescaped(document_separator)
-    if steps is not None and epochs:
-        raise ConfigError("--steps and --epochs: expected one length, found two; leave one out")
-    if time is not None and resume:
-        raise ConfigError("--for plans a new run; a run that goes on has its length, or a new one by --steps")
+    values = assignments(settings or []) | flags
+    file_values = read_yaml(config) if config else {}
     seconds = None if time is None else parse_duration(time)
-    asked = assignments(settings or []) | flags
-    values = read_yaml(config) if config else {}
-    if time is not None or resolve.LENGTH.intersection(asked):  # the length on the command line counts
-        of_other_lengths = resolve.OF_A_LENGTH if time is not None else resolve.LENGTH | {"training.earlier_plans"}
-        values = {key: value for key, value in values.items() if key not in of_other_lengths}
-    values |= asked
     if resume and (init_from or name):
-        raise ConfigError("--resume goes on with a run as it is: leave out --init-from and --name")
+        raise ConfigError("--resume continues a run as it is: leave out --init-from and --name")
     if strict and not resume:
-        raise ConfigError("--strict is about the checkpoint that --resume goes on from; leave it out, or name a run")
-    resolve.check(overlay(Config(), values), name)  # what is wrong here is said before torch is loaded
+        raise ConfigError("--strict is about the checkpoint that --resume loads: leave it out, or name a run")
 
     shown = not (quiet or json)
     length = SAMPLE_LENGTH if shown else 0
@@ -133,10 +122,20 @@ def train(
             from charnet.training.events import Finished
 
             if resume:
-                run = setup.resume_run(resume, values, out=out, strict=strict, sample_length=length, on_start=begun)
+                run = setup.resume_run(
+                    resume,
+                    values,
+                    file_values=file_values,
+                    out=out,
+                    strict=strict,
+                    sample_length=length,
+                    seconds=seconds,
+                    on_start=begun,
+                )
             else:
                 run = setup.new_run(
                     values,
+                    file_values=file_values,
                     out=out,
                     name=name,
                     init_from=init_from,

@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 
 from charnet import errors, machine
-from charnet.config import Config, DataSettings, as_dict, from_dict
+from charnet.config import Config, DataSettings
 from charnet.data.encode import NewFile, OnProgress, SourceInfo, SymbolCounts, count
 from charnet.data.readers import Contents
 from charnet.data.sources import Source, size_of
+from charnet.overlay import as_dict, from_dict
 
 WORTH_IT = 1 << 26  # bytes of text; for less, starting a process takes longer
 RUNS_A_WORKER = 4  # so that all end at about the same time

@@ -11,6 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+COMPILED_MIN_BATCH = 64  # texts: fewer are written faster one after the other by the compiled engine
+
 Weights = dict[str, Any]  # by their names in a checkpoint: single precision, or matrices of 8 bits as `QuantizedMatrix`
 
 

@@ -25,12 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.engines import kernels, sampling
+from charnet.engines.base import COMPILED_MIN_BATCH
 from charnet.engines.ensemble import combine
 from charnet.engines.numpy_engine import Array, Layer, LayerState, NumpyEngine, State
 from charnet.engines.packing import CELLS, VECTORS, Weights, pack, width
 from charnet.machine import processor_cores
 
-SIDE_BY_SIDE_FROM = 64  # texts: fewer are written faster one after the other
 MOST_THREADS = 2  # more would wait for each other longer than they would save
 RELEASE_ALL = np.iinfo(np.int64).max
 SHORTEST_TRIAL = 16  # characters of a burst that says how fast so many threads are
@@ -91,7 +91,7 @@ class CompiledEngine:
 
     @property
     def min_batch(self) -> int:
-        return sys.maxsize if self._model.of_bytes else SIDE_BY_SIDE_FROM
+        return sys.maxsize if self._model.of_bytes else COMPILED_MIN_BATCH
 
     def start(self, batch: int) -> Any:
         layer = tuple(np.zeros((batch, self._units), np.float32) for _ in self._states)

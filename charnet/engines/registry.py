@@ -1,21 +1,37 @@
-"""The table of engines: ways to compute the same logits. `open_engine` is the only place that chooses."""
+"""The table of engines: ways to compute the same logits, and the choice of the one that finishes first."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from charnet.config import ModelSettings
-from charnet.engines.base import Engine, MultiStepEngine, Weights
+from charnet.engines.base import COMPILED_MIN_BATCH, Engine, Weights
 from charnet.engines.ensemble import combine
 from charnet.errors import ConfigError, did_you_mean
 from charnet.model.shapes import member_prefixes
 from charnet.storage.checkpoint import Checkpoint
-from charnet.storage.quantize import dequantize_all
+from charnet.storage.quantize import QuantizedMatrix, dequantize_all
 
-WORTH_COMPILING = 20_000  # characters: below, the NumPy engine has ended before numba is loaded
+# The cost of writing, as a compromise between two cores of Intel with AMX (memory at 41 GB/s; the first figure) and two of
+# Zen 4 (twice that and more; the second): microseconds per character of one text. On either the choice is right to
+# about a factor of two in length, and near the break-even both engines take about the same time.
+#
+#                  NumPy           compiled        compiled from ... characters on: measured, and by these figures
+#   LSTM 2x128     77, 42          16, 12          10,000, 25,000; 12,000
+#   LSTM 2x512     523, 131        394, 78         5,000, 12,000; 5,200
+#   the same int8  523, 131        60, 43          1,500, 7,400; 2,500
+LOADING = 0.65  # seconds: numba, and the compiled loops from its cache
+CALL, LAYER, NUMPY_MEGABYTE = 12e-6, 20e-6, 20e-6  # seconds of Python a character, of a layer, of reading weights
+COMPILED_CALL, COMPILED_MEGABYTE = 4e-6, 14e-6
+# Several texts in one product of matrices: the weights are packed for it, then each text adds its multiplications.
+BATCH_MEGABYTE, BATCH_MEGABYTE_A_TEXT = 55e-6, 3.5e-6
+COMPILED_SHARE_OF_A_BATCH = 0.75  # the products are NumPy's there too
+
+
+TABLES = ("embedding.weight", "layers.0.weight_ih")  # computed for each character of the alphabet before the first
 
 
 def _numpy(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:  # noqa: ARG001
@@ -29,7 +45,7 @@ def _compiled(model: ModelSettings, networks: Iterable[Weights], threads: int) -
         from charnet.engines.compiled_engine import CompiledEngine
     except ImportError as error:
         raise ConfigError(
-            f"engine: expected numba for the compiled engine, found none that works ({error}): "
+            f"engine: the compiled engine needs numba, and none that works is installed ({error}): "
             "pip install -U 'charnet[fast]'"
         ) from None
     return CompiledEngine(*networks, cell=model.cell, activation=model.activation, threads=threads)
@@ -39,7 +55,7 @@ def _torch(model: ModelSettings, networks: Iterable[Weights], threads: int) -> E
     import torch
 
     from charnet.engines.torch_engine import TorchEngine
-    from charnet.model.network import from_weights
+    from charnet.model.ensemble import from_weights
 
     if threads:
         torch.set_num_threads(threads)
@@ -55,27 +71,42 @@ ENGINES: dict[str, Callable[[ModelSettings, Iterable[Weights], int], Engine]] = 
 
 
 def has_numba() -> bool:
-    """Whether the compiled engine could be opened."""
+    """Whether numba, which the compiled engine needs, is installed."""
     return importlib.util.find_spec("numba") is not None
 
 
-def worth_compiling(characters: int, *, plain: bool) -> bool:
-    """Whether so many characters come sooner from the compiled engine, its own loading counted.
+def available(name: str) -> str:
+    """The engine of that name, or "numpy" where numba is missing or does not fit the rest: slower, and it works."""
+    if name == "compiled":
+        try:
+            from charnet.engines.compiled_engine import CompiledEngine  # noqa: F401
+        except ImportError:
+            return "numpy"
+    return name
+
+
+def fastest(
+    model: ModelSettings, weights: Mapping[str, Any], length: int, *, texts: int = 1, temperature_only: bool = True
+) -> str:
+    """The name of the engine that would finish first, loading included: "numpy" or "compiled".
 
     Args:
-        plain: whether symbols are drawn by temperature, bans and biases alone; other controls need Python for each.
+        weights: as `Checkpoint.stored_weights` gives them.
+        length: characters of each text.
+        temperature_only: whether symbols are sampled by temperature, bans and biases alone; other options need Python
+            for each symbol.
     """
-    return plain and characters >= WORTH_COMPILING
-
-
-def fastest(characters: int, *, plain: bool) -> str:
-    """The name of the engine that writes so many characters soonest; see `worth_compiling`."""
-    if worth_compiling(characters, plain=plain):
-        with contextlib.suppress(ImportError):  # no numba, or one that does not fit the rest: slower, and it works
-            from charnet.engines.compiled_engine import CompiledEngine  # noqa: F401
-
-            return "compiled"
-    return "numpy"
+    if not temperature_only:
+        return "numpy"
+    read = [w for name, w in weights.items() if not name.endswith(TABLES)]
+    megabytes = sum(w.values.size if isinstance(w, QuantizedMatrix) else w.size for w in read) * 4e-6
+    is_int8 = any(isinstance(w, QuantizedMatrix) for w in read)
+    layers = model.members * model.num_layers * LAYER
+    single = CALL + layers + NUMPY_MEGABYTE * megabytes
+    batch = CALL + layers + megabytes * (BATCH_MEGABYTE + BATCH_MEGABYTE_A_TEXT * texts)
+    one_by_one = texts * (COMPILED_CALL + COMPILED_MEGABYTE * megabytes / (4 if is_int8 else 1))
+    compiled = one_by_one if is_int8 or texts < COMPILED_MIN_BATCH else COMPILED_SHARE_OF_A_BATCH * batch
+    return "compiled" if LOADING + length * compiled < length * (single if texts == 1 else batch) else "numpy"
 
 
 def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0) -> Engine:
@@ -107,15 +138,3 @@ def _networks(model: ModelSettings, weights: Weights) -> Iterator[Weights]:
         return
     for prefix in member_prefixes(model):
         yield {name[len(prefix) :]: weights.pop(name) for name in list(weights) if name.startswith(prefix)}
-
-
-__all__ = [
-    "ENGINES",
-    "Engine",
-    "MultiStepEngine",
-    "engine_of",
-    "fastest",
-    "has_numba",
-    "open_engine",
-    "worth_compiling",
-]

@@ -12,15 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from charnet.errors import ConfigError, DivergedError
+from charnet.errors import DivergedError
 
 Floats = npt.NDArray[np.floating]
 Probabilities = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.intp]
 
-LARGEST_TEMPERATURE = 100.0
-SMALLEST_PENALTY, LARGEST_PENALTY = 0.01, 100.0
-LONGEST_WINDOW = 1_000_000  # characters that a penalty looks back
 GREEDY_BELOW = 1e-30  # below it a temperature is zero: no difference of logits is so small
 
 
@@ -180,32 +177,6 @@ def surprisal_rows(logits_BV: Floats, drawn_B: Ids) -> npt.NDArray[np.float64]:
     scores -= scores.max(-1, keepdims=True)
     relative_B = np.take_along_axis(scores, drawn_B[:, None], -1)[:, 0]
     return np.asarray(np.maximum(0.0, np.log(np.exp(scores, out=scores).sum(-1)) - relative_B))
-
-
-def check(
-    *,
-    temperature: float,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
-    typical_p: float = 1.0,
-    repetition_penalty: float = 1.0,
-    repetition_window: int = 0,
-) -> None:
-    """Raises ConfigError naming the range of the first option that is out of it."""
-    ranges = [
-        ("--temp", temperature, 0, LARGEST_TEMPERATURE),
-        ("--typical-p", typical_p, 0, 1),
-        ("--repetition-penalty", repetition_penalty, SMALLEST_PENALTY, LARGEST_PENALTY),
-        ("--repetition-window", repetition_window, 0, LONGEST_WINDOW),
-        ("--top-k", top_k, 0, float("inf")),
-        ("--top-p", top_p, 0, 1),
-        ("--min-p", min_p, 0, 1),
-    ]
-    for name, value, low, high in ranges:
-        if not low <= value <= high:
-            allowed = f"at least {low}" if high == float("inf") else f"between {low:g} and {high:g}"
-            raise ConfigError(f"{name}: expected a number {allowed}, found {value}")
 
 
 def check_finite(largest: float) -> None:

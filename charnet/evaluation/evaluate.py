@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,13 +21,15 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from charnet.config import Config, overlay
+from charnet.config import Config
 from charnet.data.batches import DocumentStreams, StreamPosition, ends_of_lines
 from charnet.data.corpus import encode_for
 from charnet.data.encoded_copy import Ends, Ids
 from charnet.errors import CorpusError
-from charnet.machine import explain_out_of_memory, processor_cores
-from charnet.model.network import Model, from_weights, set_threads
+from charnet.machine import explain_out_of_memory
+from charnet.model.device import set_threads
+from charnet.model.ensemble import Model, from_weights
+from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 
 WARM_UP = 256  # characters that a stream reads before its own
@@ -84,26 +86,36 @@ def evaluate_files(
     """Evaluates the model of a checkpoint on texts.
 
     Args:
-        encoding: of the texts; by default that of the text it learned from.
-        threads: of the processor; 0 is one for each core.
+        encoding: of the texts; by default that of the text it was trained on.
+        threads: of the processor; 0 = one for each core.
 
     Raises:
-        CorpusError: a text is missing, empty, in another encoding, or without one character that the model knows.
+        CorpusError: a text is missing, empty, in another encoding, or without one character that the alphabet has.
     """
-    overlay(Config(), {"training.threads": threads})  # within its limits
+    threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
     data = checkpoint.config.data
     data = dataclasses.replace(data, glob=glob, encoding=encoding or data.encoding)
     ids, unknown = encode_for(checkpoint.vocab, paths, data)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
-    set_threads(threads or processor_cores())
+    set_threads(threads)
+    return evaluate_checkpoint(checkpoint, ids, unknown)
+
+
+def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int]) -> Evaluation:
+    """Evaluates the model of a checkpoint on the ids of a text: every character, or every line by itself for a model
+    that was trained on lines.
+
+    Args:
+        ids: of the characters that the alphabet has, at least one.
+        unknown: how often each other symbol occurs.
+    """
+    vocab = checkpoint.vocab
+    ends = ends_of_lines(ids, vocab.start_id()) if checkpoint.config.data.lines else None
     with explain_out_of_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
-        start_id = checkpoint.vocab.start_id()
-        evaluation = evaluate(model, ids, start_id, ends_of_lines(ids, start_id) if data.lines else None)
-    return dataclasses.replace(
-        evaluation, unknown={checkpoint.vocab.name(symbol): count for symbol, count in unknown.items()}
-    )
+        evaluation = evaluate(model, ids, vocab.start_id(), ends)
+    return dataclasses.replace(evaluation, unknown={vocab.name(symbol): count for symbol, count in unknown.items()})
 
 
 def evaluate(

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from charnet.config import SamplingOptions
 from charnet.data.vocab import LONGEST_UTF8, Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, MultiStepEngine
 from charnet.generation import stopping
 from charnet.generation.detokenizer import Chunk, Detokenizer
 from charnet.generation.generate import Generation, random_generator, start
-from charnet.generation.sampler import Options, Sampler
+from charnet.generation.sampler import Sampler
 
 LARGEST_GROUP = 256  # texts
 LARGEST_BLOCK = 64  # symbols that each text gets before any is looked at
@@ -29,7 +30,13 @@ SECONDS_A_BLOCK = 0.1  # one that took longer is not made larger: the reader of 
 
 
 def texts(
-    engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int], options: Options, count: int, *, nats: bool = False
+    engine: Engine,
+    vocab: Vocabulary,
+    prompt_ids: Sequence[int],
+    options: SamplingOptions,
+    count: int,
+    *,
+    nats: bool = False,
 ) -> Iterator[Iterator[Chunk]]:
     """Continues a prompt in several ways; the i-th text is the one that `stream` writes with `index=i`.
 
@@ -57,7 +64,9 @@ def texts(
 class _BatchedText:
     """One of a group: its random numbers, and the pieces that nobody has asked for yet."""
 
-    def __init__(self, group: _Group, vocab: Vocabulary, options: Options, index: int, recent: Sequence[int]) -> None:
+    def __init__(
+        self, group: _Group, vocab: Vocabulary, options: SamplingOptions, index: int, recent: Sequence[int]
+    ) -> None:
         self._group, self._ready, self.is_whole = group, deque[Chunk](), False
         self.random = random_generator(options, index).random
         self.recent = deque(recent, maxlen=max(LONGEST_UTF8, options.repetition_window))
@@ -84,7 +93,7 @@ class _Group:
         engine: Engine,
         vocab: Vocabulary,
         prompt_ids: Sequence[int],
-        options: Options,
+        options: SamplingOptions,
         choice: Sampler,
         indices: range,
         nats: bool,

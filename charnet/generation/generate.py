@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from charnet.config import SamplingOptions
 from charnet.data.vocab import LONGEST_UTF8, Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, MultiStepEngine
 from charnet.generation import stopping
 from charnet.generation.detokenizer import Chunk, Detokenizer
-from charnet.generation.sampler import Options, Sampler
-
-__all__ = ["Generation", "GenerationState", "Options", "random_generator", "start", "stream"]
+from charnet.generation.sampler import Sampler
 
 LARGEST_BURST = 4096  # symbols asked of an engine at once
 SECONDS_A_BURST = 0.02  # a burst that took longer is not made larger: the reader waits for all of it
@@ -48,7 +47,7 @@ def start(engine: Engine, prompt_ids: Sequence[int] = ()) -> GenerationState:
     return GenerationState(engine.start(1)).extend(prompt_ids)
 
 
-def random_generator(options: Options, index: int, num_sampled: int = 0) -> np.random.Generator:
+def random_generator(options: SamplingOptions, index: int, num_sampled: int = 0) -> np.random.Generator:
     """The random numbers of a text, from the one after `drawn` others: each symbol takes one."""
     bits = np.random.PCG64(np.random.SeedSequence(options.seed, spawn_key=(index,)))
     return np.random.Generator(bits.advance(num_sampled))
@@ -75,7 +74,7 @@ class Generation:
         engine: Engine,
         vocab: Vocabulary,
         position: GenerationState,
-        options: Options,
+        options: SamplingOptions,
         *,
         index: int = 0,
         nats: bool = True,
@@ -140,7 +139,7 @@ class Generation:
 
 
 def stream(
-    engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int], options: Options, *, index: int = 0
+    engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int], options: SamplingOptions, *, index: int = 0
 ) -> Iterator[str]:
     """Continues a prompt, a piece of text at a time; the prompt itself is not repeated.
 

@@ -6,94 +6,14 @@ Shape legend: B texts side by side, V characters in the alphabet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from charnet.config import SamplingOptions
 from charnet.data.vocab import LONGEST_UTF8, Utf8Guard, Vocabulary
 from charnet.engines import sampling
-from charnet.errors import ConfigError, did_you_mean
-from charnet.generation import stopping
-
-LARGEST_BIAS = 1000.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to write.
-
-    `length` counts characters (bytes for a model of bytes) after the prompt. Writing ends before that where one of the
-    `stop` texts would come (it is not written), after `max_lines` lines, or after the first sentence, line or paragraph
-    (`until`).
-
-    The temperature goes in a straight line from `temperature` to `temperature_end` over the length. Whatever was among
-    the last `repetition_window` characters has its probability divided by `repetition_penalty`. `ban` lists characters
-    that are never written; `logit_bias` adds to the logits of others: at temperature 1, +1 makes one 2.7 times as
-    likely.
-
-    Raises:
-        ConfigError: an option is out of its range.
-    """
-
-    length: int = 1000
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    seed: int = 0
-    stop: tuple[str, ...] = ()
-    temperature_end: float | None = None
-    typical_p: float = 1.0
-    repetition_penalty: float = 1.0
-    repetition_window: int = 64
-    max_lines: int = 0
-    until: str = ""
-    ban: str = ""
-    logit_bias: tuple[tuple[str, float], ...] = ()
-
-    def __post_init__(self) -> None:
-        for temperature in (self.temperature, self.last_temperature):
-            sampling.check(
-                temperature=temperature,
-                top_k=self.top_k,
-                top_p=self.top_p,
-                min_p=self.min_p,
-                typical_p=self.typical_p,
-                repetition_penalty=self.repetition_penalty,
-                repetition_window=self.repetition_window,
-            )
-        for name, value in (("-n", self.length), ("--seed", self.seed), ("--max-lines", self.max_lines)):
-            if value < 0:
-                raise ConfigError(f"{name}: expected a number at least 0, found {value}")
-        if isinstance(self.stop, str):
-            raise ConfigError("stop: expected several texts, found one; put it in a list")
-        if "" in self.stop:
-            raise ConfigError("--stop: expected a text, found an empty one")
-        if self.until and self.until not in stopping.UNTIL:
-            near = did_you_mean(self.until, stopping.UNTIL)
-            raise ConfigError(f'--until: expected one of {", ".join(stopping.UNTIL)}, found "{self.until}"{near}')
-        if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in self.logit_bias):
-            raise ConfigError('logit_bias: expected pairs of a character and a number, as in (("e", -2.0),)')
-        for character, bias in self.logit_bias:
-            if len(character) != 1 or not abs(bias) <= LARGEST_BIAS:
-                raise ConfigError(
-                    f"--logit-bias: expected CHARACTER=NUMBER with a number between {-LARGEST_BIAS:g} and "
-                    f"{LARGEST_BIAS:g}, found {character[:20]!r}={bias}"
-                )
-
-    @property
-    def last_temperature(self) -> float:
-        return self.temperature if self.temperature_end is None else self.temperature_end
-
-    def temperature_at(self, place: int) -> float:
-        """The temperature of a character, counted from 0.
-
-        >>> [Options(length=5, temperature=0.5, temperature_end=1.5).temperature_at(i) for i in range(5)]
-        [0.5, 0.75, 1.0, 1.25, 1.5]
-        """
-        share = place / max(1, self.length - 1)
-        return self.temperature + (self.last_temperature - self.temperature) * share
+from charnet.errors import ConfigError
 
 
 class Sampler:
@@ -105,7 +25,7 @@ class Sampler:
         ConfigError: `ban` leaves nothing to write, or a bias is for a character that the model does not know.
     """
 
-    def __init__(self, vocab: Vocabulary, options: Options) -> None:
+    def __init__(self, vocab: Vocabulary, options: SamplingOptions) -> None:
         self._options, self.bias_V = options, _bias(vocab, options)
         self.penalized = options.repetition_penalty != 1 and options.repetition_window > 0
         self.filtered = bool(options.top_k or options.top_p < 1 or options.min_p > 0 or options.typical_p < 1)
@@ -155,7 +75,7 @@ class Sampler:
         )
 
 
-def _bias(vocab: Vocabulary, options: Options) -> npt.NDArray[np.float64] | None:
+def _bias(vocab: Vocabulary, options: SamplingOptions) -> npt.NDArray[np.float64] | None:
     """What is added to the logits (V): the biases, and minus infinity for what is banned."""
     if not options.ban and not options.logit_bias and vocab.rare_id is None:
         return None

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charnet.config import Config, as_dict, default
+from charnet.config import Config
 from charnet.data.vocab import Vocabulary
 from charnet.model.shapes import member_prefixes
+from charnet.overlay import as_dict, default
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from charnet.config import Config, as_dict, from_dict
+from charnet.config import Config
 from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.errors import CheckpointError, ConfigError, shortened
+from charnet.overlay import as_dict, from_dict
 from charnet.storage.tensorfile import DIGEST, are_sizes, invalid
 
 FORMAT = 2  # the newest there is; 1 has no 8-bit weights

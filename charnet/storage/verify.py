@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charnet import durable
-from charnet.config import Config, overlay
+from charnet.config import Config
 from charnet.config_file import read_yaml
 from charnet.data import corpus as texts
 from charnet.data.readers import fingerprint
 from charnet.data.sources import STANDARD_INPUT, find
 from charnet.errors import CharnetError, CheckpointError, plural
+from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 

@@ -8,12 +8,13 @@ character over AdamW alone.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from charnet.model.device import matmul_dtype
 
 ADAMW_LR_RATIO = 0.25
 ADAMW_BETAS, ADAMW_EPSILON = (0.9, 0.99), 1e-8
@@ -97,22 +98,6 @@ def _parts(rows: int) -> int:
         ),
         1,
     )
-
-
-@functools.cache
-def matmul_dtype(device: torch.device) -> torch.dtype:
-    """The number format in which the iteration multiplies: bf16 where the machine has arithmetic for it, else fp32.
-
-    The direction of a step needs no more than bf16's three digits, and its products are a third of a step's work.
-    """
-    in_bf16 = device.type == "cuda" or "avx512_bf16" in cpu_capabilities(device)
-    return torch.bfloat16 if in_bf16 else torch.float32
-
-
-def cpu_capabilities(device: torch.device) -> list[str]:
-    """What the processor can compute with, by the names that torch gives it; nothing for other devices."""
-    known = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
-    return [name for name, there in known.items() if there is True]
 
 
 class Optimizer:

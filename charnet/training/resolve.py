@@ -1,4 +1,4 @@
-"""From what the user said to numbers: every setting that says "choose for me" gets its value here, before training.
+"""The length of a run, and a value for every setting that says "choose for me".
 
 After that a run depends on nothing but its settings: the same `config.yaml` on the same machine gives the same weights.
 """
@@ -6,33 +6,100 @@ After that a run depends on nothing but its settings: the same `config.yaml` on 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from charnet.config import GATES, NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, Config, default, overlay
+from charnet.config import GATES, NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, Config
 from charnet.errors import ConfigError
 from charnet.machine import processor_cores
+from charnet.model.shapes import model_shapes
+from charnet.overlay import as_dict, default, overlay
+
+if TYPE_CHECKING:
+    from charnet.storage.document import TrainerState
 
 # What loads NumPy is imported where it is needed: wrong settings are refused before, in half the time.
 
+DEFAULT_SECONDS = 300.0
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30 * 86400.0
+EXAMPLES = "for example 90s, 5m, 2h or 1h30m"
+UNITS = {"h": 3600, "m": 60, "s": 1}
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
 MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run does not look asleep
-VERY_LONG, PART_OF_VERY_LONG = 10_000_000, 1_000_000  # characters held out, and read of them to judge
+VERY_LONG, PART_OF_VERY_LONG = 10_000_000, 1_000_000  # characters held out, and read of them in an evaluation
 BYTES_OF_THE_LIBRARY = 40_000_000
 LONGEST_NAME = 200  # bytes; file systems stop at 255
-FEWEST_UNITS_IN_BF16 = 128  # of a layer that gains from it
 LENGTH = {"training.steps", "training.epochs"}
-OF_A_LENGTH = LENGTH | {  # what follows from a length, or changed one
-    "training.earlier_plans", "training.eval_every", "training.report_every", "data.val_chars"
-}  # fmt: skip
+FROM_LENGTH = {"training.eval_every", "training.report_every", "data.val_chars"}  # what follows from a length
 CHANGEABLE_AT_RESUME = (
     LENGTH
     | {"data.paths"}
     | {f"training.{key}" for key in ("patience", "device", "threads", "checkpoint_every", "on_nan")}
 )
+NEEDS_CHARACTERS = ("newlines", "normalize", "lowercase", "lines", "encoding_errors")  # settings that bytes have not
 
 
-SHAPING = ("newlines", "normalize", "lowercase", "lines", "encoding_errors")  # settings that need characters
+def parse_duration(text: str) -> float:
+    """Seconds, from what people write.
+
+    >>> parse_duration("90s"), parse_duration("5m"), parse_duration("1h30m"), parse_duration("0.5h")
+    (90.0, 300.0, 5400.0, 1800.0)
+
+    Raises:
+        ConfigError: it is no duration, or out of all reason.
+    """
+    if not re.fullmatch(r"(\d{1,9}(\.\d{1,9})?[hms])+", text, re.ASCII):
+        raise ConfigError(f"--for: expected a time, found {text[:40]!r}; {EXAMPLES}")
+    seconds = sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)([hms])", text))
+    check_seconds(seconds)
+    return seconds
+
+
+def check_seconds(seconds: float) -> None:
+    """Raises ConfigError if this is no time to train for."""
+    if not isinstance(seconds, int | float) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise ConfigError(
+            f"a time to train for: expected between one second and thirty days, found {str(seconds)[:40]}; "
+            f"{EXAMPLES}, from Python seconds=90"
+        )
+
+
+def choose_length(
+    values: Mapping[str, Any], file_values: Mapping[str, Any], seconds: float | None, *, resumes: bool = False
+) -> tuple[dict[str, Any], float | None]:
+    """Decides how long a run is: as long as was asked for, else as a file of settings says, else five minutes.
+
+    Args:
+        values: settings that were asked for.
+        file_values: settings of a file; those of another length than the one asked for are dropped.
+        seconds: the time that was asked for.
+        resumes: whether a run is resumed: it has a length.
+
+    Returns:
+        All settings, and the time to plan for; None where the settings hold a length in steps or epochs.
+
+    Raises:
+        ConfigError: two lengths were asked for, or the time is no time to train for.
+    """
+    asked = LENGTH.intersection(values)
+    if len(asked) == 2 and str(values["training.epochs"]) not in ("0", "0.0"):
+        raise ConfigError("--steps and --epochs: expected one length, found two; leave one out")
+    if seconds is not None:
+        if resumes:
+            raise ConfigError("--for plans a new run; a resumed run has its length, or a new one by --steps")
+        check_seconds(seconds)
+        if asked:
+            raise ConfigError(f"{min(asked)} and a time to train for: expected one length, found two; leave one out")
+    dropped = LENGTH | {"training.length_changes"} if asked or seconds is not None else set()
+    if seconds is not None:
+        dropped |= FROM_LENGTH
+    merged = {name: value for name, value in file_values.items() if name not in dropped} | dict(values)
+    if seconds is None and not resumes and LENGTH.isdisjoint(merged):
+        seconds = DEFAULT_SECONDS
+    return merged, seconds
 
 
 def val_chars(held_out: int) -> int:
@@ -62,24 +129,7 @@ def resolve(config: Config, train_characters: int) -> Config:
     )
 
 
-def precision(config: Config, has: Collection[str]) -> str:
-    """What "auto" means: bf16 where the processor multiplies in it and the shape gains from it, else fp32.
-
-    Measured with T = 64, E = H, whole steps, fp32 / bf16 in time, two cores of Zen 4: LSTM (B=16, H=128) 1.0, (64, 128)
-    1.2, (16, 256) 1.3, (64, 512) 1.4, (64, 1024) 1.5; GRU and CIFG 1.1, 1.3, 1.3, 1.6, 1.8; RNN 1.05, 1.2, 1.0, 1.5,
-    1.8. Two with AMX, an LSTM: (16, 128) 1.1, (16, 256) 1.6, (64, 256) 2.3, (64, 512) 2.5; the other cells have not
-    been measured there in the present form of their scans.
-
-    Args:
-        has: arithmetic of the processor, by the names that torch gives it.
-    """
-    if config.training.precision != "auto":
-        return config.training.precision
-    gains = config.model.hidden_size >= FEWEST_UNITS_IN_BF16
-    return "bf16" if gains and {"avx512_bf16", "amx_bf16"}.intersection(has) else "fp32"
-
-
-def check(config: Config, name: str) -> None:
+def check(config: Config, name: str = "") -> None:
     """Refuses what is wrong by itself, before any text is read or torch is loaded.
 
     Raises:
@@ -87,7 +137,7 @@ def check(config: Config, name: str) -> None:
     """
     if config.model.cell != "rnn" and config.model.activation != "tanh":
         raise ConfigError(f"model.activation: only the rnn cell has a choice of it, found {config.model.cell}")
-    changed = [key for key in SHAPING if getattr(config.data, key) != default(f"data.{key}")]
+    changed = [key for key in NEEDS_CHARACTERS if getattr(config.data, key) != default(f"data.{key}")]
     if config.data.bytes and changed:
         raise ConfigError(f"data.{changed[0]}: bytes are learned as they are; leave out one of the two")
     odd = name in (".", "..") or any(c in "/\\" or not c.isprintable() for c in name)
@@ -107,6 +157,33 @@ def check_resumable(values: Collection[str]) -> None:
     for key in values:
         if key not in CHANGEABLE_AT_RESUME:
             raise ConfigError(f"--resume: {key} belongs to the run and cannot change; start a new one with --init-from")
+
+
+def check_unfinished(run: Path, state: TrainerState, config: Config) -> None:
+    """Raises ConfigError if a run has no more steps to take."""
+    settings = config.training
+    owed = state.reported_step < state.step or state.step == 0
+    if state.step > settings.steps or (state.step == settings.steps and not owed):
+        raise ConfigError(
+            f"{run}: all {settings.steps} steps are done, {state.step} of them taken; "
+            f"resume with --steps {2 * state.step}, or start a new run with --init-from"
+        )
+    if not owed and settings.patience and state.evaluations_without_improvement >= settings.patience:
+        raise ConfigError(
+            f"{run}: it stopped early, at step {state.step}, because it no longer improved; "
+            f"resume all the same with --patience 0, or start a new run with --init-from"
+        )
+
+
+def check_same_model(trained: Config, config: Config) -> None:
+    """Raises ConfigError if weights that were trained with some settings do not fit others."""
+    theirs, ours = as_dict(trained), as_dict(config)
+    for section, key in [("model", k) for k in theirs["model"] if not k.endswith("dropout")] + [("data", "bytes")]:
+        if theirs[section][key] != ours[section][key]:
+            raise ConfigError(
+                f"--init-from: the weights were trained with {section}.{key} {theirs[section][key]}, "
+                f"not {ours[section][key]}; leave that out, or start without --init-from"
+            )
 
 
 def bytes_on_disk(config: Config, alphabet_size: int) -> int:
@@ -132,8 +209,6 @@ def memory_needed(config: Config, alphabet_size: int) -> int:
 
 
 def _weights(config: Config, alphabet_size: int) -> int:
-    from charnet.model.shapes import model_shapes
-
     return sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
 
 

@@ -11,12 +11,13 @@ import time
 import torch
 
 from charnet.config import GATES, Config
-from charnet.model.network import build, forward_backward
+from charnet.model.device import DTYPES
+from charnet.model.ensemble import build
+from charnet.model.loss import forward_backward
 from charnet.training import optim
 
 WARM_UP = 2  # steps in which the library still chooses and compiles its code
 FEWEST, SHORTEST = 3, 0.1  # steps and seconds that are timed at least
-COMPUTE_DTYPES = {"fp32": None, "bf16": torch.bfloat16}
 
 
 class TrainingStep:
@@ -29,7 +30,7 @@ class TrainingStep:
 
     def __init__(self, config: Config, alphabet_size: int, device: torch.device = torch.device("cpu")) -> None:  # noqa: B008
         model, training = config.model, config.training
-        self._compute_dtype, self._device = COMPUTE_DTYPES[training.precision], device
+        self._compute_dtype, self._device = DTYPES[training.precision], device
         self._clip = training.clip or math.inf
         self._model = build(alphabet_size, model).to(device)
         self._optimizer = optim.Optimizer(self._model, training.optimizer, blocks=GATES[model.cell])

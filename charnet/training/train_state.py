@@ -18,32 +18,17 @@ from torch import Tensor
 
 from charnet.config import GATES, Config
 from charnet.data.vocab import Vocabulary
-from charnet.errors import CheckpointError, ConfigError
-from charnet.model.network import ModelState, build, forward_backward, set_threads
+from charnet.errors import CheckpointError
+from charnet.model.device import DTYPES, choose_device, set_threads
+from charnet.model.ensemble import build
+from charnet.model.loss import forward_backward
+from charnet.model.network import ModelState
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.tensorfile import Tensors
 from charnet.training import optim
 from charnet.training.resolve import memory_needed
-from charnet.training.throughput import COMPUTE_DTYPES
 
 NEEDS_LESS = "choose a smaller --hidden-size, --batch-size or --window, fewer --members, or close other programs"
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that a setting means; "auto" is CUDA, else Metal, else the processor.
-
-    Raises:
-        ConfigError: the device is not there.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
-    if not there[name]:
-        found = ", ".join(kind for kind, present in there.items() if present)
-        raise ConfigError(f'training.device: "{name}" is not there; found: {found}; choose one with --device')
-    if name == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32: the matrix units' own form of fp32
-    return torch.device(name)
 
 
 class TrainState:
@@ -63,7 +48,7 @@ class TrainState:
         set_threads(settings.threads)
         torch.manual_seed(settings.seed)
         self._streams, self._clip = settings.batch_size, settings.clip or math.inf
-        self._compute_dtype = COMPUTE_DTYPES[settings.precision]
+        self._compute_dtype = DTYPES[settings.precision]
         self.model = build(alphabet_size, config.model).to(self.device)
         self.optimizer = optim.Optimizer(
             self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay

@@ -22,9 +22,10 @@ REPEATS, SHORTEST = 5, 0.3  # timed repeats, seconds of each
 
 def measured(hidden_size: int, num_layers: int, window: int, threads: int) -> dict[str, Any]:
     """Times steps of training in this process."""
-    from charnet.config import Config, overlay
-    from charnet.model.network import set_threads
-    from charnet.training import optim, resolve
+    from charnet.config import Config
+    from charnet.model.device import choose_precision, cpu_capabilities, set_threads
+    from charnet.overlay import overlay
+    from charnet.training.resolve import memory_needed
     from charnet.training.throughput import TrainingStep, seconds_per_step
 
     shape = {
@@ -37,7 +38,7 @@ def measured(hidden_size: int, num_layers: int, window: int, threads: int) -> di
     import torch
 
     cpu = torch.device("cpu")
-    config = overlay(config, {"training.precision": resolve.precision(config, optim.cpu_capabilities(cpu))})
+    config = overlay(config, {"training.precision": choose_precision(config, cpu_capabilities(cpu))})
     set_threads(threads)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = [seconds_per_step(config, ALPHABET, cpu) for _ in range(REPEATS)]
@@ -51,7 +52,7 @@ def measured(hidden_size: int, num_layers: int, window: int, threads: int) -> di
         "precision": config.training.precision,
         "gflops": statistics.median(rates) * step.operations_a_character / 1e9,
         "memory": peak * 1024,
-        "formula": resolve.memory_needed(config, ALPHABET),
+        "formula": memory_needed(config, ALPHABET),
     }
 
 

@@ -21,10 +21,10 @@ import pytest
 from conftest import sentences
 
 import charnet
-from charnet import config
+from charnet import overlay
 from charnet.cli.app import run
+from charnet.config import SamplingOptions, flags_of, options_of
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.sampler import Options
 from charnet.signals import SignalGuard
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
@@ -150,7 +150,7 @@ def test_what_is_said_beside_a_time_is_kept(charnet_: Charnet) -> None:
         ("train --for 5m --steps 5", ["training.steps and a time", "one length"]),
         ("train --for 5m --set training.epochs=5", ["training.epochs and a time", "one length"]),
         ("train --resume pets --for 5m", ["--for plans a new run", "--steps"]),
-        ("train --set training.earlier_plans=5", ["step:planned", '"5"']),
+        ("train --set training.length_changes=5", ["pairs of a step and a length", "5"]),
         ("train --set training.setps=5", ['"setps"', 'did you mean "steps"?']),
         ("train --set steps=5", ["section.field"]),
         ("train --set training.steps", ["section.field=value"]),
@@ -159,7 +159,7 @@ def test_what_is_said_beside_a_time_is_kept(charnet_: Charnet) -> None:
         ("train pets.txt --window 8 --name a/b", ["--name"]),
         ("train --resume pets --name other", ["--resume", "--name"]),
         ("train --resume pets --hidden-size 8", ["model.hidden_size belongs to the run"]),
-        ("train --resume pets", ["more steps than the 120 that are done", "--steps 240"]),
+        ("train --resume pets", ["all 120 steps are done", "--steps 240"]),
         ("train pets.txt --init-from pets --cell gru", ["--init-from", "cell lstm"]),
         ("sample --prmopt x", ["--prmopt", "--prompt"]),
         ("sample -p a --prompt-file b", ["--prompt and --prompt-file"]),
@@ -391,7 +391,7 @@ def test_unknown_characters_can_be_left_out_and_that_is_told(charnet_: Charnet) 
     options = ("sample", "-n", 20, "--seed", 1, "--unknown", "skip", "-p")
     result = charnet_(*options, "THE the CAT cat")
     assert result.out == charnet_(*options, " the  cat").out
-    assert "know: 6 characters" in result.err
+    assert "left out 6 characters" in result.err
 
 
 def test_writing_ends_before_the_first_stop_text(sample: Callable[..., str]) -> None:
@@ -454,7 +454,7 @@ def test_json_is_one_valid_object_a_text(sample: Callable[..., str]) -> None:
 def test_a_text_is_written_again_from_its_json(sample: Callable[..., str]) -> None:
     line = "-n 60 --samples 3 -p the --temp 0.7:1.1 --ban x --logit-bias a=1.5 --stop zz --until paragraph --json"
     for record in map(json.loads, sample("--seed", 5, *line.split()).splitlines()):
-        options = {name: record[name] for name in Options.__dataclass_fields__}
+        options = {name: record[name] for name in SamplingOptions.__dataclass_fields__}
         model = charnet.load(record["checkpoint"], engine=record["engine"])
         assert model.checkpoint.weights_sha256() == record["weights_sha256"]
         assert model.generate(record["prompt"], index=record["index"], **options) == record["text"]
@@ -506,8 +506,8 @@ def test_texts_are_kept_one_a_file_in_a_folder(sample: Callable[..., str]) -> No
         ("--out-dir taken --samples 2", 6, ["taken/002.txt: is there already"]),
         ("--out-dir pets.txt", 6, ["pets.txt"]),
         ("--out a --out-dir b", 2, ["--out and --out-dir"]),
-        ("-i --json", 2, ["-i: expected no --json"]),
-        ("-i --prompt-file -", 2, ["-i: expected no"]),
+        ("-i --json", 2, ["-i: leave out --json"]),
+        ("-i --prompt-file -", 2, ["-i: leave out"]),
     ],
 )
 def test_what_nobody_said_to_replace_stays_as_it_is(charnet_: Charnet, line: str, code: int, words: list[str]) -> None:
@@ -776,22 +776,25 @@ def test_help_shows_every_option_in_its_group(charnet_: Charnet, command: str) -
 def test_help_of_train_tells_the_default_of_every_setting(charnet_: Charnet) -> None:
     shown = " ".join(charnet_("train", "--help").out.split())
     for name in ("cell", "hidden_size", "dropout", "val_fraction", "steps", "optimizer", "learning_rate", "seed"):
-        full = next(n for n in config.setting_names() if n.endswith("." + name))
+        full = next(n for n in overlay.setting_names() if n.endswith("." + name))
         assert f"--{name.replace('_', '-')}" in shown
-        usual = str(config.default(full))
+        usual = str(overlay.default(full))
         if full in planner.PLANNED:
             usual = "chosen to fit" if name == "steps" else f"chosen to fit; with --epochs or --steps {usual}"
-        assert f"{config.limits(full).text} [default: {usual}]" in shown
+        assert f"{overlay.limits(full).text} [default: {usual}]" in shown
 
 
-def test_help_of_sample_tells_its_defaults(charnet_: Charnet) -> None:
+def test_every_default_that_the_help_of_sample_shows_is_the_one_of_the_api(charnet_: Charnet) -> None:
     shown = " ".join(charnet_("sample", "--help").out.split())
-    for words in (
-        "characters to write [default: 1000; with -i 200]",
-        "from one to the other [default: 0.8]",
-        "computed together [default: 1]",
-    ):
-        assert words in shown
+    own = {"length": "1000; with -i 200", "seed": "a new one"}
+    for name, (described, _) in options_of(SamplingOptions).items():
+        if name == "temperature_end":  # the second number of --temp
+            continue
+        limits, usual = described.metadata["limits"], own.get(name, described.default)
+        words = limits.text if usual in ("", ()) else f"{limits.text} [default: {usual}]"
+        assert words in shown, name
+        assert any(f"{flag} " in shown or f"{flag}," in shown for flag in flags_of(name)), name
+    assert "computed together [default: 1]" in shown
 
 
 def test_help_names_every_command(charnet_: Charnet) -> None:
@@ -808,7 +811,7 @@ def test_help_inspect_sample_and_usage_errors_never_load_torch(charnet_: Charnet
     code = """
 import json, sys
 from charnet.cli.app import run
-from charnet.generation.sampler import Options
+from charnet.config import SamplingOptions
 from charnet.cli.console import note
 for line in json.loads(sys.argv[1]):
     try:

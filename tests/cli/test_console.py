@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from charnet.cli import console, progress, tables
-from charnet.config import Config, overlay
+from charnet.config import Config
 from charnet.errors import StorageError
+from charnet.overlay import overlay
 from charnet.storage.document import CorpusInfo
 from charnet.training.events import Progress
 

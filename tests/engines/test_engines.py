@@ -10,22 +10,23 @@ import numpy as np
 import pytest
 import torch
 
-from charnet.config import Config, overlay
+from charnet.config import Config, SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import compiled_engine, sampling
 from charnet.engines.base import Engine
 from charnet.engines.compiled_engine import Threads
 from charnet.engines.numpy_engine import LAYOUTS
-from charnet.engines.registry import ENGINES, WORTH_COMPILING, engine_of, fastest, open_engine
+from charnet.engines.registry import ENGINES, available, engine_of, fastest, open_engine
 from charnet.errors import ConfigError, DivergedError
 from charnet.generation.generate import stream
-from charnet.generation.sampler import Options
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
-from charnet.model.network import from_weights
+from charnet.model.ensemble import from_weights
 from charnet.model.shapes import model_shapes
+from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
+from charnet.storage.quantize import quantize_all
 
 T, V, E, H = 7, 11, 3, 5
 LETTERS = Vocabulary.of_text("abcdefghijk")
@@ -84,7 +85,7 @@ def arrays_of(state: object) -> list[np.ndarray]:
 
 
 def write(checkpoint: Checkpoint, engine: str, **options: float) -> str:
-    return "".join(stream(open_engine(checkpoint, engine), LETTERS, [0, 1, 2], Options(**options)))
+    return "".join(stream(open_engine(checkpoint, engine), LETTERS, [0, 1, 2], SamplingOptions(**options)))
 
 
 @every_engine
@@ -196,7 +197,7 @@ def test_an_alphabet_of_one_character_works(engine):
         checkpoint.tensors[f"model.{name}"] = checkpoint.tensors[f"model.{name}"][:1]
     opened = open_engine(checkpoint, engine)
     assert read(opened, np.zeros((2, T), int)).shape == (2, T, 1)
-    assert "".join(stream(opened, Vocabulary.of_text("a"), [], Options(length=5))) == "aaaaa"
+    assert "".join(stream(opened, Vocabulary.of_text("a"), [], SamplingOptions(length=5))) == "aaaaa"
 
 
 def test_the_numpy_engine_knows_every_cell_and_activation():
@@ -218,7 +219,9 @@ def test_an_unknown_engine_is_refused_with_the_nearest_one():
 def test_the_number_of_threads_changes_nothing_in_a_text(cell, activation, members):
     checkpoint = build(cell, activation, layers=3, members=members)
     first, second = (
-        "".join(stream(open_engine(checkpoint, "compiled", threads=n), LETTERS, [0], Options(length=1000, seed=8)))
+        "".join(
+            stream(open_engine(checkpoint, "compiled", threads=n), LETTERS, [0], SamplingOptions(length=1000, seed=8))
+        )
         for n in (1, 2)
     )
     assert first == second
@@ -258,20 +261,20 @@ def test_a_model_whose_numbers_have_grown_beyond_all_bounds_is_said_to_have_dive
     checkpoint = build("rnn", "relu", members=members)
     checkpoint.tensors[f"model.{one}layers.0.weight_hh"] = np.full((H, H), 1e30, np.float32)
     with pytest.raises(DivergedError):
-        "".join(stream(open_engine(checkpoint, engine), LETTERS, [0], Options(length=50)))
+        "".join(stream(open_engine(checkpoint, engine), LETTERS, [0], SamplingOptions(length=50)))
 
 
 def test_one_engine_may_be_used_by_several_threads_and_by_a_forked_process():
     engine = open_engine(build(layers=3), "compiled")
-    expected = "".join(stream(engine, LETTERS, [0], Options(length=3000)))
+    expected = "".join(stream(engine, LETTERS, [0], SamplingOptions(length=3000)))
     with ThreadPoolExecutor(3) as pool:
         texts_of_threads = list(
-            pool.map(lambda _: "".join(stream(engine, LETTERS, [0], Options(length=3000))), range(3))
+            pool.map(lambda _: "".join(stream(engine, LETTERS, [0], SamplingOptions(length=3000))), range(3))
         )
     assert texts_of_threads == [expected] * 3
     child = os.fork()
     if child == 0:
-        os._exit("".join(stream(engine, LETTERS, [0], Options(length=3000))) != expected)
+        os._exit("".join(stream(engine, LETTERS, [0], SamplingOptions(length=3000))) != expected)
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -280,7 +283,9 @@ def test_temperature_zero_takes_the_first_of_the_likeliest():
     checkpoint.tensors["model.head.weight"][:] = 0
     checkpoint.tensors["model.head.bias"][:] = [0, 1, 1, *[0] * (V - 3)]
     for name in ENGINES:
-        written = "".join(stream(open_engine(checkpoint, name), LETTERS, [0], Options(length=20, temperature=0)))
+        written = "".join(
+            stream(open_engine(checkpoint, name), LETTERS, [0], SamplingOptions(length=20, temperature=0))
+        )
         assert written == "b" * 20
 
 
@@ -324,14 +329,30 @@ def test_the_numpy_engine_lets_go_of_the_weights_that_it_has_laid_out():
     assert (read(opened, texts(2)) == read(open_engine(checkpoint), texts(2))).all()
 
 
-def test_short_texts_and_filtered_ones_are_left_to_the_numpy_engine():
-    assert fastest(WORTH_COMPILING, plain=True) == "compiled"
-    assert fastest(WORTH_COMPILING - 1, plain=True) == "numpy"
-    assert fastest(10**9, plain=False) == "numpy"
+def shape_and_weights(layers, hidden, precision="fp32"):
+    config = overlay(Config(), {"model.num_layers": layers, "model.hidden_size": hidden, "model.members": 1})
+    weights = {n: np.broadcast_to(np.float32(0), shape) for n, shape in model_shapes(config, 65).items()}
+    return config.model, quantize_all(weights) if precision == "int8" else weights
+
+
+@pytest.mark.parametrize(
+    ("layers", "hidden", "precision", "numpy_up_to", "compiled_from"),
+    [(2, 128, "fp32", 9_000, 26_000), (2, 512, "fp32", 4_000, 15_000), (2, 512, "int8", 1_200, 5_000)],
+)
+def test_the_engine_that_finishes_first_follows_from_the_size_of_the_weights_and_the_length(
+    layers, hidden, precision, numpy_up_to, compiled_from
+):
+    model, weights = shape_and_weights(layers, hidden, precision)
+    assert fastest(model, weights, numpy_up_to) == "numpy"
+    assert fastest(model, weights, compiled_from) == "compiled"
+
+
+def test_filtered_texts_are_left_to_the_numpy_engine():
+    assert fastest(*shape_and_weights(1, 512), 10**9, temperature_only=False) == "numpy"
 
 
 def test_without_numba_long_texts_are_left_to_the_numpy_engine_and_the_other_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "charnet.engines.compiled_engine", None)
-    assert fastest(10**9, plain=True) == "numpy"
+    assert available("compiled") == "numpy"
     with pytest.raises(ConfigError, match=r"pip install -U 'charnet\[fast\]'"):
         open_engine(build(), "compiled")

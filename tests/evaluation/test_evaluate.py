@@ -10,7 +10,8 @@ from torch import nn
 from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped, evaluate
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
-from charnet.model.network import CharModel, Ensemble, Model
+from charnet.model.ensemble import Ensemble, Model
+from charnet.model.network import CharModel
 
 V, E, H = 11, 3, 5
 START = 4

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charnet.config import Config, overlay
+from charnet.config import Config
 from charnet.data.vocab import Vocabulary
 from charnet.model.shapes import model_shapes
+from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import BEST, LAST, METRICS, SETTINGS, RunFolder

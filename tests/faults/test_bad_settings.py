@@ -13,9 +13,10 @@ import pytest
 from files import at_most
 
 from charnet.cli.app import run
-from charnet.config import Config, overlay
+from charnet.config import Config
 from charnet.config_file import read_yaml
 from charnet.errors import ConfigError, StorageError
+from charnet.overlay import overlay
 
 MOST_SECONDS = 0.3  # of the processor, until a wrong command line is refused, the start of Python included
 

@@ -24,10 +24,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_checkpoint import parts, put, tiny
 
-from charnet.config import Config, as_dict, from_dict, overlay
+from charnet.config import Config
 from charnet.config_file import read_yaml
 from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.errors import CheckpointError, ConfigError, PromptError
+from charnet.overlay import as_dict, from_dict, overlay
 from charnet.storage import tensorfile
 from charnet.storage.checkpoint import Checkpoint
 

@@ -46,7 +46,7 @@ def look(report):
     if isinstance(report, Metrics) and report.step in (1000, 10000):
         seen.append(used())
 charnet.train("pets.txt", hidden_size=8, batch_size=3, window=5, threads=1, steps=10_000, patience=0, eval_every=500,
-              report_every=100, checkpoint_every=0.5, on_report=look)
+              report_every=100, checkpoint_every=0.5, on_event=look)
 report(*seen)
 """
 

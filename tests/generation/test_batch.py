@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from test_engines import LETTERS, build, every_engine, every_kind
 
+from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines.base import Engine
 from charnet.engines.registry import open_engine
@@ -15,15 +16,14 @@ from charnet.errors import ConfigError
 from charnet.generation import batch
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, start, stream
-from charnet.generation.sampler import Options
 
 
 def alone(engine: Engine, index: int, **options: object) -> str:
-    return "".join(stream(engine, LETTERS, [0, 1, 2], Options(**options), index=index))  # type: ignore[arg-type]
+    return "".join(stream(engine, LETTERS, [0, 1, 2], SamplingOptions(**options), index=index))  # type: ignore[arg-type]
 
 
 def side_by_side(engine: Engine, count: int, **options: object) -> list[str]:
-    pieces = batch.texts(engine, LETTERS, [0, 1, 2], Options(**options), count)  # type: ignore[arg-type]
+    pieces = batch.texts(engine, LETTERS, [0, 1, 2], SamplingOptions(**options), count)  # type: ignore[arg-type]
     return ["".join(piece.text for piece in each) for each in pieces]
 
 
@@ -81,7 +81,7 @@ def test_the_first_text_comes_while_the_others_are_written() -> None:
     engine, read = open_engine(build()), []
     advance = engine.advance
     engine.advance = lambda ids, state: read.append(len(ids)) or advance(ids, state)  # type: ignore[method-assign,func-returns-value]
-    texts = batch.texts(engine, LETTERS, [0], Options(length=10**9), 3)
+    texts = batch.texts(engine, LETTERS, [0], SamplingOptions(length=10**9), 3)
     assert next(next(texts)).text
     assert read == [3]
 
@@ -89,7 +89,7 @@ def test_the_first_text_comes_while_the_others_are_written() -> None:
 def test_pieces_may_be_asked_for_in_any_order() -> None:
     engine = open_engine(build())
     expected = side_by_side(engine, 3, length=90)
-    texts = list(batch.texts(engine, LETTERS, [0, 1, 2], Options(length=90), 3))
+    texts = list(batch.texts(engine, LETTERS, [0, 1, 2], SamplingOptions(length=90), 3))
     found = ["".join(piece.text for piece in each) for each in reversed(texts)]
     assert found[::-1] == expected
 
@@ -100,8 +100,10 @@ def test_each_of_many_has_the_nats_of_the_one_written_alone() -> None:
     def nats(pieces: list[Chunk]) -> list[float]:
         return [n for piece in pieces for n in piece.nats]
 
-    for index, pieces in enumerate(batch.texts(engine, LETTERS, [0], Options(length=60, stop=("ab",)), 4, nats=True)):
-        single = Generation(engine, LETTERS, start(engine, [0]), Options(length=60, stop=("ab",)), index=index)
+    for index, pieces in enumerate(
+        batch.texts(engine, LETTERS, [0], SamplingOptions(length=60, stop=("ab",)), 4, nats=True)
+    ):
+        single = Generation(engine, LETTERS, start(engine, [0]), SamplingOptions(length=60, stop=("ab",)), index=index)
         both = list(pieces)
         assert nats(both) == pytest.approx(nats(list(single)), abs=1e-5)
         assert len(nats(both)) == len("".join(piece.text for piece in both))
@@ -111,7 +113,7 @@ def test_each_of_many_has_the_nats_of_the_one_written_alone() -> None:
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 99])
 def test_a_model_of_bytes_that_learned_utf8_writes_it_in_one_text_and_in_many(engine: str, length: int) -> None:
     vocab = Vocabulary(tuple(range(256)), of_bytes=True, is_utf8=True)
-    opened, options = open_engine(build(vocab=vocab), engine), Options(length=length, seed=4)
+    opened, options = open_engine(build(vocab=vocab), engine), SamplingOptions(length=length, seed=4)
     one = "".join(stream(opened, vocab, [10], options))
     many = ["".join(piece.text for piece in each) for each in batch.texts(opened, vocab, [10], options, 20)]
     assert {len(text.encode()) for text in [one, *many]} == {length}  # raises for what is not UTF-8
@@ -120,15 +122,15 @@ def test_a_model_of_bytes_that_learned_utf8_writes_it_in_one_text_and_in_many(en
 def test_no_length_and_no_prompt_are_texts_too() -> None:
     engine = open_engine(build())
     assert side_by_side(engine, 3, length=0) == ["", "", ""]
-    empty = batch.texts(engine, LETTERS, [], Options(length=30), 2)
+    empty = batch.texts(engine, LETTERS, [], SamplingOptions(length=30), 2)
     assert ["".join(p.text for p in each) for each in empty] == [
-        "".join(stream(engine, LETTERS, [], Options(length=30), index=index)) for index in (0, 1)
+        "".join(stream(engine, LETTERS, [], SamplingOptions(length=30), index=index)) for index in (0, 1)
     ]
 
 
 def test_options_that_do_not_fit_the_model_are_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="--ban"):
-        batch.texts(open_engine(build()), LETTERS, [0], Options(ban="abcdefghijk"), 5)
+        batch.texts(open_engine(build()), LETTERS, [0], SamplingOptions(ban="abcdefghijk"), 5)
 
 
 @pytest.mark.slow

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnet.config import Config, overlay
+from charnet.config import Config, SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine
 from charnet.engines.numpy_engine import NumpyEngine
 from charnet.errors import CharnetError, ConfigError
 from charnet.generation.generate import stream
-from charnet.generation.sampler import Options
 from charnet.model.shapes import model_shapes
+from charnet.overlay import overlay
 
 LETTERS = Vocabulary.of_text("abcdefgh\n ")
 BYTES = Vocabulary(tuple(range(256)), of_bytes=True)
@@ -59,7 +59,7 @@ def dictated(text: str | bytes, vocab: Vocabulary = LETTERS) -> Dictated:
 
 def written(text: str, length: int | None = None, *stop: str) -> list[str]:
     """The pieces that come out when the engine wants to write this text, at temperature 0, from a prompt of one."""
-    options = Options(length=len(text) if length is None else length, temperature=0, stop=stop)
+    options = SamplingOptions(length=len(text) if length is None else length, temperature=0, stop=stop)
     return list(stream(dictated(text), LETTERS, [0], options))
 
 
@@ -71,7 +71,7 @@ def random_engine() -> NumpyEngine:
 
 
 def write(engine: Engine, prompt: str = "abc", index: int = 0, **options: float) -> str:
-    return "".join(stream(engine, LETTERS, LETTERS.encode(prompt), Options(**options), index=index))
+    return "".join(stream(engine, LETTERS, LETTERS.encode(prompt), SamplingOptions(**options), index=index))
 
 
 def test_the_same_seed_writes_the_same_text():
@@ -89,7 +89,7 @@ def test_the_first_text_of_several_is_the_one_written_alone():
 
 def test_texts_written_by_turns_are_those_written_one_after_the_other():
     engine, ids = random_engine(), LETTERS.encode("abc")
-    one, two = (stream(engine, LETTERS, ids, Options(length=40, seed=1), index=i) for i in (0, 1))
+    one, two = (stream(engine, LETTERS, ids, SamplingOptions(length=40, seed=1), index=i) for i in (0, 1))
     turns = ["".join(pieces) for pieces in zip(*zip(one, two, strict=True), strict=True)]
     assert turns == [write(random_engine(), length=40, seed=1, index=i) for i in (0, 1)]
 
@@ -132,7 +132,7 @@ def test_every_character_is_drawn_from_the_probabilities_of_the_options(options)
 
 def test_the_engine_reads_the_prompt_and_then_its_own_text():
     engine = dictated("fgh")
-    pieces = stream(engine, LETTERS, LETTERS.encode("abcb"), Options(length=3, temperature=0))
+    pieces = stream(engine, LETTERS, LETTERS.encode("abcb"), SamplingOptions(length=3, temperature=0))
     text = "".join(pieces)
     assert LETTERS.decode(engine.read) == "abcb" + text[:-1]  # nothing follows the last character: it is not read
 
@@ -144,13 +144,13 @@ def test_the_prompt_is_not_repeated():
 @pytest.mark.parametrize("empty", [[], (), np.array([], dtype=np.int32)])
 def test_no_prompt_stands_for_the_start_of_a_line(empty):
     engine = dictated("fgh")
-    assert "".join(stream(engine, LETTERS, empty, Options(length=1, temperature=0))) == "f"
+    assert "".join(stream(engine, LETTERS, empty, SamplingOptions(length=1, temperature=0))) == "f"
     assert LETTERS.decode(engine.read) == "\n"
 
 
 def test_length_zero_writes_nothing():
-    assert "".join(stream(dictated("abc"), LETTERS, [0], Options(length=0))) == ""
-    assert "".join(stream(dictated(b"abc", BYTES), BYTES, [0], Options(length=0, stop=("x",)))) == ""
+    assert "".join(stream(dictated("abc"), LETTERS, [0], SamplingOptions(length=0))) == ""
+    assert "".join(stream(dictated(b"abc", BYTES), BYTES, [0], SamplingOptions(length=0, stop=("x",)))) == ""
 
 
 @pytest.mark.parametrize("length", [1, 2, 77])
@@ -160,7 +160,7 @@ def test_length_counts_the_characters_after_the_prompt(length):
 
 def test_characters_come_one_at_a_time_as_soon_as_they_are_drawn():
     engine = dictated("abc")
-    pieces: Iterator[str] = stream(engine, LETTERS, [0], Options(length=10**9, temperature=0))
+    pieces: Iterator[str] = stream(engine, LETTERS, [0], SamplingOptions(length=10**9, temperature=0))
     assert [next(pieces) for _ in range(5)] == ["a", "b", "c", "a", "b"]
     assert len(engine.read) == 5
 
@@ -193,7 +193,7 @@ def test_a_stop_text_of_one_character_at_the_very_start_leaves_nothing():
 
 
 def test_a_stop_text_in_the_prompt_does_not_count():
-    options = Options(length=3, temperature=0, stop=("ab",))
+    options = SamplingOptions(length=3, temperature=0, stop=("ab",))
     assert "".join(stream(dictated("bbb"), LETTERS, LETTERS.encode("ca"), options)) == "bbb"
 
 
@@ -209,7 +209,7 @@ def test_the_length_counts_also_what_is_held_back():
 
 def test_no_engine_runs_on_after_the_stop_text():
     engine = dictated("abcdefgh")
-    list(stream(engine, LETTERS, [0], Options(length=8, temperature=0, stop=("cd",))))
+    list(stream(engine, LETTERS, [0], SamplingOptions(length=8, temperature=0, stop=("cd",))))
     assert len(engine.read) == 4
 
 
@@ -230,14 +230,14 @@ def test_stopping_is_cutting_the_whole_text_where_a_stop_text_is_first_complete(
 @given(st.binary(min_size=1, max_size=40), st.data())
 def test_no_byte_is_ever_lost(raw, data):
     length = data.draw(st.integers(0, len(raw)))
-    text = "".join(stream(dictated(raw, BYTES), BYTES, [0], Options(length=length, temperature=0)))
+    text = "".join(stream(dictated(raw, BYTES), BYTES, [0], SamplingOptions(length=length, temperature=0)))
     assert text.encode("utf-8", "surrogateescape") == raw[:length]
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.binary(min_size=1, max_size=40))
 def test_no_byte_is_lost_to_a_stop_text_that_does_not_come(raw):
-    options = Options(length=len(raw), temperature=0, stop=("never seen", "é✓"))
+    options = SamplingOptions(length=len(raw), temperature=0, stop=("never seen", "é✓"))
     text = "".join(stream(dictated(raw, BYTES), BYTES, [0], options))
     if "é✓" not in text:
         assert text.encode("utf-8", "surrogateescape") == raw
@@ -245,24 +245,24 @@ def test_no_byte_is_lost_to_a_stop_text_that_does_not_come(raw):
 
 def test_a_character_of_several_bytes_comes_whole():
     raw = "aé✓😀".encode()
-    pieces = list(stream(dictated(raw, BYTES), BYTES, [0], Options(length=len(raw), temperature=0)))
+    pieces = list(stream(dictated(raw, BYTES), BYTES, [0], SamplingOptions(length=len(raw), temperature=0)))
     assert [piece for piece in pieces if piece] == ["a", "é", "✓", "😀"]
 
 
 def test_length_counts_bytes_for_a_model_of_bytes_even_within_a_character():
-    text = "".join(stream(dictated("é✓".encode(), BYTES), BYTES, [0], Options(length=4, temperature=0)))
+    text = "".join(stream(dictated("é✓".encode(), BYTES), BYTES, [0], SamplingOptions(length=4, temperature=0)))
     assert text.encode("utf-8", "surrogateescape") == "é✓".encode()[:4]
 
 
 def test_a_stop_text_of_several_bytes_is_found():
     raw = "aé✓😀b".encode()
-    options = Options(length=len(raw), temperature=0, stop=("✓😀",))
+    options = SamplingOptions(length=len(raw), temperature=0, stop=("✓😀",))
     assert "".join(stream(dictated(raw, BYTES), BYTES, [0], options)) == "aé"
 
 
 @pytest.mark.parametrize(("raw", "stop"), [(b"a\xe2", b"\xe2"), (b"a\xe2\xc3b", b"\xe2"), (b"ab\xff\xc3", b"b\xff")])
 def test_a_stop_text_of_broken_bytes_is_found_and_nothing_is_written_after_it(raw, stop):
-    options = Options(length=len(raw), temperature=0, stop=(stop.decode("utf-8", "surrogateescape"),))
+    options = SamplingOptions(length=len(raw), temperature=0, stop=(stop.decode("utf-8", "surrogateescape"),))
     assert "".join(stream(dictated(raw, BYTES), BYTES, [0], options)) == "a"
 
 
@@ -291,4 +291,4 @@ def test_a_model_whose_numbers_overflow_ends_with_an_error_that_says_so(options)
 )
 def test_an_option_out_of_its_range_is_refused_by_name(options, name):
     with pytest.raises(ConfigError, match=f"^{name}: expected"):
-        Options(**options)
+        SamplingOptions(**options)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_engines import LETTERS, build, every_engine, every_kind
 
+from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine
@@ -15,7 +16,6 @@ from charnet.engines.numpy_engine import NumpyEngine
 from charnet.engines.registry import open_engine
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, random_generator, start, stream
-from charnet.generation.sampler import Options
 from charnet.storage.checkpoint import Checkpoint
 
 BYTES = Vocabulary((*range(97, 103), 0xA9, 0xC3, 0xFF), of_bytes=True)
@@ -46,7 +46,7 @@ def hasty(checkpoint: Checkpoint) -> Hasty:
 def written(
     engine: Engine, position: GenerationState, vocab: Vocabulary = LETTERS, **options: object
 ) -> tuple[str, Generation]:
-    writing = Generation(engine, vocab, position, Options(**options))  # type: ignore[arg-type]
+    writing = Generation(engine, vocab, position, SamplingOptions(**options))  # type: ignore[arg-type]
     return "".join(piece.text for piece in writing), writing
 
 
@@ -68,7 +68,7 @@ def test_a_text_written_in_parts_is_the_one_written_at_once(
     whole = in_parts(opened, [0, 1], [150], seed=3, **options)
     assert len(set(whole)) > 3
     assert in_parts(opened, [0, 1], [1, 0, 49, 100], seed=3, **options) == whole
-    assert whole == "".join(stream(opened, LETTERS, [0, 1], Options(length=150, seed=3, **options)))  # type: ignore[arg-type]
+    assert whole == "".join(stream(opened, LETTERS, [0, 1], SamplingOptions(length=150, seed=3, **options)))  # type: ignore[arg-type]
 
 
 @every_engine
@@ -154,7 +154,7 @@ def test_a_text_that_ends_within_a_burst_leaves_the_place_of_one_written_singly(
 
 def test_bursts_begin_with_one_symbol_so_that_it_is_shown_at_once() -> None:
     engine = hasty(build())
-    sizes = [len(piece.text) for piece in Generation(engine, LETTERS, start(engine), Options(length=100))]
+    sizes = [len(piece.text) for piece in Generation(engine, LETTERS, start(engine), SamplingOptions(length=100))]
     assert sizes[0] == 1
     assert max(sizes) > 1
 
@@ -163,7 +163,7 @@ def test_bursts_begin_with_one_symbol_so_that_it_is_shown_at_once() -> None:
 
 
 def pieces_of(engine: Engine, vocab: Vocabulary = LETTERS, **options: object) -> list[Chunk]:
-    return list(Generation(engine, vocab, start(engine, [0]), Options(**options)))  # type: ignore[arg-type]
+    return list(Generation(engine, vocab, start(engine, [0]), SamplingOptions(**options)))  # type: ignore[arg-type]
 
 
 @every_engine
@@ -193,7 +193,9 @@ def test_a_character_of_several_bytes_has_the_nats_of_all_of_them(seed: int) -> 
     pieces = pieces_of(short, BYTES, length=60, seed=seed)
     text, nats = "".join(p.text for p in pieces), [n for p in pieces for n in p.nats]
     ids = BYTES.encode(text).tolist()
-    singly = list(Generation(short, Vocabulary.of_text("abcdefghi"), start(short, [0]), Options(length=60, seed=seed)))
+    singly = list(
+        Generation(short, Vocabulary.of_text("abcdefghi"), start(short, [0]), SamplingOptions(length=60, seed=seed))
+    )
     each = [n for p in singly for n in p.nats]
     assert len(ids) == len(each) == 60
     assert len(nats) == len(text)
@@ -205,11 +207,13 @@ def test_a_character_of_several_bytes_has_the_nats_of_all_of_them(seed: int) -> 
 
 
 def test_nobody_pays_for_nats_that_nobody_asked_for() -> None:
-    writing = Generation(open_engine(build()), LETTERS, start(open_engine(build())), Options(length=9), nats=False)
+    writing = Generation(
+        open_engine(build()), LETTERS, start(open_engine(build())), SamplingOptions(length=9), nats=False
+    )
     assert {piece.nats for piece in writing} == {()}
 
 
 def test_random_numbers_go_on_where_they_stopped() -> None:
-    options = Options(seed=5)
+    options = SamplingOptions(seed=5)
     at_once = random_generator(options, 2).random(100)
     assert (random_generator(options, 2, num_sampled=37).random(63) == at_once[37:]).all()

@@ -4,23 +4,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from charnet.config import Config, ModelSettings, overlay
+from charnet.config import Config, ModelSettings
+from charnet.model import loss as losses
 from charnet.model import network as models
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
-from charnet.model.network import (
-    CharModel,
-    Ensemble,
-    ModelState,
-    detach,
-    dropout,
-    forward_backward,
-    from_weights,
-    nats_per_char,
-    sampled_softmax_candidates,
-)
-from charnet.model.network import build as built
+from charnet.model.ensemble import Ensemble, from_weights
+from charnet.model.ensemble import build as built
+from charnet.model.loss import detach, forward_backward, nats_per_char, sampled_softmax_candidates
+from charnet.model.network import CharModel, ModelState, dropout
 from charnet.model.shapes import model_shapes
+from charnet.overlay import overlay
 
 B, T, V, E, H = 2, 7, 11, 3, 5
 
@@ -234,7 +228,7 @@ def test_a_window_of_a_large_alphabet_is_learned_as_any_other_where_all_others_a
     y_BT = window()
     y_BT[0, 3] = -100  # nothing to predict
     for large in (V, V - 1):
-        monkeypatch.setattr(models, "SAMPLED_SOFTMAX_FROM", large)
+        monkeypatch.setattr(losses, "SAMPLED_SOFTMAX_FROM", large)
         model = build()
         nn.init.normal_(model.head.bias)
         loss, norm, _ = forward_backward(model, window(), y_BT, model.initial_state(B))
@@ -244,7 +238,7 @@ def test_a_window_of_a_large_alphabet_is_learned_as_any_other_where_all_others_a
 
 
 def test_what_is_drawn_of_a_large_alphabet_stands_for_all_of_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(models, "NUM_SAMPLED", 40)
+    monkeypatch.setattr(losses, "NUM_SAMPLED", 40)
     torch.manual_seed(5)
     logits_V, y_BT = torch.randn(300, dtype=torch.double), torch.tensor([[7, 9, 7], [-100, 290, 8]])
     sums = []
@@ -336,8 +330,8 @@ def test_an_ensemble_is_rebuilt_from_its_weights():
 
 
 def test_an_ensemble_on_a_large_alphabet_draws_the_same_characters_for_all(monkeypatch):
-    monkeypatch.setattr(models, "SAMPLED_SOFTMAX_FROM", V - 1)
-    monkeypatch.setattr(models, "NUM_SAMPLED", V)
+    monkeypatch.setattr(losses, "SAMPLED_SOFTMAX_FROM", V - 1)
+    monkeypatch.setattr(losses, "NUM_SAMPLED", V)
     model, x_BT, y_BT = ensemble(dropout=0.0), window(), window().roll(1, 1)
     loss, _, _ = forward_backward(model, x_BT, y_BT, model.initial_state(B))
     expected = [nats_per_char(n(x_BT, n.initial_state(B))[0], y_BT) for n in model.members]

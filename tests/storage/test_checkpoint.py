@@ -22,10 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet import durable
-from charnet.config import Config, as_dict, overlay
+from charnet.config import Config
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError, StorageError
 from charnet.model.shapes import model_shapes
+from charnet.overlay import as_dict, overlay
 from charnet.storage import runs, tensorfile
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import FORMAT, CorpusInfo, TrainerState

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnet.config import Config, as_dict, overlay
+from charnet.config import Config
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError
 from charnet.model.shapes import model_shapes
+from charnet.overlay import as_dict, overlay
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.describe import ALPHABET_SHOWN, Description, describe, printable
 from charnet.storage.document import CorpusInfo, TrainerState

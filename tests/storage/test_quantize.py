@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from test_engines import KINDS, LETTERS, build, read, texts
 
+from charnet.config import SamplingOptions
 from charnet.engines.registry import open_engine
 from charnet.errors import ConfigError
 from charnet.generation.generate import stream
-from charnet.generation.sampler import Options
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.describe import describe
 from charnet.storage.quantize import LARGEST, quantize
@@ -91,7 +91,7 @@ def test_the_compiled_engine_computes_8_bit_weights_as_if_they_were_restored(cel
 def test_a_quantized_checkpoint_writes_text_with_every_engine() -> None:
     checkpoint = build().quantize()
     written = {
-        "".join(stream(open_engine(checkpoint, name), LETTERS, [0], Options(length=300)))
+        "".join(stream(open_engine(checkpoint, name), LETTERS, [0], SamplingOptions(length=300)))
         for name in ("numpy", "compiled", "torch")
     }
     assert all(len(text) == 300 for text in written)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from charnet.config import OPTIMIZERS
 from charnet.model.cells import CELLS
-from charnet.model.network import CharModel, nats_per_char
+from charnet.model.loss import nats_per_char
+from charnet.model.network import CharModel
 from charnet.training import optim
 from charnet.training.optim import Optimizer, is_cell_matrix, learning_rate_at, orthogonalize
 from charnet.training.resolve import DEFAULT_LEARNING_RATE

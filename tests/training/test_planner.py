@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charnet.config import Config, as_dict, overlay
+from charnet.config import Config
 from charnet.data.batches import check_length
 from charnet.errors import ConfigError
-from charnet.training import planner
+from charnet.overlay import as_dict, overlay
+from charnet.training import planner, resolve, sizes
 
 ALL = [f"{section}.{key}" for section, fields in as_dict(Config()).items() for key in fields]
 
@@ -32,14 +33,14 @@ def plan(
 ) -> planner.Plan:
     config = overlay(Config(), {name.replace("__", "."): value for name, value in values.items()})
     chosen = {name.replace("__", ".") for name in values} | set(given)
-    return planner.plan(config, chosen, planner.Text(learned, learned // 9, 65), seconds, machine(speed))
+    return planner.plan(config, chosen, sizes.Text(learned, learned // 9, 65), seconds, machine(speed))
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90), ("5m", 300), ("2h", 7200), ("1h30m", 5400), ("0.5h", 1800), ("1m30.5s", 90.5)]
 )
 def test_a_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
-    assert planner.parse_duration(text) == seconds
+    assert resolve.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_a_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
 )
 def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ConfigError, match="90s, 5m, 2h"):
-        planner.parse_duration(text)
+        resolve.parse_duration(text)
 
 
 def test_more_time_buys_one_network_that_is_no_smaller() -> None:
@@ -60,8 +61,8 @@ def test_more_time_buys_one_network_that_is_no_smaller() -> None:
 def test_time_for_many_passes_buys_several_networks_that_each_see_the_text_often_enough() -> None:
     for seconds in (300, 900, 3600):
         made = plan(seconds, speed=2e11)
-        assert 1 < made.config.model.members <= planner.MOST_MEMBERS
-        assert made.passes > 0.9 * planner.interpolate(planner.PASSES_OF_A_MEMBER, 1_000_000)
+        assert 1 < made.config.model.members <= sizes.MOST_MEMBERS
+        assert made.passes > 0.9 * sizes.interpolate(sizes.PASSES_OF_A_MEMBER, 1_000_000)
     assert plan(60).config.model.members == 1
     assert plan(3600, learned=1_000_000_000).config.model.members == 1
 
@@ -69,7 +70,7 @@ def test_time_for_many_passes_buys_several_networks_that_each_see_the_text_often
 def test_the_shorter_the_text_the_more_often_each_of_several_networks_sees_it() -> None:
     for learned, least in ((150_000, 5.4), (1_000_000, 2.7)):
         plans = [plan(seconds, learned=learned) for seconds in (15, 30, 60, 120, 300, 900)]
-        several = [p.passes for p in plans if 1 < p.config.model.members < planner.MOST_MEMBERS]
+        several = [p.passes for p in plans if 1 < p.config.model.members < sizes.MOST_MEMBERS]
         assert several
         assert least < min(several) < 2 * least
 
@@ -77,7 +78,7 @@ def test_the_shorter_the_text_the_more_often_each_of_several_networks_sees_it() 
 def test_several_networks_are_silenced_less_than_one_that_sees_the_text_as_often() -> None:
     one, several = (plan(300, learned=200_000, model__members=members) for members in (1, 2))
     assert several.passes <= one.passes
-    assert several.config.model.dropout < planner.interpolate(planner.DROPOUT, several.passes)
+    assert several.config.model.dropout < sizes.interpolate(planner.DROPOUT, several.passes)
 
 
 def test_the_number_of_networks_that_the_user_chose_stays() -> None:
@@ -91,7 +92,7 @@ def test_several_networks_that_memory_is_too_small_for_are_not_taken() -> None:
             raise ConfigError("this run needs about 9.9 GB of memory, 1.0 are free")
         return machine(1e11)(config)
 
-    assert planner.plan(Config(), (), planner.Text(1_000_000, 100_000, 65), 3600, pace).config.model.members == 1
+    assert planner.plan(Config(), (), sizes.Text(1_000_000, 100_000, 65), 3600, pace).config.model.members == 1
 
 
 def test_a_faster_machine_gets_one_network_that_is_no_smaller() -> None:
@@ -108,7 +109,7 @@ def test_steps_and_evaluations_fit_the_time(seconds: float, val_chars: int | Non
     made = plan(seconds, learned=learned, **({} if val_chars is None else {"data__val_chars": val_chars}))
     t, rate = made.config.training, made.chars_per_second
     read = made.config.data.val_chars or learned // 9
-    evaluating = (1 + (t.steps - 1) // t.eval_every) * read / (rate * planner.READ_IN_THE_TIME_OF_ONE_LEARNED)
+    evaluating = (1 + (t.steps - 1) // t.eval_every) * read / (rate * planner.EVALUATION_SPEED)
     evaluating += max(planner.LONGEST_LAST_READING, planner.SHARE_OF_LAST_READING * seconds)
     used = t.steps * t.batch_size * t.window / rate + evaluating
     assert 0.9 * seconds < used < seconds + 3
@@ -135,7 +136,7 @@ def test_a_network_that_memory_is_too_small_for_is_not_taken() -> None:
             raise ConfigError("this run needs about 9.9 GB of memory, 1.0 are free")
         return machine(1e11)(config)
 
-    text = planner.Text(1_000_000, 100_000, 65)
+    text = sizes.Text(1_000_000, 100_000, 65)
     assert planner.plan(Config(), (), text, 3600, pace).config.model.hidden_size == 256
     config = overlay(Config(), {"model.hidden_size": 999})
     with pytest.raises(ConfigError, match=r"9\.9 GB"):
@@ -145,11 +146,11 @@ def test_a_network_that_memory_is_too_small_for_is_not_taken() -> None:
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "5m"])
 def test_a_time_from_python_that_is_none_is_refused(seconds: float) -> None:
     with pytest.raises(ConfigError, match="seconds=90"):
-        planner.check_seconds(seconds)
+        resolve.check_seconds(seconds)
 
 
 def test_all_settings_given_leave_nothing_to_plan() -> None:
-    assert plan(30, given=tuple(ALL)).config == Config()
+    assert plan(30, given=tuple(ALL)).config == resolve.resolve(Config(), 1_000_000)
 
 
 def test_a_short_text_limits_the_run_and_the_plan_says_so() -> None:
@@ -192,14 +193,12 @@ def test_any_text_time_and_machine_give_a_run_that_can_be_made(learned: int, sec
 @given(a=st.floats(0, 1e6), b=st.floats(0, 1e6))
 def test_more_passes_need_no_less_dropout(table: tuple[tuple[float, float], ...], a: float, b: float) -> None:
     fewer, more = sorted([a, b])
-    assert planner.interpolate(table, fewer) <= planner.interpolate(table, more)
+    assert sizes.interpolate(table, fewer) <= sizes.interpolate(table, more)
 
 
 def test_a_large_alphabet_needs_more_dropout_and_a_wider_embedding() -> None:
     prose, chinese = (
-        planner.plan(
-            Config(), {"model.members"}, planner.Text(1_000_000, 100_000, size), 30, machine(1e12)
-        ).config.model
+        planner.plan(Config(), {"model.members"}, sizes.Text(1_000_000, 100_000, size), 30, machine(1e12)).config.model
         for size in (65, 4000)
     )
     assert chinese.dropout > prose.dropout
@@ -212,19 +211,20 @@ def test_a_larger_network_is_not_taken_for_a_text_that_it_would_learn_by_heart()
 
 def test_all_that_a_plan_chooses_and_has_an_option_is_said_to_be_chosen() -> None:
     of_a_length = ("data.val_chars", "model.weight_dropout", "training.eval_every")  # which have no option, or say so
+    resolved = as_dict(resolve.resolve(Config(), 1_000_000))
     made = {
         f"{section}.{key}"
         for seconds in (5, 900)
         for section, fields in as_dict(plan(seconds, speed=2e11).config).items()
         for key, value in fields.items()
-        if value != as_dict(Config())[section][key]
+        if value not in (as_dict(Config())[section][key], resolved[section][key])
     }
     assert "model.members" in made
-    assert made - set(of_a_length) <= planner.PLANNED
+    assert made - {*of_a_length, "training.report_every"} <= planner.PLANNED
 
 
 def test_a_step_of_several_networks_is_short_enough_for_who_wants_to_stop_it() -> None:
     for speed in (3e10, 1e11, 1e12):
         for seconds in (300, 3600, 86_400):
             config = plan(seconds, speed=speed).config
-            assert config.model.members == 1 or machine(speed)(config) <= planner.LONGEST_STEP
+            assert config.model.members == 1 or machine(speed)(config) <= sizes.LONGEST_STEP

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnet.config import Config, overlay, setting_names
+from charnet.config import Config
 from charnet.errors import ConfigError
+from charnet.model.device import choose_precision
+from charnet.overlay import overlay, setting_names
 from charnet.training import resolve
 
 CHOOSE_FOR_ME = [
@@ -88,7 +90,7 @@ def test_a_run_has_at_least_one_step_however_short_the_text(characters: int) -> 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
 def test_the_help_of_the_learning_rate_says_what_each_optimiser_gets(optimizer: str) -> None:
-    from charnet.config import limits
+    from charnet.overlay import limits
 
     chosen = resolve.resolve(overlay(Config(), {"training.optimizer": optimizer}), 10_000).training.learning_rate
     assert f"{optimizer} {chosen:g}" in limits("training.learning_rate").text
@@ -159,6 +161,6 @@ def test_auto_is_bf16_from_128_units_on_where_the_processor_has_it(
     cell: str, units: int, has: list[str], expected: str
 ) -> None:
     config = overlay(Config(), {"model.cell": cell, "model.hidden_size": units})
-    assert resolve.precision(config, has) == expected
+    assert choose_precision(config, has) == expected
     for said in ("fp32", "bf16"):
-        assert resolve.precision(overlay(config, {"training.precision": said}), has) == said
+        assert choose_precision(overlay(config, {"training.precision": said}), has) == said

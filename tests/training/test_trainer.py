@@ -24,10 +24,11 @@ from charnet.data import corpus
 from charnet.data.cache import cache_folder
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
 from charnet.evaluation.evaluate import evaluate
-from charnet.model.network import from_weights
+from charnet.model.device import choose_device
+from charnet.model.ensemble import from_weights
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
-from charnet.training import setup, train_state, trainer
+from charnet.training import recorder, setup
 from charnet.training.events import Evaluated, Finished, Metrics, Progress, RolledBack, Started
 from charnet.training.trainer import Trainer
 
@@ -60,6 +61,8 @@ class Runner:
     def start(self, name: str = "run", init_from: Path | None = None, **changes: Any) -> Trainer:
         values = {"data.paths": [str(self.text)]} | SMALL
         values |= {key.replace("__", "."): value for key, value in changes.items()}
+        if "training.epochs" in values:
+            del values["training.steps"]
         return setup.new_run(values, out=self.out, name=name, init_from=init_from)
 
     def whole(self, name: str = "whole", init_from: Path | None = None, **changes: Any) -> Path:
@@ -167,8 +170,8 @@ def test_an_ensemble_goes_on_to_the_bit(runner: Runner, cell: str) -> None:
 
 
 def test_a_run_on_a_large_alphabet_goes_on_to_the_bit(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charnet.model.network.SAMPLED_SOFTMAX_FROM", 1)
-    monkeypatch.setattr("charnet.model.network.NUM_SAMPLED", 3)
+    monkeypatch.setattr("charnet.model.loss.SAMPLED_SOFTMAX_FROM", 1)
+    monkeypatch.setattr("charnet.model.loss.NUM_SAMPLED", 3)
     assert outcome(resumed(runner.cut(5))) == outcome(runner.whole())
 
 
@@ -265,7 +268,7 @@ def test_settings_of_a_run_cannot_change_at_resume(runner: Runner, setting: str,
 
 
 def test_a_finished_run_is_not_resumed(runner: Runner) -> None:
-    with pytest.raises(ConfigError, match=r"more steps than the 12 that are done, .*; go on with --steps 24"):
+    with pytest.raises(ConfigError, match=r"all 12 steps are done, 12 of them taken; resume with --steps 24"):
         setup.resume_run(runner.whole())
 
 
@@ -286,7 +289,7 @@ def test_a_changed_text_is_refused_at_resume(runner: Runner, tmp_path: Path) -> 
     own.write_text(sentences(200))
     cut = runner.cut(5, data__paths=[str(own)])
     own.write_text(sentences(200).replace("cat", "cow", 1))
-    with pytest.raises(CorpusError, match="expected the text that this run learned from"):
+    with pytest.raises(CorpusError, match="expected the text that this run was trained on"):
         setup.resume_run(cut)
 
 
@@ -505,7 +508,7 @@ def test_checkpoints_from_before_a_divergence_stay_as_they_were(runner: Runner) 
     before = [(run.folder.path / name).read_bytes() for name in (runs.BEST, runs.LAST)]
     with torch.no_grad():
         run.train_state.model.head.bias[0] = math.inf
-    with pytest.raises(DivergedError, match=r"the checkpoints in .* hold the weights from before"):
+    with pytest.raises(DivergedError, match=r"the checkpoints in .* hold earlier weights"):
         collections.deque(reports, maxlen=0)
     assert [(run.folder.path / name).read_bytes() for name in (runs.BEST, runs.LAST)] == before
     assert is_finite(run.folder.path / runs.BEST)
@@ -605,7 +608,7 @@ def test_no_part_files_are_left_behind(runner: Runner) -> None:
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r'"cuda" is not there; found: .*cpu'):
-        train_state.choose_device("cuda")
+        choose_device("cuda")
 
 
 def test_training_learns_more_than_how_common_each_character_is(tiny_run: Path) -> None:
@@ -838,8 +841,8 @@ def test_without_a_length_a_run_is_planned_for_the_time_and_says_so(text: Path, 
 
 
 def test_a_new_plan_forgets_the_plans_that_another_run_gave_up(text: Path, tmp_path: Path) -> None:
-    values = {"data.paths": [str(text)], "training.threads": 1, "training.earlier_plans": ["5:900"]}
-    assert setup.new_run(values, out=tmp_path, seconds=1.0).config.training.earlier_plans == ()
+    values = {"data.paths": [str(text)], "training.threads": 1, "training.length_changes": [[5, 900]]}
+    assert setup.new_run(values, out=tmp_path, seconds=1.0).config.training.length_changes == ()
 
 
 def test_a_run_with_a_length_is_not_planned(runner: Runner) -> None:
@@ -854,7 +857,7 @@ def test_no_memory_for_the_comparison_is_no_failure(runner: Runner, monkeypatch:
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(trainer, "baselines", exhausted)
+    monkeypatch.setattr(recorder, "baselines", exhausted)
     assert runner.start().baselines() is None
 
 
@@ -879,8 +882,8 @@ def test_the_loss_that_is_reported_is_that_of_the_best_weights_over_every_held_o
 def test_where_the_last_reading_would_take_too_long_it_is_of_a_part_and_says_so(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "LONGEST_LAST_READING", 0.0)
-    monkeypatch.setattr(trainer, "SHARE_OF_LAST_READING", 0.0)
+    monkeypatch.setattr(recorder, "LONGEST_LAST_READING", 0.0)
+    monkeypatch.setattr(recorder, "SHARE_OF_LAST_READING", 0.0)
     *_, finished = runner.start("part", data__val_chars=20).events()
     assert isinstance(finished, Finished)
     assert finished.read == 20 < finished.held_out

@@ -1,0 +1,213 @@
+"""Values laid over the settings of `config`: by name, of whatever type they came in, each of them checked.
+
+A value that comes as text (YAML, `--set`) is read by the declared type of its field, never by YAML's own guess: `1e-3`
+is a number, `no` in a file name stays a name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from charnet.config import Config, Limits, SamplingOptions, options_of
+from charnet.errors import ConfigError, did_you_mean, quoted, short_repr, shortened
+
+YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+LARGEST_WHOLE_FLOAT = 2**63 - 1
+OLD_NAMES = {"training.earlier_plans": "training.length_changes"}  # in files of earlier versions
+Pair = tuple[int, int]
+
+
+def section_fields(section: str) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+    """The fields of one section by name, each with its type.
+
+    Raises:
+        ConfigError: there is no such section.
+    """
+    sections = {name: kind for name, (_, kind) in options_of(Config).items()}
+    if section not in sections:
+        raise ConfigError(f"there is no section {quoted(section)}{_near(section, sections)}: {', '.join(sections)}")
+    return options_of(sections[section])
+
+
+def setting_names() -> Iterator[str]:
+    """All settings as `section.field`, in their order."""
+    for section in options_of(Config):
+        for name in section_fields(section):
+            yield f"{section}.{name}"
+
+
+def qualified_names() -> dict[str, str]:
+    """Full names of all settings by the name of their field alone."""
+    return {name.partition(".")[2]: name for name in setting_names()}
+
+
+def limits(name: str) -> Limits:
+    """Limits and help text of the setting `section.field`."""
+    return typing.cast(Limits, _find(name)[0].metadata["limits"])
+
+
+def default(name: str) -> Any:
+    """Default of the setting `section.field`."""
+    return _find(name)[0].default
+
+
+def list_depth(name: str) -> int:
+    """How deep lists may be nested in a value of the setting: 2 for pairs, else 1."""
+    return 2 if _find(name)[1] == tuple[Pair, ...] else 1
+
+
+def _find(name: str) -> tuple[dataclasses.Field[Any], Any]:
+    section, dot, key = name.partition(".")
+    if not dot:
+        near = difflib.get_close_matches(shortened(name), known := qualified_names(), n=1)
+        hint = f' (did you mean "{known[near[0]]}"?)' if near else ""
+        raise ConfigError(f"{quoted(name)} is no setting: say section.field{hint}")
+    return _field(section, key)
+
+
+def _field(section: str, key: str) -> tuple[dataclasses.Field[Any], Any]:
+    fields = section_fields(section)
+    if key not in fields:
+        raise ConfigError(f'section "{section}" has no setting {quoted(key)}{_near(key, fields)}')
+    return fields[key]
+
+
+def _near(wrong: str, known: Iterable[str]) -> str:
+    return did_you_mean(shortened(wrong), known)  # a whole book would be compared for seconds
+
+
+def _from_text(name: str, text: str, kind: Any) -> Any:
+    """Reads a value by the declared type of its field."""
+    if kind is bool:
+        if text.lower() not in YES + NO:
+            raise ConfigError(f"{name}: expected true or false, found {quoted(text)}")
+        return text.lower() in YES
+    if kind in (int, float):
+        # Python also reads digits of other scripts and 1_000: settings are stricter.
+        try:
+            if not text.isascii() or "_" in text:
+                raise ValueError
+            return kind(text)
+        except ValueError:
+            word = "a whole number" if kind is int else "a number"
+            raise ConfigError(f"{name}: expected {word}, found {quoted(text)}") from None
+    return text if kind is str else (text,)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value in the type of its field; ConfigError if it is of another type or out of range."""
+    described, kind = _find(name)
+    if kind is float and type(value) is int and abs(value) < LARGEST_WHOLE_FLOAT:
+        value = float(value)
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{name}: expected a list, found {short_repr(value)}")
+        return tuple(_pair(name, each) if kind == tuple[Pair, ...] else _word(name, each) for each in value)
+    if type(value) is not kind:
+        raise ConfigError(f"{name}: expected {kind.__name__}, found {short_repr(value)}")
+    described.metadata["limits"].check(name, value)
+    return value
+
+
+def _word(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{name}: expected a list of words, found {short_repr(value)} in it")
+    return value
+
+
+def _pair(name: str, value: Any) -> Pair:
+    """Two whole numbers: as a list, as texts, or as earlier versions wrote them, "122:957"."""
+    found = value.split(":") if isinstance(value, str) else value
+    if isinstance(found, list | tuple) and len(found) == 2:
+        texts = [str(number) if type(number) is int else number for number in found]
+        if all(isinstance(text, str) and re.fullmatch(r"\d{1,10}", text, re.ASCII) for text in texts):
+            return int(texts[0]), int(texts[1])
+    raise ConfigError(f"{name}: expected pairs of a step and a length, found {short_repr(value)}")
+
+
+def overlay(config: Config, values: Mapping[str, Any]) -> Config:
+    """Lays values over a config, each named `section.field`. Text is read by the type of its field.
+
+    >>> overlay(Config(), {"training.learning_rate": "1e-3"}).training.learning_rate
+    0.001
+
+    Raises:
+        ConfigError: an unknown name, a wrong type or a value out of range.
+    """
+    if "training.steps" in values and "training.epochs" not in values:
+        values = {**values, "training.epochs": 0.0}  # the length that was given last counts
+    changes: dict[str, dict[str, Any]] = {}
+    for given, value in values.items():
+        name = OLD_NAMES.get(given, given)
+        _, kind = _find(name)
+        if isinstance(value, str) and kind is not str:
+            value = _from_text(name, value, kind)
+        section, _, key = name.partition(".")
+        changes.setdefault(section, {})[key] = _checked(name, value)
+    sections = {name: dataclasses.replace(getattr(config, name), **changed) for name, changed in changes.items()}
+    return dataclasses.replace(config, **sections)
+
+
+def assignments(pairs: list[str]) -> dict[str, str]:
+    """Reads `--set section.field=value` options.
+
+    >>> assignments(["model.hidden_size=64"])
+    {'model.hidden_size': '64'}
+    """
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--set: expected section.field=value, found {quoted(pair)}")
+        _find(name)
+        values[name] = value
+    return values
+
+
+def as_dict(config: Config) -> dict[str, dict[str, Any]]:
+    """All settings as plain numbers, words and lists, for JSON."""
+    return {
+        section: {key: _plain(value) for key, value in values.items()}
+        for section, values in dataclasses.asdict(config).items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+
+
+def from_dict(values: Any) -> Config:
+    """The inverse of `as_dict`, every value checked; settings that are missing get their defaults.
+
+    Raises:
+        ConfigError: anything that is not a valid set of settings.
+    """
+    if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
+        raise ConfigError("settings: expected sections of settings")
+    flat: dict[str, Any] = {}
+    for section, keys in values.items():
+        section_fields(str(section))
+        for key, value in keys.items():
+            name = OLD_NAMES.get(f"{section}.{key}", f"{section}.{key}")
+            _field(str(section), name.partition(".")[2])
+            _checked(name, value)  # typed values only: text is not read as a number here
+            flat[name] = value
+    return overlay(Config(), flat)
+
+
+def sampling_options(values: Mapping[str, Any]) -> SamplingOptions:
+    """Sampling options by the names of their fields; the others get their defaults.
+
+    Raises:
+        ConfigError: an unknown name, or a value out of range.
+    """
+    known = options_of(SamplingOptions)
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"there is no sampling option {quoted(name)}{_near(name, known)}")
+    return SamplingOptions(**values)

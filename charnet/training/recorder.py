@@ -1,0 +1,159 @@
+"""What is measured on the way: lines of metrics, evaluations on held-out text, the best so far, a sample of text."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+
+from charnet.config import Config, SamplingOptions
+from charnet.data.batches import Split
+from charnet.data.encoded_copy import Ids
+from charnet.data.vocab import Vocabulary
+from charnet.engines.registry import engine_of
+from charnet.errors import CheckpointError, ConfigError, StorageError
+from charnet.evaluation.baselines import Baselines, baselines
+from charnet.evaluation.evaluate import Evaluation, Stopped, evaluate
+from charnet.evaluation.forecast import forecast
+from charnet.generation.generate import stream
+from charnet.machine import explain_out_of_memory
+from charnet.model.ensemble import from_weights
+from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import TrainerState
+from charnet.storage.runs import RunFolder
+from charnet.training.events import Finished, Metrics, Progress
+from charnet.training.planner import LONGEST_LAST_READING, SHARE_OF_LAST_READING
+from charnet.training.saver import History
+from charnet.training.train_state import NEEDS_LESS, TrainState, to_numpy
+
+LONGEST_HISTORY = 1000  # evaluations kept in a checkpoint; beyond that every second one is dropped
+
+Stop = Callable[[], object]
+
+
+class Recorder:
+    """Evaluates a model in training on the held-out text, and keeps the history of the evaluations.
+
+    Args:
+        text: the text in two parts.
+        sample_length: characters of the sample after each evaluation.
+    """
+
+    def __init__(self, text: Split, vocab: Vocabulary, train_state: TrainState, sample_length: int) -> None:
+        self.text, self.history = text, History()
+        self._vocab, self._train_state, self._sample_length = vocab, train_state, sample_length
+        self._chars_per_second = 0.0  # in the newest evaluation
+
+    @property
+    def held_out(self) -> Ids:
+        """The ids of the held-out text."""
+        return self.text.val
+
+    def evaluate(self, val_chars: int, stop: Stop) -> tuple[float, float]:
+        """Returns the loss on the held-out text, in nats per character, and the seconds that it took."""
+        began = time.monotonic()
+        evaluation = evaluate(
+            self._train_state.model,
+            self.text.val,
+            self._vocab.start_id(),
+            self.text.val_ends,
+            most=val_chars,
+            stop=stop,
+        )
+        seconds = time.monotonic() - began
+        self._chars_per_second = evaluation.characters / max(seconds, 1e-9)
+        return evaluation.nats_per_char, seconds
+
+    def progress(self, state: TrainerState) -> Progress:
+        """Loss and speed since the last line of metrics."""
+        steps = max(1, state.step - state.reported_step)
+        speed = _chars_per_second(state, state.seconds)
+        return Progress(state.step, self._train_state.sums[0].item() / steps, speed)
+
+    def metrics(self, state: TrainerState, seconds: float, val: float | None, learning_rate: float) -> Metrics:
+        """A line of metrics over the steps since the one before, whose sums begin anew.
+
+        Args:
+            seconds: of training so far; val: the validation loss, where there was an evaluation.
+        """
+        train, norm = (self._train_state.sums / (state.step - state.reported_step)).tolist()
+        self._train_state.sums.zero_()
+        return Metrics(
+            step=state.step,
+            chars_seen=state.chars_seen,
+            seconds=round(seconds, 3),
+            train_nats_per_char=train,
+            val_nats_per_char=val,
+            learning_rate=learning_rate,
+            grad_norm=norm,
+            chars_per_second=_chars_per_second(state, seconds),
+        )
+
+    def update_best(self, metrics: Metrics, state: TrainerState) -> tuple[bool, TrainerState]:
+        """Adds an evaluation to the history. Returns whether it is the best so far, and the state after it; without
+        held-out text the training loss decides."""
+        loss = metrics.train_nats_per_char if metrics.val_nats_per_char is None else metrics.val_nats_per_char
+        self.history.append(metrics.as_dict())
+        if len(self.history) > LONGEST_HISTORY:
+            self.history = self.history[::2]
+        if math.isfinite(loss) and (state.best_nats_per_char is None or loss < state.best_nats_per_char):
+            better = dataclasses.replace(
+                state, best_step=state.step, best_nats_per_char=loss, evaluations_without_improvement=0
+            )
+            return True, better
+        without = state.evaluations_without_improvement + 1
+        return False, dataclasses.replace(state, evaluations_without_improvement=without)
+
+    def sample(self, config: Config) -> str:
+        """A few characters that the model writes now; none where no sample is wanted."""
+        if not self._sample_length:
+            return ""
+        engine = engine_of(config.model, to_numpy(self._train_state.model.state_dict()), "numpy")
+        return "".join(stream(engine, self._vocab, [], SamplingOptions(length=self._sample_length)))
+
+    def finish(
+        self, folder: RunFolder, config: Config, state: TrainerState, reason: str, limit: str, stop: Stop
+    ) -> Finished:
+        """Describes the end of a run: the best loss, over all that was held out where there is time for that, and what
+        would make the model better.
+
+        Args:
+            limit: what the run was planned to be limited by, "time" or "text".
+        """
+        best, held_out, history = state.best_nats_per_char, len(self.text.val), self.history
+        read = min(held_out, config.data.val_chars or held_out)
+        missing = (Stopped, CheckpointError, StorageError, ConfigError)  # then what is known must do
+        with contextlib.suppress(*missing), explain_out_of_memory(NEEDS_LESS):
+            if reason != "interrupted" and best is not None and read < held_out:
+                whole = self._evaluate_best(folder, config, read, state.seconds, stop)
+                read, shift, best = whole.characters, whole.nats_per_char - best, whole.nats_per_char
+                history = [line | {"val_nats_per_char": line["val_nats_per_char"] + shift} for line in history]
+        advice = forecast(history, reason, state.chars_seen / len(self.text.train), limit)
+        return Finished(folder.path, reason, state.step, state.best_step, best, advice, read, held_out)
+
+    def _evaluate_best(
+        self, folder: RunFolder, config: Config, read: int, train_seconds: float, stop: Stop
+    ) -> Evaluation:
+        """Evaluates the best weights on at least `read` characters, and on as many as there is time for."""
+        seconds = max(LONGEST_LAST_READING, SHARE_OF_LAST_READING * train_seconds)
+        weights = Checkpoint.load(folder.path / runs.BEST, weights_only=True).weights
+        most = max(read, int(seconds * self._chars_per_second))
+        model = from_weights(config.model, weights).to(self._train_state.device)
+        return evaluate(model, self.text.val, self._vocab.start_id(), self.text.val_ends, most=most, stop=stop)
+
+    def baselines(self) -> Baselines | None:
+        """What n-grams and compressors reach on the same text, in a second or two; None where nothing is held out, or
+        too little memory is left."""
+        with contextlib.suppress(MemoryError):
+            return baselines(self.text.train, self.text.val, self._vocab) if len(self.text.val) else None
+        return None
+
+
+def _chars_per_second(state: TrainerState, seconds: float) -> float:
+    """The speed since the last line of metrics, after so many seconds of training."""
+    steps = max(1, state.step - state.reported_step)
+    chars = steps * state.chars_seen / max(1, state.step)
+    return round(chars / max(seconds - state.seconds_at_report, 1e-9), 1)

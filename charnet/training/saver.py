@@ -1,0 +1,117 @@
+"""What a run leaves on disk while it trains: when it is saved, what is in it, and the way back to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from charnet.config import Config
+from charnet.data.vocab import Vocabulary
+from charnet.overlay import overlay
+from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import CorpusInfo, TrainerState
+from charnet.storage.runs import RunFolder
+from charnet.training.train_state import TrainState, to_numpy
+from charnet.version import __version__
+
+LARGEST_SHARE_OF_SAVING = 0.01  # of the training time, for the saves that come by the clock
+
+History = list[dict[str, float]]
+
+
+class Saver:
+    """Writes `last` and `best` of a run.
+
+    Args:
+        folder: of the run; vocab, info: what every checkpoint says about alphabet and text.
+        train_state: what is saved.
+        check: called before a save; raises DivergedError if a number is not finite.
+
+    Attributes:
+        has_saved: whether anything that was trained may be on disk.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        vocab: Vocabulary,
+        info: CorpusInfo,
+        train_state: TrainState,
+        check: Callable[[], None],
+    ) -> None:
+        self.folder, self.has_saved = folder, False
+        self._vocab, self._info, self._train_state, self._check = vocab, info, train_state, check
+        self._saved: TrainerState | None = None  # as `last` has it
+        self._saved_at, self._seconds_per_save = time.monotonic(), 0.0
+
+    def is_due(self, checkpoint_every: float) -> bool:
+        """Whether so many seconds have passed since the last save, or more where saving takes over 1 % of them."""
+        shortest = max(checkpoint_every, self._seconds_per_save / LARGEST_SHARE_OF_SAVING)
+        return time.monotonic() - self._saved_at > shortest
+
+    def save_last(self, config: Config, state: TrainerState, history: History) -> None:
+        """Writes all that the rest of the run depends on, unless that is what was written last."""
+        if self._saved == state:
+            return
+        began = time.monotonic()
+        self._check()
+        self.folder.sync_metrics()
+        self._save(runs.LAST, config, state, history, self._train_state.resume_state())
+        self._saved, self._saved_at = state, time.monotonic()
+        self._seconds_per_save = self._saved_at - began
+
+    def save_best(self, config: Config, state: TrainerState, history: History) -> None:
+        """Writes the weights as the best so far."""
+        self._check()
+        self._save(runs.BEST, config, state, history, {})
+
+    def _save(self, name: str, config: Config, state: TrainerState, history: History, extra: dict[str, Tensor]) -> None:
+        nats, norm = self._train_state.sums.tolist()
+        names = tuple(Path(path).name for path in config.data.paths)  # where they lie stays private
+        checkpoint = Checkpoint(
+            config=overlay(config, {"data.paths": names}),
+            vocab=self._vocab,
+            corpus=self._info,
+            trainer_state=dataclasses.replace(state, nats_since_report=nats, grad_norm_since_report=norm),
+            tensors=to_numpy(self._train_state.weights() | extra),
+            history=history,
+            versions={
+                "charnet": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+        self.has_saved = self.has_saved or state.step > 0  # first: an interrupt or a refusal may come after the rename
+        self.folder.save(name, checkpoint)
+
+    def went_back(self, state: TrainerState, damage: str) -> None:
+        """The run is at this earlier state again: moves a damaged newest checkpoint out of the way, and drops lines of
+        metrics from after the state. `last` is written again before the next step."""
+        if damage:
+            self.folder.quarantine(runs.LAST)
+        self.has_saved = self.has_saved or state.step > 0
+        self._saved = None  # it may have been another file, or other settings
+        lines = self.folder.metrics()
+        remaining = [line for line in lines if _is_line_of(line, state.reported_step)]
+        if remaining != lines:
+            self.folder.write(runs.METRICS, b"".join(remaining))
+
+
+def _is_line_of(line: bytes, last_step: int) -> bool:
+    """Whether this is a whole line of metrics from a step no later than the last."""
+    try:
+        return line.endswith(b"\n") and bool(json.loads(line)["step"] <= last_step)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False  # it was cut when the run was

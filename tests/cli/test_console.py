@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from charnet.cli import console, progress, tables
+from charnet.cli import console, history, live, progress, tables
 from charnet.config import Config, overlay
 from charnet.errors import StorageError
 from charnet.storage.document import CorpusInfo
@@ -379,7 +379,7 @@ def test_a_text_on_its_way_is_shown_with_rate_and_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(history.time, "monotonic", lambda: now[0])
     view = progress.training_view(quiet=False, json=False, reading="fetching enwik8")
     for now[0], done in ((9.0, 30), (11.0, 50), (12.0, 60)):  # 30 MB are there from an earlier try
         view.reading(done * 10**6, 100 * 10**6)
@@ -389,10 +389,10 @@ def test_a_text_on_its_way_is_shown_with_rate_and_time_left(
 def test_a_text_on_its_way_has_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_UPDATES", 0.0)
+    monkeypatch.setattr(live, "SECONDS_BETWEEN_UPDATES", 0.0)
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=70, highlight=False, markup=False, legacy_windows=False)
-    with progress._LiveDisplay(console, progress._TransferRate("fetching names")) as view:
+    with live.LiveDisplay(console, history.TransferRate("fetching names")) as view:
         view.starting()
         view.reading(50_000, 100_000)
         view.reading(60_000, 0)  # a server that does not say how much there is

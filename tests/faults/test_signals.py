@@ -172,7 +172,7 @@ def test_a_third_ctrl_c_at_the_end_of_a_finished_run_does_not_say_to_go_on_with_
     assert outcome(cut) == whole
 
 
-@pytest.mark.parametrize("where", ["charnet.cli.progress._EventView.left", "charnet.storage.runs.RunFolder.close"])
+@pytest.mark.parametrize("where", ["charnet.cli.progress._PlainLines.aborted", "charnet.storage.runs.RunFolder.close"])
 def test_a_third_ctrl_c_while_a_training_is_left_at_once_changes_nothing(
     folder: Path, cut: Path, whole: Any, where: str
 ) -> None:

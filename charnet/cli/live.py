@@ -36,7 +36,7 @@ def terminal(stderr: TextIO) -> Console | None:
 class LiveDisplay:
     """Shows a bar, the losses, a curve and a few lines that the model writes now.
 
-    Errors of the terminal are ignored: a training goes on without its display.
+    Errors of the terminal are ignored: the training continues without its display.
     """
 
     def __init__(self, console: Console, rate: TransferRate) -> None:

@@ -101,7 +101,7 @@ def _held_out_part(d: Description) -> str:
 
 
 def show_rows(rows: Iterable[tuple[str, str]]) -> None:
-    """Shows labeled lines: folded to the width of a terminal, whole in a pipe."""
+    """Shows labeled lines: folded to the width of a terminal, unfolded in a pipe."""
     rows = list(rows)
     indent = 2 + max(len(label) for label, _ in rows)
     cells = max(20, shutil.get_terminal_size().columns - indent)

@@ -1,4 +1,4 @@
-"""Timed scenarios: how fast this machine trains and writes, beside what limits it. Figures are medians of several
+"""Measures how fast this machine trains and writes, compared with what limits it. Results are medians of several
 repeats."""
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from charnet.training.throughput import TrainingStep
 
 REPEATS = 7
 ALPHABET = Vocabulary(tuple(range(0x20, 0x61)))  # 65 symbols, as in English prose
-SECONDS_A_REPEAT = 0.4
-SPINNING = 0.2  # seconds: for so long threads that wait for work, another library's too, may keep a core
-LARGE_BLOCK = 8 << 20  # bytes: less is read in so short a time that the threads' meeting would be measured
-PRODUCT = 2048  # side of the matrices whose product is the peak
+SECONDS_PER_REPEAT = 0.4
+SPINNING = 0.2  # seconds that idle threads, also those of another library, may keep a core busy
+LARGE_BLOCK = 8 << 20  # bytes: a smaller block would measure how long the threads take to synchronize
+PRODUCT = 2048  # side of the square matrices whose product measures the peak
 TRAINED = (
     *(("lstm", "tanh", units) for units in (128, 256, 512)),
     *(("gru", "tanh", 512), ("cifg", "tanh", 512)),
     *(("rnn", activation, 512) for activation in ACTIVATIONS),
 )
-FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Something to write, and by which engines."""
+    """A model to generate text with, and the engines to measure."""
 
     cell: str
     layers: int
@@ -52,7 +52,7 @@ class Scenario:
     engines: tuple[str, ...]
     precision: str = "fp32"
     texts: int = 1
-    beside_torch: bool = False
+    compare_torch: bool = False
     members: int = 1
 
     @property
@@ -64,7 +64,7 @@ class Scenario:
 BOTH = ("numpy", "compiled") if has_numba() else ("numpy",)
 COMPILED = BOTH[1:]
 WRITTEN = (
-    *(Scenario("lstm", 2, hidden, BOTH, beside_torch=True) for hidden in (128, 256, 512)),
+    *(Scenario("lstm", 2, hidden, BOTH, compare_torch=True) for hidden in (128, 256, 512)),
     *(Scenario(cell, 2, 256, BOTH) for cell in ("gru", "cifg", "rnn")),
     *(
         Scenario("lstm", layers, hidden, COMPILED, "int8")
@@ -77,7 +77,7 @@ WRITTEN = (
 
 @dataclass(frozen=True)
 class Result:
-    """One measured figure. `share_of_limit` is the fraction of `limit` that it reaches, where a limit was measured."""
+    """One measurement. `share_of_limit` is the fraction of `limit` that it reaches, if a limit was measured."""
 
     what: str
     unit: str
@@ -90,17 +90,17 @@ class Result:
 
 
 def sample_benchmark(scenarios: Sequence[Scenario] = WRITTEN) -> Iterator[Result]:
-    """Characters per second of text, in the process, drawing included: each engine, and beside them `nn.LSTM`.
+    """Measures characters per second of each engine, sampling included, and of `nn.LSTM` for comparison.
 
-    For one text the limit is the speed of reading: the weights are read once for each character, so memory that
-    delivers b bytes a second allows b / (bytes of weights) characters a second. For many texts it is arithmetic: one
-    multiplication and one addition for each weight.
+    For one text the limit is the speed of memory: the weights are read once per character, so memory that delivers b
+    bytes per second allows b / (bytes of weights) characters per second. For many texts the limit is arithmetic: one
+    multiplication and one addition per weight.
     """
     for scenario in scenarios:
         weights = _random_weights(scenario.config)
         for engine in scenario.engines:
             yield _written(engine, scenario, weights)
-        if scenario.beside_torch:
+        if scenario.compare_torch:
             layers, hidden = scenario.layers, scenario.hidden
             yield _result(f"nn.LSTM called per character, {layers}x{hidden}", _rates(PlainTorch(layers, hidden).write))
 
@@ -110,25 +110,25 @@ def _written(name: str, scenario: Scenario, weights: dict[str, Array]) -> Result
     shape = f"{networks}{scenario.cell} {scenario.layers}x{scenario.hidden}, {scenario.precision}"
     used = quantize_all(weights) if scenario.precision == "int8" else weights
     engine = engine_of(scenario.config.model, dict(used), name)
-    in_a_table = ("embedding.weight", "layers.0.weight_ih")  # computed for each character before the first
-    read_each_time = {n: w for n, w in used.items() if not n.endswith(in_a_table)}
+    precomputed = ("embedding.weight", "layers.0.weight_ih")  # as one table, before the first character
+    read_each_time = {n: w for n, w in used.items() if not n.endswith(precomputed)}
     if scenario.texts > 1:
         rates = _rates(functools.partial(_write_many, engine, scenario.texts))
         rates = [rate * scenario.texts for rate in rates]
         operations = 2 * sum(weights[n].size for n in read_each_time)
-        limit, said = statistics.median(_peak(torch.float32)) / operations, "fp32 peak of matrix products"
+        limit, limit_name = statistics.median(_peak(torch.float32)) / operations, "fp32 peak of matrix products"
         shape = f"{shape}, {scenario.texts} texts"
     else:
         rates = _rates(functools.partial(_write, engine))
         size = sum(w.values.nbytes if isinstance(w, QuantizedMatrix) else w.nbytes for w in read_each_time.values())
         speed = max(map(reading_speed, (size, LARGE_BLOCK)))
-        limit, said = speed / size, f"reading {size / 1e6:.1f} MB at {speed / 1e9:.0f} GB/s"
+        limit, limit_name = speed / size, f"reading {size / 1e6:.1f} MB at {speed / 1e9:.0f} GB/s"
     share = statistics.median(rates) / limit
-    return _result(f"{name} engine, {shape}", rates, share_of_limit=share, limit=said)
+    return _result(f"{name} engine, {shape}", rates, share_of_limit=share, limit=limit_name)
 
 
 def reading_speed(size: int) -> float:
-    """Bytes per second at which this many bytes are read again and again, on all cores: the best of 30 sums."""
+    """Measures the bytes per second at which all cores read a block repeatedly: the best of 30 sums."""
     block = torch.ones(max(1, size // 4))
     time.sleep(SPINNING)
     seconds = []
@@ -146,16 +146,16 @@ def _random_weights(config: Config) -> dict[str, Array]:
 
 
 def _rates(work: Callable[[int], None], shortest: int = 20) -> list[float]:
-    """Units of work per second in several repeats, each long enough to time, after a warm-up that finds that length."""
+    """Measures units of work per second in several repeats. A warm-up finds how long a repeat must be to be timed."""
     length = shortest
     while True:
         began = time.perf_counter()
         work(length)
         took = time.perf_counter() - began
-        if took > SECONDS_A_REPEAT / 4:
+        if took > SECONDS_PER_REPEAT / 4:
             break
         length *= 2
-    length = max(shortest, int(length * SECONDS_A_REPEAT / took))
+    length = max(shortest, int(length * SECONDS_PER_REPEAT / took))
     rates = []
     for _ in range(REPEATS):
         began = time.perf_counter()
@@ -176,13 +176,13 @@ def _write(engine: Engine, length: int) -> None:
 
 
 def _write_many(engine: Engine, count: int, length: int) -> None:
-    for pieces in texts(engine, ALPHABET, [0], SamplingOptions(length=length), count):
-        for _ in pieces:
+    for chunks in texts(engine, ALPHABET, [0], SamplingOptions(length=length), count):
+        for _ in chunks:
             pass
 
 
 class PlainTorch:
-    """What most scripts do: the library's LSTM, called with one character at a time."""
+    """Generates text as most scripts do: calls `nn.LSTM` with one character at a time."""
 
     def __init__(self, layers: int, hidden: int) -> None:
         torch.manual_seed(0)
@@ -193,10 +193,10 @@ class PlainTorch:
     @torch.no_grad()
     def write(self, length: int) -> None:
         random = np.random.default_rng(0).random
-        chosen, state = 0, None
+        symbol, state = 0, None
         for _ in range(length):
-            h, state = self._lstm(self._embedding(torch.tensor([[chosen]])), state)
-            chosen = sampling.sample_logits(self._head(h)[0, 0].numpy(), 0.8, random())
+            h, state = self._lstm(self._embedding(torch.tensor([[symbol]])), state)
+            symbol = sampling.sample_logits(self._head(h)[0, 0].numpy(), 0.8, random())
 
 
 # ------------------------------------------------------------------------------------------- training
@@ -205,20 +205,20 @@ class PlainTorch:
 def train_benchmark(
     shapes: tuple[tuple[str, str, int], ...] = TRAINED, batch_size: int = 64, window: int = 64
 ) -> Iterator[Result]:
-    """Characters per second of whole training steps of one layer, in each number format, beside the machine's peak.
+    """Measures characters per second of whole training steps of one layer, in each number format.
 
-    The limit is arithmetic: each weight of the cell takes part in one multiplication and one addition a character, and
-    in twice as many on the way back; the peak is that of a product of large square matrices in the same format. The
-    lowest layer of a model of few characters gets by with less (`CharModel` reads rows of a table), so a share may pass
-    100 %. A last line for each shape says what share of its step the optimiser takes.
+    The limit is arithmetic: each weight of the cell takes part in one multiplication and one addition per character in
+    the forward pass, and in twice as many in the backward pass. The peak is that of a product of large square matrices
+    in the same format. With a small alphabet the lowest layer computes less (`CharModel` reads rows of a table), so a
+    share may exceed 100 %. The last line of each shape is the share of the step that the optimizer takes.
     """
     set_threads(processor_cores())
-    peaks = {name: _peak(kind) for name, kind in FORMATS.items()}
+    peaks = {name: _peak(dtype) for name, dtype in DTYPES.items()}
     for name, rates in peaks.items():
         yield _result(f"product of {PRODUCT} x {PRODUCT} matrices, {name}", [r / 1e9 for r in rates], unit="GFLOP/s")
     for cell, activation, hidden in shapes:
-        shown = f"{cell} ({activation})" if cell == "rnn" else cell
-        for name in FORMATS:
+        cell_name = f"{cell} ({activation})" if cell == "rnn" else cell
+        for name in DTYPES:
             config = overlay(
                 Config(),
                 {
@@ -235,17 +235,17 @@ def train_benchmark(
             rates = _rates(step.run, shortest=1)
             limit = statistics.median(peaks[name]) / step.operations_a_character
             yield _result(
-                f"{shown} 1x{hidden}, B={batch_size}, T={window}, {name}",
+                f"{cell_name} 1x{hidden}, B={batch_size}, T={window}, {name}",
                 [rate * batch_size * window for rate in rates],
                 share_of_limit=statistics.median(rates) * batch_size * window / limit,
                 limit=f"{name} peak",
             )
-        yield _result(f"    of which Muon, {shown} 1x{hidden}", _shares(step), unit="%")
+        yield _result(f"    of which Muon, {cell_name} 1x{hidden}", _shares(step), unit="%")
 
 
-def _peak(kind: torch.dtype) -> list[float]:
-    """Floating-point operations per second of a large matrix product."""
-    a, b = torch.randn(2, PRODUCT, PRODUCT).to(kind)
+def _peak(dtype: torch.dtype) -> list[float]:
+    """Measures the floating-point operations per second of a large matrix product."""
+    a, b = torch.randn(2, PRODUCT, PRODUCT).to(dtype)
 
     def multiply(times: int) -> None:
         for _ in range(times):
@@ -255,6 +255,6 @@ def _peak(kind: torch.dtype) -> list[float]:
 
 
 def _shares(step: TrainingStep) -> list[float]:
-    """Per cent of a step that the optimiser takes."""
+    """Measures the percentage of a step that the optimizer takes."""
     parts = [step.timed() for _ in range(REPEATS)]
-    return [100 * moving / (learning + moving) for learning, moving in parts]
+    return [100 * optimizer / (gradient + optimizer) for gradient, optimizer in parts]

@@ -1,4 +1,4 @@
-"""What a report of a bug needs to say about this machine and this installation."""
+"""Collects what a bug report needs about this machine and this installation."""
 
 from __future__ import annotations
 
@@ -24,26 +24,30 @@ VARIABLES = (
 
 
 def examine() -> dict[str, str]:
-    """Findings by what was looked at. Loads torch."""
+    """Examines versions, processor, memory and folders. Loads torch.
+
+    Returns:
+        A sentence for each subject.
+    """
     import torch
 
     from charnet.model.device import cpu_capabilities
 
-    known = cpu_capabilities(torch.device("cpu"))
-    has = [name for name in ("avx2", "avx512_bf16", "amx_bf16") if name in known]
+    capabilities = cpu_capabilities(torch.device("cpu"))
+    vector = [name for name in ("avx2", "avx512_bf16", "amx_bf16") if name in capabilities]
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "python": f"{platform.python_version()} ({sys.executable})",
         "system": platform.platform(),
         **{name: _version(name) for name in PACKAGES},
-        "processor": f"{machine.processor_cores()} cores, {', '.join(has) or 'no special arithmetic found'}",
-        "bf16": "in hardware" if "avx512_bf16" in has else "not in hardware",
+        "processor": f"{machine.processor_cores()} cores, {', '.join(vector) or 'no vector extensions found'}",
+        "bf16": "in hardware" if "avx512_bf16" in vector else "not in hardware",
         "threads": str(torch.get_num_threads()),
         "memory": f"{machine.free_memory() / 1e9:.1f} GB free of {machine.memory() / 1e9:.1f}",
         "gpu": ", ".join(gpus) or ("Metal" if torch.backends.mps.is_available() else "none found"),
         "cache folder": _folder(cache_folder()),
         "runs folder": _folder(runs.DEFAULT.resolve()),
-        "environment": ", ".join(sorted(_variables())) or "no variables that matter",
+        "environment": ", ".join(sorted(_variables())) or "no relevant variables set",
     }
 
 
@@ -59,14 +63,14 @@ def _variables() -> list[str]:
 
 
 def _folder(folder: Path) -> str:
-    """Where it is, the space that is free there, and how long a file takes to be written durably."""
-    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
-    free = f"{shutil.disk_usage(there).free / 1e9:.1f} GB free"
+    """Describes a folder: its path, the free space, and how long it takes to write a file durably."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    free = f"{shutil.disk_usage(existing).free / 1e9:.1f} GB free"
     try:
-        with tempfile.TemporaryDirectory(prefix="charnet-", dir=there) as name:
+        with tempfile.TemporaryDirectory(prefix="charnet-", dir=existing) as name:
             began = time.perf_counter()
             durable.write(Path(name) / "probe", b"x" * 4096)
-            took = f"fsync works, {1000 * (time.perf_counter() - began):.1f} ms for 4 kB"
+            write = f"fsync works, {1000 * (time.perf_counter() - began):.1f} ms for 4 kB"
     except (OSError, CharnetError) as error:
-        took = f"cannot be written ({getattr(error, 'strerror', None) or error})"
-    return f"{folder}{'' if there == folder else ' (not made yet)'}, {free}, {took}"
+        write = f"cannot be written ({getattr(error, 'strerror', None) or error})"
+    return f"{folder}{'' if existing == folder else ' (does not exist yet)'}, {free}, {write}"

@@ -105,5 +105,5 @@ def explain_out_of_memory(advice: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
-            raise ConfigError(f"expected enough memory for this, found no more: {advice}") from None
+            raise ConfigError(f"not enough memory: {advice}") from None
         raise

@@ -1,4 +1,4 @@
-"""The benchmarks run and say what they should; how fast is never asserted."""
+"""The benchmarks run and report what they should; speed is never asserted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from charnet.training.throughput import TrainingStep
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "SECONDS_A_REPEAT", 0.002)
+    monkeypatch.setattr(bench, "SECONDS_PER_REPEAT", 0.002)
     monkeypatch.setattr(bench, "PRODUCT", 16)
     monkeypatch.setattr(bench, "SPINNING", 0)
 
@@ -27,10 +27,10 @@ def check(results: list[bench.Result]) -> None:
         assert (result.share_of_limit is None) == (result.limit == "")
 
 
-def test_writing_is_measured_beside_the_library_and_what_limits_it() -> None:
+def test_sampling_is_compared_with_the_library_and_its_limit() -> None:
     both = ("numpy", "compiled")
     scenarios = [
-        Scenario("lstm", 2, 8, both, beside_torch=True),
+        Scenario("lstm", 2, 8, both, compare_torch=True),
         Scenario("gru", 1, 8, ("compiled",), "int8"),
         Scenario("lstm", 1, 8, both, members=2),
         Scenario("lstm", 1, 8, both, texts=3),
@@ -51,7 +51,7 @@ def test_writing_is_measured_beside_the_library_and_what_limits_it() -> None:
     assert results[-1].limit == "fp32 peak of matrix products"
 
 
-def test_training_is_measured_in_each_format_beside_the_peak_of_products() -> None:
+def test_training_is_compared_with_the_peak_of_each_format() -> None:
     results = list(bench.train_benchmark((("rnn", "relu", 8), ("lstm", "tanh", 8)), batch_size=2, window=4))
     check(results)
     assert [r.unit for r in results] == ["GFLOP/s"] * 2 + ["chars/s", "chars/s", "%"] * 2
@@ -59,7 +59,7 @@ def test_training_is_measured_in_each_format_beside_the_peak_of_products() -> No
     assert results[3].limit == "bf16 peak"
 
 
-def test_a_character_costs_two_operations_a_weight_and_twice_that_on_the_way_back() -> None:
+def test_a_character_costs_two_operations_per_weight_forward_and_four_backward() -> None:
     config = overlay(Config(), {"model.hidden_size": 8, "training.precision": "fp32"})
     step = TrainingStep(config, alphabet_size=5)
     assert step.operations_a_character == 2 * 3 * (4 * 8 * 8 + 4 * 8 * 8)

@@ -1,4 +1,4 @@
-"""The findings that a report of a bug needs."""
+"""What `charnet doctor` collects for a bug report."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def test_the_findings_name_versions_machine_and_folders(monkeypatch: pytest.Monk
     assert findings["torch"] == torch.__version__
     assert "cores" in findings["processor"]
     assert "GB free of" in findings["memory"]
-    assert findings["cache folder"].startswith(f"{tmp_path / 'cache'} (not made yet)")
+    assert findings["cache folder"].startswith(f"{tmp_path / 'cache'} (does not exist yet)")
     assert "fsync works" in findings["runs folder"]
     assert f"CHARNET_CACHE={tmp_path / 'cache'}" in findings["environment"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise StorageError("no")
 

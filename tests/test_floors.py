@@ -25,8 +25,8 @@ TABLE = """
 6  bench       bench
 6  doctor      doctor
 7  api         api
-8  cli         console help options tables messages surprise output sample_options progress interactive
-               train sample inspect eval quantize doctor bench cache corpus app
+8  cli         console help options tables messages surprise output sample_options history live progress
+               interactive train sample inspect eval quantize doctor bench cache corpus app
 9  root        __init__ __main__
 """
 LOADS = {
@@ -34,7 +34,7 @@ LOADS = {
     "evaluation.evaluate training.optim training.throughput training.train_state training.saver training.recorder "
     "training.trainer bench",
     "numba": "engines.kernels engines.packing engines.compiled_engine",
-    "rich": "cli.progress",
+    "rich": "cli.live",
 }
 SOURCES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
@@ -135,7 +135,7 @@ def test_a_library_is_loaded_only_where_it_is_needed(module: str, library: str) 
         assert not may_load(other, library), f"{module} loads {other}, and that {library}"
 
 
-def test_only_the_view_of_a_training_imports_rich() -> None:
+def test_only_the_live_display_imports_rich() -> None:
     users = {module for module, path in SOURCES.items() for name in imported(path) if name.partition(".")[0] == "rich"}
     assert users == set(LOADS["rich"].split())
 

@@ -1,7 +1,7 @@
-"""The command line: a thin translation of flags into one library call for each command.
+"""The command line: each command translates its flags into one call of the library.
 
-Exit codes: 0 done, 1 a bug in charnet, 2 usage or settings, 3 text or prompt, 4 checkpoint, 5 training diverged,
-6 input or output, 128 + n ended by signal n (130 Ctrl-C, 141 the reader of a pipe is gone).
+Exit codes: 0 success, 1 a bug in charnet, 2 usage or settings, 3 text or prompt, 4 checkpoint, 5 training diverged,
+6 input or output, 128 + n ended by signal n (130 Ctrl-C, 141 the reader of the pipe closed it).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from charnet.machine import omp_spin_count
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
 
-# typer carries its own copy of click in some releases and imports it in others: reach the class by what is public.
+# Some releases of typer contain a copy of click, others import it: find the class through a public one.
 _ShownError: Any = typer.BadParameter.__bases__[0].__bases__[0]
 
 app = typer.Typer(
@@ -53,8 +53,8 @@ app.add_typer(cache, name="cache")
 app.add_typer(corpus, name="corpus")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         import charnet
 
         console.write(f"charnet {charnet.__version__}\n")
@@ -63,15 +63,17 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
 ) -> None:
     del version
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command line and returns its exit code; errors of the user become one line on stderr."""
+    """Runs one command line and returns its exit code. Prints an error that the user can correct as one line."""
     console.prepare()
-    os.environ.setdefault("GOMP_SPINCOUNT", str(omp_spin_count()))  # read as torch loads
+    os.environ.setdefault("GOMP_SPINCOUNT", str(omp_spin_count()))  # torch reads it when it is loaded
     try:
         result = app(arguments, standalone_mode=False, prog_name="charnet")
         console.flush()
@@ -82,16 +84,16 @@ def run(arguments: list[str]) -> int:
         return _usage(error)
     except typer.Abort:
         return 128 + signal.SIGINT
-    except OSError as error:  # help is written by typer
+    except OSError as error:  # typer writes the help itself
         if error.errno not in UNWRITABLE:
             raise
         console.error(f"standard output: cannot be written: {error.strerror}")
         console.give_up_stdout()
         return StorageError.exit_code
-    except (console.PipeClosed, SystemExit):  # which is how typer leaves when the reader of its help is gone
+    except (console.PipeClosed, SystemExit):  # typer exits so when the reader of its help is gone
         return 128 + 13
     except MemoryError:
-        console.error("expected enough memory for this, found no more: close other programs, or do less at once")
+        console.error("not enough memory: close other programs, or do less at once")
         return ConfigError.exit_code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -103,10 +105,10 @@ def run(arguments: list[str]) -> int:
 def _usage(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     message = error.format_message()  # type: ignore[attr-defined]
-    if "Usage:" in message:  # no arguments at all: the message is the help
+    if "Usage:" in message:  # called without arguments: the message is the help
         console.note(message, keep="\n")
         return 2
     message = " ".join(message.split())
-    where = context.command_path if context else "charnet"
-    console.error(f"{message.rstrip('.')} (see {where} --help)")
+    command = context.command_path if context else "charnet"
+    console.error(f"{message.rstrip('.')} (see {command} --help)")
     return 2

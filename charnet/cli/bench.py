@@ -10,19 +10,23 @@ from charnet.cli import console, tables
 from charnet.cli.help import GroupedCommand
 from charnet.cli.options import option
 
-bench = typer.Typer(help="Measure this machine.", no_args_is_help=True, rich_markup_mode=None)
+OUTPUT = "Output"
+
+bench = typer.Typer(
+    help="Measure how fast this machine trains and writes.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @bench.callback()
 def _root() -> None:
-    """Measure this machine."""
+    """Measure how fast this machine trains and writes."""
 
 
 @bench.command(cls=GroupedCommand)
 def sample(
-    json: Annotated[bool, option("--json", help="one JSON object a figure", group="What is shown")] = False,
+    json: Annotated[bool, option("--json", help="print one JSON object per result", group=OUTPUT)] = False,
 ) -> None:
-    """How fast one text is written, beside nn.LSTM called per character and the speed of memory."""
+    """Measure how fast each engine writes text, compared with nn.LSTM called per character and the memory speed."""
     from charnet.bench import sample_benchmark
 
     if json:
@@ -34,9 +38,9 @@ def sample(
 
 @bench.command(cls=GroupedCommand)
 def train(
-    json: Annotated[bool, option("--json", help="one JSON object a figure", group="What is shown")] = False,
+    json: Annotated[bool, option("--json", help="print one JSON object per result", group=OUTPUT)] = False,
 ) -> None:
-    """How fast each cell trains, beside the peak of this machine's matrix products in fp32 and bf16."""
+    """Measure how fast each cell trains, compared with the peak of matrix products in fp32 and bf16."""
     from charnet.bench import train_benchmark
 
     if json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sized
 from typing import Annotated
 
 import typer
@@ -11,16 +12,14 @@ from charnet.cli import console
 from charnet.cli.options import option
 from charnet.cli.tables import format_size
 
-SHOWN, WHAT = "What is shown", "What is removed"
+OUTPUT, REMOVED = "Output", "Copies to remove"
 
-cache = typer.Typer(
-    help="The encoded copies of texts: what is there, and remove it.", no_args_is_help=True, rich_markup_mode=None
-)
+cache = typer.Typer(help="List or remove the encoded copies of texts.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @cache.command("list")
-def list_(json: Annotated[bool, option("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
-    """Show the encoded copies, the one that was used last first."""
+def list_(json: Annotated[bool, option("--json", help="print the list as JSON", group=OUTPUT)] = False) -> None:
+    """List the encoded copies, the most recently used first."""
     from charnet.data import encoded_copy
     from charnet.data.cache import cache_folder
 
@@ -36,18 +35,23 @@ def list_(json: Annotated[bool, option("--json", help="the list as JSON", group=
         figures = f"{format_size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
         console.write_text(f"{entry.key[:12]}  {figures}  {entry.name}\n")
     console.note(
-        f"{folder}: {len(found):,} encoded, {format_size(total)} of at most {format_size(limit)} ({encoded_copy.LIMIT})"
+        f"{folder}: {_copies(found)}, {format_size(total)} of at most {format_size(limit)} ({encoded_copy.LIMIT})"
     )
 
 
 @cache.command("clear")
 def clear(
     down_to: Annotated[
-        str, option("--down-to", metavar="SIZE", help="keep those used last, up to this size", group=WHAT)
+        str,
+        option("--down-to", metavar="SIZE", help="keep the most recently used copies, up to this size", group=REMOVED),
     ] = "0",
 ) -> None:
-    """Remove encoded copies; they are made again when they are needed."""
+    """Remove encoded copies; charnet makes them again when it needs them."""
     from charnet.data import encoded_copy
 
     removed = encoded_copy.clear(down_to=encoded_copy.size_in_bytes(down_to, "--down-to"))
-    console.note(f"removed {len(removed):,}, {format_size(sum(entry.size_bytes for entry in removed))}")
+    console.note(f"removed {_copies(removed)}, {format_size(sum(entry.size_bytes for entry in removed))}")
+
+
+def _copies(entries: Sized) -> str:
+    return f"{len(entries):,} encoded {'copy' if len(entries) == 1 else 'copies'}"

@@ -1,7 +1,7 @@
-"""Everything that reaches the screen goes through here, but for the live display of a training (`progress`).
+"""Writes to stdout and stderr. Only the live display of a training (`live`) writes to the screen by itself.
 
-stdout is the product: text or JSON. Everything else goes to stderr. In a pipe text is exact; on a terminal characters
-that would command it (control characters, changes of direction) are shown as visible symbols.
+stdout is the product: text or JSON. Everything else goes to stderr. In a pipe text is exact. On a terminal characters
+that would control it (control characters, changes of direction) are shown as visible symbols.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from charnet.errors import StorageError
 SECONDS_BETWEEN_FLUSHES = 0.05
 
 
-class PipeClosed(Exception):  # noqa: N818 - not an error: `charnet sample | head` is how pipes are used
-    """Whoever read our stdout has closed it."""
+class PipeClosed(Exception):  # noqa: N818 - not an error: think of `charnet sample | head`
+    """The reader of stdout has closed the pipe."""
 
 
 def prepare() -> None:
-    """stdout takes any text byte for byte, stderr shows what it cannot print as escapes; none of the three is missing.
+    """Prepares the standard streams: stdout takes any text byte for byte, stderr escapes what it cannot print.
 
-    A standard stream that is closed is filled: else the next file that is opened, a checkpoint for instance, would get
-    its number, and whatever writes to the stream would write into it. Writing to a closed stdout is an error still.
+    A standard stream that is closed is opened on the null device. Otherwise the next file that is opened, for instance
+    a checkpoint, would get its number, and output for the stream would go into that file. Writing to a closed stdout
+    is still an error.
     """
     for number, name, mode in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
         try:
@@ -54,21 +55,21 @@ def write(text: str) -> None:
 
 
 def flush() -> None:
-    """Hands to the system what was written; raises as `write` does."""
+    """Passes the buffered output to the operating system. Raises the same errors as `write`."""
     _guarded(lambda: sys.stdout.flush())
 
 
 def give_up_stdout() -> None:
-    """Forgets what stdout did not take, so that Python does not try again, and complain, as the process ends."""
+    """Drops what stdout did not take, so that Python does not try to write it again when the process ends."""
     sys.stdout = io.StringIO()
 
 
 def end() -> None:
-    """Forgets what stderr did not take, as on a terminal that was closed: the exit code tells something else."""
+    """Drops what stderr did not take, as on a closed terminal: it must not change the exit code."""
     try:
         sys.stderr.flush()
     except OSError:
-        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open until the end
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open until the process ends
 
 
 def _guarded(action: Callable[[], object]) -> None:
@@ -83,56 +84,56 @@ def _guarded(action: Callable[[], object]) -> None:
 
 
 def write_text(text: str) -> None:
-    """Writes a text of a model or a user: exact in a pipe, harmless on a terminal."""
+    """Writes a text of a model or a user: exact in a pipe, with visible symbols on a terminal."""
     write(visible(text, keep="\n\t") if sys.stdout.isatty() else text)
 
 
-def stream_text(pieces: Iterable[str], *, harmless: bool = False) -> None:
-    """Writes a text as it comes, and ends its last line on a terminal.
+def stream_text(chunks: Iterable[str], *, harmless: bool = False) -> None:
+    """Writes a text chunk by chunk, and ends its last line on a terminal.
 
     Args:
-        harmless: the pieces are made for a terminal, colours and all: nothing in them is the model's to command it.
+        harmless: the chunks may be written to a terminal as they are, with their color codes: `visible` was applied.
     """
-    last, held, flushed = "\n", "", time.monotonic()
+    last, buffered, flushed_at = "\n", "", time.monotonic()
     show = write if harmless else write_text
     try:
-        for piece in pieces:
-            held += piece
-            if (now := time.monotonic()) - flushed > SECONDS_BETWEEN_FLUSHES:
-                show(held)
+        for chunk in chunks:
+            buffered += chunk
+            if (now := time.monotonic()) - flushed_at > SECONDS_BETWEEN_FLUSHES:
+                show(buffered)
                 flush()
-                last, held, flushed = held or last, "", now
-    finally:  # what was written when Ctrl-C or an error came is shown too
-        show(held)
-        last = held or last
+                last, buffered, flushed_at = buffered or last, "", now
+    finally:  # after Ctrl-C or an error, too
+        show(buffered)
+        last = buffered or last
     if sys.stdout.isatty() and not last.endswith("\n"):
         write("\n")
     flush()
 
 
 def write_json(value: Any) -> None:
-    """One JSON value on one line of stdout."""
+    """Writes one JSON value as a line of stdout."""
     write(as_json(value))
     flush()
 
 
 def as_json(value: Any) -> str:
-    """One JSON value as a line of ASCII that can be printed."""
+    """Formats one JSON value as a line of printable ASCII."""
     return json_format.dumps(value).replace("\x7f", "\\u007f") + "\n"
 
 
 def error(message: str) -> None:
-    """One line on stderr, without control characters."""
+    """Writes an error as one line on stderr, without control characters."""
     note(f"charnet: {message}")
 
 
 def note(message: str, keep: str = "") -> None:
-    """A line on stderr that is not about an error. A stderr that cannot be written is no reason to stop working."""
+    """Writes a line to stderr. An error of stderr is ignored: the work continues."""
     with contextlib.suppress(OSError):
         print(visible(message, keep), file=sys.stderr, flush=True)  # noqa: T201
 
 
-# Changes of direction can make a line read other than it is.
+# Changes of direction can make a line look different from what it says.
 _DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _SYMBOLS = (
     {code: chr(0x2400 + code) for code in range(0x20)}
@@ -144,7 +145,7 @@ _SYMBOLS = (
 
 
 def visible(text: str, keep: str = "") -> str:
-    """The text with control characters and changes of direction as symbols, except those in `keep`.
+    """Replaces control characters and changes of direction by symbols, except those in `keep`.
 
     >>> visible("a\\x1b[2Jb")
     'a␛[2Jb'
@@ -155,24 +156,24 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def width(character: str) -> int:
-    """The cells of a terminal that a character takes at most; what joins others is counted as if it stood alone."""
+    """Returns the cells of a terminal that a character takes at most. Joiners are counted as if they stood alone."""
     wide = unicodedata.east_asian_width(character) in "WF" or unicodedata.category(character) == "So"
     return 2 if wide or "\U0001f1e6" <= character <= "\U0001f1ff" else 1
 
 
 def folded(text: str, cells: int) -> Iterator[str]:
-    """A line as several that fit a width, broken at spaces where there are any.
+    """Splits a line into lines that fit a width, after spaces where possible.
 
     >>> list(folded("one two three", 8))
     ['one two ', 'three']
     """
-    begin = after_space = used = 0
-    for at, character in enumerate(text):
+    start = after_space = used = 0
+    for index, character in enumerate(text):
         used += width(character)
         if used > cells:
-            cut = after_space if after_space > begin else max(at, begin + 1)
-            yield text[begin:cut]
-            begin, used = cut, sum(map(width, text[cut : at + 1]))
+            end = after_space if after_space > start else max(index, start + 1)
+            yield text[start:end]
+            start, used = end, sum(map(width, text[end : index + 1]))
         if character == " ":
-            after_space = at + 1
-    yield text[begin:]
+            after_space = index + 1
+    yield text[start:]

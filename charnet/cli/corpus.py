@@ -12,21 +12,25 @@ from charnet.cli.options import option, setting
 from charnet.cli.progress import training_view
 from charnet.cli.tables import format_size
 
-TEXT, SHOWN = "The text", "What is shown"
+TEXT, OUTPUT = "The text", "Output"
 
-corpus = typer.Typer(help="Look at a text, or fetch a well-known one.", no_args_is_help=True, rich_markup_mode=None)
+corpus = typer.Typer(
+    help="Show statistics of a text, or fetch a well-known one.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @corpus.command("info", cls=GroupedCommand)
 def info(
-    text: Annotated[list[str], typer.Argument(help="Files, folders, - for standard input, or known texts.")],
+    text: Annotated[
+        list[str], typer.Argument(help="Files, folders, - for standard input, or names from `charnet corpus list`.")
+    ],
     encoding: Annotated[str | None, setting("data.encoding", group=TEXT)] = None,
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
     glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,
-    json: Annotated[bool, option("--json", help="everything as JSON", group=SHOWN)] = False,
+    json: Annotated[bool, option("--json", help="print everything as JSON", group=OUTPUT)] = False,
 ) -> None:
-    """Say what is in a text: characters, lines, how much there is to learn, what is odd about it."""
-    from charnet.cli.tables import show_text
+    """Show statistics of a text: characters, lines, entropy, and what to change before training on it."""
+    from charnet.cli.tables import show_corpus_stats
     from charnet.config import Config
     from charnet.data.corpus import read
     from charnet.evaluation.corpus_stats import describe
@@ -37,16 +41,16 @@ def info(
     with training_view(quiet=False, json=False) as view:
         view.starting()
         found = read(text, data, progress=view.reading)
-    told = describe(found)
+    stats = describe(found)
     if json:
-        console.write_json(told.as_dict())
+        console.write_json(stats.as_dict())
     else:
-        show_text(told)
+        show_corpus_stats(stats)
 
 
 @corpus.command("list", cls=GroupedCommand)
-def list_(json: Annotated[bool, option("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
-    """Show the known texts that `charnet corpus get` fetches, and `charnet train` by their name."""
+def list_(json: Annotated[bool, option("--json", help="print the list as JSON", group=OUTPUT)] = False) -> None:
+    """List the well-known texts that `charnet corpus get` and `charnet train` fetch by name."""
     from charnet.data import datasets
 
     if json:
@@ -58,13 +62,13 @@ def list_(json: Annotated[bool, option("--json", help="the list as JSON", group=
         )
         return
     for name, text in datasets.DATASETS.items():
-        there = "here" if datasets.cached(name) else ""
-        console.write_text(f"{name:<18}{format_size(text.size_bytes):>9}  {there:<5} {text.about}\n")
+        cached = "here" if datasets.cached(name) else ""
+        console.write_text(f"{name:<18}{format_size(text.size_bytes):>9}  {cached:<5} {text.about}\n")
 
 
 @corpus.command("get", cls=GroupedCommand)
-def get(name: Annotated[str, typer.Argument(help="One of `charnet corpus list`.")]) -> None:
-    """Fetch a known text into the cache folder and say where it lies."""
+def get(name: Annotated[str, typer.Argument(help="A name from `charnet corpus list`.")]) -> None:
+    """Fetch a well-known text into the cache folder and print its path."""
     from charnet.data import datasets
 
     datasets.check_name(name)

@@ -8,8 +8,8 @@ from charnet.cli import console, tables
 from charnet.cli.options import option
 
 
-def doctor(json: Annotated[bool, option("--json", help="the findings as JSON", group="What is shown")] = False) -> None:
-    """Say what a report of a bug needs: versions, processor, memory, folders, and whether fsync works."""
+def doctor(json: Annotated[bool, option("--json", help="print the findings as JSON", group="Output")] = False) -> None:
+    """Show what a bug report needs: versions, processor, memory, folders, and whether fsync works."""
     from charnet.doctor import examine
 
     findings = examine()

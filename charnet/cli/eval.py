@@ -10,23 +10,25 @@ import typer
 from charnet.cli import console, tables
 from charnet.cli.options import option
 
-TEXT, SHOWN = "The text", "What is shown"
+TEXT, OUTPUT = "The text", "Output"
 
 
 def eval_(
     checkpoint: Annotated[Path, typer.Argument(help="A run or a checkpoint.")],
-    text: Annotated[list[str], typer.Argument(help="Files, folders or - for standard input.")],
+    text: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
     encoding: Annotated[
-        str | None, option("--encoding", help="encoding of the text; else the one the model learned from", group=TEXT)
+        str | None, option("--encoding", help="encoding of the text [default: that of the training text]", group=TEXT)
     ] = None,
-    glob: Annotated[str, option("--glob", help="which files of a folder are read", group=TEXT)] = "*.txt",
+    glob: Annotated[
+        str, option("--glob", help="read the files of a folder that match this pattern", group=TEXT)
+    ] = "*.txt",
     quantize: Annotated[
-        str | None, option("--quantize", help="int8: judge the weights as 8 bits each", group=TEXT, metavar="int8")
+        str | None, option("--quantize", help="evaluate with 8-bit weights", group=TEXT, metavar="int8")
     ] = None,
-    threads: Annotated[int, option("--threads", help="processor threads; 0 = one for each core", group=TEXT)] = 0,
-    json: Annotated[bool, option("--json", help="the figures as JSON", group=SHOWN)] = False,
+    threads: Annotated[int, option("--threads", help="processor threads; 0 = one per core", group=TEXT)] = 0,
+    json: Annotated[bool, option("--json", help="print the results as JSON", group=OUTPUT)] = False,
 ) -> None:
-    """Say how well a model knows a text: nats and bits per character, perplexity."""
+    """Evaluate a model on a text: nats and bits per character, perplexity."""
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
 

@@ -1,4 +1,4 @@
-"""Help in groups, without the cost of rich."""
+"""Shows help in groups, without loading rich."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typer.core import TyperCommand
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose `--help` shows each option under the heading of its `rich_help_panel`."""
+    """Lists each option in `--help` under the heading in its `rich_help_panel`."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}

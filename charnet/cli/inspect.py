@@ -14,14 +14,14 @@ from charnet.errors import CheckpointError
 
 def inspect(
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="A run or a checkpoint; none = the newest run under checkpoints/.")
+        Path | None, typer.Argument(help="A run or a checkpoint [default: the newest run in checkpoints/].")
     ] = None,
     verify: Annotated[
-        bool, option("--verify", help="check all that can be checked, of every file of a run", group="What is shown")
+        bool, option("--verify", help="check every file of the run: checksums, settings, metrics, text", group="Output")
     ] = False,
-    json: Annotated[bool, option("--json", help="everything as JSON", group="What is shown")] = False,
+    json: Annotated[bool, option("--json", help="print everything as JSON", group="Output")] = False,
 ) -> int:
-    """Show what is in a checkpoint: model, alphabet, text, settings, history."""
+    """Show the contents of a checkpoint: model, alphabet, text, settings, history."""
     from charnet.storage import runs
     from charnet.storage.describe import describe
 

@@ -1,4 +1,4 @@
-"""`charnet sample -i`: what is typed is continued, turn by turn, in a plain terminal."""
+"""`charnet sample -i`: the model continues what the user types, turn by turn, in a plain terminal."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from charnet.cli import console, output, sample_options, surprise
 from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines.base import Engine
-from charnet.errors import ConfigError, CorpusError, DivergedError, StorageError, did_you_mean
+from charnet.errors import ConfigError, CorpusError, DivergedError, StorageError, did_you_mean, plural
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, start
 
 PROMPT = "> "
-HELP = """What you type is continued; Enter alone goes on. Ctrl-C stops the writing, Ctrl-D leaves.
-  /temp 0.5    the temperature from now on
-  /seed 7      the random numbers from now on; /seed alone takes new ones
-  /back        undoes the last turn, yours and the model's
-  /save FILE   the whole text so far; go on another day with -i --prompt-file FILE
-  /help        this
-  /quit        leaves
-A text that begins with a slash: //like this"""
-LAST_SHOWN = 70  # characters of the text that /back goes back to
+HELP = """The model continues what you type. Press Enter alone for more, Ctrl-C to stop it, Ctrl-D to quit.
+  /temp 0.5    set the temperature
+  /seed 7      set the random seed; /seed alone chooses a new one
+  /back        undo the last turn, yours and the model's
+  /save FILE   save the whole text; continue it another day with -i --prompt-file FILE
+  /help        show this help
+  /quit        quit
+To start a text with a slash, type two: //like this"""
+LAST_SHOWN = 70  # characters of the text that /back shows
 
 
 @dataclass(frozen=True)
 class _Draft:
-    """All of a text so far, and the place after it."""
+    """A text so far, and the generation state after it."""
 
     text: str
-    position: GenerationState
+    state: GenerationState
 
 
 class Session:
-    """One text, written by two: every turn is what was typed and what the model continued it with.
+    """One text that the user and the model write in turns: the user types, the model continues.
 
     Args:
-        shape: what is done to a text before it is encoded.
-        skips_unknown: whether characters that the model lacks are left out; else the turn is refused.
-        colours: whether characters show how unexpected they were.
+        shape: normalizes what the user types.
+        skips_unknown: drops characters that the model does not know, instead of refusing the turn.
+        colours: colors each character by how unexpected it was.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class Session:
     ) -> None:
         Generation(engine, vocab, start(engine), options)  # refuses options that do not fit the model
         self._engine, self._vocab, self._options = engine, vocab, options
-        self._shape, self._skips_unknown, self._colours = shape, skips_unknown, colours
+        self._shape, self._skips_unknown, self._colors = shape, skips_unknown, colours
         self._draft, self._earlier = _Draft("", start(engine)), list[_Draft]()
         self._saved: set[Path] = set()
 
     def run(self, prompt: str = "") -> None:
-        """Reads turns and commands until /quit, Ctrl-D or the end of the input; a prompt is the first turn.
+        """Reads turns and commands until /quit, Ctrl-D or the end of the input. A prompt is the first turn.
 
-        What cannot be done is told in one line and changes nothing.
+        An error is one line and leaves the session as it was.
         """
-        ask = _asker()
+        ask = _line_reader()
         console.write_text(prompt)
         line = (f"/{prompt}" if prompt.startswith("/") else prompt) or ask()
         while line is not None and line not in ("/quit", "/exit"):
@@ -91,17 +91,17 @@ class Session:
         encode = self._vocab.encode_known if self._skips_unknown else lambda text: (self._vocab.encode(text), 0)
         ids, dropped = encode(self._shape(typed))
         if dropped:
-            console.note(f"left out what the model does not know: {dropped} character{'s' * (dropped > 1)}")
-        start = self._draft.position.extend(ids.tolist())
-        writing = Generation(self._engine, self._vocab, start, self._options, nats=self._colours)
-        written: list[str] = []
-        with _noting_ctrl_c() as stopped:
-            pieces = _until(stopped, written, writing)
-            shown = surprise.colored(pieces) if self._colours else (piece.text for piece in pieces)
-            console.stream_text(shown, harmless=self._colours)
-        text = self._vocab.decode(ids.tolist()) + "".join(written) + writing.withheld
+            console.note(f"left out {plural(dropped, 'character')} that the model does not know")
+        state = self._draft.state.extend(ids.tolist())
+        generation = Generation(self._engine, self._vocab, state, self._options, nats=self._colors)
+        generated: list[str] = []
+        with _deferred_ctrl_c() as stopped:
+            chunks = _until(stopped, generated, generation)
+            shown = surprise.colored(chunks) if self._colors else (chunk.text for chunk in chunks)
+            console.stream_text(shown, harmless=self._colors)
+        text = self._vocab.decode(ids.tolist()) + "".join(generated) + generation.withheld
         self._earlier.append(self._draft)
-        self._draft = _Draft(self._draft.text + text, writing.state)
+        self._draft = _Draft(self._draft.text + text, generation.state)
 
     def _command(self, name: str, argument: str) -> None:
         commands = {"temp": self._temp, "seed": self._seed, "back": self._back, "save": self._save, "help": self._help}
@@ -124,13 +124,13 @@ class Session:
         except ValueError:
             raise ConfigError(f"/seed: expected a number, found {argument[:40]!r}") from None
         self._options = replace(self._options, seed=seed)
-        self._draft = replace(self._draft, position=replace(self._draft.position, num_sampled=0))
+        self._draft = replace(self._draft, state=replace(self._draft.state, num_sampled=0))
         console.note(f"seed {seed}")
 
     def _back(self, argument: str) -> None:
         del argument
         if not self._earlier:
-            raise ConfigError("/back: nothing is left to undo")
+            raise ConfigError("/back: there is nothing to undo")
         self._draft = self._earlier.pop()
         text = self._draft.text
         shown = text if len(text) <= LAST_SHOWN else "..." + text[-LAST_SHOWN:]
@@ -138,8 +138,8 @@ class Session:
 
     def _save(self, argument: str) -> None:
         if not argument:
-            raise ConfigError("/save: expected the name of a file, as in /save story.txt")
-        path = Path(os.path.expanduser(argument))  # noqa: PTH111 - Path's raises where nobody has the name
+            raise ConfigError("/save: give the name of a file, as in /save story.txt")
+        path = Path(os.path.expanduser(argument))  # noqa: PTH111 - Path.expanduser raises for an unknown user
         try:
             output.check_free(path, replace=path.absolute() in self._saved)
             output.save(path, self._draft.text)
@@ -154,12 +154,12 @@ class Session:
         console.note(HELP, keep="\n")
 
 
-def _asker() -> Callable[[], str | None]:
-    """What reads a line, with a prompt and the keys of readline on a terminal; nothing at the end."""
+def _line_reader() -> Callable[[], str | None]:
+    """Returns a function that reads a line, or None at the end. On a terminal it has a prompt and readline's keys."""
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if on_terminal:
         with contextlib.suppress(ImportError):
-            import readline  # noqa: F401 - input() finds it
+            import readline  # noqa: F401 - input() uses it
 
     def ask() -> str | None:
         while True:
@@ -172,28 +172,32 @@ def _asker() -> Callable[[], str | None]:
             except KeyboardInterrupt:
                 if not on_terminal:
                     raise
-                console.note("\n(Ctrl-D or /quit leaves)", keep="\n")
+                console.note("\n(press Ctrl-D or type /quit to quit)", keep="\n")
             except UnicodeDecodeError:
-                console.error("expected a line in UTF-8, found other bytes")
+                console.error("this line is not UTF-8")
 
     return ask
 
 
-def _until(stopped: Callable[[], bool], written: list[str], writing: Generation) -> Iterator[Chunk]:
-    """The pieces of a writing until somebody stops it; `written` gets their text."""
-    for piece in writing:
-        written.append(piece.text)
-        yield piece
+def _until(stopped: Callable[[], bool], generated: list[str], generation: Generation) -> Iterator[Chunk]:
+    """Yields chunks until the generation ends or is stopped, and appends their texts to `generated`."""
+    for chunk in generation:
+        generated.append(chunk.text)
+        yield chunk
         if stopped():
             return
 
 
 @contextlib.contextmanager
-def _noting_ctrl_c() -> Iterator[Callable[[], bool]]:
-    """While it is open Ctrl-C is noted; it cannot come between a symbol and the place after it."""
-    noted: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+def _deferred_ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Defers Ctrl-C, so that it cannot come between a symbol and the state after it.
+
+    Yields:
+        A function that returns whether Ctrl-C was pressed.
+    """
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
-        yield lambda: bool(noted)
+        yield lambda: bool(received)
     finally:
         signal.signal(signal.SIGINT, before)

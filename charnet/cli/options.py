@@ -1,4 +1,4 @@
-"""Options of the command line that stand for options of `config`: help, default and limits come from there."""
+"""Makes command-line options. The help, default and limits of a setting come from `config`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from charnet.training.planner import PLANNED
 
 
 def setting(name: str, *flags: str, group: str) -> Any:
-    """A Typer option that sets `section.field`; not given, it leaves the setting alone."""
-    text, start = limits(name), default(name)
-    flag = flags or ("--" + name.partition(".")[2].replace("_", "-"),)
-    said = "|".join(text.choices) if text.choices else None
-    usual = f"chosen to fit; with --epochs or --steps {start}" if name in PLANNED else start
+    """Makes an option for the setting `section.field`. If the option is not given, the setting keeps its value."""
+    limit, value = limits(name), default(name)
+    flags = flags or ("--" + name.partition(".")[2].replace("_", "-"),)
+    metavar = "|".join(limit.choices) if limit.choices else None
+    shown_default = f"chosen to fit; with --epochs or --steps {value}" if name in PLANNED else value
     if name == "training.steps":
-        usual = "chosen to fit"
-    shown = f"{text.text} [default: {usual}]" if start is not False and start != () else text.text
-    return typer.Option(*flag, help=shown, metavar=said, show_default=False, rich_help_panel=group)
+        shown_default = "chosen to fit"
+    has_default = value is not False and value != ()
+    help = f"{limit.text} [default: {shown_default}]" if has_default else limit.text
+    return typer.Option(*flags, help=help, metavar=metavar, show_default=False, rich_help_panel=group)
 
 
 def sampling(name: str, *, group: str, metavar: str | None = None, default: str | None = None) -> Any:
@@ -39,5 +40,5 @@ def sampling(name: str, *, group: str, metavar: str | None = None, default: str 
 
 
 def option(*flags: str, help: str, group: str, **more: Any) -> Any:
-    """Any other option."""
+    """Makes an option that is not a setting."""
     return typer.Option(*flags, help=help, rich_help_panel=group, **more)

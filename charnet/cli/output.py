@@ -1,4 +1,4 @@
-"""Where written texts go: the screen as they come; a file, a folder or JSON when they are whole."""
+"""Sends generated texts to the screen while they are generated, or to files when they are complete."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from charnet.errors import ConfigError, StorageError, plural
 from charnet.generation.detokenizer import Chunk
 
 SHORT = 1000  # characters
-BETWEEN = "\n---\n"  # texts that follow each other
+BETWEEN = "\n---\n"  # two texts
 
 
 @dataclass(frozen=True)
 class Destination:
-    """One file, a file for each text in a folder, or neither: the screen. Texts that are `lines` follow each other, one
-    a line.
+    """Where texts go: one file, a folder with a file for each text, or the screen.
+
+    Args:
+        lines: each text is a line, and nothing but the line end separates them.
 
     Raises:
-        ConfigError: both were named.
+        ConfigError: a file and a folder are given.
     """
 
     file: Path | None = None
@@ -35,48 +37,48 @@ class Destination:
 
     def __post_init__(self) -> None:
         if self.file is not None and self.folder is not None:
-            raise ConfigError("--out and --out-dir: expected one place to write to, found two; leave one out")
+            raise ConfigError("--out and --out-dir: two places to write to; leave one out")
 
     @property
     def is_on_disk(self) -> bool:
         return self.file is not None or self.folder is not None
 
     def names(self, count: int) -> list[Path]:
-        """The files of so many texts."""
+        """Returns the files for `count` texts; none for the screen."""
         if self.folder is None:
             return [self.file] if self.file else []
         digits = max(3, len(str(count)))
         return [self.folder / f"{number:0{digits}}{self.suffix}" for number in range(1, count + 1)]
 
     def check(self, count: int, *, force: bool) -> None:
-        """Raises StorageError if so many texts would replace what nobody said to replace."""
+        """Raises StorageError if `count` texts would replace files, unless `force` is given."""
         for path in self.names(count):
             check_free(path, replace=force, advice=", or replace it with --force")
 
     def take_texts(
         self, texts: Iterable[Iterable[Chunk]], echoed: str, count: int, *, quiet: bool, colours: bool
     ) -> None:
-        """Shows texts as they come, each after its prompt, or keeps them when they are whole."""
+        """Shows each text after its prompt while it is generated, or saves it when it is complete."""
         if self.is_on_disk:
             end = "\n" if self.lines else ""
-            whole = (echoed + "".join(piece.text for piece in pieces) + end for pieces in texts)
-            self._keep(whole, count, between="" if self.lines else BETWEEN, quiet=quiet)
+            complete = (echoed + "".join(chunk.text for chunk in chunks) + end for chunks in texts)
+            self._save(complete, count, between="" if self.lines else BETWEEN, quiet=quiet)
             return
-        for index, pieces in enumerate(texts):
+        for index, chunks in enumerate(texts):
             console.write_text(BETWEEN if index and not self.lines else "")
             console.write_text(echoed)
-            shown = surprise.colored(pieces) if colours else (piece.text for piece in pieces)
+            shown = surprise.colored(chunks) if colours else (chunk.text for chunk in chunks)
             console.stream_text(itertools.chain(shown, "\n") if self.lines else shown, harmless=colours)
 
     def take_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool) -> None:
-        """Writes or keeps each object as a line of JSON."""
+        """Writes each object as a line of JSON, to the screen or to files."""
         if self.is_on_disk:
-            self._keep(map(console.as_json, objects), count, between="", quiet=quiet)
+            self._save(map(console.as_json, objects), count, between="", quiet=quiet)
         else:
             for each in objects:
                 console.write_json(each)
 
-    def _keep(self, contents: Iterable[str], count: int, *, between: str, quiet: bool) -> None:
+    def _save(self, contents: Iterable[str], count: int, *, between: str, quiet: bool) -> None:
         names = self.names(count)
         if self.folder is None:
             save(names[0], between.join(contents))
@@ -92,45 +94,52 @@ class Destination:
 
 
 def likely_length(options: SamplingOptions) -> int:
-    """How many characters a text will have: where something may end it sooner, it is taken to be short."""
+    """Estimates the characters of a text. If an option may end it early, it is assumed to be short."""
     ends_sooner = options.stop or options.max_lines or options.until
     return min(options.length, SHORT) if ends_sooner else options.length
 
 
 def check_free(path: Path, *, replace: bool = False, advice: str = "") -> None:
-    """Raises StorageError if something is at a path that may not be replaced: a folder, a device, a link, or without
-    `replace` any file. `advice` follows "choose another name"."""
+    """Checks that a file may be written to a path.
+
+    Args:
+        replace: a regular file may be replaced.
+        advice: what to say after "choose another name".
+
+    Raises:
+        StorageError: the path is a folder, a device or a link, or a file that may not be replaced.
+    """
     try:
         if path.is_dir():
-            raise StorageError(f"{path}: expected a file to write, found a folder; name a file, or use --out-dir")
+            raise StorageError(f"{path}: is a folder; give the name of a file, or use --out-dir")
         if path.exists() and not path.is_file():
-            raise StorageError(f"{path}: expected a file to write, found none; leave --out away and use > {path}")
+            raise StorageError(f"{path}: is not a regular file; instead of --out use > {path}")
         if os.path.lexists(path) and not replace:
-            raise StorageError(f"{path}: is there already; choose another name{advice}")
+            raise StorageError(f"{path}: already exists; choose another name{advice}")
     except OSError as error:
         raise durable.refused(path, error) from None
     except ValueError:
-        raise StorageError(f"{str(path)!r}: cannot be written: no file has such a name") from None
+        raise StorageError(f"{str(path)!r}: cannot be written: not a valid file name") from None
 
 
 def save(path: Path, text: str) -> None:
-    """A file with this text, whole or not at all; bytes that were no characters are those bytes again."""
+    """Writes a text to a file, all of it or nothing. Escaped bytes (surrogates) become bytes again."""
     durable.write(path, text.encode("utf-8", "surrogateescape"))
 
 
 def objects(
     texts: Iterable[Iterable[Chunk]], echoed: str, facts: dict[str, Any], *, each: bool
 ) -> Iterator[dict[str, Any]]:
-    """One object a text: all that is needed to write it again, and how unexpected it was.
+    """Describes each text: everything that is needed to generate it again, and how unexpected it was.
 
     Args:
-        facts: what is the same for all.
-        each: whether to say the nats of each character too; those of the prompt are not known.
+        facts: the same for all texts.
+        each: adds the nats of each generated character; those of the prompt are not known.
     """
-    for index, pieces in enumerate(texts):
-        whole = list(pieces)
-        nats = [n for piece in whole for n in piece.nats]
-        judged: dict[str, Any] = {"nats_per_char": sum(nats) / len(nats) if nats else None}
+    for index, chunks in enumerate(texts):
+        complete = list(chunks)
+        nats = [n for chunk in complete for n in chunk.nats]
+        losses: dict[str, Any] = {"nats_per_char": sum(nats) / len(nats) if nats else None}
         if each:
-            judged["nats"] = [round(n, 6) for n in nats]
-        yield {"text": echoed + "".join(piece.text for piece in whole), "index": index, **facts, **judged}
+            losses["nats"] = [round(n, 6) for n in nats]
+        yield {"text": echoed + "".join(chunk.text for chunk in complete), "index": index, **facts, **losses}

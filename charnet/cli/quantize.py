@@ -14,11 +14,12 @@ from charnet.cli.options import option
 def quantize(
     checkpoint: Annotated[Path, typer.Argument(help="A run or a checkpoint.")],
     out: Annotated[
-        Path | None, option("--out", "-o", help="the new file; else beside the old one", group="What is written")
+        Path | None,
+        option("--out", "-o", help="path of the new file [default: in the folder of the old one]", group="Output"),
     ] = None,
 ) -> None:
-    """Write a smaller checkpoint, of 8 bits a weight, that every command reads. It writes text faster; training cannot
-    go on from it."""
+    """Write a smaller copy of a checkpoint, with 8-bit weights. It writes text faster, but training cannot resume from
+    it."""
     from charnet.errors import StorageError
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
@@ -26,7 +27,7 @@ def quantize(
     path = runs.find(checkpoint)
     target = out or path.with_name(f"{path.stem}.int8.safetensors")
     if target.exists():
-        raise StorageError(f"{target}: expected no such file yet, found one: give another name with --out")
+        raise StorageError(f"{target}: already exists; choose another name with --out")
     model = Checkpoint.load(path, weights_only=True)
     model.quantize().save(target)
     before, after = (file.stat().st_size for file in (path, target))

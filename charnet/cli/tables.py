@@ -1,4 +1,4 @@
-"""Figures as people read them: what `inspect`, `eval` and `bench` show."""
+"""Formats numbers for people, and shows the results of `inspect`, `eval`, `bench` and `corpus info`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CURVE_WIDTH = 40
 
 
 def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
-    """Values as a line of bars, the largest highest; longer series are thinned to the width.
+    """Draws values as a line of bars, the largest highest. Of a series longer than the width some values are left out.
 
     >>> curve([3.0, 2.0, 1.5, 1.0])
     '█▅▃▁'
@@ -38,12 +38,12 @@ def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
 
 
 def format_loss(nats: float | None) -> str:
-    """A loss as people compare it: nats and bits per character."""
+    """Formats a loss in nats and in bits."""
     return "-" if nats is None else f"{nats:.4f} nats ({nats / math.log(2):.4f} bits)"
 
 
 def format_duration(seconds: float) -> str:
-    """Hours, minutes and seconds.
+    """Formats seconds as hours, minutes and seconds.
 
     >>> format_duration(75.4), format_duration(3700)
     ('1:15', '1:01:40')
@@ -54,7 +54,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(count: float) -> str:
-    """A number of bytes.
+    """Formats a number of bytes with the unit that fits.
 
     >>> format_size(1_115_394)
     '1.1 MB'
@@ -67,7 +67,7 @@ def format_size(count: float) -> str:
 
 
 def show_description(d: Description) -> None:
-    """`inspect` for people."""
+    """Shows what is in a checkpoint, as `inspect` does."""
     t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
     rows = [
         ("checkpoint", f"{d.path}, {format_size(d.size_bytes)}, written {d.created}"),
@@ -78,28 +78,30 @@ def show_description(d: Description) -> None:
         ("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}"),
         ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {format_size(d.corpus.size_bytes)} in "
                  f"{plural(d.corpus.files, 'file')}"),
-        ("", f"SHA-256 {d.corpus.fingerprint}, {held_out:,} at its end held out"),
+        ("", f"SHA-256 {d.corpus.fingerprint}, the last {held_out:,} held out"),
         ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
                     f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
-        ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_judged_by(d)}"),
+        ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
         ("last", format_loss(d.last_nats_per_char)),
         ("history", f"{d.curve[0]:.2f} {curve(d.curve)} {d.curve[-1]:.2f}" if d.curve else "-"),
         ("settings", d.settings_line),
         ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
     ]  # fmt: skip
     if d.progress.rollbacks:
-        rows.insert(8, ("rolled back", f"{plural(d.progress.rollbacks, 'time')}, the learning rate halved at each"))
+        rows.insert(
+            8, ("rolled back", f"{plural(d.progress.rollbacks, 'time')}, each time with half the learning rate")
+        )
     show_rows(rows)
 
 
-def _judged_by(d: Description) -> str:
-    """Says so where not all that was held out was read."""
+def _held_out_part(d: Description) -> str:
+    """Says how much of the held-out text an evaluation reads, unless it reads all of it."""
     read, held_out = d.config.data.val_chars, d.config.data.num_held_out(d.corpus.characters)
     return f", over {read:,} of {held_out:,} held-out characters" if 0 < read < held_out else ""
 
 
 def show_rows(rows: Iterable[tuple[str, str]]) -> None:
-    """Labelled lines; folded to the width of a terminal, whole in a pipe."""
+    """Shows labeled lines: folded to the width of a terminal, unfolded in a pipe."""
     rows = list(rows)
     indent = 2 + max(len(label) for label, _ in rows)
     cells = max(20, shutil.get_terminal_size().columns - indent)
@@ -111,31 +113,31 @@ def show_rows(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def show_checks(checks: Iterable[Check]) -> None:
-    """`inspect --verify` for people."""
-    marks = {True: "ok", False: "WRONG", None: "not checked"}
-    show_rows((marks[check.passed], f"{check.what}: {check.found}") for check in checks)
+    """Shows what was checked, as `inspect --verify` does."""
+    labels = {True: "ok", False: "WRONG", None: "not checked"}
+    show_rows((labels[check.passed], f"{check.what}: {check.found}") for check in checks)
 
 
 def show_evaluation(e: Evaluation) -> None:
-    """`eval` for people."""
+    """Shows the losses on a text, as `eval` does."""
     unknown = sum(e.unknown.values())
     lines = [
         f"{e.nats_per_char:.4f} nats per character",
         f"{e.bits_per_char:.4f} bits per character",
         f"{e.perplexity:.3f} perplexity",
-        f"{e.characters:,} characters, every one predicted from those before it",
+        f"{e.characters:,} characters, each predicted from all before it",
     ]
     if unknown:
         common = sorted(e.unknown.items(), key=lambda pair: -pair[1])[:5]
         names = ", ".join(f"{name} x {count:,}" for name, count in common)
-        count = "1 character more is" if unknown == 1 else f"{unknown:,} characters more are"
+        count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
         lines.append(f"{count} unknown to the model and not counted: {names}")
     for line in lines:
         write(visible(line) + "\n")
 
 
 def show_results(results: Iterable[Result]) -> None:
-    """`bench` for people, a line as soon as it is measured."""
+    """Shows benchmarks, each line as soon as it is measured."""
     header = f"{'what':44} {'median':>12} {'lowest':>12} {'highest':>12}  unit"
     write(header + "\n")
     for r in results:
@@ -144,31 +146,31 @@ def show_results(results: Iterable[Result]) -> None:
         flush()
 
 
-def show_text(told: CorpusStats) -> None:
-    """What `charnet corpus info` says."""
-    part = f" (of the first {told.lines_of:,} characters)" if told.lines_of < told.characters else ""
-    sample = f" (of the first {told.entropy_of:,} characters)" if told.entropy_of < told.characters else ""
-    lengths = ", ".join(f"{name} {length:,}" for name, length in told.line_lengths.items())
+def show_corpus_stats(stats: CorpusStats) -> None:
+    """Shows the statistics of a text, as `corpus info` does."""
+    part = f" (of the first {stats.lines_of:,} characters)" if stats.lines_of < stats.characters else ""
+    sample = f" (of the first {stats.entropy_of:,} characters)" if stats.entropy_of < stats.characters else ""
+    lengths = ", ".join(f"{name} {length:,}" for name, length in stats.line_lengths.items())
     rows = [
         (
             "text",
-            f"{told.name}: {plural(told.files, 'file')}, {format_size(told.size_bytes)}, "
-            f"{told.characters:,} characters",
+            f"{stats.name}: {plural(stats.files, 'file')}, {format_size(stats.size_bytes)}, "
+            f"{stats.characters:,} characters",
         ),
-        ("", f"SHA-256 {told.sha256}"),
-        *(("", note) for note in told.notes),
-        ("alphabet", f"{told.alphabet:,} characters"),
-        *(("", f"{name}: {kinds:,}, {count:,} times") for name, (count, kinds) in told.blocks.items()),
-        ("rarest", ", ".join(f"{name} x {count:,}" for name, count in told.rarest)),
-        ("unprintable", ", ".join(f"{name} x {count:,}" for name, count in told.odd.items()) or "none"),
-        ("line ends", ", ".join(f"{name} x {count:,}" for name, count in told.line_ends.items()) or "none"),
-        ("lines", f"{told.lines:,}{part}; lengths: {lengths}"),
-        ("repeated", f"{told.repeated:.1%} of it are lines of 20 characters and more that came before"),
-        ("entropy", f"bits per character, given the 0 to {len(told.entropies) - 1} before{sample}:"),
-        ("", " ".join(f"{bits:.3f}" for bits in told.entropies)),
-        ("n-grams", f"of orders 1 to {len(told.ngrams)} reach on its last tenth, unseen:"),
-        ("", " ".join(f"{bits:.3f}" for bits in told.ngrams)),
-        *(("advice" if not at else "", line) for at, line in enumerate(told.advice)),
+        ("", f"SHA-256 {stats.sha256}"),
+        *(("", note) for note in stats.notes),
+        ("alphabet", f"{stats.alphabet:,} characters"),
+        *(("", f"{name}: {kinds:,}, {count:,} times") for name, (count, kinds) in stats.blocks.items()),
+        ("rarest", ", ".join(f"{name} x {count:,}" for name, count in stats.rarest)),
+        ("unprintable", ", ".join(f"{name} x {count:,}" for name, count in stats.odd.items()) or "none"),
+        ("line ends", ", ".join(f"{name} x {count:,}" for name, count in stats.line_ends.items()) or "none"),
+        ("lines", f"{stats.lines:,}{part}; lengths: {lengths}"),
+        ("repeated", f"{stats.repeated:.1%} of the text is in lines of 20 characters or more that appeared before"),
+        ("entropy", f"bits per character, given the 0 to {len(stats.entropies) - 1} characters before it{sample}:"),
+        ("", " ".join(f"{bits:.3f}" for bits in stats.entropies)),
+        ("n-grams", f"bits per character of the last tenth, predicted by n-grams of orders 1 to {len(stats.ngrams)}:"),
+        ("", " ".join(f"{bits:.3f}" for bits in stats.ngrams)),
+        *(("advice" if not index else "", line) for index, line in enumerate(stats.advice)),
     ]
     for label, text in rows:
         write(f"{label:<12}{visible(text)}\n")

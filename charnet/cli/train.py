@@ -16,14 +16,14 @@ from charnet.overlay import assignments, qualified_names
 from charnet.signals import Interrupted, SignalGuard
 from charnet.training.resolve import parse_duration
 
-TEXT, MODEL, LEARNING, RUN, SHOWN = "The text", "The model", "Learning", "The run", "What is shown"
+TEXT, MODEL, TRAINING, RUN, OUTPUT = "The text", "The model", "Training", "The run", "Output"
 SAMPLE_LENGTH = 160  # characters that the model writes after each evaluation
 
 
 def train(
     text: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, folders or - for standard input; none = the text that comes with charnet."),
+        typer.Argument(help="Files, folders, - for standard input, or well-known texts [default: the bundled fables]."),
     ] = None,
     encoding: Annotated[str | None, setting("data.encoding", group=TEXT)] = None,
     as_bytes: Annotated[bool, setting("data.bytes", "--bytes", group=TEXT)] = False,
@@ -50,46 +50,54 @@ def train(
         option(
             "--for",
             metavar="TIME",
-            help="as good as this time allows: 90s, 5m, 2h; what is not given is chosen to fit "
-            "[default: 5m, unless there is a length]",
-            group=LEARNING,
+            help="train the best model that fits in this time: 90s, 5m, 2h; charnet chooses the settings that you "
+            "leave out [default: 5m, unless a length is given]",
+            group=TRAINING,
         ),
     ] = None,
-    steps: Annotated[int | None, setting("training.steps", group=LEARNING)] = None,
-    epochs: Annotated[float | None, setting("training.epochs", group=LEARNING)] = None,
-    batch_size: Annotated[int | None, setting("training.batch_size", group=LEARNING)] = None,
-    window: Annotated[int | None, setting("training.window", group=LEARNING)] = None,
-    optimizer: Annotated[str | None, setting("training.optimizer", group=LEARNING)] = None,
-    learning_rate: Annotated[float | None, setting("training.learning_rate", group=LEARNING)] = None,
-    patience: Annotated[int | None, setting("training.patience", group=LEARNING)] = None,
-    seed: Annotated[int | None, setting("training.seed", group=LEARNING)] = None,
-    device: Annotated[str | None, setting("training.device", group=LEARNING)] = None,
-    precision: Annotated[str | None, setting("training.precision", group=LEARNING)] = None,
-    threads: Annotated[int | None, setting("training.threads", group=LEARNING)] = None,
+    steps: Annotated[int | None, setting("training.steps", group=TRAINING)] = None,
+    epochs: Annotated[float | None, setting("training.epochs", group=TRAINING)] = None,
+    batch_size: Annotated[int | None, setting("training.batch_size", group=TRAINING)] = None,
+    window: Annotated[int | None, setting("training.window", group=TRAINING)] = None,
+    optimizer: Annotated[str | None, setting("training.optimizer", group=TRAINING)] = None,
+    learning_rate: Annotated[float | None, setting("training.learning_rate", group=TRAINING)] = None,
+    patience: Annotated[int | None, setting("training.patience", group=TRAINING)] = None,
+    seed: Annotated[int | None, setting("training.seed", group=TRAINING)] = None,
+    device: Annotated[str | None, setting("training.device", group=TRAINING)] = None,
+    precision: Annotated[str | None, setting("training.precision", group=TRAINING)] = None,
+    threads: Annotated[int | None, setting("training.threads", group=TRAINING)] = None,
     checkpoint_every: Annotated[str | None, setting("training.checkpoint_every", group=RUN)] = None,
-    on_nan: Annotated[str | None, setting("training.on_nan", group=LEARNING)] = None,
-    name: Annotated[str, option("--name", help="name of the run; else it is named after the text", group=RUN)] = "",
-    out: Annotated[Path, option("--out", help="folder of runs", group=RUN)] = Path("checkpoints"),
+    on_nan: Annotated[str | None, setting("training.on_nan", group=TRAINING)] = None,
+    name: Annotated[str, option("--name", help="name of the run [default: the name of the text]", group=RUN)] = "",
+    out: Annotated[Path, option("--out", help="folder for the runs", group=RUN)] = Path("checkpoints"),
     resume: Annotated[
-        Path | None, option("--resume", metavar="RUN", help="go on with an interrupted run, to the bit", group=RUN)
+        Path | None, option("--resume", metavar="RUN", help="resume an interrupted run, bit for bit", group=RUN)
     ] = None,
     strict: Annotated[
-        bool, option("--strict", help="with --resume: refuse if the newest checkpoint is damaged", group=RUN)
+        bool, option("--strict", help="with --resume: refuse a damaged newest checkpoint", group=RUN)
     ] = False,
     init_from: Annotated[
-        Path | None, option("--init-from", metavar="CHECKPOINT", help="start from trained weights", group=RUN)
+        Path | None,
+        option("--init-from", metavar="CHECKPOINT", help="start from the weights of a trained model", group=RUN),
     ] = None,
     config: Annotated[
-        Path | None, option("--config", metavar="FILE.yaml", help="settings, as in a run's config.yaml", group=RUN)
+        Path | None,
+        option(
+            "--config", metavar="FILE.yaml", help="read settings from a file, such as a run's config.yaml", group=RUN
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        option("--set", metavar="SECTION.FIELD=VALUE", help="any setting by its full name; may be repeated", group=RUN),
+        option(
+            "--set", metavar="SECTION.FIELD=VALUE", help="set any setting by its full name; may be repeated", group=RUN
+        ),
     ] = None,
-    quiet: Annotated[bool, option("--quiet", "-q", help="show nothing but errors", group=SHOWN)] = False,
-    json: Annotated[bool, option("--json", help="the lines of metrics on stdout", group=SHOWN)] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="show only errors", group=OUTPUT)] = False,
+    json: Annotated[
+        bool, option("--json", help="print the metrics on stdout, one JSON object per line", group=OUTPUT)
+    ] = False,
 ) -> int:
-    """Train a model on a text; it lands in checkpoints/, named after the text."""
+    """Train a model on a text. The run is saved in checkpoints/, under the name of the text."""
     given = dict(locals())  # first of all: the options that are settings have the names of their fields
     flags = {full: given[field] for field, full in qualified_names().items() if _is_given(given.get(field))}
     flags |= {"data.paths": text} if text else {}
@@ -155,15 +163,15 @@ def train(
                     view.show(report)
         except Interrupted:
             if not is_over:  # else there is nothing to go on with
-                view.left()
+                view.aborted()
     return 128 + signals.received if signals.received else 0
 
 
 def _is_given(value: object) -> bool:
-    """Whether an option has a value, or a switch is on."""
+    """Returns whether an option has a value or a switch is on."""
     return value is not None and value is not False
 
 
 def _unescaped(text: str) -> str:
-    """A separator as it is typed: \\n, \\t and \\f stand for the characters that shells make hard to type."""
+    """Replaces \\n, \\t and \\f by the characters they stand for, which are hard to type in a shell."""
     return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\f", "\f")

@@ -1,4 +1,4 @@
-"""The command line, mostly in this process; what depends on signals, pipes and imports in processes of its own."""
+"""The command line, mostly in this process; signals, pipes and imports are tested in a process of their own."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.training import planner, setup
 
 COMMANDS = {
-    "train": ["The text", "The model", "Learning", "The run", "What is shown"],
+    "train": ["The text", "The model", "Training", "The run", "Output"],
     "sample": ["The prompt", "Writing", "Where it goes", "What is shown"],
-    "inspect": ["What is shown"],
-    "eval": ["The text", "What is shown"],
-    "bench sample": ["What is shown"],
-    "bench train": ["What is shown"],
-    "doctor": ["What is shown"],
+    "inspect": ["Output"],
+    "eval": ["The text", "Output"],
+    "bench sample": ["Output"],
+    "bench train": ["Output"],
+    "doctor": ["Output"],
 }
 SMALL = [
     *("--hidden-size", "8", "--batch-size", "3", "--window", "5", "--threads", "1", "--optimizer", "sgd"),
@@ -76,7 +76,7 @@ def charnet_(
 
 @pytest.fixture
 def sample(charnet_: Charnet) -> Callable[..., str]:
-    """What `charnet sample` with these options writes, when all goes well."""
+    """Runs `charnet sample` with these options, which must succeed, and returns the text."""
 
     def call(*arguments: object, **more: Any) -> str:
         result = charnet_("sample", "-q", *arguments, **more)
@@ -87,7 +87,7 @@ def sample(charnet_: Charnet) -> Callable[..., str]:
 
 
 def assert_refused(result: Result, code: int, *words: str) -> None:
-    """One line on stderr that says these words, nothing on stdout, this exit code."""
+    """Checks for one line on stderr with these words, nothing on stdout and this exit code."""
     assert result.code == code, result.err
     assert result.out == ""
     assert result.err.startswith("charnet: ")
@@ -107,19 +107,19 @@ def in_process(*arguments: object, **more: Any) -> subprocess.CompletedProcess[A
 # ------------------------------------------------------------------------------------------- a time: --for
 
 
-def test_a_time_is_planned_for_and_the_loss_stands_beside_simple_means(charnet_: Charnet) -> None:
+def test_a_run_is_planned_for_a_time_and_its_loss_compared_with_baselines(charnet_: Charnet) -> None:
     result = charnet_("train", "pets.txt", "--for", "1s", "--threads", "1", "--name", "timed")
     assert result.code == 0
     assert result.out == ""
     lines = result.err.splitlines()
     assert any(line.startswith("plan for 0:01: about ") and "passes over the text" in line for line in lines)
-    assert any(line.startswith("beside it: ") and "-gram" in line and "xz -9e" in line for line in lines)
+    assert any(line.startswith("for comparison: ") and "-gram" in line and "xz -9e" in line for line in lines)
 
 
-def test_what_is_said_beside_a_time_is_kept(charnet_: Charnet) -> None:
-    line = "train pets.txt --for 1s --threads 1 --name kept --hidden-size 24 --dropout 0.25 --cell gru -q"
+def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
+    line = "train pets.txt --for 1s --threads 1 --name own --hidden-size 24 --dropout 0.25 --cell gru -q"
     assert charnet_(*line.split()).code == 0
-    settings = Path("checkpoints/kept/config.yaml").read_text()
+    settings = Path("checkpoints/own/config.yaml").read_text()
     for setting in ("cell: gru", "hidden_size: 24", "dropout: 0.25"):
         assert f"  {setting} " in settings
 
@@ -355,7 +355,7 @@ def test_the_same_seed_writes_the_same_text(sample: Callable[..., str]) -> None:
     assert sample("--seed", 1) == sample("--seed", 1) != sample("--seed", 2)
 
 
-def test_without_a_seed_one_is_made_up_and_told(charnet_: Charnet) -> None:
+def test_without_a_seed_one_is_chosen_and_shown(charnet_: Charnet) -> None:
     result = charnet_("sample", "-n", 30)
     seed = result.err.split("seed ")[1].strip()
     assert charnet_("sample", "-n", 30, "--seed", seed).out == result.out
@@ -367,7 +367,7 @@ def test_n_counts_the_characters_after_the_prompt(sample: Callable[..., str], le
     assert len(sample("-n", length, "--seed", 1, "-p", "the cat")) == 7 + length
 
 
-def test_the_prompt_is_repeated_unless_told_not_to(sample: Callable[..., str]) -> None:
+def test_the_prompt_is_repeated_without_no_echo(sample: Callable[..., str]) -> None:
     options = ("-p", "the cat", "-n", 20, "--seed", 1)
     assert sample(*options) == "the cat" + sample(*options, "--no-echo")
 
@@ -387,7 +387,7 @@ def test_the_prompt_changes_what_follows(sample: Callable[..., str]) -> None:
     assert sample(*options, "the c") != sample(*options, "sa")
 
 
-def test_unknown_characters_can_be_left_out_and_that_is_told(charnet_: Charnet) -> None:
+def test_unknown_characters_can_be_left_out_and_are_counted(charnet_: Charnet) -> None:
     options = ("sample", "-n", 20, "--seed", 1, "--unknown", "skip", "-p")
     result = charnet_(*options, "THE the CAT cat")
     assert result.out == charnet_(*options, " the  cat").out
@@ -400,24 +400,24 @@ def test_writing_ends_before_the_first_stop_text(sample: Callable[..., str]) -> 
     assert ended == min(free.partition("dog")[0], free.partition("\n")[0], key=len)
 
 
-def test_what_is_banned_is_not_written_and_what_is_favoured_is(sample: Callable[..., str]) -> None:
+def test_banned_characters_do_not_appear_and_favored_ones_do(sample: Callable[..., str]) -> None:
     assert "t" not in sample("-n", "200", "--seed", "1", "--ban", "tÜ", "--no-echo")
     assert set(sample("-n", "20", "--seed", "1", "--logit-bias", "a=500", "--no-echo")) == {"a"}
 
 
-def test_all_banned_leaves_nothing_to_write(charnet_: Charnet) -> None:
+def test_banning_the_whole_alphabet_is_refused(charnet_: Charnet) -> None:
     known = "".join(sorted(set(sentences(900))))
     assert_refused(charnet_("sample", "-q", "--ban", known), 2, "--ban", "at least one character")
 
 
 def test_a_penalty_makes_a_text_of_more_different_characters(sample: Callable[..., str]) -> None:
     line = ("-n", "400", "--seed", "1", "--temp", "0.3", "--no-echo")
-    plain, penalised = sample(*line), sample(*line, "--repetition-penalty", "50", "--repetition-window", "3")
-    windows = [[len(set(text[i : i + 4])) for i in range(len(text) - 4)] for text in (plain, penalised)]
+    plain, penalized = sample(*line), sample(*line, "--repetition-penalty", "50", "--repetition-window", "3")
+    windows = [[len(set(text[i : i + 4])) for i in range(len(text) - 4)] for text in (plain, penalized)]
     assert sum(windows[1]) > sum(windows[0])
 
 
-def test_writing_ends_with_the_line_or_after_so_many(sample: Callable[..., str]) -> None:
+def test_a_text_ends_with_the_line_or_after_max_lines(sample: Callable[..., str]) -> None:
     text = sample("-n", "300", "--seed", "1", "--no-echo")
     assert text.count("\n") > 3
     assert sample("-n", "300", "--seed", "1", "--no-echo", "--until", "line") == text.split("\n")[0]
@@ -472,10 +472,10 @@ def test_json_says_how_unexpected_a_text_was_and_with_surprise_each_character(sa
 def test_surprise_without_a_terminal_is_plain_text_and_says_so(charnet_: Charnet) -> None:
     result = charnet_("sample", "--seed", 1, "-n", 50, "--surprise")
     assert result.out == charnet_("sample", "--seed", 1, "-n", 50).out
-    assert "--surprise: colours need a terminal" in result.err
+    assert "--surprise: colors need a terminal" in result.err
 
 
-def test_texts_are_kept_in_a_file_as_they_would_be_shown(charnet_: Charnet, sample: Callable[..., str]) -> None:
+def test_texts_in_a_file_are_those_on_the_screen(charnet_: Charnet, sample: Callable[..., str]) -> None:
     options = ("--seed", 1, "-n", 50, "--samples", 2, "-p", "the ")
     for form in ((), ("--json",)):
         expected = sample(*options, *form)
@@ -486,7 +486,7 @@ def test_texts_are_kept_in_a_file_as_they_would_be_shown(charnet_: Charnet, samp
     assert sorted(path.name for path in Path().iterdir()) == ["checkpoints", "pets.txt", "texts0", "texts1"]
 
 
-def test_texts_are_kept_one_a_file_in_a_folder(sample: Callable[..., str]) -> None:
+def test_each_text_gets_its_file_in_a_folder(sample: Callable[..., str]) -> None:
     texts = sample("--seed", 1, "-n", 50, "--samples", 3).split("\n---\n")
     assert sample("--seed", 1, "-n", 50, "--samples", 3, "--out-dir", "new/texts") == ""
     assert {path.name: path.read_text() for path in Path("new/texts").iterdir()} == {
@@ -499,18 +499,18 @@ def test_texts_are_kept_one_a_file_in_a_folder(sample: Callable[..., str]) -> No
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
-        ("--out pets.txt", 6, ["pets.txt: is there already", "--force"]),
-        ("--out checkpoints", 6, ["found a folder", "--out-dir"]),
-        ("--out /dev/null --force", 6, ["found none", "> /dev/null"]),
+        ("--out pets.txt", 6, ["pets.txt: already exists", "--force"]),
+        ("--out checkpoints", 6, ["is a folder", "--out-dir"]),
+        ("--out /dev/null --force", 6, ["is not a regular file", "> /dev/null"]),
         ("--out no/such/file.txt", 6, ["no/such/file.txt: cannot be written"]),
-        ("--out-dir taken --samples 2", 6, ["taken/002.txt: is there already"]),
+        ("--out-dir taken --samples 2", 6, ["taken/002.txt: already exists"]),
         ("--out-dir pets.txt", 6, ["pets.txt"]),
-        ("--out a --out-dir b", 2, ["--out and --out-dir"]),
+        ("--out a --out-dir b", 2, ["--out and --out-dir", "leave one out"]),
         ("-i --json", 2, ["-i: leave out --json"]),
         ("-i --prompt-file -", 2, ["-i: leave out"]),
     ],
 )
-def test_what_nobody_said_to_replace_stays_as_it_is(charnet_: Charnet, line: str, code: int, words: list[str]) -> None:
+def test_no_file_is_replaced_without_force(charnet_: Charnet, line: str, code: int, words: list[str]) -> None:
     Path("taken").mkdir()
     Path("taken/002.txt").write_text("mine")
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
@@ -563,7 +563,7 @@ def test_a_model_of_bytes_writes_bytes(charnet_: Charnet) -> None:
     assert max(result.stdout) > 0x7F
 
 
-def test_a_reader_that_leaves_ends_the_writing_quietly(charnet_: Charnet) -> None:  # noqa: ARG001 - for its folder
+def test_a_closed_pipe_ends_the_generation_quietly(charnet_: Charnet) -> None:  # noqa: ARG001 - for its folder
     command = [sys.executable, "-m", "charnet", "sample", "-q", "-n", "10000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -605,7 +605,7 @@ def test_inspect_json_is_everything_in_one_line(charnet_: Charnet) -> None:
     assert [line["step"] for line in described["history"]] == [60, 120]
 
 
-def test_eval_says_how_well_a_text_is_known(charnet_: Charnet) -> None:
+def test_eval_shows_the_losses_of_a_text(charnet_: Charnet) -> None:
     result = charnet_("eval", "pets", "pets.txt", "--threads", 1)
     assert (result.code, result.err) == (0, "")
     nats, bits, perplexity = (float(line.split()[0]) for line in result.out.splitlines()[:3])
@@ -623,7 +623,7 @@ def test_eval_json_gives_the_same_figures_and_counts_unknown_characters(charnet_
         "'ä' (U+00E4 LATIN SMALL LETTER A WITH DIAERESIS)": 1,
     }
     assert f"{figures['nats_per_char']:.4f} nats" in (out := charnet_("eval", "pets", "odd.txt").out)
-    assert "2 characters more are unknown to the model and not counted" in out
+    assert "2 more characters are unknown to the model and not counted" in out
 
 
 def test_eval_of_a_text_without_one_known_character_is_code_3(charnet_: Charnet) -> None:
@@ -648,13 +648,13 @@ def test_train_json_gives_the_lines_of_metrics_on_stdout_and_the_rest_on_stderr(
     assert [json.loads(line)["step"] for line in result.out.splitlines()] == [2, 4, 6, 8]
 
 
-def test_train_quiet_says_nothing(charnet_: Charnet) -> None:
+def test_train_quiet_shows_nothing(charnet_: Charnet) -> None:
     result = charnet_("train", "pets.txt", *SMALL, "--quiet")
     assert (result.code, result.out, result.err) == (0, "", "")
     assert Path("checkpoints/pets-2/best.safetensors").is_file()
 
 
-def test_train_in_a_pipe_writes_plain_lines_that_say_how_to_go_on(charnet_: Charnet) -> None:
+def test_train_in_a_pipe_writes_plain_lines_that_name_the_next_command(charnet_: Charnet) -> None:
     result = charnet_("train", "pets.txt", *SMALL, "--name", "new")
     assert (result.code, result.out) == (0, "")
     assert "\x1b" not in result.err
@@ -677,13 +677,13 @@ def test_train_reads_standard_input(charnet_: Charnet) -> None:
     assert Checkpoint.load(Path("checkpoints/stdin/best.safetensors")).corpus.name == "stdin"
 
 
-def test_weights_can_be_started_from_on_the_command_line(charnet_: Charnet) -> None:
+def test_training_can_start_from_pretrained_weights(charnet_: Charnet) -> None:
     result = charnet_("train", "pets.txt", "--init-from", "pets", "--steps", 2, "--threads", 1, "--window", 8)
     assert result.code == 0
-    assert "weights carried over: 16 characters known, 0 new" in result.err
+    assert "pretrained weights: 16 characters known, 0 new" in result.err
 
 
-def test_a_signal_that_the_parent_chose_to_ignore_stays_ignored() -> None:
+def test_a_signal_that_the_parent_ignores_stays_ignored() -> None:
     """`nohup charnet train` must outlive its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -694,7 +694,7 @@ def test_a_signal_that_the_parent_chose_to_ignore_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_handlers_of_signals_are_given_back_after_training(charnet_: Charnet) -> None:
+def test_signal_handlers_are_restored_after_training(charnet_: Charnet) -> None:
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     charnet_("train", "-q", "pets.txt", *SMALL)
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
@@ -727,7 +727,7 @@ def assert_the_same_run(one: Path, two: Path) -> None:
         pytest.param(signal.SIGTERM, 143, id="TERM", marks=pytest.mark.slow),
     ],
 )
-def test_a_signal_saves_the_run_says_how_to_go_on_and_the_resumed_run_is_the_whole_run(
+def test_a_signal_saves_the_run_and_the_resumed_run_equals_the_whole_run(
     charnet_: Charnet, number: signal.Signals, code: int
 ) -> None:
     cut, whole = Path("checkpoints/cut"), Path("checkpoints/whole")
@@ -737,7 +737,7 @@ def test_a_signal_saves_the_run_says_how_to_go_on_and_the_resumed_run_is_the_who
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "")
-    assert err.endswith("everything is saved; go on with:\n  charnet train --resume checkpoints/cut\n")
+    assert err.endswith("everything is saved; resume with:\n  charnet train --resume checkpoints/cut\n")
     assert "Traceback" not in err
     assert 0 < Checkpoint.load(cut / runs.LAST).trainer_state.step < 300
     assert charnet_("train", "-q", "--resume", "checkpoints/cut").code == 0
@@ -747,7 +747,7 @@ def test_a_signal_saves_the_run_says_how_to_go_on_and_the_resumed_run_is_the_who
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lines", [1, 3, 4, 5, 9])
-def test_a_run_killed_outright_goes_on_from_its_last_checkpoint(charnet_: Charnet, lines: int) -> None:
+def test_a_killed_run_resumes_from_its_last_checkpoint(charnet_: Charnet, lines: int) -> None:
     cut, whole = Path("checkpoints/cut"), Path("checkpoints/whole")
     line = [*LONGER, "--set", "training.eval_every=20"]
     command = [sys.executable, "-m", "charnet", "train", "-q", "pets.txt", *line, "--name", "cut"]
@@ -773,15 +773,17 @@ def test_help_shows_every_option_in_its_group(charnet_: Charnet, command: str) -
         assert "\x1b" not in result.out
 
 
-def test_help_of_train_tells_the_default_of_every_setting(charnet_: Charnet) -> None:
+def test_help_of_train_shows_the_default_of_every_setting(charnet_: Charnet) -> None:
     shown = " ".join(charnet_("train", "--help").out.split())
     for name in ("cell", "hidden_size", "dropout", "val_fraction", "steps", "optimizer", "learning_rate", "seed"):
         full = next(n for n in overlay.setting_names() if n.endswith("." + name))
         assert f"--{name.replace('_', '-')}" in shown
-        usual = str(overlay.default(full))
+        shown_default = str(overlay.default(full))
         if full in planner.PLANNED:
-            usual = "chosen to fit" if name == "steps" else f"chosen to fit; with --epochs or --steps {usual}"
-        assert f"{overlay.limits(full).text} [default: {usual}]" in shown
+            shown_default = (
+                "chosen to fit" if name == "steps" else f"chosen to fit; with --epochs or --steps {shown_default}"
+            )
+        assert f"{overlay.limits(full).text} [default: {shown_default}]" in shown
 
 
 def test_every_default_that_the_help_of_sample_shows_is_the_one_of_the_api(charnet_: Charnet) -> None:
@@ -803,7 +805,7 @@ def test_help_names_every_command(charnet_: Charnet) -> None:
     assert all(f"  {command.split()[0]} " in result.out for command in COMMANDS)
 
 
-def test_the_version_is_told(charnet_: Charnet) -> None:
+def test_the_version_is_shown(charnet_: Charnet) -> None:
     assert charnet_("--version").out == f"charnet {charnet.__version__}\n"
 
 
@@ -835,7 +837,7 @@ for line in json.loads(sys.argv[1]):
     assert result.returncode == 0, result.stderr
 
 
-def test_both_ways_to_call_are_the_same_command() -> None:
+def test_the_module_and_the_command_are_the_same() -> None:
     assert in_process("--version").stdout.decode() == f"charnet {charnet.__version__}\n"
 
 
@@ -847,7 +849,7 @@ def test_a_training_that_is_interrupted_before_its_first_step_leaves_no_run(char
     assert not Path("checkpoints/cut").exists()
 
 
-def test_an_ensemble_is_trained_written_with_and_looked_at(charnet_: Charnet) -> None:
+def test_every_command_works_with_an_ensemble(charnet_: Charnet) -> None:
     assert charnet_("train", "pets.txt", *SMALL, "--members", "3", "--name", "three").code == 0
     assert "lstm, 3 networks of 1 layer of 8 units" in charnet_("inspect", "checkpoints/three").out
     assert charnet_("inspect", "--verify", "checkpoints/three").code == 0

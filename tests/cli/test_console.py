@@ -1,4 +1,4 @@
-"""What reaches the screen: harmless, of any width, and without colour where none is wanted."""
+"""What reaches the screen: no control characters, any width, no colors where NO_COLOR is set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from charnet.cli import console, progress, tables
+from charnet.cli import console, history, live, progress, tables
 from charnet.config import Config
 from charnet.errors import StorageError
 from charnet.overlay import overlay
@@ -35,7 +35,7 @@ LINES = ["\u2028", "\u2029"]
 
 
 @pytest.mark.parametrize("character", [*C0, "\x7f", *C1, *BIDI, *LINES, *map(chr, (0xD800, 0xDCFF))], ids=ascii)
-def test_a_character_that_commands_a_terminal_is_shown_as_a_symbol(character: str) -> None:
+def test_a_control_character_is_shown_as_a_symbol(character: str) -> None:
     shown = console.visible(f"a{character}b")
     assert shown.startswith("a")
     assert shown.endswith("b")
@@ -49,11 +49,11 @@ def test_symbols_of_different_characters_differ() -> None:
 
 
 @pytest.mark.parametrize("text", ["plain", "Grüße, 日本語 🐈", "tab\u00a0space", "[bold]brackets[/bold] :smile:"])
-def test_what_can_be_printed_stays_as_it_is(text: str) -> None:
+def test_printable_text_stays_as_it_is(text: str) -> None:
     assert console.visible(text) == text
 
 
-def test_line_ends_are_kept_only_where_they_are_wanted() -> None:
+def test_line_ends_stay_only_where_they_are_wanted() -> None:
     assert console.visible("a\nb\tc\r", keep="\n\t") == "a\nb\tc␍"
     assert console.visible("a\nb") == "a␊b"
 
@@ -112,14 +112,14 @@ class Refusing(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(BrokenPipeError(), console.PipeClosed), (OSError(28, "No space left"), StorageError)]
+    ("error", "raised"), [(BrokenPipeError(), console.PipeClosed), (OSError(28, "No space left"), StorageError)]
 )
-def test_a_stdout_that_refuses_is_told_apart_from_one_that_nobody_reads(
-    monkeypatch: pytest.MonkeyPatch, error: OSError, told: type[Exception]
+def test_a_stdout_that_fails_is_not_a_closed_pipe(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, raised: type[Exception]
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", Refusing(error))
-        with pytest.raises(told):
+        with pytest.raises(raised):
             console.write_json(1)
 
 
@@ -163,42 +163,42 @@ def test_a_loss_is_shown_in_nats_and_bits() -> None:
 
 
 def story(folder: Path = Path("checkpoints/my pets"), *, reason: str = "complete", sample: str = "abc") -> list[Any]:
-    """The reports of a short training."""
+    """The events of a short training."""
     from charnet.training.events import Evaluated, Finished, Metrics, Started
 
     config = overlay(Config(), {"training.steps": 40})
-    reports: list[Any] = [
+    events: list[Any] = [
         Started(
             run=folder, config=config, corpus=CorpusInfo("pets", 12345, 12345, 1, "f" * 64, "k" * 64), alphabet_size=17,
             parameters=1600, device="cpu", precision="fp32", threads=2, step=10, known_chars=12,
         )
     ]  # fmt: skip
     for step, val in ((20, 2.5), (40, 1.5)):
-        reports.append(Metrics(step - 5, step * 8, 0.5, 2.0, None, 0.01, 0.7, 12345.6))
-        reports.append(Metrics(step, step * 10, 1.0, 2.0, val, 0.01, 0.7, 12345.6))
-        reports.append(Evaluated(step, True, step, val, sample))
-    return [*reports, Finished(folder, reason, 40, 40, 1.5)]
+        events.append(Metrics(step - 5, step * 8, 0.5, 2.0, None, 0.01, 0.7, 12345.6))
+        events.append(Metrics(step, step * 10, 1.0, 2.0, val, 0.01, 0.7, 12345.6))
+        events.append(Evaluated(step, True, step, val, sample))
+    return [*events, Finished(folder, reason, 40, 40, 1.5)]
 
 
-def show_all(view: progress.TrainingView, reports: Iterable[Any]) -> None:
+def show_all(view: progress.TrainingView, events: Iterable[Any]) -> None:
     with view:
         view.starting()
-        for report in reports:
-            view.show(report)
+        for event in events:
+            view.show(event)
 
 
-def test_plain_lines_say_what_when_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_lines_name_the_text_the_loss_and_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
     show_all(progress.training_view(quiet=False, json=False), story())
     out, err = capsys.readouterr()
     assert out == ""
     assert "\x1b" not in err
-    for words in ("pets, 12,345 characters, alphabet of 17", "going on from step 10", "12 characters known, 5 new"):
+    for words in ("pets, 12,345 characters, alphabet of 17", "resuming at step 10", "12 characters known, 5 new"):
         assert words in err
     assert "best: 1.5000 nats (2.1640 bits) per character at step 40" in err
     assert "charnet sample 'checkpoints/my pets' --temp 0.8" in err
 
 
-def test_an_interrupted_run_is_told_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_run_shows_how_to_resume_it(capsys: pytest.CaptureFixture[str]) -> None:
     show_all(progress.training_view(quiet=False, json=False), story(reason="interrupted"))
     assert "interrupted at step 40, everything is saved" in (err := capsys.readouterr().err)
     assert "charnet train --resume 'checkpoints/my pets'" in err
@@ -219,7 +219,7 @@ def test_json_lines_are_the_metrics_and_nothing_else(capsys: pytest.CaptureFixtu
     assert [json.loads(line)["step"] for line in out.splitlines()] == [15, 20, 35, 40]
 
 
-def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_quiet_view_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     show_all(progress.training_view(quiet=True, json=False), story())
     assert capsys.readouterr() == ("", "")
 
@@ -229,12 +229,12 @@ Draw = Callable[[int, Iterable[Any]], str]
 
 @pytest.fixture
 def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
-    """Shows reports on a pseudo-terminal of a width, and returns all that came out of it."""
+    """Shows events on a pseudo-terminal of this width, and returns everything that was written to it."""
     monkeypatch.setenv("TERM", "xterm-256color")
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "COLORTERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
 
-    def on_terminal(width: int, reports: Iterable[Any]) -> str:
+    def on_terminal(width: int, events: Iterable[Any]) -> str:
         master, slave = os.openpty()
         termios.tcsetwinsize(slave, (24, width))
         received: list[bytes] = []
@@ -243,7 +243,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
             try:
                 while piece := os.read(master, 65536):
                     received.append(piece)
-            except OSError:  # how Linux says that the other end is closed
+            except OSError:  # so Linux reports that the other end is closed
                 pass
 
         reader = threading.Thread(target=collect)
@@ -252,7 +252,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
             with os.fdopen(slave, "w", encoding="utf-8") as screen, monkeypatch.context() as patch:
                 patch.setattr(sys, "stderr", screen)
                 with contextlib.suppress(KeyboardInterrupt):
-                    show_all(progress.training_view(quiet=False, json=False), reports)
+                    show_all(progress.training_view(quiet=False, json=False), events)
         finally:
             reader.join(5)
             os.close(master)
@@ -261,7 +261,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
     return on_terminal
 
 
-COLOURS = re.compile(r"\x1b\[[0-9;]*\b(3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
+COLORS = re.compile(r"\x1b\[[0-9;]*\b(3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
 
 
 @pytest.mark.parametrize("width", [1, 20, 80, 200])
@@ -274,10 +274,10 @@ def test_the_live_display_fits_any_terminal(draw: Draw, width: int) -> None:
         assert "charnet sample 'checkpoints/my pets'" in drawn
 
 
-def test_no_color_gives_no_colour_codes(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert COLOURS.search(draw(80, story()))
+def test_no_color_gives_no_color_codes(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert COLORS.search(draw(80, story()))
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not COLOURS.search(draw(80, story()))
+    assert not COLORS.search(draw(80, story()))
 
 
 def test_a_dumb_terminal_gets_plain_lines(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,13 +285,13 @@ def test_a_dumb_terminal_gets_plain_lines(draw: Draw, monkeypatch: pytest.Monkey
     assert "\x1b" not in draw(80, story())
 
 
-def test_what_the_model_writes_cannot_command_the_terminal(draw: Draw) -> None:
+def test_generated_text_cannot_control_the_terminal(draw: Draw) -> None:
     drawn = draw(80, story(Path("runs/\x1b]0;t\x07"), sample="\x1b]0;owned\x07\x9b2J\x00\u202e"))
     assert "\x1b]" not in drawn
     assert not {"\x07", "\x9b", "\x00", "\u202e"} & set(drawn)
 
 
-def test_the_cursor_is_shown_again_when_the_display_ends_by_a_second_ctrl_c(draw: Draw) -> None:
+def test_the_cursor_is_shown_again_after_a_second_ctrl_c(draw: Draw) -> None:
     def interrupted() -> Iterator[Any]:
         yield from story()[:3]
         raise KeyboardInterrupt
@@ -300,7 +300,7 @@ def test_the_cursor_is_shown_again_when_the_display_ends_by_a_second_ctrl_c(draw
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")
 
 
-def test_a_run_that_is_worse_than_guessing_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_loss_worse_than_guessing_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     *before, end = story()
     show_all(
         progress.training_view(quiet=False, json=False), [*before, dataclasses.replace(end, best_nats_per_char=2.9)]
@@ -312,34 +312,34 @@ def test_a_run_that_is_worse_than_guessing_is_told_so(capsys: pytest.CaptureFixt
     assert "guessing" not in capsys.readouterr().err
 
 
-def test_a_loss_over_a_part_of_the_held_out_text_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_loss_over_a_part_of_the_held_out_text_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     *before, end = story()
     for read in (1234, 5678):
         ended = dataclasses.replace(end, read=read, held_out=5678)
         show_all(progress.training_view(quiet=False, json=False), [*before, ended])
-        said = ", over 1,234 of 5,678 held-out characters" in capsys.readouterr().err
-        assert said == (read < 5678)
+        mentioned = ", over 1,234 of 5,678 held-out characters" in capsys.readouterr().err
+        assert mentioned == (read < 5678)
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "shown"),
     [
         ({}, "held out\n"),
         (
             {"data.val_chars": 100},
-            "held out; the same 100 of them, spread evenly over all, are read at every evaluation\n",
+            "held out; each evaluation reads the same 100, spread evenly over them\n",
         ),
-        ({"data.val_chars": 100, "data.lines": True}, "held out; the first 100 of them are read at every evaluation\n"),
+        ({"data.val_chars": 100, "data.lines": True}, "held out; each evaluation reads the first 100\n"),
     ],
 )
-def test_which_part_of_the_held_out_text_judges_is_said_at_the_start(
-    values: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+def test_the_first_line_says_which_held_out_characters_are_read(
+    values: dict[str, Any], shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started = story()[0]
     progress.training_view(quiet=False, json=False).show(
         dataclasses.replace(started, config=overlay(started.config, values))
     )
-    assert said in capsys.readouterr().err
+    assert shown in capsys.readouterr().err
 
 
 def test_a_terminal_that_is_not_utf8_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,10 +365,10 @@ def test_the_first_signal_is_answered_at_once(capsys: pytest.CaptureFixture[str]
     view = progress.training_view(quiet=False, json=False)
     view.show(story()[0])
     view.stopping()
-    assert "finishing this step, then saving; Ctrl-C again leaves at once" in capsys.readouterr().err
+    assert "finishing this step, then saving; press Ctrl-C again to stop at once" in capsys.readouterr().err
 
 
-def test_slow_runs_say_how_far_they_are_between_their_metrics(
+def test_slow_runs_show_progress_between_metrics(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
@@ -376,24 +376,24 @@ def test_slow_runs_say_how_far_they_are_between_their_metrics(
     assert "step 12/40, 100 chars/s" in capsys.readouterr().err
 
 
-def test_a_text_on_its_way_is_shown_with_rate_and_time_left(
+def test_a_download_shows_its_rate_and_the_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(history.time, "monotonic", lambda: now[0])
     view = progress.training_view(quiet=False, json=False, reading="fetching enwik8")
     for now[0], done in ((9.0, 30), (11.0, 50), (12.0, 60)):  # 30 MB are there from an earlier try
         view.reading(done * 10**6, 100 * 10**6)
     assert capsys.readouterr().err == "fetching enwik8: 50.0 MB of 100.0 MB, 10.0 MB a second, 0:05 left\n"
 
 
-def test_a_text_on_its_way_has_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_has_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_UPDATES", 0.0)
+    monkeypatch.setattr(live, "SECONDS_BETWEEN_UPDATES", 0.0)
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=70, highlight=False, markup=False, legacy_windows=False)
-    with progress._LiveDisplay(console, progress._TransferRate("fetching names")) as view:
+    with live.LiveDisplay(console, history.TransferRate("fetching names")) as view:
         view.starting()
         view.reading(50_000, 100_000)
         view.reading(60_000, 0)  # a server that does not say how much there is

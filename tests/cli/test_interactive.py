@@ -1,4 +1,4 @@
-"""`charnet sample -i`, mostly on a pseudo-terminal, as somebody sees it who sits there."""
+"""`charnet sample -i`, mostly on a pseudo-terminal, as a user sees it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "charnet", "sample", *arguments],
             cwd=folder, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True,
-            preexec_fn=_takes_the_terminal,
+            preexec_fn=_take_the_terminal,
         )  # fmt: skip
         os.close(slave)
         self.seen = ""
@@ -41,7 +41,7 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def until(self, words: str, patience: float = PATIENCE) -> str:
-        """What came since the last call, up to and with these words; line ends as programs write them."""
+        """Returns the output since the last call, up to and including these words, with plain line ends."""
         deadline = time.monotonic() + patience
         while words not in self.seen:
             left = deadline - time.monotonic()
@@ -49,7 +49,7 @@ class Terminal:
             if select.select([self.master], [], [], left)[0]:
                 try:
                     read = os.read(self.master, 65536)
-                except OSError:  # how Linux says that the other end is closed
+                except OSError:  # so Linux reports that the other end is closed
                     read = b""
                 assert read, f"{words!r} did not come before the end, but {self.seen!r}"
                 shown = read.decode("utf-8", "replace").replace("\r\n", "\n").replace("\x1b[?2004h", "")
@@ -58,7 +58,7 @@ class Terminal:
         return before + words
 
     def answer(self, line: str) -> str:
-        """What a line is answered with, without its echo."""
+        """Types a line and returns the answer, without the echo."""
         self.type(line + "\n")
         shown = self.until(PROMPT).removesuffix(PROMPT)
         return shown.removeprefix(line).removeprefix("\n")
@@ -80,7 +80,7 @@ class Terminal:
         return self.process.wait(PATIENCE)
 
 
-def _takes_the_terminal() -> None:
+def _take_the_terminal() -> None:
     import fcntl
     import termios
 
@@ -116,15 +116,15 @@ def model(tiny_run: Path) -> TextModel:
 
 def text_of(model: TextModel, *turns: str, length: int) -> str:
     """A session's text, computed from Python."""
-    place, text = model.start(), ""
+    state, text = model.start(), ""
     for turn in turns:
-        writing = model.write(model.extend(place, turn), length=length, seed=1)
-        text += turn + "".join(piece.text for piece in writing)
-        place = writing.state
+        generation = model.write(model.extend(state, turn), length=length, seed=1)
+        text += turn + "".join(chunk.text for chunk in generation)
+        state = generation.state
     return text
 
 
-def test_what_is_typed_is_continued_and_the_state_is_carried_on(open_: Open, model: TextModel, tmp_path: Path) -> None:
+def test_a_turn_continues_the_text_and_its_state(open_: Open, model: TextModel, tmp_path: Path) -> None:
     terminal = open_("-n", "30")
     for turn in ("the cat ", "", "dog"):
         terminal.answer(turn)
@@ -144,7 +144,7 @@ def test_back_undoes_a_turn_and_its_state(open_: Open) -> None:
     assert terminal.answer("") == second
     terminal.answer("/back")
     assert "back at the beginning" in terminal.answer("/back")
-    assert "/back: nothing is left to undo" in terminal.answer("/back")
+    assert "/back: there is nothing to undo" in terminal.answer("/back")
     assert terminal.answer("the ") == first
 
 
@@ -161,24 +161,24 @@ def test_temperature_and_seed_change_from_now_on(open_: Open, model: TextModel) 
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "error"),
     [
         ("caté", "charnet: the model does not know 'é'"),
         ("/tmep 1", 'there is no command "/tmep" (did you mean "/temp"?)'),
         ("/temp hot", "--temp: expected a number"),
         ("/temp -1", "--temp: expected a number between 0 and 100"),
         ("/seed x", "/seed: expected a number"),
-        ("/save", "/save: expected the name of a file"),
-        ("/save pets", "pets: expected a file to write, found a folder"),
+        ("/save", "/save: give the name of a file"),
+        ("/save pets", "pets: is a folder; give the name of a file"),
         ("/save no/such/folder.txt", "no/such/folder.txt: cannot be written"),
-        ("/save pets/config.yaml", "pets/config.yaml: is there already; choose another name"),
+        ("/save pets/config.yaml", "pets/config.yaml: already exists; choose another name"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_line_and_the_session_goes_on(open_: Open, line: str, told: str) -> None:
+def test_an_error_is_one_line_and_the_session_continues(open_: Open, line: str, error: str) -> None:
     terminal = open_("-n", "20", "--unknown", "error")
     first = terminal.answer("the ")
     terminal.answer("/back")
-    assert told in (shown := terminal.answer(line))
+    assert error in (shown := terminal.answer(line))
     assert shown.count("\n") <= 1
     assert "Traceback" not in shown
     assert terminal.answer("the ") == first
@@ -193,7 +193,7 @@ def test_a_file_that_this_session_saved_may_be_saved_again(open_: Open, tmp_path
     assert len((tmp_path / "a.txt").read_text()) == 14
 
 
-def test_ctrl_c_stops_the_writing_and_not_the_session(open_: Open, tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_text_and_not_the_session(open_: Open, tmp_path: Path) -> None:
     terminal = open_("-n", "100000000", "--ban", "\n")
     terminal.type("the \n")
     terminal.until("the \n")
@@ -205,7 +205,7 @@ def test_ctrl_c_stops_the_writing_and_not_the_session(open_: Open, tmp_path: Pat
     assert len((tmp_path / "long.txt").read_text()) > 50
     terminal.type("half a li")
     terminal.until("half a li")
-    terminal.interrupt("Ctrl-D or /quit leaves")
+    terminal.interrupt("type /quit to quit")
     terminal.until(PROMPT)  # before it, the key is not readline's
     terminal.type("\x04")
     assert terminal.code() == 0
@@ -224,7 +224,7 @@ def test_a_prompt_on_the_command_line_is_the_first_turn(open_: Open, model: Text
     assert terminal.answer("the ").strip("\n") == model.generate("the ", length=25, seed=1)[4:].strip("\n")
 
 
-def test_a_turn_that_ends_early_goes_on_after_its_end(open_: Open, model: TextModel, tmp_path: Path) -> None:
+def test_a_turn_that_ends_early_continues_after_its_end(open_: Open, model: TextModel, tmp_path: Path) -> None:
     terminal = open_("-n", "200", "--until", "line")
     for _ in range(3):
         terminal.answer("")
@@ -233,7 +233,7 @@ def test_a_turn_that_ends_early_goes_on_after_its_end(open_: Open, model: TextMo
     assert (tmp_path / "lines.txt").read_text() == "".join(whole.splitlines(keepends=True)[:3])
 
 
-def test_surprise_colours_a_session_and_no_color_does_not(open_: Open) -> None:
+def test_surprise_colors_a_session_unless_no_color_is_set(open_: Open) -> None:
     assert re.search(r"\x1b\[[0-9;]*48;5;[0-9]+m", open_("-n", "60", "--surprise").answer("the "))
     assert "\x1b[" not in open_("-n", "60", "--surprise", NO_COLOR="1").answer("the ")
 

@@ -1,4 +1,4 @@
-"""Colours that say how unexpected a character was."""
+"""Colors that show how unexpected a character was."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from charnet.generation.detokenizer import Chunk
 CODE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def band_of(likely: float) -> int:
-    """Which band a character of this probability is drawn in."""
-    (drawn,) = surprise.colored([Chunk("a", (-math.log(likely),))])
-    return [colour for _, _, colour in surprise.BANDS].index(drawn.partition("a")[0])
+def band_of(probability: float) -> int:
+    """Returns the index of the band of a probability."""
+    (drawn,) = surprise.colored([Chunk("a", (-math.log(probability),))])
+    return [color for _, _, color in surprise.BANDS].index(drawn.partition("a")[0])
 
 
 def test_each_band_begins_at_the_probability_that_the_legend_names() -> None:
@@ -31,7 +31,7 @@ def test_each_band_begins_at_the_probability_that_the_legend_names() -> None:
     assert band_of(1e-300) == len(surprise.BANDS) - 1
 
 
-def test_the_colours_can_be_told_apart_by_their_brightness() -> None:
+def test_the_colors_differ_in_brightness() -> None:
     """In xterm's cube of 6 x 6 x 6: luminance as the eye weighs it (ITU-R BT.709)."""
 
     def luminance(code: int) -> float:
@@ -39,7 +39,7 @@ def test_the_colours_can_be_told_apart_by_their_brightness() -> None:
         red, green, blue = (steps[(code - 16) // n % 6] / 255 for n in (36, 6, 1))
         return 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
 
-    pairs = [re.search(r"38;5;(\d+);48;5;(\d+)m", colour) for _, _, colour in surprise.BANDS[1:]]
+    pairs = [re.search(r"38;5;(\d+);48;5;(\d+)m", color) for _, _, color in surprise.BANDS[1:]]
     for pair in pairs:
         assert pair is not None
         bright, dark = sorted(map(luminance, map(int, pair.groups())), reverse=True)
@@ -49,9 +49,9 @@ def test_the_colours_can_be_told_apart_by_their_brightness() -> None:
     assert all((max(a, b) + 0.05) / (min(a, b) + 0.05) > 1.5 for a, b in neighbours)
 
 
-def test_the_text_stays_the_text_and_line_ends_have_no_colour() -> None:
-    pieces = [Chunk("ab\nc", (0.0, 9.0, 9.0, 9.0)), Chunk("", ()), Chunk("\n", (9.0,)), Chunk("d", (3.5,))]
-    drawn = "".join(surprise.colored(pieces))
+def test_coloring_changes_no_text_and_line_ends_have_no_color() -> None:
+    chunks = [Chunk("ab\nc", (0.0, 9.0, 9.0, 9.0)), Chunk("", ()), Chunk("\n", (9.0,)), Chunk("d", (3.5,))]
+    drawn = "".join(surprise.colored(chunks))
     assert CODE.sub("", drawn) == "ab\nc\nd"
     for line in drawn.split("\n"):
         codes = CODE.findall(line)
@@ -59,7 +59,7 @@ def test_the_text_stays_the_text_and_line_ends_have_no_colour() -> None:
 
 
 @pytest.mark.parametrize("character", ["\x1b", "\x07", "\x9b", "\r", "\u202e", "\udc80", "\x00"])
-def test_what_a_model_writes_cannot_command_the_terminal(character: str) -> None:
+def test_generated_text_cannot_control_the_terminal(character: str) -> None:
     drawn = "".join(surprise.colored([Chunk(f"[31m{character}[2J", (5.0,) * 8)]))
     assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in CODE.sub("", drawn))
 
@@ -75,7 +75,7 @@ def test_what_a_model_writes_cannot_command_the_terminal(character: str) -> None
         (False, {"TERM": "xterm-256color"}, False),
     ],
 )
-def test_colours_come_only_where_they_are_wanted_and_seen(
+def test_colors_are_used_only_on_a_terminal_without_no_color(
     monkeypatch: pytest.MonkeyPatch, terminal: bool, variables: dict[str, str], possible: bool
 ) -> None:
     for name in ("TERM", "NO_COLOR"):
@@ -89,4 +89,5 @@ def test_colours_come_only_where_they_are_wanted_and_seen(
 
 
 def test_the_legend_is_one_line_that_names_every_band() -> None:
-    assert surprise.legend() == "how likely each was: plain 25 % or more, pale 5 %, blue 1 %, dark 0.2 %, orange less"
+    bands = "plain 25 % or more, pale 5 %, blue 1 %, dark 0.2 %, orange less"
+    assert surprise.legend() == f"probability of each character: {bands}"

@@ -109,7 +109,7 @@ def test_info_is_shown_and_given_to_programs(tmp_path: Path, capsys: pytest.Capt
     assert run(["corpus", "info", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
-    assert "bits per character, given the 0 to 5 before" in shown
+    assert "bits per character, given the 0 to 5 characters before it" in shown
     assert run(["corpus", "info", str(path), "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert len(values["entropies"]) == 6

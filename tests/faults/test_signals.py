@@ -1,4 +1,4 @@
-"""Signals that ask a training to end, at any moment of it: it saves, says so, and can be gone on with."""
+"""Signals that ask a training to end, at any moment of it: it saves, says so, and can be resumed."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def assert_saved(process: Process, cut: Path) -> None:
     said = process.stderr()
     assert_nothing_else_is_said(said)
     if not cut.exists():
-        assert said.endswith(": nothing is kept\n")
+        assert said.endswith(": nothing was saved\n")
         return
     progress = newest(cut).trainer_state
     assert progress.step > 0
-    if f"step {progress.step}, everything is saved; go on with:\n  charnet train --resume cut\n" not in said:
+    if f"step {progress.step}, everything is saved; resume with:\n  charnet train --resume cut\n" not in said:
         assert progress.reported_step == STEPS
-        assert "done; write with:" in said
+        assert "done; write text with:" in said
 
 
 def assert_resumable(cut: Path, whole: Any) -> None:
@@ -137,12 +137,12 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoints_are_whole(
     assert process.wait() == 128 + first
     assert_nothing_else_is_said(said := process.stderr())
     if cut.exists():
-        assert said.endswith("left at once; go on from the last checkpoint with: charnet train --resume cut\n")
+        assert said.endswith("stopped at once; resume from the last checkpoint with: charnet train --resume cut\n")
         newest(cut)
     else:
         assert said.splitlines()[-1] in (
             "interrupted before the first step",
-            "interrupted before the first step: nothing is kept",
+            "interrupted before the first step: nothing was saved",
         )
     assert_resumable(cut, whole)
 
@@ -153,8 +153,8 @@ def test_a_second_ctrl_c_while_a_finished_run_is_compared_leaves_out_the_compari
     hook = ("charnet.training.trainer.Trainer.baselines", 1, [SIGINT, SIGINT])
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[hook])
     assert process.wait() == 130
-    assert process.stderr().endswith("done; write with:\n  charnet sample cut --temp 0.8\n")
-    assert "beside it" not in process.stderr()
+    assert process.stderr().endswith("done; write text with:\n  charnet sample cut --temp 0.8\n")
+    assert "for comparison" not in process.stderr()
     assert outcome(cut) == whole
 
 
@@ -168,11 +168,11 @@ def test_a_third_ctrl_c_at_the_end_of_a_finished_run_does_not_say_to_go_on_with_
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=hooks)
     assert process.wait() == 130
     assert_nothing_else_is_said(said := process.stderr())
-    assert "go on" not in said
+    assert "resume" not in said
     assert outcome(cut) == whole
 
 
-@pytest.mark.parametrize("where", ["charnet.cli.progress._EventView.left", "charnet.storage.runs.RunFolder.close"])
+@pytest.mark.parametrize("where", ["charnet.cli.progress._PlainLines.aborted", "charnet.storage.runs.RunFolder.close"])
 def test_a_third_ctrl_c_while_a_training_is_left_at_once_changes_nothing(
     folder: Path, cut: Path, whole: Any, where: str
 ) -> None:

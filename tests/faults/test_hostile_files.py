@@ -81,7 +81,7 @@ def tensor(name: str = "state.x", **changes: Any) -> Forge:
 
 
 def place(**changes: Any) -> Forge:
-    """The first tensor otherwise than it is."""
+    """The first tensor with a changed description."""
 
     def change(table: dict[str, Any], _: int) -> None:
         table["model.embedding.weight"] |= changes

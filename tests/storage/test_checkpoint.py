@@ -86,7 +86,7 @@ def test_numbers_come_back_bit_for_bit(tmp_path: Path) -> None:
     assert_same(Checkpoint.load(tmp_path / "c.safetensors"), saved)
 
 
-def test_a_tensor_that_lies_otherwise_in_memory_comes_back(tmp_path: Path) -> None:
+def test_a_tensor_of_another_memory_layout_comes_back(tmp_path: Path) -> None:
     saved = tiny()
     name = "model.layers.0.weight_ih"
     saved.tensors[name] = np.asfortranarray(saved.tensors[name])
@@ -175,7 +175,7 @@ def test_an_alphabet_of_another_size_is_refused(whole: bytes, refused: Refused, 
 
 
 def with_tensor(checkpoint: Checkpoint, name: str, tensor: np.ndarray | None) -> bytes:
-    """The bytes of a checkpoint with one tensor otherwise than it was; `None` leaves it out."""
+    """The bytes of a checkpoint with one tensor replaced; `None` leaves it out."""
     tensors = {key: value for key, value in checkpoint.tensors.items() if key != name}
     return packed(replace(checkpoint, tensors=tensors if tensor is None else tensors | {name: tensor}))
 
@@ -220,7 +220,7 @@ ONES = np.ones(6, dtype=np.float32)
 
 
 def ending_in(number: float) -> np.ndarray:
-    """The scale of six rows, the last one otherwise than the rest."""
+    """The scale of six rows; the last one has this value, the others 1."""
     return np.array([1, 1, 1, 1, 1, number], dtype=np.float32)
 
 

@@ -61,7 +61,7 @@ def test_a_newer_format_is_refused_with_the_advice_to_update(whole: bytes, refus
     assert f"this charnet reads up to {FORMAT}: install a newer one" in message
 
 
-def test_a_newer_format_may_look_otherwise(whole: bytes, refused: Refused) -> None:
+def test_a_newer_format_needs_no_other_part_to_be_refused_as_newer(whole: bytes, refused: Refused) -> None:
     assert "install a newer one" in refused(with_document(whole, lambda _: f'{{"format": {FORMAT + 1}}}'))
 
 

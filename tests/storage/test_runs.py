@@ -46,7 +46,7 @@ def test_a_folder_without_checkpoint_is_no_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_without_any_run_the_way_to_make_one_is_told(tmp_path: Path, exists: bool) -> None:
+def test_without_any_run_the_message_says_how_to_make_one(tmp_path: Path, exists: bool) -> None:
     folder = tmp_path / "runs"
     if exists:
         folder.mkdir()
@@ -117,7 +117,7 @@ def test_a_run_below_a_dangling_link_is_an_error_of_storage(tmp_path: Path, monk
 
     def counted(self: Path, *args: Any, **kwargs: Any) -> None:
         tries.append(self)
-        assert len(tries) < 50, "goes on for ever"
+        assert len(tries) < 50, "never ends"
         make(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "mkdir", counted)

@@ -1,11 +1,11 @@
 """What all tests share: a cache folder of their own, torch's thread count as it was, no waiting for the disk, and one
-small trained run."""
+small trained run. Tests of files share the bytes of a small checkpoint and what a refusal is."""
 
 from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,11 @@ def sentences(words: int = 900, seed: int = 1) -> str:
     """A text of few words in random order: spelling can be learned in seconds, the order of words never."""
     choose = random.Random(seed)
     return "".join(choose.choice(WORDS) + (" " if choose.random() < 0.85 else "\n") for _ in range(words))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the engines first: compiling takes one worker some ten seconds, and all others find it done."""
+    items.sort(key=lambda item: item.path.name != "test_engines.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,6 +48,30 @@ def _disk_in_its_own_time(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     """No test but those of faults waits for the disk: thousands of small files take it longer than everything else."""
     if request.node.get_closest_marker("faults") is None:
         monkeypatch.setattr("os.fsync", lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def whole() -> bytes:
+    """The bytes of a small checkpoint."""
+    from checkpoint_files import packed, tiny
+
+    return packed(tiny())
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Callable[[bytes], str]:
+    """Asserts that bytes are refused as a checkpoint, in a line and at once; gives the message."""
+    from checkpoint_files import Refusals
+
+    refusals = Refusals(tmp_path / "c.safetensors", tries=5)
+
+    def check(raw: bytes) -> str:
+        message = refusals.of_bytes(raw)
+        assert refusals.of_file(weights_only=True) == message
+        refusals.assert_within(0.5)
+        return message
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -565,7 +565,7 @@ def test_deep_nesting_is_refused(written: Any, opening: str) -> None:
 
 @pytest.mark.parametrize("opening", ["[", "{", "- ", "? "])
 def test_very_deep_nesting_is_refused_in_seconds(written: Any, opening: str) -> None:
-    # Scanning goes on for half a minute and more where nothing limits the depth.
+    # Scanning takes half a minute and more where nothing limits the depth.
     path = written(opening * 10_000)
     begun = time.process_time()
     refused(path)

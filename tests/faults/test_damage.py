@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from files import Refusals, in_memory, of_size, packed
+from checkpoint_files import Refusals, of_size, packed
+from files import in_memory
 
 from charnet.storage import tensorfile
 
@@ -17,18 +18,18 @@ Damaged = Iterable[tuple[str, bytes]]
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+def small() -> tuple[bytes, bytes]:
     """Two checkpoints of some 20 KB that differ in their weights alone."""
-    first, second = (packed(of_size(32, seed), tmp_path_factory.mktemp("small")) for seed in (1, 2))
+    first, second = (packed(of_size(32, seed)) for seed in (1, 2))
     assert len(first) == len(second)
     assert 15_000 < len(first) < 25_000
     return first, second
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+def large() -> tuple[bytes, bytes]:
     """Two checkpoints of some 14 MB that differ in their weights alone."""
-    first, second = (packed(of_size(930, seed), tmp_path_factory.mktemp("large")) for seed in (1, 2))
+    first, second = (packed(of_size(930, seed)) for seed in (1, 2))
     assert len(first) == len(second)
     assert 13_000_000 < len(first) < 15_000_000
     return first, second
@@ -121,8 +122,8 @@ def test_every_damage_to_a_small_checkpoint_is_noticed_at_once(
 
 
 @pytest.mark.faults
-def test_every_flipped_bit_of_a_checkpoint_of_8_bits_is_noticed_at_once(tmp_path: Path, refusals: Refusals) -> None:
-    whole = packed(of_size(16).quantize(), tmp_path)
+def test_every_flipped_bit_of_a_checkpoint_of_8_bits_is_noticed_at_once(refusals: Refusals) -> None:
+    whole = packed(of_size(16).quantize())
     for what, damaged in flipped(whole, whole, None):
         refusals.of_bytes(damaged, what)
     assert refusals.count == 8 * len(whole)

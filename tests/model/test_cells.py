@@ -423,9 +423,9 @@ SCANNED = [name for name in BUILDERS if name != "lstm"]
 
 @pytest.mark.parametrize("name", SCANNED)
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-def test_weights_that_are_laid_out_once_give_what_plain_products_give(name, kind, monkeypatch):
+def test_packed_weights_give_what_plain_products_give(name, kind, monkeypatch):
     if not packed_linear.can_prepack(kind):
-        pytest.skip("this build of torch cannot lay weights out")
+        pytest.skip("this build of torch cannot prepack weights")
     runs = []
     for packed in (True, False):
         monkeypatch.setattr(packed_linear, "can_prepack", lambda _, packed=packed: packed)
@@ -437,8 +437,8 @@ def test_weights_that_are_laid_out_once_give_what_plain_products_give(name, kind
         total = h_BTH.float().square().sum() + sum(each.sum() for each in after)
         runs.append([h_BTH.detach(), *torch.autograd.grad(total, [x_BTE, *cell.parameters()])])
     near = 1e-5 if kind is torch.float32 else 0.03
-    for laid_out, plain in zip(*runs, strict=True):
-        assert (laid_out - plain).norm() <= near * plain.norm()
+    for packed, plain in zip(*runs, strict=True):
+        assert (packed - plain).norm() <= near * plain.norm()
 
 
 @pytest.mark.parametrize("weights", [(64, 48), (7, 5), (1, 1)])

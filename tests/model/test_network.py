@@ -110,17 +110,17 @@ def test_the_initial_state_is_zeros_for_every_layer(cell):
     assert not any(each.any() for layer in state for each in layer)
 
 
-def test_dropout_silences_that_share_after_each_layer_but_only_in_training():
+def test_dropout_zeroes_that_share_after_each_layer_but_only_in_training():
     model, ids_BT = build("rnn", "sigmoid", hidden_size=500, num_layers=1, dropout=0.25), window()
     model.head = nn.Linear(500, 500)
     nn.init.eye_(model.head.weight)
     nn.init.zeros_(model.head.bias)
     trained = model.train()(ids_BT, model.initial_state(B))[0]
-    judged = model.eval()(ids_BT, model.initial_state(B))[0]
-    silent = trained == 0
-    assert 0.22 < silent.double().mean() < 0.28
-    assert (judged > 0).all()
-    torch.testing.assert_close(trained[~silent] * 0.75, judged[~silent])
+    evaluated = model.eval()(ids_BT, model.initial_state(B))[0]
+    dropped = trained == 0
+    assert 0.22 < dropped.double().mean() < 0.28
+    assert (evaluated > 0).all()
+    torch.testing.assert_close(trained[~dropped] * 0.75, evaluated[~dropped])
 
 
 def test_dropout_does_not_reach_the_state_of_its_own_layer():
@@ -129,17 +129,17 @@ def test_dropout_does_not_reach_the_state_of_its_own_layer():
     same_state(after_training, model.eval()(ids_BT, model.initial_state(B))[1])
 
 
-def test_weight_dropout_silences_other_recurrent_weights_in_each_window_and_none_outside_training():
+def test_weight_dropout_drops_other_recurrent_weights_in_each_window_and_none_outside_training():
     model, ids_BT = build(num_layers=1, hidden_size=50, weight_dropout=0.5), window()
     before = [p.clone() for p in model.parameters()]
     trained = [model.train()(ids_BT, model.initial_state(B))[0] for _ in range(2)]
     assert not torch.equal(*trained)
-    judged = [model.eval()(ids_BT, model.initial_state(B))[0] for _ in range(2)]
-    assert torch.equal(*judged)
+    evaluated = [model.eval()(ids_BT, model.initial_state(B))[0] for _ in range(2)]
+    assert torch.equal(*evaluated)
     assert all(torch.equal(p, kept) for p, kept in zip(model.parameters(), before, strict=True))
 
 
-def test_gradients_of_weights_that_weight_dropout_silenced_are_zero():
+def test_gradients_of_weights_that_weight_dropout_dropped_are_zero():
     model, ids_BT = build(num_layers=1, hidden_size=50, weight_dropout=0.5), window()
     logits_BTV, _ = model.train()(ids_BT, model.initial_state(B))
     logits_BTV.sum().backward()
@@ -148,7 +148,7 @@ def test_gradients_of_weights_that_weight_dropout_silenced_are_zero():
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("shape", [(7,), (300, 70), (5, 40, 101)])
-def test_silenced_numbers_are_zero_by_that_share_and_the_mean_is_kept(share, shape):
+def test_dropped_numbers_are_zero_by_that_share_and_the_mean_is_unchanged(share, shape):
     torch.manual_seed(1)
     found = dropout(torch.ones(shape), share)
     kept = found != 0
@@ -221,7 +221,7 @@ def test_equal_logits_cost_the_log_of_the_alphabet():
     torch.testing.assert_close(nats, torch.tensor(float(V), dtype=torch.double).log())
 
 
-def test_a_window_of_a_large_alphabet_is_learned_as_any_other_where_all_others_are_drawn(
+def test_a_sampled_softmax_over_the_whole_alphabet_is_the_full_softmax(
     monkeypatch: pytest.MonkeyPatch,
 ):
     found = []
@@ -237,7 +237,7 @@ def test_a_window_of_a_large_alphabet_is_learned_as_any_other_where_all_others_a
         torch.testing.assert_close(one, other)
 
 
-def test_what_is_drawn_of_a_large_alphabet_stands_for_all_of_it(monkeypatch: pytest.MonkeyPatch):
+def test_sampled_candidates_estimate_the_sum_over_the_whole_alphabet(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(losses, "NUM_SAMPLED", 40)
     torch.manual_seed(5)
     logits_V, y_BT = torch.randn(300, dtype=torch.double), torch.tensor([[7, 9, 7], [-100, 290, 8]])
@@ -289,7 +289,7 @@ def ensemble(cell: str = "lstm", **kwargs: float) -> Ensemble:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_an_ensemble_says_the_mean_of_the_probabilities_of_its_networks(cell):
+def test_an_ensemble_predicts_the_mean_of_the_probabilities_of_its_members(cell):
     model, ids_BT = ensemble(cell), window()
     alone = [network(ids_BT, network.initial_state(B)) for network in model.members]
     mean_BTV = torch.stack([logits.softmax(-1) for logits, _ in alone]).mean(0)
@@ -329,7 +329,7 @@ def test_an_ensemble_is_rebuilt_from_its_weights():
     assert torch.equal(a, b)
 
 
-def test_an_ensemble_on_a_large_alphabet_draws_the_same_characters_for_all(monkeypatch):
+def test_an_ensemble_on_a_large_alphabet_samples_the_same_candidates_for_all(monkeypatch):
     monkeypatch.setattr(losses, "SAMPLED_SOFTMAX_FROM", V - 1)
     monkeypatch.setattr(losses, "NUM_SAMPLED", V)
     model, x_BT, y_BT = ensemble(dropout=0.0), window(), window().roll(1, 1)

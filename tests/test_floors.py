@@ -18,7 +18,8 @@ TABLE = """
 1  model       shapes cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells
                network
 2  storage     tensorfile quantize document checkpoint runs describe verify
-3  engines     base sampling numpy_engine ensemble kernels packing compiled_engine torch_engine registry
+3  engines     base sampling numpy_engine ensemble kernels_llvm kernels_layer kernels packing compiled_engine
+               torch_engine registry
 4  generation  stopping detokenizer sampler generate batch
 4  evaluation  baselines corpus_stats evaluate forecast
 5  training    optim resolve planner events throughput time_budget train_state trainer setup
@@ -32,7 +33,7 @@ TABLE = """
 LOADS = {
     "torch": "model.cells model.cells.* model.network engines.torch_engine evaluation.evaluate training.optim "
     "training.throughput training.train_state training.trainer bench",
-    "numba": "engines.kernels engines.packing engines.compiled_engine",
+    "numba": "engines.kernels_llvm engines.kernels_layer engines.kernels engines.packing engines.compiled_engine",
     "rich": "cli.progress",
 }
 SOURCES = {

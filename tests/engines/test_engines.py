@@ -308,7 +308,7 @@ def test_the_fastest_number_of_threads_is_used_and_the_other_tried_now_and_then(
     threads, chosen = Threads(most), []
     for _ in range(100):
         chosen.append(threads.choose())
-        threads.note(chosen[-1], 100, 1.0 if chosen[-1] == 1 else 0.5)
+        threads.record(chosen[-1], 100, 1.0 if chosen[-1] == 1 else 0.5)
     assert set(chosen) == possible
     assert possible == {1} or chosen.count(1) <= 5
 

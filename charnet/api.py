@@ -16,6 +16,7 @@ from charnet.errors import ConfigError, CorpusError, did_you_mean
 from charnet.generation import batch
 from charnet.generation import generate as writing
 from charnet.generation.generate import Generation, GenerationState
+from charnet.generation.sampler import Options
 from charnet.signals import Interrupted, SignalGuard
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
@@ -65,7 +66,7 @@ class TextModel:
             PromptError: the prompt holds a character that the alphabet lacks.
             ConfigError: an option is out of its range.
         """
-        chosen = writing.Options(**options)
+        chosen = Options(**options)
         return writing.stream(self._engine, self.checkpoint.vocab, self._ids(prompt), chosen, index=index)
 
     def generate(self, prompt: str = "", *, index: int = 0, **options: Unpack[SamplingOptions]) -> str:
@@ -75,7 +76,7 @@ class TextModel:
     def texts(self, prompt: str = "", *, count: int, **options: Unpack[SamplingOptions]) -> Iterator[str]:
         """The prompt continued in several ways, computed together: the i-th is what `generate` gives with `index=i`,
         unless two characters are equally likely to rounding."""
-        chosen, ids = writing.Options(**options), self._ids(prompt)
+        chosen, ids = Options(**options), self._ids(prompt)
         written = batch.texts(self._engine, self.checkpoint.vocab, ids, chosen, count)
         return (prompt + "".join(piece.text for piece in pieces) for pieces in written)
 
@@ -94,7 +95,7 @@ class TextModel:
 
     def write(self, position: GenerationState, *, index: int = 0, **options: Unpack[SamplingOptions]) -> Generation:
         """Continues from a place: pieces with `.text` and `.nats`, and the `.position` after them, to go on from."""
-        return Generation(self._engine, self.checkpoint.vocab, position, writing.Options(**options), index=index)
+        return Generation(self._engine, self.checkpoint.vocab, position, Options(**options), index=index)
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.checkpoint.vocab.encode(normalize(text, self.checkpoint.config.data)).tolist()

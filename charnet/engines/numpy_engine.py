@@ -187,7 +187,7 @@ class Layer:
     def update(self, a_BG: Array, x: Array, rows_B: Sequence[int] | None, state: LayerState) -> LayerState:
         """Computes the new state from the recurrent product and the input product.
 
-        The input products are the rows `rows_B` of `x`, or all rows.
+        The input products are the rows `rows_B` of `x`; without `rows_B`, all of `x` or its only row for each text.
         """
         if rows_B is not None:
             x = x[rows_B]

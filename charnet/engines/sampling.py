@@ -213,7 +213,9 @@ def check(
 def check_finite(largest: float) -> None:
     """Raises DivergedError if the largest logit is not finite. It is NaN if any logit is."""
     if not math.isfinite(largest):
-        raise DivergedError("the model has diverged: its logits are no longer finite; train it again, or write less")
+        raise DivergedError(
+            "the model has diverged: its logits are no longer finite; train it again, or generate fewer characters"
+        )
 
 
 def _keep_first(p: Probabilities, order: Ids, mass: float) -> Probabilities:

@@ -214,7 +214,7 @@ def check_finite(largest: float) -> None:
     """Raises DivergedError if the largest logit is not finite. It is NaN if any logit is."""
     if not math.isfinite(largest):
         raise DivergedError(
-            "the model has diverged: its logits are no longer finite; train it again, or generate fewer characters"
+            "the model has diverged: its logits are no longer finite; train it again, or generate less text"
         )
 
 

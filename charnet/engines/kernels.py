@@ -195,7 +195,7 @@ def run(
         hidden: (2, L, H): the hidden states before and after a character, in turn.
         memory: (L, H): the cell states.
         mean_RV: for each thread a row in which it averages the networks.
-        ids: of the whole text, with room for the sampled ones.
+        ids: of the whole text; the sampled ones are stored here.
         uniforms: of each sampled symbol its random number; `inverse_temperatures` and `nats` (its surprisal) likewise.
         arrived: (R, 8): for each thread the last barrier that it reached, in a cache line of its own.
         thread: which of the `threads` this is.

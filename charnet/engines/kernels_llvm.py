@@ -1,8 +1,8 @@
-"""The parts of the compiled loops that are written as LLVM instructions: products with a vector, atomics, giving way.
+"""The parts of the compiled loops that are written as LLVM instructions: products, atomics and `sched_yield`.
 
-Each function here is a numba intrinsic: the loops of `kernels_layer` and `kernels` call it like any function, with
-addresses as plain integers. numba cannot generate these instructions from Python: sums that stay in registers over a
-whole block of a matrix, AVX-512 VNNI, and loads and stores that order what threads see.
+The public functions are numba intrinsics: the loops of `kernels_layer` and `kernels` call them like any function, with
+addresses as plain integers. numba does not generate such instructions from Python: sums that stay in registers over a
+whole block of a matrix, AVX-512 VNNI, and loads and stores that order what other threads see.
 """
 
 from __future__ import annotations
@@ -60,10 +60,12 @@ def _loop(builder: Any, count: Any, initial: Sequence[Any], body: Callable[[Any,
 
 
 def _pointer(builder: Any, address: Any, to: Any) -> Any:
+    """Emits the pointer for an address."""
     return builder.inttoptr(address, to.as_pointer())
 
 
 def _load(builder: Any, pointer: Any, index: Any) -> Any:
+    """Emits the load of an element of an array, which need not be aligned."""
     return builder.load(builder.gep(pointer, [index]), align=1)
 
 
@@ -128,12 +130,12 @@ def _dot_by_vnni(builder: Any, sums: Any, inputs: Any, weights: Any) -> Any:
 
 
 def _dot_anywhere(builder: Any, sums: Any, inputs: Any, weights: Any) -> Any:
-    """Emits the same in instructions that every processor has."""
+    """Emits the same sums in instructions that every processor has."""
     wide = ir.VectorType(INT, LANES * COLUMNS_AT_ONCE)
     products = builder.mul(builder.zext(builder.bitcast(inputs, BYTES), wide), builder.sext(weights, wide))
     for column in range(COLUMNS_AT_ONCE):
-        chosen = ir.Constant(INTS, [COLUMNS_AT_ONCE * lane + column for lane in range(LANES)])
-        sums = builder.add(sums, builder.shuffle_vector(products, products, chosen))
+        indices = ir.Constant(INTS, [COLUMNS_AT_ONCE * lane + column for lane in range(LANES)])
+        sums = builder.add(sums, builder.shuffle_vector(products, products, indices))
     return sums
 
 

@@ -18,7 +18,8 @@ TABLE = """
 1  model       shapes cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells
                device network ensemble loss
 2  storage     tensorfile quantize document checkpoint runs describe verify
-3  engines     base sampling numpy_engine ensemble kernels packing compiled_engine torch_engine registry
+3  engines     base sampling numpy_engine ensemble kernels_llvm kernels_layer kernels packing compiled_engine
+               torch_engine registry
 4  generation  stopping detokenizer sampler generate batch
 4  evaluation  baselines corpus_stats evaluate forecast
 5  training    optim resolve sizes planner events throughput time_budget train_state saver recorder trainer setup
@@ -33,7 +34,7 @@ LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
     "evaluation.evaluate training.optim training.throughput training.train_state training.saver training.recorder "
     "training.trainer bench",
-    "numba": "engines.kernels engines.packing engines.compiled_engine",
+    "numba": "engines.kernels_llvm engines.kernels_layer engines.kernels engines.packing engines.compiled_engine",
     "rich": "cli.live",
 }
 SOURCES = {

@@ -1,6 +1,6 @@
-"""What every engine promises: the same logits, to rounding, one character at a time.
+"""The protocols of an engine. All engines give the same logits, to rounding, one character at a time.
 
-Shape legend: B texts side by side, T characters to write, V characters in the alphabet.
+Shape legend: B texts side by side, T characters to sample, V characters in the alphabet.
 """
 
 from __future__ import annotations
@@ -17,30 +17,34 @@ Weights = dict[str, Any]  # by their names in a checkpoint: single precision, or
 
 
 class Engine(Protocol):
-    """Advances texts by one character. The state is a value: it may be kept and gone back to. It is an array whose
-    first axis runs over the texts, or a tuple of states, so that texts may leave."""
+    """Computes the logits of the next character of each text, one character at a time.
+
+    The state is a value: a caller may store it and continue from it several times. It is an array whose first axis is
+    the text, or a tuple of states, so that rows can be selected from it.
+    """
 
     name: str
 
     def start(self, batch: int) -> Any:
-        """The state before the first character of `batch` texts."""
+        """Returns the state before the first character of `batch` texts."""
         ...
 
     def advance(self, ids_B: Sequence[int], state: Any) -> tuple[npt.NDArray[np.float32], Any]:
-        """Reads one character of each text: logits (B, V) of the next, and the new state.
+        """Reads one character of each text.
 
-        The logits may be overwritten by the next call.
+        Returns:
+            The logits (B, V) of the next character, which the next call may overwrite, and the new state.
         """
         ...
 
 
 @runtime_checkable
 class MultiStepEngine(Engine, Protocol):
-    """Can also write plain text by itself, many characters a call."""
+    """An engine that can also sample many characters in one call, by temperature and bias alone."""
 
     @property
     def min_batch(self) -> int:
-        """So many plain texts, at least, it writes faster side by side than one after the other."""
+        """The number of texts from which on a batch is faster than `generate` for one text after the other."""
         ...
 
     def generate(
@@ -51,10 +55,13 @@ class MultiStepEngine(Engine, Protocol):
         temperatures_T: npt.NDArray[np.float64],
         bias_V: npt.NDArray[np.float64] | None,
     ) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.floating], Any]:
-        """Reads the symbols `ids` of one text, then samples and reads in turn, T times: what `sampling.sample_logits`
-        gives for `u` and that temperature from the logits with the bias added.
+        """Reads the symbols `ids` of one text, then samples and reads one symbol in turn, T times.
 
-        Returns the symbols (T), the `sampling.surprise` of each in the logits without bias (T), and the state in which
-        all is read but the last symbol.
+        Each symbol is the one that `sampling.sample_logits` gives for its temperature and its `u`, from the logits with
+        the bias added.
+
+        Returns:
+            The symbols (T), the `sampling.surprisal` of each under the logits without bias (T), and the state after all
+            symbols but the last.
         """
         ...

@@ -1,10 +1,10 @@
-"""The engine that runs compiled loops, on one core or two: the fastest at long texts. It needs numba.
+"""The engine that runs compiled loops on one core or two: the fastest for long texts. It needs numba.
 
-To load numba takes a third of a second, to compile the loops, the first time, some more: texts of a few lines are
-written sooner by the NumPy engine.
+numba takes a third of a second to load, and a few seconds more to compile the loops the first time, so the NumPy engine
+finishes texts of a few lines sooner.
 
 Shape legend: B texts, M networks, L layers of all of them, H units (rounded up to whole blocks in `hidden` and
-`memory`), R threads, V characters.
+`memory`), R threads, T symbols to sample, V characters.
 """
 
 from __future__ import annotations
@@ -27,31 +27,25 @@ import numpy.typing as npt
 from charnet.engines import kernels, sampling
 from charnet.engines.base import COMPILED_MIN_BATCH
 from charnet.engines.ensemble import combine
+from charnet.engines.kernels_llvm import LANES
 from charnet.engines.numpy_engine import Array, Layer, LayerState, NumpyEngine, State
 from charnet.engines.packing import CELLS, VECTORS, Weights, pack, width
 from charnet.machine import processor_cores
 
-MOST_THREADS = 2  # more would wait for each other longer than they would save
-RELEASE_ALL = np.iinfo(np.int64).max
-SHORTEST_TRIAL = 16  # characters of a burst that says how fast so many threads are
-TRIAL_EVERY = 40  # bursts: how often the slower number of threads is tried again
+MAX_THREADS = 2  # more would wait for each other longer than they would save
+RELEASE_ALL = np.iinfo(np.int64).max  # beyond the number of any barrier
+MIN_TIMED = 16  # symbols of a call that says how fast so many threads are
+RETRY_EVERY = 40  # calls: how often the slower number of threads is tried again
 
 
 class _Layer(Layer):
-    """A layer of many texts: its products are the NumPy engine's, what comes after them is one compiled loop."""
+    """A layer of many texts: its products are the NumPy engine's, one compiled loop computes the rest."""
 
     def update(self, a_BG: Array, x: Array, rows_B: Sequence[int] | None, state: LayerState) -> LayerState:
-        own_row_each = np.arange(len(a_BG)) if len(x) > 1 else np.zeros(len(a_BG), np.int64)
+        all_rows = np.arange(len(a_BG)) if len(x) > 1 else np.zeros(len(a_BG), np.int64)
+        rows = all_rows if rows_B is None else np.asarray(rows_B)
         after, memory = np.empty_like(state[0]), state[-1].copy()
-        kernels.update_rows(
-            CELLS[self.layout_name],
-            a_BG,
-            x,
-            np.asarray(own_row_each if rows_B is None else rows_B),
-            state[0],
-            after,
-            memory,
-        )
+        kernels.update_rows(CELLS[self.layout_name], a_BG, x, rows, state[0], after, memory)
         return (after, memory)[: len(state)]
 
 
@@ -60,12 +54,13 @@ class _BatchedEngine(NumpyEngine):
 
 
 class CompiledEngine:
-    """Runs a model of any cell from its stored weights, one text at a time; several are left to the NumPy engine.
+    """Runs a model of any cell from its stored weights, one text at a time; several texts go to a `_BatchedEngine`.
 
     Args:
         networks: parameters of each network by their names; matrices of 8 bits are used as they are.
-        cell: the name of the cell; activation: of the `rnn` cell.
-        threads: how many at most; 0 for as many as write fastest.
+        cell: the name of the cell.
+        activation: of the `rnn` cell.
+        threads: how many at most; 0 for the fastest number.
     """
 
     name = "compiled"
@@ -74,19 +69,18 @@ class CompiledEngine:
         self._batched = functools.cache(
             lambda: combine(_BatchedEngine(dict(each), cell=cell, activation=activation) for each in networks)
         )
-        self._model = pack(networks, f"rnn-{activation}" if cell == "rnn" else cell)
+        self._model = model = pack(networks, f"rnn-{activation}" if cell == "rnn" else cell)
         self._states = ("h", "c") if cell in ("lstm", "cifg") else ("h",)
         self._units = width(networks[0]["head.weight"])
         self._threads = Threads(threads)
-        self._second: ThreadPoolExecutor | None = None
-        self._process, self._one_caller = os.getpid(), threading.Lock()
-        model = self._model
+        self._pool: ThreadPoolExecutor | None = None
+        self._process, self._lock = os.getpid(), threading.Lock()
         self._layers = model.members * model.layers
         self._hidden = np.zeros((2, self._layers, model.units), np.float32)
         self._memory = np.zeros((self._layers, model.units), np.float32)
-        self._logits_MV = np.zeros((model.members, kernels.LANES * VECTORS * model.blocks_P[-1]), np.float32)
-        self._mean_RV = np.zeros((MOST_THREADS, model.alphabet), np.float32)
-        with contextlib.suppress(OSError):  # it is compiled, but the disk did not take it for the next time
+        self._logits_MV = np.zeros((model.members, LANES * VECTORS * model.blocks_P[-1]), np.float32)
+        self._mean_RV = np.zeros((MAX_THREADS, model.alphabet), np.float32)
+        with contextlib.suppress(OSError):  # the loops are compiled, but they could not be written to the cache
             self.advance([0], self.start(1))
 
     @property
@@ -100,8 +94,8 @@ class CompiledEngine:
     def advance(self, ids_B: Sequence[int], state: Any) -> tuple[Array, Any]:
         if len(ids_B) > 1:
             return self._batched().advance(ids_B, state)
-        nothing = np.empty(0)
-        _, after = self._run(np.array(ids_B, np.int64), state, nothing, nothing, nothing, nothing, threads=1)
+        empty = np.empty(0)
+        _, after = self._run(np.array(ids_B, np.int64), state, empty, empty, empty, empty, threads=1)
         logits_RV = self._mean_RV if self._model.members > 1 else self._logits_MV
         return logits_RV[:1, : self._model.alphabet], after
 
@@ -116,76 +110,79 @@ class CompiledEngine:
         """See `MultiStepEngine`.
 
         Raises:
-            DivergedError: the logits are no longer numbers.
+            DivergedError: the logits are no longer finite.
         """
         count = len(u_T)
         all_ids = np.concatenate([np.asarray(ids, np.int64), np.zeros(count, np.int64)])
-        sharpness_T = np.where(
+        inverse_T = np.where(
             temperatures_T < sampling.GREEDY_BELOW, 0, 1 / np.maximum(temperatures_T, sampling.GREEDY_BELOW)
         )
         nats_T = np.empty(count)
         if bias_V is None:
             bias_V = np.zeros(self._model.alphabet)
         threads, began = self._threads.choose(), time.perf_counter()
-        written, after = self._run(all_ids, state, u_T, sharpness_T, bias_V, nats_T, threads=threads)
-        if written < len(all_ids):
+        num_ids, after = self._run(all_ids, state, u_T, inverse_T, bias_V, nats_T, threads=threads)
+        if num_ids < len(all_ids):
             sampling.check_finite(float("nan"))
-        self._threads.note(threads, count, time.perf_counter() - began)
+        self._threads.record(threads, count, time.perf_counter() - began)
         return all_ids[len(ids) :], nats_T, after
 
     def _run(
         self,
         ids: npt.NDArray[np.int64],
         state: Any,
-        uniforms: npt.NDArray[np.float64],
-        sharpness: npt.NDArray[np.float64],
+        u_T: npt.NDArray[np.float64],
+        inverse_T: npt.NDArray[np.float64],
         bias_V: npt.NDArray[np.float64],
-        nats: npt.NDArray[np.float64],
+        nats_T: npt.NDArray[np.float64],
         *,
         threads: int,
     ) -> tuple[int, Any]:
-        """`kernels.run` on so many threads: how many ids there are, and the state."""
-        given = len(ids) - len(uniforms)
-        arrived = np.zeros((threads, 8), np.int64)  # a cache line for each
-        arrays = (
+        """Calls `kernels.run` on several threads; returns how many ids there are then, and the state."""
+        num_given = len(ids) - len(u_T)
+        arrived = np.zeros((threads, 8), np.int64)
+        run = functools.partial(
+            kernels.run,
+            self._model,
             self._hidden,
             self._memory,
             self._logits_MV,
             self._mean_RV,
             ids,
-            given,
-            uniforms,
-            sharpness,
+            num_given,
+            u_T,
+            inverse_T,
             bias_V,
-            nats,
+            nats_T,
             arrived,
         )
-        run = functools.partial(kernels.run, self._model, *arrays)
         others: list[Future[int]] = []
-        with self._one_caller:
+        with self._lock:
             self._set(state)
             try:
-                others += [self._pool().submit(run, part, threads) for part in range(1, threads)]
-                written = int(run(0, threads))
-            finally:  # even when a signal came in between, nobody is left waiting for this thread
+                others += [self._workers().submit(run, thread, threads) for thread in range(1, threads)]
+                num_ids = int(run(0, threads))
+            finally:  # also after a signal: no other thread may be left waiting for this one
                 arrived[0, 0] = RELEASE_ALL
                 for other in others:
                     other.result()
-            return written, self._state(max(given, len(ids) - 1) % 2)
+            return num_ids, self._state(max(num_given, len(ids) - 1) % 2)
 
-    def _pool(self) -> ThreadPoolExecutor:
-        if self._second is None or self._process != os.getpid():  # a forked process has none of its parent's threads
-            self._second, self._process = ThreadPoolExecutor(MOST_THREADS - 1, "charnet-writer"), os.getpid()
-        return self._second
+    def _workers(self) -> ThreadPoolExecutor:
+        """Returns the pool of the other threads. A forked process starts its own: it has none of its parent's."""
+        if self._pool is None or self._process != os.getpid():
+            self._pool, self._process = ThreadPoolExecutor(MAX_THREADS - 1, "charnet-generate"), os.getpid()
+        return self._pool
 
     def _nested(self, layers: State) -> Any:
-        """Of one network its layers, of an ensemble the layers of each network: as `EnsembleEngine` has them."""
+        """Returns the layers of a single network as they are, those of an ensemble by network, as `EnsembleEngine`."""
         count = self._model.layers
         if self._model.members == 1:
             return layers
         return tuple(layers[first : first + count] for first in range(0, len(layers), count))
 
     def _set(self, state: Any) -> None:
+        """Copies a state into the arrays of the loops."""
         layers = state if self._model.members == 1 else itertools.chain.from_iterable(state)
         for i, layer in enumerate(layers):
             self._hidden[0, i, : self._units] = layer[0][0]
@@ -193,6 +190,7 @@ class CompiledEngine:
                 self._memory[i, : self._units] = layer[1][0]
 
     def _state(self, side: int) -> Any:
+        """Copies the state from the arrays of the loops; `side` says which of the two hidden states is the last."""
         arrays = (self._hidden[side], self._memory)[: len(self._states)]
         layers = range(self._layers)
         return self._nested(tuple(tuple(array[None, i, : self._units].copy() for array in arrays) for i in layers))
@@ -200,33 +198,36 @@ class CompiledEngine:
 
 @dataclass
 class Threads:
-    """How many threads to use for the next burst: as many as wrote fastest last time, so that more are never slower.
+    """Chooses how many threads to use for the next call: the number that was fastest last time.
 
-    Another number is tried again now and then, since other programs may have come or gone.
+    Two threads are slower than one while other programs use the cores. So both are timed, and the slower is tried again
+    now and then.
 
     Args:
-        most: the largest number; 0 for as many as there are cores. It is never above `MOST_THREADS`.
+        most: the largest number; 0 for as many as there are cores. It is never above `MAX_THREADS`.
     """
 
     most: int = 0
-    rates: dict[int, float] = field(default_factory=dict)  # characters a second
-    bursts: int = 0
+    rates: dict[int, float] = field(default_factory=dict)  # characters per second, by the number of threads
+    calls: int = 0
 
     def __post_init__(self) -> None:
-        cores = processor_cores() if os.name == "posix" else 1  # elsewhere a thread that waits cannot give way
-        self.most = min(self.most or cores, cores, MOST_THREADS)
+        cores = processor_cores() if os.name == "posix" else 1  # elsewhere a waiting thread cannot give up its core
+        self.most = min(self.most or cores, cores, MAX_THREADS)
 
     @property
-    def best(self) -> int:
+    def fastest(self) -> int:
         return max(self.rates, key=self.rates.__getitem__, default=1)
 
     def choose(self) -> int:
+        """Returns the number of threads for the next call."""
         untried = [count for count in range(1, self.most + 1) if count not in self.rates]
-        self.bursts += 1
+        self.calls += 1
         if untried:
             return untried[0]
-        return self.best if self.bursts % TRIAL_EVERY else min(self.rates, key=self.rates.__getitem__)
+        return self.fastest if self.calls % RETRY_EVERY else min(self.rates, key=self.rates.__getitem__)
 
-    def note(self, threads: int, characters: int, seconds: float) -> None:
-        if characters >= SHORTEST_TRIAL:
+    def record(self, threads: int, characters: int, seconds: float) -> None:
+        """Records how long a call took, unless it was too short to say how fast it is."""
+        if characters >= MIN_TIMED:
             self.rates[threads] = characters / seconds

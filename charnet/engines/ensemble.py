@@ -1,4 +1,4 @@
-"""Several networks that write one text: each computes its logits, the mean of their probabilities is drawn from.
+"""An ensemble of networks as one engine: its probabilities are the mean of theirs.
 
 Shape legend: B texts, V characters in the alphabet.
 """
@@ -16,13 +16,13 @@ from charnet.engines.base import Engine
 
 
 def combine(engines: Iterable[Engine]) -> Engine:
-    """One engine that runs all networks of a model."""
-    first, *others = engines
-    return EnsembleEngine([first, *others]) if others else first
+    """Returns one engine that runs all networks of a model."""
+    members = list(engines)
+    return EnsembleEngine(members) if len(members) > 1 else members[0]
 
 
 class EnsembleEngine:
-    """Runs engines of one kind, one for each network."""
+    """Runs several engines of one kind, one for each network."""
 
     def __init__(self, members: Sequence[Engine]) -> None:
         self._members, self.name = members, members[0].name
@@ -30,23 +30,23 @@ class EnsembleEngine:
     def start(self, batch: int) -> tuple[Any, ...]:
         return tuple(member.start(batch) for member in self._members)
 
-    @np.errstate(invalid="ignore")  # of a model that has diverged, which is said where a symbol is drawn
+    @np.errstate(invalid="ignore")  # a model that has diverged is reported where a symbol is sampled
     def advance(self, ids_B: Sequence[int], state: tuple[Any, ...]) -> tuple[npt.NDArray[np.float32], tuple[Any, ...]]:
-        """Logarithms of the mean probabilities, which are logits too, and the states of all."""
+        """Returns the logarithms of the mean probabilities, which are logits too, and the states of all networks."""
         mean_BV: npt.NDArray[np.float32] | None = None
         after = []
         for member, before in zip(self._members, state, strict=True):
-            logits_BV, own = member.advance(ids_B, before)
-            said_BV = log_probabilities(logits_BV)
-            mean_BV = said_BV if mean_BV is None else np.logaddexp(mean_BV, said_BV, out=mean_BV)
-            after.append(own)
+            logits_BV, member_state = member.advance(ids_B, before)
+            log_p_BV = log_probabilities(logits_BV)
+            mean_BV = log_p_BV if mean_BV is None else np.logaddexp(mean_BV, log_p_BV, out=mean_BV)
+            after.append(member_state)
         assert mean_BV is not None
         mean_BV -= np.float32(math.log(len(after)))
         return mean_BV, tuple(after)
 
 
 def log_probabilities(logits_BV: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The logarithm of the softmax of each row; a new array.
+    """Computes the logarithm of the softmax of each row; returns a new array.
 
     >>> log_probabilities(np.array([[1000.0, 1000.0]], np.float32)).round(3).tolist()
     [[-0.6930000185966492, -0.6930000185966492]]

@@ -1,10 +1,10 @@
-"""The engine that needs only NumPy: no torch in the process, a tenth of a second from the shell to the first character.
+"""The engine that needs only NumPy. Without torch, the first character comes a tenth of a second after the start.
 
 Three things make it fast. The input product of the lowest layer is a row of a table over the alphabet, computed once.
-As sigmoid(x) = tanh(x / 2) / 2 + 1 / 2, the halving is folded into the weights and all gates are one tanh. And results
-go into arrays that are there already; only the state, being a value, is new each time.
+Since sigmoid(x) = tanh(x / 2) / 2 + 1 / 2, those weights are halved in advance, and one tanh computes all gates.
+Results go into arrays that are allocated already; only the state, which is a value, is a new array at each step.
 
-Shape legend: B texts, E numbers for a character, H units, G = gates x H, V characters in the alphabet.
+Shape legend: B texts, H units, G = gates x H, V characters in the alphabet.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ State = tuple[LayerState, ...]
 
 @dataclass(frozen=True)
 class CellLayout:
-    """How a cell is computed here.
+    """How this engine computes a cell.
 
-    `order`: the stored gates in the order of computation, sigmoid gates first. `sigmoids`: how many those are.
-    `states`: arrays in the state. `additive`: whether only the sum of input and recurrent product matters.
+    `order` lists the stored gates in the order of computation, sigmoid gates first, and `sigmoids` is the number of
+    those. `states` is the number of arrays in the state. A cell is `additive` if it needs only the sum of the input
+    product and the recurrent product.
     """
 
     order: tuple[int, ...]
@@ -39,18 +40,18 @@ class CellLayout:
     update: Callable[[Array, Array, LayerState], LayerState]
 
     def in_order(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The rows (G, ...) of all gates as (gates, H, ...), in the order of computation; a copy."""
+        """Returns a copy of the rows (G, ...) as (gates, H, ...), the gates in the order of computation."""
         return stored.reshape(len(self.order), -1, *stored.shape[1:])[list(self.order)]
 
     def packed(self, stored: Array) -> Array:
-        """The same, with the halving of the sigmoids in it."""
+        """Returns the same with the rows of the sigmoid gates halved."""
         blocks = self.in_order(stored)
         blocks[: self.sigmoids] *= 0.5
         return blocks
 
 
 def _activate(a_BG: Array, sigmoids: int) -> Array:
-    """Sigmoids of all gates but the last, tanh of that; the weights of the sigmoids are halved already."""
+    """Applies tanh to the last gate and sigmoid to the others, whose weights are halved already."""
     np.tanh(a_BG, out=a_BG)
     gates = a_BG[:, : a_BG.shape[1] * sigmoids // (sigmoids + 1)]
     gates *= 0.5
@@ -122,30 +123,30 @@ LAYOUTS = {
 
 
 def _pop(weights: Weights, name: str) -> Array:
-    """A parameter in single precision, which is no longer in the table."""
+    """Removes a parameter from the table and returns it in single precision."""
     stored = weights.pop(name)
     return stored.dequantize() if isinstance(stored, QuantizedMatrix) else stored
 
 
 class Layer:
-    """The weights of one layer as `Form` wants them, and room for its products.
+    """The weights of one layer in the order of its `CellLayout`, and arrays for its products.
 
-    Where only the sum of input and recurrent product matters, an upper layer does both as one product of the joined
-    matrix with the joined vector: half the calls, and large enough for two threads to share.
+    An upper layer of an additive cell computes its input product and its recurrent product as one product of the joined
+    matrices with the joined vectors. This halves the calls, and the product is large enough for two threads.
     """
 
-    def __init__(self, form_name: str, weights: Weights, prefix: str, embedding: Array | None) -> None:
-        form = LAYOUTS[form_name]
+    def __init__(self, layout_name: str, weights: Weights, prefix: str, embedding: Array | None) -> None:
+        layout = LAYOUTS[layout_name]
 
-        def arranged(name: str) -> Array:
+        def packed(name: str) -> Array:
             stored = _pop(weights, f"{prefix}.{name}")
-            return form.packed(stored).reshape(stored.shape)
+            return layout.packed(stored).reshape(stored.shape)
 
-        self.layout_name, self.layout, self.bias = form_name, form, arranged("bias")
-        self.table = None if embedding is None else embedding @ arranged("weight_ih").T + self.bias
-        self.joins = form.additive and self.table is None
-        inputs = [] if self.table is not None else [arranged("weight_ih")]
-        recurrent = arranged("weight_hh")
+        self.layout_name, self.layout, self.bias = layout_name, layout, packed("bias")
+        self.table = None if embedding is None else embedding @ packed("weight_ih").T + self.bias
+        self.joins = layout.additive and self.table is None
+        inputs = [] if self.table is not None else [packed("weight_ih")]
+        recurrent = packed("weight_hh")
         self.units = recurrent.shape[1]
         self.inner_bias = weights.pop(f"{prefix}.bias_hn", np.zeros(self.units, np.float32))
         self.hidden_product = (np.concatenate([*inputs, recurrent], axis=1) if self.joins else recurrent).T
@@ -153,15 +154,21 @@ class Layer:
         self.allocate(1)
 
     def start(self, batch: int) -> LayerState:
+        """Returns the state before the first character of `batch` texts."""
         return tuple(np.zeros((batch, self.units), np.float32) for _ in range(self.layout.states))
 
     def allocate(self, batch: int) -> None:
-        self.recurrent = np.zeros((batch, len(self.bias)), np.float32)  # a product into NaN, left there, would warn
+        """Allocates the arrays for the products of `batch` texts."""
+        self.recurrent = np.zeros((batch, len(self.bias)), np.float32)  # not empty: a NaN left there would warn
         self.input = np.zeros_like(self.recurrent)
         self.joined = np.zeros((batch, len(self.hidden_product)), np.float32)
 
     def advance(self, below: Any, state: LayerState) -> LayerState:
-        """`below`: ids of characters for the lowest layer, hidden states (B, H) of the layer below for the others."""
+        """Computes the new state.
+
+        Args:
+            below: ids of characters for the lowest layer, hidden states (B, H) of the layer below for the others.
+        """
         a_BG, x_BG = self.recurrent, self.input
         if self.joins:
             self.joined[:, : -self.units] = below
@@ -178,7 +185,10 @@ class Layer:
         return self.update(a_BG, x_BG, None, state)
 
     def update(self, a_BG: Array, x: Array, rows_B: Sequence[int] | None, state: LayerState) -> LayerState:
-        """The new state from both products; that of the input is in these rows of `x`, or is all of it."""
+        """Computes the new state from the recurrent product and the input product.
+
+        The input products are the rows `rows_B` of `x`; without `rows_B`, all of `x` or its only row for each text.
+        """
         if rows_B is not None:
             x = x[rows_B]
         if self.layout.additive:
@@ -187,7 +197,7 @@ class Layer:
 
 
 def depth(weights: Mapping[str, Any]) -> int:
-    """How many layers a network has."""
+    """Returns how many layers a network has."""
     return sum(name.endswith(".weight_hh") for name in weights)
 
 
@@ -195,26 +205,27 @@ class NumpyEngine:
     """Runs a model of any cell from its stored weights.
 
     Args:
-        weights: parameters by their names in a checkpoint. They are taken out of this table as they are laid out, so
-            that memory need not hold them twice.
-        cell: the name of the cell; activation: of the `rnn` cell.
+        weights: parameters by their names in a checkpoint. Each is removed from this table when it has been packed, so
+            that memory need not hold it twice.
+        cell: the name of the cell.
+        activation: of the `rnn` cell.
     """
 
     name = "numpy"
     layer_type: ClassVar[type[Layer]] = Layer
 
     def __init__(self, weights: Weights, *, cell: str, activation: str = "tanh") -> None:
-        form_name = f"rnn-{activation}" if cell == "rnn" else cell
+        layout_name = f"rnn-{activation}" if cell == "rnn" else cell
         layers = range(depth(weights))
         embedding = _pop(weights, "embedding.weight")
-        self._layers = [self.layer_type(form_name, weights, f"layers.{i}", None if i else embedding) for i in layers]
+        self._layers = [self.layer_type(layout_name, weights, f"layers.{i}", None if i else embedding) for i in layers]
         self._head, self._head_bias = _pop(weights, "head.weight").T, _pop(weights, "head.bias")
         self._logits = np.empty((0, 0), np.float32)
 
     def start(self, batch: int) -> State:
         return tuple(layer.start(batch) for layer in self._layers)
 
-    @np.errstate(over="ignore", invalid="ignore")  # of a model that has diverged, which is said where a symbol is drawn
+    @np.errstate(over="ignore", invalid="ignore")  # a diverged model is reported where a symbol is sampled
     def advance(self, ids_B: Sequence[int], state: State) -> tuple[Array, State]:
         if len(self._logits) != len(ids_B):
             self._logits = np.zeros((len(ids_B), len(self._head_bias)), np.float32)

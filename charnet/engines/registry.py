@@ -15,8 +15,8 @@ from charnet.model.shapes import member_prefixes
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.quantize import QuantizedMatrix, dequantize_all
 
-# The cost of writing, as a compromise between two cores of Intel with AMX (memory at 41 GB/s; the first figure) and two of
-# Zen 4 (twice that and more; the second): microseconds per character of one text. On either the choice is right to
+# The cost of writing, as a compromise between two cores of Intel with AMX (memory at 41 GB/s; the first figure) and two
+# of Zen 4 (twice that and more; the second): microseconds per character of one text. On either the choice is right to
 # about a factor of two in length, and near the break-even both engines take about the same time.
 #
 #                  NumPy           compiled        compiled from ... characters on: measured, and by these figures

@@ -1,4 +1,4 @@
-"""The reference engine: the plain `step` of each cell, in torch.
+"""The reference engine, which runs the `step` of each cell in torch.
 
 Shape legend: B texts, V characters in the alphabet.
 """
@@ -15,7 +15,7 @@ from charnet.model.network import CharModel, ModelState
 
 
 class TorchEngine:
-    """Runs a model step by step, as its equations say."""
+    """Runs a model step by step, by the equations of its cells."""
 
     name = "torch"
 

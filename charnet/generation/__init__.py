@@ -1,1 +1,1 @@
-"""How a text is written: prompt in, characters out, one text or many, to where it stops."""
+"""How is a text generated? A prompt comes in, characters go out, of one text or many, until a text ends."""

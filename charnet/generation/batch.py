@@ -1,7 +1,7 @@
-"""Many texts written side by side: the weights are read once for all of them.
+"""Generates many texts side by side: the engine reads the weights once for all of them.
 
-Each text has its own random numbers, so that the i-th is the same however many there are, to the rounding of the
-product of matrices: one row and many are summed in another order.
+Each text has its own random numbers, so the i-th text is the same however many there are, to the rounding of the
+matrix product: the product of one row and that of many are summed in another order.
 
 Shape legend: B texts, T symbols of each, V characters in the alphabet.
 """
@@ -24,9 +24,9 @@ from charnet.generation.detokenizer import Chunk, Detokenizer
 from charnet.generation.generate import Generation, random_generator, start
 from charnet.generation.sampler import Sampler
 
-LARGEST_GROUP = 256  # texts
-LARGEST_BLOCK = 64  # symbols that each text gets before any is looked at
-SECONDS_A_BLOCK = 0.1  # one that took longer is not made larger: the reader of the first text waits for all of it
+MAX_BATCH = 256  # texts
+MAX_STEPS = 64  # symbols that each text gets before the first of them is yielded
+SECONDS_PER_BLOCK = 0.1  # a block of steps no longer grows near this: the reader of the first text waits for all of it
 
 
 def texts(
@@ -38,55 +38,57 @@ def texts(
     *,
     nats: bool = False,
 ) -> Iterator[Iterator[Chunk]]:
-    """Continues a prompt in several ways; the i-th text is the one that `stream` writes with `index=i`.
+    """Continues a prompt in several ways; the i-th text is the one that `stream` generates with `index=i`.
 
-    Yields the pieces of each text in turn. The texts are computed up to 256 at a time, while the first of them is read;
-    the others are kept until they are asked for.
+    Yields an iterator over the chunks of each text in turn. Up to 256 texts are computed at a time, while the first of
+    them is read; the chunks of the others wait in memory.
 
     Args:
-        nats: whether to say of each character how unexpected it was.
+        nats: whether to compute the surprisal of each character.
 
     Raises:
-        ConfigError: `ban` leaves nothing to write, or a bias is for a character that the model does not know.
+        ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
     """
-    choice = Sampler(vocab, options)
-    if count == 1 or (isinstance(engine, MultiStepEngine) and choice.temperature_only and count < engine.min_batch):
+    sampler = Sampler(vocab, options)
+    if count == 1 or (isinstance(engine, MultiStepEngine) and sampler.temperature_only and count < engine.min_batch):
         state = start(engine, prompt_ids)
         return (iter(Generation(engine, vocab, state, options, index=index, nats=nats)) for index in range(count))
-    groups = (range(first, min(first + LARGEST_GROUP, count)) for first in range(0, count, LARGEST_GROUP))
+    batches = (range(first, min(first + MAX_BATCH, count)) for first in range(0, count, MAX_BATCH))
     return (
-        text.pieces()
-        for indices in groups
-        for text in _Group(engine, vocab, prompt_ids, options, choice, indices, nats).texts
+        text.chunks()
+        for indices in batches
+        for text in _Batch(engine, vocab, prompt_ids, options, sampler, indices, nats).texts
     )
 
 
 class _BatchedText:
-    """One of a group: its random numbers, and the pieces that nobody has asked for yet."""
+    """One text of a batch: its random numbers, and its chunks that have not been yielded yet."""
 
     def __init__(
-        self, group: _Group, vocab: Vocabulary, options: SamplingOptions, index: int, recent: Sequence[int]
+        self, batch: _Batch, vocab: Vocabulary, options: SamplingOptions, index: int, recent: Sequence[int]
     ) -> None:
-        self._group, self._ready, self.is_whole = group, deque[Chunk](), False
+        self._batch, self._ready, self.ended = batch, deque[Chunk](), False
         self.random = random_generator(options, index).random
         self.recent = deque(recent, maxlen=max(LONGEST_UTF8, options.repetition_window))
-        self._transcript = Detokenizer(vocab, stopping.stop_criteria(options.stop, options.max_lines, options.until))
+        self._detokenizer = Detokenizer(vocab, stopping.stop_criteria(options.stop, options.max_lines, options.until))
 
-    def take(self, ids: Sequence[int], nats: Sequence[float], *, last: bool) -> None:
-        self._ready.append(self._transcript.take(ids, nats))
-        if last or self._transcript.ended:
-            self._ready.append(self._transcript.finish())
-            self.is_whole = True
+    def feed(self, ids: Sequence[int], nats: Sequence[float], *, last: bool) -> None:
+        """Takes the next symbols of the text; after the `last` ones it has ended."""
+        self._ready.append(self._detokenizer.feed(ids, nats))
+        if last or self._detokenizer.ended:
+            self._ready.append(self._detokenizer.finish())
+            self.ended = True
 
-    def pieces(self) -> Iterator[Chunk]:
-        while self._ready or not self.is_whole:
+    def chunks(self) -> Iterator[Chunk]:
+        """Yields the chunks; advances the whole batch when none is ready."""
+        while self._ready or not self.ended:
             if not self._ready:
-                self._group.advance()
+                self._batch.advance()
             yield self._ready.popleft()
 
 
-class _Group:
-    """Texts that are computed together; those that have ended leave."""
+class _Batch:
+    """Texts that are computed together. Those that have ended leave the batch."""
 
     def __init__(
         self,
@@ -94,57 +96,56 @@ class _Group:
         vocab: Vocabulary,
         prompt_ids: Sequence[int],
         options: SamplingOptions,
-        choice: Sampler,
+        sampler: Sampler,
         indices: range,
         nats: bool,
     ) -> None:
-        self._engine, self._options, self._choice, self._nats = engine, options, choice, nats
+        self._engine, self._options, self._sampler, self._nats = engine, options, sampler, nats
         *before, last = map(int, prompt_ids if len(prompt_ids) else [vocab.start_id()])
         state = engine.start(1)
         for i in before:
             _, state = engine.advance([i], state)
-        self._state = _rows(state, [0] * len(indices))
+        self._state = _select(state, [0] * len(indices))
         self._ids_B: Sequence[int] = [last] * len(indices)
-        self._place, self._block = 0, 1
+        self._position, self._num_steps = 0, 1
         self.texts = [_BatchedText(self, vocab, options, index, list(map(int, prompt_ids))) for index in indices]
-        self._writing = self.texts
+        self._running = self.texts
 
     def advance(self) -> None:
-        """Gives each text that is still being written its next symbols, and lets those go that have ended."""
-        began, left = time.perf_counter(), self._options.length - self._place
-        size = min(self._block, left)
-        ids_TB, nats_TB = self._draw(size)
-        for text, ids, nats in zip(self._writing, ids_TB.T.tolist(), nats_TB.T.tolist(), strict=True):
-            text.take(ids, nats, last=size == left)
-        keep = [row for row, text in enumerate(self._writing) if not text.is_whole]
-        if len(keep) < len(self._writing):
-            self._writing = [self._writing[row] for row in keep]
-            self._ids_B = [self._ids_B[row] for row in keep]
-            self._state = _rows(self._state, keep)
-        if time.perf_counter() - began < SECONDS_A_BLOCK / 2:
-            self._block = min(2 * self._block, LARGEST_BLOCK)
+        """Samples the next symbols of each running text, and drops the texts that have ended."""
+        began, left = time.perf_counter(), self._options.length - self._position
+        num_steps = min(self._num_steps, left)
+        ids_TB, nats_TB = self._sample(num_steps)
+        for text, ids, nats in zip(self._running, ids_TB.T.tolist(), nats_TB.T.tolist(), strict=True):
+            text.feed(ids, nats, last=num_steps == left)
+        rows = [row for row, text in enumerate(self._running) if not text.ended]
+        if len(rows) < len(self._running):
+            self._running = [self._running[row] for row in rows]
+            self._ids_B = [self._ids_B[row] for row in rows]
+            self._state = _select(self._state, rows)
+        if time.perf_counter() - began < SECONDS_PER_BLOCK / 2:
+            self._num_steps = min(2 * self._num_steps, MAX_STEPS)
 
-    def _draw(self, size: int) -> tuple[sampling.Ids, sampling.Probabilities]:
-        """Symbols (T, B) and their nats, (0, B) if nobody asked."""
-        batch = len(self._writing)
-        u_TB = np.array([text.random(size) for text in self._writing]).T
-        ids_TB = np.empty((size, batch), np.intp)
-        nats_TB = np.empty((size if self._nats else 0, batch))
-        for t in range(size):
+    def _sample(self, num_steps: int) -> tuple[sampling.Ids, sampling.Probabilities]:
+        """Samples symbols (T, B); returns them and their nats, (0, B) without `nats`."""
+        batch = len(self._running)
+        u_TB = np.array([text.random(num_steps) for text in self._running]).T
+        ids_TB = np.empty((num_steps, batch), np.intp)
+        nats_TB = np.empty((num_steps if self._nats else 0, batch))
+        for t in range(num_steps):
             logits_BV, self._state = self._engine.advance(self._ids_B, self._state)
-            ids_TB[t] = self._choice.sample_rows(
-                logits_BV, self._place, u_TB[t], [text.recent for text in self._writing]
-            )
+            recent = [text.recent for text in self._running]
+            ids_TB[t] = self._sampler.sample_rows(logits_BV, self._position, u_TB[t], recent)
             if self._nats:
                 nats_TB[t] = sampling.surprisal_rows(logits_BV, ids_TB[t])
             self._ids_B = ids_TB[t].tolist()
-            self._place += 1
-            if self._choice.uses_history:
-                for text, i in zip(self._writing, self._ids_B, strict=True):
+            self._position += 1
+            if self._sampler.uses_history:
+                for text, i in zip(self._running, self._ids_B, strict=True):
                     text.recent.append(i)
         return ids_TB, nats_TB
 
 
-def _rows(state: Any, rows: Sequence[int]) -> Any:
-    """Some of the texts of a state: arrays whose first axis runs over texts, or tuples of such."""
-    return tuple(_rows(part, rows) for part in state) if isinstance(state, tuple) else state[rows]
+def _select(state: Any, rows: Sequence[int]) -> Any:
+    """Returns the state of some of the texts: arrays whose first axis is the text, or tuples of such."""
+    return tuple(_select(part, rows) for part in state) if isinstance(state, tuple) else state[rows]

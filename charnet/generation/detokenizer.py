@@ -1,4 +1,4 @@
-"""From symbols to the text that is shown: decoded, cut where it ends, each character with its nats."""
+"""From symbols to the text that is shown: decoded, cut where a stop criterion ends it, each character with its nats."""
 
 from __future__ import annotations
 
@@ -10,72 +10,80 @@ from charnet.generation.stopping import StopCriterion
 
 
 class Chunk(NamedTuple):
-    """A piece of text, mostly one character. `nats` says of each character how unexpected it was: minus the logarithm
-    of its probability under the model at temperature 1, before bias, bans, penalty and filters (of a model of bytes
-    that of all its bytes); nothing where that was not asked for."""
+    """A piece of text, mostly one character.
+
+    `nats` is the surprisal of each character: minus the logarithm of its probability under the model at temperature 1,
+    before bias, bans, penalty and filters. For a model of bytes it is the sum over the bytes of the character. It is
+    empty unless it was asked for.
+    """
 
     text: str
     nats: tuple[float, ...] = ()
 
 
 class Detokenizer:
-    """Takes symbols as they are drawn and gives the text that they make, to where an ending cuts it; what may turn out
-    to be beyond the end is held back."""
+    """Turns symbols, as they are sampled, into text. Text that may turn out to be beyond the end is held back.
 
-    def __init__(self, vocab: Vocabulary, endings: Sequence[StopCriterion] = ()) -> None:
+    `ended` says whether a stop criterion ended the text. `surplus` is the number of symbols of the last `feed` that
+    were not needed to know this.
+    """
+
+    def __init__(self, vocab: Vocabulary, criteria: Sequence[StopCriterion] = ()) -> None:
         self.ended, self.surplus = False, 0
-        self._push, self._finish = (decoder := vocab.decoder()).push, decoder.finish
-        self._endings, self._of_bytes = endings, vocab.of_bytes
-        self._held = self._beyond = ""  # read and not shown yet; read after the end
+        self._decode, self._finish = (decoder := vocab.decoder()).push, decoder.finish
+        self._criteria, self._of_bytes = criteria, vocab.of_bytes
+        self._held_back = self._cut_off = ""
         self._nats: list[float] = []  # of the symbols that are not shown yet
 
-    def take(self, ids: Sequence[int], nats: Sequence[float] = ()) -> Chunk:
-        """The text that has become certain with these symbols. Where they are more than the text and the beginning of
-        what follows it, `surplus` says by how many."""
-        if not self._endings:
-            text = self._push(ids[0]) if len(ids) == 1 else "".join(map(self._push, ids))
-            return Chunk(text, self._weighed(text, nats) if nats else ())
+    def feed(self, ids: Sequence[int], nats: Sequence[float] = ()) -> Chunk:
+        """Takes the next symbols, and returns the text that is certain with them."""
+        if not self._criteria:
+            text = self._decode(ids[0]) if len(ids) == 1 else "".join(map(self._decode, ids))
+            return Chunk(text, self._nats_of(text, nats) if nats else ())
         for count, i in enumerate(ids, 1):
-            self._read(self._push(i))
+            self._read(self._decode(i))
             if self.ended:
                 self.surplus = len(ids) - count
                 break
         return self._certain(nats[: len(ids) - self.surplus])
 
     def finish(self) -> Chunk:
-        """What was held back, at the end of the length."""
+        """Returns what was held back, when the text has its full length."""
         if not self.ended:
             self._read(self._finish())
         if not self.ended:
-            self._endings = ()
+            self._criteria = ()
         return self._certain(())
 
     def rest(self) -> str:
-        """What was taken and not shown, where nothing more will be taken."""
-        return self._held + self._beyond + self._finish()
+        """Returns the text that was fed and is in no chunk, when no more is fed."""
+        return self._held_back + self._cut_off + self._finish()
 
     def _read(self, text: str) -> None:
+        """Adds decoded text, as far as the first stop criterion to end it."""
         for at, character in enumerate(text, 1):
-            self._held += character
-            ending = [each for each in self._endings if each.push(character)]
-            if ending:
-                self.ended, self._endings, self._beyond = True, ending, text[at:]
+            self._held_back += character
+            met = [criterion for criterion in self._criteria if criterion.push(character)]
+            if met:
+                self.ended, self._criteria, self._cut_off = True, met, text[at:]
                 return
 
     def _certain(self, nats: Sequence[float]) -> Chunk:
-        text = self._held[: len(self._held) - max((each.held_back for each in self._endings), default=0)]
-        self._held = self._held[len(text) :]
-        return Chunk(text, self._weighed(text, nats))
+        """Takes from the text that is held back what no criterion may cut off."""
+        held_back = max((criterion.held_back for criterion in self._criteria), default=0)
+        text = self._held_back[: len(self._held_back) - held_back]
+        self._held_back = self._held_back[len(text) :]
+        return Chunk(text, self._nats_of(text, nats))
 
-    def _weighed(self, text: str, nats: Sequence[float]) -> tuple[float, ...]:
-        """The nats of each character of a text, and room for those of the next."""
+    def _nats_of(self, text: str, nats: Sequence[float]) -> tuple[float, ...]:
+        """Takes the nats of the next symbols, and returns those of each character of a text."""
         self._nats.extend(nats)
         if not self._nats:
             return ()
         sizes = [len(c.encode("utf-8", "surrogateescape")) for c in text] if self._of_bytes else [1] * len(text)
-        weighed, at = [], 0
+        sums, at = [], 0
         for size in sizes:
-            weighed.append(sum(self._nats[at : at + size]))
+            sums.append(sum(self._nats[at : at + size]))
             at += size
         del self._nats[:at]
-        return tuple(weighed)
+        return tuple(sums)

@@ -1,4 +1,4 @@
-"""Where a text ends before its length. An ending reads a text character by character and says when it is there."""
+"""Where does a text end before its full length? A stop criterion reads it character by character."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ from collections.abc import Sequence
 from typing import Protocol
 
 UNTIL = ("sentence", "line", "paragraph")
-ENDS_BEFORE_SPACE, ENDS_ANYWHERE = ".!?…", "。！？｡"  # of sentences; scripts without spaces do not wait for one
+ENDS_BEFORE_SPACE, ENDS_ANYWHERE = ".!?…", "。！？｡"  # of sentences; scripts without spaces need none after the mark
 CLOSERS = "\"'”’»)]」』）】"
 
 
 class StopCriterion(Protocol):
-    """`held` counts the last characters read that may be beyond the end; that are, once `push` has returned True."""
+    """Ends a text.
+
+    `held_back` counts the last characters read that may be beyond the end. Once `push` has returned True, they are.
+    """
 
     held_back: int
 
     def push(self, character: str) -> bool:
-        """Reads one more character; True where the text ends."""
+        """Reads one more character; returns whether the text ends."""
         ...
 
 
 def stop_criteria(stop: Sequence[str] = (), max_lines: int = 0, until: str = "") -> list[StopCriterion]:
-    """The endings that options name; the text ends with the first that comes."""
-    found: list[StopCriterion] = [StopStrings(stop)] if stop else []
+    """Returns the stop criteria for some options; the first one that is met ends the text."""
+    criteria: list[StopCriterion] = [StopStrings(stop)] if stop else []
     if max_lines:
-        found.append(MaxLines(max_lines))
+        criteria.append(MaxLines(max_lines))
     if until:
-        found.append({"sentence": Sentence, "line": MaxLines, "paragraph": Paragraph}[until]())
-    return found
+        criteria.append({"sentence": Sentence, "line": MaxLines, "paragraph": Paragraph}[until]())
+    return criteria
 
 
 class MaxLines:
-    """So many lines, without the end of the last."""
+    """Ends a text after a number of lines; the line end of the last one is cut off."""
 
     def __init__(self, count: int = 1) -> None:
         self.held_back, self._left = 0, count
@@ -41,12 +44,12 @@ class MaxLines:
             self._left -= 1
             self.held_back = (self.held_back + 1) * (self._left == 0)
             return self._left == 0
-        self.held_back = int(character == "\r")  # the first half of a line end, maybe
+        self.held_back = int(character == "\r")  # it may be the first half of a line end
         return False
 
 
 class Paragraph:
-    """The text before its first empty line; empty lines before the first word do not count."""
+    """Ends a text before its first empty line; empty lines before the first word do not count."""
 
     def __init__(self) -> None:
         self.held_back, self._line_ends, self._begun = 0, 0, False
@@ -62,28 +65,28 @@ class Paragraph:
 
 
 class Sentence:
-    """The text through its first full stop, question or exclamation mark and the quotes and brackets that it closes.
+    """Ends a text after its first full stop, question or exclamation mark, and any closing quotes and brackets.
 
-    In scripts with spaces one must follow, so that 3.14 is not the end of a sentence.
+    In scripts with spaces, a space must follow, so that 3.14 does not end a sentence.
     """
 
     def __init__(self) -> None:
         self.held_back, self._mark = 0, ""
 
     def push(self, character: str) -> bool:
-        goes_on = bool(self._mark) and character in CLOSERS + ENDS_ANYWHERE + ENDS_BEFORE_SPACE
-        if self._mark and not goes_on and (self._mark in ENDS_ANYWHERE or character.isspace()):
+        continues = bool(self._mark) and character in CLOSERS + ENDS_ANYWHERE + ENDS_BEFORE_SPACE
+        if self._mark and not continues and (self._mark in ENDS_ANYWHERE or character.isspace()):
             self.held_back = 1
             return True
         if character in ENDS_BEFORE_SPACE + ENDS_ANYWHERE:
             self._mark = character
-        elif not goes_on:
+        elif not continues:
             self._mark = ""
         return False
 
 
 class StopStrings:
-    """The text up to the first of some others."""
+    """Ends a text before the first of some strings."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self.held_back, self._stops, self._tail = 0, tuple(stops), ""

@@ -1,18 +1,23 @@
 """All engines give the same logits and, for a seed, the same text. Shape legend as in `charnet.engines.base`."""
 
+import hashlib
 import os
+import re
+import shutil
 import subprocess
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import charnet
 from charnet.config import Config, SamplingOptions
 from charnet.data.vocab import Vocabulary
-from charnet.engines import compiled_engine, sampling
+from charnet.engines import compiled_engine, kernels, sampling
 from charnet.engines.base import Engine
 from charnet.engines.compiled_engine import Threads
 from charnet.engines.numpy_engine import LAYOUTS
@@ -238,7 +243,7 @@ def test_the_compiled_engine_knows_layers_that_do_not_fill_their_blocks(cell, un
 
 
 @every_number
-def test_a_burst_is_what_single_characters_are(members):
+def test_several_steps_in_a_call_give_what_single_steps_give(members):
     engine = open_engine(build(layers=3, members=members), "compiled")
     u_T, temperatures_T = np.random.default_rng(3).random(50), np.linspace(0.5, 1.5, 50)
     bias_V = np.zeros(V)
@@ -307,13 +312,51 @@ print(type(kernels.run._cache).__name__)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "NullCache\n", "")
 
 
+def test_all_compiled_sources_are_in_the_name_of_the_cache_file():
+    folder = Path(kernels.__file__).parent
+    compiled = {name: (folder / name).read_text() for name in kernels.SOURCES}
+    imported = {name for text in compiled.values() for name in re.findall(r"charnet\.engines\.(\w+)", text)}
+    assert {f"{name}.py" for name in imported} | {"kernels.py"} == set(compiled)
+    digest = hashlib.sha256(b"".join(text.encode() for text in compiled.values())).hexdigest()
+    assert kernels.run.py_func.__qualname__ == f"run_{digest[:16]}"
+
+
+@pytest.mark.slow
+def test_after_a_change_of_the_instructions_alone_nothing_compiled_before_is_used(tmp_path):
+    shutil.copytree(Path(charnet.__file__).parent, tmp_path / "charnet", ignore=shutil.ignore_patterns("__pycache__"))
+    code = """
+import numpy as np
+from charnet.engines.compiled_engine import CompiledEngine
+weights = {"embedding.weight": np.eye(3, dtype="f4"), "layers.0.weight_ih": np.ones((2, 3), "f4"),
+    "layers.0.weight_hh": np.ones((2, 2), "f4"), "layers.0.bias": np.zeros(2, "f4"),
+    "head.weight": np.ones((3, 2), "f4"), "head.bias": np.zeros(3, "f4")}
+engine = CompiledEngine(weights, cell="rnn")
+print(engine.advance([0], engine.start(1))[0].round(3).tolist())
+"""
+
+    def logits() -> str:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+        ).stdout
+
+    instructions = tmp_path / "charnet" / "engines" / "kernels_llvm.py"
+    before, date = logits(), instructions.stat()
+    changed = instructions.read_text().replace("[0.0] * LANES", "[0.5] * LANES")
+    assert changed != instructions.read_text()
+    instructions.write_text(changed)
+    os.utime(instructions, ns=(date.st_atime_ns, date.st_mtime_ns + 1_000_000_000))  # or Python would use its old .pyc
+    assert logits() != before
+
+
 @pytest.mark.parametrize(("most", "cores", "possible"), [(0, 2, {1, 2}), (1, 2, {1}), (8, 64, {1, 2}), (2, 1, {1})])
 def test_the_fastest_number_of_threads_is_used_and_the_other_tried_now_and_then(most, cores, possible, monkeypatch):
     monkeypatch.setattr(compiled_engine, "processor_cores", lambda: cores)
     threads, chosen = Threads(most), []
     for _ in range(100):
         chosen.append(threads.choose())
-        threads.note(chosen[-1], 100, 1.0 if chosen[-1] == 1 else 0.5)
+        threads.record(chosen[-1], 100, 1.0 if chosen[-1] == 1 else 0.5)
     assert set(chosen) == possible
     assert possible == {1} or chosen.count(1) <= 5
 

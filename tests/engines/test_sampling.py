@@ -1,4 +1,4 @@
-"""From logits to one character."""
+"""From logits to one symbol."""
 
 import math
 
@@ -29,7 +29,7 @@ logits = hnp.arrays(np.float32, st.integers(1, 30), elements=st.floats(-50, 50, 
 temperatures = st.sampled_from([1e-6, 0.01, 0.3, 0.8, 1.0, 1.7, 100.0])
 masses = st.sampled_from([0.0, 1e-9, 0.1, 0.5, 0.9, 0.999999, 1.0])
 shares = st.sampled_from([0.0, 1e-9, 0.05, 0.5, 1.0])
-places = st.one_of(st.floats(0, 1, exclude_max=True), st.sampled_from([0.0, LAST_U]))
+uniforms = st.one_of(st.floats(0, 1, exclude_max=True), st.sampled_from([0.0, LAST_U]))
 
 
 def is_distribution(p: np.ndarray) -> bool:
@@ -167,34 +167,36 @@ def test_any_size_of_alphabet_works(size, temperature):
 
 
 @settings(deadline=None, max_examples=60)
-@given(hnp.arrays(np.float64, st.integers(1, 30), elements=st.sampled_from([0.0, 1e-300, 0.1, 0.3, 1.0, 1e6])), places)
-def test_what_is_impossible_is_never_drawn(p, u):
+@given(
+    hnp.arrays(np.float64, st.integers(1, 30), elements=st.sampled_from([0.0, 1e-300, 0.1, 0.3, 1.0, 1e6])), uniforms
+)
+def test_what_is_impossible_is_never_sampled(p, u):
     if p.sum() > 0:
         assert p[sample(p, u)] > 0
 
 
 @settings(deadline=None, max_examples=60)
-@given(logits, st.sampled_from([0.0, 1e-6, 0.3, 1.0, 100.0]), places)
-def test_draw_at_draws_what_draw_draws_from_the_softmax(x, temperature, u):
+@given(logits, st.sampled_from([0.0, 1e-6, 0.3, 1.0, 100.0]), uniforms)
+def test_sample_logits_gives_what_sample_gives_for_the_softmax(x, temperature, u):
     p = softmax(x, temperature)
     ends = p.cumsum()
     if np.abs(ends - u).min() > 1e-12:  # at a border between two symbols rounding decides
         assert sample_logits(x, temperature, u) == sample(p, u)
 
 
-def test_draw_meets_each_symbol_as_often_as_its_interval_is_long():
+def test_sample_gives_each_symbol_as_often_as_its_interval_is_long():
     p = np.array([0.1, 0.0, 0.25, 0.05, 0.6])
-    drawn = [sample(p, (k + 0.5) / 1000) for k in range(1000)]
-    assert np.bincount(drawn, minlength=5).tolist() == [100, 0, 250, 50, 600]
-    assert drawn == sorted(drawn)
+    sampled = [sample(p, (k + 0.5) / 1000) for k in range(1000)]
+    assert np.bincount(sampled, minlength=5).tolist() == [100, 0, 250, 50, 600]
+    assert sampled == sorted(sampled)
 
 
-def test_draw_takes_the_symbol_whose_interval_begins_at_the_place():
+def test_sample_gives_the_symbol_whose_interval_begins_at_u():
     p = np.array([0.25, 0.25, 0.5])
     assert [sample(p, u) for u in (0.0, 0.25 - 2**-54, 0.25, 0.5, LAST_U)] == [0, 0, 1, 2, 2]
 
 
-def test_draw_needs_no_scaling():
+def test_sample_needs_no_normalized_probabilities():
     p = np.array([1.0, 3.0, 4.0])
     assert [sample(p * scale, 0.4) for scale in (1e-200, 1 / 8, 1e200)] == [1, 1, 1]
 
@@ -208,7 +210,7 @@ def test_a_temperature_next_to_nothing_takes_the_largest_like_zero(temperature):
 
 def test_typical_keeps_what_is_as_surprising_as_usual():
     p = np.array([0.5, 0.2, 0.2, 0.1])
-    # the mean surprise is 1.221 nats; those of the four are 0.693, 1.609, 1.609, 2.303
+    # the mean surprisal is 1.221 nats; those of the four are 0.693, 1.609, 1.609, 2.303
     assert keep_typical(p, 0.1) == pytest.approx([0, 1, 0, 0], abs=1e-15)
     assert keep_typical(p, 0.3) == pytest.approx([0, 0.5, 0.5, 0], abs=1e-15)
     assert keep_typical(p, 0.5) == pytest.approx([5 / 9, 2 / 9, 2 / 9, 0], abs=1e-15)
@@ -224,9 +226,9 @@ def test_typical_keeps_a_distribution_and_the_fewest_that_reach_the_mass(x, temp
     inside = kept > 0
     assert p[inside].sum() >= min(mass, 1) - 1e-9
     if mass < 1:
-        surprise = np.log(p, out=np.full_like(p, -np.inf), where=p > 0)
-        mean = -(p * np.where(p > 0, surprise, 0)).sum()
-        farthest = np.abs(-surprise - mean)[inside].argmax()
+        surprisals = np.log(p, out=np.full_like(p, -np.inf), where=p > 0)
+        mean = -(p * np.where(p > 0, surprisals, 0)).sum()
+        farthest = np.abs(-surprisals - mean)[inside].argmax()
         assert p[inside].sum() - p[inside][farthest] < max(mass, 1e-12) + 1e-9
     assert np.allclose(kept[inside], p[inside] / p[inside].sum(), atol=1e-12)
 
@@ -241,14 +243,14 @@ def test_a_penalty_divides_the_chance_of_what_was_written(x, penalty, data):
     assert after == pytest.approx(expected / expected.sum(), abs=1e-9)
 
 
-def test_what_is_banned_is_never_drawn_at_any_temperature():
+def test_what_is_banned_is_never_sampled_at_any_temperature():
     x = np.array([5.0, 1.0, -np.inf, 2.0])
     for temperature in (0, 1e-6, 1, 100):
         assert softmax(x, temperature)[2] == 0
         assert all(sample_logits(x, temperature, u) != 2 for u in np.linspace(0, LAST_U, 101))
 
 
-def test_an_alphabet_of_twenty_thousand_is_drawn_from_exactly():
+def test_an_alphabet_of_twenty_thousand_is_sampled_from_exactly():
     x = np.random.default_rng(1).normal(size=20_000)
     for options in ({"top_p": 1e-9}, {"top_k": 1}, {"typical_p": 1e-9}, {"min_p": 1.0}):
         p = probabilities(x, temperature=1e-6, **options)
@@ -268,8 +270,8 @@ sizes = st.sampled_from([1, 2, 65, 20_000])
 
 
 @settings(deadline=None, max_examples=80)
-@given(sizes, st.integers(0, 999), st.sampled_from([1e-30, 1.0, 1e4]), st.fixed_dictionaries(extremes), places)
-def test_extreme_options_leave_a_distribution_whose_draws_are_possible(size, seed, spread, options, u):
+@given(sizes, st.integers(0, 999), st.sampled_from([1e-30, 1.0, 1e4]), st.fixed_dictionaries(extremes), uniforms)
+def test_extreme_options_leave_a_distribution_whose_samples_are_possible(size, seed, spread, options, u):
     x = (np.random.default_rng(seed).normal(size=size) * spread).astype(np.float32)
     p = probabilities(x, **options)
     assert is_distribution(p)
@@ -282,7 +284,7 @@ def test_extreme_options_leave_a_distribution_whose_draws_are_possible(size, see
 
 
 @settings(deadline=None, max_examples=40)
-@given(sizes, st.integers(0, 999), places)
+@given(sizes, st.integers(0, 999), uniforms)
 def test_a_hot_temperature_is_the_exact_power_and_a_cold_one_the_largest(size, seed, u):
     x = np.random.default_rng(seed).normal(size=size).astype(np.float32)
     hot = np.exp(x.astype(np.longdouble) / 100)
@@ -294,27 +296,27 @@ def test_a_hot_temperature_is_the_exact_power_and_a_cold_one_the_largest(size, s
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 9), sizes, st.integers(0, 999), st.fixed_dictionaries(extremes), st.data())
-def test_rows_are_drawn_and_judged_like_single_texts(batch, size, seed, options, data):
+def test_rows_are_sampled_and_evaluated_like_single_texts(batch, size, seed, options, data):
     x_BV = np.random.default_rng(seed).normal(0, 3, (batch, size)).astype(np.float32)
-    u_B = np.array(data.draw(st.lists(places, min_size=batch, max_size=batch)))
+    u_B = np.array(data.draw(st.lists(uniforms, min_size=batch, max_size=batch)))
     p_BV = probabilities(x_BV, **options)
-    drawn = sample_rows(p_BV, u_B)
+    sampled = sample_rows(p_BV, u_B)
     for b in range(batch):
-        assert p_BV[b, drawn[b]] > 0
-        assert drawn[b] == sample(p_BV[b], u_B[b])
-    singly = [surprisal(x, int(i)) for x, i in zip(x_BV, drawn, strict=True)]
-    assert surprisal_rows(x_BV, drawn) == pytest.approx(singly, abs=1e-9)
+        assert p_BV[b, sampled[b]] > 0
+        assert sampled[b] == sample(p_BV[b], u_B[b])
+    singly = [surprisal(x, int(i)) for x, i in zip(x_BV, sampled, strict=True)]
+    assert surprisal_rows(x_BV, sampled) == pytest.approx(singly, abs=1e-9)
 
 
 @settings(deadline=None, max_examples=60)
 @given(logits, st.data())
-def test_surprise_is_minus_the_log_of_the_probability(x, data):
-    drawn = data.draw(st.integers(0, len(x) - 1))
-    assert surprisal(x, drawn) == pytest.approx(-np.log(softmax(x)[drawn]), abs=1e-9)
-    assert surprisal(x, drawn) >= 0
+def test_surprisal_is_minus_the_log_of_the_probability(x, data):
+    sampled = data.draw(st.integers(0, len(x) - 1))
+    assert surprisal(x, sampled) == pytest.approx(-np.log(softmax(x)[sampled]), abs=1e-9)
+    assert surprisal(x, sampled) >= 0
 
 
-def test_the_surprise_of_what_is_all_but_impossible_is_a_number():
+def test_the_surprisal_of_what_is_almost_impossible_is_finite():
     x = np.array([0.0, -3000.0], dtype=np.float32)
     assert surprisal(x, 1) == pytest.approx(3000)
     assert surprisal_rows(x[None], np.array([1])) == pytest.approx([3000])

@@ -1,4 +1,4 @@
-"""Many texts side by side: each is the one that is written alone."""
+"""Many texts in a batch: each is the text that is generated alone."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def alone(engine: Engine, index: int, **options: object) -> str:
     return "".join(stream(engine, LETTERS, [0, 1, 2], SamplingOptions(**options), index=index))  # type: ignore[arg-type]
 
 
-def side_by_side(engine: Engine, count: int, **options: object) -> list[str]:
-    pieces = batch.texts(engine, LETTERS, [0, 1, 2], SamplingOptions(**options), count)  # type: ignore[arg-type]
-    return ["".join(piece.text for piece in each) for each in pieces]
+def batched(engine: Engine, count: int, **options: object) -> list[str]:
+    chunks = batch.texts(engine, LETTERS, [0, 1, 2], SamplingOptions(**options), count)  # type: ignore[arg-type]
+    return ["".join(chunk.text for chunk in each) for each in chunks]
 
 
 @every_engine
 @every_kind
 @pytest.mark.parametrize("members", [1, 2])
-def test_a_text_is_the_same_however_many_are_written_with_it(
+def test_a_text_is_the_same_however_many_are_in_its_batch(
     engine: str, cell: str, activation: str, members: int
 ) -> None:
     opened = open_engine(build(cell, activation, layers=2, members=members), engine)
-    ten = side_by_side(opened, 10, length=50, seed=3)
+    ten = batched(opened, 10, length=120, seed=3)
     assert len(set(ten)) == 10
     assert [len(text) for text in ten] == [50] * 10
     for count in (1, 2, 5):
-        assert side_by_side(opened, count, length=50, seed=3) == ten[:count]
-    assert [alone(opened, index, length=50, seed=3) for index in range(10)] == ten
+        assert batched(opened, count, length=120, seed=3) == ten[:count]
+    assert [alone(opened, index, length=120, seed=3) for index in range(10)] == ten
 
 
 @pytest.mark.parametrize(
@@ -54,30 +54,30 @@ def test_a_text_is_the_same_however_many_are_written_with_it(
         {"until": "sentence", "max_lines": 3},
     ],
 )
-def test_every_option_does_to_each_of_many_what_it_does_to_one(options: dict[str, object]) -> None:
+def test_every_option_has_the_same_effect_on_each_text_of_a_batch_as_on_one(options: dict[str, object]) -> None:
     engine = open_engine(build())
-    many = side_by_side(engine, 7, length=200, seed=1, **options)
+    many = batched(engine, 7, length=200, seed=1, **options)
     assert many == [alone(engine, index, length=200, seed=1, **options) for index in range(7)]
 
 
-def test_more_texts_than_are_computed_at_once_are_computed_group_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_texts_than_are_computed_at_once_are_computed_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = open_engine(build())
-    expected = side_by_side(engine, 7, length=50)
-    monkeypatch.setattr(batch, "LARGEST_GROUP", 3)
-    assert side_by_side(engine, 7, length=50) == expected
+    expected = batched(engine, 7, length=50)
+    monkeypatch.setattr(batch, "MAX_BATCH", 3)
+    assert batched(engine, 7, length=50) == expected
 
 
 def test_texts_that_have_ended_are_no_longer_computed() -> None:
     engine, batches = open_engine(build()), []
     advance = engine.advance
     engine.advance = lambda ids, state: batches.append(len(ids)) or advance(ids, state)  # type: ignore[method-assign,func-returns-value]
-    side_by_side(engine, 20, length=2000, seed=2, stop=("ab", "ba", "cd"))
+    batched(engine, 20, length=2000, seed=2, stop=("ab", "ba", "cd"))
     assert batches == sorted(batches[:3]) + sorted(batches[3:], reverse=True)
     assert batches[3] == 20
     assert sum(batches) < 20 * 2000 / 2
 
 
-def test_the_first_text_comes_while_the_others_are_written() -> None:
+def test_the_first_text_is_yielded_while_the_others_are_generated() -> None:
     engine, read = open_engine(build()), []
     advance = engine.advance
     engine.advance = lambda ids, state: read.append(len(ids)) or advance(ids, state)  # type: ignore[method-assign,func-returns-value]
@@ -86,42 +86,42 @@ def test_the_first_text_comes_while_the_others_are_written() -> None:
     assert read == [3]
 
 
-def test_pieces_may_be_asked_for_in_any_order() -> None:
+def test_chunks_may_be_read_in_any_order() -> None:
     engine = open_engine(build())
-    expected = side_by_side(engine, 3, length=90)
+    expected = batched(engine, 3, length=90)
     texts = list(batch.texts(engine, LETTERS, [0, 1, 2], SamplingOptions(length=90), 3))
-    found = ["".join(piece.text for piece in each) for each in reversed(texts)]
+    found = ["".join(chunk.text for chunk in each) for each in reversed(texts)]
     assert found[::-1] == expected
 
 
-def test_each_of_many_has_the_nats_of_the_one_written_alone() -> None:
+def test_each_text_of_a_batch_has_the_nats_of_the_one_generated_alone() -> None:
     engine = open_engine(build())
 
-    def nats(pieces: list[Chunk]) -> list[float]:
-        return [n for piece in pieces for n in piece.nats]
+    def nats(chunks: list[Chunk]) -> list[float]:
+        return [n for chunk in chunks for n in chunk.nats]
 
-    for index, pieces in enumerate(
+    for index, chunks in enumerate(
         batch.texts(engine, LETTERS, [0], SamplingOptions(length=60, stop=("ab",)), 4, nats=True)
     ):
         single = Generation(engine, LETTERS, start(engine, [0]), SamplingOptions(length=60, stop=("ab",)), index=index)
-        both = list(pieces)
+        both = list(chunks)
         assert nats(both) == pytest.approx(nats(list(single)), abs=1e-5)
-        assert len(nats(both)) == len("".join(piece.text for piece in both))
+        assert len(nats(both)) == len("".join(chunk.text for chunk in both))
 
 
 @every_engine
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 99])
-def test_a_model_of_bytes_that_learned_utf8_writes_it_in_one_text_and_in_many(engine: str, length: int) -> None:
+def test_a_model_of_bytes_trained_on_utf8_generates_it_in_one_text_and_in_a_batch(engine: str, length: int) -> None:
     vocab = Vocabulary(tuple(range(256)), of_bytes=True, is_utf8=True)
     opened, options = open_engine(build(vocab=vocab), engine), SamplingOptions(length=length, seed=4)
     one = "".join(stream(opened, vocab, [10], options))
-    many = ["".join(piece.text for piece in each) for each in batch.texts(opened, vocab, [10], options, 20)]
+    many = ["".join(chunk.text for chunk in each) for each in batch.texts(opened, vocab, [10], options, 20)]
     assert {len(text.encode()) for text in [one, *many]} == {length}  # raises for what is not UTF-8
 
 
 def test_no_length_and_no_prompt_are_texts_too() -> None:
     engine = open_engine(build())
-    assert side_by_side(engine, 3, length=0) == ["", "", ""]
+    assert batched(engine, 3, length=0) == ["", "", ""]
     empty = batch.texts(engine, LETTERS, [], SamplingOptions(length=30), 2)
     assert ["".join(p.text for p in each) for each in empty] == [
         "".join(stream(engine, LETTERS, [], SamplingOptions(length=30), index=index)) for index in (0, 1)
@@ -135,10 +135,10 @@ def test_options_that_do_not_fit_the_model_are_refused_at_once() -> None:
 
 @pytest.mark.slow
 @every_kind
-def test_a_hundred_long_texts_are_those_written_alone(cell: str, activation: str) -> None:
-    """Of a million draws a few may fall between two numbers that differ by rounding."""
+def test_a_hundred_long_texts_are_those_generated_alone(cell: str, activation: str) -> None:
+    """Of a million samples, a few may fall between two cumulative sums that differ by rounding."""
     engine = open_engine(build(cell, activation))
-    hundred = side_by_side(engine, 100, length=2000, seed=9)
+    hundred = batched(engine, 100, length=2000, seed=9)
     same = [text == alone(engine, index, length=2000, seed=9) for index, text in enumerate(hundred)]
     assert sum(same) >= 95
     assert all(len(set(pair)) == 2 for pair in itertools.pairwise(hundred))

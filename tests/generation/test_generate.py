@@ -1,4 +1,4 @@
-"""Writing text: prompt in, characters out. Most tests write with `Dictated`, an engine that says what comes next."""
+"""Generating a text. Most tests use `Dictated`, an engine that predicts a given text."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ BYTES = Vocabulary(tuple(range(256)), of_bytes=True)
 
 
 class Dictated:
-    """Wants the given ids in turn, one after each character it reads, whatever that is; remembers what it has read."""
+    """Predicts the given ids in turn, one after each character, whatever it reads; records what it has read."""
 
     name = "dictated"
 
@@ -42,7 +42,7 @@ class Dictated:
 
 
 class Even:
-    """Finds everything equally likely."""
+    """Predicts the same probability for every character."""
 
     name = "even"
 
@@ -58,7 +58,7 @@ def dictated(text: str | bytes, vocab: Vocabulary = LETTERS) -> Dictated:
 
 
 def written(text: str, length: int | None = None, *stop: str) -> list[str]:
-    """The pieces that come out when the engine wants to write this text, at temperature 0, from a prompt of one."""
+    """Returns the chunks of a text that the engine predicts, at temperature 0, from a prompt of one character."""
     options = SamplingOptions(length=len(text) if length is None else length, temperature=0, stop=stop)
     return list(stream(dictated(text), LETTERS, [0], options))
 
@@ -90,7 +90,7 @@ def test_the_first_text_of_several_is_the_one_written_alone():
 def test_texts_written_by_turns_are_those_written_one_after_the_other():
     engine, ids = random_engine(), LETTERS.encode("abc")
     one, two = (stream(engine, LETTERS, ids, SamplingOptions(length=40, seed=1), index=i) for i in (0, 1))
-    turns = ["".join(pieces) for pieces in zip(*zip(one, two, strict=True), strict=True)]
+    turns = ["".join(chunks) for chunks in zip(*zip(one, two, strict=True), strict=True)]
     assert turns == [write(random_engine(), length=40, seed=1, index=i) for i in (0, 1)]
 
 
@@ -132,8 +132,8 @@ def test_every_character_is_drawn_from_the_probabilities_of_the_options(options)
 
 def test_the_engine_reads_the_prompt_and_then_its_own_text():
     engine = dictated("fgh")
-    pieces = stream(engine, LETTERS, LETTERS.encode("abcb"), SamplingOptions(length=3, temperature=0))
-    text = "".join(pieces)
+    chunks = stream(engine, LETTERS, LETTERS.encode("abcb"), SamplingOptions(length=3, temperature=0))
+    text = "".join(chunks)
     assert LETTERS.decode(engine.read) == "abcb" + text[:-1]  # nothing follows the last character: it is not read
 
 
@@ -160,8 +160,8 @@ def test_length_counts_the_characters_after_the_prompt(length):
 
 def test_characters_come_one_at_a_time_as_soon_as_they_are_drawn():
     engine = dictated("abc")
-    pieces: Iterator[str] = stream(engine, LETTERS, [0], SamplingOptions(length=10**9, temperature=0))
-    assert [next(pieces) for _ in range(5)] == ["a", "b", "c", "a", "b"]
+    chunks: Iterator[str] = stream(engine, LETTERS, [0], SamplingOptions(length=10**9, temperature=0))
+    assert [next(chunks) for _ in range(5)] == ["a", "b", "c", "a", "b"]
     assert len(engine.read) == 5
 
 
@@ -198,8 +198,8 @@ def test_a_stop_text_in_the_prompt_does_not_count():
 
 
 def test_what_might_begin_a_stop_text_is_held_back_and_nothing_else():
-    pieces = written("ccabcc", None, "abd")
-    assert [piece for piece in pieces if piece] == ["c", "c", "abc", "c"]
+    chunks = written("ccabcc", None, "abd")
+    assert [chunk for chunk in chunks if chunk] == ["c", "c", "abc", "c"]
 
 
 def test_the_length_counts_also_what_is_held_back():
@@ -245,8 +245,8 @@ def test_no_byte_is_lost_to_a_stop_text_that_does_not_come(raw):
 
 def test_a_character_of_several_bytes_comes_whole():
     raw = "aé✓😀".encode()
-    pieces = list(stream(dictated(raw, BYTES), BYTES, [0], SamplingOptions(length=len(raw), temperature=0)))
-    assert [piece for piece in pieces if piece] == ["a", "é", "✓", "😀"]
+    chunks = list(stream(dictated(raw, BYTES), BYTES, [0], SamplingOptions(length=len(raw), temperature=0)))
+    assert [chunk for chunk in chunks if chunk] == ["a", "é", "✓", "😀"]
 
 
 def test_length_counts_bytes_for_a_model_of_bytes_even_within_a_character():

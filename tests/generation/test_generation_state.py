@@ -1,4 +1,4 @@
-"""A place in a text is a value: kept, gone back to and continued it gives what one long text gives."""
+"""A generation state is a value: a text that is stored and continued is the same as one long text."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ from charnet.storage.checkpoint import Checkpoint
 BYTES = Vocabulary((*range(97, 103), 0xA9, 0xC3, 0xFF), of_bytes=True)
 
 
-class Hasty(NumpyEngine):
-    """An engine with bursts: the plainest loop that keeps what `MultiStepEngine` promises."""
+class MultiStep(NumpyEngine):
+    """A multi-step engine: the simplest loop that does what `MultiStepEngine` promises."""
 
     min_batch = 2
 
     def generate(self, ids, state, u_T, temperatures_T, bias_V):  # type: ignore[no-untyped-def]
-        drawn, nats = [], []
+        symbols, nats = [], []
         for u, temperature in zip(u_T, temperatures_T, strict=True):
             for i in ids:
                 logits_BV, state = self.advance([i], state)
-            chosen = sampling.sample_logits(logits_BV[0] if bias_V is None else logits_BV[0] + bias_V, temperature, u)
-            nats.append(sampling.surprisal(logits_BV[0], chosen))
-            drawn.append(chosen)
-            ids = [chosen]
-        return np.array(drawn), np.array(nats), state
+            symbol = sampling.sample_logits(logits_BV[0] if bias_V is None else logits_BV[0] + bias_V, temperature, u)
+            nats.append(sampling.surprisal(logits_BV[0], symbol))
+            symbols.append(symbol)
+            ids = [symbol]
+        return np.array(symbols), np.array(nats), state
 
 
-def hasty(checkpoint: Checkpoint) -> Hasty:
+def multi_step(checkpoint: Checkpoint) -> MultiStep:
     model = checkpoint.config.model
-    return Hasty(checkpoint.weights, cell=model.cell, activation=model.activation)
+    return MultiStep(checkpoint.weights, cell=model.cell, activation=model.activation)
 
 
-def written(
-    engine: Engine, position: GenerationState, vocab: Vocabulary = LETTERS, **options: object
+def generate(
+    engine: Engine, state: GenerationState, vocab: Vocabulary = LETTERS, **options: object
 ) -> tuple[str, Generation]:
-    writing = Generation(engine, vocab, position, SamplingOptions(**options))  # type: ignore[arg-type]
-    return "".join(piece.text for piece in writing), writing
+    generation = Generation(engine, vocab, state, SamplingOptions(**options))  # type: ignore[arg-type]
+    return "".join(chunk.text for chunk in generation), generation
 
 
 def in_parts(engine: Engine, prompt: list[int], parts: list[int], **options: object) -> str:
-    position, text = start(engine, prompt), ""
+    state, text = start(engine, prompt), ""
     for length in parts:
-        part, writing = written(engine, position, length=length, **options)
-        position, text = writing.state, text + part
+        part, generation = generate(engine, state, length=length, **options)
+        state, text = generation.state, text + part
     return text
 
 
 @every_engine
 @every_kind
 @pytest.mark.parametrize("options", [{}, {"top_k": 5}, {"repetition_penalty": 2.0, "repetition_window": 9}])
-def test_a_text_written_in_parts_is_the_one_written_at_once(
+def test_a_text_generated_in_parts_is_the_one_generated_at_once(
     engine: str, cell: str, activation: str, options: dict[str, object]
 ) -> None:
     opened = open_engine(build(cell, activation), engine)
@@ -73,55 +73,55 @@ def test_a_text_written_in_parts_is_the_one_written_at_once(
 
 @every_engine
 @every_kind
-def test_a_place_may_be_gone_back_to_as_often_as_wanted(engine: str, cell: str, activation: str) -> None:
+def test_a_state_may_be_continued_from_as_often_as_wanted(engine: str, cell: str, activation: str) -> None:
     opened = open_engine(build(cell, activation), engine)
-    _, writing = written(opened, start(opened, [0, 1]), length=20)
-    place = writing.state
-    texts = {written(opened, place, length=50)[0] for _ in range(3)}
+    _, generation = generate(opened, start(opened, [0, 1]), length=20)
+    state = generation.state
+    texts = {generate(opened, state, length=50)[0] for _ in range(3)}
     assert len(texts) == 1
-    assert texts != {written(opened, start(opened, [0, 1]), length=50)[0]}
+    assert texts != {generate(opened, start(opened, [0, 1]), length=50)[0]}
 
 
 @every_engine
 @every_kind
 def test_a_saved_text_is_continued_as_if_it_had_never_ended(engine: str, cell: str, activation: str) -> None:
-    """A text and the count of its drawn characters are all that needs saving: another process reads it and goes on."""
+    """Only the text and the number of its sampled characters need saving: another process reads it and continues."""
     checkpoint = build(cell, activation)
-    text, writing = written(open_engine(checkpoint, engine), start(open_engine(checkpoint, engine), [4]), length=40)
-    saved, drawn = "e" + text, writing.state.num_sampled
+    text, generation = generate(open_engine(checkpoint, engine), start(open_engine(checkpoint, engine), [4]), length=40)
+    saved, num_sampled = "e" + text, generation.state.num_sampled
     anew = open_engine(checkpoint, engine)
-    place = GenerationState(anew.start(1), num_sampled=drawn).extend(LETTERS.encode(saved).tolist())
-    assert written(anew, place, length=60)[0] == in_parts(anew, [4], [100])[40:]
+    state = GenerationState(anew.start(1), num_sampled=num_sampled).extend(LETTERS.encode(saved).tolist())
+    assert generate(anew, state, length=60)[0] == in_parts(anew, [4], [100])[40:]
 
 
-def test_what_is_given_in_between_is_read_before_more_is_drawn() -> None:
+def test_text_given_in_between_is_read_before_more_is_sampled() -> None:
     engine = open_engine(build())
-    text, writing = written(engine, start(engine, [0]), length=5)
+    text, generation = generate(engine, start(engine, [0]), length=5)
     given = LETTERS.encode("abc").tolist()
-    went_on, _ = written(engine, writing.state.extend(given), length=30)
-    place = GenerationState(engine.start(1), num_sampled=5).extend([0, *LETTERS.encode(text).tolist(), *given])
-    assert written(engine, place, length=30)[0] == went_on
+    continued, _ = generate(engine, generation.state.extend(given), length=30)
+    state = GenerationState(engine.start(1), num_sampled=5).extend([0, *LETTERS.encode(text).tolist(), *given])
+    assert generate(engine, state, length=30)[0] == continued
 
 
-def test_a_place_before_anything_was_read_is_the_start_of_a_line() -> None:
+def test_the_state_without_a_prompt_is_the_start_of_a_line() -> None:
     engine = open_engine(build())
-    at_start, _ = written(engine, start(engine), length=30)
-    assert written(engine, start(engine, [LETTERS.start_id()]), length=30)[0] == at_start
+    at_start, _ = generate(engine, start(engine), length=30)
+    assert generate(engine, start(engine, [LETTERS.start_id()]), length=30)[0] == at_start
 
 
 @pytest.mark.parametrize("options", [{"stop": ("c", "ab")}, {"stop": ("abc",)}])
-def test_going_on_after_an_ending_goes_on_after_what_was_cut_off(options: dict[str, object]) -> None:
+def test_a_text_continued_after_a_stop_criterion_continues_after_what_was_cut_off(options: dict[str, object]) -> None:
     engine = open_engine(build())
     whole = in_parts(engine, [0], [300])
-    position, text = start(engine, [0]), ""
+    state, text = start(engine, [0]), ""
     for _ in range(5):
-        part, writing = written(engine, position, length=60, **options)
-        position, text = writing.state, text + part + writing.withheld
-    assert len(text) == position.num_sampled > 10
+        part, generation = generate(engine, state, length=60, **options)
+        state, text = generation.state, text + part + generation.withheld
+    assert len(text) == state.num_sampled > 10
     assert whole.startswith(text)
 
 
-# ------------------------------------------------------------------------------------------- bursts
+# ------------------------------------------------------------------------------------------- several steps in one call
 
 
 @every_kind
@@ -129,32 +129,32 @@ def test_going_on_after_an_ending_goes_on_after_what_was_cut_off(options: dict[s
     "options",
     [{}, {"temperature": 0.2, "temperature_end": 2.0}, {"ban": "ab", "logit_bias": (("c", 1.0),)}, {"top_k": 4}],
 )
-def test_an_engine_with_bursts_writes_the_same(cell: str, activation: str, options: dict[str, object]) -> None:
+def test_a_multi_step_engine_generates_the_same_text(cell: str, activation: str, options: dict[str, object]) -> None:
     checkpoint = build(cell, activation)
-    expected, plain = written(open_engine(checkpoint), start(open_engine(checkpoint), [0, 1]), length=300, **options)
-    engine = hasty(checkpoint)
-    text, writing = written(engine, start(engine, [0, 1]), length=300, **options)
+    expected, plain = generate(open_engine(checkpoint), start(open_engine(checkpoint), [0, 1]), length=300, **options)
+    engine = multi_step(checkpoint)
+    text, generation = generate(engine, start(engine, [0, 1]), length=300, **options)
     assert text == expected
-    assert writing.state.num_sampled == plain.state.num_sampled == 300
+    assert generation.state.num_sampled == plain.state.num_sampled == 300
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.text("abcdefghijk", min_size=1, max_size=2), min_size=1, max_size=3), st.integers(0, 5))
-def test_a_text_that_ends_within_a_burst_leaves_the_place_of_one_written_singly(stops: list[str], seed: int) -> None:
+def test_a_text_that_ends_within_a_call_leaves_the_same_state_as_single_steps(stops: list[str], seed: int) -> None:
     checkpoint = build()
-    texts, places = [], []
-    for engine in (open_engine(checkpoint), hasty(checkpoint)):
-        text, writing = written(engine, start(engine, [0]), length=200, stop=tuple(stops), seed=seed)
-        went_on, _ = written(engine, writing.state, length=50, seed=seed)
-        texts.append((text, writing.withheld, went_on))
-        places.append((writing.state.num_sampled, writing.state.recent))
+    texts, states = [], []
+    for engine in (open_engine(checkpoint), multi_step(checkpoint)):
+        text, generation = generate(engine, start(engine, [0]), length=200, stop=tuple(stops), seed=seed)
+        continued, _ = generate(engine, generation.state, length=50, seed=seed)
+        texts.append((text, generation.withheld, continued))
+        states.append((generation.state.num_sampled, generation.state.recent))
     assert texts[0] == texts[1]
-    assert places[0] == places[1]
+    assert states[0] == states[1]
 
 
-def test_bursts_begin_with_one_symbol_so_that_it_is_shown_at_once() -> None:
-    engine = hasty(build())
-    sizes = [len(piece.text) for piece in Generation(engine, LETTERS, start(engine), SamplingOptions(length=100))]
+def test_the_first_call_samples_one_symbol_so_that_it_is_shown_at_once() -> None:
+    engine = multi_step(build())
+    sizes = [len(chunk.text) for chunk in Generation(engine, LETTERS, start(engine), SamplingOptions(length=100))]
     assert sizes[0] == 1
     assert max(sizes) > 1
 
@@ -162,7 +162,7 @@ def test_bursts_begin_with_one_symbol_so_that_it_is_shown_at_once() -> None:
 # ------------------------------------------------------------------------------------------- nats
 
 
-def pieces_of(engine: Engine, vocab: Vocabulary = LETTERS, **options: object) -> list[Chunk]:
+def chunks_of(engine: Engine, vocab: Vocabulary = LETTERS, **options: object) -> list[Chunk]:
     return list(Generation(engine, vocab, start(engine, [0]), SamplingOptions(**options)))  # type: ignore[arg-type]
 
 
@@ -170,8 +170,8 @@ def pieces_of(engine: Engine, vocab: Vocabulary = LETTERS, **options: object) ->
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.1}, {"top_k": 2, "ban": "a"}, {"stop": ("abc",)}])
 def test_the_nats_of_a_character_are_minus_the_log_of_its_probability(engine: str, options: dict[str, object]) -> None:
     opened = open_engine(build(), engine)
-    pieces = pieces_of(opened, length=80, **options)
-    text, nats = "".join(p.text for p in pieces), [n for p in pieces for n in p.nats]
+    chunks = chunks_of(opened, length=80, **options)
+    text, nats = "".join(c.text for c in chunks), [n for c in chunks for n in c.nats]
     assert len(nats) == len(text) == 80
     state, ids = opened.start(1), [0, *LETTERS.encode(text).tolist()]
     for before, after, found in zip(ids[:-1], ids[1:], nats, strict=True):
@@ -179,9 +179,9 @@ def test_the_nats_of_a_character_are_minus_the_log_of_its_probability(engine: st
         assert found == pytest.approx(-np.log(sampling.softmax(logits_BV[0])[after]), abs=1e-9)
 
 
-def test_bursts_have_the_nats_of_single_symbols() -> None:
-    one, many = pieces_of(open_engine(build()), length=99), pieces_of(hasty(build()), length=99)
-    assert [n for p in one for n in p.nats] == pytest.approx([n for p in many for n in p.nats], abs=1e-9)
+def test_several_steps_in_a_call_have_the_nats_of_single_steps() -> None:
+    one, many = chunks_of(open_engine(build()), length=99), chunks_of(multi_step(build()), length=99)
+    assert [n for c in one for n in c.nats] == pytest.approx([n for c in many for n in c.nats], abs=1e-9)
 
 
 @settings(deadline=None, max_examples=30)
@@ -190,13 +190,13 @@ def test_a_character_of_several_bytes_has_the_nats_of_all_of_them(seed: int) -> 
     short = NumpyEngine(
         {k: v[:9] if k.startswith(("head", "embedding")) else v for k, v in build().weights.items()}, cell="lstm"
     )
-    pieces = pieces_of(short, BYTES, length=60, seed=seed)
-    text, nats = "".join(p.text for p in pieces), [n for p in pieces for n in p.nats]
+    chunks = chunks_of(short, BYTES, length=60, seed=seed)
+    text, nats = "".join(c.text for c in chunks), [n for c in chunks for n in c.nats]
     ids = BYTES.encode(text).tolist()
     singly = list(
         Generation(short, Vocabulary.of_text("abcdefghi"), start(short, [0]), SamplingOptions(length=60, seed=seed))
     )
-    each = [n for p in singly for n in p.nats]
+    each = [n for c in singly for n in c.nats]
     assert len(ids) == len(each) == 60
     assert len(nats) == len(text)
     at = 0
@@ -206,14 +206,14 @@ def test_a_character_of_several_bytes_has_the_nats_of_all_of_them(seed: int) -> 
         at += size
 
 
-def test_nobody_pays_for_nats_that_nobody_asked_for() -> None:
-    writing = Generation(
+def test_nats_are_not_computed_unless_they_are_asked_for() -> None:
+    generation = Generation(
         open_engine(build()), LETTERS, start(open_engine(build())), SamplingOptions(length=9), nats=False
     )
-    assert {piece.nats for piece in writing} == {()}
+    assert {chunk.nats for chunk in generation} == {()}
 
 
-def test_random_numbers_go_on_where_they_stopped() -> None:
+def test_random_numbers_continue_where_they_stopped() -> None:
     options = SamplingOptions(seed=5)
     at_once = random_generator(options, 2).random(100)
     assert (random_generator(options, 2, num_sampled=37).random(63) == at_once[37:]).all()

@@ -1,4 +1,4 @@
-"""Where a text ends before its length, however it is cut into pieces."""
+"""Where a text ends before its length, however it is cut into chunks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from charnet.generation import stopping
 from charnet.generation.detokenizer import Detokenizer
 from charnet.generation.stopping import MaxLines, Paragraph, Sentence, StopCriterion, StopStrings
 
-ENDINGS = {
+CRITERIA = {
     "sentence": Sentence,
     "paragraph": Paragraph,
     "two lines": lambda: MaxLines(2),
@@ -22,28 +22,28 @@ ENDINGS = {
 texts = st.text("ab.!。？\r\n \"'」3", max_size=30)
 
 
-def ended(text: str, *ends: StopCriterion, pieces: list[str] | None = None) -> str:
-    """The text as far as it is shown, when it comes in these pieces."""
+def ended(text: str, *criteria: StopCriterion, chunks: list[str] | None = None) -> str:
+    """The text as far as it is shown, when it comes in these chunks."""
     vocab = Vocabulary.of_text(text + " ")
-    transcript, shown = Detokenizer(vocab, ends), ""
-    for piece in [text] if pieces is None else pieces:
-        if not transcript.ended:
-            shown += transcript.take(vocab.encode(piece).tolist()).text
-    return shown + transcript.finish().text
+    detokenizer, shown = Detokenizer(vocab, criteria), ""
+    for chunk in [text] if chunks is None else chunks:
+        if not detokenizer.ended:
+            shown += detokenizer.feed(vocab.encode(chunk).tolist()).text
+    return shown + detokenizer.finish().text
 
 
-@pytest.mark.parametrize("name", ENDINGS)
+@pytest.mark.parametrize("name", CRITERIA)
 @given(text=texts, cuts=st.sets(st.integers(0, 30)))
-def test_where_a_text_ends_does_not_depend_on_its_pieces(name: str, text: str, cuts: set[int]) -> None:
-    places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    pieces = [text[a:b] for a, b in itertools.pairwise(places)]
-    assert ended(text, ENDINGS[name](), pieces=pieces) == ended(text, ENDINGS[name]())
+def test_where_a_text_ends_does_not_depend_on_its_chunks(name: str, text: str, cuts: set[int]) -> None:
+    bounds = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    chunks = [text[a:b] for a, b in itertools.pairwise(bounds)]
+    assert ended(text, CRITERIA[name](), chunks=chunks) == ended(text, CRITERIA[name]())
 
 
-@pytest.mark.parametrize("name", ENDINGS)
+@pytest.mark.parametrize("name", CRITERIA)
 @given(text=texts)
-def test_what_is_written_is_the_beginning_of_the_text(name: str, text: str) -> None:
-    assert text.startswith(ended(text, ENDINGS[name]()))
+def test_what_is_shown_is_the_beginning_of_the_text(name: str, text: str) -> None:
+    assert text.startswith(ended(text, CRITERIA[name]()))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_paragraph_ends_before_an_empty_line(text: str, paragraph: str) -> Non
 
 
 @pytest.mark.parametrize(("count", "lines"), [(1, "a"), (2, "a\nb"), (3, "a\nb\n"), (9, "a\nb\n\nc")])
-def test_so_many_lines_are_written(count: int, lines: str) -> None:
+def test_a_number_of_lines_is_shown(count: int, lines: str) -> None:
     assert ended("a\nb\n\nc", MaxLines(count)) == lines
 
 
@@ -92,26 +92,26 @@ def test_lines_with_the_ends_of_windows_are_lines() -> None:
 
 @pytest.mark.parametrize(("unit", "text"), [("sentence", "A b. "), ("line", "A b\n"), ("paragraph", "A b\n\n")])
 def test_an_end_is_known_with_its_last_character_and_not_before(unit: str, text: str) -> None:
-    (ending,) = stopping.stop_criteria(until=unit)
-    assert [ending.push(character) for character in text] == [False] * (len(text) - 1) + [True]
-    assert ending.held_back == len(text) - len(text.rstrip())
+    (criterion,) = stopping.stop_criteria(until=unit)
+    assert [criterion.push(character) for character in text] == [False] * (len(text) - 1) + [True]
+    assert criterion.held_back == len(text) - len(text.rstrip())
 
 
-def test_of_several_endings_the_first_to_come_counts() -> None:
+def test_of_several_criteria_the_first_that_is_met_ends_the_text() -> None:
     assert ended("a b. c\nd", *stopping.stop_criteria(["\nd"], 1, "sentence")) == "a b."
     assert ended("a b\nc. d", *stopping.stop_criteria(["c."], 1, "sentence")) == "a b"
     assert ended("a b\nc. d", *stopping.stop_criteria(["b\nc"], 2, "sentence")) == "a "
 
 
-def test_what_one_ending_held_back_is_written_when_another_ends_the_text() -> None:
+def test_what_one_criterion_held_back_is_shown_when_another_ends_the_text() -> None:
     assert ended("one. two", *stopping.stop_criteria(["e. x"], 0, "sentence")) == "one."
 
 
 @given(text=texts)
 def test_nothing_is_held_back_for_longer_than_an_end_may_take(text: str) -> None:
-    for make in ENDINGS.values():
-        ending = make()
+    for make in CRITERIA.values():
+        criterion = make()
         for count, character in enumerate(text, 1):
-            if ending.push(character):
+            if criterion.push(character):
                 break
-            assert 0 <= ending.held_back <= count
+            assert 0 <= criterion.held_back <= count

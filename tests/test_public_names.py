@@ -13,16 +13,16 @@ import charnet
 from charnet.api import TextModel
 
 # name of the function: its parameters in their order; * and ** as in a definition, a default after the name
-LOAD = {"path": None, "engine": "numpy"}
-TRAIN = {"texts": Parameter.empty, "out": "checkpoints", "name": "", "seconds": None, "on_report": None}
+LOAD = {"path": None, "engine": "auto"}
+TRAIN = {"texts": Parameter.empty, "out": "checkpoints", "name": "", "seconds": None, "on_event": None}
 METHODS = {
     "generate": ["self", "prompt", "index", "options"],
     "stream": ["self", "prompt", "index", "options"],
     "texts": ["self", "prompt", "count", "options"],
     "evaluate": ["self", "text"],
     "start": ["self", "prompt", "num_sampled"],
-    "extend": ["self", "position", "text"],
-    "write": ["self", "position", "index", "options"],
+    "extend": ["self", "state", "text"],
+    "write": ["self", "state", "index", "options"],
 }
 
 

@@ -407,7 +407,7 @@ def test_banned_characters_do_not_appear_and_favored_ones_do(sample: Callable[..
 
 def test_banning_the_whole_alphabet_is_refused(charnet_: Charnet) -> None:
     known = "".join(sorted(set(sentences(900))))
-    assert_refused(charnet_("sample", "-q", "--ban", known), 2, "--ban", "at least one character")
+    assert_refused(charnet_("sample", "-q", "--ban", known), 2, "--ban", "every character of the model is banned")
 
 
 def test_a_penalty_makes_a_text_of_more_different_characters(sample: Callable[..., str]) -> None:

@@ -34,12 +34,12 @@ def test_a_text_is_the_same_however_many_are_in_its_batch(
     engine: str, cell: str, activation: str, members: int
 ) -> None:
     opened = open_engine(build(cell, activation, layers=2, members=members), engine)
-    ten = batched(opened, 10, length=120, seed=3)
+    ten = batched(opened, 10, length=50, seed=3)
     assert len(set(ten)) == 10
     assert [len(text) for text in ten] == [50] * 10
     for count in (1, 2, 5):
-        assert batched(opened, count, length=120, seed=3) == ten[:count]
-    assert [alone(opened, index, length=120, seed=3) for index in range(10)] == ten
+        assert batched(opened, count, length=50, seed=3) == ten[:count]
+    assert [alone(opened, index, length=50, seed=3) for index in range(10)] == ten
 
 
 @pytest.mark.parametrize(

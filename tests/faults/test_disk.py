@@ -194,7 +194,7 @@ def fill(disk: Path, leave: int = 0) -> Path:
 
 def test_a_full_disk_is_known_before_the_first_step(text: Path, small_disk: Path) -> None:
     filler = fill(small_disk, 1 << 19)
-    with pytest.raises(StorageError, match=r"need 1.1 MB, 0.5 MB are free; free some space, or name another place"):
+    with pytest.raises(StorageError, match=r"need 1.1 MB, 0.5 MB are free; free some space, or choose another folder"):
         begun(text, small_disk / "a" / "runs")
     assert list(small_disk.iterdir()) == [filler]
 
@@ -205,7 +205,7 @@ def test_a_disk_too_full_to_go_on_is_known_before_the_first_step(text: Path, sma
         next(report for report in reports if isinstance(report, Metrics))
     before = snapshot(run.folder.path)
     filler = fill(small_disk, 1 << 19)
-    with pytest.raises(StorageError, match=r"free some space, or move the run to another place") as refused:
+    with pytest.raises(StorageError, match=r"free some space, or move the run to another disk") as refused:
         setup.resume_run(run.folder.path)
     said(refused.value)
     assert snapshot(run.folder.path) == before
@@ -255,7 +255,7 @@ def test_a_folder_without_permission_is_known_before_the_first_step(text: Path, 
 def test_a_folder_removed_while_training_is_not_made_again(text: Path, tmp_path: Path) -> None:
     run = begun(text, tmp_path / "runs")
     error = refused_after(run, 4, lambda: shutil.rmtree(run.folder.path))
-    assert "is gone or another one; put it back and resume" in str(error)
+    assert "was removed or replaced; put it back and resume" in str(error)
     assert not list((tmp_path / "runs").iterdir())
 
 
@@ -303,7 +303,7 @@ def test_a_folder_that_takes_the_place_between_the_check_and_any_call_is_never_w
             if disk.count < number:
                 break
             assert Checkpoint.load(moved / (BEST if what == "best" else LAST)).trainer_state.step in (2, 3)
-            with pytest.raises(StorageError, match="gone or another one; put it back and resume") as refused:
+            with pytest.raises(StorageError, match="removed or replaced; put it back and resume") as refused:
                 folder.save(LAST, checkpoint(4))
             said(refused.value)
             folder.discard()

@@ -47,7 +47,7 @@ def test_of_two_trainings_of_one_run_the_second_leaves_at_once(text: Path, tmp_p
     next(report for report in reports if isinstance(report, Metrics) and report.step == 4)
     before = (run.folder.path / LAST).read_bytes()
     began = time.thread_time()
-    with pytest.raises(StorageError, match="another training is at work in this run; wait for it, or stop it") as other:
+    with pytest.raises(StorageError, match="another process is training this run; wait for it, or stop it") as other:
         setup.resume_run(run.folder.path)
     assert other.value.exit_code == 6
     assert time.thread_time() - began < 1
@@ -199,7 +199,7 @@ def cleaner_in_between(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[list[Path]]:
     """A cleaner that comes between the making of a temporary file and its lock, three times."""
-    really, taken = durable.locked, list[Path]()
+    really, taken = durable.try_lock, list[Path]()
     fcntl = pytest.importorskip("fcntl")
 
     def late(handle: int) -> bool:
@@ -216,7 +216,7 @@ def cleaner_in_between(
             path.unlink()
         return got
 
-    monkeypatch.setattr(durable, "locked", late)
+    monkeypatch.setattr(durable, "try_lock", late)
     yield taken
     assert len(taken) == 3
 

@@ -103,7 +103,7 @@ def test_a_run_that_finds_no_more_memory_says_so_in_one_line_and_leaves_nothing(
     )
     code, said = process.wait(), process.stderr()
     assert code == 2, said
-    assert said.startswith("charnet: expected enough memory for this")
+    assert said.startswith("charnet: not enough memory: ")
     assert said.count("\n") == 1
     assert not (folder / "big").exists()
 

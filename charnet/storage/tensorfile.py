@@ -33,7 +33,7 @@ from charnet.machine import memory
 
 LARGEST_HEADER = 5 << 20  # bytes; an alphabet of all Unicode characters takes 4.4 MB
 MOST_TENSORS = 10_000
-MOST_VALUES = 100_000  # in a header, with lists and objects; counted before any is created
+MOST_VALUES = 100_000  # in a header, lists and objects included; counted before they are created
 MOST_CHARACTERS = 2_000_000  # in a header; Unicode has 1.1 million
 MOST_DIGITS = 200  # of an integer; Python takes a millisecond to convert ten thousand
 LONGEST_NAME = 200

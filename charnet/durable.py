@@ -1,10 +1,7 @@
-"""Writing so that a file is at any instant, power cuts included, either the old one or the new one, whole.
+"""Writes files so that each is at any instant, power cuts included, the complete old version or the complete new one.
 
-The recipe: write aside, fsync, rename, fsync the folder. Temporary files carry a lock of their writer for as long as it
-lives, so the next start can tell those that a killed process left behind from those of a process at work.
-
-`within` is the handle of the folder that a path lies in, where a caller holds it open: then only the last name of the
-path is looked up, in that very folder, whatever has taken the folder's own name meanwhile.
+The recipe is: write a temporary file, fsync it, rename it, fsync the folder. A process holds a lock on each of its
+temporary files until it closes them. So the next process can tell the files of a killed process from those in use.
 """
 
 from __future__ import annotations
@@ -12,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import fnmatch
-import functools
 import itertools
 import os
 import secrets
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -24,124 +21,257 @@ from charnet.errors import StorageError
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing is locked there, and nothing of others is cleaned away
+except ImportError:  # Windows: without locks, files of killed processes are not removed
     fcntl = None  # type: ignore[assignment]
 
-PART = ".part"  # how names of temporary files end
-ATTEMPTS = 100  # to make a temporary file, should a cleaner take it away before it is locked
+PART = ".part"  # the suffix of temporary files
+ATTEMPTS = 100  # to create a temporary file, if another process removes it before it is locked
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.EBADF, errno.EACCES)  # where a system has none, or may not open the folder
-NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0)
+NO_FOLDER_SYNC = (errno.EINVAL, errno.EBADF, errno.EACCES)  # the system cannot sync folders, or may not open this one
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
-def write(
-    path: Path, content: bytes | bytearray | memoryview, *, keep_as: Path | None = None, within: int | None = None
-) -> None:
-    """Replaces a file, or makes it.
+class Folder:
+    """Writes the files of one folder durably. Methods take the name of a file and look it up by the folder's path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+
+    def write(self, name: str, content: bytes | bytearray | memoryview, *, keep_as: str | None = None) -> None:
+        """Replaces or creates a file.
+
+        Args:
+            keep_as: the new name of the file that is replaced. Between the two renames it is the only one of the two.
+
+        Raises:
+            StorageError: the system refused to write. The old file is unchanged, under `name` or `keep_as`.
+        """
+        try:
+            with self.writing_aside(f".{name}") as (file, aside):
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                if keep_as is not None:
+                    with contextlib.suppress(FileNotFoundError):
+                        self.move(name, keep_as)
+                self.move(aside.name, name)
+                sync_folder(self._path_or_handle)
+        except OSError as error:
+            raise write_error(self.path / name, error) from None
+
+    def append(self, name: str, line: str) -> None:
+        """Appends a line to a file and creates the file if necessary; does not follow a link.
+
+        Raises:
+            StorageError: the system refused to write.
+        """
+        try:
+            is_new = not self._exists(name)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_FOLLOW
+            with os.fdopen(os.open(self._at(name), flags, 0o666, dir_fd=self._handle), "wb") as file:
+                file.write(line.encode() + b"\n")
+            if is_new:  # else a later checkpoint could survive a power cut, and this file not
+                sync_folder(self._path_or_handle)
+        except OSError as error:
+            raise write_error(self.path / name, error) from None
+
+    @contextlib.contextmanager
+    def writing_aside(self, name: str) -> Iterator[tuple[IO[bytes], Path]]:
+        """Creates a temporary file whose name begins with `name`, and removes it at the end if it was not moved.
+
+        Raises:
+            OSError: it cannot be created.
+        """
+        file, aside = self._create(name)
+        try:
+            with file:
+                yield file, aside
+        finally:
+            with contextlib.suppress(OSError):
+                self.remove(aside.name)
+
+    def move(self, name: str, to: str) -> None:
+        """Renames a file and replaces the file that had the new name.
+
+        Raises:
+            OSError: it cannot be renamed.
+        """
+        os.replace(self._at(name), self._at(to), src_dir_fd=self._handle, dst_dir_fd=self._handle)
+
+    def remove(self, name: str) -> None:
+        """Removes a file if it exists.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._at(name), dir_fd=self._handle)
+
+    def sync(self, name: str) -> None:
+        """Flushes the content of a file to the disk; does not follow a link.
+
+        Raises:
+            StorageError: the system refused.
+        """
+        try:
+            _sync_and_close(os.open(self._at(name), os.O_WRONLY | NO_FOLLOW, dir_fd=self._handle))
+        except OSError as error:
+            raise write_error(self.path / name, error) from None
+
+    def clean(self, pattern: str = f"*{PART}") -> None:
+        """Removes the temporary files of processes that no longer run."""
+        if fcntl is None:
+            return
+        found: list[str] = []
+        with contextlib.suppress(OSError), os.scandir(self._path_or_handle) as entries:
+            found += [entry.name for entry in entries]
+        for name in fnmatch.filter(found, pattern):
+            with contextlib.suppress(OSError):
+                handle = os.open(self._at(name), os.O_RDONLY | NO_FOLLOW | os.O_NONBLOCK, dir_fd=self._handle)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self.remove(name)
+                finally:
+                    os.close(handle)
+
+    @property
+    def _path_or_handle(self) -> Path | int:
+        return self.path if self._handle is None else self._handle
+
+    def _at(self, name: str) -> Path | str:
+        return self.path / name if self._handle is None else name
+
+    def _exists(self, name: str) -> bool:
+        try:
+            os.stat(self._at(name), dir_fd=self._handle)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _create(self, name: str) -> tuple[IO[bytes], Path]:
+        for _ in range(ATTEMPTS):
+            aside = self.path / f"{name}.{secrets.token_hex(4)}{PART}"
+            with contextlib.suppress(FileExistsError):
+                file = open(aside, "xb+", opener=self._open)  # noqa: SIM115
+                if self._claim(file.fileno(), aside.name):
+                    return file, aside
+                file.close()
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
+
+    def _open(self, path: str, flags: int) -> int:
+        return os.open(self._at(Path(path).name), flags, 0o666, dir_fd=self._handle)
+
+    def _claim(self, handle: int, name: str) -> bool:
+        """Locks a new temporary file. Returns False if another process removed it first, as one of a killed process."""
+        return try_lock(handle) and self._exists(name)
+
+
+class OpenFolder(Folder):
+    """A folder that is held open by its handle until `close`.
+
+    Only the names of files are looked up, in that very folder, even if another folder has taken its path. Windows has
+    no handles for folders: there, files are looked up by path.
+
+    Raises:
+        OSError: the folder cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._close: Callable[[], object] = lambda: None
+        status = path.stat()
+        if os.name != "nt":
+            self._handle = handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            self._close = weakref.finalize(self, os.close, handle)
+            status = os.fstat(handle)
+        self._identity = (status.st_dev, status.st_ino)
+
+    def try_lock(self) -> bool:
+        """Locks the folder until it is closed; returns False if another process holds the lock."""
+        return self._handle is None or try_lock(self._handle)
+
+    def is_in_place(self) -> bool:
+        """Checks that the path still leads to this folder."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def close(self) -> None:
+        """Closes the handle and releases the lock. From then on, files are looked up by path."""
+        self._handle = None
+        self._close()
+
+
+def write(path: Path, content: bytes | bytearray | memoryview) -> None:
+    """Replaces or creates a file.
+
+    Raises:
+        StorageError: the system refused to write; the old file is unchanged.
+    """
+    Folder(path.parent).write(path.name, content)
+
+
+def writing_aside(folder: Path, name: str) -> contextlib.AbstractContextManager[tuple[IO[bytes], Path]]:
+    """Creates a temporary file whose name begins with `name`, and removes it at the end if it was not moved.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    return Folder(folder).writing_aside(name)
+
+
+def clean(folder: Path, pattern: str = f"*{PART}") -> None:
+    """Removes the temporary files of processes that no longer run."""
+    Folder(folder).clean(pattern)
+
+
+def sync(path: Path) -> None:
+    """Flushes the content of a file to the disk; does not follow a link.
+
+    Raises:
+        StorageError: the system refused.
+    """
+    Folder(path.parent).sync(path.name)
+
+
+def sync_folder(folder: Path | int) -> None:
+    """Flushes the names in a folder to the disk, if the system can do that.
 
     Args:
-        keep_as: where in its folder the file that was there before is moved to; between the two moves only that one
-            exists.
-
-    Raises:
-        StorageError: the disk refused; the old file is as it was, at its place or at `keep_as`.
+        folder: its path, or its handle if it is open.
     """
+    if os.name == "nt":  # Windows has no handles for folders
+        return
     try:
-        with writing_aside(path.parent, f".{path.name}", within) as (file, aside):
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            if keep_as is not None:
-                with contextlib.suppress(FileNotFoundError):
-                    move(path, keep_as, within)
-            move(aside, path, within)
-            sync_folder(path.parent, within)
+        if isinstance(folder, int):
+            os.fsync(folder)
+        else:
+            _sync_and_close(os.open(folder, os.O_RDONLY))
     except OSError as error:
-        raise refused(path, error) from None
+        if error.errno not in NO_FOLDER_SYNC:
+            raise
 
 
-def append(path: Path, line: str, within: int | None = None) -> None:
-    """Adds a line to a file, making it if need be; a link in its place is not followed.
-
-    Raises:
-        StorageError: the disk refused.
-    """
+def _sync_and_close(handle: int) -> None:
     try:
-        is_new = not _exists(path, within)
-        handle = os.open(_at(path, within), os.O_WRONLY | os.O_APPEND | os.O_CREAT | NOT_A_LINK, 0o666, dir_fd=within)
-        with os.fdopen(handle, "wb") as file:
-            file.write(line.encode() + b"\n")
-        if is_new:  # else a checkpoint may outlive a power cut that the lines before it do not
-            sync_folder(path.parent, within)
-    except OSError as error:
-        raise refused(path, error) from None
-
-
-@contextlib.contextmanager
-def writing_aside(folder: Path, name: str, within: int | None = None) -> Iterator[tuple[IO[bytes], Path]]:
-    """A new temporary file that is gone afterwards, unless it was moved away."""
-    file, aside = _new(folder, name, within)
-    try:
-        with file:
-            yield file, aside
+        os.fsync(handle)
     finally:
-        with contextlib.suppress(OSError):
-            remove(aside, within)
+        os.close(handle)
 
 
-def _new(folder: Path, name: str, within: int | None) -> tuple[IO[bytes], Path]:
-    for _ in range(ATTEMPTS):
-        aside = folder / f"{name}.{secrets.token_hex(4)}{PART}"
-        with contextlib.suppress(FileExistsError):
-            file = open(aside, "xb+", opener=functools.partial(_opened, within))  # noqa: SIM115
-            if kept(file.fileno(), aside, within):
-                return file, aside
-            file.close()
-    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+def make_folders(path: Path) -> None:
+    """Creates a folder and its missing parents, and flushes their names to the disk."""
+    new = list(itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in new:
+        sync_folder(folder.parent)
 
 
-def kept(handle: int, path: Path, within: int | None = None) -> bool:
-    """Locks a temporary file that was just made; False if a cleaner came first and took it for one left behind."""
-    return locked(handle) and _exists(path, within)
-
-
-def move(path: Path, to: Path, within: int | None = None) -> None:
-    """Gives a file another name in its folder; a file that had that name is gone.
-
-    Raises:
-        OSError: it cannot be moved.
-    """
-    os.replace(_at(path, within), _at(to, within), src_dir_fd=within, dst_dir_fd=within)
-
-
-def remove(path: Path, within: int | None = None) -> None:
-    """Removes a file, if it is there.
-
-    Raises:
-        OSError: it cannot be removed.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(_at(path, within), dir_fd=within)
-
-
-def _opened(within: int | None, path: str, flags: int) -> int:
-    return os.open(_at(Path(path), within), flags, 0o666, dir_fd=within)
-
-
-def _at(path: Path, within: int | None) -> Path | str:
-    return path if within is None else path.name
-
-
-def _exists(path: Path, within: int | None) -> bool:
-    try:
-        os.stat(_at(path, within), dir_fd=within)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def locked(handle: int) -> bool:
-    """Takes the lock of an open file or folder, for as long as it is open; False if another process has it."""
+def try_lock(handle: int) -> bool:
+    """Locks an open file or folder until it is closed; returns False if another process holds the lock."""
     if fcntl is None:
         return True
     try:
@@ -153,67 +283,9 @@ def locked(handle: int) -> bool:
     return True
 
 
-def clean(folder: Path, pattern: str = f"*{PART}", within: int | None = None) -> None:
-    """Removes temporary files of processes that are no more."""
-    if fcntl is None:
-        return
-    found: list[str] = []
-    with contextlib.suppress(OSError), os.scandir(folder if within is None else within) as entries:
-        found += [entry.name for entry in entries]
-    for path in map(folder.joinpath, fnmatch.filter(found, pattern)):
-        with contextlib.suppress(OSError):
-            handle = os.open(_at(path, within), os.O_RDONLY | NOT_A_LINK | os.O_NONBLOCK, dir_fd=within)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove(path, within)
-            finally:
-                os.close(handle)
-
-
-def sync(path: Path, within: int | None = None) -> None:
-    """Has the disk take what was written to a file; a link in its place is not followed.
-
-    Raises:
-        StorageError: it cannot.
-    """
-    try:
-        _sync(os.open(_at(path, within), os.O_WRONLY | NOT_A_LINK, dir_fd=within))
-    except OSError as error:
-        raise refused(path, error) from None
-
-
-def sync_folder(folder: Path, handle: int | None = None) -> None:
-    """Has the disk take the names in a folder, where the system can do that."""
-    if os.name == "nt":  # Windows has no handle on a folder to sync
-        return
-    try:
-        if handle is None:
-            _sync(os.open(folder, os.O_RDONLY))
-        else:
-            os.fsync(handle)
-    except OSError as error:
-        if error.errno not in NO_SYNC_OF_FOLDERS:
-            raise
-
-
-def _sync(handle: int) -> None:
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def make_folders(path: Path) -> None:
-    """Makes a folder and those above it that are missing, to outlast a power cut."""
-    new = list(itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
-    path.mkdir(parents=True, exist_ok=True)
-    for folder in new:
-        sync_folder(folder.parent)
-
-
-def refused(path: Path, error: OSError) -> StorageError:
-    """What to say when the system refuses to write."""
+def write_error(path: Path, error: OSError) -> StorageError:
+    """Returns the error to raise if the system refuses to write, with what to do about it."""
     if error.errno == errno.ELOOP:
         return StorageError(f"{path}: cannot be written: it is a link; remove it")
-    todo = "free some space" if error.errno in FULL else "mend that, or write elsewhere"
-    return StorageError(f"{path}: cannot be written: {error.strerror or error}; {todo}")
+    advice = "free some space" if error.errno in FULL else "fix that, or write elsewhere"
+    return StorageError(f"{path}: cannot be written: {error.strerror or error}; {advice}")

@@ -1,4 +1,4 @@
-"""What this machine has: cores and memory that this process may use."""
+"""The cores and the memory that this process may use, and what the C library and OpenMP do with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from charnet.errors import ConfigError
 UNKNOWN = 1 << 62
 LOAD = Path("/proc/loadavg")
 SPINS_ALONE, SPINS_BESIDE_OTHERS = 30_000, 3_000
-LOOKS, SECONDS_BETWEEN_LOOKS = 3, 0.001  # some other program always runs for a moment
+LOOKS, SECONDS_BETWEEN_LOOKS = 3, 0.001  # a single look often finds a program that runs only for a moment
 MALLOPT_TRIM_THRESHOLD, MALLOPT_TOP_PAD, MALLOPT_MMAP_MAX = -1, -2, -4  # of <malloc.h>
 OUT_OF_MEMORY = (
     "out of memory",
@@ -21,19 +21,19 @@ OUT_OF_MEMORY = (
     "allocate memory",
     "bad_alloc",
     "memory object",
-    "create a primitive",  # oneDNN says no more than that
+    "create a primitive",  # oneDNN gives no other reason
 )
 
 
 def processor_cores() -> int:
-    """The cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def memory() -> int:
-    """Bytes of main memory that this process could use if it were alone: of the machine, or of its container."""
+    """Returns the bytes of main memory that this process could use alone: the machine's, or its container's limit."""
     limits = [UNKNOWN]
     if hasattr(os, "sysconf"):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -50,7 +50,10 @@ def memory() -> int:
 
 
 def free_memory() -> int:
-    """Bytes of main memory that are free now, counting what the system would give up; all of it where unknown."""
+    """Returns the bytes of main memory that are available now, with caches that the system can drop.
+
+    If that is unknown, returns `memory()`.
+    """
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         available = next(line for line in lines if line.startswith("MemAvailable:"))
@@ -59,17 +62,17 @@ def free_memory() -> int:
 
 
 def omp_spin_count() -> int:
-    """How often threads that wait for each other had better look again before they sleep: libgomp's `GOMP_SPINCOUNT`.
+    """Chooses how many times a waiting thread spins before it sleeps: libgomp's `GOMP_SPINCOUNT`.
 
-    To wake a thread takes longer than most pauses between two products, but a thread that spins keeps a core from other
-    programs. Two cores of Zen 4, an LSTM of 128, steps of 32 x 32: alone 5.6 ms with 30,000 spins, 5.6 to 9 with 3,000.
-    Two trainings at once, 200 steps of 16 x 64 of an LSTM of 256: 24 s with 3,000, 117 s with 30,000; 31 and 23 s where
-    the first has 30,000 and the second 3,000. So whoever starts while others compute gives way. It is decided once:
-    who comes later does not change it.
+    Waking a thread takes longer than most pauses between two matrix products, but a spinning thread takes a core from
+    other programs. Two cores of Zen 4, an LSTM of 128, steps of 32 x 32: alone 5.6 ms with 30,000 spins, 5.6 to 9 with
+    3,000. Two trainings at once, 200 steps of 16 x 64 of an LSTM of 256: 24 s with 3,000, 117 s with 30,000; 31 and
+    23 s if the first has 30,000 and the second 3,000. So a process that starts while others compute spins less. The
+    number is chosen once, at the start: it does not change if other programs start later.
     """
     with contextlib.suppress(OSError, ValueError, IndexError):
         for _ in range(LOOKS):
-            running = LOAD.read_text().split()[3].split("/")[0]  # threads that want a core now: this one, and others
+            running = LOAD.read_text().split()[3].split("/")[0]  # runnable threads, this one included
             if int(running) - 1 + processor_cores() <= (os.cpu_count() or 1):
                 return SPINS_ALONE
             time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -77,15 +80,14 @@ def omp_spin_count() -> int:
 
 
 def tune_malloc() -> None:
-    """Asks the C library to keep memory that is freed, for the next time, instead of handing it back to the system.
+    """Tells glibc to reuse freed memory instead of returning it to the system; does nothing with other C libraries.
 
-    A window of training allocates and frees the same hundred megabytes as the one before. Where each of these comes
-    fresh from the system, every page of it is cleared and mapped again: for an LSTM of 512 units, 64 x 64 characters,
-    that was a quarter of the time, 100 instead of 75 milliseconds a window. The peak of memory is the same. Does
-    nothing where the C library is not glibc.
+    Each window of training allocates and frees the same hundred megabytes. If they come from the system each time, it
+    clears and maps every page again: for an LSTM of 512 units and 64 x 64 characters that took a quarter of the time,
+    100 instead of 75 milliseconds a window. The peak of memory is the same.
     """
     with contextlib.suppress(ImportError, AttributeError, OSError, TypeError):
-        import ctypes  # takes longer to load than all else here
+        import ctypes  # slower to import than everything else here
 
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(MALLOPT_MMAP_MAX, 0)
@@ -95,10 +97,13 @@ def tune_malloc() -> None:
 
 @contextlib.contextmanager
 def explain_out_of_memory(advice: str) -> Iterator[None]:
-    """Says in one line that memory ran out, in whichever way the allocator put it.
+    """Turns an out-of-memory error of Python, torch or oneDNN into a message of one line.
 
     Args:
-        todo: what to do about it.
+        advice: what to do about it.
+
+    Raises:
+        ConfigError: memory ran out.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin, noted while work is done that can be saved."""
+"""Ctrl-C and similar signals, deferred while there is work that can be saved."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Interrupted(BaseException):
-    """A signal asks to end at once. Not KeyboardInterrupt: where that cuts into code made from text, as named tuples
-    are, Python kills itself at its end whatever was made of it."""
+    """A signal asks the process to end at once.
+
+    It is not a KeyboardInterrupt. If that one interrupts code compiled from a string, such as that of a named tuple,
+    Python ends by SIGINT even though the exception was handled.
+    """
 
 
 class SignalGuard:
-    """While it is open, a signal that asks the process to end raises Interrupted, or is noted.
+    """A context in which SIGINT, SIGTERM and SIGHUP raise Interrupted or are deferred.
 
-    After `note` was called the first one is only noted, in `received`, for a training to save and end by itself; a
-    second Ctrl-C raises Interrupted all the same. One that comes during an import is noted until `note`, as an import
-    cannot be cut. Other threads than the main one get no signals: there it does nothing.
+    After a call of `defer` the first signal is only stored in `received`, so that a training can save its state and
+    end. A second Ctrl-C raises Interrupted. A signal that arrives during an import is deferred until `defer` is called,
+    as an import cannot be interrupted safely. Only the main thread receives signals: in other threads, a SignalGuard
+    does nothing.
 
     Args:
-        ending: the process ends after this; what comes once a signal was received no longer counts.
+        ending: the process ends after the context. If a signal was received, later ones are ignored from then on.
     """
 
     def __init__(self, *, ending: bool = False) -> None:
@@ -36,7 +40,7 @@ class SignalGuard:
     def __enter__(self) -> SignalGuard:
         if threading.current_thread() is threading.main_thread():
             wanted = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
-            # What the parent chose to ignore stays ignored: that is how nohup works.
+            # A signal that the parent process ignores stays ignored: nohup relies on that.
             self._before = {n: signal.getsignal(n) for n in wanted if signal.getsignal(n) is not signal.SIG_IGN}
             for number in self._before:
                 signal.signal(number, self._receive)
@@ -46,13 +50,16 @@ class SignalGuard:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_IGN if self._ending and self.received else handler)  # type: ignore[arg-type]
 
-    def defer(self, told: Callable[[], None] = lambda: None) -> None:
-        """From now on the first signal is noted; `told` is called when it comes.
+    def defer(self, on_signal: Callable[[], None] = lambda: None) -> None:
+        """Defers the first signal from now on.
+
+        Args:
+            on_signal: called when the signal arrives.
 
         Raises:
-            Interrupted: one has come during an import.
+            Interrupted: a signal arrived during an import.
         """
-        self._on_signal = told
+        self._on_signal = on_signal
         if self.received:
             raise Interrupted
 
@@ -65,7 +72,7 @@ class SignalGuard:
         elif not first and number == signal.SIGINT:
             raise Interrupted
         elif first:
-            with contextlib.suppress(RuntimeError):  # Python refuses to write while it writes to the same file
+            with contextlib.suppress(RuntimeError):  # Python refuses to write during a write to the same file
                 self._on_signal()
 
 

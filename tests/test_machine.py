@@ -1,4 +1,4 @@
-"""What the machine has, and who else computes on it."""
+"""The resources of the machine, and the load of other programs on it."""
 
 import os
 from pathlib import Path
@@ -17,29 +17,29 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "loadavg"
 
 
-def test_threads_spin_long_where_nobody_else_computes(load: Path):
+def test_threads_spin_long_if_no_other_program_computes(load: Path):
     load.write_text("3.05 2.17 1.90 1/345 6789\n")
     assert machine.omp_spin_count() == machine.SPINS_ALONE
 
 
 @pytest.mark.parametrize("line", ["0.00 0.00 0.00 3/345 6789\n", "", "0.1 0.1", "0 0 0 x/y 1"])
-def test_threads_sleep_soon_beside_others_and_where_nothing_is_known(load: Path, line: str):
+def test_threads_sleep_soon_beside_other_programs_or_if_the_load_is_unknown(load: Path, line: str):
     load.write_text(line)
     assert machine.omp_spin_count() == machine.SPINS_BESIDE_OTHERS
 
 
-def test_threads_sleep_soon_where_the_system_tells_no_load(load: Path):
+def test_threads_sleep_soon_if_the_system_has_no_file_of_its_load(load: Path):
     assert not load.exists()
     assert machine.omp_spin_count() == machine.SPINS_BESIDE_OTHERS
 
 
-def test_who_ran_for_a_moment_only_does_not_count(load: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_program_that_runs_only_for_a_moment_does_not_count(load: Path, monkeypatch: pytest.MonkeyPatch):
     load.write_text("0 0 0 2/345 1")
     monkeypatch.setattr(machine.time, "sleep", lambda _: load.write_text("0 0 0 1/345 1"))
     assert machine.omp_spin_count() == machine.SPINS_ALONE
 
 
-def test_others_on_cores_that_are_not_ours_do_not_count(load: Path, monkeypatch: pytest.MonkeyPatch):
+def test_programs_on_other_cores_than_ours_do_not_count(load: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(machine, "processor_cores", lambda: 2)
     load.write_text("0 0 0 3/345 1")
     assert machine.omp_spin_count() == machine.SPINS_ALONE

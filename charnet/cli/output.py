@@ -86,7 +86,7 @@ class Destination:
             try:
                 durable.make_folders(self.folder)
             except OSError as error:
-                raise durable.refused(self.folder, error) from None
+                raise durable.write_error(self.folder, error) from None
             for path, content in zip(names, contents, strict=True):
                 save(path, content)
         if not quiet:
@@ -117,7 +117,7 @@ def check_free(path: Path, *, replace: bool = False, advice: str = "") -> None:
         if os.path.lexists(path) and not replace:
             raise StorageError(f"{path}: already exists; choose another name{advice}")
     except OSError as error:
-        raise durable.refused(path, error) from None
+        raise durable.write_error(path, error) from None
     except ValueError:
         raise StorageError(f"{str(path)!r}: cannot be written: not a valid file name") from None
 

@@ -144,7 +144,7 @@ def _download(url: str, to: Path, part: Path, progress: OnRead) -> None:
     import requests
 
     with part.open("ab") as file:
-        if not durable.locked(file.fileno()):
+        if not durable.try_lock(file.fileno()):
             raise StorageError(f"{part}: another charnet is fetching this; wait for it")
         begun = file.tell()
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})

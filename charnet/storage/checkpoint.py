@@ -102,18 +102,22 @@ class Checkpoint:
             digest.update(name.encode() + b"\0" + np.ascontiguousarray(tensor).tobytes())
         return digest.hexdigest()
 
-    def save(self, path: Path, *, keep_as: Path | None = None, within: int | None = None) -> None:
-        """Writes the checkpoint so that the file is at any instant either the old one or the new one, whole.
-
-        Args:
-            keep_as: where the old file is kept.
-            within: the handle of the folder, where the caller holds it open.
+    def pack(self) -> bytearray:
+        """Returns the bytes of the checkpoint's file.
 
         Raises:
-            StorageError: the disk refused; the old file is as it was.
+            CheckpointError: the settings are too large to be read again.
         """
-        content = tensorfile.pack(self.document.to_json(), self.tensors)
-        durable.write(path, content, keep_as=keep_as, within=within)
+        return tensorfile.pack(self.document.to_json(), self.tensors)
+
+    def save(self, path: Path) -> None:
+        """Writes the checkpoint so that the file is at any instant the complete old version or the complete new one.
+
+        Raises:
+            CheckpointError: the settings are too large to be read again.
+            StorageError: the system refused to write; the old file is unchanged.
+        """
+        durable.write(path, self.pack())
 
     @classmethod
     def load(cls, path: Path, *, weights_only: bool = False) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""What is in a checkpoint, as a value: everything that `charnet inspect` shows. Needs no torch and prints nothing."""
+"""Describes a checkpoint as a value: everything that `charnet inspect` shows. Needs no torch and prints nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALPHABET_SHOWN = 400  # characters
 
 @dataclass(frozen=True)
 class Description:
-    """A checkpoint as people and programs want to see it. Losses are in nats per character."""
+    """The content of a checkpoint, for people and programs. Losses are in nats per character."""
 
     path: str
     size_bytes: int
@@ -40,35 +40,37 @@ class Description:
 
     @property
     def model_line(self) -> str:
+        """The model in a line: cell, sizes, dropout, precision."""
         model = self.config.model
         cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
         layers = "1 layer" if model.num_layers == 1 else f"{model.num_layers} layers"
         width = model.embedding_size or model.hidden_size
-        of_weights = f", of weights {model.weight_dropout:g}" if model.weight_dropout else ""
-        of_bits = ", weights of 8 bits" if self.precision == "int8" else ""
+        weight_dropout = f", weight dropout {model.weight_dropout:g}" if model.weight_dropout else ""
+        quantized = ", 8-bit weights" if self.precision == "int8" else ""
         sizes = f"{layers} of {model.hidden_size} units, embedding {width}"
         sizes = f"{model.members} networks of {sizes}" if model.members > 1 else sizes
-        return f"{cell}, {sizes}, dropout {model.dropout:g}{of_weights}{of_bits}"
+        return f"{cell}, {sizes}, dropout {model.dropout:g}{weight_dropout}{quantized}"
 
     @property
     def passes(self) -> float:
-        """How often the text to learn from was read."""
-        learned = self.corpus.characters - self.config.data.num_held_out(self.corpus.characters)
-        return self.progress.chars_seen / max(1, learned)
+        """How often the training text was read (epochs)."""
+        trained = self.corpus.characters - self.config.data.num_held_out(self.corpus.characters)
+        return self.progress.chars_seen / max(1, trained)
 
     @property
     def curve(self) -> list[float]:
-        """The losses of all evaluations: validation, or training where nothing was held out."""
+        """The loss of each evaluation: validation, or training if no text is held out."""
         losses = [line.get("val_nats_per_char", line.get("train_nats_per_char")) for line in self.history]
         return [loss for loss in losses if loss is not None]
 
     @property
     def last_nats_per_char(self) -> float | None:
+        """The loss of the last evaluation."""
         return self.curve[-1] if self.curve else None
 
     @property
     def settings_line(self) -> str:
-        """The settings that are not as they are by default, the sizes of the model apart."""
+        """The settings of data and training that differ from their defaults."""
         return ", ".join(
             f"{key} {value}"
             for section in ("data", "training")
@@ -77,7 +79,7 @@ class Description:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """Returns everything, ready for JSON."""
         best, last = self.progress.best_nats_per_char, self.last_nats_per_char
         return vars(self) | {
             "config": as_dict(self.config),
@@ -96,7 +98,7 @@ def describe(path: Path) -> Description:
     """Reads, checks and describes a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, damaged or not one of charnet's.
+        CheckpointError: it is missing, damaged or not a checkpoint of charnet.
     """
     checkpoint = Checkpoint.load(path)
     prefixes = member_prefixes(checkpoint.config.model)
@@ -126,14 +128,14 @@ def describe(path: Path) -> Description:
 
 
 def _place(part: str) -> tuple[int, int]:
-    """Embedding first, then the layers in their order, the head last."""
+    """Sorts the parts: the embedding, the layers by number, the head."""
     if part.startswith("layer "):
         return 1, int(part.removeprefix("layer "))
     return (0, 0) if part == "embedding" else (2, 0)
 
 
 def printable(vocab: Vocabulary) -> str:
-    """The alphabet as a line: what cannot be printed as escapes, only the first of very many.
+    """Formats an alphabet as a line, with escapes for characters that cannot be printed, shortened if it is long.
 
     >>> printable(Vocabulary.of_text("b\\na"))
     '\\\\n a b'

@@ -1,6 +1,6 @@
 """The JSON document of a checkpoint: settings, alphabet, corpus, progress, history, versions.
 
-Every part of a document that was read is checked here before any of it is used.
+Every part of a document is checked here before any part of it is used.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.overlay import as_dict, from_dict
 from charnet.storage.tensorfile import DIGEST, are_sizes, invalid
 
-FORMAT = 2  # the newest there is; 1 has no 8-bit weights
+FORMAT = 2  # the newest; format 1 has no 8-bit weights
 LONGEST_STRING = 10_000  # characters of a name, a version or a date
 
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """What a checkpoint says about the text it learned from; the text itself is not in it."""
+    """What a checkpoint says about its training text, which is not part of it."""
 
     name: str
     characters: int
@@ -33,8 +33,8 @@ class CorpusInfo:
 
 @dataclass(frozen=True)
 class TrainerState:
-    """Where a training stands. `position` is passes and windows read; losses are in nats per character. After each of
-    the `rollbacks` the learning rate was halved."""
+    """How far a training is. `position` counts passes over the text and windows read in the current pass; losses are in
+    nats per character. After each of the `rollbacks` the learning rate was halved."""
 
     step: int = 0
     chars_seen: int = 0
@@ -52,7 +52,7 @@ class TrainerState:
 
 @dataclass(frozen=True)
 class Document:
-    """What a checkpoint holds beside its tensors. `format` is the number of the file's format."""
+    """The content of a checkpoint without its tensors. `format` is the version of the file format."""
 
     config: Config
     vocab: Vocabulary
@@ -64,7 +64,7 @@ class Document:
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
-        """The document as a file holds it."""
+        """Returns the document as it is stored."""
         vocab = self.vocab
         alphabet: Any = list(vocab.characters) if vocab.of_bytes else "".join(map(chr, vocab.characters))
         return {
@@ -82,13 +82,13 @@ class Document:
 
 
 def parse(path: Path, raw: Any) -> Document:
-    """Builds a document from JSON whose every part is checked.
+    """Builds a document from parsed JSON, after a check of every part.
 
     Args:
         path: the file, for messages.
 
     Raises:
-        CheckpointError: a part is missing, of another kind or out of range, or the format is newer than ours.
+        CheckpointError: a part is missing or invalid, or the format is newer than this version of charnet.
     """
     if not isinstance(raw, dict) or type(raw.get("format")) is not int or raw["format"] < 1:
         raise invalid(path, "metadata without a format number")
@@ -112,9 +112,9 @@ def parse(path: Path, raw: Any) -> Document:
             format=raw["format"],
         )
     except ConfigError as error:
-        raise invalid(path, f"settings that are not valid ({error})") from None
+        raise invalid(path, f"invalid settings ({error})") from None
     except (KeyError, TypeError, ValueError) as error:
-        raise invalid(path, f"metadata that is not valid ({error})") from None
+        raise invalid(path, f"invalid metadata ({error})") from None
 
 
 def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool) -> Vocabulary:
@@ -122,23 +122,23 @@ def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool) -> Vocabulary:
         own = Vocabulary.from_stored(symbols, rare=has_rare, is_utf8=is_utf8)
         if own.characters and (own.rare_id is not None) == has_rare:
             return own
-    raise ValueError("an alphabet of another kind")
+    raise ValueError("invalid alphabet")
 
 
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("a yes or no of another kind")
+        raise ValueError("invalid boolean")
     return value
 
 
 def _parse_dataclass(kind: type[Any], values: Any) -> Any:
-    """A record of names, counts and amounts; a missing one keeps its default, an unknown one is refused."""
+    """Parses a dataclass of strings and numbers. A missing field gets its default, an unknown one is refused."""
     if not isinstance(values, dict):
-        raise ValueError(f"no {kind.__name__}")
+        raise ValueError(f"invalid {kind.__name__}")
     known = kind.__dataclass_fields__
     for name, value in values.items():
         if name not in known:
-            raise ValueError(f"{shortened(repr(name[:200]))} in the {kind.__name__}")
+            raise ValueError(f"unknown field {shortened(repr(name[:200]))} in {kind.__name__}")
         declared = known[name].type
         fits = {
             "str": _is_string(value) and (name not in ("key", "fingerprint") or bool(DIGEST.fullmatch(value))),
@@ -148,21 +148,21 @@ def _parse_dataclass(kind: type[Any], values: Any) -> Any:
             "tuple[int, int]": are_sizes(value) and len(value) == 2,
         }
         if not fits[declared]:
-            raise ValueError(f"{name} of another kind")
+            raise ValueError(f"invalid {name}")
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def _history(lines: Any) -> list[dict[str, float]]:
     if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
-        raise ValueError("history of another kind")
+        raise ValueError("invalid history")
     for line in lines:
         if not all(_is_number(value) for value in line.values()):
-            raise ValueError("history of another kind")
+            raise ValueError("invalid history")
     return lines
 
 
 def _is_number(value: Any) -> bool:
-    """Whether this is a number that a computer can count with."""
+    """Checks that a value is a finite number, small enough to calculate with."""
     return type(value) in (int, float) and -1e300 < value < 1e300
 
 
@@ -172,11 +172,11 @@ def _is_string(value: Any) -> TypeGuard[str]:
 
 def _string(value: Any) -> str:
     if not _is_string(value):
-        raise ValueError("a word of another kind")
+        raise ValueError("invalid string")
     return value
 
 
 def _string_map(table: Any) -> dict[str, str]:
-    if not isinstance(table, dict) or not all(_is_string(word) for pair in table.items() for word in pair):
-        raise ValueError("versions of another kind")
+    if not isinstance(table, dict) or not all(_is_string(text) for pair in table.items() for text in pair):
+        raise ValueError("invalid versions")
     return table

@@ -1,13 +1,13 @@
-"""One file that holds tensors and a JSON document: safetensors, read strictly, with a checksum over the whole file.
+"""Reads and writes a file of tensors and a JSON document: safetensors with strict checks and a checksum.
 
     8 bytes     length of the header, little-endian
-    header      JSON: for each tensor its type, shape and place; `__metadata__` with `format`, the document and `sha256`
-    data        the tensors, one after the other without a gap
+    header      JSON: type, shape and offsets of each tensor; `__metadata__` with `format`, the document and `sha256`
+    data        the tensors, without gaps
 
-`sha256` is over the whole file, its own 64 digits counted as zeros. Any safetensors library can read these files. We
-read them ourselves, because that library takes what must not be taken: names that stand twice, escape bytes, `../`,
-tensors by the hundred thousand. Lengths, names, types, shapes and offsets come first, then the checksum, and only what
-passed both is handed out; nothing is ever unpickled.
+`sha256` covers the whole file, with zeros in place of its own 64 digits. Any safetensors library can read these files.
+We read them ourselves because that library accepts dangerous files: with duplicate names, escape bytes, `../` in names,
+hundreds of thousands of tensors. We check lengths, names, types, shapes and offsets first, then the checksum. Data that
+fails a check is not returned, and nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ import numpy.typing as npt
 from charnet.errors import CheckpointError, StorageError
 from charnet.machine import memory
 
-LARGEST_HEADER = 5 << 20  # bytes; an alphabet of all of Unicode takes 4.4 MB of them
+LARGEST_HEADER = 5 << 20  # bytes; an alphabet of all Unicode characters takes 4.4 MB
 MOST_TENSORS = 10_000
-MOST_VALUES = 100_000  # lists, tables and values of a header, counted before any of them is built
-MOST_CHARACTERS = 2_000_000  # of a header: Unicode has 1.1 million
-MOST_DIGITS = 200  # of a whole number; Python takes a millisecond for ten thousand
+MOST_VALUES = 100_000  # in a header, lists and objects included; counted before they are created
+MOST_CHARACTERS = 2_000_000  # in a header; Unicode has 1.1 million
+MOST_DIGITS = 200  # of an integer; Python takes a millisecond to convert ten thousand
 LONGEST_NAME = 200
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1"), "I8": np.dtype("i1")}
 TYPES = {dtype: name for name, dtype in DTYPES.items()}
@@ -51,8 +51,10 @@ Buffer = TypeVar("Buffer", bytearray, memoryview)
 
 @dataclass(frozen=True)
 class Content:
-    """What is in a file whose checksum fits: the document as JSON gave it, still to be checked, the tensors that were
-    wanted, and the types of all."""
+    """The content of a file whose checksum matches.
+
+    `document` is parsed JSON, not checked further. `tensors` are the ones that were asked for, `types` those of all.
+    """
 
     document: Any
     tensors: Tensors
@@ -61,13 +63,13 @@ class Content:
 
 
 def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
-    """The bytes of a file.
+    """Returns the bytes of a file.
 
     Raises:
-        CheckpointError: they could not be read again, so much is in the document.
+        CheckpointError: the document is too large to be read again.
     """
     text = json.dumps(document, allow_nan=False, ensure_ascii=False)
-    text = SURROGATES.sub(lambda half: f"\\u{ord(half[0]):04x}", text)  # in names of files that are not UTF-8
+    text = SURROGATES.sub(lambda half: f"\\u{ord(half[0]):04x}", text)  # from file names that are not UTF-8
     header: dict[str, Any] = {"__metadata__": {"format": "charnet", "charnet": text, "sha256": NO_DIGEST}}
     in_order = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))  # so that all are aligned
     end = 0
@@ -76,24 +78,24 @@ def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
         header[name] = {"dtype": TYPES[tensor.dtype], "shape": tensor.shape, "data_offsets": [begin, end]}
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":"))
     if _too_large(head):
-        raise CheckpointError("too many names for a checkpoint: name the folder of the texts instead of each file")
-    words = head.encode()
-    words += b" " * (-len(words) % 8)
+        raise CheckpointError("too many names for a checkpoint: give the folder of the texts instead of each file")
+    encoded = head.encode()
+    encoded += b" " * (-len(encoded) % 8)
     parts = [np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data for _, tensor in in_order]
-    raw = bytearray().join([struct.pack("<Q", len(words)), words, *parts])
+    raw = bytearray().join([struct.pack("<Q", len(encoded)), encoded, *parts])
     at = raw.index(_marked(NO_DIGEST)) + len('"sha256":"')
     raw[at : at + 64] = hashlib.sha256(raw).hexdigest().encode()
     return raw
 
 
 def read(path: Path, *, only: str = "") -> Content:
-    """Reads a file and checks it, each tensor into memory of its own.
+    """Reads and checks a file, each tensor into memory of its own.
 
     Args:
-        only: how the names of those tensors begin that are wanted; the others are checked and not kept.
+        only: the prefix of the tensors to return. The others are checked too.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or not one of charnet's; nothing of it was used.
+        CheckpointError: the file is missing, damaged, or not written by charnet.
         StorageError: the operating system refused to read it.
     """
     with _opened(path) as file:
@@ -113,15 +115,15 @@ def read(path: Path, *, only: str = "") -> Content:
             if name.startswith(only):
                 tensors[name] = tensor.reshape(shape)
     if found.hexdigest() != digest:
-        raise invalid(path, "a checksum that does not fit its content")
+        raise invalid(path, "a checksum that does not match its content")
     return Content(_document(path, header), tensors, {name: entry[0] for name, entry in entries.items()}, digest)
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file, open to be read; what the system refuses is an error of charnet's."""
+    """Opens a file to read it; turns errors of the system into errors of charnet."""
     try:
-        kind = _kind(path)  # before it is opened, which waits at a pipe and means something to a device
+        kind = _kind(path)  # before opening it: that would wait for a pipe and may act on a device
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
             raise invalid(path, "a pipe or a device")
         with path.open("rb") as file:
@@ -138,19 +140,19 @@ def _kind(path: Path) -> int:
     try:
         return path.stat().st_mode
     except ValueError:
-        raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name") from None
+        raise StorageError(f"{str(path)!r}: cannot be read: not a valid file name") from None
 
 
-def _read_exactly(path: Path, file: IO[bytes], room: Buffer) -> Buffer:
-    """The same memory, with the next bytes of the file in it."""
-    if file.readinto(room) != len(room):  # type: ignore[attr-defined]
+def _read_exactly(path: Path, file: IO[bytes], buffer: Buffer) -> Buffer:
+    """Fills a buffer with the next bytes of the file, and returns it."""
+    if file.readinto(buffer) != len(buffer):  # type: ignore[attr-defined]
         raise CheckpointError(f"{path}: the file changed while it was read; try again")
-    return room
+    return buffer
 
 
 def invalid(path: Path, found: str) -> CheckpointError:
-    """The error for a file that is not what it should be."""
-    return CheckpointError(f"{path}: expected a whole checkpoint of charnet, found {found}; it is damaged or foreign")
+    """Returns the error to raise for a file that is not a valid checkpoint."""
+    return CheckpointError(f"{path}: expected a checkpoint of charnet, found {found}; the file is damaged or foreign")
 
 
 def _header_length(path: Path, file: IO[bytes], size: int) -> int:
@@ -169,20 +171,20 @@ def _header(path: Path, raw: bytearray) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise invalid(path, "a header that is not strict JSON") from None
     if not isinstance(header, dict):
-        raise invalid(path, "a header that is no table")
+        raise invalid(path, "a header that is not a JSON object")
     return header
 
 
 def strict_json(raw: bytearray | str) -> Any:
-    """JSON without names that stand twice, without NaN, and not too many values.
+    """Parses JSON, but refuses duplicate names, NaN and infinity, and too many values.
 
     Raises:
-        ValueError, RecursionError: it is not that.
+        ValueError, RecursionError: the text is refused.
     """
     text = raw if isinstance(raw, str) else raw.decode("utf-8")
     if _too_large(text):
         raise ValueError("too many characters or values")
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole_number)
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer)
 
 
 def _too_large(text: str) -> bool:
@@ -192,13 +194,13 @@ def _too_large(text: str) -> bool:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("duplicate name")
     return table
 
 
-def _whole_number(digits: str) -> int:
+def _integer(digits: str) -> int:
     if len(digits) > MOST_DIGITS:
-        raise ValueError("a number of too many digits")
+        raise ValueError("a number with too many digits")
     return int(digits)
 
 
@@ -207,7 +209,7 @@ def _no_constant(word: str) -> None:
 
 
 def _entries(path: Path, header: dict[str, Any], data_size: int) -> dict[str, Entry]:
-    """Type, shape and first byte of each tensor; together they cover the data without a gap or an overlap."""
+    """Returns type, shape and first byte of each tensor; checks that they cover the data without gap or overlap."""
     if len(header) > MOST_TENSORS:
         raise invalid(path, f"{len(header):,} tensors")
     entries, spans = {}, []
@@ -217,9 +219,9 @@ def _entries(path: Path, header: dict[str, Any], data_size: int) -> dict[str, En
         if len(name) > LONGEST_NAME or not NAME.fullmatch(name):
             raise invalid(path, f"a tensor named {name[:40]!r}")
         dtype, shape, (begin, end) = _entry(path, name, entry)
-        too_large = math.prod(filter(None, shape)) > data_size  # even where a side of nothing hides it
+        too_large = math.prod(filter(None, shape)) > data_size  # even if a dimension of 0 makes the product 0
         if end - begin != dtype.itemsize * math.prod(shape) or too_large:
-            raise invalid(path, f"a length that does not fit the shape of {name}")
+            raise invalid(path, f"a length that does not match the shape of {name}")
         entries[name] = (dtype, shape, begin)
         spans.append((begin, end))
     covered = 0
@@ -234,24 +236,24 @@ def _entries(path: Path, header: dict[str, Any], data_size: int) -> dict[str, En
 
 def _entry(path: Path, name: str, entry: Any) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, int]]:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise invalid(path, f"an incomplete description of {name}")
+        raise invalid(path, f"an invalid description of {name}")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise invalid(path, f"an unknown type of numbers in {name}")
+        raise invalid(path, f"an unknown data type in {name}")
     if not are_sizes(shape) or len(shape) > 4:
-        raise invalid(path, f"an impossible shape of {name}")
+        raise invalid(path, f"an invalid shape of {name}")
     if not are_sizes(offsets) or len(offsets) != 2:
-        raise invalid(path, f"impossible offsets of {name}")
+        raise invalid(path, f"invalid offsets of {name}")
     return DTYPES[dtype], tuple(shape), (offsets[0], offsets[1])
 
 
 def are_sizes(values: Any) -> bool:
-    """Whether this is a list of whole numbers from 0."""
+    """Checks that a value is a list of integers from 0 to 2**63 - 1."""
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
 def _digest(path: Path, header: dict[str, Any], head: bytearray) -> str:
-    """The checksum that a file says it has."""
+    """Returns the checksum in the header."""
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or metadata.get("format") != "charnet":
         raise invalid(path, "a safetensors file that charnet did not write")
@@ -264,7 +266,7 @@ def _digest(path: Path, header: dict[str, Any], head: bytearray) -> str:
 
 
 def _marked(digest: str) -> bytes:
-    """What stands in a header where the checksum does, and nowhere else: quotes are escaped inside of texts."""
+    """Returns the checksum as it appears in the header. JSON escapes quotes, so no string can contain this."""
     return f'"sha256":"{digest}"'.encode()
 
 

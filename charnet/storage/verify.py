@@ -1,4 +1,4 @@
-"""Everything that can be checked about a run or a checkpoint without training it; `charnet inspect --verify`."""
+"""Checks the files of a run or a checkpoint without training: `charnet inspect --verify`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from charnet.storage.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. `passed` is None where it could not be checked."""
+    """The result of one check. `passed` is None if the check was not possible."""
 
     what: str
     passed: bool | None
@@ -31,10 +31,13 @@ class Check:
 
 
 def verify(path: Path) -> list[Check]:
-    """Checks a run's folder with all its files, or one checkpoint.
+    """Checks all files of a run, or one checkpoint.
 
     Args:
-        path: a folder or a file that is there, as `runs.find` gives it.
+        path: an existing folder or file, such as a result of `runs.find`.
+
+    Raises:
+        CheckpointError: the folder holds no checkpoint.
     """
     run = path if path.is_dir() else path.parent
     files = [run / name for name in (runs.BEST, runs.LAST, runs.PREVIOUS)] if path.is_dir() else [path]
@@ -45,57 +48,57 @@ def verify(path: Path) -> list[Check]:
             continue
         try:
             loaded[file.name] = found = Checkpoint.load(file)
-            said = f"step {found.trainer_state.step:,}, {plural(len(found.tensors), 'tensor')}; checksum and shapes fit"
-            checks.append(Check(f"{file.name} is whole", True, said))
+            size = f"step {found.trainer_state.step:,}, {plural(len(found.tensors), 'tensor')}"
+            checks.append(Check(f"{file.name} is intact", True, f"{size}; checksum and shapes match"))
         except CharnetError as error:
-            checks.append(Check(f"{file.name} is whole", False, str(error)))
+            checks.append(Check(f"{file.name} is intact", False, str(error)))
     for name in (runs.LAST, runs.PREVIOUS):
         if name in loaded:
             missing = _missing_to_resume(loaded[name])
-            said = missing or "optimiser, state and random numbers are there"
-            checks.append(Check(f"{name} can be gone on from", not missing, said))
+            result = missing or "optimizer, state and random numbers are there"
+            checks.append(Check(f"{name} can be resumed", not missing, result))
     if path.is_dir() and (newest := loaded.get(runs.LAST) or loaded.get(runs.PREVIOUS)):
-        checks.extend(_beside(run, newest))
+        checks.extend(_check_other_files(run, newest))
     if not checks:
-        raise CheckpointError(f"{path}: expected a run or a checkpoint, found nothing to check")
+        raise CheckpointError(f"{path}: nothing to check: there is no checkpoint in this folder")
     return checks
 
 
 def _missing_to_resume(checkpoint: Checkpoint) -> str:
-    """What a training would miss in a checkpoint, or nothing."""
-    moved = {name.rpartition(".")[0]: tensor.shape for name, tensor in checkpoint.part("optimizer").items()}
+    """Says what a training needs and the checkpoint lacks; returns "" if it lacks nothing."""
+    optimized = {name.rpartition(".")[0]: tensor.shape for name, tensor in checkpoint.part("optimizer").items()}
     for name, weight in checkpoint.weights.items():
-        if moved.get(name) != weight.shape:
-            return f"the optimiser's memory of {name} is missing"
+        if optimized.get(name) != weight.shape:
+            return f"the optimizer's state for {name} is missing"
     model, batch = checkpoint.config.model, checkpoint.config.training.batch_size
     state = checkpoint.part("state")
     for layer in range(model.members * model.num_layers):
         if f"{layer}.0" not in state or state[f"{layer}.0"].shape != (batch, model.hidden_size):
             return f"the state of layer {layer} is missing"
-    return "" if "cpu" in checkpoint.part("random") else "the state of the random numbers is missing"
+    return "" if "cpu" in checkpoint.part("random") else "the state of the random number generator is missing"
 
 
-def _beside(run: Path, newest: Checkpoint) -> Iterator[Check]:
-    """What lies beside the checkpoints of a run."""
+def _check_other_files(run: Path, newest: Checkpoint) -> Iterator[Check]:
+    """Checks settings, metrics, text and leftovers of a run against its newest checkpoint."""
+    settings_match = f"{runs.SETTINGS} matches the newest checkpoint"
     paths: list[str] | None = None
     try:
         values = read_yaml(run / runs.SETTINGS)
         paths = values.pop("data.paths", [])
         same = overlay(Config(), values) == overlay(newest.config, {"data.paths": []})
-        said = "the settings of the newest checkpoint" if same else "other settings than the newest checkpoint"
-        yield Check(f"{runs.SETTINGS} fits", same, said)
+        yield Check(settings_match, same, "the settings are the same" if same else "the settings differ")
     except CharnetError as error:
-        yield Check(f"{runs.SETTINGS} fits", False, str(error))
-    yield _metrics(run / runs.METRICS, newest)
-    yield _text(paths, newest)
-    left = list(run.glob(f".*{durable.PART}"))
-    # Of a training at work, or of one that was killed: the next start cleans up.
-    yield Check("nothing is left over", None if left else True, ", ".join(p.name for p in left) or "no temporary files")
+        yield Check(settings_match, False, str(error))
+    yield _check_metrics(run / runs.METRICS, newest)
+    yield _check_text(paths, newest)
+    # They belong to a running process, or to one that was killed: then the next training of this run removes them.
+    leftovers = ", ".join(path.name for path in run.glob(f".*{durable.PART}"))
+    yield Check("no leftovers", None if leftovers else True, leftovers or "no temporary files")
 
 
-def _metrics(path: Path, newest: Checkpoint) -> Check:
-    """Lines of metrics are JSON, in the order of their steps, and reach as far as the newest checkpoint."""
-    what = f"{path.name} fits"
+def _check_metrics(path: Path, newest: Checkpoint) -> Check:
+    """Checks that the lines of metrics are JSON, in the order of their steps, and not older than the checkpoint."""
+    what = f"{path.name} matches the newest checkpoint"
     steps: list[int] = []
     try:
         for line in path.read_bytes().splitlines():
@@ -104,7 +107,7 @@ def _metrics(path: Path, newest: Checkpoint) -> Check:
         if newest.trainer_state.reported_step:
             return Check(what, False, "it is missing")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return Check(what, False, f"line {len(steps) + 1} is no line of metrics ({error})")
+        return Check(what, False, f"line {len(steps) + 1} is not a line of metrics ({error})")
     if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
         return Check(what, False, "its steps are not in order")
     if newest.trainer_state.reported_step and newest.trainer_state.reported_step not in steps:
@@ -112,15 +115,15 @@ def _metrics(path: Path, newest: Checkpoint) -> Check:
     return Check(what, True, plural(len(steps), "line"))
 
 
-def _text(paths: list[str] | None, newest: Checkpoint) -> Check:
-    """The text that the run learned from is still there, byte for byte."""
-    what, info, data = "the text is as it was", newest.corpus, newest.config.data
+def _check_text(paths: list[str] | None, newest: Checkpoint) -> Check:
+    """Checks that the training text still exists, byte for byte."""
+    what, info, data = "the text is unchanged", newest.corpus, newest.config.data
     if paths is None or STANDARD_INPUT in paths:
-        return Check(what, None, "it came from standard input" if paths else "where it lies is not known")
+        return Check(what, None, "it came from standard input" if paths else "its path is not known")
     try:
         sources = find(paths, data.glob, any_bytes=data.bytes).sources
         found = texts.fingerprint_of([fingerprint(source) for source in sources])
     except (CharnetError, OSError) as error:
         return Check(what, None, str(error))
     same = found == info.fingerprint
-    return Check(what, same, f"{info.name}, SHA-256 {found[:12]}..." + ("" if same else " is another"))
+    return Check(what, same, f"{info.name}, SHA-256 {found[:12]}..." + ("" if same else " is another text"))

@@ -1,5 +1,5 @@
-"""A disk that stands between charnet and the operating system: it counts every call of a writer, records it, and can
-refuse one or be the end of the process there. From a record it builds every state that a power cut can leave."""
+"""A fake disk between charnet and the operating system. It counts and records every call of a writer, and can refuse
+one or end the process there. From a record it builds every state that a power cut can leave."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class Call:
 
 
 class Disk:
-    """Everything that is written below `root` while it is `watching`.
+    """Records everything that is written below `root` while it is `watching`.
 
     Args:
-        fault: is asked before each call, by its number from 1; what it raises comes in place of the call.
+        fault: called before each call with its number, from 1; it may raise an error in place of the call.
     """
 
     def __init__(self, root: Path, fault: Callable[[int, Call], None] = lambda *_: None) -> None:
@@ -76,7 +76,7 @@ class Disk:
             yield self
 
     def mark(self, what: str) -> None:
-        """Notes in the record how far the test is."""
+        """Adds a mark to the record."""
         self.calls.append(Call("mark", self.root, content=what.encode()))
 
     def call(self, call: Call, act: Callable[[], Any]) -> Any:
@@ -111,13 +111,13 @@ class Disk:
         opened: dict[int, Path] = {}
 
         def placed(path: Any, folder: int | None) -> Any:
-            """Where a name is that was given with the handle of its folder."""
+            """Returns the path of a name that is relative to an open folder."""
             return path if folder is None else Path(f"/proc/self/fd/{folder}").readlink() / path
 
         def file_opened(path: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
             if not self._within(path) or not set(mode) & set("wxa+"):
                 return open_file(path, mode, *args, **kwargs)
-            if "opener" in kwargs:  # which is `os.open`, and a call
+            if "opener" in kwargs:  # it calls `os.open`, which is recorded
                 return File(self, open_file(path, mode, 0, **kwargs), Path(path))
             kind = "open" if os.path.lexists(path) and "x" not in mode else "make"
             return File(self, self.call(Call(kind, Path(path)), lambda: open_file(path, mode, 0)), Path(path))
@@ -211,7 +211,7 @@ def killed_at(number: int) -> Callable[[int, Call], None]:
 
 
 def refused_at(number: int, code: int, *, from_then_on: bool = False) -> Callable[[int, Call], None]:
-    """A fault: the system refuses that call; from then on, if asked, all but the removal of files."""
+    """A fault: the system refuses that call and, with `from_then_on`, every later one except the removal of files."""
 
     def fault(now: int, call: Call) -> None:
         if now == number or (from_then_on and now > number and call.kind not in ("unlink", "remove")):
@@ -221,7 +221,7 @@ def refused_at(number: int, code: int, *, from_then_on: bool = False) -> Callabl
 
 
 def calls_of(root: Path, act: Callable[[], object]) -> list[Call]:
-    """The calls that something makes."""
+    """Returns the calls that a function makes."""
     with Disk(root).watching() as disk:
         act()
     return disk.calls
@@ -231,9 +231,9 @@ def calls_of(root: Path, act: Callable[[], object]) -> list[Call]:
 
 
 class State(dict[Path, bytes]):
-    """The files that are found when power is back."""
+    """The files on the disk when the power is back."""
 
-    done: tuple[str, ...] = ()  # the marks that were passed before the cut
+    done: tuple[str, ...] = ()  # the marks before the cut
 
 
 def after_power_cuts(calls: Sequence[Call], start: Mapping[Path, bytes], root: Path) -> Iterator[State]:
@@ -253,7 +253,7 @@ def after_power_cuts(calls: Sequence[Call], start: Mapping[Path, bytes], root: P
 
 def _states(calls: Sequence[Call], start: Mapping[Path, bytes], root: Path) -> Iterator[State]:
     names: dict[Path, int] = {path: -2 - i for i, path in enumerate(start)}  # on the disk for sure
-    now: dict[Path, int] = dict(names)  # as the processes saw it
+    now: dict[Path, int] = dict(names)  # as the process saw them
     synced = {number: start[path] for path, number in names.items()}
     current = dict(synced)
     pending: list[list[tuple[Path, int | None]]] = []  # changes of names, each as a whole
@@ -329,7 +329,7 @@ TINY = overlay(Config(), {"model.hidden_size": 2, "model.embedding_size": 2, "da
 
 
 def checkpoint(step: int) -> Checkpoint:
-    """A small whole checkpoint that is told by its step; it has reported all of them."""
+    """Makes a small complete checkpoint, identified by its step; all steps up to it are reported."""
     draw = np.random.default_rng(step)
     shapes = model_shapes(TINY, 2)
     return Checkpoint(
@@ -364,7 +364,7 @@ WRITERS: dict[str, Callable[[RunFolder, int], None]] = {
 
 
 def write_all(folder: RunFolder, step: int) -> None:
-    """What a training writes at an evaluation, in its order."""
+    """Writes everything that a training writes at an evaluation, in the same order."""
     for name in ("metrics-line", "best", "metrics-synced", "last", "settings"):
         WRITERS[name](folder, step)
 

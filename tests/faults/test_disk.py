@@ -1,4 +1,4 @@
-"""A disk that refuses: one line that says what to do, the old checkpoint whole, and nothing left lying about."""
+"""A disk that refuses to write: one line says what to do, the old checkpoint is intact, and no other file is left."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def finished(run: Trainer) -> Path:
 
 
 def refused_after(run: Trainer, step: int, act: Callable[[], object]) -> StorageError:
-    """What a run says that goes on after something was done behind its back once a step was evaluated or reported."""
+    """Calls `act` after the run has evaluated or reported a step; returns the error with which the run then ends."""
     reports = run.events()
     kind = Evaluated if step % 3 == 0 else Metrics
     next(report for report in reports if isinstance(report, kind) and report.step == step)
@@ -123,7 +123,7 @@ def test_an_encoding_refused_at_any_call_says_so_and_leaves_nothing(
                 found = corpus.read([str(text)])
             except StorageError as error:
                 said(error)
-        if found is not None:  # also where the system's folder for temporary files was taken instead
+        if found is not None:  # even if the system's folder for temporary files was used instead
             assert found.vocab.decode(found.ids.tolist()) == text.read_text()
         assert not list(tmp_path.rglob("*.part"))
         if disk.count < number:
@@ -132,7 +132,7 @@ def test_an_encoding_refused_at_any_call_says_so_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
-def test_a_training_refused_at_any_call_goes_on_to_the_same_weights(text: Path, tmp_path: Path, code: int) -> None:
+def test_a_training_refused_at_any_call_resumes_to_the_same_weights(text: Path, tmp_path: Path, code: int) -> None:
     whole = Checkpoint.load(finished(begun(text, tmp_path / "whole")) / LAST).weights_sha256()
     for number in range(3 + code % 7, 1000, 7):
         out = tmp_path / f"{number}"
@@ -143,7 +143,7 @@ def test_a_training_refused_at_any_call_goes_on_to_the_same_weights(text: Path, 
             said(error)
         if disk.count < number:
             break
-        if not (out / "run").exists():  # nothing was learned
+        if not (out / "run").exists():  # it had no step yet
             continue
         assert not parts(out / "run")
         with contextlib.suppress(ConfigError):  # it was at its end already
@@ -172,7 +172,7 @@ def test_a_first_evaluation_that_cannot_be_saved_whole_leaves_the_best_weights(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a megabyte and a half, where this user may mount one."""
+    """A file system of 1.5 MB, if this user may mount one."""
     place = tmp_path / "small"
     place.mkdir()
     mount = shutil.which("mount")
@@ -184,7 +184,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, leave: int = 0) -> Path:
-    """A file that takes all space but some."""
+    """Fills the disk except for `leave` bytes."""
     path = disk / "filler"
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while shutil.disk_usage(disk).free > leave:
@@ -194,18 +194,18 @@ def fill(disk: Path, leave: int = 0) -> Path:
 
 def test_a_full_disk_is_known_before_the_first_step(text: Path, small_disk: Path) -> None:
     filler = fill(small_disk, 1 << 19)
-    with pytest.raises(StorageError, match=r"need 1.1 MB, 0.5 MB are free; free some space, or name another place"):
+    with pytest.raises(StorageError, match=r"need 1.1 MB, 0.5 MB are free; free some space, or choose another folder"):
         begun(text, small_disk / "a" / "runs")
     assert list(small_disk.iterdir()) == [filler]
 
 
-def test_a_disk_too_full_to_go_on_is_known_before_the_first_step(text: Path, small_disk: Path) -> None:
+def test_a_disk_too_full_to_resume_is_known_before_the_first_step(text: Path, small_disk: Path) -> None:
     run = begun(text, small_disk)
     with contextlib.closing(run.events()) as reports:
         next(report for report in reports if isinstance(report, Metrics))
     before = snapshot(run.folder.path)
     filler = fill(small_disk, 1 << 19)
-    with pytest.raises(StorageError, match=r"free some space, or move the run to another place") as refused:
+    with pytest.raises(StorageError, match=r"free some space, or move the run to another disk") as refused:
         setup.resume_run(run.folder.path)
     said(refused.value)
     assert snapshot(run.folder.path) == before
@@ -213,7 +213,7 @@ def test_a_disk_too_full_to_go_on_is_known_before_the_first_step(text: Path, sma
     finished(setup.resume_run(run.folder.path))
 
 
-def test_a_disk_that_fills_up_on_the_way_leaves_a_run_that_goes_on_to_the_same_weights(
+def test_a_disk_that_fills_up_during_a_training_leaves_a_run_that_resumes_to_the_same_weights(
     text: Path, small_disk: Path, tmp_path: Path
 ) -> None:
     whole = Checkpoint.load(finished(begun(text, tmp_path / "whole")) / LAST).weights_sha256()
@@ -255,7 +255,7 @@ def test_a_folder_without_permission_is_known_before_the_first_step(text: Path, 
 def test_a_folder_removed_while_training_is_not_made_again(text: Path, tmp_path: Path) -> None:
     run = begun(text, tmp_path / "runs")
     error = refused_after(run, 4, lambda: shutil.rmtree(run.folder.path))
-    assert "is gone or another one; put it back and resume" in str(error)
+    assert "was removed or replaced; put it back and resume" in str(error)
     assert not list((tmp_path / "runs").iterdir())
 
 
@@ -286,7 +286,7 @@ def test_nothing_in_a_folder_that_took_the_place_of_the_runs_is_touched(text: Pa
 def test_a_folder_that_takes_the_place_between_the_check_and_any_call_is_never_written_to(
     run: Path, tmp_path: Path, what: str
 ) -> None:
-    """The write that is under way ends in the run's own folder; the next one finds it gone."""
+    """The current write ends in the run's own folder; the next one finds that the folder is gone."""
     other = another(tmp_path)
     before = snapshot(other)
     for number in range(1, 100):
@@ -303,7 +303,7 @@ def test_a_folder_that_takes_the_place_between_the_check_and_any_call_is_never_w
             if disk.count < number:
                 break
             assert Checkpoint.load(moved / (BEST if what == "best" else LAST)).trainer_state.step in (2, 3)
-            with pytest.raises(StorageError, match="gone or another one; put it back and resume") as refused:
+            with pytest.raises(StorageError, match="removed or replaced; put it back and resume") as refused:
                 folder.save(LAST, checkpoint(4))
             said(refused.value)
             folder.discard()
@@ -375,13 +375,13 @@ def test_a_name_that_is_taken_is_neither_written_nor_removed(
 
 
 def test_only_temporary_files_of_charnet_are_cleaned_away(run: Path) -> None:
-    kept = [run / name for name in (".film.part", ".a.0123abcg.part", "b.0123abcd.part", ".notes", "x.part")]
-    for path in kept:
+    others = [run / name for name in (".film.part", ".a.0123abcg.part", "b.0123abcd.part", ".notes", "x.part")]
+    for path in others:
         path.write_bytes(b"theirs")
     ours = run / f".{BEST}.0123abcd{durable.PART}"
     ours.write_bytes(b"left behind")
     RunFolder(run).close()
-    assert all(path.exists() for path in kept)
+    assert all(path.exists() for path in others)
     assert not ours.exists()
 
 
@@ -415,7 +415,7 @@ def test_many_saves_leave_no_file_open(run: Path) -> None:
     assert len(list(handles.iterdir())) == before - 1
 
 
-def test_a_refused_resume_lets_go_of_the_run(text: Path, tmp_path: Path) -> None:
+def test_a_refused_resume_releases_the_run(text: Path, tmp_path: Path) -> None:
     run = finished(begun(text, tmp_path / "runs"))
     good = (run / LAST).read_bytes()
     for name in (LAST, PREVIOUS):

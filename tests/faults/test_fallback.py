@@ -1,4 +1,4 @@
-"""The newest checkpoint is damaged: a run goes on from the one before, says so, and ends as if nothing had been."""
+"""If the newest checkpoint is damaged, a run resumes from the previous one, says so, and ends with the same weights."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def undisturbed(text: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[A
 
 @pytest.fixture(scope="module")
 def cut(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was stopped after five steps; the state before its newest is of the fourth."""
+    """A run that was stopped after five steps; its previous checkpoint is of step 4."""
     run = setup.new_run({"data.paths": [str(text)]} | SMALL, out=tmp_path_factory.mktemp("cut"), name="run")
     finish = list(run.events(lambda: run.state.step >= 5))[-1]
     assert isinstance(finish, Finished)
@@ -77,7 +77,7 @@ def outcome(run: Path) -> tuple[Any, ...]:
 
 
 def damaged(good: bytes, seed: int) -> bytes:
-    """A file as disks, power cuts and people leave it."""
+    """Damages a file in a way that disks, power cuts and people do."""
     draw = random.Random(seed)
     at, length = draw.randrange(len(good)), draw.randrange(1, 600)
     forms: list[Callable[[], bytes]] = [
@@ -95,7 +95,7 @@ def damaged(good: bytes, seed: int) -> bytes:
     return forms[seed % len(forms)]()
 
 
-# ------------------------------------------------------------------------------------------- it goes on
+# ------------------------------------------------------------------------------------------- it resumes
 
 
 @pytest.mark.parametrize("seed", range(2000 if LONG else 200))
@@ -119,14 +119,14 @@ def test_a_damaged_newest_checkpoint_costs_nothing_but_time(run: Path, undisturb
 
 
 class Unreadable(io.BufferedReader):
-    """A file that opens, and whose data the disk does not give back."""
+    """A file that can be opened but not read."""
 
     def readinto(self, _: Any) -> int:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 @pytest.mark.parametrize("at", ["open", "read"])
-def test_a_newest_checkpoint_that_the_disk_does_not_give_back_is_gone_on_without(
+def test_a_newest_checkpoint_that_the_disk_cannot_read_is_replaced_by_the_previous_one(
     run: Path,
     undisturbed: tuple[Any, ...],
     monkeypatch: pytest.MonkeyPatch,
@@ -151,7 +151,7 @@ def test_a_newest_checkpoint_that_the_disk_does_not_give_back_is_gone_on_without
     assert outcome(run) == undisturbed
 
 
-def test_where_both_are_damaged_nothing_is_gone_on_from_and_nothing_is_touched(run: Path) -> None:
+def test_where_both_are_damaged_the_run_is_not_resumed_and_not_changed(run: Path) -> None:
     for name in (LAST, PREVIOUS):
         (run / name).write_bytes(damaged((run / name).read_bytes(), 2))
     before = snapshot(run)
@@ -192,7 +192,7 @@ def ends_as(undisturbed: tuple[Any, ...], run: Path) -> None:
         with contextlib.suppress(CheckpointError):
             steps.append(Checkpoint.load(run / name).trainer_state.step)
     assert max(steps) >= 4
-    with contextlib.suppress(ConfigError):  # it was at its end
+    with contextlib.suppress(ConfigError):  # it had ended
         finished(setup.resume_run(run))
     assert outcome(run) == undisturbed
 
@@ -213,7 +213,7 @@ def test_the_good_one_is_never_lost_wherever_the_disk_refuses(
     assert number > 30
 
 
-def test_a_run_that_cannot_save_after_its_fall_back_keeps_all_that_it_had(run: Path) -> None:
+def test_a_run_that_cannot_save_after_its_fallback_loses_nothing(run: Path) -> None:
     (run / LAST).write_bytes(b"")
     before = snapshot(run)
     again = setup.resume_run(run)
@@ -224,16 +224,16 @@ def test_a_run_that_cannot_save_after_its_fall_back_keeps_all_that_it_had(run: P
 
     with pytest.raises(StorageError, match="free some space"), Disk(run, full).watching():
         finished(again)
-    kept = snapshot(run)
-    assert (kept[PREVIOUS], kept[BEST], kept[DAMAGED]) == (before[PREVIOUS], before[BEST], b"")
-    assert SETTINGS in kept
+    after = snapshot(run)
+    assert (after[PREVIOUS], after[BEST], after[DAMAGED]) == (before[PREVIOUS], before[BEST], b"")
+    assert SETTINGS in after
 
 
 # ------------------------------------------------------------------------------------------- while it trains
 
 
 def rolled_back(run: Any, act: Callable[[], object]) -> list[RolledBack]:
-    """How a run goes back that diverges after its fourth step, when something was done to its checkpoints."""
+    """Calls `act` and makes the run diverge after step 4; returns the events of its rollbacks."""
     back: list[RolledBack] = []
     for report in run.events():
         if isinstance(report, Evaluated) and report.step == 4 and not back:
@@ -245,9 +245,7 @@ def rolled_back(run: Any, act: Callable[[], object]) -> list[RolledBack]:
 
 
 @pytest.mark.parametrize("kind", ["damaged", "gone"])
-def test_a_run_that_goes_back_does_not_move_a_damaged_checkpoint_over_the_good_one(
-    text: Path, tmp_path: Path, kind: str
-) -> None:
+def test_a_rollback_does_not_move_a_damaged_checkpoint_over_the_good_one(text: Path, tmp_path: Path, kind: str) -> None:
     values = {"data.paths": [str(text)], "training.on_nan": "rollback"} | SMALL
     run = setup.new_run(values, out=tmp_path, name="run")
     folder = run.folder.path
@@ -264,7 +262,9 @@ def test_a_run_that_goes_back_does_not_move_a_damaged_checkpoint_over_the_good_o
         Checkpoint.load(folder / name)
 
 
-def test_a_run_whose_newest_is_missing_goes_on_from_the_one_before(run: Path, undisturbed: tuple[Any, ...]) -> None:
+def test_a_run_whose_newest_checkpoint_is_missing_resumes_from_the_previous_one(
+    run: Path, undisturbed: tuple[Any, ...]
+) -> None:
     (run / LAST).unlink()  # killed between the two moves of a save
     assert outcome(finished(setup.resume_run(run))) == undisturbed
     assert runs.find(run) == run / BEST

@@ -1,4 +1,4 @@
-"""Several processes at once: one trains a run, nobody takes another's name or temporary files."""
+"""Several processes at once: only one trains a run, and none takes the name or the temporary files of another."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_of_two_trainings_of_one_run_the_second_leaves_at_once(text: Path, tmp_p
     next(report for report in reports if isinstance(report, Metrics) and report.step == 4)
     before = (run.folder.path / LAST).read_bytes()
     began = time.thread_time()
-    with pytest.raises(StorageError, match="another training is at work in this run; wait for it, or stop it") as other:
+    with pytest.raises(StorageError, match="another process is training this run; wait for it, or stop it") as other:
         setup.resume_run(run.folder.path)
     assert other.value.exit_code == 6
     assert time.thread_time() - began < 1
@@ -56,7 +56,7 @@ def test_of_two_trainings_of_one_run_the_second_leaves_at_once(text: Path, tmp_p
     assert Checkpoint.load(run.folder.path / LAST).trainer_state.step == 6
 
 
-def test_a_run_that_ended_can_be_gone_on_with_in_the_same_process(text: Path, tmp_path: Path) -> None:
+def test_a_run_that_ended_can_be_resumed_in_the_same_process(text: Path, tmp_path: Path) -> None:
     run = setup.new_run({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
     with contextlib.closing(run.events()) as reports:
         next(report for report in reports if isinstance(report, Metrics))
@@ -113,7 +113,7 @@ for line in sys.stdin:
 
 
 def both(script: str, *arguments: str) -> list[list[str]]:
-    """What two processes say that run a script at the same time, a line for each round; both begin each together."""
+    """Runs a script in two processes at the same time; returns their lines, a pair for each round."""
     command = [sys.executable, "-c", script, *arguments]
     two = [
         subprocess.Popen(
@@ -143,10 +143,10 @@ def test_two_runs_of_one_name_that_start_at_once_get_two_folders(tmp_path: Path)
 import sys
 from pathlib import Path
 from charnet.storage.runs import RunFolder
-kept = []
+folders = []
 for number, _ in enumerate(sys.stdin):
-    kept.append(RunFolder.new(Path(sys.argv[1]) / "runs", f"run-{number}-"))
-    print(kept[-1].path, flush=True)
+    folders.append(RunFolder.new(Path(sys.argv[1]) / "runs", f"run-{number}-"))
+    print(folders[-1].path, flush=True)
 """
     said = both(script, str(tmp_path))
     paths = [path for pair in said for path in pair]
@@ -199,7 +199,7 @@ def cleaner_in_between(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[list[Path]]:
     """A cleaner that comes between the making of a temporary file and its lock, three times."""
-    really, taken = durable.locked, list[Path]()
+    really, taken = durable.try_lock, list[Path]()
     fcntl = pytest.importorskip("fcntl")
 
     def late(handle: int) -> bool:
@@ -216,7 +216,7 @@ def cleaner_in_between(
             path.unlink()
         return got
 
-    monkeypatch.setattr(durable, "locked", late)
+    monkeypatch.setattr(durable, "try_lock", late)
     yield taken
     assert len(taken) == 3
 
@@ -236,7 +236,7 @@ def test_a_text_whose_new_copy_a_cleaner_takes_is_encoded_all_the_same(
     assert len(cleaner_in_between) == 3
 
 
-def test_a_text_to_judge_whose_temporary_file_a_cleaner_takes_is_judged_all_the_same(
+def test_a_text_whose_temporary_file_a_cleaner_takes_is_encoded_for_a_model_all_the_same(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cleaner_in_between: list[Path]
 ) -> None:
     vocab = Vocabulary.of_text(text.read_text())

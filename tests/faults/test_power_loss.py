@@ -1,4 +1,4 @@
-"""Killed or without power at any moment, a run keeps its newest state or the one before it, whole."""
+"""After a kill or a power cut at any moment, a run has an intact newest state, or the previous one."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def run(tmp_path: Path) -> Path:
     return folder.path
 
 
-def gone_on_from(run: Path) -> int:
-    """The step that a new process goes on from; nothing may be damaged."""
+def resumed_step(run: Path) -> int:
+    """Returns the step at which a new process resumes; nothing may be damaged."""
     folder = RunFolder(run)
     found, damage = runs.load_resumable(runs.find(run, order=runs.RESUME_ORDER))
     folder.close()
@@ -66,8 +66,8 @@ def gone_on_from(run: Path) -> int:
 
 
 def whole(run: Path, *steps: int) -> None:
-    """Everything in the folder of a run is of one of these steps, old or new."""
-    assert gone_on_from(run) in steps
+    """Asserts that every file of a run is intact and of one of these steps."""
+    assert resumed_step(run) in steps
     assert Checkpoint.load(run / BEST).trainer_state.step in steps
     assert (run / SETTINGS).read_bytes() in [settings(step) for step in steps]
     raw = (run / METRICS).read_bytes()
@@ -172,7 +172,7 @@ def trained(text: Path, out: Path) -> Path:
 
 
 def outcome(run: Path) -> tuple[Any, ...]:
-    """What is equal in equal runs."""
+    """Returns everything that is equal in equal runs."""
     lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     timed = ("seconds", "chars_per_second")
     return (
@@ -182,11 +182,11 @@ def outcome(run: Path) -> tuple[Any, ...]:
     )
 
 
-def goes_on_to(undisturbed: tuple[Any, ...], run: Path) -> None:
+def assert_resumes_to(undisturbed: tuple[Any, ...], run: Path) -> None:
     try:
         again = setup.resume_run(run)
     except ConfigError as error:
-        if "that are done" not in str(error):  # it was at its end
+        if "that are done" not in str(error):  # it had ended
             raise
     else:
         collections.deque(again.events(), maxlen=0)
@@ -194,7 +194,7 @@ def goes_on_to(undisturbed: tuple[Any, ...], run: Path) -> None:
     assert not parts(run)
 
 
-def test_a_training_killed_at_any_call_goes_on_to_the_same_weights(
+def test_a_training_killed_at_any_call_resumes_to_the_same_weights(
     text: Path, tmp_path: Path, undisturbed: tuple[Any, ...]
 ) -> None:
     first = first_save_of(calls_of(tmp_path, lambda: trained(text, tmp_path / "practice")))
@@ -207,10 +207,10 @@ def test_a_training_killed_at_any_call_goes_on_to_the_same_weights(
         except Killed:
             pass
         if number <= first:
-            with contextlib.suppress(CheckpointError):  # nothing was learned yet
-                goes_on_to(undisturbed, out / "run")
+            with contextlib.suppress(CheckpointError):  # it had no checkpoint yet
+                assert_resumes_to(undisturbed, out / "run")
         else:
-            goes_on_to(undisturbed, out / "run")
+            assert_resumes_to(undisturbed, out / "run")
     assert number > 50
 
 
@@ -222,7 +222,7 @@ def first_save_of(calls: list[Call]) -> int:
 
 
 def check_state(state: State, run: Path, at: Path) -> None:
-    """A state after a power cut has what was saved last, or what was being saved."""
+    """Asserts that a state after a power cut has the last saved checkpoint, or the one that was being saved."""
     lay_out(state, run.parent, at)
     here = at / run.name
     saved = [int(mark) for mark in state.done]
@@ -263,7 +263,7 @@ def test_power_lost_at_any_moment_leaves_the_old_or_the_new(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("forgotten", ["nothing", "files", "folders"])
-def test_the_states_show_a_writer_that_does_not_sync(run: Path, tmp_path: Path, forgotten: str) -> None:
+def test_the_states_expose_a_writer_that_does_not_sync(run: Path, tmp_path: Path, forgotten: str) -> None:
     start = {path: path.read_bytes() for path in run.iterdir()}
     folder = RunFolder(run)
     with Disk(run).watching() as disk:
@@ -272,9 +272,9 @@ def test_the_states_show_a_writer_that_does_not_sync(run: Path, tmp_path: Path, 
             WRITERS[what](folder, 3)
         disk.mark("3")
     folder.close()
-    kept = {"nothing": (True, True), "files": (False, True), "folders": (True, False)}[forgotten]
-    poor = [call for call in disk.calls if call.kind != "sync" or kept[not call.file]]
-    expected = contextlib.nullcontext() if all(kept) else pytest.raises((AssertionError, CheckpointError))
+    synced = {"nothing": (True, True), "files": (False, True), "folders": (True, False)}[forgotten]
+    poor = [call for call in disk.calls if call.kind != "sync" or synced[not call.file]]
+    expected = contextlib.nullcontext() if all(synced) else pytest.raises((AssertionError, CheckpointError))
     with expected:
         for number, state in enumerate(after_power_cuts(poor, start, run)):
             if state.done:
@@ -335,14 +335,14 @@ def test_power_lost_at_any_moment_of_a_training_leaves_a_whole_checkpoint(
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
-def test_after_a_power_cut_a_run_goes_on_to_the_same_weights(
+def test_after_a_power_cut_a_run_resumes_to_the_same_weights(
     cuts: tuple[Path, list[State]], tmp_path: Path, undisturbed: tuple[Any, ...]
 ) -> None:
     root, states = cuts
     saved = [state for state in states if state.done]
     for state in saved:
         lay_out(state, root, tmp_path)
-        goes_on_to(undisturbed, tmp_path / "out" / "run")
+        assert_resumes_to(undisturbed, tmp_path / "out" / "run")
         shutil.rmtree(tmp_path / "out")
 
 
@@ -356,7 +356,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def copies(folder: Path) -> dict[str, bytes]:
-    """The encoded copies alone: a seal tells of the place of its copy on the disk, which is another each time."""
+    """Returns the encoded copies alone: a seal depends on where its copy is on the disk, which differs each time."""
     return {path.name: path.read_bytes() for path in folder.glob("*.ids")}
 
 
@@ -418,7 +418,7 @@ def test_an_encoded_copy_of_the_right_size_that_is_damaged_is_noticed_and_writte
         assert copy.read_bytes() == good
 
 
-def test_a_run_whose_text_is_gone_never_goes_on_from_a_damaged_copy(text: Path, cache: Path, tmp_path: Path) -> None:
+def test_a_run_whose_text_is_missing_never_resumes_with_a_damaged_copy(text: Path, cache: Path, tmp_path: Path) -> None:
     own = Path(shutil.copy(text, tmp_path / "own.txt"))
     run = setup.new_run({"data.paths": [str(own)]} | SMALL, out=tmp_path / "runs", name="run")
     asked = iter(range(2))

@@ -72,7 +72,7 @@ def test_the_checksum_shown_is_the_one_in_the_file(path: Path) -> None:
     assert hashlib.sha256(raw.replace(found.sha256.encode(), b"0" * 64)).hexdigest() == found.sha256
 
 
-def test_parameters_are_counted_without_the_optimiser(path: Path) -> None:
+def test_parameters_are_counted_without_the_optimizer(path: Path) -> None:
     found = describe(path)
     assert found.parameters_by_part == {
         "embedding": 5 * 2,
@@ -114,8 +114,8 @@ def test_only_settings_that_are_not_the_default_are_listed(tmp_path: Path) -> No
     assert found.settings_line == "glob *.md, seed 7"
 
 
-def test_passes_are_counted_over_the_text_that_was_learned(path: Path) -> None:
-    assert describe(path).passes == 2.0  # 1800 characters seen, 900 of 1000 to learn from
+def test_passes_are_counted_over_the_training_text(path: Path) -> None:
+    assert describe(path).passes == 2.0  # 1800 characters seen, 900 of 1000 in the training text
 
 
 def test_passes_over_an_empty_text_are_no_division_by_zero(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_the_curve_holds_validation_or_else_training_losses(path: Path) -> None:
     assert describe(path).last_nats_per_char == 1.25
 
 
-def test_a_checkpoint_that_was_never_judged_has_no_losses(tmp_path: Path) -> None:
+def test_a_checkpoint_that_was_never_evaluated_has_no_losses(tmp_path: Path) -> None:
     found = described(tmp_path, replace(tiny(), history=[], trainer_state=TrainerState()))
     table = found.as_dict()
     for name in ("best_nats_per_char", "best_bits_per_char", "last_nats_per_char", "last_bits_per_char"):

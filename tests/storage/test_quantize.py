@@ -1,4 +1,4 @@
-"""Weights of 8 bits: near those they stand for, in files that every command reads."""
+"""Weights quantized to 8 bits: close to the original ones, in files that every command reads."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_quantized_checkpoint_is_a_quarter_as_large_and_reads_back_the_same(tm
     assert all((back.tensors[name] == small.tensors[name]).all() for name in small.tensors)
     sizes = [sum(t.nbytes for t in c.tensors.values()) for c in (whole, small)]
     assert sizes[1] < 0.4 * sizes[0]
-    assert describe(tmp_path / "small").model_line.endswith("weights of 8 bits")
+    assert describe(tmp_path / "small").model_line.endswith("8-bit weights")
     assert describe(tmp_path / "small").parameters == describe(tmp_path / "whole").parameters
 
 

@@ -1,4 +1,4 @@
-"""`inspect --verify` finds what is wrong with a run, and only that."""
+"""`inspect --verify` finds everything that is wrong with a run, and nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from charnet.storage.verify import verify
 
 @pytest.fixture
 def run(tiny_run: Path, tmp_path: Path) -> Path:
-    """A copy of a finished run, to be harmed."""
+    """A copy of a finished run, to be damaged."""
     return Path(shutil.copytree(tiny_run, tmp_path / "pets"))
 
 
@@ -25,15 +25,15 @@ def wrong(run: Path) -> list[str]:
     return [check.what for check in verify(run) if check.passed is False]
 
 
-def test_nothing_is_wrong_with_a_run_as_training_left_it(run: Path) -> None:
+def test_a_run_that_training_left_passes_all_checks(run: Path) -> None:
     checks = verify(run)
     assert all(check.passed for check in checks)
     assert len(checks) == 9
 
 
-def test_a_checkpoint_alone_is_checked_too(run: Path, tmp_path: Path) -> None:
+def test_a_single_checkpoint_is_checked(run: Path, tmp_path: Path) -> None:
     mailed = shutil.copy(run / runs.BEST, tmp_path / "mailed.safetensors")
-    assert [(check.what, check.passed) for check in verify(Path(mailed))] == [("mailed.safetensors is whole", True)]
+    assert [(check.what, check.passed) for check in verify(Path(mailed))] == [("mailed.safetensors is intact", True)]
 
 
 def flip(run: Path) -> None:
@@ -90,46 +90,47 @@ def part_file(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "what"),
+    ("damage", "what"),
     [
-        (flip, "best.safetensors is whole"),
-        (weights_only, "last.safetensors can be gone on from"),
-        (without_state, "last.safetensors can be gone on from"),
-        (without_random_numbers, "last.safetensors can be gone on from"),
-        (other_settings, "config.yaml fits"),
-        (no_settings, "config.yaml fits"),
-        (no_metrics, "metrics.jsonl fits"),
-        (cut_metrics, "metrics.jsonl fits"),
-        (swapped_metrics, "metrics.jsonl fits"),
-        (short_metrics, "metrics.jsonl fits"),
+        (flip, "best.safetensors is intact"),
+        (weights_only, "last.safetensors can be resumed"),
+        (without_state, "last.safetensors can be resumed"),
+        (without_random_numbers, "last.safetensors can be resumed"),
+        (other_settings, "config.yaml matches the newest checkpoint"),
+        (no_settings, "config.yaml matches the newest checkpoint"),
+        (no_metrics, "metrics.jsonl matches the newest checkpoint"),
+        (cut_metrics, "metrics.jsonl matches the newest checkpoint"),
+        (swapped_metrics, "metrics.jsonl matches the newest checkpoint"),
+        (short_metrics, "metrics.jsonl matches the newest checkpoint"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_each_harm_is_found_and_named(run: Path, harm: Callable[[Path], None], what: str) -> None:
-    harm(run)
+def test_each_kind_of_damage_is_found_and_named(run: Path, damage: Callable[[Path], None], what: str) -> None:
+    damage(run)
     assert wrong(run) == [what]
 
 
-def test_a_text_that_has_changed_is_found_and_one_that_is_gone_is_only_said(run: Path, tmp_path: Path) -> None:
+def test_a_changed_text_is_wrong_and_a_missing_one_is_not_checked(run: Path, tmp_path: Path) -> None:
     text = tmp_path / "pets.txt"
     settings = (run / runs.SETTINGS).read_text().splitlines(keepends=True)
     settings = [f"  paths: [{json.dumps(str(text))}]\n" if "  paths:" in line else line for line in settings]
     (run / runs.SETTINGS).write_text("".join(settings))
-    assert [check.what for check in verify(run) if check.passed is None] == ["the text is as it was"]
+    assert [check.what for check in verify(run) if check.passed is None] == ["the text is unchanged"]
     text.write_text("another")
-    assert wrong(run) == ["the text is as it was"]
+    assert wrong(run) == ["the text is unchanged"]
 
 
-def test_a_temporary_file_is_told_but_is_no_harm(run: Path) -> None:
+def test_a_temporary_file_is_reported_but_not_wrong(run: Path) -> None:
     part_file(run)
-    assert [check.what for check in verify(run) if check.passed is None] == ["nothing is left over"]
+    assert [check.what for check in verify(run) if check.passed is None] == ["no leftovers"]
 
 
 @pytest.mark.parametrize("line", [b'{"step": "x"}', b"[" * 100_000, b"7", b'{"step": 1.5}'])
-def test_the_line_of_metrics_that_is_none_is_named(run: Path, line: bytes) -> None:
+def test_an_invalid_line_of_metrics_is_named(run: Path, line: bytes) -> None:
     lines = (run / runs.METRICS).read_bytes().splitlines()
     (run / runs.METRICS).write_bytes(b"\n".join([lines[0], line, *lines[2:]]))
-    assert "line 2 is no line of metrics" in next(c.found for c in verify(run) if c.what == "metrics.jsonl fits")
+    (check,) = (check for check in verify(run) if check.what.startswith(runs.METRICS))
+    assert "line 2 is not a line of metrics" in check.found
 
 
 def test_a_folder_without_a_checkpoint_is_an_error(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from charnet.config import Config
 from charnet.data.vocab import Vocabulary
+from charnet.errors import plural
 from charnet.model.shapes import member_prefixes
 from charnet.overlay import as_dict, default
 from charnet.storage.checkpoint import Checkpoint
@@ -71,12 +72,14 @@ class Description:
     @property
     def settings_line(self) -> str:
         """The settings of data and training that differ from their defaults."""
-        return ", ".join(
+        changes = len(self.config.training.length_changes)
+        shown = [
             f"{key} {value}"
             for section in ("data", "training")
             for key, value in as_dict(self.config)[section].items()
-            if value not in (default(f"{section}.{key}"), []) and key != "paths"
-        )
+            if value not in (default(f"{section}.{key}"), []) and key not in ("paths", "length_changes")
+        ]
+        return ", ".join([*shown, f"length changed {plural(changes, 'time')} to end on time"] if changes else shown)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything, ready for JSON."""

@@ -103,6 +103,10 @@ def new_run(
     return run
 
 
+def _info(corpus: Corpus) -> CorpusInfo:
+    return CorpusInfo(corpus.name, len(corpus.ids), corpus.size_bytes, corpus.files, corpus.fingerprint, corpus.key)
+
+
 def _settle(
     config: Config, given: Collection[str], corpus: Corpus, seconds: float | None
 ) -> tuple[Config, Plan | None, TimeBudget | None]:

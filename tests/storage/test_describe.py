@@ -114,6 +114,11 @@ def test_only_settings_that_are_not_the_default_are_listed(tmp_path: Path) -> No
     assert found.settings_line == "glob *.md, seed 7"
 
 
+def test_changes_of_the_length_are_counted_and_not_listed(tmp_path: Path) -> None:
+    found = described(tmp_path, tiny(**{"training.length_changes": [[7, 40], [15, 33]]}))
+    assert found.settings_line == "length changed 2 times to end on time"
+
+
 def test_passes_are_counted_over_the_training_text(path: Path) -> None:
     assert describe(path).passes == 2.0  # 1800 characters seen, 900 of 1000 in the training text
 

@@ -106,7 +106,7 @@ class TextModel:
         Raises:
             CorpusError: the text is empty, or the model knows none of its characters.
         """
-        from charnet.data.batches import ends_of_lines
+        from charnet.data.documents import ends_of_lines
         from charnet.evaluation.evaluate import evaluate
         from charnet.model.network import from_weights
 

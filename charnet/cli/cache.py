@@ -21,11 +21,10 @@ cache = typer.Typer(
 @cache.command("list")
 def list_(json: Annotated[bool, option("--json", help="the list as JSON", group=SHOWN)] = False) -> None:
     """Show the encoded copies, the one that was used last first."""
-    from charnet.data import encoded_copy
-    from charnet.data.cache import cache_folder
+    from charnet.data.cache import LIMIT_VARIABLE, cache_folder, entries, size_limit
 
-    found, folder = encoded_copy.entries(), cache_folder()
-    total, limit = sum(entry.size_bytes for entry in found), encoded_copy.limit()
+    found, folder = entries(), cache_folder()
+    total, limit = sum(entry.size_bytes for entry in found), size_limit()
     if json:
         console.write_json(
             {"folder": str(folder), "bytes": total, "limit": limit, "copies": [vars(entry) for entry in found]}
@@ -36,7 +35,7 @@ def list_(json: Annotated[bool, option("--json", help="the list as JSON", group=
         figures = f"{format_size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
         console.write_text(f"{entry.key[:12]}  {figures}  {entry.name}\n")
     console.note(
-        f"{folder}: {len(found):,} encoded, {format_size(total)} of at most {format_size(limit)} ({encoded_copy.LIMIT})"
+        f"{folder}: {len(found):,} encoded, {format_size(total)} of at most {format_size(limit)} ({LIMIT_VARIABLE})"
     )
 
 
@@ -47,7 +46,8 @@ def clear(
     ] = "0",
 ) -> None:
     """Remove encoded copies; they are made again when they are needed."""
-    from charnet.data import encoded_copy
+    from charnet.data.cache import clear as clear_cache
+    from charnet.data.cache import parse_size
 
-    removed = encoded_copy.clear(down_to=encoded_copy.size_in_bytes(down_to, "--down-to"))
+    removed = clear_cache(down_to=parse_size(down_to, "--down-to"))
     console.note(f"removed {len(removed):,}, {format_size(sum(entry.size_bytes for entry in removed))}")

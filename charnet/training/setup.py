@@ -19,9 +19,11 @@ from charnet.config import Config, as_dict, overlay
 from charnet.config_file import read_yaml, to_yaml
 from charnet.data import corpus as texts
 from charnet.data import datasets
-from charnet.data.batches import check_length, mean_fill, sampled_lengths
+from charnet.data.batches import check_length
+from charnet.data.cache import open_copy
 from charnet.data.corpus import Corpus
-from charnet.data.encoded_copy import Copy, Ends, open_copy
+from charnet.data.documents import mean_fill, sampled_lengths
+from charnet.data.encoded_copy import EncodedCopy, Ends
 from charnet.data.sources import STANDARD_INPUT
 from charnet.errors import CheckpointError, ConfigError, CorpusError
 from charnet.storage import runs
@@ -307,7 +309,7 @@ def _fitted_to_documents(config: Config, given: Collection[str], ends: Ends) -> 
     return {name: value for name, value in fitted.items() if name not in given}
 
 
-def _same_text(before: Checkpoint, config: Config) -> Copy | Corpus:
+def _same_text(before: Checkpoint, config: Config) -> EncodedCopy | Corpus:
     """The encoded text of a run; from the cache where the files are gone.
 
     Raises:

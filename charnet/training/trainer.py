@@ -31,7 +31,8 @@ from torch import Tensor
 import charnet
 from charnet.config import Config, overlay
 from charnet.config_file import to_yaml
-from charnet.data.batches import NO_TARGET, DocumentStreams, Split, StreamPosition, Streams
+from charnet.data.batches import Split, StreamPosition, Streams
+from charnet.data.documents import NO_TARGET, DocumentStreams
 from charnet.data.encoded_copy import Ends, Ids
 from charnet.data.vocab import Vocabulary
 from charnet.engines.registry import engine_of

@@ -517,11 +517,11 @@ def test_the_fingerprint_of_several_files_is_that_of_their_fingerprints(folder: 
     assert found.size_bytes == 6
 
 
-def test_the_encoded_copy_and_its_seal_are_the_only_things_left_in_the_cache(
+def test_the_encoded_copy_and_its_mark_are_the_only_things_left_in_the_cache(
     folder: Path, cache: Path, temporary: Path
 ) -> None:
     found = corpus.read([put(folder / "a.txt", "abc")])
-    assert files_in(cache) == [f"{found.key}.ids", f"{found.key}.seal"]
+    assert files_in(cache) == [f"{found.key}.checked", f"{found.key}.ids"]
     assert files_in(temporary) == []
 
 
@@ -624,8 +624,8 @@ def test_a_text_that_changes_while_it_is_read_is_refused(
     folder: Path, cache: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, later: bytes
 ) -> None:
     path = put(folder / "a.txt", "abc")
-    unpacked = readers._unpacked
-    monkeypatch.setattr(readers, "_unpacked", lambda *given: put(folder / "a.txt", later) and unpacked(*given))
+    unpacked = readers._unpack
+    monkeypatch.setattr(readers, "_unpack", lambda *given: put(folder / "a.txt", later) and unpacked(*given))
     with pytest.raises(CorpusError, match=r"changed while it was read|expected utf-8"):
         corpus.read([path])
     assert files_in(cache) == files_in(temporary) == []

@@ -36,7 +36,7 @@ NewFile = Callable[[], Path]
 
 @dataclass
 class SourceInfo:
-    """What reading one source found: the file's digest, the number of invalid byte sequences, the encoding."""
+    """The facts about one source that was read: its digest, the number of invalid byte sequences, its encoding."""
 
     digest: readers.FileDigest = field(default_factory=readers.FileDigest)
     num_errors: int = 0

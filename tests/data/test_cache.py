@@ -1,4 +1,4 @@
-"""The encoded copies: never stale, never believed when damaged, found again at once, removed when there are many."""
+"""The encoded copies: never stale, never used when damaged, opened at once, removed when there are many."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_large_file_that_changed_is_encoded_again(path: Path, same_time: bool)
     assert text_of(read(path)) == "more text, " * 50
 
 
-def test_a_large_file_that_just_changed_is_not_believed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_that_just_changed_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprints, "READ_EACH_TIME", 0)
     read(path)
     stored = fingerprints._read([Source("a", path)])
@@ -104,7 +104,7 @@ def test_other_settings_have_another_copy(path: Path, options: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("at", [0, 100, -1, -20, -50, -200])
-def test_a_copy_with_one_wrong_byte_is_never_believed(path: Path, cache: Path, at: int) -> None:
+def test_a_copy_with_one_wrong_byte_is_never_used(path: Path, cache: Path, at: int) -> None:
     copy = cache / f"{read(path).key}.ids"
     raw = bytearray(copy.read_bytes())
     raw[at] ^= 1
@@ -113,7 +113,7 @@ def test_a_copy_with_one_wrong_byte_is_never_believed(path: Path, cache: Path, a
     assert copy.read_bytes() != raw
 
 
-def test_a_copy_of_zeros_as_a_power_cut_leaves_is_never_believed(path: Path, cache: Path) -> None:
+def test_a_copy_of_zeros_as_a_power_cut_leaves_is_never_used(path: Path, cache: Path) -> None:
     copy = cache / f"{read(path).key}.ids"
     status = copy.stat()
     copy.write_bytes(bytes(status.st_size))

@@ -691,18 +691,18 @@ def test_a_text_of_unknown_characters_only_has_no_ids(folder: Path) -> None:
     assert (len(ids), unknown) == (0, {ord("x"): 2, ord("y"): 1})
 
 
-def test_an_empty_text_cannot_be_judged(folder: Path) -> None:
+def test_an_empty_text_cannot_be_evaluated(folder: Path) -> None:
     with pytest.raises(CorpusError, match="empty"):
         corpus.encode_for(Vocabulary.of_text("ab"), [put(folder / "a.txt", "")])
 
 
-def test_a_model_of_bytes_judges_the_bytes_of_any_file(folder: Path) -> None:
+def test_a_model_of_bytes_evaluates_the_bytes_of_any_file(folder: Path) -> None:
     vocab = Vocabulary(tuple(range(128)), of_bytes=True)
     ids, unknown = corpus.encode_for(vocab, [put(folder / "a.bin", b"a\xff\0\xff")], DataSettings(bytes=True))
     assert (ids.tolist(), unknown) == ([97, 0], {255: 2})
 
 
-def test_a_model_of_all_bytes_judges_any_file(folder: Path) -> None:
+def test_a_model_of_all_bytes_evaluates_any_file(folder: Path) -> None:
     vocab = Vocabulary(tuple(range(256)), of_bytes=True)
     ids, unknown = corpus.encode_for(vocab, [put(folder / "a.bin", b"a\xff\0")], DataSettings(bytes=True))
     assert (ids.tolist(), unknown) == ([97, 255, 0], {})

@@ -22,7 +22,7 @@ TEXT = b"to be, or not to be\n" * 5000
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves `files`; goes on where a client asks for it if `ranges`, or `shifted` from there; breaks off after so many
+    """Serves `files`; resumes where a client asks for it if `ranges`, or `shifted` from there; breaks off after so many
     bytes."""
 
     files: dict[str, bytes]
@@ -78,16 +78,16 @@ def left() -> list[str]:
 
 
 def test_a_known_text_is_fetched_once(server: type[Server]) -> None:
-    told: list[tuple[int, int]] = []
-    path = datasets.fetch("play", lambda *both: told.append(both))
+    reported: list[tuple[int, int]] = []
+    path = datasets.fetch("play", lambda *both: reported.append(both))
     assert path is not None
     assert path.read_bytes() == TEXT
-    assert told[-1] == (len(TEXT), len(TEXT))
+    assert reported[-1] == (len(TEXT), len(TEXT))
     assert datasets.fetch("play") == path
     assert (len(server.asked), left()) == (1, ["play.txt"])
 
 
-def test_what_is_not_the_text_is_refused_and_nothing_of_it_is_kept(server: type[Server]) -> None:
+def test_another_text_is_refused_and_deleted(server: type[Server]) -> None:
     server.text("play", b"something else", sha256=hashlib.sha256(TEXT).hexdigest())  # type: ignore[attr-defined]
     with pytest.raises(CorpusError, match=r"expected the text with SHA-256 .* found another; it was deleted"):
         datasets.fetch("play")
@@ -95,7 +95,7 @@ def test_what_is_not_the_text_is_refused_and_nothing_of_it_is_kept(server: type[
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_what_was_broken_off_is_gone_on_from_where_the_server_can(
+def test_a_download_that_was_broken_off_is_resumed_if_the_server_can(
     server: type[Server], monkeypatch: pytest.MonkeyPatch, ranges: bool
 ) -> None:
     monkeypatch.setattr(datasets, "CHUNK_BYTES", 1000)
@@ -184,7 +184,7 @@ def test_nothing_is_fetched_unless_it_is_asked_for(server: type[Server]) -> None
     assert server.asked == []
 
 
-def test_training_by_name_can_be_gone_on_with(server: type[Server], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_by_name_can_be_resumed(server: type[Server], capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--hidden-size", "4", "--batch-size", "2", "--window", "4", "--threads", "1", "-q"]
     assert run(["train", "play", "--steps", "2", *small]) == 0
     assert run(["train", "--resume", "checkpoints/play", "--steps", "3", "-q"]) == 0

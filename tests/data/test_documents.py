@@ -1,4 +1,4 @@
-"""Lines as documents: learned, judged and written one by one."""
+"""Lines as documents: learned, evaluated and written one by one."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_held_out_end_is_cut_off_between_two_documents(lines: list[list[int]
 
 
 @torch.no_grad()
-def test_a_text_of_documents_is_judged_one_document_at_a_time() -> None:
+def test_a_text_of_documents_is_evaluated_one_document_at_a_time() -> None:
     torch.manual_seed(1)
     model = CharModel(V, cell="gru", hidden_size=5, embedding_size=3, num_layers=2).eval()
     rng = np.random.default_rng(2)
@@ -172,11 +172,11 @@ def test_sample_writes_whole_lines(names: Path, capsys: pytest.CaptureFixture[st
     assert len(texts) == 2
 
 
-def test_lines_are_judged_as_they_were_learned(names: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_evaluated_as_they_were_learned(names: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["eval", str(names), str(names.parent / "names.txt"), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["characters"] == sum(len(name) + 1 for name in NAMES)
-    assert told["unknown_characters"] == 0
+    evaluated = json.loads(capsys.readouterr().out)
+    assert evaluated["characters"] == sum(len(name) + 1 for name in NAMES)
+    assert evaluated["unknown_characters"] == 0
 
 
 @pytest.mark.parametrize("more", [["--samples", "2"], ["--until", "line"], ["--max-lines", "1"]])

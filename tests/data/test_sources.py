@@ -1,4 +1,4 @@
-"""Which files are read, how packed ones are opened, and what is said about the others."""
+"""Which files are read, how packed ones are opened, and how the notes describe the others."""
 
 from __future__ import annotations
 
@@ -153,15 +153,15 @@ def test_ids_of_pieces_of_any_width_come_to_their_places(
     monkeypatch.setattr(encode, "SEGMENTS_AT_ONCE", 2)
     monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
     parts = [[first * 9, "abc" * 7, "é" * 5, "x", "名字" * 11, "y" * 40], ["😀" * 8, "z", "名"], ["plain", "é"]]
-    counted, kept = [], []
+    counted, files = [], []
     for number, pieces in enumerate(parts):
         for at, piece in enumerate(pieces):
             (folder / f"{number}{at}.txt").write_text(piece)
-        kept.append(folder / f"{number}.kept")
-        kept[-1].touch()
+        files.append(folder / f"{number}.symbols")
+        files[-1].touch()
         counted.append(encode.SymbolCounts())
         sources = [Source(path.name, path) for path in sorted(folder.glob(f"{number}?.txt"))]
-        encode.count(sources, [""] * len(sources), DataSettings(), kept[-1], counted[-1], lambda _: None)
+        encode.count(sources, [""] * len(sources), DataSettings(), files[-1], counted[-1], lambda _: None)
     whole = "".join("".join(pieces) for pieces in parts)
     vocab = Vocabulary.of_text(whole)
 
@@ -169,8 +169,8 @@ def test_ids_of_pieces_of_any_width_come_to_their_places(
         (folder / "new").touch()
         return folder / "new"
 
-    path = encode.write_ids(vocab, counted, kept, new_file)
-    assert (path == kept[0]) == (first == "only ascii " and all(width == 1 for width, _ in counted[0].segments))
+    path = encode.write_ids(vocab, counted, files, new_file)
+    assert (path == files[0]) == (first == "only ascii " and all(width == 1 for width, _ in counted[0].segments))
     ids = np.fromfile(path, id_dtype(len(vocab)), sum(part.length for part in counted))
     assert vocab.decode(ids.tolist()) == whole
     assert sum(len(part.segments) for part in counted) > 2 * encode.SEGMENTS_AT_ONCE
@@ -278,15 +278,15 @@ def test_ctrl_c_reaches_no_process_however_early_it_comes(monkeypatch: pytest.Mo
         pool.end()
 
 
-@pytest.mark.parametrize("told", ["", "5\\n", '5\\n{"symbols": [1, '])
+@pytest.mark.parametrize("output", ["", "5\\n", '5\\n{"symbols": [1, '])
 def test_a_process_that_is_killed_is_an_error_in_one_line(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: str
 ) -> None:
     for name in "ab":
         (folder / f"{name}.txt").write_text(name)
     monkeypatch.setattr(workers, "MIN_PARALLEL_BYTES", 1)
     monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
-    killed = f"import os; os.write(1, b'{told}'); os.kill(os.getpid(), 9)"
+    killed = f"import os; os.write(1, b'{output}'); os.kill(os.getpid(), 9)"
     monkeypatch.setattr(workers, "COMMAND", killed)
     assert run(["corpus", "info", str(folder)]) == 6
     assert capsys.readouterr().err.startswith(
@@ -295,7 +295,7 @@ def test_a_process_that_is_killed_is_an_error_in_one_line(
     assert not list(cache_folder().glob("*"))
 
 
-def test_a_process_whose_starter_is_no_more_ends_without_a_word() -> None:
+def test_a_worker_whose_parent_has_ended_ends_without_a_message() -> None:
     ended = subprocess.run([sys.executable, "-c", workers.COMMAND], input=b'{"sou', capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, b"", b"")
 
@@ -347,7 +347,9 @@ def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(
     ("errors", "text", "said"),
     [("replace", "a\ufffdb\ufffd", "replaced"), ("ignore", "ab", "left out")],
 )
-def test_wrong_bytes_may_be_gone_over_and_are_counted(folder: Path, errors: str, text: str, said: str) -> None:
+def test_invalid_bytes_may_be_replaced_or_left_out_and_are_counted(
+    folder: Path, errors: str, text: str, said: str
+) -> None:
     (folder / "a.txt").write_bytes(b"a\xffb\xc3")
     for _ in range(2):  # the second time from the encoded copy
         found = read(folder / "a.txt", encoding_errors=errors)

@@ -20,11 +20,10 @@ cache = typer.Typer(help="List or remove the encoded copies of texts.", no_args_
 @cache.command("list")
 def list_(json: Annotated[bool, option("--json", help="print the list as JSON", group=OUTPUT)] = False) -> None:
     """List the encoded copies, the most recently used first."""
-    from charnet.data import encoded_copy
-    from charnet.data.cache import cache_folder
+    from charnet.data.cache import LIMIT_VARIABLE, cache_folder, entries, size_limit
 
-    found, folder = encoded_copy.entries(), cache_folder()
-    total, limit = sum(entry.size_bytes for entry in found), encoded_copy.limit()
+    found, folder = entries(), cache_folder()
+    total, limit = sum(entry.size_bytes for entry in found), size_limit()
     if json:
         console.write_json(
             {"folder": str(folder), "bytes": total, "limit": limit, "copies": [vars(entry) for entry in found]}
@@ -34,9 +33,7 @@ def list_(json: Annotated[bool, option("--json", help="print the list as JSON", 
         used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
         figures = f"{format_size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
         console.write_text(f"{entry.key[:12]}  {figures}  {entry.name}\n")
-    console.note(
-        f"{folder}: {_copies(found)}, {format_size(total)} of at most {format_size(limit)} ({encoded_copy.LIMIT})"
-    )
+    console.note(f"{folder}: {_copies(found)}, {format_size(total)} of at most {format_size(limit)} ({LIMIT_VARIABLE})")
 
 
 @cache.command("clear")
@@ -47,9 +44,10 @@ def clear(
     ] = "0",
 ) -> None:
     """Remove encoded copies; charnet makes them again when it needs them."""
-    from charnet.data import encoded_copy
+    from charnet.data.cache import clear as clear_cache
+    from charnet.data.cache import parse_size
 
-    removed = encoded_copy.clear(down_to=encoded_copy.size_in_bytes(down_to, "--down-to"))
+    removed = clear_cache(down_to=parse_size(down_to, "--down-to"))
     console.note(f"removed {_copies(removed)}, {format_size(sum(entry.size_bytes for entry in removed))}")
 
 

@@ -1,1 +1,1 @@
-"""How a text becomes windows of ids: found, read, decoded, normalized, encoded, kept, cut into streams."""
+"""Turns a text into windows of ids: reads, decodes, normalizes, encodes and caches it, and cuts it into streams."""

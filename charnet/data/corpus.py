@@ -1,11 +1,11 @@
-"""Files, folders and standard input become ids on disk.
+"""Reads files, folders and standard input, and encodes them as ids on disk.
 
-    finding -> opening -> decoding -> shaping -> numbering -> storing
+    sources -> readers -> decoding -> normalize -> encode -> encoded_copy, cache
 
-A text is read in chunks: unpacked, decoded, put into shape, counted, then numbered and kept in the cache folder as an
-id of 8, 16 or 32 bits for every character. Training maps that copy, never the user's own file, so memory does not grow
-with the text and nothing happens when the file changes under a running training. What was read before is found again
-without reading it (`remembering`), several files are read by several processes (`working`).
+A text is read in chunks: unpacked, decoded, normalized, counted, then encoded and stored in the cache folder, with an
+id of 8, 16 or 32 bits for every character. Training maps that copy, never the user's own file. So memory does not grow
+with the text, and a file that changes during a training does no harm. A text that was encoded before is not encoded
+again (`fingerprints`). Several files are read by several processes (`workers`).
 """
 
 from __future__ import annotations
@@ -24,34 +24,36 @@ import numpy as np
 
 from charnet import durable
 from charnet.config import DataSettings
-from charnet.data import datasets, encoded_copy, fingerprints
-from charnet.data.cache import TEMPORARY, cache_folder, clean, writable_cache, writing
+from charnet.data import cache, datasets, encoded_copy, fingerprints
+from charnet.data.cache import TEMPORARY, cache_folder, writable_cache, writing
 from charnet.data.decoding import check_encoding
-from charnet.data.encode import SourceInfo, SymbolCounts, id_type, symbols_of, write_ids
-from charnet.data.encoded_copy import Copy, Ends, Ids, open_copy
-from charnet.data.readers import Contents
-from charnet.data.sources import Found, find, name_of, size_of
-from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary
+from charnet.data.encode import SourceInfo, SymbolCounts, symbols_of, write_ids
+from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
+from charnet.data.readers import FileDigest
+from charnet.data.sources import Selection, find, name_of, size_of
+from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, id_dtype
 from charnet.data.workers import count_all
 from charnet.errors import CorpusError, plural
 
-ENCODED_FORM = 2  # changes when the encoded copy of the same text would look different
-FORM = ("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase", "lines", "document_separator",
-        "min_count", "max_alphabet")  # fmt: skip
+ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
+KEY_SETTINGS = (
+    *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
+    *("lines", "document_separator", "min_count", "max_alphabet"),
+)
 
-AS_IT_IS = DataSettings()
+DEFAULT = DataSettings()
 
-OnRead = Callable[[int, int], object]
+OnRead = Callable[[int, int], object]  # called with the bytes that are read and their total, 0 if that is unknown
 
 
 @dataclass(frozen=True)
 class Corpus:
     """An encoded text.
 
-    `ids` is a read-only map of the encoded copy, one number a character; `ends` are the places behind each document,
-    where lines are documents. `fingerprint` is the SHA-256 of the file, as `sha256sum` prints it; of several files that
-    of their fingerprints one after the other. `key` names the encoded copy in the cache. `notes` are sentences about
-    what was read.
+    `ids` is a read-only map of the encoded copy, one id per character; `ends` are the indices behind the documents, if
+    lines are documents. `fingerprint` is the SHA-256 of the file, as `sha256sum` prints it; for several files it is the
+    SHA-256 of their fingerprints, joined. `key` names the encoded copy in the cache. `notes` are sentences for the user
+    about the text.
     """
 
     name: str
@@ -65,53 +67,53 @@ class Corpus:
     notes: tuple[str, ...] = ()
 
 
-def read(paths: Sequence[str], data: DataSettings = AS_IT_IS, *, progress: OnRead = lambda *_: None) -> Corpus:
-    """Reads texts and encodes them, or finds the encoded copy that was made before.
+def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead = lambda *_: None) -> Corpus:
+    """Reads texts and encodes them, or opens the encoded copy that was made before.
 
     Args:
-        paths: files, folders, or "-" for standard input; none is the text that comes with charnet.
-        data: how they are read; its own `paths` do not count.
-        progress: told now and then how many bytes are read, and of how many; of 0 where nobody knows.
+        paths: files, folders, names of datasets, or "-" for standard input; the bundled text if there are none.
+        data: how they are read; its own `paths` do not matter.
+        progress: called now and then with the bytes that are read, and with their total (0 if it is unknown).
 
     Raises:
         CorpusError: a text is missing, empty or not in this encoding.
-        ConfigError: a setting is wrong.
-        StorageError: a text cannot be read, or the encoded copy not be written.
+        ConfigError: a setting is not valid.
+        StorageError: a text cannot be read, or its encoded copy cannot be written.
     """
     check_encoding(data.encoding)
-    encoded_copy.limit()  # raises now, not after hours of reading
-    found = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: datasets.fetch(name, progress))
-    clean(cache_folder())
-    contents = fingerprints.look_up(found.sources)
-    copy = open_copy(_key(contents, data)) if contents and any(each.size for each in contents) else None
+    cache.size_limit()  # raises now, not after hours of reading
+    selection = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: datasets.fetch(name, progress))
+    cache.clean(cache_folder())
+    digests = fingerprints.load(selection.sources)
+    copy = cache.open_copy(_key(digests, data)) if digests and any(digest.size for digest in digests) else None
     if copy is None:
-        copy = _encoded(found, data, name_of(paths), progress)
-    about = copy.about
-    notes = (*found.notes(), *about["notes"])
+        copy = _encode(selection, data, name_of(paths), progress)
+    metadata = copy.metadata
+    notes = (*selection.notes(), *metadata["notes"])
     return Corpus(
-        name_of(paths), copy.ids, copy.vocab, len(found.sources), about["size_bytes"], about["fingerprint"],
-        about["key"], copy.ends, notes,
+        name_of(paths), copy.ids, copy.vocab, len(selection.sources), metadata["size_bytes"], metadata["fingerprint"],
+        metadata["key"], copy.ends, notes,
     )  # fmt: skip
 
 
-def _key(contents: Sequence[Contents], data: DataSettings) -> str:
-    """The name of an encoded copy: what the files hold, and all that decides what becomes of it."""
-    form = {key: getattr(data, key) for key in FORM} | {"encoding": codecs.lookup(data.encoding).name}
-    files = [(each.size, each.sha256) for each in contents]
-    return hashlib.sha256(json.dumps([ENCODED_FORM, files, form]).encode()).hexdigest()
+def _key(digests: Sequence[FileDigest], data: DataSettings) -> str:
+    """Returns the name of an encoded copy: a hash of the files and of all settings that change the copy."""
+    settings = {key: getattr(data, key) for key in KEY_SETTINGS} | {"encoding": codecs.lookup(data.encoding).name}
+    files = [(digest.size, digest.sha256) for digest in digests]
+    return hashlib.sha256(json.dumps([ENCODING_VERSION, files, settings]).encode()).hexdigest()
 
 
-def fingerprint_of(contents: Sequence[Contents]) -> str:
-    """One fingerprint for all files."""
-    if len(contents) == 1:
-        return contents[0].sha256
-    return hashlib.sha256("".join(each.sha256 for each in contents).encode()).hexdigest()
+def fingerprint_of(digests: Sequence[FileDigest]) -> str:
+    """Returns one fingerprint for all files."""
+    if len(digests) == 1:
+        return digests[0].sha256
+    return hashlib.sha256("".join(digest.sha256 for digest in digests).encode()).hexdigest()
 
 
-def _encoded(found: Found, data: DataSettings, name: str, progress: OnRead) -> Copy:
-    """Reads the texts and writes the encoded copy beside its place, then moves it there in one step.
+def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRead) -> EncodedCopy:
+    """Reads the texts, writes the encoded copy aside, then moves it into the cache in one step.
 
-    Where the cache cannot be written the copy lives as long as the process that maps it.
+    If the cache is not writable, the copy is a temporary file that lasts as long as this process maps it.
     """
     with writing(), contextlib.ExitStack() as stack:
         folder = writable_cache()
@@ -122,95 +124,96 @@ def _encoded(found: Found, data: DataSettings, name: str, progress: OnRead) -> C
             files[path] = file
             return path
 
-        sizes = [size_of(source) for source in found.sources]
+        sizes = [size_of(source) for source in selection.sources]
         total = sum(sizes) if all(sizes) else 0
-        tallies, kept = count_all(
-            found.sources, _separators(found, data), data, new_file, lambda read: progress(read, total)
+        parts, paths = count_all(
+            selection.sources, _separators(selection, data), data, new_file, lambda read: progress(read, total)
         )
-        texts = [text for tally in tallies for text in tally.texts]
-        length = sum(tally.length for tally in tallies)
+        infos = [info for part in parts for info in part.sources]
+        length = sum(part.length for part in parts)
         if length == 0:
-            raise CorpusError(f"{found}: the text is empty")
-        vocab, folded = _alphabet(tallies, data, is_utf8=data.bytes and all(text.is_utf8 for text in texts))
-        aside = write_ids(vocab, tallies, kept, new_file)
+            raise CorpusError(f"{selection}: the text is empty")
+        vocab, vocab_notes = _alphabet(parts, data, is_utf8=data.bytes and all(info.is_utf8 for info in infos))
+        aside = write_ids(vocab, parts, paths, new_file)
         file = files[aside]
-        contents = [text.contents for text in texts]
-        key = _key(contents, data)
-        about = {
+        digests = [info.digest for info in infos]
+        key = _key(digests, data)
+        metadata = {
             "key": key,
             "name": name,
-            "size_bytes": sum(each.size for each in contents),
-            "fingerprint": fingerprint_of(contents),
-            "notes": [*_notes(texts, data), *folded],
+            "size_bytes": sum(digest.size for digest in digests),
+            "fingerprint": fingerprint_of(digests),
+            "notes": [*_notes(infos, data), *vocab_notes],
         }
-        encoded_copy.write_footer(file, length, vocab, by_lines=data.lines, about=about)
+        encoded_copy.write_footer(file, length, vocab, by_lines=data.lines, metadata=metadata)
         if folder == cache_folder():
-            encoded_copy.keep(file, aside, key)
-            fingerprints.remember(found.sources, contents)
-        return encoded_copy.map_copy(file)
+            cache.add_copy(file, aside, key)
+            fingerprints.save(selection.sources, digests)
+        return encoded_copy.map_new(file)
 
 
-def _separators(found: Found, data: DataSettings) -> list[str]:
-    """What stands behind each source."""
-    return [data.document_separator] * (len(found.sources) - 1) + [""]
+def _separators(selection: Selection, data: DataSettings) -> list[str]:
+    """Returns the text behind each source."""
+    return [data.document_separator] * (len(selection.sources) - 1) + [""]
 
 
-def _alphabet(tallies: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: bool) -> tuple[Vocabulary, list[str]]:
-    """The alphabet of all tallies, and what there is to say about it; what is too rare is folded into one symbol."""
+def _alphabet(parts: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: bool) -> tuple[Vocabulary, list[str]]:
+    """Returns the alphabet of all parts, with rare characters folded into one symbol, and a note on that."""
     whole = SymbolCounts()
-    for tally in tallies:
-        whole.add_counts(tally.counts)
+    for part in parts:
+        whole.add_counts(part.counts)
     counts = whole.counts
     present = np.flatnonzero(counts)
-    kept = present[counts[present] >= data.min_count]
-    if data.max_alphabet and len(kept) > data.max_alphabet:
-        kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")][: data.max_alphabet])
-    if data.lines and 0x0A not in kept:  # where documents end
-        kept = np.union1d(kept, [0x0A])
-    rare = [] if len(kept) == len(present) else [RARE_BYTE if data.bytes else RARE]
-    lost = int(counts.sum() - counts[kept].sum())
-    vocab = Vocabulary((*kept.tolist(), *rare), data.bytes, is_utf8)
+    symbols = present[counts[present] >= data.min_count]
+    if data.max_alphabet and len(symbols) > data.max_alphabet:
+        symbols = np.sort(symbols[np.argsort(-counts[symbols], kind="stable")][: data.max_alphabet])
+    if data.lines and 0x0A not in symbols:  # the end of a document
+        symbols = np.union1d(symbols, [0x0A])
+    rare = [] if len(symbols) == len(present) else [RARE_BYTE if data.bytes else RARE]
+    folded = int(counts.sum() - counts[symbols].sum())
+    vocab = Vocabulary((*symbols.tolist(), *rare), data.bytes, is_utf8)
     if not rare:
         return vocab, []
-    share = f"{lost / int(counts.sum()):.2g} of the text"
-    return vocab, [f"{plural(len(present) - len(kept), 'rare character')} folded into one, {share}"]
+    share = f"{folded / int(counts.sum()):.2g} of the text"
+    return vocab, [f"{plural(len(present) - len(symbols), 'rare character')} folded into one, {share}"]
 
 
-def _notes(texts: Sequence[SourceInfo], data: DataSettings) -> list[str]:
+def _notes(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
     notes = []
-    if wrong := sum(text.wrong for text in texts):
-        done = {"replace": "replaced", "ignore": "left out"}[data.encoding_errors]
-        notes.append(f"{plural(wrong, 'place')} not in {data.encoding} {done}")
-    others = {text.encoding for text in texts} - {data.encoding, ""}
+    if num_errors := sum(info.num_errors for info in infos):
+        verb = {"replace": "replaced", "ignore": "left out"}[data.encoding_errors]
+        notes.append(f"invalid {data.encoding} in {plural(num_errors, 'place')}, {verb}")
+    others = {info.encoding for info in infos} - {data.encoding, ""}
     if others:
-        notes.append(f"read as {' and '.join(sorted(others))}, by the mark at the start")
+        notes.append(f"read as {' and '.join(sorted(others))}, because of the byte order mark at the start")
     return notes
 
 
-def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = AS_IT_IS) -> tuple[Ids, dict[int, int]]:
-    """Ids of a text in the alphabet of a model that exists already, to be judged by it. One process reads them all: to
-    judge takes far longer.
+def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEFAULT) -> tuple[Ids, dict[int, int]]:
+    """Encodes a text in the alphabet of an existing model, which is to be evaluated on it.
+
+    One process reads all files, because the evaluation takes far longer.
 
     Returns:
-        The ids of all known characters in their order, and how often each unknown symbol came.
+        The ids of the known characters in their order, and the count of each unknown symbol.
 
     Raises:
         CorpusError: a text is missing, empty or not in this encoding.
     """
     check_encoding(data.encoding)
     data = dataclasses.replace(data, bytes=vocab.of_bytes)
-    found = find(paths, data.glob, any_bytes=data.bytes, fetch=datasets.fetch)
-    dtype, unknown, total = id_type(len(vocab)), SymbolCounts(), 0
+    selection = find(paths, data.glob, any_bytes=data.bytes, fetch=datasets.fetch)
+    dtype, unknown, total = id_dtype(len(vocab)), SymbolCounts(), 0
     with writing(), durable.writing_aside(writable_cache(), TEMPORARY) as (out, _):
-        for symbols in symbols_of(found.sources, _separators(found, data), data, [], lambda _: None):
+        for symbols in symbols_of(selection.sources, _separators(selection, data), data, [], lambda _: None):
             ids = vocab.lookup(symbols)
-            if len(lost := symbols[ids < 0]):
-                unknown.add(lost)
+            if len(missing := symbols[ids < 0]):
+                unknown.add(missing)
                 ids = ids[ids >= 0]
             out.write(ids.astype(dtype).data)
             total += len(ids)
         if total + unknown.length == 0:
-            raise CorpusError(f"{found}: the text is empty")
+            raise CorpusError(f"{selection}: the text is empty")
         out.flush()
         # An empty file cannot be mapped.
         mapped: Ids = np.memmap(out.name, dtype=dtype, mode="r") if total else np.zeros(0, dtype)

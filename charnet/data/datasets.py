@@ -1,4 +1,4 @@
-"""Well-known texts, fetched by name when somebody asks: a URL and a SHA-256 each, checked before anything is kept."""
+"""Well-known texts that can be downloaded by name. Each has a URL and a SHA-256, which is checked before use."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from charnet.data.cache import cache_folder, writing
 from charnet.errors import ConfigError, CorpusError, StorageError, did_you_mean
 
 CHUNK_BYTES = 1 << 18
-SECONDS_OF_SILENCE = 30  # until a server is given up
+TIMEOUT_SECONDS = 30  # without a byte from the server
 
 OnRead = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A text that everybody knows. `sha256` is that of what the URL gives; `member` the file in it, if it is a zip."""
+    """A well-known text. `sha256` is that of the file at the URL; if that is a zip, `member` is the text in it."""
 
     url: str
     sha256: str
@@ -69,55 +69,55 @@ DATASETS = {
 
 
 def folder() -> Path:
-    """Where fetched texts are kept."""
+    """Returns the folder of the downloaded texts."""
     return cache_folder() / "texts"
 
 
 def cached(name: str) -> Path | None:
-    """The text of that name, if it was fetched before."""
+    """Returns the path of a dataset that was downloaded before, else None."""
     path = folder() / f"{name}.txt"
-    text = DATASETS.get(name)
-    return path if text and path.is_file() and path.stat().st_size == text.size_bytes else None
+    dataset = DATASETS.get(name)
+    return path if dataset and path.is_file() and path.stat().st_size == dataset.size_bytes else None
 
 
 def fetch(name: str, progress: OnRead = lambda *_: None) -> Path | None:
-    """Fetches a text, unless it is there; None if nobody knows it by that name.
+    """Downloads a dataset, unless the cache has it. Returns None if there is no dataset of that name.
 
     Args:
-        progress: told now and then how many bytes are there, and of how many.
+        progress: called now and then with the bytes that are there, and with their total (0 if it is unknown).
 
     Raises:
-        CorpusError: what came is not the text; nothing of it is kept.
-        StorageError: the server cannot be reached, or the disk refused. What came is kept, and gone on from next time
-            if the server can do that.
+        CorpusError: the download is another text; it is deleted.
+        StorageError: the server cannot be reached, or the disk refused. The next call resumes the download, if the
+            server supports that.
     """
     if name not in DATASETS or (path := cached(name)):
         return path if name in DATASETS else None
-    text, path = DATASETS[name], folder() / f"{name}.txt"
+    dataset, path = DATASETS[name], folder() / f"{name}.txt"
     with writing():
         durable.make_folders(folder())
-        fetched = _fetched(name, text, progress)
-        if text.member:
-            _unzip(fetched, text, path)
-            fetched.unlink()
+        download = _retrieve(name, dataset, progress)
+        if dataset.member:
+            _unzip(download, dataset, path)
+            download.unlink()
         else:
-            durable.sync(fetched)
-            fetched.replace(path)
+            durable.sync(download)
+            download.replace(path)
         durable.sync_folder(folder())
     return path
 
 
 def check_name(name: str) -> None:
-    """Raises ConfigError unless there is a known text of that name."""
+    """Raises ConfigError unless there is a dataset of that name."""
     if name not in DATASETS:
         raise ConfigError(
             f'there is no known text "{name[:40]}"{did_you_mean(name[:40], DATASETS)}; '
-            f"known are {', '.join(DATASETS)}; download any other text yourself and train on its file"
+            f"the known texts are {', '.join(DATASETS)}; download any other text yourself and train on its file"
         )
 
 
-def _fetched(name: str, text: Dataset, progress: OnRead) -> Path:
-    """What the URL gives, checked, beside its place."""
+def _retrieve(name: str, dataset: Dataset, progress: OnRead) -> Path:
+    """Downloads the file at the URL and checks its SHA-256. Returns its path."""
     import pooch  # type: ignore[import-untyped]
     from requests import RequestException
 
@@ -127,59 +127,63 @@ def _fetched(name: str, text: Dataset, progress: OnRead) -> Path:
         _download(url, Path(output_file), folder() / f"{name}.fetching", progress)
 
     try:
-        return Path(pooch.retrieve(text.url, f"sha256:{text.sha256}", f"{name}.fetched", folder(), downloader=download))
+        known_hash, name_of_file = f"sha256:{dataset.sha256}", f"{name}.fetched"
+        return Path(pooch.retrieve(dataset.url, known_hash, name_of_file, folder(), downloader=download))
     except RequestException as error:
-        why = type(error).__name__ if error.response is None else f"it says {error.response.status_code}"
-        raise StorageError(f"{text.url}: cannot be fetched: {why}; try again, or fetch it by other means") from None
+        why = type(error).__name__ if error.response is None else f"the server answers {error.response.status_code}"
+        raise StorageError(
+            f"{dataset.url}: cannot be downloaded: {why}; try again, or download it by other means"
+        ) from None
     except ValueError as error:
         if "hash" not in str(error):
             raise
         raise CorpusError(
-            f"{text.url}: expected the text with SHA-256 {text.sha256[:12]}..., found another; nothing is kept"
+            f"{dataset.url}: expected the text with SHA-256 {dataset.sha256[:12]}..., found another; it was deleted: "
+            "try again later, or train on a file of your own"
         ) from None
 
 
 def _download(url: str, to: Path, part: Path, progress: OnRead) -> None:
-    """Fetches a file, going on from what an earlier try left in `part`."""
+    """Downloads a file; resumes from the bytes that an earlier try left in `part`."""
     import requests
 
     with part.open("ab") as file:
         if not durable.try_lock(file.fileno()):
-            raise StorageError(f"{part}: another charnet is fetching this; wait for it")
-        begun = file.tell()
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})
-        with requests.get(url, headers=headers, stream=True, timeout=SECONDS_OF_SILENCE) as response:
-            if not _goes_on(response, begun):
+            raise StorageError(f"{part}: another charnet is downloading this; wait for it")
+        read = file.tell()
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={read}-"} if read else {})
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+            if not _fits(response, read):
                 file.truncate(0)
-                raise StorageError(f"{url}: what was fetched before does not fit any more; try again")
+                raise StorageError(f"{url}: the file on the server changed after a part was downloaded; try again")
             response.raise_for_status()
             if response.status_code != requests.codes.partial_content:
-                file.truncate(0)  # the server begins anew
-                begun = 0
+                file.truncate(0)  # the server cannot resume and sends the whole file
+                read = 0
             expected = int(response.headers.get("Content-Length", 0))
-            total = begun + expected if expected else 0
-            progress(begun, total)
+            total = read + expected if expected else 0
+            progress(read, total)
             for chunk in response.iter_content(CHUNK_BYTES):
-                begun += file.write(chunk)
-                progress(begun, total)
+                read += file.write(chunk)
+                progress(read, total)
         file.flush()
         part.replace(to)
 
 
-def _goes_on(response: Any, begun: int) -> bool:
-    """Whether what a server sends, if it is a part, is the one that was asked for."""
+def _fits(response: Any, read: int) -> bool:
+    """Returns whether a response is the whole file, or the part that follows the bytes that were read."""
     from requests import codes
 
     if response.status_code == codes.partial_content:
-        return bool(response.headers.get("Content-Range", "").startswith(f"bytes {begun}-"))
+        return bool(response.headers.get("Content-Range", "").startswith(f"bytes {read}-"))
     return bool(response.status_code != codes.requested_range_not_satisfiable)
 
 
-def _unzip(packed: Path, text: Dataset, to: Path) -> None:
+def _unzip(packed: Path, dataset: Dataset, to: Path) -> None:
     try:
         with (
             zipfile.ZipFile(packed) as archive,
-            archive.open(text.member) as member,
+            archive.open(dataset.member) as member,
             durable.writing_aside(to.parent, to.name) as (file, aside),
         ):
             shutil.copyfileobj(member, file, CHUNK_BYTES)
@@ -189,4 +193,6 @@ def _unzip(packed: Path, text: Dataset, to: Path) -> None:
     except (zipfile.BadZipFile, KeyError) as error:
         with contextlib.suppress(OSError):
             packed.unlink()
-        raise CorpusError(f"{text.url}: expected {text.member} in it, found {error}; nothing is kept") from None
+        raise CorpusError(
+            f"{dataset.url}: expected a zip with {dataset.member} in it, found {error}; it was deleted: try again later"
+        ) from None

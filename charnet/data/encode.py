@@ -1,6 +1,6 @@
-"""Characters become ids: first they are counted and kept on disk as they come, then their ids are written.
+"""Encodes a text: counts its symbols while they are written to a file, then replaces each symbol by its id.
 
-An id is a rank in the sorted alphabet, and that is known only at the end of a text. A text itself is read once, and
+An id is a rank in the sorted alphabet, which is known only at the end of the text. The text itself is read once, and
 memory does not grow with it.
 """
 
@@ -21,146 +21,156 @@ from charnet import machine
 from charnet.config import DataSettings
 from charnet.data import normalize, readers
 from charnet.data.decoding import ByteDecoder
+from charnet.data.encoded_copy import Ids
 from charnet.data.sources import Source
-from charnet.data.vocab import Vocabulary
+from charnet.data.vocab import Vocabulary, id_dtype
 from charnet.errors import CorpusError
 
-LARGEST_PIECE = 1 << 20  # symbols, where several are written as one
-PIECES_AT_ONCE = 16
+MAX_SEGMENT = 1 << 20  # symbols, when short segments are joined
+SEGMENTS_AT_ONCE = 16
 
-Numbers = npt.NDArray[np.unsignedinteger[Any]]
-OnProgress = Callable[[int], object]
+Symbols = npt.NDArray[np.unsignedinteger[Any]]  # code points or bytes
+OnProgress = Callable[[int], object]  # called with the bytes that are read
 NewFile = Callable[[], Path]
-
-
-def id_type(symbols: int) -> np.dtype[np.unsignedinteger[Any]]:
-    """The narrowest type that holds the ids of an alphabet of this size."""
-    return np.dtype(np.uint8 if symbols <= 1 << 8 else np.uint16 if symbols <= 1 << 16 else np.uint32)
 
 
 @dataclass
 class SourceInfo:
-    """What reading one source told: the file's contents, what was done about wrong bytes, and how it was encoded."""
+    """The facts about one source that was read: its digest, the number of invalid byte sequences, its encoding."""
 
-    contents: readers.Contents = field(default_factory=readers.Contents)
-    wrong: int = 0
+    digest: readers.FileDigest = field(default_factory=readers.FileDigest)
+    num_errors: int = 0
     encoding: str = ""
     is_utf8: bool = False
 
 
 @dataclass
 class SymbolCounts:
-    """What counting told: how often each symbol came, of each source the rest, and how the symbols are kept: `pieces`
-    are bytes a symbol and symbols, one piece behind the other in a file."""
+    """The symbols of a part of the text.
+
+    `counts` has one number for each symbol. `segments` tells how the symbols lie in their file, one segment behind the
+    other: bytes per symbol, and number of symbols. `sources` has one entry for each source that was read.
+    """
 
     counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    pieces: list[tuple[int, int]] = field(default_factory=list)
-    texts: list[SourceInfo] = field(default_factory=list)
+    segments: list[tuple[int, int]] = field(default_factory=list)
+    sources: list[SourceInfo] = field(default_factory=list)
 
     @property
     def length(self) -> int:
-        """How many symbols came."""
-        return sum(length for _, length in self.pieces)
+        """The number of symbols."""
+        return sum(length for _, length in self.segments)
 
-    def add(self, symbols: Numbers) -> None:
-        """Counts a piece."""
-        self.add_counts(_counted(symbols))
+    def add(self, symbols: Symbols) -> None:
+        """Counts symbols that are appended to the file."""
+        self.add_counts(_count_each(symbols))
         width, length = symbols.itemsize, len(symbols)
-        if self.pieces and self.pieces[-1][0] == width and self.pieces[-1][1] + length <= LARGEST_PIECE:
-            length += self.pieces.pop()[1]
-        self.pieces.append((width, length))
+        if self.segments and self.segments[-1][0] == width and self.segments[-1][1] + length <= MAX_SEGMENT:
+            length += self.segments.pop()[1]
+        self.segments.append((width, length))
 
     def add_counts(self, counts: npt.NDArray[np.int64]) -> None:
-        """Adds how often each symbol came elsewhere."""
+        """Adds counts from elsewhere."""
         if len(counts) > len(self.counts):
             self.counts = np.pad(self.counts, (0, len(counts) - len(self.counts)))
         self.counts[: len(counts)] += counts
 
 
-def _counted(symbols: Numbers) -> npt.NDArray[np.int64]:
-    """How often each symbol comes; of single bytes two are counted at once, which is twice as fast."""
+def _count_each(symbols: Symbols) -> npt.NDArray[np.int64]:
+    """Counts each symbol. Bytes are counted two at a time, which is twice as fast."""
     if symbols.dtype != np.uint8 or len(symbols) < 1 << 16:
         return np.bincount(symbols)
     even = len(symbols) & ~1
     pairs = np.bincount(symbols[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
-    count: npt.NDArray[np.int64] = pairs.sum(0) + pairs.sum(1) + np.bincount(symbols[even:], minlength=256)
-    return count
+    counts: npt.NDArray[np.int64] = pairs.sum(0) + pairs.sum(1) + np.bincount(symbols[even:], minlength=256)
+    return counts
 
 
 def count(
     sources: Sequence[Source],
     separators: Sequence[str],
     data: DataSettings,
-    kept: Path,
-    tally: SymbolCounts,
+    path: Path,
+    part: SymbolCounts,
     on_progress: OnProgress,
 ) -> None:
-    """Counts the symbols of some sources, and keeps them at the end of a file; arguments and errors are those of
-    `symbols_of`."""
-    with kept.open("ab") as file:
-        for symbols in symbols_of(sources, separators, data, tally.texts, on_progress):
-            tally.add(symbols)
+    """Counts the symbols of some sources and appends them to a file.
+
+    Args:
+        path: the file; part: gets the counts. The other arguments and the errors are those of `symbols_of`.
+    """
+    with path.open("ab") as file:
+        for symbols in symbols_of(sources, separators, data, part.sources, on_progress):
+            part.add(symbols)
             file.write(symbols.data)
 
 
-def write_ids(vocab: Vocabulary, tallies: Sequence[SymbolCounts], kept: Sequence[Path], new_file: NewFile) -> Path:
-    """Writes the ids of all symbols that are kept to one file, on all cores; the others shrink meanwhile.
+def write_ids(vocab: Vocabulary, parts: Sequence[SymbolCounts], paths: Sequence[Path], new_file: NewFile) -> Path:
+    """Writes the ids of all symbols to one file, on all cores. The files of symbols shrink meanwhile.
 
-    That is the first one where ids are as wide as its symbols: to write over what is there takes half the time.
+    If ids are as wide as all symbols of the first file, they replace these in place: to overwrite pages that exist
+    takes half the time.
+
+    Args:
+        paths: the file of symbols of each part.
+
+    Returns:
+        The path of the ids.
     """
-    ids_of, width, at = _table(vocab), id_type(len(vocab)).itemsize, 0
-    path = kept[0] if all(each == width for each, _ in tallies[0].pieces) else new_file()
+    ids_of, width, position = _id_function(vocab), id_dtype(len(vocab)).itemsize, 0
+    in_place = all(symbol_width == width for symbol_width, _ in parts[0].segments)
+    to = paths[0] if in_place else new_file()
 
-    def write(piece: Piece) -> None:
-        with piece.kept.open("rb", buffering=0) as file:
-            file.seek(piece.begin)
-            symbols = np.frombuffer(file.read(piece.width * piece.length), np.dtype(f"<u{piece.width}"))
-        with path.open("r+b") as file:
-            file.seek(piece.at * width)
+    def write(segment: _Segment) -> None:
+        with segment.path.open("rb", buffering=0) as file:
+            file.seek(segment.offset)
+            symbols = np.frombuffer(file.read(segment.width * segment.length), np.dtype(f"<u{segment.width}"))
+        with to.open("r+b") as file:
+            file.seek(segment.position * width)
             file.write(ids_of(symbols).data)
 
     with ThreadPoolExecutor(machine.processor_cores()) as pool:
-        for tally, file in zip(tallies, kept, strict=True):
-            pieces = list(_pieces(tally, file, at))
-            for end in range(len(pieces), 0, -PIECES_AT_ONCE):
-                now = pieces[max(0, end - PIECES_AT_ONCE) : end]
-                for _ in pool.map(write, now):
+        for part, path in zip(parts, paths, strict=True):
+            segments = list(_segments(part, path, position))
+            for end in range(len(segments), 0, -SEGMENTS_AT_ONCE):
+                group = segments[max(0, end - SEGMENTS_AT_ONCE) : end]
+                for _ in pool.map(write, group):
                     pass
-                if file != path:
-                    os.truncate(file, now[0].begin)
-            at += tally.length
-    return path
+                if path != to:
+                    os.truncate(path, group[0].offset)
+            position += part.length
+    return to
 
 
-class Piece(NamedTuple):
-    """Symbols that are kept: in which file, where they begin, bytes a symbol, how many, and the place of the first."""
+class _Segment(NamedTuple):
+    """Symbols in a file: their offset there, bytes per symbol, their number, the position of the first in the text."""
 
-    kept: Path
-    begin: int
+    path: Path
+    offset: int
     width: int
     length: int
-    at: int
+    position: int
 
 
-def _pieces(tally: SymbolCounts, kept: Path, at: int) -> Iterator[Piece]:
-    begin = 0
-    for width, length in tally.pieces:
-        yield Piece(kept, begin, width, length, at)
-        begin, at = begin + width * length, at + length
+def _segments(part: SymbolCounts, path: Path, position: int) -> Iterator[_Segment]:
+    offset = 0
+    for width, length in part.segments:
+        yield _Segment(path, offset, width, length, position)
+        offset, position = offset + width * length, position + length
 
 
-def _table(vocab: Vocabulary) -> Callable[[Numbers], Numbers]:
-    """A function from symbols to their ids; of single bytes two are looked up at once, which is twice as fast."""
-    table = vocab.id_of.astype(id_type(len(vocab)))
-    of_bytes = table.take(np.arange(1 << 8), mode="clip").astype(np.uint8)  # used where ids are single bytes
-    of_pairs = of_bytes[np.arange(1 << 16, dtype=np.uint16).view(np.uint8)].view(np.uint16)
+def _id_function(vocab: Vocabulary) -> Callable[[Symbols], Ids]:
+    """Returns a function from symbols to their ids. It looks bytes up two at a time, which is twice as fast."""
+    id_of = vocab.id_of.astype(id_dtype(len(vocab)))
+    id_of_byte = id_of.take(np.arange(1 << 8), mode="clip").astype(np.uint8)  # used where ids are bytes
+    ids_of_pair = id_of_byte[np.arange(1 << 16, dtype=np.uint16).view(np.uint8)].view(np.uint16)
 
-    def ids_of(symbols: Numbers) -> Numbers:
-        if table.itemsize > 1 or symbols.itemsize > 1:
-            return table.take(symbols, mode="clip")
+    def ids_of(symbols: Symbols) -> Ids:
+        if id_of.itemsize > 1 or symbols.itemsize > 1:
+            return id_of.take(symbols, mode="clip")
         even = len(symbols) & ~1
-        pairs = of_pairs.take(symbols[:even].view(np.uint16)).view(np.uint8)
-        return pairs if even == len(symbols) else np.append(pairs, of_bytes[symbols[even:]])
+        pairs = ids_of_pair.take(symbols[:even].view(np.uint16)).view(np.uint8)
+        return pairs if even == len(symbols) else np.append(pairs, id_of_byte[symbols[even:]])
 
     return ids_of
 
@@ -169,60 +179,67 @@ def symbols_of(
     sources: Sequence[Source],
     separators: Sequence[str],
     data: DataSettings,
-    texts: list[SourceInfo],
+    infos: list[SourceInfo],
     on_progress: OnProgress,
-) -> Iterator[Numbers]:
-    """The symbols of all sources, piece by piece: bytes, or code points.
+) -> Iterator[Symbols]:
+    """Yields the symbols of all sources, bytes or code points, in arrays that are not empty.
 
     Args:
-        after: what to append to each source.
-        texts: gets what there is to know about each source, as they are read.
-        done: told now and then how many bytes are read.
+        separators: a text to append to each source.
+        infos: gets an entry for each source, which is complete once the source was read.
+        on_progress: called now and then with the bytes that are read.
 
     Raises:
-        CorpusError: wrong bytes, half characters, a damaged or changing file.
+        CorpusError: invalid bytes, surrogates, a file that is damaged or that changes.
         StorageError: the system refused to read.
     """
     read = 0
 
-    def told(now: int) -> None:
-        on_progress(read + now)
+    def report(read_of_source: int) -> None:
+        on_progress(read + read_of_source)
 
-    for source, behind in zip(sources, separators, strict=True):
-        texts.append(SourceInfo())
-        yield from _source_symbols(source, data, texts[-1], told)
-        if behind:
-            yield _separator(behind, data)
-        read += texts[-1].contents.size
+    for source, separator in zip(sources, separators, strict=True):
+        info = SourceInfo()
+        infos.append(info)
+        yield from _source_symbols(source, data, info, report)
+        if separator:
+            yield _separator_symbols(separator, data)
+        read += info.digest.size
 
 
-def _source_symbols(source: Source, data: DataSettings, text: SourceInfo, done: OnProgress) -> Iterator[Numbers]:
-    """The symbols of one source; no piece is empty."""
-    chunks = _reporting(readers.chunks(source, text.contents), text.contents, done)
+def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report: OnProgress) -> Iterator[Symbols]:
+    """Yields the symbols of one source, and completes `info`."""
+    chunks = _report_chunks(readers.chunks(source, info.digest), info.digest, report)
     if data.bytes:
-        yield from _raw(chunks, text)
+        yield from _bytes(chunks, info)
         return
-    decoder = ByteDecoder(source.shown, data.encoding, data.encoding_errors)
-    for piece in normalize.normalized_documents(decoder.texts(chunks), data):
+    decoder = ByteDecoder(source.name, data.encoding, data.encoding_errors)
+    for text in normalize.normalized_documents(decoder.decode(chunks), data):
         try:
-            if piece:
-                yield _of_text(piece)
+            if text:
+                yield _code_points(text)
         except UnicodeEncodeError:
-            half = "it holds halves of characters (surrogates)"
-            raise CorpusError(f"{source.shown}: in {decoder.encoding} {half}") from None
-    text.wrong, text.encoding = decoder.wrong, decoder.encoding
+            raise CorpusError(
+                f"{source.name}: in {decoder.encoding} it holds halves of characters (surrogates); "
+                "name another encoding with --encoding, or read it with --bytes"
+            ) from None
+    info.num_errors, info.encoding = decoder.num_errors, decoder.encoding
 
 
-def _separator(text: str, data: DataSettings) -> Numbers:
-    """A separator as symbols; bytes that are no text, as a shell may give them, are bytes."""
+def _separator_symbols(text: str, data: DataSettings) -> Symbols:
+    """Returns a separator as symbols. A surrogate from the shell stands for a byte, which only a text of bytes has."""
     try:
-        return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8) if data.bytes else _of_text(text)
+        return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8) if data.bytes else _code_points(text)
     except UnicodeEncodeError:
         raise CorpusError(f"--document-separator: expected whole characters, found {text[:40]!a}") from None
 
 
-def _of_text(text: str) -> Numbers:
-    """The code points of a text; raises UnicodeEncodeError at half of a character (a surrogate)."""
+def _code_points(text: str) -> Symbols:
+    """Returns the code points of a text in the narrowest type.
+
+    Raises:
+        UnicodeEncodeError: it holds half of a character (a surrogate).
+    """
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
     raw = text.encode("utf-16-le")
@@ -231,20 +248,20 @@ def _of_text(text: str) -> Numbers:
     return np.frombuffer(text.encode("utf-32-le"), np.dtype("<u4"))
 
 
-def _reporting(chunks: Iterable[bytes], contents: readers.Contents, done: OnProgress) -> Iterator[bytes]:
+def _report_chunks(chunks: Iterable[bytes], digest: readers.FileDigest, report: OnProgress) -> Iterator[bytes]:
     for raw in chunks:
         yield raw
-        done(contents.size)
+        report(digest.size)
 
 
-def _raw(chunks: Iterable[bytes], text: SourceInfo) -> Iterator[Numbers]:
-    """Bytes as they are; notes whether they were UTF-8."""
-    decoder, text.is_utf8 = codecs.getincrementaldecoder("utf-8")(), True
+def _bytes(chunks: Iterable[bytes], info: SourceInfo) -> Iterator[Symbols]:
+    """Yields the bytes as they are, and notes whether they are UTF-8."""
+    decoder, info.is_utf8 = codecs.getincrementaldecoder("utf-8")(), True
     for raw in chunks:
         if raw:
             yield np.frombuffer(raw, np.uint8)
         try:
-            if text.is_utf8:
+            if info.is_utf8:
                 decoder.decode(raw, final=not raw)
         except UnicodeDecodeError:
-            text.is_utf8 = False
+            info.is_utf8 = False

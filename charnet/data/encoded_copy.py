@@ -1,12 +1,12 @@
-"""The encoded copies in the cache folder: written once, mapped many times, never believed without a look.
+"""The file of an encoded copy: ids that are written once and mapped many times, and checked each time.
 
-    KEY.ids     the ids; for lines as documents the end of each; then a document about them, its length and SHA-256
-    KEY.seal    how the file system described KEY.ids when all of it had been checked
-    KEY.known   what files held, by how the file system described them
+    KEY.ids       the ids; if lines are documents, the end of each document; then the footer:
+                  metadata as JSON, its length, its SHA-256
+    KEY.checked   the inode, size and time of KEY.ids when all of its blocks had been checked
 
-A copy is written aside, synced, and moved to its place in one step, so a power cut leaves all of it or nothing. Its
-document holds a checksum of each block. Opening looks at the document and at some blocks, others each time; where the
-seal does not fit the file, at every block. What is damaged is as good as not there: the text is encoded again.
+The metadata hold a checksum of every block of ids and ends. Whenever a copy is opened, its footer and some blocks are
+checked, others each time. If KEY.checked does not fit the file, every block is checked. A damaged copy counts as
+missing: the text is encoded again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,109 +27,67 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet import durable, machine
-from charnet.data.cache import cache_folder, clean
-from charnet.data.encode import Numbers, id_type
-from charnet.data.vocab import Vocabulary
-from charnet.errors import ConfigError, StorageError
+from charnet.data.vocab import Vocabulary, id_dtype
+from charnet.errors import StorageError
 
-Ids = Numbers
+Ids = npt.NDArray[np.unsignedinteger[Any]]
 Ends = npt.NDArray[np.unsignedinteger[Any] | np.signedinteger[Any]]
 
+SUFFIX, CHECKED_SUFFIX = ".ids", ".checked"
 DIGEST_BYTES, LENGTH_BYTES = 32, 8
-TAIL = DIGEST_BYTES + LENGTH_BYTES
-LARGEST_DOCUMENT = 1 << 28  # bytes
-BLOCK = 1 << 20  # ids that are searched for line ends at once
-BLOCKS_LOOKED_AT = 16
-SUM_BLOCK = 1 << 22  # bytes under one checksum
-LIMIT = "CHARNET_CACHE_LIMIT"
-DEFAULT_LIMIT = 50 * 10**9  # bytes
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+TRAILER_BYTES = LENGTH_BYTES + DIGEST_BYTES
+MAX_METADATA_BYTES = 1 << 28
+IDS_AT_ONCE = 1 << 20  # that are searched for line ends
+BLOCK_BYTES = 1 << 22  # under one checksum
+BLOCKS_CHECKED = 16  # of a copy that was checked before
 
 
 @dataclass(frozen=True)
-class Copy:
-    """An encoded copy. `ids` is a read-only map, one number a character; `ends` are the places behind each document."""
+class EncodedCopy:
+    """An encoded text. `ids` is a read-only map, one id per character; `ends` are the indices behind the documents."""
 
     ids: Ids
     vocab: Vocabulary
     ends: Ends | None
-    about: dict[str, Any]
+    metadata: dict[str, Any]
 
 
-def limit() -> int:
-    """The bytes that all copies together may take: `CHARNET_CACHE_LIMIT`, else 50 GB.
-
-    Raises:
-        ConfigError: it is no size.
-    """
-    return size_in_bytes(os.environ.get(LIMIT, ""), LIMIT) if os.environ.get(LIMIT) else DEFAULT_LIMIT
-
-
-def size_in_bytes(text: str, name: str) -> int:
-    """Bytes, from what people write.
-
-    >>> size_in_bytes("20GB", "--limit"), size_in_bytes("1.5 M", "--limit"), size_in_bytes("0", "--limit")
-    (20000000000, 1500000, 0)
-
-    Raises:
-        ConfigError: it is no size.
-    """
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?) ?([KMGT]?)B?", text.strip(), re.IGNORECASE | re.ASCII)
-    if not found:
-        raise ConfigError(f"{name}: expected a size as in 500MB or 20GB, found {text[:40]!r}")
-    return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-def write_footer(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: bool, about: dict[str, Any]) -> None:
-    """Completes an encoded copy behind its ids: the ends of documents, the document about it, its checksum.
+def write_footer(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: bool, metadata: dict[str, Any]) -> None:
+    """Completes an encoded copy: writes the ends of documents and the footer behind the ids.
 
     Args:
         file: holds `length` ids and nothing else.
         by_lines: whether each line is a document.
-        about: what else to remember, ready for JSON.
+        metadata: values to store with the copy, ready for JSON.
     """
-    width = id_type(len(vocab)).itemsize
+    width = id_dtype(len(vocab)).itemsize
     documents = _write_ends(file, length, vocab) if by_lines else 0
     file.flush()
-    sizes = _blocks(length * width + 8 * documents)
+    sizes = _block_sizes(length * width + 8 * documents)
     symbols: Any = list(vocab.characters) if vocab.of_bytes else "".join(map(chr, vocab.characters))
-    document = about | {
-        "length": length,
-        "symbols": symbols,
-        "rare": vocab.rare_id is not None,
-        "is_utf8": vocab.is_utf8,
-        "by_lines": by_lines,
-        "documents": documents,
-        "sums": _sums(Path(file.name), sizes, range(len(sizes))),
-    }
-    raw = json.dumps(document).encode()
+    raw = json.dumps(
+        metadata
+        | {
+            "length": length,
+            "symbols": symbols,
+            "rare": vocab.rare_id is not None,
+            "is_utf8": vocab.is_utf8,
+            "by_lines": by_lines,
+            "documents": documents,
+            "sums": _checksums(Path(file.name), sizes, range(len(sizes))),
+        }
+    ).encode()
     file.seek(0, os.SEEK_END)
     file.write(raw + len(raw).to_bytes(LENGTH_BYTES, "little") + hashlib.sha256(raw).digest())
     file.flush()
 
 
-def _blocks(size: int) -> list[int]:
-    return [min(SUM_BLOCK, size - start) for start in range(0, size, SUM_BLOCK)]
-
-
-def _sums(path: Path, sizes: Sequence[int], blocks: Sequence[int]) -> list[int]:
-    """The checksums of some blocks of a file, on all cores."""
-
-    def summed(block: int) -> int:
-        with path.open("rb") as file:
-            file.seek(block * SUM_BLOCK)
-            return zlib.crc32(file.read(sizes[block]))
-
-    with ThreadPoolExecutor(machine.processor_cores()) as pool:
-        return list(pool.map(summed, blocks))
-
-
 def _write_ends(file: IO[bytes], length: int, vocab: Vocabulary) -> int:
-    """Appends the place behind each line end; how many there are."""
-    dtype, line_end, documents = id_type(len(vocab)), vocab.start_id(), 0
-    for start in range(0, length, BLOCK):
+    """Appends the index behind each line end, and returns the number of line ends."""
+    dtype, line_end, documents = id_dtype(len(vocab)), vocab.start_id(), 0
+    for start in range(0, length, IDS_AT_ONCE):
         file.seek(start * dtype.itemsize)
-        ids = np.frombuffer(file.read(min(BLOCK, length - start) * dtype.itemsize), dtype)
+        ids = np.frombuffer(file.read(min(IDS_AT_ONCE, length - start) * dtype.itemsize), dtype)
         ends = (np.flatnonzero(ids == line_end) + (start + 1)).astype("<u8")
         file.seek(length * dtype.itemsize + 8 * documents)
         file.write(ends.data)
@@ -138,164 +95,111 @@ def _write_ends(file: IO[bytes], length: int, vocab: Vocabulary) -> int:
     return documents
 
 
-def open_copy(key: str) -> Copy | None:
-    """The encoded copy of that key, or None if there is no whole one in the cache."""
-    path = cache_folder() / f"{key}.ids"
+def _block_sizes(size: int) -> list[int]:
+    return [min(BLOCK_BYTES, size - start) for start in range(0, size, BLOCK_BYTES)]
+
+
+def _checksums(path: Path, sizes: Sequence[int], blocks: Sequence[int]) -> list[int]:
+    """Computes the checksums of some blocks of a file, on all cores."""
+
+    def checksum(block: int) -> int:
+        with path.open("rb") as file:
+            file.seek(block * BLOCK_BYTES)
+            return zlib.crc32(file.read(sizes[block]))
+
+    with ThreadPoolExecutor(machine.processor_cores()) as pool:
+        return list(pool.map(checksum, blocks))
+
+
+def load(path: Path) -> EncodedCopy | None:
+    """Checks and maps an encoded copy; returns None if it is missing, damaged or not the copy of its key."""
     with contextlib.suppress(OSError, ValueError, KeyError), path.open("rb") as file:
-        seal = _status_of(file)
-        copy, sums = _opened(file)
-        if copy is None or copy.about.get("key") != key:
+        status = _status(file)
+        copy, checksums = _map(file)
+        if copy is None or copy.metadata.get("key") != path.stem:
             return None
-        seal_path = path.with_suffix(".seal")
-        is_sealed = _read_checked(seal_path) == seal
-        if not _is_whole(path, copy, sums, every_block=not is_sealed):
+        checked_path = path.with_suffix(CHECKED_SUFFIX)
+        was_checked = _read_json(checked_path) == status
+        if not _is_whole(path, copy, checksums, every_block=not was_checked):
             return None
-        if is_sealed:
+        if was_checked:
             with contextlib.suppress(OSError):
-                os.utime(seal_path)  # when it was last used
+                os.utime(checked_path)  # the time of the last use
         else:
-            write_checked(seal_path, seal)
+            _write_checked(checked_path, status)
         return copy
     return None
 
 
-def map_copy(file: IO[bytes]) -> Copy:
-    """Maps a copy that was just completed."""
-    copy, _ = _opened(file)
+def map_new(file: IO[bytes]) -> EncodedCopy:
+    """Maps a copy that this process has just written."""
+    copy, _ = _map(file)
     assert copy is not None
     return copy
 
 
-def _opened(file: IO[bytes]) -> tuple[Copy | None, list[int]]:
-    """The copy in a file, and the checksums of its blocks, if its document is whole."""
+def read_metadata(file: IO[bytes]) -> dict[str, Any]:
+    """Reads the metadata of a copy; they are empty if the footer is damaged."""
+    with contextlib.suppress(ValueError, KeyError):
+        copy, _ = _map(file)
+        return copy.metadata if copy else {}
+    return {}
+
+
+def mark_checked(file: IO[bytes], path: Path) -> None:
+    """Notes that all blocks of a copy have been checked, or have just been written."""
+    _write_checked(path.with_suffix(CHECKED_SUFFIX), _status(file))
+
+
+def _map(file: IO[bytes]) -> tuple[EncodedCopy | None, list[int]]:
+    """Returns the copy in a file and the checksums of its blocks, or None if the footer is damaged."""
     size = os.fstat(file.fileno()).st_size
-    if size < TAIL:
+    if size < TRAILER_BYTES:
         return None, []
-    file.seek(size - TAIL)
-    tail = file.read(TAIL)
-    length = int.from_bytes(tail[:LENGTH_BYTES], "little")
-    if length > min(size - TAIL, LARGEST_DOCUMENT):
+    file.seek(size - TRAILER_BYTES)
+    trailer = file.read(TRAILER_BYTES)
+    length = int.from_bytes(trailer[:LENGTH_BYTES], "little")
+    if length > min(size - TRAILER_BYTES, MAX_METADATA_BYTES):
         return None, []
-    file.seek(size - TAIL - length)
+    file.seek(size - TRAILER_BYTES - length)
     raw = file.read(length)
-    if hashlib.sha256(raw).digest() != tail[LENGTH_BYTES:]:
+    if hashlib.sha256(raw).digest() != trailer[LENGTH_BYTES:]:
         return None, []
-    about = json.loads(raw)
-    vocab = Vocabulary.from_stored(about.pop("symbols"), rare=about.pop("rare"), is_utf8=about.pop("is_utf8"))
-    characters, documents, sums = about["length"], about.pop("documents"), about.pop("sums")
-    dtype = id_type(len(vocab))
-    if size - TAIL - length != characters * dtype.itemsize + 8 * documents:
+    metadata = json.loads(raw)
+    vocab = Vocabulary.from_stored(metadata.pop("symbols"), rare=metadata.pop("rare"), is_utf8=metadata.pop("is_utf8"))
+    characters, documents, checksums = metadata["length"], metadata.pop("documents"), metadata.pop("sums")
+    dtype = id_dtype(len(vocab))
+    if size - TRAILER_BYTES - length != characters * dtype.itemsize + 8 * documents:
         return None, []
     ids: Ids = np.memmap(file, dtype=dtype, mode="r", shape=(characters,)) if characters else np.zeros(0, dtype)
     ends: Ends | None = None
-    if about.pop("by_lines"):
+    if metadata.pop("by_lines"):
         ends = np.memmap(file, dtype="<u8", mode="r", offset=characters * dtype.itemsize, shape=(documents,))
-    return Copy(ids, vocab, ends, about), sums
+    return EncodedCopy(ids, vocab, ends, metadata), checksums
 
 
-def _is_whole(path: Path, copy: Copy, sums: list[int], *, every_block: bool) -> bool:
-    sizes = _blocks(copy.ids.nbytes + (0 if copy.ends is None else copy.ends.nbytes))
-    if len(sizes) != len(sums):
+def _is_whole(path: Path, copy: EncodedCopy, checksums: list[int], *, every_block: bool) -> bool:
+    """Compares the checksums of all blocks, or of some that are drawn at random."""
+    sizes = _block_sizes(copy.ids.nbytes + (0 if copy.ends is None else copy.ends.nbytes))
+    if len(sizes) != len(checksums):
         return False
-    looked_at = list(range(len(sizes)))
-    if not every_block and len(sizes) > BLOCKS_LOOKED_AT:
-        looked_at = sorted(random.SystemRandom().sample(looked_at, BLOCKS_LOOKED_AT))
-    return _sums(path, sizes, looked_at) == [sums[block] for block in looked_at]
+    blocks = list(range(len(sizes)))
+    if not every_block and len(sizes) > BLOCKS_CHECKED:
+        blocks = sorted(random.SystemRandom().sample(blocks, BLOCKS_CHECKED))
+    return _checksums(path, sizes, blocks) == [checksums[block] for block in blocks]
 
 
-def _status_of(file: IO[bytes]) -> list[int]:
+def _status(file: IO[bytes]) -> list[int]:
     status = os.fstat(file.fileno())
     return [status.st_ino, status.st_size, status.st_mtime_ns]
 
 
-def _read_checked(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     with contextlib.suppress(OSError, ValueError):
         return json.loads(path.read_bytes())
     return None
 
 
-def write_checked(path: Path, seal: list[int]) -> None:
-    """Remembers how the file system describes a copy that was checked; where that fails it is checked again."""
-    with contextlib.suppress(StorageError):
-        durable.write(path, json.dumps(seal).encode())
-
-
-def keep(file: IO[bytes], part: Path, key: str) -> None:
-    """Moves a complete copy to its place in the cache, and removes the copies not used for longest over the limit.
-
-    Raises:
-        OSError: the disk refused.
-    """
-    path = cache_folder() / f"{key}.ids"
-    file.flush()
-    os.fsync(file.fileno())
-    part.replace(path)
-    durable.sync_folder(path.parent)  # the only copy of what came through standard input
-    write_checked(path.with_suffix(".seal"), _status_of(file))
-    clear(down_to=limit(), but=key)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One encoded copy in the cache. `used` is when it was last opened, in seconds since 1970."""
-
-    key: str
-    name: str
-    characters: int
-    size_bytes: int
-    used: float
-
-
-def entries() -> list[Entry]:
-    """The encoded copies in the cache, that used last first."""
-    return [entry for path, status, used in _copies() if (entry := _entry(path, status.st_size, used))]
-
-
-def _copies() -> list[tuple[Path, os.stat_result, float]]:
-    """The encoded copies as the file system describes them, and when each was last used; that used last first."""
-    found = []
-    for path in cache_folder().glob("*.ids"):
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            used = status.st_mtime
-            with contextlib.suppress(OSError):
-                used = max(used, path.with_suffix(".seal").stat().st_mtime)
-            found.append((path, status, used))
-    return sorted(found, key=lambda copy: -copy[2])
-
-
-def _entry(path: Path, size: int, used: float) -> Entry | None:
-    """What a copy says about itself; None if it is no more."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        about: dict[str, Any] = {}
-        with contextlib.suppress(ValueError, KeyError):
-            copy, _ = _opened(file)
-            about = copy.about if copy else {}
-        return Entry(path.stem, about.get("name", "damaged"), about.get("length", 0), size, used)
-    return None
-
-
-def clear(*, down_to: int = 0, but: str = "") -> list[Entry]:
-    """Removes the copies not used for longest until the others fit.
-
-    Args:
-        down_to: bytes; but: the key of one that stays.
-
-    Returns:
-        Those that were removed.
-    """
-    clean(cache_folder())
-    removed, total = [], 0
-    for path, status, used in sorted(_copies(), key=lambda copy: copy[0].stem != but):
-        total += status.st_size
-        if total > down_to and path.stem != but:
-            if entry := _entry(path, status.st_size, used):
-                removed.append(entry)
-            for each in (path, path.with_suffix(".seal")):
-                with contextlib.suppress(OSError):
-                    each.unlink()
-    if not down_to:
-        for path in cache_folder().glob("*.known"):
-            with contextlib.suppress(OSError):
-                path.unlink()
-    return removed
+def _write_checked(path: Path, status: list[int]) -> None:
+    with contextlib.suppress(StorageError):  # without this file the copy is checked again
+        durable.write(path, json.dumps(status).encode())

@@ -1,7 +1,7 @@
-"""What large files hold, remembered by how the file system describes them, so that they need not be read at each start.
+"""Stores the fingerprints of large files, so that they need not be read at each start.
 
-A file is taken for what it was while its size, both its times and its inode are as they were; otherwise it is read
-again. Small files always are.
+A file counts as unchanged while its size, its inode and both its times are as they were; otherwise it is read again.
+Small files are read each time.
 """
 
 from __future__ import annotations
@@ -15,64 +15,65 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from charnet import durable
-from charnet.data.cache import cache_folder
-from charnet.data.readers import Contents, fingerprint
+from charnet.data.cache import FINGERPRINTS_SUFFIX, cache_folder
+from charnet.data.readers import FileDigest, fingerprint
 from charnet.data.sources import Source, reading
 from charnet.errors import StorageError
 
-READ_EACH_TIME = 1 << 26  # bytes, all files together: 0.06 s
-SETTLED = 2.0  # seconds: a file that changed so recently could change again without its time telling
+READ_EACH_TIME = 1 << 26  # bytes of all files together: 0.06 s
+SETTLED_SECONDS = 2.0  # a file that changed later than this could change again and still have the same time
 
 
-def look_up(sources: Sequence[Source]) -> list[Contents] | None:
-    """What the files hold, or None where one of them has to be read to know, and may be new altogether."""
+def load(sources: Sequence[Source]) -> list[FileDigest] | None:
+    """Returns the digests of files; None if they are unknown and only encoding the files can tell."""
     if any(source.is_stream for source in sources):
         return None
-    states = _states(sources)
-    if sum(state[1] for state in states) <= READ_EACH_TIME:
+    statuses = _statuses(sources)
+    if sum(status[1] for status in statuses) <= READ_EACH_TIME:
         return [fingerprint(source) for source in sources]
-    known = _known(sources)
-    if known is None:
+    stored = _read(sources)
+    if stored is None:
         return None
-    found = [
-        Contents(state[1], sha256) if state == before else fingerprint(source)
-        for source, state, (before, sha256) in zip(sources, states, known, strict=True)
+    digests = [
+        FileDigest(status[1], sha256) if status == before else fingerprint(source)
+        for source, status, (before, sha256) in zip(sources, statuses, stored, strict=True)
     ]
-    if any(state != before for state, (before, _) in zip(states, known, strict=True)):
-        remember(sources, found)
-    return found
+    if any(status != before for status, (before, _) in zip(statuses, stored, strict=True)):
+        save(sources, digests)
+    return digests
 
 
-def remember(sources: Sequence[Source], contents: Sequence[Contents]) -> None:
-    """Keeps what files hold for the next start; a file that is still changing is not believed."""
-    if any(source.is_stream for source in sources) or sum(each.size for each in contents) <= READ_EACH_TIME:
+def save(sources: Sequence[Source], digests: Sequence[FileDigest]) -> None:
+    """Stores the digests of large files for the next start; a file that may still change is read again then."""
+    if any(source.is_stream for source in sources) or sum(digest.size for digest in digests) <= READ_EACH_TIME:
         return
-    latest = (time.time() - SETTLED) * 1e9
-    known = [
-        [state if max(state[2:]) < latest and state[1] == each.size else [], each.sha256]
-        for state, each in zip(_states(sources), contents, strict=True)
+    latest = (time.time() - SETTLED_SECONDS) * 1e9
+    values = [
+        [status if max(status[2:]) < latest and status[1] == digest.size else [], digest.sha256]
+        for status, digest in zip(_statuses(sources), digests, strict=True)
     ]
     with contextlib.suppress(StorageError):
-        durable.write(_path(sources), json.dumps(known).encode())
+        durable.write(_path(sources), json.dumps(values).encode())
 
 
-def _states(sources: Sequence[Source]) -> list[list[int]]:
-    """Inode, size and the times of the last change of content and of anything, in nanoseconds."""
-    states = []
+def _statuses(sources: Sequence[Source]) -> list[list[int]]:
+    """Returns for each file its inode, its size, and the times when its content and its status changed, in ns."""
+    statuses = []
     for source in sources:
-        with reading(source.shown):
+        with reading(source.name):
             status = source.path.stat()
-        states.append([status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns])
-    return states
+        statuses.append([status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns])
+    return statuses
 
 
-def _known(sources: Sequence[Source]) -> list[tuple[list[int], str]] | None:
+def _read(sources: Sequence[Source]) -> list[tuple[list[int], str]] | None:
+    """Reads the stored status and SHA-256 of each file."""
     with contextlib.suppress(OSError, ValueError):
-        known = json.loads(_path(sources).read_bytes())
-        return [(state, sha256) for state, sha256 in known] if len(known) == len(sources) else None
+        values = json.loads(_path(sources).read_bytes())
+        return [(status, sha256) for status, sha256 in values] if len(values) == len(sources) else None
     return None
 
 
 def _path(sources: Sequence[Source]) -> Path:
     names = "\0".join(str(source.path.absolute()) for source in sources)
-    return cache_folder() / f"{hashlib.sha256(os.fsencode(names)).hexdigest()}.known"
+    return cache_folder() / f"{hashlib.sha256(os.fsencode(names)).hexdigest()}{FINGERPRINTS_SUFFIX}"

@@ -1,6 +1,6 @@
-"""How a text is put into shape before it is learned, if that is asked for: line ends, normal form, case.
+"""Normalizes a text before training, as the settings say: line ends, Unicode normal form, case, lines as documents.
 
-The same is done to prompts and to texts that are judged, so everything here works on a whole text as on pieces of it.
+Prompts and texts to evaluate are normalized in the same way, so everything here works on a whole text as on its pieces.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Protocol
 
-LONGEST_HELD = 1 << 20  # characters; no language puts so many marks on a letter
+LONGEST_CLUSTER = 1 << 20  # characters; no language puts so many marks on a letter
 
 
 class Normalization(Protocol):
-    """What the settings of the text say about it."""
+    """The settings that this module needs; `DataSettings` has them."""
 
     @property
     def newlines(self) -> str: ...
@@ -28,7 +28,7 @@ class Normalization(Protocol):
 
 
 def normalize(text: str, data: Normalization) -> str:
-    """A whole text in the shape that the settings ask for.
+    """Normalizes a whole text.
 
     >>> from charnet.config import DataSettings
     >>> normalize("Één\\r\\n", DataSettings(newlines="lf", lowercase=True))
@@ -39,38 +39,37 @@ def normalize(text: str, data: Normalization) -> str:
     if data.normalize != "none":
         text = unicodedata.normalize("NFC" if data.normalize == "nfc" else "NFKC", text)
     if data.lowercase:
-        # A sigma at the end of a word has a form of its own; where words end a piece of a text cannot know.
+        # lower() knows another sigma for the end of a word, but a piece of a text does not show where words end.
         text = text.replace("Σ", "σ").lower()
     return text
 
 
 def normalize_stream(pieces: Iterable[str], data: Normalization) -> Iterator[str]:
-    """The same for a text that comes in pieces, wherever it is cut."""
+    """Normalizes a text that comes in pieces. The result does not depend on where the text is cut."""
     if data.newlines == "keep" and data.normalize == "none" and not data.lines:
         yield from (normalize(piece, data) for piece in pieces)
         return
-    held = ""
+    rest = ""
     for piece in pieces:
-        text = held + piece
+        text = rest + piece
         cut = _last_cut(text, data)
-        held = text[cut:]
+        rest = text[cut:]
         if cut:
             yield normalize(text[:cut], data)
-    yield normalize(held, data)
+    yield normalize(rest, data)
 
 
 def _last_cut(text: str, data: Normalization) -> int:
-    """The last place where the two sides of a text can be put into shape one by one; 0 where there is none."""
+    """Returns the last place where a text can be cut and each side normalized alone, or 0."""
     for at in range(len(text) - 1, 0, -1):
         if text[at - 1] != "\r" and (data.normalize == "none" or _starts_cluster(text[at])):
             return at
-    return len(text) if len(text) > LONGEST_HELD else 0
+    return len(text) if len(text) > LONGEST_CLUSTER else 0
 
 
 @cache
 def _starts_cluster(character: str) -> bool:
-    """Whether a character never changes, nor is changed by, what stands before it: no mark, no inner part of a Hangul
-    syllable."""
+    """Returns whether a character never combines with the one before it, as marks and inner parts of Hangul do."""
     if character < "\x80":
         return True
     first = unicodedata.normalize("NFKD", character)[0]
@@ -78,13 +77,13 @@ def _starts_cluster(character: str) -> bool:
 
 
 def normalized_documents(texts: Iterable[str], data: Normalization) -> Iterator[str]:
-    """The characters of a text that comes in pieces, as they are learned and judged."""
+    """Normalizes a text that comes in pieces; if lines are documents, each becomes one document."""
     texts = normalize_stream(texts, data)
     return documents(texts) if data.lines else iter(texts)
 
 
 def documents(pieces: Iterable[str]) -> Iterator[str]:
-    """Lines as documents: each ends with one line end, the last one too; empty ones are left out."""
+    """Yields a text with lines as documents: each ends with one line end, also the last; empty lines are dropped."""
     last = "\n"
     for piece in pieces:
         text = re.sub("\n+", "\n", piece)

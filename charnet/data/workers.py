@@ -1,7 +1,7 @@
-"""Several files at once: this process and others, as many as there are cores, each read a run of files at a time.
+"""Reads several files at once, in this process and in worker processes, one per core.
 
-A worker is a fresh Python that is told jobs on stdin, line by line, and tells on stdout how far it is and at the end
-of each what it found. When charnet is killed its workers find that nobody listens, and end too.
+A worker is a fresh Python. It reads jobs from stdin, one per line, and writes its progress to stdout, and at the end of
+each job the result. When charnet is killed, nothing reads from its workers any more, and they end too.
 """
 
 from __future__ import annotations
@@ -25,59 +25,59 @@ import numpy as np
 from charnet import errors, machine
 from charnet.config import Config, DataSettings
 from charnet.data.encode import NewFile, OnProgress, SourceInfo, SymbolCounts, count
-from charnet.data.readers import Contents
+from charnet.data.readers import FileDigest
 from charnet.data.sources import Source, size_of
 from charnet.overlay import as_dict, from_dict
 
-WORTH_IT = 1 << 26  # bytes of text; for less, starting a process takes longer
-RUNS_A_WORKER = 4  # so that all end at about the same time
+MIN_PARALLEL_BYTES = 1 << 26  # of text; for less it takes longer to start a process
+JOBS_PER_WORKER = 4  # so that all workers end at about the same time
 COMMAND = "from charnet.data.workers import work; work()"
 
 
 def count_all(
     sources: Sequence[Source], separators: Sequence[str], data: DataSettings, new_file: NewFile, on_progress: OnProgress
 ) -> tuple[list[SymbolCounts], list[Path]]:
-    """Counts and keeps the symbols of all sources, by as many processes as it is worth.
+    """Counts the symbols of all sources and writes them to files, with worker processes if the text is large.
 
     Args:
-        after: what to append to each source.
+        separators: a text to append to each source.
         new_file: makes an empty file.
-        done: told now and then how many bytes are read.
+        on_progress: called now and then with the bytes that are read.
 
     Returns:
-        What there is in each part of the text, in their order, and the file where the symbols of each are kept.
+        The parts of the text in their order, and for each the file of its symbols.
 
     Raises:
-        CorpusError, ConfigError, StorageError: as `numbering.symbols_of`.
-        StorageError: also where one of the processes was killed.
+        CorpusError, ConfigError, StorageError: as `encode.symbols_of`.
+        StorageError: also if a worker was killed.
     """
     sizes = [size_of(source) for source in sources]
-    cores, mine, kept = min(machine.processor_cores(), len(sources)), SymbolCounts(), [new_file()]
-    if cores == 1 or sum(sizes) < WORTH_IT or any(source.is_stream for source in sources):
-        count(sources, separators, data, kept[0], mine, on_progress)
-        return [mine], kept
-    runs = list(_runs(sizes, sum(sizes) // (cores * RUNS_A_WORKER)))
-    told, files = _summed(on_progress, len(runs)), [new_file() for _ in runs]
+    cores, first, paths = min(machine.processor_cores(), len(sources)), SymbolCounts(), [new_file()]
+    if cores == 1 or sum(sizes) < MIN_PARALLEL_BYTES or any(source.is_stream for source in sources):
+        count(sources, separators, data, paths[0], first, on_progress)
+        return [first], paths
+    runs = list(_runs(sizes, sum(sizes) // (cores * JOBS_PER_WORKER)))
+    reports, files = _sum_progress(on_progress, len(runs)), [new_file() for _ in runs]
     workers = _Workers(cores - 1)
     try:
-        theirs = [
-            workers.submit(_job(sources[run], separators[run], data, file), each)
-            for run, file, each in reversed(list(zip(runs, files, told, strict=True)))
+        futures = [
+            workers.submit(_job(sources[run], separators[run], data, file), report)
+            for run, file, report in reversed(list(zip(runs, files, reports, strict=True)))
         ][::-1]
-        taken = 0
-        while taken < len(runs) and theirs[taken].cancel():  # they begin with the last
-            count(sources[runs[taken]], separators[runs[taken]], data, kept[0], mine, told[taken])
+        taken = 0  # this process takes runs from the start of the text, workers from its end
+        while taken < len(runs) and futures[taken].cancel():
+            count(sources[runs[taken]], separators[runs[taken]], data, paths[0], first, reports[taken])
             taken += 1
-            for each in theirs[taken:]:
-                if each.done():
-                    each.result()  # what went wrong there is said now, not after the rest
-        return [mine, *(_tally(each.result()) for each in theirs[taken:])], kept + files[taken:]
+            for future in futures[taken:]:
+                if future.done():
+                    future.result()  # raises an error of a worker now, not after the rest
+        return [first, *(_parse_part(future.result()) for future in futures[taken:])], paths + files[taken:]
     finally:
         workers.end()
 
 
 def _runs(sizes: Sequence[int], enough: int) -> Iterator[slice]:
-    """Neighbours together, until they are enough."""
+    """Groups neighbors until each group has enough bytes."""
     begin = size = 0
     for end, more in enumerate(sizes, 1):
         size += more
@@ -86,34 +86,34 @@ def _runs(sizes: Sequence[int], enough: int) -> Iterator[slice]:
             begin, size = end, 0
 
 
-def _summed(done: OnProgress, count: int) -> list[OnProgress]:
-    """Adds up what several have done."""
+def _sum_progress(on_progress: OnProgress, count: int) -> list[OnProgress]:
+    """Returns a callback for each run; together they report the sum."""
     parts, lock = [0] * count, threading.Lock()
 
-    def told(at: int, read: int) -> None:
+    def report(run: int, read: int) -> None:
         with lock:
-            parts[at] = read
-            done(sum(parts))
+            parts[run] = read
+            on_progress(sum(parts))
 
-    return [partial(told, at) for at in range(count)]
+    return [partial(report, run) for run in range(count)]
 
 
 class _Workers:
-    """So many processes at most, each for one job at a time."""
+    """A pool of at most `count` processes, each with one job at a time."""
 
     def __init__(self, count: int) -> None:
-        self._pool = ThreadPoolExecutor(count, initializer=_without_ctrl_c)
+        self._pool = ThreadPoolExecutor(count, initializer=_block_ctrl_c)
         self._processes, self._idle = list[subprocess.Popen[str]](), list[subprocess.Popen[str]]()
-        self._left, self._lock = False, threading.Lock()
+        self._ended, self._lock = False, threading.Lock()
 
-    def submit(self, job: str, done: OnProgress) -> Future[Any]:
-        """Has a job done; until it is begun it can be taken back."""
-        return self._pool.submit(self._answer, job, done)
+    def submit(self, job: str, on_progress: OnProgress) -> Future[Any]:
+        """Queues a job; it can be canceled until it starts."""
+        return self._pool.submit(self._run, job, on_progress)
 
     def end(self) -> None:
-        """Ends the processes, those at work too."""
+        """Kills the processes, also those at work."""
         with self._lock:
-            self._left = True
+            self._ended = True
             for process in self._processes:
                 process.kill()
         self._pool.shutdown(cancel_futures=True)
@@ -121,52 +121,53 @@ class _Workers:
             with contextlib.suppress(BrokenPipeError), process:
                 pass
 
-    def _answer(self, job: str, done: OnProgress) -> Any:
-        if self._left:
-            return None  # which nobody asks for
+    def _run(self, job: str, on_progress: OnProgress) -> Any:
+        """Sends a job to an idle process, or to a new one, and waits for its result."""
+        if self._ended:
+            return None  # nothing reads this result
         try:
             process = self._idle.pop()
         except IndexError:
-            process = self._started()
+            process = self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(job + "\n")
             process.stdin.flush()
         for line in process.stdout:
-            if not line.endswith("\n"):  # its writer was ended in the middle of it
+            if not line.endswith("\n"):  # the process was killed while it wrote
                 break
             answer = json.loads(line)
             if isinstance(answer, int):
-                done(answer)
+                on_progress(answer)
             elif "error" in answer:
                 raise _error(answer)
             else:
                 self._idle.append(process)
                 return answer
         raise errors.StorageError(
-            "a process that read the text was ended from outside; start again, with more memory free"
+            "a process that read the text was killed from outside; start again, with more memory free"
         )
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _start(self) -> subprocess.Popen[str]:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}
         pipe = subprocess.PIPE
         process = subprocess.Popen([sys.executable, "-c", COMMAND], stdin=pipe, stdout=pipe, text=True, env=environment)
         with self._lock:
             self._processes.append(process)
-            if self._left:  # while it was about to start
+            if self._ended:  # while this process was about to start
                 process.kill()
         return process
 
 
-def _without_ctrl_c() -> None:
-    """Keeps Ctrl-C from what this thread starts, however early it comes: whoever started a worker ends it."""
+def _block_ctrl_c() -> None:
+    """Keeps Ctrl-C from the processes that this thread starts, however early it comes: `_Workers.end` ends them."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
 
 def _error(answer: Any) -> Exception:
-    """What went wrong in a worker, as if it had gone wrong here."""
+    """Returns the error of a worker as an exception of this process."""
     if answer["error"] == "OSError":
         return OSError(answer["errno"], answer["message"])
     if answer["error"] == "MemoryError":
@@ -175,31 +176,31 @@ def _error(answer: Any) -> Exception:
     return error
 
 
-def _job(sources: Sequence[Source], after: Sequence[str], data: DataSettings, kept: Path) -> str:
+def _job(sources: Sequence[Source], separators: Sequence[str], data: DataSettings, path: Path) -> str:
     return json.dumps(
         {
-            "sources": [[source.shown, str(source.path)] for source in sources],
-            "after": list(after),
+            "sources": [[source.name, str(source.path)] for source in sources],
+            "separators": list(separators),
             "settings": as_dict(Config(data=data)),
-            "kept": str(kept),
+            "path": str(path),
         }
     )
 
 
 def work() -> None:
-    """The whole life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where a thread cannot keep it away
+    """Runs a worker process until its stdin is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems where `_block_ctrl_c` does nothing
     try:
         for line in sys.stdin:
-            _tell(_outcome(json.loads(line)))
-    except (BrokenPipeError, json.JSONDecodeError):  # whoever started it is no more
+            _send(_run_job(json.loads(line)))
+    except (BrokenPipeError, json.JSONDecodeError):  # the process that started this one has ended
         os._exit(1)
 
 
-def _outcome(job: Any) -> Any:
-    """What a worker found, or what went wrong."""
+def _run_job(job: Any) -> Any:
+    """Returns the result of a job, or the error."""
     try:
-        return _found(job)
+        return _count_job(job)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -208,29 +209,29 @@ def _outcome(job: Any) -> Any:
         return {"error": type(error).__name__, "message": str(error)}
 
 
-def _found(job: Any) -> Any:
-    sources = [Source(shown, Path(path)) for shown, path in job["sources"]]
-    tally = SymbolCounts()
-    count(sources, job["after"], from_dict(job["settings"]).data, Path(job["kept"]), tally, _tell)
-    symbols = np.flatnonzero(tally.counts)
+def _count_job(job: Any) -> Any:
+    sources = [Source(name, Path(path)) for name, path in job["sources"]]
+    part = SymbolCounts()
+    count(sources, job["separators"], from_dict(job["settings"]).data, Path(job["path"]), part, _send)
+    symbols = np.flatnonzero(part.counts)
     return {
         "symbols": symbols.tolist(),
-        "counts": tally.counts[symbols].tolist(),
-        "pieces": tally.pieces,
-        "texts": [asdict(text) for text in tally.texts],
+        "counts": part.counts[symbols].tolist(),
+        "segments": part.segments,
+        "sources": [asdict(info) for info in part.sources],
     }
 
 
-def _tell(answer: Any) -> None:
-    with open(1, "w", closefd=False) as listener:
-        listener.write(json.dumps(answer) + "\n")
+def _send(answer: Any) -> None:
+    with open(1, "w", closefd=False) as stdout:
+        stdout.write(json.dumps(answer) + "\n")
 
 
-def _tally(answer: Any) -> SymbolCounts:
+def _parse_part(answer: Any) -> SymbolCounts:
     counts = np.zeros(max(answer["symbols"], default=-1) + 1, np.int64)
     counts[answer["symbols"]] = answer["counts"]
-    return SymbolCounts(counts, answer["pieces"], [_text(values) for values in answer["texts"]])
+    return SymbolCounts(counts, answer["segments"], [_parse_info(values) for values in answer["sources"]])
 
 
-def _text(values: Any) -> SourceInfo:
-    return SourceInfo(**values | {"contents": Contents(**values["contents"])})
+def _parse_info(values: Any) -> SourceInfo:
+    return SourceInfo(**values | {"digest": FileDigest(**values["digest"])})

@@ -22,8 +22,9 @@ import torch
 from torch.nn import functional as F
 
 from charnet.config import Config
-from charnet.data.batches import DocumentStreams, StreamPosition, ends_of_lines
+from charnet.data.batches import StreamPosition
 from charnet.data.corpus import encode_for
+from charnet.data.documents import DocumentStreams, ends_of_lines
 from charnet.data.encoded_copy import Ends, Ids
 from charnet.errors import CorpusError
 from charnet.machine import explain_out_of_memory

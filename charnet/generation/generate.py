@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from charnet.config import SamplingOptions
-from charnet.data.vocab import LONGEST_UTF8, Vocabulary
+from charnet.data.utf8 import LONGEST_UTF8
+from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, MultiStepEngine
 from charnet.generation import stopping

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.config import SamplingOptions
-from charnet.data.vocab import LONGEST_UTF8, Utf8Guard, Vocabulary
+from charnet.data.utf8 import LONGEST_UTF8, Utf8Guard
+from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.errors import ConfigError
 

@@ -17,6 +17,7 @@ from charnet.storage.tensorfile import DIGEST, are_sizes, invalid
 
 FORMAT = 2  # the newest; format 1 has no 8-bit weights
 LONGEST_STRING = 10_000  # characters of a name, a version or a date
+WINDOWS_PER_GROUP = 1 << 24  # more than a group of documents has
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class CorpusInfo:
 
 @dataclass(frozen=True)
 class TrainerState:
-    """How far a training is. `position` counts passes over the text and windows read in the current pass; losses are in
-    nats per character. After each of the `rollbacks` the learning rate was halved."""
+    """Where a training stands. `position` is a `StreamPosition`; losses are in nats per character. After each of the
+    `rollbacks` the learning rate was halved."""
 
     step: int = 0
     chars_seen: int = 0
     seconds: float = 0.0
-    position: tuple[int, int] = (0, 0)
+    position: tuple[int, int, int] = (0, 0, 0)
     best_step: int = 0
     best_nats_per_char: float | None = None
     evaluations_without_improvement: int = 0
@@ -75,10 +76,33 @@ class Document:
             "alphabet_has_rare": vocab.rare_id is not None,
             "alphabet_is_utf8": vocab.is_utf8,
             "corpus": vars(self.corpus),
-            "progress": vars(self.trainer_state),
+            "progress": trainer_state_to_json(self.trainer_state, self.config),
             "history": self.history,
             "versions": self.versions,
         }
+
+
+def trainer_state_to_json(state: TrainerState, config: Config) -> dict[str, Any]:
+    """Returns a training state as a file holds it.
+
+    In a file a position is two numbers: passes and windows. If lines are documents, the second number is the group
+    times `WINDOWS_PER_GROUP` plus the window in it; otherwise there are no groups, and it is the window.
+    """
+    passes, group, window = state.position
+    packed = group * WINDOWS_PER_GROUP + window if config.data.lines else window
+    return vars(state) | {"position": (passes, packed)}
+
+
+def _trainer_state(values: Any, config: Config) -> TrainerState:
+    """Undoes `trainer_state_to_json`; each value is checked."""
+    if isinstance(values, dict) and "position" in values:
+        position = values["position"]
+        if not are_sizes(position) or len(position) != 2:
+            raise ValueError("position of another kind")
+        group, window = divmod(position[1], WINDOWS_PER_GROUP) if config.data.lines else (0, position[1])
+        values = values | {"position": [position[0], group, window]}
+    state: TrainerState = _parse_dataclass(TrainerState, values)
+    return state
 
 
 def parse(path: Path, raw: Any) -> Document:
@@ -97,15 +121,16 @@ def parse(path: Path, raw: Any) -> Document:
             f"{path}: written in format {raw['format']}, this charnet reads up to {FORMAT}: install a newer one"
         )
     try:
+        config = from_dict(raw["config"])
         return Document(
-            config=from_dict(raw["config"]),
+            config=config,
             vocab=_alphabet(
                 raw["alphabet"],
                 _bool(raw.get("alphabet_has_rare", False)),
                 _bool(raw.get("alphabet_is_utf8", False)),
             ),
             corpus=_parse_dataclass(CorpusInfo, raw["corpus"]),
-            trainer_state=_parse_dataclass(TrainerState, raw["progress"]),
+            trainer_state=_trainer_state(raw["progress"], config),
             history=_history(raw["history"]),
             versions=_string_map(raw["versions"]),
             created=_string(raw["created"]),
@@ -145,7 +170,7 @@ def _parse_dataclass(kind: type[Any], values: Any) -> Any:
             "int": are_sizes([value]),
             "float": _is_number(value),
             "float | None": value is None or _is_number(value),
-            "tuple[int, int]": are_sizes(value) and len(value) == 2,
+            "tuple[int, int, int]": are_sizes(value) and len(value) == 3,
         }
         if not fits[declared]:
             raise ValueError(f"invalid {name}")

@@ -15,10 +15,12 @@ from charnet import machine
 from charnet.config import Config
 from charnet.config_file import read_yaml, to_yaml
 from charnet.data import corpus as data_corpus
-from charnet.data.batches import check_length, mean_fill
+from charnet.data.batches import check_length
+from charnet.data.cache import open_copy
 from charnet.data.corpus import Corpus
 from charnet.data.datasets import DATASETS
-from charnet.data.encoded_copy import Copy, open_copy
+from charnet.data.documents import mean_fill
+from charnet.data.encoded_copy import EncodedCopy
 from charnet.data.sources import STANDARD_INPUT
 from charnet.errors import CheckpointError, ConfigError, CorpusError
 from charnet.overlay import as_dict, overlay
@@ -269,7 +271,7 @@ def _settings_of_model(weights: Checkpoint) -> Config:
     return overlay(dataclasses.replace(Config(), model=weights.config.model), data)
 
 
-def _same_text(before: Checkpoint, config: Config) -> Copy | Corpus:
+def _same_text(before: Checkpoint, config: Config) -> EncodedCopy | Corpus:
     """The encoded text of a run; from the cache where the files are gone.
 
     Raises:

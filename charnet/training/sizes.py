@@ -199,7 +199,7 @@ def fit_to_documents(config: Config, given: Collection[str], ends: Ends) -> dict
     """
     import numpy as np  # here: `train --help` needs none of it
 
-    from charnet.data.batches import sampled_lengths
+    from charnet.data.documents import sampled_lengths
 
     lengths, t = sampled_lengths(ends), config.training
     window = min(LONGEST_WINDOW, max(8, -(-int(np.quantile(lengths, 0.99)) // 8) * 8))

@@ -24,7 +24,8 @@ import torch
 
 from charnet.config import Config
 from charnet.config_file import to_yaml
-from charnet.data.batches import NO_TARGET, DocumentStreams, Split, StreamPosition, Streams
+from charnet.data.batches import Split, StreamPosition, Streams
+from charnet.data.documents import NO_TARGET, DocumentStreams
 from charnet.data.encoded_copy import Ends, Ids
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError, DivergedError

@@ -1,4 +1,4 @@
-"""How reading a text grows with its size: speed, memory, and the start on a text that was read before.
+"""Measures how reading a text grows with its size: speed, memory, and the start on a text that was read before.
 
     python tests/bench/corpus.py FOLDER            # makes texts of 1 MB to 5 GB there, and removes them
     python tests/bench/corpus.py FOLDER 100MB zh   # one of them
@@ -36,7 +36,7 @@ def anonymous_bytes() -> int:
 
 
 def make(path: Path, size: int, kind: str) -> None:
-    """A text of words (ascii), or of Chinese characters as frequent as in a language (zh)."""
+    """Writes a text of words (ascii), or of Chinese characters as frequent as in a language (zh)."""
     import numpy as np
 
     draws = np.random.default_rng(1).zipf(1.15, 1 << 20)
@@ -51,33 +51,33 @@ def make(path: Path, size: int, kind: str) -> None:
 
 
 def measured(path: str, out: str) -> dict[str, Any]:
-    """Trains a little in this process, and watches."""
+    """Trains twenty steps in this process, and measures time and memory."""
     import torch
 
     from charnet.data import corpus
     from charnet.training import setup
 
     del torch
-    bare, peak, over = anonymous_bytes(), [0], threading.Event()
+    before, peak, finished = anonymous_bytes(), [0], threading.Event()
 
     def watch() -> None:
-        while not over.wait(SECONDS_BETWEEN_LOOKS):
+        while not finished.wait(SECONDS_BETWEEN_LOOKS):
             peak[0] = max(peak[0], anonymous_bytes())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     began = time.perf_counter()
-    found = corpus.read([path]) if path != "-" else None
+    text = corpus.read([path]) if path != "-" else None
     seconds = time.perf_counter() - began
     began = time.perf_counter()
     run = setup.new_run(STEPS | {"data.paths": [path]}, out=Path(out))
     start = time.perf_counter() - began
     for _ in run.events():
         pass
-    over.set()
+    finished.set()
     watcher.join()
-    size = found.size_bytes if found else run.info.size_bytes
-    return {"seconds": seconds if found else start, "start": start, "memory": peak[0] - bare, "bytes": size}
+    size = text.size_bytes if text else run.info.size_bytes
+    return {"seconds": seconds if text else start, "start": start, "memory": peak[0] - before, "bytes": size}
 
 
 def line(folder: Path, name: str, kind: str, *, stdin: bool = False, cores: int = 1) -> None:
@@ -87,15 +87,15 @@ def line(folder: Path, name: str, kind: str, *, stdin: bool = False, cores: int 
     subprocess.run(["dd", f"if={path}", "of=/dev/null", "bs=1M", "status=none"], check=True)  # into memory
     environment = os.environ | {"CHARNET_CACHE": str(folder / "cache")}
     command = ["taskset", "-c", ",".join(map(str, range(cores))), sys.executable, __file__]
-    found = []
+    results = []
     for _ in range(2 if not stdin else 1):
         with path.open("rb") as file:
-            done = subprocess.run(
+            process = subprocess.run(
                 [*command, "--one", "-" if stdin else str(path), str(folder / "runs")],
                 env=environment, stdin=file, capture_output=True, text=True, check=True,
             )  # fmt: skip
-        found.append(json.loads(done.stdout))
-    first, again = found[0], found[-1]
+        results.append(json.loads(process.stdout))
+    first, again = results[0], results[-1]
     start = "" if stdin else f"{again['seconds']:.2f} s"
     print(
         f"| {name} | {kind} | {'stdin' if stdin else 'file'} | {first['bytes'] / first['seconds'] / 1e6:,.0f} MB/s | "

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnet.data.batches import StreamPosition, Streams, shortest, steps_for
+from charnet.data.batches import StreamPosition, Streams, min_length, steps_for
 from charnet.errors import CorpusError
 
 B, T = 3, 5
@@ -40,7 +40,7 @@ def test_every_window_continues_the_one_before_it_in_its_stream(size):
         if after.passes == before.passes:
             assert (streams.read(after)[0][:, 0] == streams.read(before)[0][:, -1] + 1).all()
         else:
-            assert after == (before.passes + 1, 0)
+            assert after == (before.passes + 1, 0, 0)
 
 
 @settings(deadline=None, max_examples=60)
@@ -62,7 +62,9 @@ def test_no_character_is_learned_twice_in_a_pass(size):
     batch, window, length = size
     streams = Streams(text(length), batch, window)
     for passes in range(3):
-        learned = [streams.read(StreamPosition(passes, k))[1].ravel() for k in range(streams.windows_in_pass(passes))]
+        learned = [
+            streams.read(StreamPosition(passes, window=k))[1].ravel() for k in range(streams.windows_in_pass(passes))
+        ]
         assert len(np.unique(np.concatenate(learned))) == len(learned) * batch * window
 
 
@@ -74,19 +76,19 @@ def test_a_pass_leaves_out_less_than_a_window_at_the_start_and_at_the_end_of_eac
     learned = streams.windows_in_pass(passes) * batch * window
     left_out = length - 1 - learned
     assert 0 <= left_out < window + batch * window
-    assert streams.read(StreamPosition(passes, 0))[0][0, 0] < window
+    assert streams.read(StreamPosition(passes))[0][0, 0] < window
 
 
 def test_streams_stand_side_by_side_each_in_its_own_part_of_the_text():
     streams = Streams(text(B * 20 + 1), B, T)
     assert streams.read(StreamPosition())[0][:, 0].tolist() == [0, 20, 40]
-    assert streams.read(StreamPosition(0, 1))[0][:, 0].tolist() == [5, 25, 45]
+    assert streams.read(StreamPosition(window=1))[0][:, 0].tolist() == [5, 25, 45]
     assert streams.windows_in_pass(0) == 4
 
 
 def test_each_pass_starts_at_another_place_and_over_many_passes_at_every_place_of_a_window():
     streams = Streams(text(1000), B, T)
-    starts = [int(streams.read(StreamPosition(passes, 0))[0][0, 0]) for passes in range(20)]
+    starts = [int(streams.read(StreamPosition(passes))[0][0, 0]) for passes in range(20)]
     assert starts[0] == 0
     assert all(a != b for a, b in itertools.pairwise(starts))
     assert set(starts) == set(range(T))
@@ -111,14 +113,14 @@ def test_a_text_that_is_too_short_is_refused_with_the_length_it_needs(length):
 
 
 def test_the_shortest_text_works_in_every_pass():
-    streams = Streams(text(shortest(B, T)), B, T)
-    assert shortest(B, T) == B * T + 1
+    streams = Streams(text(min_length(B, T)), B, T)
+    assert min_length(B, T) == B * T + 1
     for passes in range(5):
         assert streams.windows_in_pass(passes) == 1
-        x_BT, y_BT = streams.read(StreamPosition(passes, 0))
+        x_BT, y_BT = streams.read(StreamPosition(passes))
         assert x_BT.ravel().tolist() == list(range(B * T))
         assert y_BT.ravel().tolist() == list(range(1, B * T + 1))
-        assert streams.after(StreamPosition(passes, 0)) == (passes + 1, 0)
+        assert streams.after(StreamPosition(passes)) == (passes + 1, 0, 0)
 
 
 def test_a_batch_is_a_copy_and_the_text_stays_as_it_is():

@@ -1,4 +1,4 @@
-"""The encoded copies: never stale, never believed when damaged, found again at once, removed when there are many."""
+"""The encoded copies: never stale, never used when damaged, opened at once, removed when there are many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from charnet.config import DataSettings
 from charnet.data import corpus, encoded_copy, fingerprints, readers
-from charnet.data.cache import cache_folder
+from charnet.data.cache import LIMIT_VARIABLE, cache_folder, clear, entries, parse_size
 from charnet.data.sources import Source
 from charnet.errors import ConfigError
 
@@ -47,7 +47,7 @@ def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file counts as large: it is known by how the file system describes it."""
     monkeypatch.setattr(fingerprints, "READ_EACH_TIME", 0)
-    monkeypatch.setattr(fingerprints, "SETTLED", -60.0)
+    monkeypatch.setattr(fingerprints, "SETTLED_SECONDS", -60.0)
 
 
 @pytest.mark.usefixtures("large")
@@ -79,12 +79,12 @@ def test_a_large_file_that_changed_is_encoded_again(path: Path, same_time: bool)
     assert text_of(read(path)) == "more text, " * 50
 
 
-def test_a_large_file_that_just_changed_is_not_believed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_that_just_changed_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprints, "READ_EACH_TIME", 0)
     read(path)
-    known = fingerprints._known([Source("a", path)])
-    assert known is not None
-    assert [state for state, _ in known] == [[]]
+    stored = fingerprints._read([Source("a", path)])
+    assert stored is not None
+    assert [status for status, _ in stored] == [[]]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_other_settings_have_another_copy(path: Path, options: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("at", [0, 100, -1, -20, -50, -200])
-def test_a_copy_with_one_wrong_byte_is_never_believed(path: Path, cache: Path, at: int) -> None:
+def test_a_copy_with_one_wrong_byte_is_never_used(path: Path, cache: Path, at: int) -> None:
     copy = cache / f"{read(path).key}.ids"
     raw = bytearray(copy.read_bytes())
     raw[at] ^= 1
@@ -113,7 +113,7 @@ def test_a_copy_with_one_wrong_byte_is_never_believed(path: Path, cache: Path, a
     assert copy.read_bytes() != raw
 
 
-def test_a_copy_of_zeros_as_a_power_cut_leaves_is_never_believed(path: Path, cache: Path) -> None:
+def test_a_copy_of_zeros_as_a_power_cut_leaves_is_never_used(path: Path, cache: Path) -> None:
     copy = cache / f"{read(path).key}.ids"
     status = copy.stat()
     copy.write_bytes(bytes(status.st_size))
@@ -121,16 +121,16 @@ def test_a_copy_of_zeros_as_a_power_cut_leaves_is_never_believed(path: Path, cac
     assert text_of(read(path)) == path.read_text()
 
 
-def test_a_copy_that_is_not_as_it_was_sealed_is_looked_at_block_by_block(
+def test_a_copy_that_changed_since_it_was_checked_is_checked_block_by_block(
     path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoded_copy, "SUM_BLOCK", 8)
-    monkeypatch.setattr(encoded_copy, "BLOCKS_LOOKED_AT", 1)
-    looked_at: list[bool] = []
+    monkeypatch.setattr(encoded_copy, "BLOCK_BYTES", 8)
+    monkeypatch.setattr(encoded_copy, "BLOCKS_CHECKED", 1)
+    every: list[bool] = []
     is_whole = encoded_copy._is_whole
 
     def watched(*given: Any, every_block: bool) -> bool:
-        looked_at.append(every_block)
+        every.append(every_block)
         return is_whole(*given, every_block=every_block)
 
     monkeypatch.setattr(encoded_copy, "_is_whole", watched)
@@ -139,7 +139,7 @@ def test_a_copy_that_is_not_as_it_was_sealed_is_looked_at_block_by_block(
     os.utime(copy, (1, 1))
     read(path)
     read(path)
-    assert looked_at == [False, True, False]
+    assert every == [False, True, False]
 
 
 def test_two_at_once_leave_one_whole_copy(path: Path, cache: Path) -> None:
@@ -150,7 +150,7 @@ def test_two_at_once_leave_one_whole_copy(path: Path, cache: Path) -> None:
     for thread in threads:
         thread.join()
     assert found == [path.read_text()] * 4
-    assert [each.suffix for each in sorted(cache.iterdir())] == [".ids", ".seal"]
+    assert [each.suffix for each in sorted(cache.iterdir())] == [".checked", ".ids"]
 
 
 def test_the_copies_not_used_for_longest_go_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,24 +158,35 @@ def test_the_copies_not_used_for_longest_go_first(path: Path, monkeypatch: pytes
     for number in range(3):
         path.write_text(f"text {number} " * 50)
         keys.append(read(path).key)
-        seal = cache_folder() / f"{keys[-1]}.seal"
-        for each in (seal, seal.with_suffix(".ids")):
+        checked = cache_folder() / f"{keys[-1]}.checked"
+        for each in (checked, checked.with_suffix(".ids")):
             os.utime(each, (1000 + number, 1000 + number))
-    assert [entry.key for entry in encoded_copy.entries()] == keys[::-1]
-    size = encoded_copy.entries()[0].size_bytes
-    assert [entry.key for entry in encoded_copy.clear(down_to=2 * size)] == keys[:1]
-    monkeypatch.setenv(encoded_copy.LIMIT, "1")
+    assert [entry.key for entry in entries()] == keys[::-1]
+    size = entries()[0].size_bytes
+    assert [entry.key for entry in clear(down_to=2 * size)] == keys[:1]
+    monkeypatch.setenv(LIMIT_VARIABLE, "1")
     path.write_text("the newest " * 50)
     newest = read(path).key
-    assert [entry.key for entry in encoded_copy.entries()] == [newest]
-    encoded_copy.clear()
+    assert [entry.key for entry in entries()] == [newest]
+    clear()
     assert not list(cache_folder().iterdir())
 
 
-@pytest.mark.parametrize("said", ["", "much", "-1", "5 PB", "1e9"])
-def test_what_is_no_size_is_an_error_in_the_settings(said: str) -> None:
+def test_clear_removes_the_files_of_older_versions_too(path: Path, cache: Path) -> None:
+    key = read(path).key
+    old = [cache / name for name in (f"{key}.seal", "gone.seal", f"{'0' * 64}.known", f"{'1' * 64}.fingerprints")]
+    for each in old:
+        each.write_text("[]")
+    clear(down_to=10**9)
+    assert (cache / f"{key}.ids").exists()
+    clear()
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("size", ["", "much", "-1", "5 PB", "1e9"])
+def test_what_is_no_size_is_an_error_in_the_settings(size: str) -> None:
     with pytest.raises(ConfigError, match="--down-to: expected a size"):
-        encoded_copy.size_in_bytes(said, "--down-to")
+        parse_size(size, "--down-to")
 
 
 # ------------------------------------------------------------------------------------------------- round trips

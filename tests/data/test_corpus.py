@@ -517,11 +517,11 @@ def test_the_fingerprint_of_several_files_is_that_of_their_fingerprints(folder: 
     assert found.size_bytes == 6
 
 
-def test_the_encoded_copy_and_its_seal_are_the_only_things_left_in_the_cache(
+def test_the_encoded_copy_and_its_mark_are_the_only_things_left_in_the_cache(
     folder: Path, cache: Path, temporary: Path
 ) -> None:
     found = corpus.read([put(folder / "a.txt", "abc")])
-    assert files_in(cache) == [f"{found.key}.ids", f"{found.key}.seal"]
+    assert files_in(cache) == [f"{found.key}.checked", f"{found.key}.ids"]
     assert files_in(temporary) == []
 
 
@@ -624,8 +624,8 @@ def test_a_text_that_changes_while_it_is_read_is_refused(
     folder: Path, cache: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, later: bytes
 ) -> None:
     path = put(folder / "a.txt", "abc")
-    unpacked = readers._unpacked
-    monkeypatch.setattr(readers, "_unpacked", lambda *given: put(folder / "a.txt", later) and unpacked(*given))
+    unpacked = readers._unpack
+    monkeypatch.setattr(readers, "_unpack", lambda *given: put(folder / "a.txt", later) and unpacked(*given))
     with pytest.raises(CorpusError, match=r"changed while it was read|expected utf-8"):
         corpus.read([path])
     assert files_in(cache) == files_in(temporary) == []
@@ -691,18 +691,18 @@ def test_a_text_of_unknown_characters_only_has_no_ids(folder: Path) -> None:
     assert (len(ids), unknown) == (0, {ord("x"): 2, ord("y"): 1})
 
 
-def test_an_empty_text_cannot_be_judged(folder: Path) -> None:
+def test_an_empty_text_cannot_be_evaluated(folder: Path) -> None:
     with pytest.raises(CorpusError, match="empty"):
         corpus.encode_for(Vocabulary.of_text("ab"), [put(folder / "a.txt", "")])
 
 
-def test_a_model_of_bytes_judges_the_bytes_of_any_file(folder: Path) -> None:
+def test_a_model_of_bytes_evaluates_the_bytes_of_any_file(folder: Path) -> None:
     vocab = Vocabulary(tuple(range(128)), of_bytes=True)
     ids, unknown = corpus.encode_for(vocab, [put(folder / "a.bin", b"a\xff\0\xff")], DataSettings(bytes=True))
     assert (ids.tolist(), unknown) == ([97, 0], {255: 2})
 
 
-def test_a_model_of_all_bytes_judges_any_file(folder: Path) -> None:
+def test_a_model_of_all_bytes_evaluates_any_file(folder: Path) -> None:
     vocab = Vocabulary(tuple(range(256)), of_bytes=True)
     ids, unknown = corpus.encode_for(vocab, [put(folder / "a.bin", b"a\xff\0")], DataSettings(bytes=True))
     assert (ids.tolist(), unknown) == ([97, 255, 0], {})

@@ -22,7 +22,7 @@ TEXT = b"to be, or not to be\n" * 5000
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves `files`; goes on where a client asks for it if `ranges`, or `shifted` from there; breaks off after so many
+    """Serves `files`; resumes where a client asks for it if `ranges`, or `shifted` from there; breaks off after so many
     bytes."""
 
     files: dict[str, bytes]
@@ -78,30 +78,30 @@ def left() -> list[str]:
 
 
 def test_a_known_text_is_fetched_once(server: type[Server]) -> None:
-    told: list[tuple[int, int]] = []
-    path = datasets.fetch("play", lambda *both: told.append(both))
+    reported: list[tuple[int, int]] = []
+    path = datasets.fetch("play", lambda *both: reported.append(both))
     assert path is not None
     assert path.read_bytes() == TEXT
-    assert told[-1] == (len(TEXT), len(TEXT))
+    assert reported[-1] == (len(TEXT), len(TEXT))
     assert datasets.fetch("play") == path
     assert (len(server.asked), left()) == (1, ["play.txt"])
 
 
-def test_what_is_not_the_text_is_refused_and_nothing_of_it_is_kept(server: type[Server]) -> None:
+def test_another_text_is_refused_and_deleted(server: type[Server]) -> None:
     server.text("play", b"something else", sha256=hashlib.sha256(TEXT).hexdigest())  # type: ignore[attr-defined]
-    with pytest.raises(CorpusError, match=r"expected the text with SHA-256 .* found another; nothing is kept"):
+    with pytest.raises(CorpusError, match=r"expected the text with SHA-256 .* found another; it was deleted"):
         datasets.fetch("play")
     assert left() == []
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_what_was_broken_off_is_gone_on_from_where_the_server_can(
+def test_a_download_that_was_broken_off_is_resumed_if_the_server_can(
     server: type[Server], monkeypatch: pytest.MonkeyPatch, ranges: bool
 ) -> None:
     monkeypatch.setattr(datasets, "CHUNK_BYTES", 1000)
     monkeypatch.setattr(server, "ranges", ranges)
     monkeypatch.setattr(server, "breaks_after", 30_000)
-    with pytest.raises(StorageError, match="cannot be fetched"):
+    with pytest.raises(StorageError, match="cannot be downloaded"):
         datasets.fetch("play")
     assert left() == ["play.fetching"]
     monkeypatch.setattr(server, "breaks_after", 10**9)
@@ -116,7 +116,7 @@ def test_a_part_that_was_not_asked_for_is_not_joined(server: type[Server], monke
     datasets.folder().mkdir(parents=True)
     (datasets.folder() / "play.fetching").write_bytes(TEXT[:30_000])
     monkeypatch.setattr(server, "shifted", 20)
-    with pytest.raises(StorageError, match="does not fit any more; try again"):
+    with pytest.raises(StorageError, match="changed after a part was downloaded; try again"):
         datasets.fetch("play")
     path = datasets.fetch("play")
     assert path is not None
@@ -128,7 +128,7 @@ def test_what_was_fetched_outlasts_a_server_that_fails_for_a_while(server: type[
     datasets.folder().mkdir(parents=True)
     (datasets.folder() / "play.fetching").write_bytes(TEXT[:30_000])
     server.files.clear()
-    with pytest.raises(StorageError, match="it says 404"):
+    with pytest.raises(StorageError, match="the server answers 404"):
         datasets.fetch("play")
     server.files["/play"] = TEXT
     datasets.fetch("play")
@@ -150,14 +150,14 @@ def test_a_server_that_lacks_the_text_is_an_error_in_one_line(
 ) -> None:
     server.files.clear()
     assert run(["corpus", "get", "play"]) == 6
-    assert "cannot be fetched: it says 404;" in capsys.readouterr().err
+    assert "cannot be downloaded: the server answers 404;" in capsys.readouterr().err
 
 
 def test_an_unknown_name_is_refused_with_those_like_it(server: type[Server]) -> None:
     del server
     with pytest.raises(ConfigError, match=r'did you mean "tiny-shakespeare"'):
         datasets.check_name("tiny-shakespear")
-    with pytest.raises(ConfigError, match=r'no known text "war-and-peace"; known are tiny-shakespeare, .* train on '):
+    with pytest.raises(ConfigError, match=r'no known text "war-and-peace"; the known texts are tiny-.* train on '):
         datasets.check_name("war-and-peace")
 
 
@@ -184,7 +184,7 @@ def test_nothing_is_fetched_unless_it_is_asked_for(server: type[Server]) -> None
     assert server.asked == []
 
 
-def test_training_by_name_can_be_gone_on_with(server: type[Server], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_by_name_can_be_resumed(server: type[Server], capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--hidden-size", "4", "--batch-size", "2", "--window", "4", "--threads", "1", "-q"]
     assert run(["train", "play", "--steps", "2", *small]) == 0
     assert run(["train", "--resume", "checkpoints/play", "--steps", "3", "-q"]) == 0

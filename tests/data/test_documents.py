@@ -1,7 +1,8 @@
-"""Lines as documents: learned, judged and written one by one."""
+"""Lines as documents: learned, evaluated and written one by one."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from charnet.cli.app import run
 from charnet.config import DataSettings
-from charnet.data.batches import DocumentStreams, Split, StreamPosition, ends_of_lines, mean_fill
+from charnet.data.batches import Split, StreamPosition
+from charnet.data.documents import DocumentStreams, ends_of_lines, mean_fill
 from charnet.errors import CorpusError
 from charnet.evaluation.evaluate import evaluate
 from charnet.model.network import CharModel
@@ -30,12 +32,13 @@ def text(lines: list[list[int]]) -> np.ndarray:
 
 
 def windows_of_a_pass(streams: DocumentStreams, passes: int = 0):
-    position = StreamPosition(passes, 0)
+    position = StreamPosition(passes)
     while position.passes == passes:
         assert streams.has(position)
         yield position, *streams.read(position)
         position = streams.after(position)
-    assert not streams.has(StreamPosition(passes, position.window + (1 << 40)))
+    assert not streams.has(StreamPosition(passes, group=1 << 16))
+    assert not streams.has(StreamPosition(passes, window=1 << 16))
 
 
 @given(documents, st.integers(1, 5), st.integers(1, 4), st.integers(0, 3))
@@ -66,7 +69,7 @@ def test_a_pass_reads_every_document_whole_from_an_empty_state(
 def test_the_order_is_another_in_each_pass() -> None:
     ids = text([[1 + n % 6] * (1 + n // 6) for n in range(30)])
     streams = DocumentStreams(ids, ends_of_lines(ids, END), END, 3, 20)
-    assert len({streams.read(StreamPosition(passes, 0))[1].tobytes() for passes in range(5)}) == 5
+    assert len({streams.read(StreamPosition(passes))[1].tobytes() for passes in range(5)}) == 5
 
 
 def test_a_text_without_a_document_to_learn_from_is_refused() -> None:
@@ -88,7 +91,7 @@ def test_the_held_out_end_is_cut_off_between_two_documents(lines: list[list[int]
 
 
 @torch.no_grad()
-def test_a_text_of_documents_is_judged_one_document_at_a_time() -> None:
+def test_a_text_of_documents_is_evaluated_one_document_at_a_time() -> None:
     torch.manual_seed(1)
     model = CharModel(V, cell="gru", hidden_size=5, embedding_size=3, num_layers=2).eval()
     rng = np.random.default_rng(2)
@@ -125,6 +128,19 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.folder.path
 
 
+def test_a_file_holds_a_position_as_two_numbers(names: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second one packs the group and the window, so that checkpoints of any version load in any other."""
+    checkpoint = Checkpoint.load(names / "last.safetensors")
+    assert checkpoint.trainer_state.position == (3, 6, 0)
+    assert run(["inspect", str(names / "last.safetensors"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["progress"]["position"] == [3, 6 << 24]
+    state = dataclasses.replace(checkpoint.trainer_state, position=(1, 2, 5))
+    for lines, packed in ((True, (1, (2 << 24) + 5)), (False, (1, 5))):
+        config = dataclasses.replace(checkpoint.config, data=dataclasses.replace(checkpoint.config.data, lines=lines))
+        written = dataclasses.replace(checkpoint, config=config, trainer_state=state)
+        assert written.document.to_json()["progress"]["position"] == packed
+
+
 def test_windows_and_streams_fit_the_documents(names: Path) -> None:
     settings = Checkpoint.load(names / "best.safetensors").config.training
     assert (settings.window, settings.batch_size) == (8, 30)
@@ -156,11 +172,11 @@ def test_sample_writes_whole_lines(names: Path, capsys: pytest.CaptureFixture[st
     assert len(texts) == 2
 
 
-def test_lines_are_judged_as_they_were_learned(names: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_evaluated_as_they_were_learned(names: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["eval", str(names), str(names.parent / "names.txt"), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["characters"] == sum(len(name) + 1 for name in NAMES)
-    assert told["unknown_characters"] == 0
+    evaluated = json.loads(capsys.readouterr().out)
+    assert evaluated["characters"] == sum(len(name) + 1 for name in NAMES)
+    assert evaluated["unknown_characters"] == 0
 
 
 @pytest.mark.parametrize("more", [["--samples", "2"], ["--until", "line"], ["--max-lines", "1"]])

@@ -1,4 +1,4 @@
-"""Which files are read, how packed ones are opened, and what is said about the others."""
+"""Which files are read, how packed ones are opened, and how the notes describe the others."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ import zstandard
 from charnet.cli.app import run
 from charnet.config import DataSettings
 from charnet.data import corpus, encode, readers, workers
-from charnet.data.cache import cache_folder
-from charnet.data.encoded_copy import open_copy
+from charnet.data.cache import cache_folder, open_copy
 from charnet.data.sources import Source
-from charnet.data.vocab import Vocabulary
+from charnet.data.vocab import Vocabulary, id_dtype
 from charnet.errors import ConfigError, CorpusError, StorageError
 
 PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
@@ -76,7 +75,7 @@ def test_a_packed_text_that_is_cut_at_any_byte_is_refused_and_a_whole_one_read(f
 
     def unpacked(raw: bytes) -> bytes:
         path.write_bytes(raw)
-        return b"".join(readers.chunks(Source(path.name, path), readers.Contents()))
+        return b"".join(readers.chunks(Source(path.name, path), readers.FileDigest()))
 
     assert unpacked(whole) == 2 * text
     for end in range(suffix == ".gz", len(whole)):  # an empty .gz is one of nothing
@@ -116,7 +115,7 @@ def test_wide_text_with_a_mark_is_no_binary_file(folder: Path) -> None:
     (folder / "a.txt").write_bytes("wide".encode("utf-16"))
     found = read(folder)
     assert text_of(found) == "wide"
-    assert found.notes == ("read as utf-16, by the mark at the start",)
+    assert found.notes == ("read as utf-16, because of the byte order mark at the start",)
 
 
 def test_binary_files_are_read_as_bytes_and_when_they_are_named(folder: Path) -> None:
@@ -150,19 +149,19 @@ def test_half_a_character_is_no_separator_of_texts_but_one_of_bytes(folder: Path
 def test_ids_of_pieces_of_any_width_come_to_their_places(
     folder: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
-    monkeypatch.setattr(encode, "LARGEST_PIECE", 30)
-    monkeypatch.setattr(encode, "PIECES_AT_ONCE", 2)
+    monkeypatch.setattr(encode, "MAX_SEGMENT", 30)
+    monkeypatch.setattr(encode, "SEGMENTS_AT_ONCE", 2)
     monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
     parts = [[first * 9, "abc" * 7, "é" * 5, "x", "名字" * 11, "y" * 40], ["😀" * 8, "z", "名"], ["plain", "é"]]
-    tallies, kept = [], []
+    counted, files = [], []
     for number, pieces in enumerate(parts):
         for at, piece in enumerate(pieces):
             (folder / f"{number}{at}.txt").write_text(piece)
-        kept.append(folder / f"{number}.kept")
-        kept[-1].touch()
-        tallies.append(encode.SymbolCounts())
+        files.append(folder / f"{number}.symbols")
+        files[-1].touch()
+        counted.append(encode.SymbolCounts())
         sources = [Source(path.name, path) for path in sorted(folder.glob(f"{number}?.txt"))]
-        encode.count(sources, [""] * len(sources), DataSettings(), kept[-1], tallies[-1], lambda _: None)
+        encode.count(sources, [""] * len(sources), DataSettings(), files[-1], counted[-1], lambda _: None)
     whole = "".join("".join(pieces) for pieces in parts)
     vocab = Vocabulary.of_text(whole)
 
@@ -170,11 +169,11 @@ def test_ids_of_pieces_of_any_width_come_to_their_places(
         (folder / "new").touch()
         return folder / "new"
 
-    path = encode.write_ids(vocab, tallies, kept, new_file)
-    assert (path == kept[0]) == (first == "only ascii " and all(width == 1 for width, _ in tallies[0].pieces))
-    ids = np.fromfile(path, encode.id_type(len(vocab)), sum(tally.length for tally in tallies))
+    path = encode.write_ids(vocab, counted, files, new_file)
+    assert (path == files[0]) == (first == "only ascii " and all(width == 1 for width, _ in counted[0].segments))
+    ids = np.fromfile(path, id_dtype(len(vocab)), sum(part.length for part in counted))
     assert vocab.decode(ids.tolist()) == whole
-    assert sum(len(tally.pieces) for tally in tallies) > 2 * encode.PIECES_AT_ONCE
+    assert sum(len(part.segments) for part in counted) > 2 * encode.SEGMENTS_AT_ONCE
 
 
 @pytest.mark.slow
@@ -185,7 +184,7 @@ def test_several_processes_read_what_one_reads(
     for number in range(7):
         (folder / f"{number}.txt").write_text(chr(0x3B1 + number) * number + TEXT[: 50 * number])
     one = read(folder, document_separator="|", **shape)
-    monkeypatch.setattr(workers, "WORTH_IT", 1)
+    monkeypatch.setattr(workers, "MIN_PARALLEL_BYTES", 1)
     monkeypatch.setattr("charnet.machine.processor_cores", lambda: 3)
     monkeypatch.setenv("CHARNET_CACHE", str(folder / "other"))
     several = read(folder, document_separator="|", **shape)
@@ -199,7 +198,7 @@ def test_a_process_takes_no_module_from_the_folder_it_is_started_in(
     for name in ("a.txt", "b.txt", "numpy.py", "charnet.py"):
         (folder / name).write_text("text")
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(workers, "WORTH_IT", 1)
+    monkeypatch.setattr(workers, "MIN_PARALLEL_BYTES", 1)
     monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
     assert text_of(read(folder)) == "texttext"
 
@@ -207,7 +206,7 @@ def test_a_process_takes_no_module_from_the_folder_it_is_started_in(
 def test_an_error_in_a_process_is_an_error_of_the_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "a.txt").write_text("good")
     (folder / "b.txt").write_bytes(b"a\nb\xff")
-    monkeypatch.setattr(workers, "WORTH_IT", 1)
+    monkeypatch.setattr(workers, "MIN_PARALLEL_BYTES", 1)
     monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
     with pytest.raises(CorpusError, match=r"b\.txt, line 2, column 2, byte offset 3"):
         read(folder)
@@ -226,7 +225,7 @@ workers.work()
 @pytest.mark.parametrize(
     ("error", "raised", "said"),
     [
-        ("OSError(28, 'No space left')", StorageError, "cannot be kept here: No space left"),
+        ("OSError(28, 'No space left')", StorageError, "cannot be stored here: No space left"),
         ("MemoryError", MemoryError, "^$"),
     ],
 )
@@ -240,7 +239,7 @@ def test_a_process_that_the_system_refuses_ends_as_one_process_does(
 ) -> None:
     for name in "ab":
         (folder / f"{name}.txt").write_text(name)
-    monkeypatch.setattr(workers, "WORTH_IT", 1)
+    monkeypatch.setattr(workers, "MIN_PARALLEL_BYTES", 1)
     monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
     monkeypatch.setattr(workers, "COMMAND", IN_A_PROCESS.format(error))
     with pytest.raises(raised, match=said):
@@ -254,7 +253,7 @@ def test_a_process_that_starts_while_the_others_are_ended_is_ended_too(monkeypat
 
     def slow(_: object, **options: Any) -> Any:
         starting.set()
-        while not pool._left:
+        while not pool._ended:
             time.sleep(0.01)
         processes.append(start([sys.executable, "-c", "import time; time.sleep(20)"], **options))
         return processes[0]
@@ -279,24 +278,24 @@ def test_ctrl_c_reaches_no_process_however_early_it_comes(monkeypatch: pytest.Mo
         pool.end()
 
 
-@pytest.mark.parametrize("told", ["", "5\\n", '5\\n{"symbols": [1, '])
+@pytest.mark.parametrize("output", ["", "5\\n", '5\\n{"symbols": [1, '])
 def test_a_process_that_is_killed_is_an_error_in_one_line(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: str
 ) -> None:
     for name in "ab":
         (folder / f"{name}.txt").write_text(name)
-    monkeypatch.setattr(workers, "WORTH_IT", 1)
+    monkeypatch.setattr(workers, "MIN_PARALLEL_BYTES", 1)
     monkeypatch.setattr("charnet.machine.processor_cores", lambda: 2)
-    killed = f"import os; os.write(1, b'{told}'); os.kill(os.getpid(), 9)"
+    killed = f"import os; os.write(1, b'{output}'); os.kill(os.getpid(), 9)"
     monkeypatch.setattr(workers, "COMMAND", killed)
     assert run(["corpus", "info", str(folder)]) == 6
     assert capsys.readouterr().err.startswith(
-        "charnet: a process that read the text was ended from outside; start again"
+        "charnet: a process that read the text was killed from outside; start again"
     )
     assert not list(cache_folder().glob("*"))
 
 
-def test_a_process_whose_starter_is_no_more_ends_without_a_word() -> None:
+def test_a_worker_whose_parent_has_ended_ends_without_a_message() -> None:
     ended = subprocess.run([sys.executable, "-c", workers.COMMAND], input=b'{"sou', capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, b"", b"")
 
@@ -348,11 +347,13 @@ def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(
     ("errors", "text", "said"),
     [("replace", "a\ufffdb\ufffd", "replaced"), ("ignore", "ab", "left out")],
 )
-def test_wrong_bytes_may_be_gone_over_and_are_counted(folder: Path, errors: str, text: str, said: str) -> None:
+def test_invalid_bytes_may_be_replaced_or_left_out_and_are_counted(
+    folder: Path, errors: str, text: str, said: str
+) -> None:
     (folder / "a.txt").write_bytes(b"a\xffb\xc3")
     for _ in range(2):  # the second time from the encoded copy
         found = read(folder / "a.txt", encoding_errors=errors)
-        assert (text_of(found), found.notes) == (text, (f"2 places not in utf-8 {said}",))
+        assert (text_of(found), found.notes) == (text, (f"invalid utf-8 in 2 places, {said}",))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])

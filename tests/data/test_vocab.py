@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnet.data.vocab import RARE, RARE_BYTE, Utf8Guard, Vocabulary, code_points
+from charnet.data.utf8 import Utf8Guard
+from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, code_points
 from charnet.errors import PromptError
 
 ALL_BYTES = Vocabulary(tuple(range(256)), of_bytes=True)
@@ -296,5 +297,5 @@ def test_what_stands_for_all_rare_characters_has_a_name_of_its_own() -> None:
     assert (
         Vocabulary((0x61, RARE)).name(RARE)
         == Vocabulary((0x61, RARE_BYTE), of_bytes=True).name(RARE_BYTE)
-        == "a rare one"
+        == "a rare character"
     )

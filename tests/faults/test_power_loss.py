@@ -356,7 +356,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def copies(folder: Path) -> dict[str, bytes]:
-    """Returns the encoded copies alone: a seal depends on where its copy is on the disk, which differs each time."""
+    """The encoded copies alone: KEY.checked holds the inode of its copy, which is another each time."""
     return {path.name: path.read_bytes() for path in folder.glob("*.ids")}
 
 
@@ -375,7 +375,7 @@ def test_an_encoding_killed_at_any_call_leaves_a_whole_copy_or_none(text: Path, 
         except Killed:
             pass
         assert encoded(text) == text.read_text()
-        assert {path.suffix for path in cache.iterdir()} == {".ids", ".seal"}
+        assert {path.suffix for path in cache.iterdir()} == {".ids", ".checked"}
     assert number > 8
 
 

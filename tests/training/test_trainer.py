@@ -657,7 +657,7 @@ def test_a_checkpoint_whose_place_lies_beyond_the_text_is_never_gone_on_from(run
         del report
     path = run.folder.path / runs.LAST
     good = Checkpoint.load(path)
-    dataclasses.replace(good, trainer_state=dataclasses.replace(good.trainer_state, position=(0, 10**6))).save(path)
+    dataclasses.replace(good, trainer_state=dataclasses.replace(good.trainer_state, position=(0, 0, 10**6))).save(path)
     with pytest.raises(CheckpointError, match="place in the text"):
         setup.resume_run(run.folder.path)
 

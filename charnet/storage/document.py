@@ -32,8 +32,8 @@ class CorpusInfo:
 
 @dataclass(frozen=True)
 class TrainerState:
-    """How far a training is. `position` counts passes over the text and windows read in the current pass; losses are in
-    nats per character. After each of the `rollbacks` the learning rate was halved."""
+    """Where a training stands. `position` is passes and windows read; losses are in nats per character. After each of
+    the `rollbacks` the learning rate was halved."""
 
     step: int = 0
     chars_seen: int = 0

@@ -356,7 +356,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def copies(folder: Path) -> dict[str, bytes]:
-    """Returns the encoded copies alone: a seal depends on where its copy is on the disk, which differs each time."""
+    """The encoded copies alone: a seal tells of the place of its copy on the disk, which is another each time."""
     return {path.name: path.read_bytes() for path in folder.glob("*.ids")}
 
 

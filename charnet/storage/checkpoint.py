@@ -45,16 +45,8 @@ class Checkpoint:
     @property
     def document(self) -> Document:
         """All but the tensors."""
-        return Document(
-            config=self.config,
-            vocab=self.vocab,
-            corpus=self.corpus,
-            trainer_state=self.trainer_state,
-            history=self.history,
-            versions=self.versions,
-            created=self.created,
-            format=FORMAT if self.precision == "int8" else 1,
-        )
+        parts = {name: getattr(self, name) for name in Document.__dataclass_fields__ if name != "format"}
+        return Document(**parts, format=FORMAT if self.precision == "int8" else 1)
 
     def part(self, prefix: str) -> Tensors:
         """The tensors whose names begin with `prefix.`, without it."""
@@ -134,20 +126,11 @@ class Checkpoint:
         document = parse(path, content.document)
         int8 = [name for name, dtype in content.types.items() if dtype == np.int8]
         if int8 and document.format < 2:
-            raise invalid(path, "numbers of 8 bits in a file of format 1")
+            raise invalid(path, "8-bit weights in a file of format 1")
         if not all(name.startswith("model.") for name in int8):
-            raise invalid(path, "numbers of 8 bits beside the weights")
-        checkpoint = cls(
-            config=document.config,
-            vocab=document.vocab,
-            corpus=document.corpus,
-            trainer_state=document.trainer_state,
-            tensors=content.tensors,
-            history=document.history,
-            versions=document.versions,
-            created=document.created,
-            sha256=content.sha256,
-        )
+            raise invalid(path, "8-bit numbers outside the weights")
+        parts = {name: value for name, value in vars(document).items() if name != "format"}
+        checkpoint = cls(**parts, tensors=content.tensors, sha256=content.sha256)
         _check_weights(path, checkpoint)
         return checkpoint
 

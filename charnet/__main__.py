@@ -8,12 +8,12 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line; Ctrl-C while it is still being loaded ends it without a word."""
+    """Runs the command line; Ctrl-C while it loads ends it without a message."""
     try:
         from charnet.cli.app import run
 
         code = run(sys.argv[1:])
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and said
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command is done: Ctrl-C cannot change its exit code
     except KeyboardInterrupt:
         os._exit(128 + signal.SIGINT)
     sys.exit(code)

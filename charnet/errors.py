@@ -1,15 +1,14 @@
-"""Everything that can go wrong and that the user can mend.
+"""The errors that the user can fix.
 
-    CharnetError               exit code 1, never raised itself
+    CharnetError               exit code 1, never raised directly
     ├── ConfigError            2   an option or a setting
-    ├── CorpusError            3   the text to learn from or to be judged
+    ├── CorpusError            3   the text to train or to be evaluated on
     │   └── PromptError        3   the text to continue
-    ├── CheckpointError        4   a checkpoint that is damaged, foreign or hostile
-    ├── DivergedError          5   a training whose numbers are no longer finite
+    ├── CheckpointError        4   a checkpoint that is damaged, invalid or malicious
+    ├── DivergedError          5   a training whose loss or weights are no longer finite
     └── StorageError           6   the disk: missing folder, no permission, no space
 
-Each message is one line: what was expected, what was found, what to do. Anything that is not a `CharnetError`
-is a bug in charnet and keeps its traceback.
+Each message is one line: the cause and what to do. Any other exception is a bug in charnet and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _SHORT.maxstring = _SHORT.maxlong = 200
 
 
 class CharnetError(Exception):
-    """Root of all errors that the user can mend; `exit_code` is what the command line ends with."""
+    """Root of all errors that the user can fix; `exit_code` is the exit code of the command line."""
 
     exit_code = 1
 
@@ -36,7 +35,7 @@ class ConfigError(CharnetError):
 
 
 class CorpusError(CharnetError):
-    """A text is missing, empty, too short or not in the encoding that was named."""
+    """A text is missing, empty, too short or not in the given encoding."""
 
     exit_code = 3
 
@@ -46,7 +45,7 @@ class PromptError(CorpusError):
 
 
 class CheckpointError(CharnetError):
-    """A checkpoint is not there, not whole, or not one of charnet's."""
+    """A checkpoint is missing, incomplete or not one of charnet's."""
 
     exit_code = 4
 
@@ -64,7 +63,7 @@ class StorageError(CharnetError):
 
 
 def shortened(name: str, longest: int = 120) -> str:
-    """A name that fits in a message; a whole text given where a name was expected does not.
+    """Shortens a name for a message: it may be a whole text, passed by mistake.
 
     >>> shortened("x" * 200, 5)
     'xxxxx...'
@@ -73,20 +72,20 @@ def shortened(name: str, longest: int = 120) -> str:
 
 
 def quoted(text: str) -> str:
-    """A word of the user in a message: short, and on one line."""
+    """Quotes the user's text in a message: short, and on one line."""
     return '"' + shortened(repr(text[:200])[1:-1]) + '"'
 
 
 def short_repr(value: Any) -> str:
-    """A value of any kind in a message: short, and on one line."""
+    """Formats any value for a message: short, and on one line."""
     try:
         return shortened(_SHORT.repr(value))
     except ValueError:
-        return "a number of thousands of digits"
+        return "a number with thousands of digits"
 
 
 def plural(count: int, noun: str) -> str:
-    """A number of things.
+    """Formats a number of things.
 
     >>> plural(1, "step"), plural(2000, "step")
     ('1 step', '2,000 steps')

@@ -498,8 +498,8 @@ def test_a_mark_a_document_start_a_comment_and_windows_lines_do_no_harm(written:
         ("model:\n    hidden_size: big\n", "line 2, column 5", 'expected a whole number, found "big"'),
         ("model:\n  dropout: 2\n", "line 2, column 3", "between 0 and 0.95, found 2"),
         ("model:\n  cell: lsmt\n", "line 2, column 3", 'did you mean "lstm"?'),
-        ("model:\n  cell: gru\n  cell: rnn\n", "line 3, column 3", '"cell" stands here twice'),
-        ("model:\n  cell: gru\nmodel:\n  cell: rnn\n", "line 3, column 1", '"model" stands here twice'),
+        ("model:\n  cell: gru\n  cell: rnn\n", "line 3, column 3", '"cell" appears twice'),
+        ("model:\n  cell: gru\nmodel:\n  cell: rnn\n", "line 3, column 1", '"model" appears twice'),
         ("model: {cell: gru, cell: gru}\n", "line 1, column 20", "twice"),
         ('model:\n  cell: gru\n  "cell": gru\n', "line 3, column 3", "twice"),
         ("model: &m\n  cell: gru\n", "line 1, column 8", "anchors, aliases and tags"),
@@ -595,7 +595,7 @@ def test_the_byte_that_is_not_utf8_is_named(written: Any) -> None:
 
 
 def test_a_huge_file_is_refused_by_its_size(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config_file, "LARGEST_FILE_OF_SETTINGS", 100)
+    monkeypatch.setattr(config_file, "LARGEST_SETTINGS_FILE", 100)
     assert read_yaml(written("#" * 99 + "\n")) == {}
     assert "more than 100 bytes" in refused(written("#" * 100 + "\n"))
 

@@ -1,4 +1,4 @@
-"""The table of engines: ways to compute the same logits, and the choice of the one that finishes first."""
+"""The table of engines, all of which compute the same logits, and the choice of the fastest."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from charnet.model.shapes import member_prefixes
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.quantize import QuantizedMatrix, dequantize_all
 
-# The cost of writing, as a compromise between two cores of Intel with AMX (memory at 41 GB/s; the first figure) and two
-# of Zen 4 (twice that and more; the second): microseconds per character of one text. On either the choice is right to
-# about a factor of two in length, and near the break-even both engines take about the same time.
+# Microseconds per character of one text: a compromise between two Intel cores with AMX (memory at 41 GB/s; the first
+# number) and two of Zen 4 (more than twice that; the second). On either, the break-even length is right to about a
+# factor of two, and near it both engines take about the same time.
 #
-#                  NumPy           compiled        compiled from ... characters on: measured, and by these figures
+#                  NumPy           compiled        break-even in characters: measured; by these constants
 #   LSTM 2x128     77, 42          16, 12          10,000, 25,000; 12,000
 #   LSTM 2x512     523, 131        394, 78         5,000, 12,000; 5,200
 #   the same int8  523, 131        60, 43          1,500, 7,400; 2,500
-LOADING = 0.65  # seconds: numba, and the compiled loops from its cache
-CALL, LAYER, NUMPY_MEGABYTE = 12e-6, 20e-6, 20e-6  # seconds of Python a character, of a layer, of reading weights
+LOADING = 0.65  # seconds to load numba and the compiled loops from its cache
+CALL, LAYER, NUMPY_MEGABYTE = 12e-6, 20e-6, 20e-6  # seconds per character, layer, MB of weights
 COMPILED_CALL, COMPILED_MEGABYTE = 4e-6, 14e-6
-# Several texts in one product of matrices: the weights are packed for it, then each text adds its multiplications.
+# A batch is one product of matrices. The weights are packed for it, then each text adds its multiplications.
 BATCH_MEGABYTE, BATCH_MEGABYTE_A_TEXT = 55e-6, 3.5e-6
-COMPILED_SHARE_OF_A_BATCH = 0.75  # the products are NumPy's there too
+COMPILED_SHARE_OF_A_BATCH = 0.75  # both engines leave the products of a batch to NumPy
 
 
-TABLES = ("embedding.weight", "layers.0.weight_ih")  # computed for each character of the alphabet before the first
+TABLES = ("embedding.weight", "layers.0.weight_ih")  # precomputed for each character of the alphabet
 
 
 def _numpy(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:  # noqa: ARG001
@@ -45,7 +45,7 @@ def _compiled(model: ModelSettings, networks: Iterable[Weights], threads: int) -
         from charnet.engines.compiled_engine import CompiledEngine
     except ImportError as error:
         raise ConfigError(
-            f"engine: the compiled engine needs numba, and none that works is installed ({error}): "
+            f"engine: the compiled engine needs numba, which is missing or does not work ({error}): "
             "pip install -U 'charnet[fast]'"
         ) from None
     return CompiledEngine(*networks, cell=model.cell, activation=model.activation, threads=threads)
@@ -71,12 +71,12 @@ ENGINES: dict[str, Callable[[ModelSettings, Iterable[Weights], int], Engine]] = 
 
 
 def has_numba() -> bool:
-    """Whether numba, which the compiled engine needs, is installed."""
+    """Returns whether numba is installed; the compiled engine needs it."""
     return importlib.util.find_spec("numba") is not None
 
 
 def available(name: str) -> str:
-    """The engine of that name, or "numpy" where numba is missing or does not fit the rest: slower, and it works."""
+    """Returns the name, or "numpy" for "compiled" if numba is missing or does not work."""
     if name == "compiled":
         try:
             from charnet.engines.compiled_engine import CompiledEngine  # noqa: F401
@@ -88,19 +88,20 @@ def available(name: str) -> str:
 def fastest(
     model: ModelSettings, weights: Mapping[str, Any], length: int, *, texts: int = 1, temperature_only: bool = True
 ) -> str:
-    """The name of the engine that would finish first, loading included: "numpy" or "compiled".
+    """Returns the name of the engine that would finish first, loading included: "numpy" or "compiled".
 
     Args:
-        weights: as `Checkpoint.stored_weights` gives them.
-        length: characters of each text.
-        temperature_only: whether symbols are sampled by temperature, bans and biases alone; other options need Python
-            for each symbol.
+        weights: as in `Checkpoint.stored_weights`.
+        length: characters in each text.
+        texts: the number of texts.
+        temperature_only: whether sampling uses only temperature, bans and biases; other options run Python code for
+            each symbol.
     """
     if not temperature_only:
         return "numpy"
-    read = [w for name, w in weights.items() if not name.endswith(TABLES)]
-    megabytes = sum(w.values.size if isinstance(w, QuantizedMatrix) else w.size for w in read) * 4e-6
-    is_int8 = any(isinstance(w, QuantizedMatrix) for w in read)
+    read_weights = [w for name, w in weights.items() if not name.endswith(TABLES)]
+    megabytes = sum(w.values.size if isinstance(w, QuantizedMatrix) else w.size for w in read_weights) * 4e-6
+    is_int8 = any(isinstance(w, QuantizedMatrix) for w in read_weights)
     layers = model.members * model.num_layers * LAYER
     single = CALL + layers + NUMPY_MEGABYTE * megabytes
     batch = CALL + layers + megabytes * (BATCH_MEGABYTE + BATCH_MEGABYTE_A_TEXT * texts)
@@ -110,20 +111,20 @@ def fastest(
 
 
 def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0) -> Engine:
-    """An engine that runs the model of a checkpoint; see `engine_of`."""
+    """Opens an engine that runs the model of a checkpoint; see `engine_of`."""
     return engine_of(checkpoint.config.model, checkpoint.stored_weights, name, threads=threads)
 
 
 def engine_of(model: ModelSettings, weights: Weights, name: str, *, threads: int = 0) -> Engine:
-    """An engine that runs a model. Each one imports what it needs only when it is opened.
+    """Opens an engine that runs a model. Each engine imports its libraries only when it is opened.
 
     Args:
-        weights: as `Checkpoint.stored_weights` gives them. The NumPy engine takes them out of this table as it lays
-            them out, so that memory does not hold them twice where nobody else keeps them; so does an ensemble of any.
-        threads: of the processor; 0 for what is fastest. The NumPy engine takes them from its library.
+        weights: as in `Checkpoint.stored_weights`. The NumPy engine, and any engine of an ensemble, removes them from
+            this table as it packs them, so that they are not in memory twice.
+        threads: CPU threads; 0 for the fastest number. The NumPy engine leaves them to its library.
 
     Raises:
-        ConfigError: there is no such engine, or what it needs is not installed.
+        ConfigError: there is no such engine, or a library that it needs is not installed.
     """
     if name not in ENGINES:
         known = ", ".join(ENGINES)
@@ -132,7 +133,7 @@ def engine_of(model: ModelSettings, weights: Weights, name: str, *, threads: int
 
 
 def _networks(model: ModelSettings, weights: Weights) -> Iterator[Weights]:
-    """The parameters of each network of an ensemble, taken out of the table of all; of one network the table itself."""
+    """Yields the weights of each network, removed from the table of an ensemble; for one network the table itself."""
     if model.members == 1:
         yield weights
         return

@@ -1,1 +1,1 @@
-"""How well a text is known: by a model, by simple baselines, and what more training would bring."""
+"""How well a model predicts a text, how well simple baselines do, and what more training would give."""

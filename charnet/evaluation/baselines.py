@@ -1,10 +1,10 @@
-"""Is a loss good? What simple means reach on the same held-out text, after reading the same text before it.
+"""Baselines to compare a loss with: n-gram models and compressors on the same held-out text, given the text before it.
 
-An n-gram model predicts each character from the n - 1 before it, by what followed them so far; where it has seen
-little it asks the model of the next shorter context (interpolated absolute discounting, Ney, Essen & Kneser 1994).
-`gzip -9` and `xz -9e` are the compressors that everyone has: a model that does not beat them has learned little.
+An n-gram model predicts each character from the n - 1 characters before it, by the counts in the training text. Where
+counts are low it relies on the model of the next shorter context (interpolated absolute discounting, Ney, Essen &
+Kneser 1994). `gzip -9` and `xz -9e` are common compressors: a model that does not beat them has learned little.
 
-Shape legend: N characters of text, learned and held out in a row.
+Shape legend: N characters: the training text and then the held-out text.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from charnet.data.encoded_copy import Ids
 from charnet.data.vocab import Vocabulary
 
 LONGEST_NGRAM = 6
-MOST_LEARNED, MOST_HELD_OUT = 1_200_000, 250_000  # characters that are read: some two seconds
-GZIP_REACH = 1 << 15  # bytes that gzip looks back
+MOST_LEARNED, MOST_HELD_OUT = 1_200_000, 250_000  # characters: about two seconds
+GZIP_REACH = 1 << 15  # bytes: the window of gzip
 SMALLEST_DICTIONARY = 1 << 12  # bytes, of xz
 
 
@@ -30,8 +30,8 @@ SMALLEST_DICTIONARY = 1 << 12  # bytes, of xz
 class Baselines:
     """Bits per character of the held-out text. `ngram` is the best of orders 1 to 6, and `order` its n.
 
-    `learned` and `held_out` count the characters that were read: where a text is very long, those on both sides of
-    the cut (`is_part`).
+    `learned` and `held_out` count the characters that were read of the training text and of the held-out text. For a
+    very long text only those next to the cut are read (`is_part`).
     """
 
     ngram: float
@@ -44,16 +44,17 @@ class Baselines:
 
 
 def baselines(learned: Ids, held_out: Ids, vocab: Vocabulary) -> Baselines:
-    """Judges the held-out text by simple means that know the learned one.
+    """Evaluates n-gram models and compressors on a held-out text.
 
     Args:
-        learned: one id a character, at least one; held_out: what comes after it, at least one.
-        vocab: for what the compressors read: the text itself.
+        learned: ids of the training text, at least one.
+        held_out: ids of the text after it, at least one.
+        vocab: decodes the ids to the text that the compressors read.
     """
     is_part = len(learned) > MOST_LEARNED or len(held_out) > MOST_HELD_OUT
     learned, held_out = learned[-MOST_LEARNED:], held_out[:MOST_HELD_OUT]
     texts = [_as_bytes(ids, vocab) for ids in (learned, held_out)]
-    with ThreadPoolExecutor(2) as pool:  # both spend their time outside Python's lock
+    with ThreadPoolExecutor(2) as pool:  # both spend their time outside the GIL
         xz = pool.submit(_xz_bits, *texts)
         ngrams = ngram_bits(learned, held_out)
         order = int(np.argmin(ngrams)) + 1
@@ -69,7 +70,7 @@ def baselines(learned: Ids, held_out: Ids, vocab: Vocabulary) -> Baselines:
 
 
 def _as_bytes(ids: Ids, vocab: Vocabulary) -> bytes:
-    """The text in UTF-8, or the bytes that it is."""
+    """Returns the text in UTF-8; for a vocabulary of bytes, the bytes themselves."""
     if vocab.of_bytes:
         return b"".join(map(vocab.pieces.__getitem__, ids.tolist()))
     symbols = np.array([ord(piece.decode()) for piece in vocab.pieces], dtype="<u4")[ids]
@@ -77,19 +78,19 @@ def _as_bytes(ids: Ids, vocab: Vocabulary) -> bytes:
 
 
 def ngram_bits(learned: Ids, held_out: Ids, longest: int = LONGEST_NGRAM) -> list[float]:
-    """Bits per held-out character of n-gram models of orders 1, 2, ... `longest`.
+    """Returns the bits per held-out character of n-gram models of orders 1, 2, ... `longest`.
 
-    The shortest falls back on chance: all characters of the alphabet alike.
+    The shortest backs off to a uniform distribution over the alphabet.
     """
     text_N = np.concatenate([learned, held_out]).astype(np.int64)
     cut, alphabet = len(learned), int(text_N.max()) + 1
-    chance_N = np.full(len(text_N) - cut, 1 / alphabet)
-    context_N = np.zeros(len(text_N), dtype=np.int64)  # which n-gram ends before each character: at first none does
+    probability_N = np.full(len(text_N) - cut, 1 / alphabet)
+    context_N = np.zeros(len(text_N), dtype=np.int64)  # the n-gram that ends before each character: at first none
     bits = []
     for _ in range(longest):
         grams, gram_N = np.unique(context_N * alphabet + text_N, return_inverse=True)
-        chance_N = _interpolated(gram_N, context_N, grams // alphabet, cut, chance_N)
-        bits.append(abs(float(np.log2(chance_N).mean())))
+        probability_N = _interpolated(gram_N, context_N, grams // alphabet, cut, probability_N)
+        bits.append(abs(float(np.log2(probability_N).mean())))
         context_N = np.concatenate([[gram_N.max() + 1], gram_N[:-1]])
     return bits
 
@@ -101,18 +102,18 @@ def _interpolated(
     cut: int,
     shorter: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """Probability of each held-out character by the counts before `cut`, and by the `shorter` contexts."""
+    """Returns the probability of each held-out character, from the counts before `cut` and the `shorter` contexts."""
     count_of_gram = np.bincount(gram_N[:cut], minlength=len(context_of_gram))
     count_of_context = np.bincount(context_N[:cut], minlength=context_N.max() + 1)
     followers_of_context = np.bincount(context_of_gram[count_of_gram > 0], minlength=len(count_of_context))
     once, twice = np.count_nonzero(count_of_gram == 1), np.count_nonzero(count_of_gram == 2)
     discount = once / (once + 2 * twice) if once and twice else 0.5
     gram, context = count_of_gram[gram_N[cut:]], count_of_context[context_N[cut:]]
-    known = context > 0
-    left_over = discount * followers_of_context[context_N[cut:]]
-    result = shorter.copy()
-    result[known] = (np.maximum(gram - discount, 0) + left_over * shorter)[known] / context[known]
-    return result
+    seen = context > 0
+    backoff = discount * followers_of_context[context_N[cut:]]
+    probability = shorter.copy()
+    probability[seen] = (np.maximum(gram - discount, 0) + backoff * shorter)[seen] / context[seen]
+    return probability
 
 
 def _gzip_bits(learned: bytes, held_out: bytes) -> int:
@@ -121,12 +122,12 @@ def _gzip_bits(learned: bytes, held_out: bytes) -> int:
 
 
 def _xz_bits(learned: bytes, held_out: bytes) -> int:
-    """What the held-out text adds to the compressed size of the learned one."""
+    """Returns the bits that the held-out text adds to the compressed size of the training text."""
     sizes = [len(lzma.compress(text, lzma.FORMAT_RAW, filters=xz(text))) for text in (learned, learned + held_out)]
     return 8 * (sizes[1] - sizes[0])
 
 
 def xz(text: bytes) -> list[dict[str, int]]:
-    """The filter of `xz -9e`, with a dictionary no larger than the text: the same output in a tenth of the memory."""
+    """Returns the filter of `xz -9e`, its dictionary no larger than the text: same output in a tenth of the memory."""
     preset = 9 | lzma.PRESET_EXTREME
     return [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": max(SMALLEST_DICTIONARY, len(text))}]

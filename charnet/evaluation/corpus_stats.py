@@ -1,6 +1,6 @@
-"""What there is to know about a text before learning from it: characters, lines, how predictable it is, what is odd.
+"""Statistics of a text before training on it: characters, lines, entropies, repeated lines, unprintable characters.
 
-Characters are counted in the whole text; lines and entropies in its beginning, where it is very long.
+Characters are counted in the whole text. Of a very long text, lines and entropies are measured in its beginning only.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from charnet.data.vocab import Vocabulary
 from charnet.errors import plural
 from charnet.evaluation.baselines import ngram_bits
 
-LINES_OF, ENTROPY_OF = 20_000_000, 1_200_000  # characters at the start that are looked at
-HELD_OUT = 0.1  # of those, to see what an n-gram makes of them
+LINES_OF, ENTROPY_OF = 20_000_000, 1_200_000  # characters at the start that are analyzed
+HELD_OUT = 0.1  # share of ENTROPY_OF that the n-gram models are evaluated on
 LONGEST_CONTEXT = 5
 BLOCK = 1 << 20
 RAREST, LONGEST_SHOWN = 5, 60
 SHORT, VERY_SHORT = 500_000, 50_000  # characters
-MUCH_REPEATED, LONG_ENOUGH_TO_COUNT = 0.05, 20  # share of the text; characters of a line
-PARTS, PARTS_FROM = "bytes of other characters", 0x80  # in a text of bytes
-FEW = 10  # occurrences: too few to learn a character from
+MUCH_REPEATED, LONG_ENOUGH_TO_COUNT = 0.05, 20  # share of the text; characters in a line
+PARTS, PARTS_FROM = "bytes of other characters", 0x80  # in a corpus of bytes
+FEW = 10  # occurrences: too few to learn a character
 
-# The first code point of the blocks of Unicode that texts are mostly made of; what lies between is "other".
+# The first code point of the most common Unicode blocks; all other ranges are "other".
 BLOCKS = (
     (0x0000, "Basic Latin"), (0x0080, "Latin-1 Supplement"), (0x0100, "Latin Extended-A"),
     (0x0180, "Latin Extended-B"), (0x0250, "IPA Extensions"), (0x02B0, "Spacing Modifier Letters"),
@@ -60,10 +60,18 @@ BLOCK_STARTS = [start for start, _ in BLOCKS]
 
 @dataclass(frozen=True)
 class CorpusStats:
-    """All about a text. `blocks` counts characters, and kinds of them, by Unicode block; `entropies` are bits per
-    character given the 0, 1, ... characters before, counted in the text itself; `ngrams` what models of orders 1, ...
-    make of a part that they have not seen; `repeated` the share of the lines' characters that came before in the same
-    line; `odd` names what cannot be printed; `lines_of` and `entropy_of` say of how many characters."""
+    """Statistics of a text.
+
+    Attributes:
+        blocks: the number of characters, and of distinct characters, in each Unicode block.
+        odd: the count of each unprintable character.
+        repeated: the share of the text that is in repeats of earlier lines.
+        most_repeated: the line with the most characters in repeats, and how often it occurs.
+        entropies: bits per character given the 0, 1, ... characters before, from the counts of the text itself.
+        ngrams: bits per character of n-gram models of orders 1, 2, ... on a part of the text held out from them.
+        lines_of: the number of characters in which lines were counted.
+        entropy_of: the number of characters in which entropies and n-grams were measured.
+    """
 
     name: str
     files: int
@@ -87,12 +95,12 @@ class CorpusStats:
     advice: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """Returns all fields, for JSON."""
         return asdict(self)
 
 
 def block_of(code: int) -> str:
-    """The name of a character's block in Unicode.
+    """Returns the name of a character's Unicode block.
 
     >>> block_of(ord("я")), block_of(ord("字"))
     ('Cyrillic', 'CJK Unified Ideographs')
@@ -101,14 +109,14 @@ def block_of(code: int) -> str:
 
 
 def describe(corpus: Corpus) -> CorpusStats:
-    """Looks at a text that was read."""
+    """Computes the statistics of a corpus."""
     counts = _counts(corpus.ids, len(corpus.vocab))
     of_symbol = dict(zip(corpus.vocab.symbols, counts.tolist(), strict=True))
     lines = corpus.vocab.decode(corpus.ids[:LINES_OF].tolist())
     repeated, most_repeated, lengths = _lines(lines)
-    known = corpus.ids[:ENTROPY_OF]
-    cut = len(known) - max(1, int(len(known) * HELD_OUT))
-    told = CorpusStats(
+    sample = corpus.ids[:ENTROPY_OF]
+    cut = len(sample) - max(1, int(len(sample) * HELD_OUT))
+    stats = CorpusStats(
         name=corpus.name,
         files=corpus.files,
         size_bytes=corpus.size_bytes,
@@ -123,14 +131,14 @@ def describe(corpus: Corpus) -> CorpusStats:
         line_lengths=_quantiles(lengths),
         repeated=repeated,
         most_repeated=most_repeated,
-        entropies=entropies(known),
-        ngrams=ngram_bits(known[:cut], known[cut:]) if cut else [],
+        entropies=entropies(sample),
+        ngrams=ngram_bits(sample[:cut], sample[cut:]) if cut else [],
         lines_of=min(LINES_OF, len(corpus.ids)),
-        entropy_of=len(known),
+        entropy_of=len(sample),
         notes=corpus.notes,
         advice=(),
     )
-    return CorpusStats(**vars(told) | {"advice": tuple(_advice(told, of_symbol, lines))})
+    return CorpusStats(**vars(stats) | {"advice": tuple(_advice(stats, of_symbol, lines))})
 
 
 def _counts(ids: Ids, alphabet: int) -> npt.NDArray[np.int64]:
@@ -161,7 +169,7 @@ def _rarest(vocab: Vocabulary, of_symbol: dict[int, int]) -> list[tuple[str, int
 
 
 def _odd(vocab: Vocabulary, of_symbol: dict[int, int]) -> Iterator[tuple[int, int]]:
-    """What stands for itself and cannot be printed, and how often it comes."""
+    """Yields the code of each unprintable character, and how often it occurs."""
     for code in vocab.characters:
         is_part = vocab.of_bytes and code >= PARTS_FROM
         if not is_part and unicodedata.category(chr(code)) in ("Cc", "Cf", "Co", "Cn") and chr(code) not in "\n\r\t":
@@ -175,14 +183,14 @@ def _line_ends(text: str) -> dict[str, int]:
 
 
 def _lines(text: str) -> tuple[float, tuple[str, int], npt.NDArray[np.int64]]:
-    """The share of the text that is lines seen before, the line that takes most of it, and all lengths."""
+    """Returns the share of the text in repeated lines, the line with most of it, and the lengths of all lines."""
     lines = text.splitlines()
     count = Counter(lines)
-    again = {line: len(line) * (times - 1) for line, times in count.items() if len(line) >= LONG_ENOUGH_TO_COUNT}
-    most = max(again, key=lambda line: again[line], default="")
+    repeats = {line: len(line) * (times - 1) for line, times in count.items() if len(line) >= LONG_ENOUGH_TO_COUNT}
+    most = max(repeats, key=lambda line: repeats[line], default="")
     lengths = np.array([len(line) for line in lines], np.int64)
-    most_repeated = (most[:LONGEST_SHOWN], count[most]) if again.get(most) else ("", 0)
-    return sum(again.values()) / max(1, len(text)), most_repeated, lengths
+    most_repeated = (most[:LONGEST_SHOWN], count[most]) if repeats.get(most) else ("", 0)
+    return sum(repeats.values()) / max(1, len(text)), most_repeated, lengths
 
 
 def _quantiles(lengths: npt.NDArray[np.int64]) -> dict[str, int]:
@@ -193,8 +201,9 @@ def _quantiles(lengths: npt.NDArray[np.int64]) -> dict[str, int]:
 
 
 def entropies(ids: Ids, longest: int = LONGEST_CONTEXT) -> list[float]:
-    """Bits per character of a text given the 0, 1, ..., `longest` characters before it, by the counts of the text
-    itself: no model that sees so little of the past can do better on it.
+    """Returns the bits per character of a text given the 0, 1, ..., `longest` characters before.
+
+    They come from the counts of the text itself: no model with so short a context can do better on it.
 
     >>> [round(bits, 3) for bits in entropies(np.array([0, 1] * 500), longest=1)]
     [1.0, 0.0]
@@ -211,29 +220,30 @@ def entropies(ids: Ids, longest: int = LONGEST_CONTEXT) -> list[float]:
     return bits
 
 
-def _advice(told: CorpusStats, of_symbol: dict[int, int], text: str) -> list[str]:
+def _advice(stats: CorpusStats, of_symbol: dict[int, int], text: str) -> list[str]:
     advice = []
-    if told.characters < VERY_SHORT:
-        advice.append("very short: expect letters and few words; a hundred times more would make a difference")
-    elif told.characters < SHORT:
-        advice.append("short: more of the same kind of text would help more than a longer training")
-    if told.repeated > MUCH_REPEATED:
-        line, times = told.most_repeated
+    if stats.characters < VERY_SHORT:
+        advice.append("very short: expect letters and few words; a hundred times as much text would make a difference")
+    elif stats.characters < SHORT:
+        advice.append("short: more of the same kind of text would help more than longer training")
+    if stats.repeated > MUCH_REPEATED:
+        line, times = stats.most_repeated
         advice.append(
-            f"{told.repeated:.0%} of it are lines that came before, the most of it '{line}' ({times:,} times): "
-            "the model will learn them by heart; remove them"
+            f"{stats.repeated:.0%} of the text is repeated lines, most of it '{line}' ({times:,} times): "
+            "the model will memorize them; remove them"
         )
-    if len(told.line_ends) > 1:
-        advice.append(f"line ends are mixed ({', '.join(told.line_ends)}): --newlines lf makes them alike")
-    elif "\\r\\n" in told.line_ends:
+    if len(stats.line_ends) > 1:
+        advice.append(f"line ends are mixed ({', '.join(stats.line_ends)}): --newlines lf makes them the same")
+    elif "\\r\\n" in stats.line_ends:
         advice.append("line ends are two characters each (\\r\\n): --newlines lf makes them one")
     if few := sum(count < FEW for count in of_symbol.values()):
         advice.append(
-            f"{plural(few, 'character')} of {told.alphabet:,} come fewer than {FEW} times: --min-count {FEW} folds them"
+            f"{plural(few, 'character')} of {stats.alphabet:,} occur fewer than {FEW} times: "
+            f"--min-count {FEW} folds them into one"
         )
     wrong = of_symbol.get(0xFFFD, 0) + sum(text.count(lead) for lead in ("Ã©", "Ã¤", "Ã¶", "Ã¼", "â€", "Â "))
     if wrong:
-        advice.append(f"{plural(wrong, 'place')} look like text decoded wrongly (mixed encodings): mend it first")
-    if told.odd:
-        advice.append(f"{plural(sum(told.odd.values()), 'character')} cannot be printed: are they meant?")
+        advice.append(f"{plural(wrong, 'place')} look wrongly decoded (mixed encodings): fix the text first")
+    if stats.odd:
+        advice.append(f"{plural(sum(stats.odd.values()), 'character')} cannot be printed: are they intended?")
     return advice

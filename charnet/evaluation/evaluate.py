@@ -1,9 +1,9 @@
-"""How well a model knows a text: nats per character over every character of it.
+"""Evaluates a model on a text: the mean loss in nats per character over every character.
 
-The text is cut into streams that are read side by side. Each stream first reads the characters before its own, without
-counting them, so that its state is what one long reading would have carried there (memories reach less far than
-that: for trained models the difference to one long reading measured below 0.000001; only a network that never forgets,
-a relu with an eigenvalue near one, can tell); the first begins with an empty state.
+The text is cut into streams that are read side by side. To warm up its state, each stream first reads the characters
+before its own, which do not count; the first stream begins with a zero state. Memory fades within the warm-up: for
+trained models the result differed from that of a single stream by less than 0.000001. Only a network that never
+forgets, a relu network with an eigenvalue near one, gives another result.
 
 Shape legend: S streams, T characters in a chunk, V characters in the alphabet.
 """
@@ -33,12 +33,12 @@ from charnet.model.ensemble import Model, from_weights
 from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 
-WARM_UP = 256  # characters that a stream reads before its own
+WARM_UP = 256  # characters before its own that a stream reads
 SHORTEST_STREAM = 4 * WARM_UP
 MOST_STREAMS = 64
-LARGEST_CHUNK = 1 << 22  # logits held at once
+LARGEST_CHUNK = 1 << 22  # logits in memory at once
 LONGEST_CHUNK = 256  # characters
-DOCUMENTS_SORTED = 1 << 14  # at once by their length, so that those side by side are alike
+DOCUMENTS_SORTED = 1 << 14  # at once, by length: documents of similar length are read together
 
 
 class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an error
@@ -47,9 +47,9 @@ class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The total surprise of a text, in nats, over so many characters.
+    """The total loss on a text, in nats, and the number of characters it is summed over.
 
-    `unknown` counts, by name, the characters that the model's alphabet lacks: neither read nor predicted.
+    `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted.
     """
 
     nats: float
@@ -66,11 +66,11 @@ class Evaluation:
 
     @property
     def perplexity(self) -> float:
-        """Between how many equally likely characters the model hesitates."""
+        """The number of equally likely characters that would be as hard to predict."""
         return math.exp(self.nats_per_char) if self.nats_per_char < 700 else math.inf
 
     def as_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
+        """Returns all numbers, for JSON."""
         return {
             "nats_per_char": self.nats_per_char,
             "bits_per_char": self.bits_per_char,
@@ -87,11 +87,11 @@ def evaluate_files(
     """Evaluates the model of a checkpoint on texts.
 
     Args:
-        encoding: of the texts; by default that of the text it was trained on.
-        threads: of the processor; 0 = one for each core.
+        encoding: of the texts; by default that of the training text.
+        threads: CPU threads; 0 = one per core.
 
     Raises:
-        CorpusError: a text is missing, empty, in another encoding, or without one character that the alphabet has.
+        CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
     data = checkpoint.config.data
@@ -104,12 +104,13 @@ def evaluate_files(
 
 
 def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int]) -> Evaluation:
-    """Evaluates the model of a checkpoint on the ids of a text: every character, or every line by itself for a model
-    that was trained on lines.
+    """Evaluates the model of a checkpoint on the ids of a text.
+
+    A model that was trained on lines reads every line by itself.
 
     Args:
-        ids: of the characters that the alphabet has, at least one.
-        unknown: how often each other symbol occurs.
+        ids: of the characters in the alphabet, at least one.
+        unknown: the count of each other symbol.
     """
     vocab = checkpoint.vocab
     ends = ends_of_lines(ids, vocab.start_id()) if checkpoint.config.data.lines else None
@@ -129,17 +130,18 @@ def evaluate(
     streams: int | None = None,
     stop: Callable[[], object] = lambda: False,
 ) -> Evaluation:
-    """Reads a text; each character is predicted from all before it, the first from `start_id`.
+    """Evaluates a model on a text: predicts each character from all before it, the first from `start_id`.
 
     Args:
         ids: the text, at least one character.
-        ends: the places behind its documents, if each of them is read by itself; then `most` are the first.
-        most: about so many characters are enough, spread over the text: the first of each stream. 0: all.
-        streams: how many are read side by side; chosen by the length if not given. 1 is one long reading.
-        stop: asked before every chunk.
+        ends: the end of each document, if each is read by itself.
+        most: the approximate number of characters to read, 0 for all: the first characters of each stream, or the
+            first documents.
+        streams: the number of streams; by default chosen by the length of the text. 1 reads it in one piece.
+        stop: called before every chunk.
 
     Raises:
-        Stopped: `stop` said yes.
+        Stopped: `stop` returned true.
     """
     if ends is not None and most:
         ends = ends[: max(1, int(np.searchsorted(ends, most, side="right")))]
@@ -148,25 +150,27 @@ def evaluate(
     was_training = model.training
     model.eval()
     length = -(-len(ids) // streams)
-    read = min(length, -(-most // streams)) if most else length
-    counted = sum(min(read, max(0, len(ids) - stream * length)) for stream in range(streams))
+    read_length = min(length, -(-most // streams)) if most else length
+    counted = sum(min(read_length, max(0, len(ids) - stream * length)) for stream in range(streams))
     try:
         if ends is not None:
             return Evaluation(_nats_of_documents(model, ids, start_id, ends, stop), len(ids))
-        return Evaluation(_total_nats(model, ids, start_id, streams, read, stop), counted)
+        return Evaluation(_total_nats(model, ids, start_id, streams, read_length, stop), counted)
     finally:
         model.train(was_training)
 
 
 @torch.no_grad()
-def _total_nats(model: Model, ids: Ids, start_id: int, streams: int, read: int, stop: Callable[[], object]) -> float:
+def _total_nats(
+    model: Model, ids: Ids, start_id: int, streams: int, read_length: int, stop: Callable[[], object]
+) -> float:
     device = next(model.parameters()).device
     length = -(-len(ids) // streams)
-    chunk = _chunk(model, streams)
+    chunk = _chunk_length(model, streams)
     warm_up = WARM_UP if streams > 1 else 0
     total = 0.0
     state = model.initial_state(streams)
-    for begin, end in [*_spans(-warm_up, 0, chunk), *_spans(0, read, chunk)]:
+    for begin, end in [*_spans(-warm_up, 0, chunk), *_spans(0, read_length, chunk)]:
         if stop():
             raise Stopped
         x_ST, y_ST, counted_ST = _columns(ids, start_id, streams, length, begin, end)
@@ -183,17 +187,17 @@ def _total_nats(model: Model, ids: Ids, start_id: int, streams: int, read: int, 
 
 @torch.no_grad()
 def _nats_of_documents(model: Model, ids: Ids, start_id: int, ends: Ends, stop: Callable[[], object]) -> float:
-    """Each document from an empty state, those of like length side by side."""
+    """Reads each document from a zero state; documents of similar length are read side by side."""
     device = next(model.parameters()).device
-    chunk = _chunk(model, MOST_STREAMS)
+    chunk = _chunk_length(model, MOST_STREAMS)
     total = 0.0
     for first in range(0, len(ends), DOCUMENTS_SORTED):
-        some = ends[first : first + DOCUMENTS_SORTED].astype(np.int64)
-        begins = np.concatenate([[int(ends[first - 1]) if first else 0], some[:-1]])
-        order = np.argsort(some - begins, kind="stable")
+        block_ends = ends[first : first + DOCUMENTS_SORTED].astype(np.int64)
+        begins = np.concatenate([[int(ends[first - 1]) if first else 0], block_ends[:-1]])
+        order = np.argsort(block_ends - begins, kind="stable")
         for at in range(0, len(order), MOST_STREAMS):
             group = order[at : at + MOST_STREAMS]
-            streams = DocumentStreams(ids, some[group], start_id, len(group), chunk, begins[group])
+            streams = DocumentStreams(ids, block_ends[group], start_id, len(group), chunk, begins[group])
             position, state = StreamPosition(), model.initial_state(len(group))
             while position.passes == 0:
                 if stop():
@@ -206,8 +210,8 @@ def _nats_of_documents(model: Model, ids: Ids, start_id: int, ends: Ends, stop: 
     return total
 
 
-def _chunk(model: Model, streams: int) -> int:
-    """How many characters of each stream are read at once: whoever wants to stop waits for all networks to do so."""
+def _chunk_length(model: Model, streams: int) -> int:
+    """Returns the characters of each stream that are read at once: short for an ensemble, so that a stop is quick."""
     return max(1, min(LONGEST_CHUNK // len(model.members), LARGEST_CHUNK // (streams * model.alphabet_size)))
 
 
@@ -218,7 +222,10 @@ def _spans(begin: int, end: int, chunk: int) -> list[tuple[int, int]]:
 def _columns(
     ids: Ids, start_id: int, streams: int, length: int, begin: int, end: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Inputs, targets and which targets exist, each (S, T), for the places `begin` to `end` of every stream."""
+    """Returns inputs, targets and a mask of the targets inside the text, each (S, T).
+
+    They are at positions `begin` to `end` of every stream.
+    """
     at_ST = np.arange(streams)[:, None] * length + np.arange(begin, end)[None, :]
     counted_ST = at_ST < len(ids)
     y_ST = ids[np.clip(at_ST, 0, len(ids) - 1)].astype(np.int64)

@@ -1,4 +1,4 @@
-"""What more time would bring, read from a run's own curve of validation losses."""
+"""Forecasts the gain of more training time from a run's curve of validation losses."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-RISEN = 0.01  # nats above its best: from there on a run learns its text by heart
+RISEN = 0.01  # nats above the best loss: the run overfits
 FEWEST_POINTS = 3
-WORTH_SAYING = 0.003  # nats per character
-MOST_OF_A_LOSS = 0.5  # that more time may be said to take away
-# A run twice as long gains a share of what the second half of a run gains, in nats: part of that comes from the
-# learning rate that falls, which it does only once; and the more often the text was read, the less is left in it.
+WORTH_SAYING = 0.003  # nats per character: a smaller gain is not promised
+MOST_OF_A_LOSS = 0.5  # the largest gain that is promised, as a share of the loss
+# Twice the time gains a share of the nats that the second half of the run gained. It does not gain all of them, because
+# part of that came from the decay of the learning rate, which happens only once. The share falls with the passes.
 # Runs of 30 s, 60 s and 103 s on tiny-shakespeare: 0.36 after 1.5 passes, about 0.2 after 3.
 SHARE_OF_FRESH_TEXT, PASSES_THAT_HALVE_IT = 0.4, 3.0
 
 
 def forecast(history: Sequence[Mapping[str, float]], reason: str, passes: float, limit: str = "time") -> str:
-    """One sentence about what would make the model better.
+    """Returns one sentence about what would improve the model, or nothing.
 
     Args:
-        history: lines of metrics of the evaluations, oldest first.
-        reason: why the run ended, as in `reports.Finished`.
-        passes: how often the text was read.
-        limit: what the run was planned to be limited by, "time" or "text".
+        history: the metrics of each evaluation, oldest first.
+        reason: why the run ended, as in `training.events.Finished`.
+        passes: the number of passes over the text.
+        limit: the limit of the run in its plan, "time" or "text".
 
     >>> forecast([{"step": s, "val_nats_per_char": 1.3 + 4 / s} for s in (10, 20, 30, 40)], "complete", 0.1)
     'still improving: twice the time should give about 1.36 nats'
@@ -35,11 +35,11 @@ def forecast(history: Sequence[Mapping[str, float]], reason: str, passes: float,
         return "stopped early: more of the same text would help, more time would not"
     last_step, last = points[-1]
     if limit == "text":
-        return "the text has little more to teach: more of it would help, more time would not"
+        return "the text was the limit: more of the same text would help, more time would not"
     if len(points) < FEWEST_POINTS:
         return ""
     if last > min(loss for _, loss in points) + RISEN:
-        return "it began to learn the text by heart: more of the same text would help, more time would not"
+        return "it began to overfit: more of the same text would help, more time would not"
     share = SHARE_OF_FRESH_TEXT / (1 + (passes / PASSES_THAT_HALVE_IT) ** 2)
     gain = min(MOST_OF_A_LOSS * last, share * (_loss_at(points, last_step / 2) - last))
     if gain < WORTH_SAYING:
@@ -48,7 +48,7 @@ def forecast(history: Sequence[Mapping[str, float]], reason: str, passes: float,
 
 
 def _curve(history: Sequence[Mapping[str, float]]) -> list[tuple[float, float]]:
-    """Steps and validation losses, the steps rising from 1 on: lines of a file that say otherwise are left out."""
+    """Returns steps and validation losses; skips lines without a loss, or whose step does not increase."""
     points: list[tuple[float, float]] = []
     for line in history:
         step, loss = line.get("step", 0), line.get("val_nats_per_char")
@@ -58,7 +58,7 @@ def _curve(history: Sequence[Mapping[str, float]]) -> list[tuple[float, float]]:
 
 
 def _loss_at(points: Sequence[tuple[float, float]], step: float) -> float:
-    """The curve at a step, straight in the logarithm of the step between two evaluations, level before the first."""
+    """Returns the loss at a step: linear in log(step) between evaluations, constant before the first."""
     for (before, high), (after, low) in itertools.pairwise(points):
         if before <= step <= after:
             return high + (low - high) * math.log(step / before) / math.log(after / before)

@@ -1,1 +1,1 @@
-"""What is computed for each character: cells, the network of them, ensembles and the loss."""
+"""The model: cells, the network of them, ensembles and the loss."""

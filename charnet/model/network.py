@@ -1,7 +1,7 @@
 """One network: embedding, layers of one cell, a linear head.
 
 Shape legend: B streams, T characters in a window, E size of the embedding, H hidden units, G = gates x H, V characters
-in the alphabet, C of them, U = V rounded up to a multiple of `ALIGNMENT`.
+in the alphabet, C candidates among them, U = V rounded up to a multiple of `ALIGNMENT`.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from charnet.model.cells.base import Cell, State
 from charnet.model.cells.rnn import RNN
 
 ModelState = tuple[State, ...]
-DROPOUT_LEVELS = 256  # of a random byte
-ALIGNMENT = 8  # numbers: rows are a multiple of it wide, for the matrix units of a GPU
+DROPOUT_LEVELS = 256  # values of a random byte
+ALIGNMENT = 8  # elements: the width of a row is a multiple of it, for the tensor cores of a GPU
 
 
 class CharModel(nn.Module):
-    """Gives, after each character, the logits of the next.
+    """Predicts, after each character, the logits of the next.
 
     Args:
         alphabet_size: V.
         cell: a name in `CELLS`.
         activation: of the `rnn` cell.
         embedding_size: E; 0 stands for H.
-        dropout: share of outputs silenced after each layer while training.
-        weight_dropout: share of recurrent weights silenced while training, others in each window (Merity, Keskar &
-            Socher 2018, "Regularizing and optimizing LSTM language models").
+        dropout: dropout rate after every layer, in training.
+        weight_dropout: dropout rate of the recurrent weights in training, with a new mask for each window (Merity,
+            Keskar & Socher 2018, "Regularizing and optimizing LSTM language models").
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class CharModel(nn.Module):
         self.dropout, self.weight_dropout = dropout, weight_dropout
         self.embedding = nn.Embedding(alphabet_size, embedding_size)
         self.layers = nn.ModuleList(
-            _cell(cell, activation, hidden_size if layer else embedding_size, hidden_size)
+            _build_cell(cell, activation, hidden_size if layer else embedding_size, hidden_size)
             for layer in range(num_layers)
         )
         self.head = nn.Linear(hidden_size, alphabet_size)
         nn.init.zeros_(self.head.bias)
 
     def initial_state(self, batch_size: int) -> ModelState:
-        """Zeros: what the model remembers before the first character."""
+        """Returns zeros: the state before the first character."""
         return tuple(layer.initial_state(batch_size) for layer in self.cells)
 
     def forward(
@@ -70,11 +70,11 @@ class CharModel(nn.Module):
         compute_dtype: torch.dtype | None = None,
         candidates_C: Tensor | None = None,
     ) -> tuple[Tensor, ModelState]:
-        """Logits (B, T, V) of the character after each of ids_BT, and the state after the last.
+        """Returns the logits (B, T, V) of the character after each of ids_BT, and the state after the last.
 
         Args:
-            compute_dtype: the number format in which cells and head multiply, by default that of the weights.
-            candidates_C: the characters whose logits are wanted, (B, T, C); by default all.
+            compute_dtype: the dtype in which cells and head multiply; by default that of the weights.
+            candidates_C: the characters whose logits are returned, (B, T, C); by default all.
         """
         h_BTH, table = self._lowest_input(ids_BT, compute_dtype or self.embedding.weight.dtype)
         after = []
@@ -84,26 +84,26 @@ class CharModel(nn.Module):
             if self.training and self.dropout:
                 h_BTH = dropout(h_BTH.transpose(0, 1), self.dropout).transpose(0, 1)
             after.append(layer_state)
-        wanted = (p if candidates_C is None else p.index_select(0, candidates_C) for p in self.head.parameters())
-        weight, bias = (p.to(h_BTH.dtype) for p in wanted)
+        head = (p if candidates_C is None else p.index_select(0, candidates_C) for p in self.head.parameters())
+        weight, bias = (p.to(h_BTH.dtype) for p in head)
         logits_TBV = F.linear(h_BTH.transpose(0, 1), weight, bias).to(self.head.weight.dtype)
         return logits_TBV.transpose(0, 1), tuple(after)
 
     def _lowest_input(self, ids_BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """What the lowest cell reads, stored time first as it wants it, and the input weights for it where not its own.
+        """Returns the input of the lowest cell, stored time first, and the input weights that replace its own, if any.
 
-        Of a small alphabet it reads a one in the place of the character and zeros elsewhere (B, T, U); its input
-        weights are a table then (G, U), of what it would have made of each embedding. The result is the same to
-        rounding. For each character U multiplications take the place of E; the table has to be made once a window.
+        For a small alphabet the input is the one-hot character (B, T, U), and the input weights are a table (G, U):
+        the product of the cell's input weights with each embedding. The result is the same up to rounding. Each
+        character takes U multiplications instead of E, but the table has to be computed once per window.
         """
         ids_TB, weight_VE = ids_BT.t(), self.embedding.weight
         alphabet_size, size = weight_VE.shape
         width = -(-alphabet_size // ALIGNMENT) * ALIGNMENT
         if width * (ids_BT.numel() + size) >= size * ids_BT.numel():
             return self.embedding(ids_TB).to(dtype).transpose(0, 1), None
-        one_of_VU = torch.eye(alphabet_size, width, dtype=dtype, device=weight_VE.device)
+        one_hot_VU = torch.eye(alphabet_size, width, dtype=dtype, device=weight_VE.device)
         padded_UE = F.pad(weight_VE, (0, 0, 0, width - alphabet_size)).to(dtype)
-        return one_of_VU[ids_TB].transpose(0, 1), self.cells[0].weight_ih.to(dtype) @ padded_UE.t()
+        return one_hot_VU[ids_TB].transpose(0, 1), self.cells[0].weight_ih.to(dtype) @ padded_UE.t()
 
     def _scan(self, cell: Cell, x_BTE: Tensor, state: State, table_GU: Tensor | None) -> tuple[Tensor, State]:
         replaced = {} if table_GU is None else {"weight_ih": table_GU}
@@ -113,7 +113,7 @@ class CharModel(nn.Module):
 
     @property
     def cells(self) -> list[Cell]:
-        """The recurrent layers, the lowest first."""
+        """The recurrent layers, from the lowest up."""
         return list(self.layers)  # type: ignore[arg-type]
 
     @property
@@ -122,25 +122,25 @@ class CharModel(nn.Module):
 
     @property
     def members(self) -> Sequence[CharModel]:
-        """A model of one network is its own only member."""
+        """The networks of the model: this one alone."""
         return [self]
 
 
 def dropout(x: Tensor, rate: float) -> Tensor:
-    """Dropout (Srivastava et al. 2014): a random share of the numbers is zero, the others grow to keep the mean.
+    """Applies dropout (Srivastava et al. 2014): zeroes elements at random and scales the others to preserve the mean.
 
-    On the processor each draw of 64 random bits decides for eight numbers, so the share comes in steps of 1/256; the
-    library's own draws once for each number, which took a fifth of the time of a training.
+    On the CPU each 64-bit random number decides for eight elements, so the rate is rounded to a multiple of 1/256.
+    torch's own dropout draws a random number for each element, which took a fifth of the training time.
     """
-    keep = round((1 - rate) * DROPOUT_LEVELS)
-    if x.device.type != "cpu" or not 0 < keep < DROPOUT_LEVELS:
+    keep_levels = round((1 - rate) * DROPOUT_LEVELS)
+    if x.device.type != "cpu" or not 0 < keep_levels < DROPOUT_LEVELS:
         return F.dropout(x, rate)
-    draws = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
-    kept = (draws.view(torch.uint8)[: x.numel()] < keep).view(x.shape)
-    return x * kept.to(x.dtype) * (DROPOUT_LEVELS / keep)
+    random_bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+    mask = (random_bits.view(torch.uint8)[: x.numel()] < keep_levels).view(x.shape)
+    return x * mask.to(x.dtype) * (DROPOUT_LEVELS / keep_levels)
 
 
-def _cell(name: str, activation: str, input_size: int, hidden_size: int) -> Cell:
+def _build_cell(name: str, activation: str, input_size: int, hidden_size: int) -> Cell:
     if name == "rnn":
         return RNN(input_size, hidden_size, activation)
     return CELLS[name](input_size, hidden_size)

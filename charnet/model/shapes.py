@@ -1,4 +1,4 @@
-"""Names and shapes of a model's parameters, known without torch."""
+"""Names and shapes of a model's parameters, without torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from charnet.config import GATES, Config, ModelSettings
 
 
 def model_shapes(config: Config, alphabet_size: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters that a model with these settings has."""
+    """Returns the names and shapes of the parameters of a model with these settings."""
     model, rows = config.model, GATES[config.model.cell] * config.model.hidden_size
     width = model.embedding_size or model.hidden_size
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (alphabet_size, width)}
@@ -21,5 +21,5 @@ def model_shapes(config: Config, alphabet_size: int) -> dict[str, tuple[int, ...
 
 
 def member_prefixes(model: ModelSettings) -> list[str]:
-    """What the names of parameters begin with, for each network of a model."""
+    """Returns the prefix of the parameters' names for each network of a model."""
     return [""] if model.members == 1 else [f"members.{index}." for index in range(model.members)]

@@ -1,4 +1,4 @@
-"""What simple means reach, beside which a model's loss is shown."""
+"""N-gram models and compressors, which a model's loss is compared with."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from charnet.data.vocab import Vocabulary
-from charnet.evaluation import baselines as means
+from charnet.evaluation import baselines as module
 from charnet.evaluation.baselines import baselines, ngram_bits, xz
 
 
 def naive(learned: list[int], held_out: list[int], order: int) -> float:
-    """The same n-gram model by dictionaries and recursion."""
+    """Computes the same n-gram model with dictionaries and recursion."""
     text, alphabet = learned + held_out, max(learned + held_out) + 1
     discounts, tables = {}, {}
     for n in range(1, order + 1):
@@ -26,9 +26,9 @@ def naive(learned: list[int], held_out: list[int], order: int) -> float:
         once, twice = (sum(1 for c in counts.values() if c == times) for times in (1, 2))
         discounts[n], tables[n] = (once / (once + 2 * twice) if once and twice else 0.5), counts
 
-    def chance(context: tuple[int, ...], symbol: int) -> float:
+    def probability(context: tuple[int, ...], symbol: int) -> float:
         n = len(context) + 1
-        shorter = chance(context[1:], symbol) if context else 1 / alphabet
+        shorter = probability(context[1:], symbol) if context else 1 / alphabet
         counts = {gram[-1]: count for gram, count in tables[n].items() if gram[:-1] == context}
         if not counts:
             return shorter
@@ -36,18 +36,18 @@ def naive(learned: list[int], held_out: list[int], order: int) -> float:
         return (max(counts.get(symbol, 0) - discount, 0) + discount * len(counts) * shorter) / total
 
     bits = [
-        -math.log2(chance(tuple(text[i - order + 1 : i]), text[i]))
+        -math.log2(probability(tuple(text[i - order + 1 : i]), text[i]))
         for i in range(len(learned), len(learned + held_out))
     ]
     return sum(bits) / len(bits)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_ngrams_are_what_counting_by_hand_gives(seed: int) -> None:
-    choose = random.Random(seed)
-    text = choose.choices(range(4), weights=[8, 4, 2, 1], k=120)
+def test_ngrams_equal_a_naive_count(seed: int) -> None:
+    rng = random.Random(seed)
+    text = rng.choices(range(4), weights=[8, 4, 2, 1], k=120)
     found = ngram_bits(np.array(text[:100]), np.array(text[100:]), longest=3)
-    # counting by hand has no n-grams that reach before the text; with a hundred characters that is in the third digit
+    # The naive count has no n-grams that begin before the text: with 100 characters a difference in the third digit.
     assert found == pytest.approx([naive(text[:100], text[100:], n) for n in (1, 2, 3)], abs=0.02)
 
 
@@ -58,7 +58,7 @@ def test_probabilities_of_all_continuations_sum_to_one() -> None:
         assert sum(2 ** -each[order] for each in bits) == pytest.approx(1)
 
 
-def test_a_text_that_repeats_costs_next_to_nothing() -> None:
+def test_a_repetitive_text_takes_almost_no_bits() -> None:
     ids = np.array([0, 1, 2, 3] * 500)
     found = baselines(ids[:1600], ids[1600:], Vocabulary.of_text("abcd"))
     assert found.ngram < 0.01
@@ -67,14 +67,14 @@ def test_a_text_that_repeats_costs_next_to_nothing() -> None:
     assert found.xz < 0.5
 
 
-def test_compressors_know_the_text_before() -> None:
-    choose = random.Random(0)
-    ids = np.array([choose.randrange(26) for _ in range(2000)])
+def test_compressors_use_the_text_before() -> None:
+    rng = random.Random(0)
+    ids = np.array([rng.randrange(26) for _ in range(2000)])
     vocab = Vocabulary.of_text("abcdefghijklmnopqrstuvwxyz")
-    strange = baselines(ids[:1000], ids[1000:], vocab)
-    known = baselines(ids[:1000], ids[:1000], vocab)
-    assert known.xz < strange.xz / 4
-    assert known.gzip < strange.gzip / 4
+    unseen = baselines(ids[:1000], ids[1000:], vocab)
+    seen = baselines(ids[:1000], ids[:1000], vocab)
+    assert seen.xz < unseen.xz / 4
+    assert seen.gzip < unseen.gzip / 4
 
 
 def test_compressors_are_those_of_gzip_9_and_xz_9e() -> None:
@@ -87,17 +87,17 @@ def test_compressors_are_those_of_gzip_9_and_xz_9e() -> None:
     assert found.xz * (len(ids) - 1) / 8 == pytest.approx(packed, abs=16)
 
 
-def test_text_of_bytes_that_are_no_utf_8_is_judged_too() -> None:
+def test_bytes_that_are_not_utf_8_are_evaluated_too() -> None:
     vocab = Vocabulary(tuple(range(256)), of_bytes=True)
     ids = np.array(list(itertools.islice(itertools.cycle([255, 254, 0, 195]), 200)))
     assert baselines(ids[:150], ids[150:], vocab).ngram < 1
 
 
-def test_of_a_long_text_the_parts_beside_the_cut_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(means, "MOST_LEARNED", 100)
-    monkeypatch.setattr(means, "MOST_HELD_OUT", 30)
-    choose = random.Random(0)
-    ids = np.array([choose.randrange(4) for _ in range(400)])
+def test_of_a_long_text_only_the_parts_next_to_the_cut_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LEARNED", 100)
+    monkeypatch.setattr(module, "MOST_HELD_OUT", 30)
+    rng = random.Random(0)
+    ids = np.array([rng.randrange(4) for _ in range(400)])
     vocab = Vocabulary.of_text("abcd")
     found = baselines(ids[:300], ids[300:], vocab)
     assert (found.learned, found.held_out, found.is_part) == (100, 30, True)
@@ -105,6 +105,6 @@ def test_of_a_long_text_the_parts_beside_the_cut_are_read(monkeypatch: pytest.Mo
     assert (found.ngram, found.gzip, found.xz) == (again.ngram, again.gzip, again.xz)
 
 
-def test_a_text_of_one_symbol_costs_nothing() -> None:
+def test_a_text_of_one_symbol_takes_no_bits() -> None:
     found = baselines(np.zeros(50, np.uint8), np.zeros(9, np.uint8), Vocabulary.of_text("a"))
     assert str(found.ngram) == "0.0"

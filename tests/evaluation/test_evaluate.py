@@ -1,4 +1,4 @@
-"""Nats per character over every character of a text."""
+"""Evaluation: nats per character over every character of a text."""
 
 import math
 
@@ -26,7 +26,7 @@ def one_thread() -> None:
 
 
 def build(cell: str = "lstm", activation: str = "tanh", **kwargs: float) -> CharModel:
-    """A model whose memory fades, as that of a trained one does, with opinions strong enough to be measured."""
+    """Builds a model with fading memory, like a trained one, and with predictions far from uniform."""
     torch.manual_seed(1)
     model = CharModel(V, cell=cell, activation=activation, hidden_size=H, embedding_size=E, num_layers=2, **kwargs)
     for name, p in model.named_parameters():
@@ -40,7 +40,7 @@ def text(length: int) -> np.ndarray:
 
 @torch.no_grad()
 def one_character_at_a_time(model: CharModel, ids: np.ndarray) -> float:
-    """The definition: each character is predicted from all before it, the first from START."""
+    """Computes the loss by its definition: each character is predicted from all before it, the first from START."""
     state, before, nats = model.initial_state(1), START, 0.0
     for i in ids.tolist():
         logits, state = model(torch.tensor([[before]]), state)
@@ -57,13 +57,13 @@ def test_evaluation_is_the_sum_over_one_character_at_a_time(cell, activation):
 
 
 def test_an_ensemble_is_read_in_as_much_smaller_chunks_as_it_has_networks() -> None:
-    def asked(model: Model) -> int:
-        asked = [0]
-        evaluate(model, text(200_000), START, stop=lambda: asked.append(0))
-        return len(asked)
+    def num_chunks(model: Model) -> int:
+        calls = [0]
+        evaluate(model, text(200_000), START, stop=lambda: calls.append(0))
+        return len(calls)
 
     alone, eight = build(), Ensemble(build() for _ in range(8))
-    assert asked(eight) > 6 * asked(alone)
+    assert num_chunks(eight) > 6 * num_chunks(alone)
     assert evaluate(eight, text(3000), START).nats == pytest.approx(evaluate(alone, text(3000), START).nats)
 
 
@@ -77,7 +77,7 @@ def test_the_number_of_streams_does_not_matter(cell, activation):
         )
 
 
-def test_the_number_of_streams_that_is_chosen_does_not_matter():
+def test_the_default_number_of_streams_does_not_matter():
     model, ids = build(), text(2 * SHORTEST_STREAM + 52)
     whole = evaluate(model, ids, START, streams=1).nats_per_char
     assert evaluate(model, ids, START).nats_per_char == pytest.approx(whole, abs=1e-5)
@@ -89,10 +89,10 @@ def test_every_character_counts_whatever_the_length(length):
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(torch.arange(V) / V) if name == "head.bias" else p.zero_()
-    surprise = -np.log(np.exp(np.arange(V) / V) / np.exp(np.arange(V) / V).sum())
+    nats_V = -np.log(np.exp(np.arange(V) / V) / np.exp(np.arange(V) / V).sum())
     evaluation = evaluate(model, ids, START)
     assert evaluation.characters == length
-    assert evaluation.nats == pytest.approx(surprise[ids].sum(), rel=1e-6)
+    assert evaluation.nats == pytest.approx(nats_V[ids].sum(), rel=1e-6)
 
 
 @pytest.mark.parametrize("streams", [2, 3, 5])
@@ -112,13 +112,13 @@ def test_a_text_of_one_character_is_predicted_from_the_start_alone():
     assert evaluate(model, ids, START).nats != pytest.approx(evaluate(model, ids, START + 1).nats, abs=1e-4)
 
 
-def test_dropout_is_silent_while_judging():
+def test_evaluation_applies_no_dropout():
     model, ids = build(dropout=0.5).train(), text(50)
     assert evaluate(model, ids, START).nats == evaluate(build(), ids, START).nats
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_mode_of_the_model_is_as_it_was(training):
+def test_evaluation_restores_the_mode_of_the_model(training):
     model = build(dropout=0.5).train(training)
     evaluate(model, text(50), START)
     assert model.training is training
@@ -126,23 +126,23 @@ def test_the_mode_of_the_model_is_as_it_was(training):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_request_to_stop_is_heard_and_leaves_the_mode_as_it_was(training):
+def test_a_stop_raises_and_restores_the_mode_of_the_model(training):
     model = build().train(training)
     with pytest.raises(Stopped):
         evaluate(model, text(50), START, stop=lambda: True)
     assert model.training is training
 
 
-def test_a_request_to_stop_is_asked_for_before_every_chunk():
-    asked = []
+def test_stop_is_called_before_every_chunk():
+    calls = []
 
     def stop() -> bool:
-        asked.append(True)
-        return len(asked) == 3
+        calls.append(True)
+        return len(calls) == 3
 
     with pytest.raises(Stopped):
         evaluate(build(), text(2000), START, streams=1, stop=stop)
-    assert len(asked) == 3
+    assert len(calls) == 3
 
 
 def test_evaluation_changes_no_weight_and_leaves_no_gradient():
@@ -159,7 +159,7 @@ def test_the_same_text_gives_the_same_number_twice():
     assert evaluate(model, ids, START) == evaluate(model, ids, START)
 
 
-def test_units_of_surprise_agree():
+def test_units_of_loss_agree():
     evaluation = Evaluation(nats=8 * math.log(2), characters=4)
     assert evaluation.nats_per_char == pytest.approx(2 * math.log(2))
     assert evaluation.bits_per_char == pytest.approx(2)
@@ -167,10 +167,10 @@ def test_units_of_surprise_agree():
     assert evaluation.as_dict()["bits_per_char"] == evaluation.bits_per_char
 
 
-def test_a_surprise_beyond_all_numbers_is_an_infinite_perplexity():
+def test_a_perplexity_that_overflows_is_infinite():
     evaluation = Evaluation(nats=1e6, characters=1)
     assert evaluation.perplexity == math.inf
-    assert evaluation.as_dict()["perplexity"] is None  # JSON has no word for it
+    assert evaluation.as_dict()["perplexity"] is None  # JSON has no infinity
 
 
 def test_unknown_characters_are_summed_up_for_json():
@@ -179,14 +179,14 @@ def test_unknown_characters_are_summed_up_for_json():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("cell", "activation"), KINDS)
-def test_a_long_text_read_in_as_many_streams_as_allowed_costs_what_it_costs_read_whole(cell, activation):
+def test_a_long_text_gives_the_same_loss_in_the_most_streams_as_in_one(cell, activation):
     model, ids = build(cell, activation), text(MOST_STREAMS * SHORTEST_STREAM + 17)
     whole = evaluate(model, ids, START, streams=1).nats_per_char
     assert evaluate(model, ids, START).nats_per_char == pytest.approx(whole, abs=1e-6)
 
 
 @pytest.mark.parametrize("streams", [1, 3])
-def test_a_part_is_the_first_of_each_stream(streams):
+def test_a_part_is_the_first_characters_of_each_stream(streams):
     model, ids = build("gru"), text(900)
     part = evaluate(model, ids, START, most=300, streams=streams)
     length = 900 // streams

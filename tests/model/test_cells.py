@@ -1,4 +1,4 @@
-"""What every cell in `CELLS` promises. Shape legend as in `charnet.cells.base`."""
+"""The contract of every cell in `CELLS`. Shape legend as in `charnet.model.cells.base`."""
 
 import weakref
 
@@ -17,15 +17,15 @@ from charnet.model.cells.rnn import ACTIVATIONS, RNN
 
 B, T, E, H = 2, 7, 3, 5
 
-BUILDERS = {name: kind for name, kind in CELLS.items() if kind is not RNN}
+BUILDERS = {name: cell_class for name, cell_class in CELLS.items() if cell_class is not RNN}
 BUILDERS |= {f"rnn-{f}": (lambda e, h, f=f: RNN(e, h, f)) for f in ACTIVATIONS}
 
 
 class LargeLSTM(LSTM):
-    """With the scan of its own that it takes where the library's is wrong."""
+    """An LSTM that always uses `fused_scan`, as large bf16 layers do."""
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
-        return fused_scan.scan(self, lstm._Gated(), x_BTE, state)
+        return fused_scan.scan(self, lstm._LSTMPointwise(), x_BTE, state)
 
 
 BUILDERS["lstm-large"] = LargeLSTM
@@ -39,7 +39,7 @@ def one_thread() -> None:
 
 
 def build(name: str, input_size: int = E, hidden_size: int = H) -> Cell:
-    """A cell in double precision whose every parameter, biases too, is a random number of its own."""
+    """Builds a cell in double precision with random parameters, biases included."""
     torch.manual_seed(1)
     cell = BUILDERS[name](input_size, hidden_size).double()
     for p in cell.parameters():
@@ -48,7 +48,7 @@ def build(name: str, input_size: int = E, hidden_size: int = H) -> Cell:
 
 
 def window(cell: Cell, length: int = T, batch: int = B) -> tuple[Tensor, State]:
-    """A random input and a random state to begin with, both with gradients."""
+    """Returns a random input and a random initial state, both with gradients."""
     torch.manual_seed(2)
     x_BTE = torch.randn(batch, length, E, dtype=torch.double, requires_grad=True)
     state = tuple(torch.rand(batch, H, dtype=torch.double, requires_grad=True) for _ in cell.state_names)
@@ -64,12 +64,12 @@ def step_by_step(cell: Cell, x_BTE: Tensor, state: State) -> tuple[Tensor, State
 
 
 def total(outputs: tuple[Tensor, State]) -> Tensor:
-    """A number in which every output has a weight of its own, so that no two gradients can be mistaken."""
+    """Sums all outputs with random weights, so that swapped gradients are noticed."""
     torch.manual_seed(3)
     return sum((torch.randn(each.shape, dtype=torch.double) * each).sum() for each in (outputs[0], *outputs[1]))
 
 
-def same(a: Tensor, b: Tensor) -> None:
+def assert_same(a: Tensor, b: Tensor) -> None:
     torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
@@ -81,10 +81,10 @@ def test_scan_gives_the_hidden_states_and_final_state_of_step(name):
     scanned, scan_state = cell.scan(x_BTE, state)
     assert scanned.shape == (B, T, H)
     assert len(scan_state) == len(step_state) == len(cell.state_names)
-    same(scanned, stepped)
+    assert_same(scanned, stepped)
     for a, b in zip(scan_state, step_state, strict=True):
-        same(a, b)
-    same(scan_state[0], scanned[:, -1])
+        assert_same(a, b)
+    assert_same(scan_state[0], scanned[:, -1])
 
 
 @every_cell
@@ -96,7 +96,7 @@ def test_scan_gives_the_gradients_of_step_to_input_state_and_every_parameter(nam
     scanned = torch.autograd.grad(total(cell.scan(x_BTE, state)), wanted)
     for a, b in zip(scanned, stepped, strict=True):
         assert b.abs().max() > 0
-        same(a, b)
+        assert_same(a, b)
 
 
 @every_cell
@@ -112,7 +112,7 @@ def test_scan_gives_the_gradients_of_step_when_only_one_output_is_used(name, par
     stepped = torch.autograd.grad(chosen(step_by_step(cell, x_BTE, state)), wanted)
     scanned = torch.autograd.grad(chosen(cell.scan(x_BTE, state)), wanted)
     for a, b in zip(scanned, stepped, strict=True):
-        same(a, b)
+        assert_same(a, b)
 
 
 @every_cell
@@ -124,12 +124,12 @@ def test_a_window_cut_anywhere_gives_the_same_hidden_states_final_state_and_grad
     first, between = cell.scan(x_BTE[:, :at], state)
     second, after = cell.scan(x_BTE[:, at:], between)
     pieces = torch.cat([first, second], 1), after
-    same(pieces[0], whole[0])
+    assert_same(pieces[0], whole[0])
     for a, b in zip(pieces[1], whole[1], strict=True):
-        same(a, b)
+        assert_same(a, b)
     wanted = [x_BTE, *state, *cell.parameters()]
     for a, b in zip(*(torch.autograd.grad(total(each), wanted) for each in (pieces, whole)), strict=True):
-        same(a, b)
+        assert_same(a, b)
 
 
 @every_cell
@@ -178,22 +178,22 @@ def test_the_state_that_goes_in_is_not_changed(name, form):
 
 
 @every_cell
-def test_scan_does_not_care_how_its_input_lies_in_memory(name):
+def test_scan_accepts_any_memory_layout_of_its_input(name):
     cell = build(name)
     x_BTE, state = window(cell)
     time_first = x_BTE.detach().transpose(0, 1).contiguous().transpose(0, 1)
     assert not time_first.is_contiguous()
-    same(cell.scan(time_first, state)[0], cell.scan(x_BTE, state)[0])
+    assert_same(cell.scan(time_first, state)[0], cell.scan(x_BTE, state)[0])
 
 
 @every_cell
-def test_streams_do_not_see_each_other(name):
+def test_streams_are_independent(name):
     cell = build(name)
     x_BTE, state = window(cell)
     together, _ = cell.scan(x_BTE, state)
     for b in range(B):
         alone, _ = cell.scan(x_BTE[b : b + 1], tuple(each[b : b + 1] for each in state))
-        same(alone[0], together[b])
+        assert_same(alone[0], together[b])
 
 
 @every_cell
@@ -204,7 +204,7 @@ def test_scan_gives_the_same_without_gradients(name):
         without, after = cell.scan(x_BTE, state)
     assert not without.requires_grad
     assert not any(each.requires_grad for each in after)
-    same(without, cell.scan(x_BTE, state)[0].detach())
+    assert_same(without, cell.scan(x_BTE, state)[0].detach())
 
 
 @every_cell
@@ -234,13 +234,13 @@ PARAMETERS |= {"gru": 3 * H * (E + H + 1) + H}
 
 @every_cell
 def test_a_cell_has_as_many_parameters_as_its_docstring_says(name):
-    kind = name.partition("-")[0]
-    assert kind in PARAMETERS, "a new cell: write the formula of its docstring into PARAMETERS"
-    assert sum(p.numel() for p in build(name).parameters()) == PARAMETERS[kind]
+    cell_name = name.partition("-")[0]
+    assert cell_name in PARAMETERS, "a new cell: add the formula of its docstring to PARAMETERS"
+    assert sum(p.numel() for p in build(name).parameters()) == PARAMETERS[cell_name]
 
 
 @every_cell
-def test_the_weights_of_all_gates_stand_on_top_of_each_other(name):
+def test_the_weights_of_all_gates_are_stacked(name):
     cell = build(name)
     rows = len(cell.gates) * H
     assert cell.weight_ih.shape == (rows, E)
@@ -248,13 +248,13 @@ def test_the_weights_of_all_gates_stand_on_top_of_each_other(name):
     assert cell.bias.shape == (rows,)
 
 
-def test_the_settings_know_the_gates_of_every_cell_and_every_activation():
+def test_the_settings_list_the_gates_of_every_cell_and_every_activation():
     assert {name: len(cell.gates) for name, cell in CELLS.items()} == GATES
     assert set(ACTIVATIONS) == set(NAMED_ACTIVATIONS)
 
 
-def of_library(kind: type[nn.RNNBase], cell: Cell, **kwargs: str) -> nn.RNNBase:
-    library = kind(E, H, batch_first=True, dtype=torch.double, **kwargs)
+def library_module(module_class: type[nn.RNNBase], cell: Cell, **kwargs: str) -> nn.RNNBase:
+    library = module_class(E, H, batch_first=True, dtype=torch.double, **kwargs)
     with torch.no_grad():
         library.weight_ih_l0.copy_(cell.weight_ih)
         library.weight_hh_l0.copy_(cell.weight_hh)
@@ -267,40 +267,40 @@ def of_library(kind: type[nn.RNNBase], cell: Cell, **kwargs: str) -> nn.RNNBase:
 def test_rnn_is_the_rnn_of_torch(activation):
     cell = build(f"rnn-{activation}")
     x_BTE, (h_BH,) = window(cell)
-    h_BTH, h_1BH = of_library(nn.RNN, cell, nonlinearity=activation)(x_BTE, h_BH[None])
+    h_BTH, h_1BH = library_module(nn.RNN, cell, nonlinearity=activation)(x_BTE, h_BH[None])
     ours, (after,) = cell.scan(x_BTE, (h_BH,))
-    same(ours, h_BTH)
-    same(after, h_1BH[0])
+    assert_same(ours, h_BTH)
+    assert_same(after, h_1BH[0])
 
 
-def test_rnn_with_sigmoid_is_what_its_equation_says():
+def test_rnn_with_sigmoid_computes_its_equation():
     cell = build("rnn-sigmoid")
     x_BTE, (h_BH,) = window(cell)
     expected = 1 / (1 + torch.exp(-(x_BTE[:, 0] @ cell.weight_ih.T + cell.bias + h_BH @ cell.weight_hh.T)))
-    same(cell.step(x_BTE[:, 0], (h_BH,))[0], expected)
+    assert_same(cell.step(x_BTE[:, 0], (h_BH,))[0], expected)
 
 
 def test_lstm_is_the_lstm_of_torch():
     cell = build("lstm")
     x_BTE, (h_BH, c_BH) = window(cell)
-    h_BTH, (h_1BH, c_1BH) = of_library(nn.LSTM, cell)(x_BTE, (h_BH[None], c_BH[None]))
+    h_BTH, (h_1BH, c_1BH) = library_module(nn.LSTM, cell)(x_BTE, (h_BH[None], c_BH[None]))
     stepped, after = step_by_step(cell, x_BTE, (h_BH, c_BH))
-    same(stepped, h_BTH)
-    same(after[0], h_1BH[0])
-    same(after[1], c_1BH[0])
+    assert_same(stepped, h_BTH)
+    assert_same(after[0], h_1BH[0])
+    assert_same(after[1], c_1BH[0])
 
 
 def test_gru_is_the_gru_of_torch():
     cell = build("gru")
     assert isinstance(cell, GRU)
-    library = of_library(nn.GRU, cell)
+    library = library_module(nn.GRU, cell)
     with torch.no_grad():
         library.bias_hh_l0[2 * H :] = cell.bias_hn
     x_BTE, (h_BH,) = window(cell)
     h_BTH, h_1BH = library(x_BTE, h_BH[None])
     ours, (after,) = cell.scan(x_BTE, (h_BH,))
-    same(ours, h_BTH)
-    same(after, h_1BH[0])
+    assert_same(ours, h_BTH)
+    assert_same(after, h_1BH[0])
 
 
 def test_cifg_is_an_lstm_whose_forget_weights_are_minus_its_input_weights():
@@ -314,15 +314,15 @@ def test_cifg_is_an_lstm_whose_forget_weights_are_minus_its_input_weights():
     x_BTE, state = window(cell)
     ours, after = cell.scan(x_BTE, state)
     theirs, lstm_after = lstm.scan(x_BTE, state)
-    same(ours, theirs)
+    assert_same(ours, theirs)
     for a, b in zip(after, lstm_after, strict=True):
-        same(a, b)
+        assert_same(a, b)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in CELLS.values() if kind is not RNN])
-def test_weights_start_within_one_over_the_root_of_the_hidden_size_and_biases_at_zero(kind):
+@pytest.mark.parametrize("cell_class", [each for each in CELLS.values() if each is not RNN])
+def test_weights_start_within_one_over_the_root_of_the_hidden_size_and_biases_at_zero(cell_class):
     torch.manual_seed(0)
-    for name, p in kind(30, 25).named_parameters():
+    for name, p in cell_class(30, 25).named_parameters():
         if name.startswith("bias"):
             assert not p.any()
         else:
@@ -339,7 +339,7 @@ def test_the_recurrent_matrix_of_relu_starts_as_half_the_identity():
     assert torch.equal(RNN(E, H, "relu").weight_hh, torch.eye(H) / 2)
 
 
-def test_half_open_units_of_a_fresh_sigmoid_rnn_stay_at_the_middle():
+def test_units_at_one_half_of_a_fresh_sigmoid_rnn_stay_there():
     cell = RNN(E, H, "sigmoid")
     h_BH, _ = cell.step(torch.zeros(B, E), (torch.full((B, H), 0.5),))
     torch.testing.assert_close(h_BH, torch.full((B, H), 0.5))
@@ -348,7 +348,7 @@ def test_half_open_units_of_a_fresh_sigmoid_rnn_stay_at_the_middle():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 @every_cell
-def test_scan_on_cuda_gives_what_step_gives_on_the_processor(name):
+def test_scan_on_cuda_equals_step_on_the_cpu(name):
     cell = build(name)
     x_BTE, state = window(cell)
     expected = step_by_step(cell, x_BTE, state)
@@ -360,14 +360,14 @@ def test_scan_on_cuda_gives_what_step_gives_on_the_processor(name):
     moved = [x_BTE.detach().cuda().requires_grad_(), *(each.detach().cuda().requires_grad_() for each in state)]
     h_BTH, after = cell.scan(moved[0], tuple(moved[1:]))
     loss = sum((w * each).sum() for w, each in zip(weights, (h_BTH, *after), strict=True))
-    same(h_BTH.cpu(), expected[0])
+    assert_same(h_BTH.cpu(), expected[0])
     grads = torch.autograd.grad(loss, [*moved, *cell.parameters()])
     for a, b in zip(grads, expected_grads, strict=True):
         torch.testing.assert_close(a.cpu(), b, rtol=1e-8, atol=1e-10)
 
 
 @every_cell
-def test_a_window_that_is_done_with_frees_its_memory(name):
+def test_a_window_frees_its_memory_after_backward(name):
     cell = build(name)
     x_BTE, state = window(cell)
     h_BTH, after = cell.scan(x_BTE, state)
@@ -377,29 +377,29 @@ def test_a_window_that_is_done_with_frees_its_memory(name):
     assert [each() for each in outputs] == [None] * len(outputs)
 
 
-def gradients(cell: Cell, x_BTE: Tensor, state: State, kind: torch.dtype) -> dict[str, Tensor]:
-    """What a scan in a number format gives: its output and the gradients of input and parameters, all in fp32."""
+def gradients(cell: Cell, x_BTE: Tensor, state: State, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Scans in a dtype; returns the output and the gradients of input and parameters, all in fp32."""
     x_BTE = x_BTE.clone().requires_grad_()
-    h_BTH, after = cell.scan(x_BTE.to(kind), state)
+    h_BTH, after = cell.scan(x_BTE.to(dtype), state)
     assert all(each.dtype == torch.float32 for each in after)
     torch.manual_seed(3)
     (h_BTH.float() * torch.randn(h_BTH.shape)).sum().backward()
-    found = {name: p.grad for name, p in cell.named_parameters()} | {
+    results = {name: p.grad for name, p in cell.named_parameters()} | {
         "input": x_BTE.grad,
         "output": h_BTH.detach().float(),
     }
     cell.zero_grad()
-    return found
+    return results
 
 
 @pytest.mark.parametrize("units", [33, 256, 1024])
 @every_cell
-def test_a_scan_that_multiplies_in_bf16_is_the_same_to_its_three_digits(name, units):
-    """Also where a library's own form is wrong: see `MAX_ONEDNN_BF16_UNITS`."""
+def test_a_scan_in_bf16_equals_fp32_to_three_digits(name, units):
+    """Also for layers too large for oneDNN: see `MAX_ONEDNN_BF16_UNITS`."""
     torch.manual_seed(1)
     cell = BUILDERS[name](24, units)
     x_BTE, state = torch.randn(4, 5, 24), cell.initial_state(4)
-    full, half = (gradients(cell, x_BTE, state, kind) for kind in (torch.float32, torch.bfloat16))
+    full, half = (gradients(cell, x_BTE, state, dtype) for dtype in (torch.float32, torch.bfloat16))
     for part, exact in full.items():
         assert (half[part] - exact).norm() < 0.04 * exact.norm(), part
 
@@ -409,8 +409,8 @@ def test_three_layers_in_bf16_keep_two_digits_of_small_inputs(name):
     torch.manual_seed(1)
     layers = [BUILDERS[name](24 if i == 0 else 128, 128) for i in range(3)]
     outputs = []
-    for kind in (torch.float32, torch.bfloat16):
-        h_BTH = 0.05 * torch.randn(4, 20, 24, generator=torch.Generator().manual_seed(2)).to(kind)
+    for dtype in (torch.float32, torch.bfloat16):
+        h_BTH = 0.05 * torch.randn(4, 20, 24, generator=torch.Generator().manual_seed(2)).to(dtype)
         for layer in layers:
             h_BTH, _ = layer.scan(h_BTH, layer.initial_state(4))
         outputs.append(h_BTH.detach().float())
@@ -422,9 +422,9 @@ SCANNED = [name for name in BUILDERS if name != "lstm"]
 
 
 @pytest.mark.parametrize("name", SCANNED)
-@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-def test_packed_weights_give_what_plain_products_give(name, kind, monkeypatch):
-    if not packed_linear.can_prepack(kind):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_packed_weights_give_the_same_as_plain_products(name, dtype, monkeypatch):
+    if not packed_linear.can_prepack(dtype):
         pytest.skip("this build of torch cannot prepack weights")
     runs = []
     for packed in (True, False):
@@ -432,34 +432,34 @@ def test_packed_weights_give_what_plain_products_give(name, kind, monkeypatch):
         torch.manual_seed(1)
         cell = BUILDERS[name](48, 64)
         torch.manual_seed(2)
-        x_BTE = torch.randn(B, T, 48, dtype=kind, requires_grad=True)
+        x_BTE = torch.randn(B, T, 48, dtype=dtype, requires_grad=True)
         h_BTH, after = cell.scan(x_BTE, cell.initial_state(B))
         total = h_BTH.float().square().sum() + sum(each.sum() for each in after)
         runs.append([h_BTH.detach(), *torch.autograd.grad(total, [x_BTE, *cell.parameters()])])
-    near = 1e-5 if kind is torch.float32 else 0.03
+    tolerance = 1e-5 if dtype is torch.float32 else 0.03
     for packed, plain in zip(*runs, strict=True):
-        assert (packed - plain).norm() <= near * plain.norm()
+        assert (packed - plain).norm() <= tolerance * plain.norm()
 
 
 @pytest.mark.parametrize("weights", [(64, 48), (7, 5), (1, 1)])
-def test_a_product_is_that_of_a_linear_layer(weights):
+def test_packed_linear_equals_linear(weights):
     torch.manual_seed(1)
     weight_GH, bias_G, x_BH, other_BG = (
         torch.randn(s) for s in (weights, weights[0], (3, weights[1]), (3, weights[0]))
     )
-    made = packed_linear.PackedLinear(weight_GH, 3, bias_G)(x_BH)
-    torch.testing.assert_close(made, torch.nn.functional.linear(x_BH, weight_GH, bias_G))
+    product = packed_linear.PackedLinear(weight_GH, 3, bias_G)(x_BH)
+    torch.testing.assert_close(product, torch.nn.functional.linear(x_BH, weight_GH, bias_G))
     added = packed_linear.PackedLinear(weight_GH, 3).addmm(x_BH, other_BG)
     torch.testing.assert_close(added, x_BH @ weight_GH.t() + other_BG)
 
 
-def test_the_hyperbolic_tangent_keeps_the_three_digits_of_small_numbers_in_bf16():
+def test_tanh_in_bf16_is_accurate_to_three_digits_for_small_numbers():
     x = torch.logspace(-4, 1, 200).bfloat16()
     exact = x.double().tanh()
     assert ((fused_scan.tanh(x, torch.empty_like(x)) - exact).abs() / exact).max() < 0.01
 
 
-def test_the_hyperbolic_tangent_is_right_to_a_float_and_at_its_ends():
+def test_tanh_in_fp32_is_accurate_and_saturates():
     x = torch.cat([torch.linspace(-20, 20, 4001), torch.tensor([-1e9, 1e9, 0.0])])
     y = x.clone()
     assert fused_scan.tanh(y, out=y) is y

@@ -1,16 +1,16 @@
-"""The character model. Shape legend as in `charnet.model`."""
+"""The character model. Shape legend as in `charnet.model.network`."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from charnet.config import Config, ModelSettings
-from charnet.model import loss as losses
-from charnet.model import network as models
+from charnet.model import loss as loss_module
+from charnet.model import network as network_module
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
 from charnet.model.ensemble import Ensemble, from_weights
-from charnet.model.ensemble import build as built
+from charnet.model.ensemble import build as build_model
 from charnet.model.loss import detach, forward_backward, nats_per_char, sampled_softmax_candidates
 from charnet.model.network import CharModel, ModelState, dropout
 from charnet.model.shapes import model_shapes
@@ -40,7 +40,7 @@ def window(length: int = T) -> Tensor:
     return torch.randint(V, (B, length))
 
 
-def same_state(a: ModelState, b: ModelState) -> None:
+def assert_same_state(a: ModelState, b: ModelState) -> None:
     for layer_a, layer_b in zip(a, b, strict=True):
         for each_a, each_b in zip(layer_a, layer_b, strict=True):
             torch.testing.assert_close(each_a, each_b)
@@ -58,7 +58,7 @@ def test_the_logits_are_embedding_then_the_steps_of_every_layer_then_head(cell, 
     logits_BTV, after = model(ids_BT, model.initial_state(B))
     assert logits_BTV.shape == (B, T, V)
     torch.testing.assert_close(logits_BTV, torch.stack(expected, 1))
-    same_state(after, tuple(state))
+    assert_same_state(after, tuple(state))
 
 
 @every_kind
@@ -69,11 +69,11 @@ def test_a_text_cut_anywhere_gives_the_same_logits(cell, activation, at):
     first, between = model(ids_BT[:, :at], model.initial_state(B))
     second, after = model(ids_BT[:, at:], between)
     torch.testing.assert_close(torch.cat([first, second], 1), whole)
-    same_state(after, end)
+    assert_same_state(after, end)
 
 
 @every_kind
-def test_no_character_is_seen_before_its_turn(cell, activation):
+def test_no_logits_depend_on_later_characters(cell, activation):
     model, ids_BT = build(cell, activation), window()
     changed = ids_BT.clone()
     changed[:, 4] = (changed[:, 4] + 1) % V
@@ -90,7 +90,7 @@ def test_parameters_have_the_names_and_shapes_that_a_checkpoint_expects(cell, em
         "cell": cell, "hidden_size": H, "embedding_size": embedding_size, "num_layers": 3, "members": members
     }  # fmt: skip
     config = overlay(Config(), {f"model.{key}": value for key, value in values.items()})
-    model = built(V, config.model)
+    model = build_model(V, config.model)
     assert {name: tuple(p.shape) for name, p in model.state_dict().items()} == model_shapes(config, V)
 
 
@@ -98,7 +98,7 @@ def test_an_embedding_of_size_zero_is_as_large_as_the_hidden_state():
     assert build(embedding_size=0).embedding.weight.shape == (V, H)
 
 
-def test_a_fresh_model_has_no_preference_in_its_head():
+def test_the_bias_of_a_fresh_head_is_zero():
     assert not build().head.bias.any()
 
 
@@ -110,7 +110,7 @@ def test_the_initial_state_is_zeros_for_every_layer(cell):
     assert not any(each.any() for layer in state for each in layer)
 
 
-def test_dropout_zeroes_that_share_after_each_layer_but_only_in_training():
+def test_dropout_zeroes_that_rate_after_each_layer_but_only_in_training():
     model, ids_BT = build("rnn", "sigmoid", hidden_size=500, num_layers=1, dropout=0.25), window()
     model.head = nn.Linear(500, 500)
     nn.init.eye_(model.head.weight)
@@ -126,7 +126,7 @@ def test_dropout_zeroes_that_share_after_each_layer_but_only_in_training():
 def test_dropout_does_not_reach_the_state_of_its_own_layer():
     model, ids_BT = build(num_layers=1, dropout=0.5), window()
     after_training = model.train()(ids_BT, model.initial_state(B))[1]
-    same_state(after_training, model.eval()(ids_BT, model.initial_state(B))[1])
+    assert_same_state(after_training, model.eval()(ids_BT, model.initial_state(B))[1])
 
 
 def test_weight_dropout_drops_other_recurrent_weights_in_each_window_and_none_outside_training():
@@ -136,7 +136,7 @@ def test_weight_dropout_drops_other_recurrent_weights_in_each_window_and_none_ou
     assert not torch.equal(*trained)
     evaluated = [model.eval()(ids_BT, model.initial_state(B))[0] for _ in range(2)]
     assert torch.equal(*evaluated)
-    assert all(torch.equal(p, kept) for p, kept in zip(model.parameters(), before, strict=True))
+    assert all(torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
 
 
 def test_gradients_of_weights_that_weight_dropout_dropped_are_zero():
@@ -146,26 +146,26 @@ def test_gradients_of_weights_that_weight_dropout_dropped_are_zero():
     assert 0.45 < (model.cells[0].weight_hh.grad == 0).double().mean() < 0.55
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("shape", [(7,), (300, 70), (5, 40, 101)])
-def test_dropped_numbers_are_zero_by_that_share_and_the_mean_is_unchanged(share, shape):
+def test_dropout_zeroes_that_rate_of_elements_and_preserves_the_mean(rate, shape):
     torch.manual_seed(1)
-    found = dropout(torch.ones(shape), share)
-    kept = found != 0
-    assert torch.equal(found[kept], torch.full_like(found[kept], found.max()))
-    if found.numel() > 1000:
-        assert kept.double().mean() == pytest.approx(1 - share, abs=0.02)
-        assert found.double().mean() == pytest.approx(1, abs=0.05)
+    result = dropout(torch.ones(shape), rate)
+    mask = result != 0
+    assert torch.equal(result[mask], torch.full_like(result[mask], result.max()))
+    if result.numel() > 1000:
+        assert mask.double().mean() == pytest.approx(1 - rate, abs=0.02)
+        assert result.double().mean() == pytest.approx(1, abs=0.05)
 
 
 @every_kind
 @pytest.mark.parametrize("weight_dropout", [0.0, 0.5])
-def test_a_table_of_a_small_alphabet_gives_what_its_embedding_gives(cell, activation, weight_dropout, monkeypatch):
+def test_a_table_of_a_small_alphabet_gives_the_same_as_its_embedding(cell, activation, weight_dropout, monkeypatch):
     found = []
-    for aligned in (models.ALIGNMENT, 11, 1000):  # of an embedding of 300 for eleven characters: two tables, and none
-        monkeypatch.setattr(models, "ALIGNMENT", aligned)
+    for alignment in (network_module.ALIGNMENT, 11, 1000):  # with 11 characters: a table, a table, no table
+        monkeypatch.setattr(network_module, "ALIGNMENT", alignment)
         model, ids_BT = build(cell, activation, embedding_size=300, weight_dropout=weight_dropout), window(17)
-        assert (model._lowest_input(ids_BT, torch.double)[1] is None) == (aligned == 1000)
+        assert (model._lowest_input(ids_BT, torch.double)[1] is None) == (alignment == 1000)
         torch.manual_seed(4)
         logits_BTV, after = model(ids_BT, model.initial_state(B))
         nats_per_char(logits_BTV, ids_BT).backward()
@@ -175,13 +175,13 @@ def test_a_table_of_a_small_alphabet_gives_what_its_embedding_gives(cell, activa
         torch.testing.assert_close(each, expected)
 
 
-def test_a_table_is_made_only_where_it_saves_more_multiplications_than_it_takes():
-    def reads(embedding_size: int, characters: int) -> int:
+def test_a_table_is_used_only_if_it_saves_multiplications():
+    def input_width(embedding_size: int, characters: int) -> int:
         model = build(num_layers=1, embedding_size=embedding_size)
         return model._lowest_input(torch.zeros(1, characters, dtype=torch.long), torch.double)[0].shape[-1]
 
-    assert [reads(size, 10_000) for size in (8, 16, 17, 500)] == [8, 16, 16, 16]
-    assert [reads(500, characters) for characters in (1, 16, 17, 100)] == [500, 500, 16, 16]
+    assert [input_width(size, 10_000) for size in (8, 16, 17, 500)] == [8, 16, 16, 16]
+    assert [input_width(500, characters) for characters in (1, 16, 17, 100)] == [500, 500, 16, 16]
 
 
 def test_an_id_outside_the_alphabet_is_an_error_with_a_table_too():
@@ -192,7 +192,7 @@ def test_an_id_outside_the_alphabet_is_an_error_with_a_table_too():
 
 @every_kind
 @pytest.mark.parametrize("embedding_size", [E, 300])
-def test_products_in_bf16_give_logits_and_gradients_in_the_format_of_the_weights_and_close_to_theirs(
+def test_bf16_gives_logits_and_gradients_in_the_dtype_of_the_weights_and_close_to_fp32(
     cell, activation, embedding_size
 ):
     found = []
@@ -208,15 +208,15 @@ def test_products_in_bf16_give_logits_and_gradients_in_the_format_of_the_weights
     assert (coarse_gradient - exact_gradient).norm() < 0.03 * exact_gradient.norm()
 
 
-def test_nats_per_char_is_the_mean_surprise_of_the_targets():
+def test_nats_per_char_is_the_mean_negative_log_likelihood_of_the_targets():
     torch.manual_seed(3)
     logits_BTV, targets_BT = torch.randn(B, T, V, dtype=torch.double), window()
     p = logits_BTV.exp() / logits_BTV.exp().sum(-1, keepdim=True)
-    surprises = [-p[b, t, targets_BT[b, t]].log() for b in range(B) for t in range(T)]
-    torch.testing.assert_close(nats_per_char(logits_BTV, targets_BT), torch.stack(surprises).mean())
+    nats = [-p[b, t, targets_BT[b, t]].log() for b in range(B) for t in range(T)]
+    torch.testing.assert_close(nats_per_char(logits_BTV, targets_BT), torch.stack(nats).mean())
 
 
-def test_equal_logits_cost_the_log_of_the_alphabet():
+def test_the_loss_of_equal_logits_is_the_log_of_the_alphabet_size():
     nats = nats_per_char(torch.zeros(B, T, V, dtype=torch.double), window())
     torch.testing.assert_close(nats, torch.tensor(float(V), dtype=torch.double).log())
 
@@ -227,8 +227,8 @@ def test_a_sampled_softmax_over_the_whole_alphabet_is_the_full_softmax(
     found = []
     y_BT = window()
     y_BT[0, 3] = -100  # nothing to predict
-    for large in (V, V - 1):
-        monkeypatch.setattr(losses, "SAMPLED_SOFTMAX_FROM", large)
+    for threshold in (V, V - 1):
+        monkeypatch.setattr(loss_module, "SAMPLED_SOFTMAX_FROM", threshold)
         model = build()
         nn.init.normal_(model.head.bias)
         loss, norm, _ = forward_backward(model, window(), y_BT, model.initial_state(B))
@@ -238,15 +238,15 @@ def test_a_sampled_softmax_over_the_whole_alphabet_is_the_full_softmax(
 
 
 def test_sampled_candidates_estimate_the_sum_over_the_whole_alphabet(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(losses, "NUM_SAMPLED", 40)
+    monkeypatch.setattr(loss_module, "NUM_SAMPLED", 40)
     torch.manual_seed(5)
     logits_V, y_BT = torch.randn(300, dtype=torch.double), torch.tensor([[7, 9, 7], [-100, 290, 8]])
     sums = []
     for _ in range(400):
-        candidates_C, log_weight_C, places_BT = sampled_softmax_candidates(y_BT, 300)
+        candidates_C, log_weight_C, indices_BT = sampled_softmax_candidates(y_BT, 300)
         assert len(candidates_C) == len(candidates_C.unique()) == 44
-        assert (candidates_C[places_BT[y_BT >= 0]] == y_BT[y_BT >= 0]).all()
-        assert places_BT[1, 0] == -100
+        assert (candidates_C[indices_BT[y_BT >= 0]] == y_BT[y_BT >= 0]).all()
+        assert indices_BT[1, 0] == -100
         sums.append((logits_V[candidates_C] + log_weight_C).exp().sum())
     torch.testing.assert_close(torch.stack(sums).mean(), logits_V.exp().sum(), rtol=0.02, atol=0)
 
@@ -254,10 +254,10 @@ def test_sampled_candidates_estimate_the_sum_over_the_whole_alphabet(monkeypatch
 def test_no_gradient_flows_through_a_detached_state():
     model, ids_BT = build(), window()
     _, state = model(ids_BT, model.initial_state(B))
-    cut = detach(state)
-    same_state(cut, state)
+    detached = detach(state)
+    assert_same_state(detached, state)
     assert all(each.requires_grad for layer in state for each in layer)
-    assert not any(each.requires_grad for layer in cut for each in layer)
+    assert not any(each.requires_grad for layer in detached for each in layer)
 
 
 @every_kind
@@ -295,14 +295,14 @@ def test_an_ensemble_predicts_the_mean_of_the_probabilities_of_its_members(cell)
     mean_BTV = torch.stack([logits.softmax(-1) for logits, _ in alone]).mean(0)
     logits_BTV, after = model(ids_BT, model.initial_state(B))
     torch.testing.assert_close(logits_BTV.exp(), mean_BTV)
-    same_state(after, tuple(layer for _, state in alone for layer in state))
+    assert_same_state(after, tuple(layer for _, state in alone for layer in state))
     first_BT, second_BT = ids_BT[:, :4], ids_BT[:, 4:]
     _, between = model(first_BT, model.initial_state(B))
     torch.testing.assert_close(model(second_BT, between)[0], logits_BTV[:, 4:])
 
 
 @pytest.mark.parametrize("clip", [0.01, 1e9])
-def test_each_network_of_an_ensemble_learns_what_it_would_learn_alone(clip):
+def test_each_network_of_an_ensemble_gets_the_gradients_that_it_gets_alone(clip):
     together, x_BT, y_BT = ensemble(dropout=0.0), window(), window().roll(1, 1)
     loss, norm, after = forward_backward(together, x_BT, y_BT, together.initial_state(B), clip=clip)
     apart = ensemble(dropout=0.0)
@@ -311,7 +311,7 @@ def test_each_network_of_an_ensemble_learns_what_it_would_learn_alone(clip):
         assert torch.equal(p.grad, own.grad)
     torch.testing.assert_close(loss, torch.stack([each[0] for each in alone]).mean())
     torch.testing.assert_close(norm, torch.stack([each[1] for each in alone]).mean())
-    same_state(after, tuple(layer for each in alone for layer in each[2]))
+    assert_same_state(after, tuple(layer for each in alone for layer in each[2]))
 
 
 def test_the_networks_of_an_ensemble_begin_with_different_weights():
@@ -330,8 +330,8 @@ def test_an_ensemble_is_rebuilt_from_its_weights():
 
 
 def test_an_ensemble_on_a_large_alphabet_samples_the_same_candidates_for_all(monkeypatch):
-    monkeypatch.setattr(losses, "SAMPLED_SOFTMAX_FROM", V - 1)
-    monkeypatch.setattr(losses, "NUM_SAMPLED", V)
+    monkeypatch.setattr(loss_module, "SAMPLED_SOFTMAX_FROM", V - 1)
+    monkeypatch.setattr(loss_module, "NUM_SAMPLED", V)
     model, x_BT, y_BT = ensemble(dropout=0.0), window(), window().roll(1, 1)
     loss, _, _ = forward_backward(model, x_BT, y_BT, model.initial_state(B))
     expected = [nats_per_char(n(x_BT, n.initial_state(B))[0], y_BT) for n in model.members]

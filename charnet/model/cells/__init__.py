@@ -1,4 +1,4 @@
-"""The table of cells. A new cell is a file here and a line in `CELLS` (and a step in the NumPy engine)."""
+"""The table of cells. To add a cell, add a file here, a line in `CELLS` and a step in the NumPy engine."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every cell promises.
+"""The interface of all cells.
 
-Shape legend: B streams side by side, T characters in a window, E numbers in, H units, G = gates x H.
+Shape legend: B streams side by side, T characters in a window, E input features, H hidden units, G = gates x H.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ State = tuple[Tensor, ...]
 
 @contextlib.contextmanager
 def ignore_cudnn_repacking() -> Iterator[None]:
-    """Around calls of cuDNN: it wants its weights in one block and warns that it copies ours there.
+    """Ignores cuDNN's warning that it copies the weights into one contiguous block.
 
-    The copy is a few megabytes a window, some microseconds beside the milliseconds of the window itself.
+    The copy is a few megabytes per window: some microseconds, while the window itself takes milliseconds.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
@@ -32,11 +32,11 @@ def ignore_cudnn_repacking() -> Iterator[None]:
 class Cell(nn.Module, ABC):
     """One recurrent layer. Its state is a value that goes in and comes out, never an attribute.
 
-    `step` is the definition: one character, in plain equations. `scan` is the fast form over a window; both give the
-    same numbers to rounding, a window cut anywhere gives what it gives whole, and gradients agree. `scan` computes in
-    the number format of its input; weights, and the state that goes in and comes out, are fp32 whatever that is.
+    `step` is the definition: one character, in plain equations. `scan` is the fast form over a window. Both give the
+    same results and the same gradients, up to rounding, and a window cut in two gives the same results as the whole.
+    `scan` computes in the dtype of its input. Weights and states are always fp32.
 
-    The weights of all gates stand on top of each other in the order of `gates`:
+    The weights of all gates are stacked in the order of `gates`:
     `weight_ih` (G, E) for the input, `weight_hh` (G, H) for the hidden state, `bias` (G).
     """
 
@@ -53,24 +53,24 @@ class Cell(nn.Module, ABC):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Weights uniform within 1/sqrt(H), biases zero."""
+        """Draws the weights uniformly from +-1/sqrt(H) and sets the biases to zero."""
         bound = 1 / math.sqrt(self.hidden_size)
         nn.init.uniform_(self.weight_ih, -bound, bound)
         nn.init.uniform_(self.weight_hh, -bound, bound)
         nn.init.zeros_(self.bias)
 
     def initial_state(self, batch_size: int) -> State:
-        """Zeros, one (B, H) for each of `state_names`."""
+        """Returns zeros: one (B, H) for each of `state_names`."""
         return tuple(self.weight_hh.new_zeros(batch_size, self.hidden_size) for _ in self.state_names)
 
     @abstractmethod
     def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
-        """One character: the new hidden state h_BH, which is the output, and the new state."""
+        """Reads one character; returns the new hidden state h_BH, which is the output, and the new state."""
 
     @abstractmethod
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
-        """A window: the hidden states h_BTH and the state after the last character."""
+        """Reads a window; returns the hidden states h_BTH and the state after the last character."""
 
     def forward(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
-        """`scan`, by the name under which torch calls a module."""
+        """Calls `scan`: torch calls a module by this name."""
         return self.scan(x_BTE, state)

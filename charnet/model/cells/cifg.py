@@ -1,13 +1,13 @@
 """The LSTM with coupled input and forget gates: Greff et al. (2015), "LSTM: A search space odyssey", variant CIFG.
 
-    i = sigmoid(W_i x_t + b_i + U_i h_{t-1})        what is let in; the rest, 1 - i, is kept
-    g = tanh   (W_g x_t + b_g + U_g h_{t-1})        what is new
-    o = sigmoid(W_o x_t + b_o + U_o h_{t-1})        what is shown
+    i = sigmoid(W_i x_t + b_i + U_i h_{t-1})        input gate; the forget gate is 1 - i
+    g = tanh   (W_g x_t + b_g + U_g h_{t-1})        cell candidate
+    o = sigmoid(W_o x_t + b_o + U_o h_{t-1})        output gate
     c_t = i * g + (1 - i) * c_{t-1}
     h_t = o * tanh(c_t)
 
-Gate order: i, g, o. Parameters: 3 H (E + H + 1), three quarters of an LSTM's. Kept for the way back: 6H + E numbers
-a character and stream (the three gates, c_t, tanh c_t, h_t and x_t).
+Gate order: i, g, o. Parameters: 3 H (E + H + 1), three quarters of an LSTM's. Saved for backward: 6H + E numbers per
+character and stream (the three gates, c_t, tanh c_t, h_t and x_t).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from charnet.model.cells.fused_scan import (
 
 
 class CIFG(Cell):
-    """LSTM whose forget gate is one minus its input gate; see the top of this file."""
+    """An LSTM whose forget gate is one minus its input gate; see the top of this file."""
 
     gates: ClassVar = ("i", "g", "o")
     state_names: ClassVar = ("h", "c")
@@ -46,10 +46,10 @@ class CIFG(Cell):
         return h_BH, (h_BH, c_BH)
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
-        return fused_scan.scan(self, _Coupled(), x_BTE, state)
+        return fused_scan.scan(self, _CIFGPointwise(), x_BTE, state)
 
 
-class _Coupled:
+class _CIFGPointwise:
     order: ClassVar[tuple[int, ...]] = (0, 2, 1)
     activations: ClassVar[Activations] = (("sigmoid", 2), ("tanh", 1))
 
@@ -72,6 +72,6 @@ class _Coupled:
         (d_c,), (_, before_c), (i, o, g, tanh_c), (d_i, d_o, d_g) = d_rest, before, saved, d_gates
         output_gate_backward(d_h, o, tanh_c, d_c, d_o)
         sigmoid_backward(torch.sub(g, before_c, out=d_i).mul_(d_c), i, d_i)
-        let_in = torch.mul(d_c, i, out=d_g)
-        d_c.sub_(let_in)
-        tanh_backward(let_in, g, d_g)
+        d_c_i = torch.mul(d_c, i, out=d_g)
+        d_c.sub_(d_c_i)
+        tanh_backward(d_c_i, g, d_g)

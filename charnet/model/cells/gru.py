@@ -1,12 +1,12 @@
 """The gated recurrent unit of Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder", in the
-form that cuDNN computes: the reset gate acts after the recurrent product, which has a bias of its own.
+form that cuDNN computes: the reset gate is applied after the recurrent product, which has its own bias.
 
-    r = sigmoid(W_r x_t + b_r + U_r h_{t-1})            how much of the past the candidate sees
-    z = sigmoid(W_z x_t + b_z + U_z h_{t-1})            what is kept
-    n = tanh   (W_n x_t + b_n + r * (U_n h_{t-1} + b_hn))   what is new
+    r = sigmoid(W_r x_t + b_r + U_r h_{t-1})            reset gate
+    z = sigmoid(W_z x_t + b_z + U_z h_{t-1})            update gate: 1 keeps the old state
+    n = tanh   (W_n x_t + b_n + r * (U_n h_{t-1} + b_hn))   candidate
     h_t = (1 - z) * n + z * h_{t-1}
 
-Gate order: r, z, n. Parameters: 3 H (E + H + 1) + H. Kept for the way back: 5H + E numbers a character and stream
+Gate order: r, z, n. Parameters: 3 H (E + H + 1) + H. Saved for backward: 5H + E numbers per character and stream
 (the three gates, the recurrent part of n, h_t and x_t).
 """
 
@@ -25,7 +25,7 @@ from charnet.model.cells.fused_scan import Activations, Saved, sigmoid_backward,
 
 
 class GRU(Cell):
-    """GRU in cuDNN's form; see the top of this file. `bias_hn` (H) is the bias inside the reset gate's reach."""
+    """A GRU in cuDNN's form; see the top of this file. The reset gate also multiplies the bias `bias_hn` (H)."""
 
     gates: ClassVar = ("r", "z", "n")
 
@@ -51,10 +51,10 @@ class GRU(Cell):
                 before = state[0][None].to(x_BTE.dtype)
                 h_BTH, h_1BH = torch.gru(x_BTE, before, weights, True, 1, 0.0, train, False, True)
             return h_BTH, (h_1BH[0].to(state[0].dtype),)
-        return fused_scan.scan(self, _Gated(), x_BTE, state, self.bias_hn)
+        return fused_scan.scan(self, _GRUPointwise(), x_BTE, state, self.bias_hn)
 
 
-class _Gated:
+class _GRUPointwise:
     order: ClassVar[tuple[int, ...]] = (0, 1, 2)
     activations: ClassVar[Activations] = (("sigmoid", 2),)
 

@@ -1,17 +1,17 @@
 """Long short-term memory: Hochreiter & Schmidhuber (1997), Neural Computation 9(8), with the forget gate of Gers,
 Schmidhuber & Cummins (2000).
 
-    i = sigmoid(W_i x_t + b_i + U_i h_{t-1})        what is let in
-    f = sigmoid(W_f x_t + b_f + U_f h_{t-1})        what is kept
-    g = tanh   (W_g x_t + b_g + U_g h_{t-1})        what is new
-    o = sigmoid(W_o x_t + b_o + U_o h_{t-1})        what is shown
+    i = sigmoid(W_i x_t + b_i + U_i h_{t-1})        input gate
+    f = sigmoid(W_f x_t + b_f + U_f h_{t-1})        forget gate
+    g = tanh   (W_g x_t + b_g + U_g h_{t-1})        cell candidate
+    o = sigmoid(W_o x_t + b_o + U_o h_{t-1})        output gate
     c_t = f * c_{t-1} + i * g
     h_t = o * tanh(c_t)
 
-Gate order: i, f, g, o. Parameters: 4 H (E + H + 1). Kept for the way back: 6H numbers a character and stream (the four
-gates, c_t and h_t); by the scan of our own H + E more (tanh c_t and x_t).
+Gate order: i, f, g, o. Parameters: 4 H (E + H + 1). Saved for backward: 6H numbers per character and stream (the four
+gates, c_t and h_t); `fused_scan` saves H + E more (tanh c_t and x_t).
 
-The forget bias starts at zero: with a good optimiser and short runs that measured better than one.
+The forget bias starts at zero: with a good optimizer and short runs, that measured better than one.
 """
 
 from __future__ import annotations
@@ -35,15 +35,17 @@ from charnet.model.cells.fused_scan import (
     tanh_backward,
 )
 
-# oneDNN's way back through a bf16 LSTM is wrong from 1,024 units on where the processor has AMX: the gradient of the
-# input is off by its own length (torch 2.13; outputs are right, and all sizes below). Such layers take our own scan,
-# which on Zen 4 is a tenth faster at that size.
+# From 1,024 units on, oneDNN's backward pass of a bf16 LSTM is wrong on CPUs with AMX: the error in the gradient of the
+# input is as large as the gradient (torch 2.13; outputs and smaller layers are right). Such layers use `fused_scan`,
+# which on Zen 4 is 10 % faster at that size.
 MAX_ONEDNN_BF16_UNITS = 1023
 
 
 class LSTM(Cell):
-    """LSTM with forget gate; see the top of this file. The scan is the library's own: oneDNN, cuDNN or Metal, but for
-    large layers in bf16 on a processor."""
+    """An LSTM with a forget gate; see the top of this file.
+
+    The scan is the library's (oneDNN, cuDNN or Metal), except for large bf16 layers on a CPU.
+    """
 
     gates: ClassVar = ("i", "f", "g", "o")
     state_names: ClassVar = ("h", "c")
@@ -57,7 +59,7 @@ class LSTM(Cell):
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         if (x_BTE.device.type, x_BTE.dtype) == ("cpu", torch.bfloat16) and self.hidden_size > MAX_ONEDNN_BF16_UNITS:
-            return fused_scan.scan(self, _Gated(), x_BTE, state)
+            return fused_scan.scan(self, _LSTMPointwise(), x_BTE, state)
         weights = [w.to(x_BTE.dtype) for w in (self.weight_ih, self.weight_hh, self.bias)]
         weights.append(torch.zeros_like(weights[-1]))
         before = [each[None].to(x_BTE.dtype) for each in state]
@@ -69,7 +71,7 @@ class LSTM(Cell):
         return h_TBH.transpose(0, 1), (h_1BH[0].to(state[0].dtype), c_1BH[0].to(state[1].dtype))
 
 
-class _Gated:
+class _LSTMPointwise:
     order: ClassVar[tuple[int, ...]] = (0, 1, 3, 2)
     activations: ClassVar[Activations] = (("sigmoid", 3), ("tanh", 1))
 

@@ -2,14 +2,14 @@
 
     h_t = f(W_ih x_t + b + W_hh h_{t-1})        f = tanh, relu or sigmoid
 
-Gate order: one block, `h`. Parameters: H (E + H + 1). Kept for the way back: H + E numbers a character and stream
+Gate order: one block, `h`. Parameters: H (E + H + 1). Saved for backward: H + E numbers per character and stream
 (h_t and x_t, joined).
 
-The recurrent matrix starts orthogonal, so that neither the state nor the gradient grows or fades at first. With relu it
-starts as half the identity: the whole identity (Le, Jaitly and Hinton 2015, "A simple way to initialize recurrent
-networks of rectified linear units") adds up its input for as long as the state is carried, and three such layers
-overflow. A sigmoid passes at most a quarter of a gradient on, so its matrix starts four times as large, and its bias
-keeps the sum of half-open units at the middle.
+The recurrent matrix starts orthogonal, so that neither the state nor the gradient explodes or vanishes at first. With
+relu it starts as half the identity: the identity (Le, Jaitly and Hinton 2015, "A simple way to initialize recurrent
+networks of rectified linear units") adds up the inputs for as long as the state is carried, and three such layers
+overflow. The derivative of a sigmoid is at most 1/4, so the matrix starts four times as large, and the bias is such
+that units at 0.5 stay there.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class RNN(Cell):
             with ignore_cudnn_repacking():
                 h_BTH, h_1BH = fused(x_BTE, before, weights, True, 1, 0.0, train, False, True)
             return h_BTH, (h_1BH[0].to(state[0].dtype),)
-        return fused_scan.scan(self, _Elman(self.activation), x_BTE, state)
+        return fused_scan.scan(self, _RNNPointwise(self.activation), x_BTE, state)
 
 
 @dataclass(frozen=True)
-class _Elman:
+class _RNNPointwise:
     activation: str
     order: ClassVar[tuple[int, ...]] = (0,)
 

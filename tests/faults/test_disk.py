@@ -85,7 +85,7 @@ def said(error: StorageError) -> str:
 @pytest.mark.parametrize("from_then_on", [False, True], ids=["once", "from-then-on"])
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 @pytest.mark.parametrize("what", WRITERS)
-def test_a_save_refused_at_any_call_says_so_and_leaves_the_old_or_the_new(
+def test_a_save_refused_at_any_call_is_an_error_and_leaves_the_old_or_the_new(
     run: Path, tmp_path: Path, what: str, code: int, from_then_on: bool
 ) -> None:
     for number in range(1, 100):
@@ -110,7 +110,7 @@ def test_a_save_refused_at_any_call_says_so_and_leaves_the_old_or_the_new(
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
-def test_an_encoding_refused_at_any_call_says_so_and_leaves_nothing(
+def test_an_encoding_refused_at_any_call_is_an_error_and_leaves_nothing(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -132,7 +132,7 @@ def test_an_encoding_refused_at_any_call_says_so_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
-def test_a_training_refused_at_any_call_goes_on_to_the_same_weights(text: Path, tmp_path: Path, code: int) -> None:
+def test_a_training_refused_at_any_call_resumes_to_the_same_weights(text: Path, tmp_path: Path, code: int) -> None:
     whole = Checkpoint.load(finished(begun(text, tmp_path / "whole")) / LAST).weights_sha256()
     for number in range(3 + code % 7, 1000, 7):
         out = tmp_path / f"{number}"
@@ -213,7 +213,7 @@ def test_a_disk_too_full_to_go_on_is_known_before_the_first_step(text: Path, sma
     finished(setup.resume_run(run.folder.path))
 
 
-def test_a_disk_that_fills_up_on_the_way_leaves_a_run_that_goes_on_to_the_same_weights(
+def test_a_disk_that_fills_up_on_the_way_leaves_a_run_that_resumes_to_the_same_weights(
     text: Path, small_disk: Path, tmp_path: Path
 ) -> None:
     whole = Checkpoint.load(finished(begun(text, tmp_path / "whole")) / LAST).weights_sha256()

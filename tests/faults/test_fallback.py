@@ -126,7 +126,7 @@ class Unreadable(io.BufferedReader):
 
 
 @pytest.mark.parametrize("at", ["open", "read"])
-def test_a_newest_checkpoint_that_the_disk_does_not_give_back_is_gone_on_without(
+def test_a_newest_checkpoint_that_cannot_be_read_is_skipped(
     run: Path,
     undisturbed: tuple[Any, ...],
     monkeypatch: pytest.MonkeyPatch,
@@ -151,7 +151,7 @@ def test_a_newest_checkpoint_that_the_disk_does_not_give_back_is_gone_on_without
     assert outcome(run) == undisturbed
 
 
-def test_where_both_are_damaged_nothing_is_gone_on_from_and_nothing_is_touched(run: Path) -> None:
+def test_where_both_are_damaged_nothing_is_resumed_and_nothing_is_touched(run: Path) -> None:
     for name in (LAST, PREVIOUS):
         (run / name).write_bytes(damaged((run / name).read_bytes(), 2))
     before = snapshot(run)
@@ -264,7 +264,7 @@ def test_a_run_that_goes_back_does_not_move_a_damaged_checkpoint_over_the_good_o
         Checkpoint.load(folder / name)
 
 
-def test_a_run_whose_newest_is_missing_goes_on_from_the_one_before(run: Path, undisturbed: tuple[Any, ...]) -> None:
+def test_a_run_whose_newest_is_missing_resumes_from_the_one_before(run: Path, undisturbed: tuple[Any, ...]) -> None:
     (run / LAST).unlink()  # killed between the two moves of a save
     assert outcome(finished(setup.resume_run(run))) == undisturbed
     assert runs.find(run) == run / BEST

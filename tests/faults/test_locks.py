@@ -56,7 +56,7 @@ def test_of_two_trainings_of_one_run_the_second_leaves_at_once(text: Path, tmp_p
     assert Checkpoint.load(run.folder.path / LAST).trainer_state.step == 6
 
 
-def test_a_run_that_ended_can_be_gone_on_with_in_the_same_process(text: Path, tmp_path: Path) -> None:
+def test_a_run_that_ended_can_be_resumed_in_the_same_process(text: Path, tmp_path: Path) -> None:
     run = setup.new_run({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
     with contextlib.closing(run.events()) as reports:
         next(report for report in reports if isinstance(report, Metrics))
@@ -236,7 +236,7 @@ def test_a_text_whose_new_copy_a_cleaner_takes_is_encoded_all_the_same(
     assert len(cleaner_in_between) == 3
 
 
-def test_a_text_to_judge_whose_temporary_file_a_cleaner_takes_is_judged_all_the_same(
+def test_a_text_whose_temporary_file_a_cleaner_takes_is_evaluated_all_the_same(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cleaner_in_between: list[Path]
 ) -> None:
     vocab = Vocabulary.of_text(text.read_text())

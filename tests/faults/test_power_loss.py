@@ -194,7 +194,7 @@ def goes_on_to(undisturbed: tuple[Any, ...], run: Path) -> None:
     assert not parts(run)
 
 
-def test_a_training_killed_at_any_call_goes_on_to_the_same_weights(
+def test_a_training_killed_at_any_call_resumes_to_the_same_weights(
     text: Path, tmp_path: Path, undisturbed: tuple[Any, ...]
 ) -> None:
     first = first_save_of(calls_of(tmp_path, lambda: trained(text, tmp_path / "practice")))
@@ -335,7 +335,7 @@ def test_power_lost_at_any_moment_of_a_training_leaves_a_whole_checkpoint(
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
-def test_after_a_power_cut_a_run_goes_on_to_the_same_weights(
+def test_after_a_power_cut_a_run_resumes_to_the_same_weights(
     cuts: tuple[Path, list[State]], tmp_path: Path, undisturbed: tuple[Any, ...]
 ) -> None:
     root, states = cuts
@@ -418,7 +418,7 @@ def test_an_encoded_copy_of_the_right_size_that_is_damaged_is_noticed_and_writte
         assert copy.read_bytes() == good
 
 
-def test_a_run_whose_text_is_gone_never_goes_on_from_a_damaged_copy(text: Path, cache: Path, tmp_path: Path) -> None:
+def test_a_run_whose_text_is_gone_never_resumes_with_a_damaged_copy(text: Path, cache: Path, tmp_path: Path) -> None:
     own = Path(shutil.copy(text, tmp_path / "own.txt"))
     run = setup.new_run({"data.paths": [str(own)]} | SMALL, out=tmp_path / "runs", name="run")
     asked = iter(range(2))

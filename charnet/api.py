@@ -62,7 +62,7 @@ class TextModel:
 
     def texts(self, prompt: str = "", *, count: int, **options: Any) -> Iterator[str]:
         """Continues a prompt in several ways, computed together. The i-th text is what `generate` gives with `index=i`,
-        unless two characters are equally likely to rounding."""
+        except where rounding decides between two characters."""
         chosen, ids = sampling_options(options), self._encode(prompt)
         engine = self._engine(chosen, count)
         written = batch.texts(engine, self.checkpoint.vocab, ids, chosen, count)
@@ -79,7 +79,7 @@ class TextModel:
         return replace(state, num_sampled=num_sampled)
 
     def extend(self, state: GenerationState, text: str) -> GenerationState:
-        """Returns the state after more text, which is given, not written."""
+        """Returns the state after more text by the caller."""
         return state.extend(self._encode(text))
 
     def write(self, state: GenerationState, *, index: int = 0, **options: Any) -> Generation:
@@ -113,9 +113,9 @@ class TextModel:
         return Generation(engine, self.checkpoint.vocab, state, chosen, index=index, nats=nats)
 
     def _engine(self, options: SamplingOptions, texts: int = 1) -> Engine:
-        """The engine that writes this, and what was written before, soonest; an open compiled one costs nothing more.
+        """Returns the engine that finishes this and all earlier texts first. An open compiled engine starts at once.
 
-        The states of the NumPy and the compiled engine are the same, so a text may change from one to the other.
+        The NumPy and the compiled engine have the same states, so a text can change from one to the other.
         """
         name, model = self._engine_name, self.checkpoint.config.model
         if name == "auto":
@@ -170,7 +170,7 @@ def train(
         settings: any setting by its field name: `steps=500, hidden_size=128`; `charnet train --help` lists them.
 
     Raises:
-        CharnetError: what the caller can mend; its message says how.
+        CharnetError: the caller has to change something; the message says what.
         KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP, after the run was saved; `charnet train --resume` resumes it.
     """
     from charnet.training import setup

@@ -110,7 +110,7 @@ def test_a_text_like_the_one_it_learned_is_known_better_than_noise(model: TextMo
     assert known.characters == len(sentences(300, seed=99))
 
 
-def test_unknown_characters_are_counted_by_name_and_not_judged(model: TextModel) -> None:
+def test_unknown_characters_are_counted_by_name_and_not_evaluated(model: TextModel) -> None:
     evaluation = model.evaluate("the cXat XsatZ")
     assert evaluation.unknown == {
         "'X' (U+0058 LATIN CAPITAL LETTER X)": 2,
@@ -120,7 +120,7 @@ def test_unknown_characters_are_counted_by_name_and_not_judged(model: TextModel)
 
 
 @pytest.mark.parametrize(("text", "what"), [("", "the text is empty"), ("ÄÖÜ", "knows none")])
-def test_nothing_to_judge_is_a_corpus_error(model: TextModel, text: str, what: str) -> None:
+def test_nothing_to_evaluate_is_a_corpus_error(model: TextModel, text: str, what: str) -> None:
     with pytest.raises(CorpusError, match=what):
         model.evaluate(text)
 
@@ -162,7 +162,7 @@ def test_texts_named_twice_are_refused_and_not_forgotten(tmp_path: Path) -> None
         charnet.train(tmp_path / "a.txt", out=tmp_path / "runs", paths=[str(tmp_path / "b.txt")], **SMALL)
 
 
-def test_a_text_goes_on_from_a_place_as_if_it_had_not_stopped(model: TextModel) -> None:
+def test_a_text_continues_from_a_state_as_if_it_had_not_stopped(model: TextModel) -> None:
     whole = model.generate("the ", length=120, seed=4)
     first = model.write(model.start("the "), length=50, seed=4)
     text = "".join(piece.text for piece in first)

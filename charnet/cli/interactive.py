@@ -42,9 +42,9 @@ class Session:
     """One text that the user and the model write in turns: the user types, the model continues.
 
     Args:
-        shape: normalizes what the user types.
-        skips_unknown: drops characters that the model does not know, instead of refusing the turn.
-        colours: colors each character by how unexpected it was.
+        normalize: applied to what the user types.
+        skip_unknown: drops characters that the model does not know, instead of refusing the turn.
+        color: colors each character by how unexpected it was.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Session:
         vocab: Vocabulary,
         options: SamplingOptions,
         *,
-        shape: Callable[[str], str] = str,
-        skips_unknown: bool = False,
-        colours: bool = False,
+        normalize: Callable[[str], str] = str,
+        skip_unknown: bool = False,
+        color: bool = False,
     ) -> None:
-        Generation(engine, vocab, start(engine), options)  # refuses options that do not fit the model
+        Generation(engine, vocab, start(engine), options)  # raises an error if the options do not fit the model
         self._engine, self._vocab, self._options = engine, vocab, options
-        self._shape, self._skips_unknown, self._colors = shape, skips_unknown, colours
+        self._normalize, self._skip_unknown, self._color = normalize, skip_unknown, color
         self._draft, self._earlier = _Draft("", start(engine)), list[_Draft]()
         self._saved: set[Path] = set()
 
@@ -88,17 +88,17 @@ class Session:
             self._turn(line)
 
     def _turn(self, typed: str) -> None:
-        encode = self._vocab.encode_known if self._skips_unknown else lambda text: (self._vocab.encode(text), 0)
-        ids, dropped = encode(self._shape(typed))
+        encode = self._vocab.encode_known if self._skip_unknown else lambda text: (self._vocab.encode(text), 0)
+        ids, dropped = encode(self._normalize(typed))
         if dropped:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
         state = self._draft.state.extend(ids.tolist())
-        generation = Generation(self._engine, self._vocab, state, self._options, nats=self._colors)
+        generation = Generation(self._engine, self._vocab, state, self._options, nats=self._color)
         generated: list[str] = []
         with _deferred_ctrl_c() as stopped:
             chunks = _until(stopped, generated, generation)
-            shown = surprise.colored(chunks) if self._colors else (chunk.text for chunk in chunks)
-            console.stream_text(shown, harmless=self._colors)
+            shown = surprise.colored(chunks) if self._color else (chunk.text for chunk in chunks)
+            console.stream_text(shown, harmless=self._color)
         text = self._vocab.decode(ids.tolist()) + "".join(generated) + generation.withheld
         self._earlier.append(self._draft)
         self._draft = _Draft(self._draft.text + text, generation.state)

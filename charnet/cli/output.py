@@ -55,8 +55,8 @@ class Destination:
         for path in self.names(count):
             check_free(path, replace=force, advice=", or replace it with --force")
 
-    def take_texts(
-        self, texts: Iterable[Iterable[Chunk]], echoed: str, count: int, *, quiet: bool, colours: bool
+    def write_texts(
+        self, texts: Iterable[Iterable[Chunk]], echoed: str, count: int, *, quiet: bool, color: bool
     ) -> None:
         """Shows each text after its prompt while it is generated, or saves it when it is complete."""
         if self.is_on_disk:
@@ -67,10 +67,10 @@ class Destination:
         for index, chunks in enumerate(texts):
             console.write_text(BETWEEN if index and not self.lines else "")
             console.write_text(echoed)
-            shown = surprise.colored(chunks) if colours else (chunk.text for chunk in chunks)
-            console.stream_text(itertools.chain(shown, "\n") if self.lines else shown, harmless=colours)
+            shown = surprise.colored(chunks) if color else (chunk.text for chunk in chunks)
+            console.stream_text(itertools.chain(shown, "\n") if self.lines else shown, harmless=color)
 
-    def take_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool) -> None:
+    def write_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool) -> None:
         """Writes each object as a line of JSON, to the screen or to files."""
         if self.is_on_disk:
             self._save(map(console.as_json, objects), count, between="", quiet=quiet)
@@ -128,12 +128,12 @@ def save(path: Path, text: str) -> None:
 
 
 def objects(
-    texts: Iterable[Iterable[Chunk]], echoed: str, facts: dict[str, Any], *, each: bool
+    texts: Iterable[Iterable[Chunk]], echoed: str, metadata: dict[str, Any], *, each: bool
 ) -> Iterator[dict[str, Any]]:
     """Describes each text: everything that is needed to generate it again, and how unexpected it was.
 
     Args:
-        facts: the same for all texts.
+        metadata: the same for all texts.
         each: adds the nats of each generated character; those of the prompt are not known.
     """
     for index, chunks in enumerate(texts):
@@ -142,4 +142,4 @@ def objects(
         losses: dict[str, Any] = {"nats_per_char": sum(nats) / len(nats) if nats else None}
         if each:
             losses["nats"] = [round(n, 6) for n in nats]
-        yield {"text": echoed + "".join(chunk.text for chunk in complete), "index": index, **facts, **losses}
+        yield {"text": echoed + "".join(chunk.text for chunk in complete), "index": index, **metadata, **losses}

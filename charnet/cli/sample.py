@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from charnet.data.vocab import Vocabulary
     from charnet.storage.checkpoint import Checkpoint
 
-LENGTH_OF_A_TURN = 200  # characters
-LONGEST_LINE = 100_000  # characters, where whole lines are asked for
+TURN_LENGTH = 200  # characters
+LONGEST_LINE = 100_000  # characters, with --lines
 
 
 def sample(
@@ -54,7 +54,7 @@ def sample(
     surprise: sample_options.Surprise = False,
 ) -> None:
     """Write new text with a trained model, by default the newest."""
-    given = dict(locals())  # first of all: the options of sampling have the names of their fields
+    given = dict(locals())  # first of all: each sampling option has the name of its field
     if samples < 1:
         raise ConfigError(f"--samples: expected a number at least 1, found {samples}")
     if unknown not in ("error", "skip"):
@@ -63,16 +63,16 @@ def sample(
         raise ConfigError("-i: leave out --json, --out, --out-dir, --samples and a prompt from stdin")
     if lines:
         if lines < 0 or samples > 1 or until or max_lines or interactive:
-            raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines and -i")
+            raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines or -i")
         samples, given["max_lines"], given["length"] = lines, 1, LONGEST_LINE if length is None else length
     sample_options.limit_threads(threads)
     options = _sampling_options(given)
     if lines and options.temperature_end is not None:
-        raise ConfigError(f"--temp: expected one temperature beside --lines, found {temperature}")
+        raise ConfigError(f"--temp: expected one temperature with --lines, found {temperature}")
     text = sample_options.prompt_text(prompt, prompt_file)
 
     from charnet.cli import output
-    from charnet.cli import surprise as colors
+    from charnet.cli.surprise import COLORS_REFUSED, can_color, legend
     from charnet.data.normalize import normalize
     from charnet.engines import registry
     from charnet.generation.batch import texts
@@ -82,40 +82,40 @@ def sample(
     path, model = _load(checkpoint, quantize, lines)
     vocab, config, precision = model.vocab, model.config, model.precision
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
-    del model  # so that the engine's are the only weights in memory
+    del model  # only the engine keeps weights in memory
     fastest = engine or _fastest(config, vocab, weights, options, 0 if interactive else samples)
     opened = registry.engine_of(
         config.model, weights, registry.available(fastest) if engine is None else engine, threads=threads
     )
-    in_colors = surprise and not (json or destination.is_on_disk) and colors.possible()
-    shape = functools.partial(normalize, data=config.data)
-    if not interactive:  # refuses what does not fit the model before anything is shown
-        text = shape(text)
+    color = surprise and not (json or destination.is_on_disk) and can_color()
+    normalize_text = functools.partial(normalize, data=config.data)
+    if not interactive:  # raises errors before anything is shown
+        text = normalize_text(text)
         ids, dropped = vocab.encode_known(text) if unknown == "skip" else (vocab.encode(text), 0)
         if dropped and not quiet:
-            console.note(f"prompt: left out {plural(dropped, 'character')} that the alphabet lacks")
-        written = texts(opened, vocab, ids.tolist(), options, samples, nats=json or in_colors)
+            console.note(f"left out {plural(dropped, 'character')} that the model does not know")
+        written = texts(opened, vocab, ids.tolist(), options, samples, nats=json or color)
     if not quiet:
         weights_of = "8-bit weights" if precision == "int8" else precision
         console.note(
             f"{path}: {opened.name} engine, {weights_of}, temperature {_temperature(options)}, seed {options.seed}"
         )
         if fastest == "compiled" and not registry.has_numba():
-            console.note("for long texts there is an engine several times as fast: pip install 'charnet[fast]'")
+            console.note("an engine for long texts is several times as fast: pip install 'charnet[fast]'")
         if interactive:
-            console.note("type how the text begins, or Enter alone; /help lists the commands")
+            console.note("type the start of the text, or press Enter; /help lists the commands")
         if surprise and not json:
-            console.note(colors.legend() if in_colors else colors.NO_COLOURS, keep="\x1b")
+            console.note(legend() if color else COLORS_REFUSED, keep="\x1b")
     if interactive:
         from charnet.cli.interactive import Session
 
-        session = Session(opened, vocab, options, shape=shape, skips_unknown=unknown == "skip", colours=in_colors)
+        session = Session(opened, vocab, options, normalize=normalize_text, skip_unknown=unknown == "skip", color=color)
         session.run(text)
         return
     read = vocab.decode(ids.tolist()) if dropped else text
     echoed = "" if no_echo else read
     if json:
-        facts = {
+        metadata = {
             "prompt": read,
             **vars(options),
             "engine": opened.name,
@@ -123,9 +123,9 @@ def sample(
             "checkpoint": str(path),
             "weights_sha256": weights_sha256,
         }
-        destination.take_objects(output.objects(written, echoed, facts, each=surprise), samples, quiet=quiet)
+        destination.write_objects(output.objects(written, echoed, metadata, each=surprise), samples, quiet=quiet)
     else:
-        destination.take_texts(written, echoed, samples, quiet=quiet, colours=in_colors)
+        destination.write_texts(written, echoed, samples, quiet=quiet, color=color)
 
 
 def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
@@ -134,7 +134,7 @@ def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
     if "temperature" in values:
         values["temperature"], values["temperature_end"] = sample_options.parse_temperature(values["temperature"])
     if given["interactive"]:
-        values.setdefault("length", LENGTH_OF_A_TURN)
+        values.setdefault("length", TURN_LENGTH)
     values.setdefault("seed", sample_options.random_seed())
     values["stop"] = tuple(values.get("stop", ()))
     values["logit_bias"] = tuple(map(sample_options.parse_logit_bias, values.get("logit_bias", ())))
@@ -147,21 +147,21 @@ def _temperature(options: SamplingOptions) -> str:
 
 
 def _load(given: Path | None, quantize: str | None, lines: int) -> tuple[Path, Checkpoint]:
-    """The checkpoint that is meant, with 8-bit weights if they are wanted."""
+    """Loads a checkpoint, and quantizes its weights if the user wants it."""
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
 
     path = runs.find(given)
     model = Checkpoint.load(path, weights_only=True)
     if lines and not model.config.data.lines:
-        raise ConfigError(f"--lines: {path} was not trained with --lines; end its texts with --max-lines {lines}")
+        raise ConfigError(f"--lines: {path} was not trained with --lines; use --max-lines {lines} instead")
     return path, model if quantize is None else model.quantize(quantize)
 
 
 def _fastest(
     config: Config, vocab: Vocabulary, weights: Mapping[str, Any], options: SamplingOptions, texts: int
 ) -> str:
-    """The engine that would finish so many texts first; for turns of a dialogue the one that starts first."""
+    """Returns the engine that finishes this many texts first; for 0 (interactive), the one that starts first."""
     from charnet.cli import output
     from charnet.engines import registry
     from charnet.generation.sampler import Sampler

@@ -1,4 +1,4 @@
-"""The flags of `charnet sample`, and how their values are read; those of sampling come from `config`."""
+"""Declares the options of `charnet sample` and parses their values. `config` defines the sampling options."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from charnet.config import Config
 from charnet.errors import ConfigError, PromptError, StorageError
 from charnet.overlay import overlay
 
-PROMPT, WRITING, KEPT, SHOWN = "The prompt", "Writing", "Where it goes", "What is shown"
-COMPUTED = "How it is computed"
+PROMPT, WRITING, COMPUTATION, OUTPUT = "The prompt", "Writing", "Computation", "Output"
 
 Checkpoint = Annotated[
     Path | None, typer.Argument(help="A run or a checkpoint; none = the newest run under checkpoints/.")
@@ -46,15 +45,15 @@ Engine = Annotated[
         "--engine",
         metavar="numpy|compiled|torch",
         help="the engine; by default the one that finishes first",
-        group=COMPUTED,
+        group=COMPUTATION,
     ),
 ]
 Quantize = Annotated[
     str | None,
-    option("--quantize", metavar="int8", help="8-bit weights: long texts are written faster", group=COMPUTED),
+    option("--quantize", metavar="int8", help="8-bit weights: long texts are written faster", group=COMPUTATION),
 ]
 Threads = Annotated[
-    int, option("--threads", help="maximum number of processor threads; 0 = whatever is fastest", group=COMPUTED)
+    int, option("--threads", help="maximum number of processor threads; 0 = whatever is fastest", group=COMPUTATION)
 ]
 Seed = Annotated[int | None, sampling("seed", group=WRITING, default="a new one")]
 Stop = Annotated[list[str] | None, sampling("stop", group=WRITING)]
@@ -64,24 +63,24 @@ Lines = Annotated[
     int, option("--lines", help="write this many whole lines, with a model trained with --lines", group=WRITING)
 ]
 Samples = Annotated[int, option("--samples", help="how many texts to write; they are computed together", group=WRITING)]
-Out = Annotated[Path | None, option("--out", metavar="FILE", help="write to a file, not to stdout", group=KEPT)]
+Out = Annotated[Path | None, option("--out", metavar="FILE", help="write to a file, not to stdout", group=OUTPUT)]
 OutDir = Annotated[
     Path | None,
-    option("--out-dir", metavar="DIR", help="write each text to a file of its own: 001.txt, 002.txt, ...", group=KEPT),
+    option("--out-dir", metavar="DIR", help="write each text to its own file: 001.txt, 002.txt, ...", group=OUTPUT),
 ]
-Force = Annotated[bool, option("--force", help="replace existing files", group=KEPT)]
-Quiet = Annotated[bool, option("--quiet", "-q", help="write only errors to stderr", group=SHOWN)]
-Json = Annotated[bool, option("--json", help="one JSON object a text", group=SHOWN)]
+Force = Annotated[bool, option("--force", help="replace existing files", group=OUTPUT)]
+Quiet = Annotated[bool, option("--quiet", "-q", help="write only errors to stderr", group=OUTPUT)]
+Json = Annotated[bool, option("--json", help="one JSON object a text", group=OUTPUT)]
 Surprise = Annotated[
     bool,
     option(
-        "--surprise", help="color characters by how unexpected they were; with --json, the nats of each", group=SHOWN
+        "--surprise", help="color characters by how unexpected they were; with --json, the nats of each", group=OUTPUT
     ),
 ]
 
 
 def parse_temperature(text: str) -> tuple[float, float | None]:
-    """The first temperature, and the last where it changes on the way.
+    """Parses a temperature, or a first and a last one.
 
     >>> parse_temperature("0.8"), parse_temperature("0.5:1.2")
     ((0.8, None), (0.5, 1.2))
@@ -94,7 +93,7 @@ def parse_temperature(text: str) -> tuple[float, float | None]:
 
 
 def parse_logit_bias(text: str) -> tuple[str, float]:
-    """A character and what is added to its logit.
+    """Parses a character and the number to add to its logit.
 
     >>> parse_logit_bias("e=-2")
     ('e', -2.0)
@@ -108,14 +107,14 @@ def parse_logit_bias(text: str) -> tuple[str, float]:
 
 
 def random_seed() -> int:
-    """A new seed, short enough to be typed again."""
+    """Returns a random seed that is short enough to type."""
     import secrets
 
     return secrets.randbelow(10**6)
 
 
 def prompt_text(prompt: str | None, prompt_file: Path | None) -> str:
-    """The text to continue, from the command line, a file or standard input."""
+    """Reads the text to continue from the command line, a file or standard input."""
     if prompt is not None and prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
     if prompt == "-" or str(prompt_file) == "-":
@@ -138,10 +137,10 @@ def prompt_text(prompt: str | None, prompt_file: Path | None) -> str:
 
 
 def limit_threads(threads: int) -> None:
-    """Tells libraries that are not loaded yet how many threads they may have; 0 leaves that to them.
+    """Limits the threads of libraries that are not loaded yet; 0 = no limit.
 
     Raises:
-        ConfigError: so many cannot be.
+        ConfigError: the number is out of range.
     """
     overlay(Config(), {"training.threads": threads})
     if threads:

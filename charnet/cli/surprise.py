@@ -25,10 +25,10 @@ BANDS = (
 )
 LIMITS = [-math.log(probability) for probability, _, _ in BANDS[:-1]]  # nats
 RESET = "\x1b[0m"
-NO_COLOURS = "--surprise: colors need a terminal that shows them, and NO_COLOR must not be set; --json gives numbers"
+COLORS_REFUSED = "--surprise: colors need a terminal that shows them, and NO_COLOR not set; --json gives numbers"
 
 
-def possible() -> bool:
+def can_color() -> bool:
     """Returns whether stdout is a terminal that shows colors, and NO_COLOR is not set (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 

@@ -98,7 +98,7 @@ def train(
     ] = False,
 ) -> int:
     """Train a model on a text. The run is saved in checkpoints/, under the name of the text."""
-    given = dict(locals())  # first of all: the options that are settings have the names of their fields
+    given = dict(locals())  # first of all: each option that is a setting has the name of its field
     flags = {full: given[field] for field, full in qualified_names().items() if _is_given(given.get(field))}
     flags |= {"data.paths": text} if text else {}
     flags |= {"data.bytes": True} if as_bytes else {}
@@ -108,9 +108,9 @@ def train(
     file_values = read_yaml(config) if config else {}
     seconds = None if time is None else parse_duration(time)
     if resume and (init_from or name):
-        raise ConfigError("--resume continues a run as it is: leave out --init-from and --name")
+        raise ConfigError("--resume cannot change the name or the start of a run: leave out --init-from and --name")
     if strict and not resume:
-        raise ConfigError("--strict is about the checkpoint that --resume loads: leave it out, or name a run")
+        raise ConfigError("--strict needs --resume: leave it out, or add --resume RUN")
 
     shown = not (quiet or json)
     length = SAMPLE_LENGTH if shown else 0
@@ -120,10 +120,10 @@ def train(
         progress.training_view(quiet=quiet, json=json) as view,
     ):
 
-        def begun() -> None:
+        def on_start() -> None:
             signals.defer(view.stopping)
 
-        is_over = False
+        finished = False
         try:
             view.starting()
             from charnet.training import setup
@@ -138,7 +138,7 @@ def train(
                     strict=strict,
                     sample_length=length,
                     seconds=seconds,
-                    on_start=begun,
+                    on_start=on_start,
                 )
             else:
                 run = setup.new_run(
@@ -149,20 +149,20 @@ def train(
                     init_from=init_from,
                     sample_length=length,
                     seconds=seconds,
-                    on_start=begun,
+                    on_start=on_start,
                     on_read=view.reading,
                 )
             if name and run.folder.path.name != name and not quiet:
-                console.note(f"{out / name} is another run; this one is {run.folder.path}")
-            with contextlib.closing(run.events(lambda: signals.received)) as reports:
-                for report in reports:
-                    is_over = isinstance(report, Finished) and report.reason != "interrupted"
-                    if shown and is_over:
-                        with contextlib.suppress(Interrupted):  # all is saved: who cannot wait does without it
+                console.note(f"{out / name} already exists; this run is in {run.folder.path}")
+            with contextlib.closing(run.events(lambda: signals.received)) as events:
+                for event in events:
+                    finished = isinstance(event, Finished) and event.reason != "interrupted"
+                    if shown and finished:
+                        with contextlib.suppress(Interrupted):  # all is saved: Ctrl-C only skips the baselines
                             view.show_baselines(run.baselines())
-                    view.show(report)
+                    view.show(event)
         except Interrupted:
-            if not is_over:  # else there is nothing to go on with
+            if not finished:  # a finished run has nothing to resume
                 view.aborted()
     return 128 + signals.received if signals.received else 0
 

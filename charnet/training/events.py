@@ -1,4 +1,4 @@
-"""What a training tells while it runs: small frozen values, in the order in which they come.
+"""The events of a training run, in this order:
 
 Started, (Working | Metrics [Evaluated] | RolledBack | Replanned)..., Finished
 """
@@ -15,12 +15,15 @@ from charnet.training.planner import Plan
 
 @dataclass(frozen=True)
 class Started:
-    """What is about to be trained, and where.
+    """The run before its first step.
 
-    `step` and `history` (the evaluations so far) are those of a run that goes on. `damage` says what was wrong with the
-    newest checkpoint where the one before it had to do. `carried` counts the characters that the weights of
-    `--init-from` know already. `plan` is there where the run was planned to fit a time. `notes` are sentences
-    about the text and how it was read.
+    Attributes:
+        step: 0, or the step at which the run resumes.
+        history: the evaluations so far.
+        damage: what is wrong with the newest checkpoint, if the run resumes from the one before it.
+        known_chars: characters of the alphabet that the weights of `--init-from` know.
+        plan: if the run was planned to fit a time.
+        notes: sentences about the text and how it was read.
     """
 
     run: Path
@@ -41,7 +44,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """A glimpse between two lines of metrics, about twice a second; written nowhere."""
+    """Loss and speed between two lines of metrics, about twice a second. It is not saved."""
 
     step: int
     train_nats_per_char: float
@@ -50,7 +53,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Metrics:
-    """One line of `metrics.jsonl`. `train_nats_per_char` and `grad_norm` are means since the line before."""
+    """One line of `metrics.jsonl`. `train_nats_per_char` and `grad_norm` are means since the previous line."""
 
     step: int
     chars_seen: int
@@ -62,13 +65,13 @@ class Metrics:
     chars_per_second: float
 
     def as_dict(self) -> dict[str, float]:
-        """The line as JSON holds it; without a validation loss where there was no evaluation."""
+        """Returns the fields for JSON, without the validation loss if there was no evaluation."""
         return {key: value for key, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Follows the metrics of an evaluation: was it the best so far, and a few lines that the model writes now."""
+    """Follows the metrics of an evaluation: whether it is the best so far, and a sample that the model writes now."""
 
     step: int
     best: bool
@@ -79,7 +82,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The numbers were no longer finite after `from_step`; training goes on from `step` at a smaller learning rate."""
+    """A number was no longer finite after `from_step`; training resumes at `step` with a lower learning rate."""
 
     from_step: int
     step: int
@@ -88,7 +91,7 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Replanned:
-    """At `step`, to end on time: the run is now so many `steps` long."""
+    """At `step`, the length of the run became `steps`, so that it ends on time."""
 
     step: int
     steps: int
@@ -96,10 +99,13 @@ class Replanned:
 
 @dataclass(frozen=True)
 class Finished:
-    """Why training ended ("complete", "stopped early" or "interrupted"), the best it reached, and a sentence on what
-    would make it better.
+    """The end of a run.
 
-    `best_nats_per_char` was found over `read` of `held_out` characters; both are 0 where nothing was held out.
+    Attributes:
+        reason: "complete", "stopped early" or "interrupted".
+        best_nats_per_char: the best loss, measured on `read` of the `held_out` characters; both are 0 if there is no
+            held-out text.
+        forecast: a sentence with advice for a better model.
     """
 
     run: Path

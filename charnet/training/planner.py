@@ -1,7 +1,7 @@
-"""The meaning of `--for 5m`: from a text, a machine and a time to settings.
+"""What `--for 5m` does: chooses settings for a text, a machine and a training time.
 
-`sizes` chooses the network, or the ensemble. Dropout, evaluations and the length follow from the passes over the text
-that it can make in the time. `tests/bench/LOG.md` holds the measurements behind the numbers.
+`sizes` chooses the network or the ensemble. The number of steps follows from the measured speed, the dropout rates
+from the number of passes over the text. `tests/bench/LOG.md` holds the measurements behind the numbers.
 """
 
 from __future__ import annotations
@@ -14,39 +14,48 @@ from typing import Any
 from charnet.config import Config
 from charnet.overlay import overlay
 from charnet.training.resolve import resolve
-from charnet.training.sizes import FEWEST_STREAMS, LARGE_ALPHABET, Text, choose_size, interpolate, nearest
+from charnet.training.sizes import FEWEST_STREAMS, LARGE_ALPHABET, Text, choose_size, interpolate, nearest_size
 
-PLANNED = {  # what a plan chooses, of what has an option of its own
+PLANNED = {  # settings that a plan chooses and that have a command-line option
     "model.hidden_size", "model.members", "model.embedding_size", "model.dropout", "training.batch_size",
     "training.window", "training.steps",
 }  # fmt: skip
 
-RESERVED_SHARE, MOST_RESERVED = 0.04, 5.0  # of the time, and seconds, for what comes after the last step
-SHARE_OF_EVALUATION = 0.05  # of the time
+# Time after the last step, for saving: a fraction of the whole time, and the most seconds.
+RESERVED_FRACTION, MOST_RESERVED_SECONDS = 0.04, 5.0
+EVALUATION_FRACTION = 0.05  # of the time, for all evaluations
 MOST_EVALUATIONS = 20
-ROOM = 1.15  # a run may get so much longer on its way before it needs one evaluation more
-EVALUATION_SPEED = 1.8  # characters evaluated in the time of one trained
-# Seconds, or that share of the time where it is more. Each evaluation reads all that was held out where that is no
-# longer; else a part that is, and at the end of the run there is one more, of all or of as much as there is time for.
-LONGEST_EVALUATION, LONGEST_OF_A_PART, SHARE_OF_AN_EVALUATION = 2.0, 0.5, 0.01
-LONGEST_LAST_READING, SHARE_OF_LAST_READING = 3.0, 0.03
-OVER_TIME = 2.0  # seconds of the last reading that come on top of the time
-LARGE_ALPHABET_FACTOR = 2.0  # a character of a large alphabet carries more: a pass counts so many times
-LITTLE = 100_000  # characters: a model that has seen fewer writes no words
-# By passes over the text. A large alphabet counts double: each character carries more.
+SPARE_STEPS = 1.15  # a run may grow by this factor on its way before it needs one more evaluation
+EVALUATION_SPEED = 1.8  # characters evaluated in the time in which one is trained on
+# Each limit is in seconds, or the fraction of the time if that is longer. An evaluation reads all of the held-out text
+# if it can do so within the first limit, else the part that it can read within the second. Then one more evaluation
+# follows at the end of the run, of all of the held-out text or as much as fits its own limit.
+LONGEST_FULL_EVALUATION, LONGEST_PARTIAL_EVALUATION, SINGLE_EVALUATION_FRACTION = 2.0, 0.5, 0.01
+LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION = 3.0, 0.03
+FINAL_EVALUATION_OVERTIME = 2.0  # seconds of the final evaluation that may come after the end of the time
+LARGE_ALPHABET_PASS = 2.0  # a character of a large alphabet carries more: one pass counts as this many
+FEW_CHARACTERS = 100_000  # a model that was trained on fewer writes no words
+# Dropout rates by passes over the text. The networks of an ensemble need less: they overfit in different ways.
 DROPOUT = ((1.5, 0.0), (2.5, 0.08), (4, 0.15), (7, 0.5))
-DROPOUT_OF_A_MEMBER = ((1.5, 0.0), (2.5, 0.08), (4, 0.12), (7, 0.3))  # what one knows too well, the others do not
+MEMBER_DROPOUT = ((1.5, 0.0), (2.5, 0.08), (4, 0.12), (7, 0.3))
 WEIGHT_DROPOUT = ((8, 0.0), (14, 0.3))
-MOST_PASSES = 15.0  # beyond, a text has nothing more to teach
+MOST_PASSES = 15.0  # more bring nothing, whatever the text
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that fits the time, and what there is to say about it.
+    """The settings of a run that fits a time, and what they rest on.
 
-    Of its time `reserved_seconds` are for what comes after the last step. It reads `chars_per_second` and makes so many
-    `passes` over the text; with more than `most_steps` it would overfit. `limit` is what to have more of for a
-    better model, "time" or "text". `remarks` are sentences about what is out of the ordinary.
+    Attributes:
+        config: a value for every setting.
+        seconds: the time, for planning, training and evaluation.
+        reserved_seconds: the part of the time that is for the work after the last step.
+        chars_per_second: the measured training speed.
+        seconds_per_evaluation: the expected length of an evaluation before the last.
+        most_steps: the run would overfit with more.
+        passes: over the text.
+        limit: what the model lacks most, "time" or "text".
+        remarks: sentences about what is unusual.
     """
 
     config: Config
@@ -66,64 +75,78 @@ def plan(
     """Chooses every setting that the user did not.
 
     Args:
-        config: the settings so far; given: names of those that the user chose.
-        seconds: for planning, training and the evaluations on the way.
-        pace: measures how many seconds a step with these settings takes on this machine.
+        config: the settings so far.
+        given: names of the settings that the user chose.
+        seconds: for planning, training and all evaluations but the end of the final one.
+        seconds_per_step: measures how long a step with these settings takes on this machine.
     """
 
     def apply_unset(config: Config, values: Mapping[str, Any]) -> Config:
         return overlay(config, {name: value for name, value in values.items() if name not in given})
 
-    sized, speed = choose_size(config, apply_unset, text, seconds - reserved_seconds(seconds), seconds_per_step)
-    reading = speed * EVALUATION_SPEED
-    sized = apply_unset(sized, {"data.val_chars": _read_on_the_way(text.held_out, reading, seconds)})
-    evaluating = min(text.held_out, sized.data.val_chars or text.held_out) / reading
-    last_reading = min(text.held_out / reading, max(LONGEST_LAST_READING, SHARE_OF_LAST_READING * seconds))
-    if evaluating < text.held_out / reading:
-        last_reading += evaluating
-    for_the_end = reserved_seconds(seconds) + max(0.0, last_reading - OVER_TIME)
-    evaluations = min(MOST_EVALUATIONS, 1 + int(SHARE_OF_EVALUATION * seconds / max(evaluating, 1e-9)))
-    a_step = sized.training.batch_size * sized.training.window
-    affordable = speed * (seconds - for_the_end - (evaluations - 1) * evaluating)
-    felt = LARGE_ALPHABET_FACTOR if text.alphabet_size > LARGE_ALPHABET else 1.0
-    most_steps = max(1, int(MOST_PASSES / felt * text.learned / a_step))
-    steps = min(most_steps, max(1, int(affordable / a_step)))
-    passes = steps * a_step / text.learned
-    dropout = DROPOUT_OF_A_MEMBER if sized.model.members > 1 else DROPOUT
-    planned = apply_unset(
-        sized,
+    config, speed = choose_size(config, apply_unset, text, seconds - reserved_seconds(seconds), seconds_per_step)
+    chars_per_step = config.training.batch_size * config.training.window
+
+    eval_speed = speed * EVALUATION_SPEED
+    config = apply_unset(config, {"data.val_chars": _val_chars(text.held_out, eval_speed, seconds)})
+    evaluation = min(text.held_out, config.data.val_chars or text.held_out) / eval_speed
+    evaluations = min(MOST_EVALUATIONS, 1 + int(EVALUATION_FRACTION * seconds / max(evaluation, 1e-9)))
+    reserved = reserved_seconds(seconds) + _final_evaluation(text.held_out / eval_speed, evaluation, seconds)
+
+    pass_weight = LARGE_ALPHABET_PASS if text.alphabet_size > LARGE_ALPHABET else 1.0
+    most_steps = max(1, int(MOST_PASSES / pass_weight * text.train_chars / chars_per_step))
+    chars_in_time = speed * (seconds - reserved - (evaluations - 1) * evaluation)
+    steps = min(most_steps, max(1, int(chars_in_time / chars_per_step)))
+    passes = steps * chars_per_step / text.train_chars
+    limit = "text" if steps == most_steps else "time"
+
+    dropout = MEMBER_DROPOUT if config.model.members > 1 else DROPOUT
+    config = apply_unset(
+        config,
         {
-            "model.dropout": interpolate(dropout, felt * passes),
-            "model.weight_dropout": interpolate(WEIGHT_DROPOUT, felt * passes),
+            "model.dropout": interpolate(dropout, pass_weight * passes),
+            "model.weight_dropout": interpolate(WEIGHT_DROPOUT, pass_weight * passes),
             "training.steps": steps,
-            "training.eval_every": math.ceil(steps * ROOM / evaluations),
+            "training.eval_every": math.ceil(steps * SPARE_STEPS / evaluations),
         },
     )
-    limit = "text" if steps == most_steps else "time"
-    remarks = _remarks(planned, steps * a_step, limit)
-    planned = resolve(planned, text.learned)
-    return Plan(planned, seconds, for_the_end, speed, evaluating, most_steps, passes, limit, remarks)
-
-
-def _read_on_the_way(held_out: int, per_second: float, seconds: float) -> int:
-    """How much of the held-out text each evaluation reads; 0 is all of it."""
-    share = SHARE_OF_AN_EVALUATION * seconds
-    if held_out <= max(LONGEST_EVALUATION, share) * per_second:
-        return 0
-    return max(1, int(max(LONGEST_OF_A_PART, share) * per_second))
+    remarks = _remarks(config, steps * chars_per_step, limit)
+    config = resolve(config, text.train_chars)
+    return Plan(config, seconds, reserved, speed, evaluation, most_steps, passes, limit, remarks)
 
 
 def reserved_seconds(seconds: float) -> float:
-    """How much of the time is not for steps, but for what comes after the last."""
-    return min(RESERVED_SHARE * seconds, MOST_RESERVED)
+    """Returns how much of the time is for the work after the last step, without a final evaluation."""
+    return min(RESERVED_FRACTION * seconds, MOST_RESERVED_SECONDS)
 
 
-def _remarks(planned: Config, characters: int, limit: str) -> tuple[str, ...]:
-    usual, t = nearest(planned.model.hidden_size), planned.training
+def _val_chars(held_out: int, chars_per_second: float, seconds: float) -> int:
+    """Returns how many held-out characters each evaluation reads; 0 = all of them."""
+    limit = SINGLE_EVALUATION_FRACTION * seconds
+    if held_out <= max(LONGEST_FULL_EVALUATION, limit) * chars_per_second:
+        return 0
+    return max(1, int(max(LONGEST_PARTIAL_EVALUATION, limit) * chars_per_second))
+
+
+def _final_evaluation(full: float, evaluation: float, seconds: float) -> float:
+    """Returns the seconds of evaluation after the last step that count against the time.
+
+    Args:
+        full: seconds of an evaluation on all of the held-out text.
+        evaluation: seconds of each evaluation before the last.
+        seconds: the whole time.
+    """
+    final = min(full, max(LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION * seconds))
+    if evaluation < full:  # the last step has an evaluation of a part, then comes the final one
+        final += evaluation
+    return max(0.0, final - FINAL_EVALUATION_OVERTIME)
+
+
+def _remarks(config: Config, characters: int, limit: str) -> tuple[str, ...]:
+    usual, t = nearest_size(config.model.hidden_size), config.training
     remarks = []
-    if characters < LITTLE:
-        bought = "the time is enough" if limit == "time" else "the text is good"
-        remarks.append(f"{bought} for {characters:,} characters of learning: expect letters, few words")
+    if characters < FEW_CHARACTERS:
+        remarks.append(f"the {limit} is enough to train on {characters:,} characters only: expect letters, few words")
     if t.window < usual.window and t.batch_size <= FEWEST_STREAMS:
         remarks.append(f"the text is short: windows of {t.window} characters instead of {usual.window}")
     return tuple(remarks)

@@ -1,4 +1,4 @@
-"""What is measured on the way: lines of metrics, evaluations on held-out text, the best so far, a sample of text."""
+"""What is measured during training: metrics, the loss on held-out text, the best loss so far, a sample of text."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training.events import Finished, Metrics, Progress
-from charnet.training.planner import LONGEST_LAST_READING, SHARE_OF_LAST_READING
+from charnet.training.planner import FINAL_EVALUATION_FRACTION, LONGEST_FINAL_EVALUATION
 from charnet.training.saver import History
-from charnet.training.train_state import NEEDS_LESS, TrainState, to_numpy
+from charnet.training.train_state import MEMORY_ADVICE, TrainState, to_numpy
 
-LONGEST_HISTORY = 1000  # evaluations kept in a checkpoint; beyond that every second one is dropped
+LONGEST_HISTORY = 1000  # evaluations in a checkpoint; if there are more, every second one is dropped
 
 Stop = Callable[[], object]
 
 
 class Recorder:
-    """Evaluates a model in training on the held-out text, and keeps the history of the evaluations.
+    """Evaluates a model during training on the held-out text, and collects the history of the evaluations.
 
     Args:
-        text: the text in two parts.
+        text: the text for training and the held-out text.
         sample_length: characters of the sample after each evaluation.
     """
 
@@ -68,16 +68,17 @@ class Recorder:
         return evaluation.nats_per_char, seconds
 
     def progress(self, state: TrainerState) -> Progress:
-        """Loss and speed since the last line of metrics."""
+        """Returns loss and speed since the last line of metrics."""
         steps = max(1, state.step - state.reported_step)
         speed = _chars_per_second(state, state.seconds)
         return Progress(state.step, self._train_state.sums[0].item() / steps, speed)
 
     def metrics(self, state: TrainerState, seconds: float, val: float | None, learning_rate: float) -> Metrics:
-        """A line of metrics over the steps since the one before, whose sums begin anew.
+        """Returns a line of metrics over the steps since the one before, and sets the sums to zero.
 
         Args:
-            seconds: of training so far; val: the validation loss, where there was an evaluation.
+            seconds: of training so far.
+            val: the validation loss, if there was an evaluation.
         """
         train, norm = (self._train_state.sums / (state.step - state.reported_step)).tolist()
         self._train_state.sums.zero_()
@@ -108,7 +109,7 @@ class Recorder:
         return False, dataclasses.replace(state, evaluations_without_improvement=without)
 
     def sample(self, config: Config) -> str:
-        """A few characters that the model writes now; none where no sample is wanted."""
+        """Returns a short text that the model writes now, or "" if no sample is wanted."""
         if not self._sample_length:
             return ""
         engine = engine_of(config.model, to_numpy(self._train_state.model.state_dict()), "numpy")
@@ -117,16 +118,16 @@ class Recorder:
     def finish(
         self, folder: RunFolder, config: Config, state: TrainerState, reason: str, limit: str, stop: Stop
     ) -> Finished:
-        """Describes the end of a run: the best loss, over all that was held out where there is time for that, and what
-        would make the model better.
+        """Describes the end of a run: the best loss, on all of the held-out text if there is time, and advice for a
+        better model.
 
         Args:
-            limit: what the run was planned to be limited by, "time" or "text".
+            limit: what limits the run by its plan, "time" or "text".
         """
         best, held_out, history = state.best_nats_per_char, len(self.text.val), self.history
         read = min(held_out, config.data.val_chars or held_out)
-        missing = (Stopped, CheckpointError, StorageError, ConfigError)  # then what is known must do
-        with contextlib.suppress(*missing), explain_out_of_memory(NEEDS_LESS):
+        missing = (Stopped, CheckpointError, StorageError, ConfigError)  # then the loss so far stands
+        with contextlib.suppress(*missing), explain_out_of_memory(MEMORY_ADVICE):
             if reason != "interrupted" and best is not None and read < held_out:
                 whole = self._evaluate_best(folder, config, read, state.seconds, stop)
                 read, shift, best = whole.characters, whole.nats_per_char - best, whole.nats_per_char
@@ -137,23 +138,25 @@ class Recorder:
     def _evaluate_best(
         self, folder: RunFolder, config: Config, read: int, train_seconds: float, stop: Stop
     ) -> Evaluation:
-        """Evaluates the best weights on at least `read` characters, and on as many as there is time for."""
-        seconds = max(LONGEST_LAST_READING, SHARE_OF_LAST_READING * train_seconds)
+        """Evaluates the best weights on at least `read` characters, and on more if there is time."""
+        seconds = max(LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION * train_seconds)
         weights = Checkpoint.load(folder.path / runs.BEST, weights_only=True).weights
         most = max(read, int(seconds * self._chars_per_second))
         model = from_weights(config.model, weights).to(self._train_state.device)
         return evaluate(model, self.text.val, self._vocab.start_id(), self.text.val_ends, most=most, stop=stop)
 
     def baselines(self) -> Baselines | None:
-        """What n-grams and compressors reach on the same text, in a second or two; None where nothing is held out, or
-        too little memory is left."""
+        """Returns the losses of n-gram models and compressors on the same text, in a second or two.
+
+        None if there is no held-out text or too little memory.
+        """
         with contextlib.suppress(MemoryError):
             return baselines(self.text.train, self.text.val, self._vocab) if len(self.text.val) else None
         return None
 
 
 def _chars_per_second(state: TrainerState, seconds: float) -> float:
-    """The speed since the last line of metrics, after so many seconds of training."""
+    """Returns the speed since the last line of metrics. `seconds` is the training time so far."""
     steps = max(1, state.step - state.reported_step)
     chars = steps * state.chars_seen / max(1, state.step)
     return round(chars / max(seconds - state.seconds_at_report, 1e-9), 1)

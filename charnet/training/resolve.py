@@ -1,6 +1,6 @@
-"""The length of a run, and a value for every setting that says "choose for me".
+"""Decides the length of a run, and gives a value to every setting that has none.
 
-After that a run depends on nothing but its settings: the same `config.yaml` on the same machine gives the same weights.
+After that, a run depends only on its settings: the same `config.yaml` on the same machine gives the same weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from charnet.overlay import as_dict, default, overlay
 if TYPE_CHECKING:
     from charnet.storage.document import TrainerState
 
-# What loads NumPy is imported where it is needed: wrong settings are refused before, in half the time.
+# Modules that load NumPy are imported where they are needed: an error in the settings is found in half the time.
 
 DEFAULT_SECONDS = 300.0
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30 * 86400.0
@@ -28,28 +28,34 @@ EXAMPLES = "for example 90s, 5m, 2h or 1h30m"
 UNITS = {"h": 3600, "m": 60, "s": 1}
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
-MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run does not look asleep
-VERY_LONG, PART_OF_VERY_LONG = 10_000_000, 1_000_000  # characters held out, and read of them in an evaluation
+MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run shows progress
+VERY_LONG, PART_OF_VERY_LONG = 10_000_000, 1_000_000  # characters: of held-out text, and of an evaluation on it
 BYTES_OF_THE_LIBRARY = 40_000_000
 LONGEST_NAME = 200  # bytes; file systems stop at 255
 LENGTH = {"training.steps", "training.epochs"}
-FROM_LENGTH = {"training.eval_every", "training.report_every", "data.val_chars"}  # what follows from a length
+DEPENDS_ON_LENGTH = {"training.eval_every", "training.report_every", "data.val_chars"}
 CHANGEABLE_AT_RESUME = (
     LENGTH
     | {"data.paths"}
     | {f"training.{key}" for key in ("patience", "device", "threads", "checkpoint_every", "on_nan")}
 )
-NEEDS_CHARACTERS = ("newlines", "normalize", "lowercase", "lines", "encoding_errors")  # settings that bytes have not
+NEEDS_CHARACTERS = (
+    "newlines",
+    "normalize",
+    "lowercase",
+    "lines",
+    "encoding_errors",
+)  # not for bytes
 
 
 def parse_duration(text: str) -> float:
-    """Seconds, from what people write.
+    """Parses a duration into seconds.
 
     >>> parse_duration("90s"), parse_duration("5m"), parse_duration("1h30m"), parse_duration("0.5h")
     (90.0, 300.0, 5400.0, 1800.0)
 
     Raises:
-        ConfigError: it is no duration, or out of all reason.
+        ConfigError: it is not a duration, or too short or too long to train for.
     """
     if not re.fullmatch(r"(\d{1,9}(\.\d{1,9})?[hms])+", text, re.ASCII):
         raise ConfigError(f"--for: expected a time, found {text[:40]!r}; {EXAMPLES}")
@@ -59,7 +65,7 @@ def parse_duration(text: str) -> float:
 
 
 def check_seconds(seconds: float) -> None:
-    """Raises ConfigError if this is no time to train for."""
+    """Raises ConfigError if the time is too short or too long to train for."""
     if not isinstance(seconds, int | float) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
         raise ConfigError(
             f"a time to train for: expected between one second and thirty days, found {str(seconds)[:40]}; "
@@ -70,32 +76,32 @@ def check_seconds(seconds: float) -> None:
 def choose_length(
     values: Mapping[str, Any], file_values: Mapping[str, Any], seconds: float | None, *, resumes: bool = False
 ) -> tuple[dict[str, Any], float | None]:
-    """Decides how long a run is: as long as was asked for, else as a file of settings says, else five minutes.
+    """Decides the length of a run: the caller's, else that of the file of settings, else five minutes.
 
     Args:
-        values: settings that were asked for.
-        file_values: settings of a file; those of another length than the one asked for are dropped.
-        seconds: the time that was asked for.
-        resumes: whether a run is resumed: it has a length.
+        values: settings that the caller gives.
+        file_values: settings of a file; the length in it is dropped if the caller gives one.
+        seconds: the training time that the caller gives.
+        resumes: whether a run is resumed; it has a length already.
 
     Returns:
-        All settings, and the time to plan for; None where the settings hold a length in steps or epochs.
+        All settings, and the time to plan for, or None if the settings have a length in steps or epochs.
 
     Raises:
-        ConfigError: two lengths were asked for, or the time is no time to train for.
+        ConfigError: the caller gives two lengths, or the time is too short or too long.
     """
-    asked = LENGTH.intersection(values)
-    if len(asked) == 2 and str(values["training.epochs"]) not in ("0", "0.0"):
+    given = LENGTH.intersection(values)
+    if len(given) == 2 and str(values["training.epochs"]) not in ("0", "0.0"):
         raise ConfigError("--steps and --epochs: expected one length, found two; leave one out")
     if seconds is not None:
         if resumes:
-            raise ConfigError("--for plans a new run; a resumed run has its length, or a new one by --steps")
+            raise ConfigError("--for plans a new run; a resumed run has a length, which --steps changes")
         check_seconds(seconds)
-        if asked:
-            raise ConfigError(f"{min(asked)} and a time to train for: expected one length, found two; leave one out")
-    dropped = LENGTH | {"training.length_changes"} if asked or seconds is not None else set()
+        if given:
+            raise ConfigError(f"{min(given)} and a time to train for: expected one length, found two; leave one out")
+    dropped = LENGTH | {"training.length_changes"} if given or seconds is not None else set()
     if seconds is not None:
-        dropped |= FROM_LENGTH
+        dropped |= DEPENDS_ON_LENGTH
     merged = {name: value for name, value in file_values.items() if name not in dropped} | dict(values)
     if seconds is None and not resumes and LENGTH.isdisjoint(merged):
         seconds = DEFAULT_SECONDS
@@ -103,12 +109,12 @@ def choose_length(
 
 
 def val_chars(held_out: int) -> int:
-    """How many characters of a held-out text are read to judge, unless the user says so; 0 for all of them."""
+    """Returns the default for how many held-out characters an evaluation reads; 0 = all of them."""
     return 0 if held_out <= VERY_LONG else PART_OF_VERY_LONG
 
 
 def resolve(config: Config, train_characters: int) -> Config:
-    """Fills in the length in steps, the learning rate, and how often to evaluate and report."""
+    """Returns the settings with a length in steps, a learning rate, and all else that had no value."""
     from charnet.data.batches import steps_for
 
     model, training = config.model, config.training
@@ -130,18 +136,18 @@ def resolve(config: Config, train_characters: int) -> Config:
 
 
 def check(config: Config, name: str = "") -> None:
-    """Refuses what is wrong by itself, before any text is read or torch is loaded.
+    """Checks what needs neither the text nor torch.
 
     Raises:
-        ConfigError: an activation without a choice, an unknown encoding, or a name that no folder can have.
+        ConfigError: the cell has no choice of activation, the encoding is unknown, or no folder can have the name.
     """
     if config.model.cell != "rnn" and config.model.activation != "tanh":
-        raise ConfigError(f"model.activation: only the rnn cell has a choice of it, found {config.model.cell}")
+        raise ConfigError(f"model.activation: only the rnn cell has a choice, found {config.model.cell}")
     changed = [key for key in NEEDS_CHARACTERS if getattr(config.data, key) != default(f"data.{key}")]
     if config.data.bytes and changed:
-        raise ConfigError(f"data.{changed[0]}: bytes are learned as they are; leave out one of the two")
-    odd = name in (".", "..") or any(c in "/\\" or not c.isprintable() for c in name)
-    if odd or len(name.encode()) > LONGEST_NAME:
+        raise ConfigError(f"data.{changed[0]}: does not apply to bytes; leave it out, or --bytes")
+    invalid = name in (".", "..") or any(c in "/\\" or not c.isprintable() for c in name)
+    if invalid or len(name.encode()) > LONGEST_NAME:
         raise ConfigError(f"--name: expected the name of a folder, found {name[:LONGEST_NAME]!r}")
     from charnet.data.decoding import check_encoding
 
@@ -149,34 +155,34 @@ def check(config: Config, name: str = "") -> None:
 
 
 def check_resumable(values: Collection[str]) -> None:
-    """Refuses settings that a run cannot change on its way.
+    """Checks that a resumed run can change these settings.
 
     Raises:
-        ConfigError: names the first of them.
+        ConfigError: it cannot; names the first such setting.
     """
     for key in values:
         if key not in CHANGEABLE_AT_RESUME:
-            raise ConfigError(f"--resume: {key} belongs to the run and cannot change; start a new one with --init-from")
+            raise ConfigError(f"--resume: {key} cannot change in a run; start a new one with --init-from")
 
 
 def check_unfinished(run: Path, state: TrainerState, config: Config) -> None:
-    """Raises ConfigError if a run has no more steps to take."""
+    """Raises ConfigError if a run has no steps left."""
     settings = config.training
-    owed = state.reported_step < state.step or state.step == 0
-    if state.step > settings.steps or (state.step == settings.steps and not owed):
+    unreported = state.reported_step < state.step or state.step == 0
+    if state.step > settings.steps or (state.step == settings.steps and not unreported):
         raise ConfigError(
             f"{run}: all {settings.steps} steps are done, {state.step} of them taken; "
             f"resume with --steps {2 * state.step}, or start a new run with --init-from"
         )
-    if not owed and settings.patience and state.evaluations_without_improvement >= settings.patience:
+    if not unreported and settings.patience and state.evaluations_without_improvement >= settings.patience:
         raise ConfigError(
             f"{run}: it stopped early, at step {state.step}, because it no longer improved; "
-            f"resume all the same with --patience 0, or start a new run with --init-from"
+            f"resume it anyway with --patience 0, or start a new run with --init-from"
         )
 
 
 def check_same_model(trained: Config, config: Config) -> None:
-    """Raises ConfigError if weights that were trained with some settings do not fit others."""
+    """Raises ConfigError if weights that were trained with one config do not fit another."""
     theirs, ours = as_dict(trained), as_dict(config)
     for section, key in [("model", k) for k in theirs["model"] if not k.endswith("dropout")] + [("data", "bytes")]:
         if theirs[section][key] != ours[section][key]:
@@ -187,25 +193,25 @@ def check_same_model(trained: Config, config: Config) -> None:
 
 
 def bytes_on_disk(config: Config, alphabet_size: int) -> int:
-    """What the checkpoints of a run may take: weights in all three, two copies in the optimiser of the newest two, and
-    all of it once more while one is written."""
+    """Returns the most bytes that the checkpoints of a run take: weights in all three, the optimizer's two tensors per
+    weight in the newest two, and one more checkpoint while it is written."""
     return 4 * 10 * _weights(config, alphabet_size) + (1 << 20)
 
 
 def memory_needed(config: Config, alphabet_size: int) -> int:
-    """Bytes of main memory that a training needs at its peak, over those of the program itself.
+    """Returns the peak bytes of main memory that training needs, beyond those of the program itself.
 
     It counts four copies of the weights (themselves, gradients, two of the optimizer), what each layer saves for its
     backward pass (gates, their sums or gradients, state, output) and the logits with their gradient, of a large
     alphabet those of the characters that a window can have and `NUM_SAMPLED`; all in 4 bytes. The networks of an
-    ensemble are trained one after the other: the weights of all are counted, and what one of them saves. It adds a
-    quarter for temporary tensors, and what the library takes for itself. `tests/bench/growth.py` measures beside it.
+    ensemble are trained one after the other: the weights of all are counted, and the saved tensors of one. It adds a
+    quarter for temporary tensors, and the library's own memory. `tests/bench/growth.py` measures beside it.
     """
     model, training = config.model, config.training
     weights, characters = _weights(config, alphabet_size), training.batch_size * training.window
     logits = alphabet_size if alphabet_size <= SAMPLED_SOFTMAX_FROM else min(alphabet_size, characters + NUM_SAMPLED)
-    kept = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * logits
-    return BYTES_OF_THE_LIBRARY + 5 * (4 * weights + characters * kept)
+    saved = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * logits
+    return BYTES_OF_THE_LIBRARY + 5 * (4 * weights + characters * saved)
 
 
 def _weights(config: Config, alphabet_size: int) -> int:
@@ -213,7 +219,7 @@ def _weights(config: Config, alphabet_size: int) -> int:
 
 
 def check_memory(config: Config, alphabet_size: int, available_bytes: int) -> None:
-    """Refuses what cannot fit before the system ends the process for it.
+    """Checks that a run fits into memory, before the system would end the process.
 
     Raises:
         ConfigError: the run needs more memory than there is.

@@ -1,4 +1,4 @@
-"""What a run leaves on disk while it trains: when it is saved, what is in it, and the way back to it."""
+"""Saves a run while it trains: when a save is due, what is in it, and how to return to it."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ from charnet.storage.runs import RunFolder
 from charnet.training.train_state import TrainState, to_numpy
 from charnet.version import __version__
 
-LARGEST_SHARE_OF_SAVING = 0.01  # of the training time, for the saves that come by the clock
+MOST_TIME_SAVING = 0.01  # fraction of the training time, for the regular saves
 
 History = list[dict[str, float]]
 
 
 class Saver:
-    """Writes `last` and `best` of a run.
+    """Writes the checkpoints `last` and `best` of a run.
 
     Args:
-        folder: of the run; vocab, info: what every checkpoint says about alphabet and text.
+        folder: of the run.
+        vocab: of the run, for every checkpoint.
+        info: about the text, for every checkpoint.
         train_state: what is saved.
         check: called before a save; raises DivergedError if a number is not finite.
 
     Attributes:
-        has_saved: whether anything that was trained may be on disk.
+        has_saved: whether a checkpoint of a trained model may be on disk.
     """
 
     def __init__(
@@ -51,16 +53,16 @@ class Saver:
     ) -> None:
         self.folder, self.has_saved = folder, False
         self._vocab, self._info, self._train_state, self._check = vocab, info, train_state, check
-        self._saved: TrainerState | None = None  # as `last` has it
+        self._saved: TrainerState | None = None  # the state in `last`
         self._saved_at, self._seconds_per_save = time.monotonic(), 0.0
 
     def is_due(self, checkpoint_every: float) -> bool:
-        """Whether so many seconds have passed since the last save, or more where saving takes over 1 % of them."""
-        shortest = max(checkpoint_every, self._seconds_per_save / LARGEST_SHARE_OF_SAVING)
+        """Returns whether `checkpoint_every` seconds have passed since the last save, or more if saves are slow."""
+        shortest = max(checkpoint_every, self._seconds_per_save / MOST_TIME_SAVING)
         return time.monotonic() - self._saved_at > shortest
 
     def save_last(self, config: Config, state: TrainerState, history: History) -> None:
-        """Writes all that the rest of the run depends on, unless that is what was written last."""
+        """Writes all that the rest of the run depends on, unless `last` holds it already."""
         if self._saved == state:
             return
         began = time.monotonic()
@@ -71,13 +73,13 @@ class Saver:
         self._seconds_per_save = self._saved_at - began
 
     def save_best(self, config: Config, state: TrainerState, history: History) -> None:
-        """Writes the weights as the best so far."""
+        """Writes the weights with the best loss so far."""
         self._check()
         self._save(runs.BEST, config, state, history, {})
 
     def _save(self, name: str, config: Config, state: TrainerState, history: History, extra: dict[str, Tensor]) -> None:
         nats, norm = self._train_state.sums.tolist()
-        names = tuple(Path(path).name for path in config.data.paths)  # where they lie stays private
+        names = tuple(Path(path).name for path in config.data.paths)  # the folders stay private
         checkpoint = Checkpoint(
             config=overlay(config, {"data.paths": names}),
             vocab=self._vocab,
@@ -93,16 +95,18 @@ class Saver:
             },
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
-        self.has_saved = self.has_saved or state.step > 0  # first: an interrupt or a refusal may come after the rename
+        self.has_saved = self.has_saved or state.step > 0  # set first: an error may come after the rename
         self.folder.save(name, checkpoint)
 
-    def went_back(self, state: TrainerState, damage: str) -> None:
-        """The run is at this earlier state again: moves a damaged newest checkpoint out of the way, and drops lines of
-        metrics from after the state. `last` is written again before the next step."""
+    def rewind(self, state: TrainerState, damage: str) -> None:
+        """Returns to an earlier state: moves a damaged `last` out of the way, and drops later metrics.
+
+        `last` is written again before the next step.
+        """
         if damage:
             self.folder.quarantine(runs.LAST)
         self.has_saved = self.has_saved or state.step > 0
-        self._saved = None  # it may have been another file, or other settings
+        self._saved = None  # the state may come from another file, or have other settings
         lines = self.folder.metrics()
         remaining = [line for line in lines if _is_line_of(line, state.reported_step)]
         if remaining != lines:
@@ -110,8 +114,8 @@ class Saver:
 
 
 def _is_line_of(line: bytes, last_step: int) -> bool:
-    """Whether this is a whole line of metrics from a step no later than the last."""
+    """Returns whether this is a complete line of metrics from a step no later than `last_step`."""
     try:
         return line.endswith(b"\n") and bool(json.loads(line)["step"] <= last_step)
     except (ValueError, KeyError, TypeError, RecursionError):
-        return False  # it was cut when the run was
+        return False  # cut off when the run was interrupted

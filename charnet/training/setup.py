@@ -1,5 +1,4 @@
-"""The start of a run, new or resumed: everything that can be wrong is found here, before the first step, and most of it
-before torch is loaded."""
+"""Starts a run, new or resumed. It finds every error before the first step, and most of them before torch is loaded."""
 
 from __future__ import annotations
 
@@ -55,17 +54,18 @@ def new_run(
 
     Args:
         values: settings by `section.field`, laid over `file_values` and the defaults.
-        file_values: settings of a file, which give way where `values` or `seconds` name another length.
-        out: the folder of runs; name: of this run, by default the name of the text.
-        init_from: a checkpoint whose weights to start from; its model's settings become the defaults.
+        file_values: settings of a file; if `values` or `seconds` give a length, the one in the file does not count.
+        out: the folder of runs.
+        name: of this run; by default the name of the text.
+        init_from: a checkpoint to take the weights from; the settings of its model become the defaults.
         sample_length: characters that the model writes after each evaluation.
         seconds: how long training may take; settings that are not given are chosen to fit. Without this and without a
             length, five minutes.
-        on_start: called before the folder is made; from then on a signal has to ask the training to stop.
-        on_read: called now and then with the bytes of the text that are read, and their total.
+        on_start: called before the folder is made; from then on a signal must not raise, but ask the training to stop.
+        on_read: called now and then with the bytes read so far and the total.
 
     Raises:
-        CharnetError: what the user can mend, before anything is written.
+        CharnetError: the user has to change something; nothing was written.
     """
     values, seconds = resolve.choose_length(values, file_values or {}, seconds)
     weights = Checkpoint.load(runs.find(init_from, out), weights_only=True) if init_from else None
@@ -112,7 +112,7 @@ def _info(corpus: Corpus) -> CorpusInfo:
 def _settle(
     config: Config, given: Collection[str], corpus: Corpus, seconds: float | None
 ) -> tuple[Config, Plan | None, TimeBudget | None]:
-    """Chooses every setting that was not `given`; returns the plan too, if the run is to fit a time."""
+    """Chooses every setting that was not `given`; returns also the plan, if the run has a time to fit."""
     characters = len(corpus.ids)
     if "data.val_chars" not in given:
         config = overlay(config, {"data.val_chars": resolve.val_chars(config.data.num_held_out(characters))})
@@ -132,10 +132,10 @@ def _settle(
 
 
 def _plan(config: Config, given: Collection[str], corpus: Corpus, seconds: float) -> tuple[Plan, TimeBudget]:
-    """Plans what fits the time, on this machine and with this text. The time begins when torch is loaded."""
+    """Plans a run on this text that fits the time on this machine. The time starts when torch is loaded."""
     from charnet.model import device
     from charnet.training import throughput
-    from charnet.training.train_state import NEEDS_LESS
+    from charnet.training.train_state import MEMORY_ADVICE
 
     began = time.monotonic()
     where = device.choose_device(config.training.device)
@@ -143,16 +143,16 @@ def _plan(config: Config, given: Collection[str], corpus: Corpus, seconds: float
 
     def seconds_per_step(candidate: Config) -> float:
         if corpus.ends is None:
-            check_length(text.learned, candidate.training.batch_size, candidate.training.window)
+            check_length(text.train_chars, candidate.training.batch_size, candidate.training.window)
         timed = _on_device(candidate, text.alphabet_size)
-        with machine.explain_out_of_memory(NEEDS_LESS):
+        with machine.explain_out_of_memory(MEMORY_ADVICE):
             return throughput.seconds_per_step(timed, text.alphabet_size, where)
 
     held_out = config.data.num_held_out(len(corpus.ids))
-    learned = len(corpus.ids) - held_out
-    if corpus.ends is not None:  # the places that stay empty beside a longer document are computed all the same
-        learned = int(learned / mean_fill(corpus.ends, config.training.batch_size))
-    text = sizes.Text(learned, held_out, len(corpus.vocab))
+    train_chars = len(corpus.ids) - held_out
+    if corpus.ends is not None:  # the padding after a shorter document costs as much as characters
+        train_chars = int(train_chars / mean_fill(corpus.ends, config.training.batch_size))
+    text = sizes.Text(train_chars, held_out, len(corpus.vocab))
     fresh = overlay(config, {"training.length_changes": ()})
     plan = planner.plan(fresh, given, text, seconds, seconds_per_step)
     ends_at = began + seconds - plan.reserved_seconds
@@ -160,7 +160,7 @@ def _plan(config: Config, given: Collection[str], corpus: Corpus, seconds: float
 
 
 def _on_device(config: Config, alphabet_size: int) -> Config:
-    """Chooses the device and precision that "auto" means here, after a check that the run fits into memory."""
+    """Checks that the run fits into memory, and replaces the device and precision "auto" by those of this machine."""
     from charnet.model import device
 
     where = device.choose_device(config.training.device)
@@ -191,9 +191,9 @@ def resume_run(
         on_start: called before anything in the folder is changed, as by `new_run`.
 
     Raises:
-        ConfigError: a setting that a run cannot change on the way.
+        ConfigError: a run cannot change one of the settings.
         CorpusError: the text is not the one that the run was trained on.
-        CheckpointError: there is nothing to resume.
+        CheckpointError: there is no checkpoint that can be resumed.
         StorageError: another training is at work in this run.
     """
     values, _ = resolve.choose_length(values or {}, file_values or {}, seconds, resumes=True)
@@ -243,7 +243,7 @@ def _resume(
 
 
 def _changes(before: Checkpoint, settings: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """What changes in a run: the values that are not as they were, and the places of its texts on this machine."""
+    """Returns the settings that differ from those of the run, and the paths of its texts on this machine."""
     theirs, ours = as_dict(before.config), as_dict(overlay(before.config, values))
     changed = {}
     for name, value in values.items():
@@ -252,7 +252,7 @@ def _changes(before: Checkpoint, settings: Path, values: dict[str, Any]) -> dict
             changed[name] = value
     resolve.check_resumable(changed)
     if "data.paths" not in changed and settings.is_file():
-        with contextlib.suppress(ConfigError):  # damaged: then the text is looked for in the cache
+        with contextlib.suppress(ConfigError):  # a damaged file: the text may be in the cache
             changed["data.paths"] = read_yaml(settings).get("data.paths", [])
     return changed
 
@@ -262,7 +262,7 @@ def _absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _is_dataset(path: str) -> bool:
-    """Whether this is the name of a known dataset and not of a file."""
+    """Returns whether this is the name of a known dataset and not of a file."""
     return path in DATASETS and not os.path.exists(path)
 
 
@@ -272,10 +272,10 @@ def _settings_of_model(weights: Checkpoint) -> Config:
 
 
 def _same_text(before: Checkpoint, config: Config) -> EncodedCopy | Corpus:
-    """The encoded text of a run; from the cache where the files are gone.
+    """Returns the encoded text of a run, from the cache if the files are gone.
 
     Raises:
-        CorpusError: the text has changed, or is neither where it was nor in the cache.
+        CorpusError: the text has changed, or is neither at its path nor in the cache.
     """
     data, info = config.data, before.corpus
     gone = any(p == STANDARD_INPUT or not (Path(p).exists() or _is_dataset(p)) for p in data.paths)
@@ -284,7 +284,7 @@ def _same_text(before: Checkpoint, config: Config) -> EncodedCopy | Corpus:
         if copy is None:
             raise CorpusError(
                 f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "
-                "name it again, as in charnet train TEXT --resume RUN"
+                "give its path, as in charnet train TEXT --resume RUN"
             )
         return copy
     corpus = data_corpus.read(data.paths, data)

@@ -1,4 +1,4 @@
-"""How fast this machine takes steps of training: measured, never assumed.
+"""Measures how fast this machine trains.
 
 Shape legend: B streams, T characters in a window.
 """
@@ -16,16 +16,17 @@ from charnet.model.ensemble import build
 from charnet.model.loss import forward_backward
 from charnet.training import optim
 
-WARM_UP = 2  # steps in which the library still chooses and compiles its code
-FEWEST, SHORTEST = 3, 0.1  # steps and seconds that are timed at least
+WARMUP_STEPS = 2  # while the library chooses and compiles its kernels
+FEWEST_STEPS, SHORTEST_SECONDS = 3, 0.1  # timed at least
 
 
 class TrainingStep:
-    """A step of training as `charnet.learner` takes it, with a model of its own on random text, in which a few
-    characters are frequent and most are rare (Zipf 1949): of a large alphabet few come in a window.
+    """A training step, the same as the trainer's, with its own model on random text.
+
+    In that text a few characters are frequent and most are rare (Zipf 1949): a window has few of a large alphabet.
 
     Args:
-        config: with its precision chosen.
+        config: with a precision other than "auto".
     """
 
     def __init__(self, config: Config, alphabet_size: int, device: torch.device = torch.device("cpu")) -> None:  # noqa: B008
@@ -39,20 +40,20 @@ class TrainingStep:
         self._x_BT, self._y_BT = torch.multinomial(frequencies, math.prod(shape), True).view(shape).to(device)
         self._state = self._model.initial_state(training.batch_size)
         weights = sum(p.numel() for name, p in self._model.named_parameters() if optim.is_cell_matrix(name))
-        self.operations_a_character = 2 * 3 * weights  # a multiplication and an addition, twice as many going back
+        self.operations_a_character = 2 * 3 * weights  # multiply and add, forward; twice as many backward
 
     def run(self, times: int) -> None:
-        """Takes so many steps."""
+        """Takes this many steps."""
         for _ in range(times):
             self.timed()
 
     def timed(self) -> tuple[float, float]:
-        """Takes a step: seconds until the gradients were there, and of the optimiser."""
+        """Takes a step. Returns the seconds of the forward and backward pass, and of the optimizer."""
         began = time.perf_counter()
         _, norm, _ = forward_backward(
             self._model, self._x_BT, self._y_BT, self._state, clip=self._clip, compute_dtype=self._compute_dtype
         )
-        norm.item()  # on a GPU: waits until it is done
+        norm.item()  # waits for a GPU
         between = time.perf_counter()
         self._optimizer.step(0, 0.0)
         if self._device.type == "cuda":
@@ -61,11 +62,11 @@ class TrainingStep:
 
 
 def seconds_per_step(config: Config, alphabet_size: int, device: torch.device) -> float:
-    """The median of a few steps. Leaves torch's random numbers as they were."""
+    """Measures the median time of a few steps. The state of torch's random generator does not change."""
     with torch.random.fork_rng(devices=[]):
         step = TrainingStep(config, alphabet_size, device)
-        step.run(WARM_UP)
-        taken: list[float] = []
-        while len(taken) < FEWEST or sum(taken) < SHORTEST:
-            taken.append(sum(step.timed()))
-    return sorted(taken)[len(taken) // 2]
+        step.run(WARMUP_STEPS)
+        timings: list[float] = []
+        while len(timings) < FEWEST_STEPS or sum(timings) < SHORTEST_SECONDS:
+            timings.append(sum(step.timed()))
+    return sorted(timings)[len(timings) // 2]

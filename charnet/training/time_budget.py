@@ -1,23 +1,24 @@
-"""Ending on time: how many steps the rest of a run's time is good for, asked again and again while it goes on."""
+"""Keeps a run on time: adjusts the number of steps to the measured speed while the run trains."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-SHARE_BETWEEN_LOOKS = 1 / 8  # of the time that is left
-SHORTEST_BETWEEN_LOOKS = 0.25  # seconds
-TOLERANCE, LEAST_TOLERANCE, MOST_TOLERANCE = 0.01, 0.25, 2.0  # share of the whole time, seconds
+CHECK_INTERVAL_FRACTION = 1 / 8  # of the remaining time
+SHORTEST_CHECK_INTERVAL = 0.25  # seconds
+# The error in the end of the run that needs no change: fraction of the whole time; seconds.
+TOLERANCE, LEAST_TOLERANCE, MOST_TOLERANCE = 0.01, 0.25, 2.0
 
 
 class TimeBudget:
-    """Watches the pace of a run against the time when it has to end.
+    """Measures the speed of a run, and fits its length to the time when it has to end.
 
     Args:
-        ends_at: when the last step should be done, on the clock; the last evaluation and saving come after it.
-        evaluation: seconds that one will take, as far as is known.
-        most_steps: the run never gets longer than this, whatever the time.
-        clock: seconds.
+        ends_at: time of the clock when the last step should end; the last evaluation and save follow.
+        evaluation: expected seconds of an evaluation.
+        most_steps: the run never gets longer than this.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -28,39 +29,43 @@ class TimeBudget:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ends_at, self._clock = ends_at, clock
-        self._marked, self._away = clock(), 0.0
-        self._marked_step: int | None = None  # what comes before the first step says nothing of the pace
+        self._mark_time, self._eval_seconds = clock(), 0.0  # since the mark
+        self._mark_step: int | None = None  # None: the timing starts at the next call of `revise`
         self._tolerance = min(MOST_TOLERANCE, max(LEAST_TOLERANCE, TOLERANCE * (ends_at - clock())))
         self._evaluation, self._most_steps = evaluation, most_steps
-        self._plan_next_look()
+        self._schedule_check()
 
-    def _plan_next_look(self) -> None:
-        self._look_at = self._marked + max(SHORTEST_BETWEEN_LOOKS, (self._ends_at - self._marked) * SHARE_BETWEEN_LOOKS)
+    def _schedule_check(self) -> None:
+        self._check_at = self._mark_time + max(
+            SHORTEST_CHECK_INTERVAL, (self._ends_at - self._mark_time) * CHECK_INTERVAL_FRACTION
+        )
 
-    def evaluated(self, seconds: float) -> None:
-        """An evaluation took so long; those to come are counted in."""
+    def record_evaluation(self, seconds: float) -> None:
+        """Records how long an evaluation took. The later ones are expected to take as long."""
         self._evaluation = seconds
-        self._away += seconds
+        self._eval_seconds += seconds
 
-    def went_back(self) -> None:
-        """The run is at an earlier step again: its pace is measured anew."""
-        self._marked_step = None
+    def restart_timing(self) -> None:
+        """Measures the speed afresh, after the run has returned to an earlier step."""
+        self._mark_step = None
 
-    def revised(self, step: int, steps: int, evaluations_left: int) -> int | None:
-        """A better length than `steps` for the run, or None while the plan holds.
+    def revise(self, step: int, steps: int, evaluations_left: int) -> int | None:
+        """Returns a new length for the run in steps, or None if `steps` still fits the time.
 
         Args:
-            step: steps done; evaluations_left: those before the last.
+            step: steps done.
+            steps: the length of the run so far.
+            evaluations_left: still to come, without the last.
         """
         now = self._clock()
-        if self._marked_step is None:
-            self._marked, self._marked_step, self._away = now, step, 0.0
-            self._plan_next_look()
-        if now < self._look_at or step <= self._marked_step or step >= steps:
+        if self._mark_step is None:
+            self._mark_time, self._mark_step, self._eval_seconds = now, step, 0.0
+            self._schedule_check()
+        if now < self._check_at or step <= self._mark_step or step >= steps:
             return None
-        seconds_per_step = max(1e-9, now - self._marked - self._away) / (step - self._marked_step)
-        self._marked, self._marked_step, self._away = now, step, 0.0
-        self._plan_next_look()
+        seconds_per_step = max(1e-9, now - self._mark_time - self._eval_seconds) / (step - self._mark_step)
+        self._mark_time, self._mark_step, self._eval_seconds = now, step, 0.0
+        self._schedule_check()
         left = self._ends_at - now - evaluations_left * self._evaluation
         fits = step + max(0, round(left / seconds_per_step))
         if self._most_steps is not None:

@@ -1,7 +1,7 @@
-"""What a step changes: the network, its optimiser, the state of each stream, the random numbers.
+"""All that a training step changes: the network, the optimizer, the state of each stream, the random generators.
 
-All of it is in a table of named tensors (`weights`, `to_go_on`), so that a run goes on to the bit from where it was
-saved. A step is two calls, `learn` and `move`: whoever calls looks between them whether the numbers are still numbers.
+It can be saved as named tensors (`weights`, `resume_state`), so that a resumed run is the same bit for bit. A step is
+two calls, `forward_backward` and `optimizer_step`; between them the caller checks that the numbers are finite.
 
 Shape legend: B streams, T characters in a window.
 """
@@ -28,15 +28,17 @@ from charnet.storage.tensorfile import Tensors
 from charnet.training import optim
 from charnet.training.resolve import memory_needed
 
-NEEDS_LESS = "choose a smaller --hidden-size, --batch-size or --window, fewer --members, or close other programs"
+MEMORY_ADVICE = "choose a smaller --hidden-size, --batch-size or --window, fewer --members, or close other programs"
 
 
 class TrainState:
-    """A network that learns window after window. Its `sums` are of loss and gradient norm since somebody set them to
-    zero.
+    """A network in training, with its optimizer and the state of every stream.
+
+    Attributes:
+        sums: of loss and gradient norm, since they were last set to zero.
 
     Args:
-        config: with a number for every setting.
+        config: with a value for every setting.
 
     Raises:
         MemoryError, ConfigError: there is not enough memory.
@@ -56,14 +58,16 @@ class TrainState:
         self.state: ModelState = self.model.initial_state(self._streams)
         self._after = self.state
         self.sums = torch.zeros(2, device=self.device)
-        if self.device.type == "cpu":  # now, since oneDNN ends the process where it finds too little on the way
+        if self.device.type == "cpu":  # checked now: oneDNN would end the process later
             torch.empty(memory_needed(config, alphabet_size), dtype=torch.uint8)
 
     def forward_backward(self, x_BT: npt.NDArray[np.int64], y_BT: npt.NDArray[np.int64], *, reset_state: bool) -> None:
-        """Reads one window of every stream: the gradients are there, nothing has moved.
+        """Computes the gradients on one window of every stream. Weights and state do not change yet.
 
         Args:
-            afresh: from an empty state.
+            x_BT: inputs.
+            y_BT: targets.
+            reset_state: start from the initial state.
         """
         if reset_state:
             self.state = self.model.initial_state(self._streams)
@@ -74,43 +78,43 @@ class TrainState:
         self.sums += torch.stack([loss, norm])
 
     def optimizer_step(self, step: int, learning_rate: float) -> None:
-        """Moves the weights along the gradients, and the state to the end of the window."""
+        """Updates the weights, and moves the state to the end of the window."""
         self.optimizer.step(step, learning_rate)
         self.state = self._after
 
     def nonfinite_metric(self) -> str:
-        """Which of the sums is no longer a finite number; none is ""."""
-        return next((what for what, x in zip(("loss", "gradient"), self.sums.tolist(), strict=True)
+        """Returns the name of a sum that is not finite, or ""."""
+        return next((name for name, x in zip(("loss", "gradient"), self.sums.tolist(), strict=True)
                      if not math.isfinite(x)), "")  # fmt: skip
 
     def nonfinite_tensor(self) -> str:
-        """What holds a number that is not finite, of all that the rest of a run could not recover from; none is ""."""
+        """Returns the name of a part that is not finite and that a run could not recover from, or ""."""
         parts: dict[str, Iterable[Tensor]] = {
             "largest weight": self.model.parameters(),
-            "optimizer's memory": self.optimizer.state.values(),
-            "network's state": [tensor for layer in self.state for tensor in layer],
+            "optimizer state": self.optimizer.state.values(),
+            "recurrent state": [tensor for layer in self.state for tensor in layer],
         }
-        return next((what for what, tensors in parts.items() if not all(map(_is_finite, tensors))), "")
+        return next((name for name, tensors in parts.items() if not all(map(_is_finite, tensors))), "")
 
     def weights(self) -> dict[str, Tensor]:
-        """The parameters by their names in a checkpoint."""
+        """Returns the parameters by their names in a checkpoint."""
         return {f"model.{key}": t for key, t in self.model.state_dict().items()}
 
     def resume_state(self) -> dict[str, Tensor]:
-        """What the next steps depend on beside the weights."""
-        own = {f"optimizer.{key}": t for key, t in self.optimizer.state.items()}
+        """Returns all else that the next steps depend on."""
+        tensors = {f"optimizer.{key}": t for key, t in self.optimizer.state.items()}
         for i, layer in enumerate(self.state):
-            own |= {f"state.{i}.{j}": t for j, t in enumerate(layer)}
-        own["random.cpu"] = torch.get_rng_state()
+            tensors |= {f"state.{i}.{j}": t for j, t in enumerate(layer)}
+        tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
-            own["random.cuda"] = torch.cuda.get_rng_state()
-        return own
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        return tensors
 
     def restore(self, before: Checkpoint) -> None:
-        """Goes back to where a checkpoint was written.
+        """Restores the state in a checkpoint.
 
         Raises:
-            CheckpointError: it holds something else than what this network has; nothing changed.
+            CheckpointError: its tensors do not fit this network; nothing has changed.
         """
         self._check_fits(before)
         tensors = {name: torch.from_numpy(np.array(t)) for name, t in before.tensors.items()}
@@ -124,10 +128,10 @@ class TrainState:
                 torch.cuda.set_rng_state(tensors["random.cuda"])
         except RuntimeError as error:
             raise CheckpointError(
-                f"expected random numbers to go on from, found others ({error}); try --init-from"
+                f"cannot be resumed: the state of its random generator is invalid ({error}); try --init-from"
             ) from None
         for parameter in self.model.parameters():
-            parameter.grad = None  # of a step that was given up
+            parameter.grad = None  # from a step that was not finished
         self.model.load_state_dict(part("model."))
         self.optimizer.state |= part("optimizer.")
         self.state = tuple(
@@ -138,35 +142,34 @@ class TrainState:
         self.sums = torch.tensor([progress.nats_since_report, progress.grad_norm_since_report], device=self.device)
 
     def _check_fits(self, before: Checkpoint) -> None:
-        """Every tensor that training goes on from has the name, shape and type of the one that it replaces."""
-        expected = "expected a checkpoint to go on from, found"
+        """Checks that every tensor has the name, shape and type of the one that it replaces."""
         if before.precision != "fp32":
-            raise CheckpointError(f"{expected} weights of 8 bits, to write with only")
-        if strange := sorted(set(before.part("optimizer")) - set(self.optimizer.state)):
-            raise CheckpointError(f"{expected} an unknown optimizer.{strange[0]}")
+            raise CheckpointError("cannot be resumed: 8-bit weights are for generation only")
+        if unknown := sorted(set(before.part("optimizer")) - set(self.optimizer.state)):
+            raise CheckpointError(f"cannot be resumed: optimizer.{unknown[0]} is unknown")
         for name, tensor in to_numpy(self.resume_state()).items():
             found = before.tensors.get(name)
             if found is None and name == "random.cuda":
-                continue  # written where there was no GPU
+                continue  # written on a machine without a GPU
             if found is None or found.shape != tensor.shape or found.dtype != tensor.dtype:
-                raise CheckpointError(f"{expected} {name} missing or odd")
+                raise CheckpointError(f"cannot be resumed: it lacks {name}, or has it in another shape")
 
     def load_pretrained(self, weights: Checkpoint, vocab: Vocabulary) -> int:
-        """Copies trained weights; rows of characters that their alphabet lacks stay as initialised.
+        """Copies trained weights. The rows of characters that their alphabet lacks keep their initial values.
 
         Args:
             vocab: the alphabet of this network.
 
         Returns:
-            How many characters both know.
+            How many characters are in both alphabets.
         """
         rows = weights.vocab.lookup(np.array(vocab.symbols, dtype=np.uint32))
         known = torch.from_numpy(rows >= 0)
-        learned = weights.weights
+        pretrained = weights.weights
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
-                old = torch.from_numpy(np.array(learned[name]))
-                if "layers." not in name:  # a row for each character
+                old = torch.from_numpy(np.array(pretrained[name]))
+                if "layers." not in name:  # has a row for each character
                     parameter[known] = old[torch.from_numpy(rows[rows >= 0]).long()].to(parameter.device)
                 else:
                     parameter.copy_(old)
@@ -174,10 +177,10 @@ class TrainState:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Whether all numbers in it are. A finite sum says so, in a tenth of the time that a look at each takes."""
+    """Returns whether all elements are finite. If their sum is, they are: that takes a tenth of the time."""
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def to_numpy(tensors: Mapping[str, Tensor]) -> Tensors:
-    """The same tensors for NumPy, in main memory."""
+    """Converts tensors to NumPy arrays in main memory."""
     return {key: t.detach().cpu().contiguous().numpy() for key, t in tensors.items()}

@@ -1,12 +1,12 @@
-"""Training by truncated back-propagation through time, as an iterator of small events.
+"""Trains by truncated back-propagation through time, as an iterator of small events.
 
     run = setup.new_run({"data.paths": ["corpus.txt"]})
     for event in run.events():
         ...                                     # Started, then Metrics after Metrics, then Finished
 
 The state of the network is carried from window to window and detached from its past, so each gradient reaches back one
-window while the memory reaches back to the start of the stream (Williams & Peng 1990). All that the rest of a run
-depends on - weights, optimizer, random numbers, place in the text, state, sums since the last line of metrics - goes
+window, while the state carries information from the start of the stream (Williams & Peng 1990). All that the rest of a
+run depends on - weights, optimizer, random numbers, position in the text, state, sums since the last metrics - goes
 into `last.safetensors`: a run that was interrupted and resumed is bit for bit the run that was not.
 
 Shape legend: B streams, T characters in a window.
@@ -43,7 +43,7 @@ from charnet.training.planner import Plan
 from charnet.training.recorder import Recorder
 from charnet.training.saver import Saver
 from charnet.training.time_budget import TimeBudget
-from charnet.training.train_state import NEEDS_LESS, TrainState
+from charnet.training.train_state import MEMORY_ADVICE, TrainState
 
 SECONDS_BETWEEN_PROGRESS = 0.5
 MOST_ROLLBACKS = 3
@@ -77,7 +77,7 @@ class Trainer:
             self.streams = Streams(text.train, t.batch_size, t.window)
         else:
             self.streams = DocumentStreams(text.train, text.train_ends, vocab.start_id(), t.batch_size, t.window)
-        with explain_out_of_memory(NEEDS_LESS):
+        with explain_out_of_memory(MEMORY_ADVICE):
             self.train_state = TrainState(config, len(vocab))
         self.recorder = Recorder(text, vocab, self.train_state, sample_length)
         self.saver = Saver(folder, vocab, info, self.train_state, self._check_all)
@@ -85,7 +85,7 @@ class Trainer:
         self._progress_at = time.monotonic()
 
     def started(self) -> Started:
-        """What is about to be trained."""
+        """Describes the run before its first step."""
         device, precision = self.train_state.device.type, self.config.training.precision
         return Started(
             run=self.folder.path,
@@ -105,10 +105,10 @@ class Trainer:
         )
 
     def events(self, stop: Callable[[], object] = lambda: False) -> Generator[Event, None, None]:
-        """Trains to the end, or until `stop` says so, which is asked after every step; saves before it returns.
+        """Trains to the end, or until `stop()` is true, which is called after every step; saves before it returns.
 
-        A consumer that leaves on the way, as when the pipe it writes to breaks, loses nothing: closing the iterator
-        saves too. A run that ends before its first step leaves no folder behind.
+        Closing the iterator early, as when the pipe that the caller writes to breaks, loses nothing: that saves too.
+        A run that ends before its first step leaves no folder behind.
 
         Raises:
             DivergedError: the loss or the gradient is no longer finite; the checkpoints hold the last good weights.
@@ -116,9 +116,9 @@ class Trainer:
             ConfigError: there is not enough memory.
         """
         try:
-            with explain_out_of_memory(NEEDS_LESS):
+            with explain_out_of_memory(MEMORY_ADVICE):
                 yield from self._run(stop)
-        except GeneratorExit:  # between two steps: all numbers belong together
+        except GeneratorExit:  # between two steps: all parts of the state are of the same step
             self.save_last()
             raise
         finally:
@@ -131,7 +131,7 @@ class Trainer:
         self.save_last()
         while True:
             try:
-                if self._metrics_due():  # after a step, or owed by a run that was interrupted while it evaluated
+                if self._metrics_due():  # after a step, or left by a run that was interrupted while it evaluated
                     yield from self._measure(stop)
                 reason = self._stop_reason() or ("interrupted" if stop() else "")
                 if reason:
@@ -160,11 +160,11 @@ class Trainer:
         return self.recorder.baselines()
 
     def _adjust_length(self) -> Iterator[Replanned]:
-        """Changes the length of a run that would end too late, or too early, and says so in the settings: the same
-        settings give the same run again."""
+        """Changes the length of a run that would end too late or too early. The settings record the change, so that the
+        same settings give the same run again."""
         step, t = self.state.step, self.config.training
         evaluations_left = (t.steps - 1) // t.eval_every - step // t.eval_every
-        steps = self.time_budget.revised(step, t.steps, evaluations_left) if self.time_budget else None
+        steps = self.time_budget.revise(step, t.steps, evaluations_left) if self.time_budget else None
         if steps is None:
             return
         changes = (*t.length_changes, (step, t.steps))
@@ -187,7 +187,7 @@ class Trainer:
         position = StreamPosition(*s.position)
         x_BT, y_BT = self.streams.read(position)
         self.train_state.forward_backward(x_BT, y_BT, reset_state=self.streams.resets_state(position))
-        if self.train_state.device.type == "cpu":  # elsewhere this would wait for the device: metrics and saves do it
+        if self.train_state.device.type == "cpu":  # on a GPU this would wait: metrics and saves check there
             self._check_sums()
         self.train_state.optimizer_step(s.step, self._learning_rate(s.step))
         self.state = dataclasses.replace(
@@ -201,8 +201,8 @@ class Trainer:
     def _learning_rate(self, step: int) -> float:
         t = self.config.training
         largest = t.learning_rate * 0.5**self.state.rollbacks
-        place, steps = optim.schedule_position(step, t.steps, t.length_changes)
-        return optim.learning_rate_at(place, steps, largest=largest, warmup=t.warmup, final=t.final_learning_rate)
+        position, steps = optim.schedule_position(step, t.steps, t.length_changes)
+        return optim.learning_rate_at(position, steps, largest=largest, warmup=t.warmup, final=t.final_learning_rate)
 
     # ------------------------------------------------------------------------------------- numbers that are not finite
 
@@ -211,7 +211,7 @@ class Trainer:
             raise self._diverged(metric)
 
     def _check_all(self) -> None:
-        """Before a save: nothing is saved that a run could not recover from."""
+        """Checks, before a save, that a run could continue from these numbers."""
         self._check_sums()
         if tensor := self.train_state.nonfinite_tensor():
             raise self._diverged(tensor)
@@ -227,11 +227,11 @@ class Trainer:
         )
 
     def _roll_back(self) -> RolledBack:
-        """Goes back to the last checkpoint, to continue from there at half the learning rate."""
+        """Restores the last checkpoint and halves the learning rate."""
         diverged_after = self.state.step
         self.restore(*runs.load_resumable(self.folder.path / runs.LAST))
         if self.time_budget:
-            self.time_budget.went_back()
+            self.time_budget.restart_timing()
         self.state = dataclasses.replace(self.state, rollbacks=self.state.rollbacks + 1)
         self.save_last()
         return RolledBack(diverged_after, self.state.step, self._learning_rate(self.state.step))
@@ -271,7 +271,7 @@ class Trainer:
     def _validate(self, stop: Callable[[], object]) -> float:
         loss, seconds = self.recorder.evaluate(self.config.data.val_chars, stop)
         if self.time_budget:
-            self.time_budget.evaluated(seconds)
+            self.time_budget.record_evaluation(seconds)
         if not math.isfinite(loss):
             raise self._diverged("validation loss")
         return loss
@@ -283,21 +283,21 @@ class Trainer:
         self.saver.save_last(self.config, self.state, self.recorder.history)
 
     def restore(self, before: Checkpoint, damage: str = "") -> None:
-        """Goes back to exactly where a checkpoint was written, and drops lines of metrics from after it.
+        """Restores the state in a checkpoint, and drops the metrics from after it.
 
         Args:
-            damage: what was wrong with a newer one.
+            damage: what is wrong with the newest checkpoint, if this is the one before it.
         """
         try:
             if not self.streams.has(StreamPosition(*before.trainer_state.position)):
-                raise CheckpointError("its place in the text is beyond the end of the text")
+                raise CheckpointError("its position is beyond the end of the text")
             self.train_state.restore(before)
         except CheckpointError as error:
             raise CheckpointError(f"{self.folder.path}: {error}") from None
         self.damage = damage
         self.state, self.recorder.history = before.trainer_state, list(before.history)
-        self.saver.went_back(self.state, damage)
+        self.saver.rewind(self.state, damage)
 
     def load_pretrained(self, weights: Checkpoint) -> None:
-        """Starts from trained weights, as far as the alphabets are the same."""
+        """Starts from trained weights. New characters keep their initial weights."""
         self.known_chars = self.train_state.load_pretrained(weights, self.vocab)

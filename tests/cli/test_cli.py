@@ -32,7 +32,7 @@ from charnet.training import planner, setup
 
 COMMANDS = {
     "train": ["The text", "The model", "Training", "The run", "Output"],
-    "sample": ["The prompt", "Writing", "Where it goes", "What is shown"],
+    "sample": ["The prompt", "Writing", "Computation", "Output"],
     "inspect": ["Output"],
     "eval": ["The text", "Output"],
     "bench sample": ["Output"],
@@ -158,7 +158,7 @@ def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
         ("train pets.txt --encoding utf-9", ['"utf-9"', "try utf-8"]),
         ("train pets.txt --window 8 --name a/b", ["--name"]),
         ("train --resume pets --name other", ["--resume", "--name"]),
-        ("train --resume pets --hidden-size 8", ["model.hidden_size belongs to the run"]),
+        ("train --resume pets --hidden-size 8", ["model.hidden_size cannot change in a run"]),
         ("train --resume pets", ["all 120 steps are done", "--steps 240"]),
         ("train pets.txt --init-from pets --cell gru", ["--init-from", "cell lstm"]),
         ("sample --prmopt x", ["--prmopt", "--prompt"]),
@@ -469,7 +469,7 @@ def test_json_says_how_unexpected_a_text_was_and_with_surprise_each_character(sa
     assert json.loads(sample("-n", 0, "--json"))["nats_per_char"] is None
 
 
-def test_surprise_without_a_terminal_is_plain_text_and_says_so(charnet_: Charnet) -> None:
+def test_surprise_without_a_terminal_is_plain_text_with_a_note(charnet_: Charnet) -> None:
     result = charnet_("sample", "--seed", 1, "-n", 50, "--surprise")
     assert result.out == charnet_("sample", "--seed", 1, "-n", 50).out
     assert "--surprise: colors need a terminal" in result.err

@@ -312,7 +312,7 @@ def test_a_loss_worse_than_guessing_is_reported(capsys: pytest.CaptureFixture[st
     assert "guessing" not in capsys.readouterr().err
 
 
-def test_a_loss_over_a_part_of_the_held_out_text_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_loss_over_a_part_of_the_held_out_text_is_shown_as_such(capsys: pytest.CaptureFixture[str]) -> None:
     *before, end = story()
     for read in (1234, 5678):
         ended = dataclasses.replace(end, read=read, held_out=5678)

@@ -85,7 +85,7 @@ def test_colors_are_used_only_on_a_terminal_without_no_color(
     screen = io.StringIO()
     screen.isatty = lambda: terminal  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stdout", screen)
-    assert surprise.possible() == possible
+    assert surprise.can_color() == possible
 
 
 def test_the_legend_is_one_line_that_names_every_band() -> None:

@@ -85,7 +85,7 @@ def said(error: StorageError) -> str:
 @pytest.mark.parametrize("from_then_on", [False, True], ids=["once", "from-then-on"])
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 @pytest.mark.parametrize("what", WRITERS)
-def test_a_save_refused_at_any_call_says_so_and_leaves_the_old_or_the_new(
+def test_a_save_refused_at_any_call_is_an_error_and_leaves_the_old_or_the_new(
     run: Path, tmp_path: Path, what: str, code: int, from_then_on: bool
 ) -> None:
     for number in range(1, 100):
@@ -110,7 +110,7 @@ def test_a_save_refused_at_any_call_says_so_and_leaves_the_old_or_the_new(
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
-def test_an_encoding_refused_at_any_call_says_so_and_leaves_nothing(
+def test_an_encoding_refused_at_any_call_is_an_error_and_leaves_nothing(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

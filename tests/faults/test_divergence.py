@@ -150,7 +150,7 @@ def test_what_only_the_rest_of_the_run_would_suffer_from_is_not_saved_either(
 
 
 @pytest.mark.parametrize("seed", seeds(20, 80))
-def test_a_run_that_rolls_back_goes_on_at_half_the_rate_and_interrupted_it_ends_the_same(
+def test_a_run_that_rolls_back_continues_at_half_the_rate_and_interrupted_it_ends_the_same(
     train: Callable[..., Trainer], seed: int
 ) -> None:
     step, _, poison = drawn(seed)

@@ -41,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 
 @pytest.mark.parametrize("seed", seeds(40, 1000))
-def test_a_training_killed_at_any_instant_goes_on_to_the_same_weights_and_metrics(whole: Whole, seed: int) -> None:
+def test_a_training_killed_at_any_instant_resumes_to_the_same_weights_and_metrics(whole: Whole, seed: int) -> None:
     cut = whole.folder / "cut"
     shutil.rmtree(cut, ignore_errors=True)
     process = start([*TRAIN, "--name", "cut"], folder=whole.folder)

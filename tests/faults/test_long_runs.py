@@ -93,7 +93,7 @@ def big_text(folder: Path) -> Path:
 
 @pytest.mark.parametrize("cell", ["lstm", "rnn", "gru", "cifg"])
 @pytest.mark.parametrize("more", [5, 10, 30, 60, 80] if LONG else [10, 60])
-def test_a_run_that_finds_no_more_memory_says_so_in_one_line_and_leaves_nothing(
+def test_a_run_that_runs_out_of_memory_reports_it_in_one_line_and_leaves_nothing(
     folder: Path, big_text: Path, cell: str, more: int
 ) -> None:
     process = start(

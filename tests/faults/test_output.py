@@ -82,7 +82,7 @@ LOST = [
     ("line", "code"),
     [pytest.param(*case, marks=[FULL] if "full" in case[0] else []) for case in LOST],
 )
-def test_a_write_that_is_lost_is_told_by_the_exit_code_and_at_most_one_line(shell: Shell, line: str, code: int) -> None:
+def test_a_lost_write_is_reported_by_the_exit_code_and_at_most_one_line(shell: Shell, line: str, code: int) -> None:
     found, said = shell(line)
     assert found == code, said
     assert_one_line_at_most(said)

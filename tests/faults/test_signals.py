@@ -266,7 +266,7 @@ def test_a_training_whose_terminal_is_closed_saves(
     assert_resumable(cut, whole)
 
 
-def test_ctrl_c_while_nobody_reads_what_training_says_is_taken_note_of(folder: Path, cut: Path) -> None:
+def test_ctrl_c_after_the_pipe_of_a_training_closes_is_noticed(folder: Path, cut: Path) -> None:
     """A signal in the middle of a write to stderr must not write to stderr."""
     pipe = folder / "pipe"
     pipe.unlink(missing_ok=True)

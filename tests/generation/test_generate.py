@@ -268,7 +268,7 @@ def test_a_stop_text_of_broken_bytes_is_found_and_nothing_is_written_after_it(ra
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("options", [{}, {"top_k": 3}, {"temperature": 0}])
-def test_a_model_whose_numbers_overflow_ends_with_an_error_that_says_so(options):
+def test_a_model_whose_numbers_overflow_ends_with_an_error(options):
     settings = {"model.cell": "rnn", "model.activation": "relu", "model.hidden_size": 5}
     shapes = model_shapes(overlay(Config(), settings), len(LETTERS))
     weights = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}

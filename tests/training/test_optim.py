@@ -290,7 +290,7 @@ def share(step, steps, earlier):
     return place / planned
 
 
-def test_a_run_that_is_replanned_goes_on_from_where_it_stands_on_its_way():
+def test_a_run_that_is_replanned_keeps_its_position_in_the_schedule():
     until, planned, steps = 40, 100, 70
     shares = [share(step, steps, [(until, planned)]) for step in range(steps + 1)]
     assert shares[: until + 1] == pytest.approx([step / planned for step in range(until + 1)])

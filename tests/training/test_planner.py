@@ -62,7 +62,7 @@ def test_time_for_many_passes_buys_several_networks_that_each_see_the_text_often
     for seconds in (300, 900, 3600):
         made = plan(seconds, speed=2e11)
         assert 1 < made.config.model.members <= sizes.MOST_MEMBERS
-        assert made.passes > 0.9 * sizes.interpolate(sizes.PASSES_OF_A_MEMBER, 1_000_000)
+        assert made.passes > 0.9 * sizes.interpolate(sizes.PASSES_PER_MEMBER, 1_000_000)
     assert plan(60).config.model.members == 1
     assert plan(3600, learned=1_000_000_000).config.model.members == 1
 
@@ -75,7 +75,7 @@ def test_the_shorter_the_text_the_more_often_each_of_several_networks_sees_it() 
         assert least < min(several) < 2 * least
 
 
-def test_several_networks_are_silenced_less_than_one_that_sees_the_text_as_often() -> None:
+def test_an_ensemble_has_less_dropout_than_one_network_with_as_many_passes() -> None:
     one, several = (plan(300, learned=200_000, model__members=members) for members in (1, 2))
     assert several.passes <= one.passes
     assert several.config.model.dropout < sizes.interpolate(planner.DROPOUT, several.passes)
@@ -110,7 +110,7 @@ def test_steps_and_evaluations_fit_the_time(seconds: float, val_chars: int | Non
     t, rate = made.config.training, made.chars_per_second
     read = made.config.data.val_chars or learned // 9
     evaluating = (1 + (t.steps - 1) // t.eval_every) * read / (rate * planner.EVALUATION_SPEED)
-    evaluating += max(planner.LONGEST_LAST_READING, planner.SHARE_OF_LAST_READING * seconds)
+    evaluating += max(planner.LONGEST_FINAL_EVALUATION, planner.FINAL_EVALUATION_FRACTION * seconds)
     used = t.steps * t.batch_size * t.window / rate + evaluating
     assert 0.9 * seconds < used < seconds + 3
 
@@ -153,23 +153,23 @@ def test_all_settings_given_leave_nothing_to_plan() -> None:
     assert plan(30, given=tuple(ALL)).config == resolve.resolve(Config(), 1_000_000)
 
 
-def test_a_short_text_limits_the_run_and_the_plan_says_so() -> None:
+def test_a_short_text_limits_the_run_and_the_plan_has_the_limit() -> None:
     made = plan(900, learned=18_000)
     assert made.limit == "text"
     assert made.passes <= planner.MOST_PASSES
     assert plan(60, learned=100_000_000).limit == "time"
 
 
-def test_a_text_too_short_for_the_usual_window_gets_a_shorter_one_and_is_told_so() -> None:
+def test_a_text_too_short_for_the_usual_window_gets_a_shorter_one_and_a_remark() -> None:
     made = plan(30, learned=300)
     t = made.config.training
     check_length(300, t.batch_size, t.window)
     assert any("the text is short" in remark for remark in made.remarks)
 
 
-def test_a_time_too_short_to_learn_words_is_told_so() -> None:
+def test_a_time_too_short_to_learn_words_gets_a_remark() -> None:
     assert any("the time is enough" in remark and "few words" in remark for remark in plan(1, speed=1e9).remarks)
-    assert any("the text is good" in remark and "few words" in remark for remark in plan(900, learned=3000).remarks)
+    assert any("the text is enough" in remark and "few words" in remark for remark in plan(900, learned=3000).remarks)
     assert not plan(60).remarks
 
 
@@ -189,7 +189,7 @@ def test_any_text_time_and_machine_give_a_run_that_can_be_made(learned: int, sec
     assert 0 <= made.config.model.dropout < 1
 
 
-@pytest.mark.parametrize("table", [planner.DROPOUT, planner.DROPOUT_OF_A_MEMBER, planner.WEIGHT_DROPOUT])
+@pytest.mark.parametrize("table", [planner.DROPOUT, planner.MEMBER_DROPOUT, planner.WEIGHT_DROPOUT])
 @given(a=st.floats(0, 1e6), b=st.floats(0, 1e6))
 def test_more_passes_need_no_less_dropout(table: tuple[tuple[float, float], ...], a: float, b: float) -> None:
     fewer, more = sorted([a, b])
@@ -205,7 +205,7 @@ def test_a_large_alphabet_needs_more_dropout_and_a_wider_embedding() -> None:
     assert chinese.embedding_size > prose.embedding_size
 
 
-def test_a_larger_network_is_not_taken_for_a_text_that_it_would_learn_by_heart() -> None:
+def test_a_larger_network_is_not_taken_for_a_text_that_it_would_overfit() -> None:
     assert plan(3600, learned=18_000).config.model.hidden_size < plan(3600).config.model.hidden_size
 
 

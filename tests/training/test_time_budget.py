@@ -23,18 +23,18 @@ class Run:
         evaluation: float = 1.0,
     ) -> None:
         self.now, self.steps, self.revisions = 100.0, steps, 0
-        table = TimeBudget(100.0 + seconds, evaluation, most_steps, clock=lambda: self.now)
+        time_budget = TimeBudget(100.0 + seconds, evaluation, most_steps, clock=lambda: self.now)
         every, step = math.ceil(1.15 * steps / evaluations), 0
         while step < self.steps:
             self.now += pace(self.now - 100)
             step += 1
             left = (self.steps - 1) // every - step // every
-            revised = table.revised(step, self.steps, left)
+            revised = time_budget.revise(step, self.steps, left)
             if revised is not None:
                 self.steps, self.revisions = revised, self.revisions + 1
             if step % every == 0 and step < self.steps:
                 self.now += evaluation
-                table.evaluated(evaluation)
+                time_budget.record_evaluation(evaluation)
         self.took = self.now - 100
 
 
@@ -64,9 +64,9 @@ def test_evaluations_on_the_way_count() -> None:
 
 def test_what_comes_before_the_first_step_says_nothing_of_the_pace() -> None:
     now = 0.0
-    table = TimeBudget(60.0, clock=lambda: now)
+    time_budget = TimeBudget(60.0, clock=lambda: now)
     now = 5.0
-    assert table.revised(1, 1000, 0) is None
+    assert time_budget.revise(1, 1000, 0) is None
 
 
 def test_a_run_that_the_text_limits_ends_early_rather_than_fill_its_time() -> None:
@@ -78,12 +78,12 @@ def test_a_run_that_the_text_limits_ends_early_rather_than_fill_its_time() -> No
 
 def test_a_run_that_goes_back_measures_its_pace_anew() -> None:
     now = 0.0
-    table = TimeBudget(300.0, clock=lambda: now)
+    time_budget = TimeBudget(300.0, clock=lambda: now)
     for step in range(1, 1001):
         now += 0.05
-        table.revised(step, 6000, 0)
-    table.went_back()
+        time_budget.revise(step, 6000, 0)
+    time_budget.restart_timing()
     for step in range(500, 1200):
         now += 0.05
-        revised = table.revised(step, 5500, 0)
+        revised = time_budget.revise(step, 5500, 0)
         assert revised is None or revised > 5000

@@ -150,7 +150,7 @@ def test_an_interrupted_and_resumed_run_ends_with_the_weights_of_the_whole_run(r
     ("cell", "optimizer"),
     [(cell, "muon") for cell in GATES] + [("lstm", name) for name in OPTIMIZERS if name != "muon"],
 )
-def test_every_cell_and_optimizer_goes_on_to_the_bit(runner: Runner, cell: str, optimizer: str) -> None:
+def test_every_cell_and_optimizer_resumes_bit_for_bit(runner: Runner, cell: str, optimizer: str) -> None:
     changes: dict[str, Any] = {
         "model__cell": cell,
         "model__num_layers": 2,
@@ -164,12 +164,12 @@ def test_every_cell_and_optimizer_goes_on_to_the_bit(runner: Runner, cell: str, 
 
 
 @pytest.mark.parametrize("cell", GATES)
-def test_an_ensemble_goes_on_to_the_bit(runner: Runner, cell: str) -> None:
+def test_an_ensemble_resumes_bit_for_bit(runner: Runner, cell: str) -> None:
     changes: dict[str, Any] = {"model__members": 3, "model__cell": cell, "model__num_layers": 2, "training__steps": 6}
     assert outcome(resumed(runner.cut(3, **changes))) == outcome(runner.whole(**changes))
 
 
-def test_a_run_on_a_large_alphabet_goes_on_to_the_bit(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_on_a_large_alphabet_resumes_bit_for_bit(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charnet.model.loss.SAMPLED_SOFTMAX_FROM", 1)
     monkeypatch.setattr("charnet.model.loss.NUM_SAMPLED", 3)
     assert outcome(resumed(runner.cut(5))) == outcome(runner.whole())
@@ -233,7 +233,7 @@ def test_lines_of_metrics_that_are_no_lines_are_dropped_at_resume(runner: Runner
     assert metrics(resumed(cut)) == metrics(runner.whole())
 
 
-def test_a_run_goes_on_from_an_earlier_checkpoint_as_after_a_power_cut(runner: Runner) -> None:
+def test_a_run_resumes_from_an_earlier_checkpoint_as_after_a_power_cut(runner: Runner) -> None:
     run, kept = runner.start("cut"), b""
     for report in run.events():
         if isinstance(report, Evaluated) and report.step == 4:
@@ -242,13 +242,13 @@ def test_a_run_goes_on_from_an_earlier_checkpoint_as_after_a_power_cut(runner: R
     assert outcome(resumed(run.folder.path)) == outcome(runner.whole())
 
 
-def test_a_run_that_never_saved_says_so_at_resume(runner: Runner) -> None:
+def test_a_run_that_never_saved_cannot_be_resumed(runner: Runner) -> None:
     run = runner.start()  # killed before its first save
     with pytest.raises(CheckpointError, match="found no best"):
         setup.resume_run(run.folder.path)
 
 
-def test_weights_alone_cannot_be_gone_on_with(runner: Runner) -> None:
+def test_weights_alone_cannot_be_resumed(runner: Runner) -> None:
     run = runner.whole()
     for name in (runs.LAST, runs.PREVIOUS):
         (run / name).unlink()
@@ -262,7 +262,7 @@ def test_weights_alone_cannot_be_gone_on_with(runner: Runner) -> None:
 def test_settings_of_a_run_cannot_change_at_resume(runner: Runner, setting: str, value: int) -> None:
     cut = runner.cut(5)
     before = (cut / runs.LAST).read_bytes()
-    with pytest.raises(ConfigError, match=f"{setting} belongs to the run"):
+    with pytest.raises(ConfigError, match=f"{setting} cannot change in a run"):
         setup.resume_run(cut, {setting: value})
     assert (cut / runs.LAST).read_bytes() == before
 
@@ -272,7 +272,7 @@ def test_a_finished_run_is_not_resumed(runner: Runner) -> None:
         setup.resume_run(runner.whole())
 
 
-def test_a_finished_run_goes_on_with_more_steps(runner: Runner) -> None:
+def test_a_finished_run_resumes_with_more_steps(runner: Runner) -> None:
     run = resumed(runner.whole(), training__steps=20)
     assert [line["step"] for line in metrics(run)] == list(range(2, 21, 2))
     assert Checkpoint.load(run / runs.LAST).trainer_state.step == 20
@@ -293,7 +293,7 @@ def test_a_changed_text_is_refused_at_resume(runner: Runner, tmp_path: Path) -> 
         setup.resume_run(cut)
 
 
-def test_a_run_goes_on_from_the_encoded_copy_where_the_text_is_gone(runner: Runner, tmp_path: Path) -> None:
+def test_a_run_resumes_with_the_encoded_copy_if_the_text_is_gone(runner: Runner, tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     own.write_text(sentences(200, seed=7))
     whole = runner.whole(data__paths=[str(own)])
@@ -310,7 +310,7 @@ def test_a_text_that_is_gone_everywhere_is_asked_for(
     cut = runner.cut(5, data__paths=[str(own)])
     moved = own.rename(tmp_path / "moved.txt")
     monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "empty"))
-    with pytest.raises(CorpusError, match=r"neither at .*own.txt nor in the cache: name it again"):
+    with pytest.raises(CorpusError, match=r"neither at .*own.txt nor in the cache: give its path"):
         setup.resume_run(cut)
     finish(setup.resume_run(cut, {"data.paths": [str(moved)]}))
 
@@ -330,7 +330,7 @@ def test_parts_missing_from_the_checkpoint_are_noticed(runner: Runner) -> None:
     saved = Checkpoint.load(cut / runs.LAST)
     del saved.tensors["random.cpu"]
     saved.save(cut / runs.LAST)
-    with pytest.raises(CheckpointError, match="missing or odd"):
+    with pytest.raises(CheckpointError, match=r"lacks random\.cpu, or has it in another shape"):
         setup.resume_run(cut)
 
 
@@ -425,7 +425,7 @@ def test_patience_0_never_ends_a_run_early(runner: Runner) -> None:
     assert evaluations_then(runner.start(**FROZEN, training__patience=0)) == (12, "complete")
 
 
-def test_a_run_that_stopped_early_goes_on_with_more_patience(runner: Runner) -> None:
+def test_a_run_that_stopped_early_resumes_with_more_patience(runner: Runner) -> None:
     run = runner.start(**FROZEN, training__patience=3)
     evaluations_then(run)
     assert evaluations_then(setup.resume_run(run.folder.path, {"training.patience": 5})) == (2, "stopped early")
@@ -446,7 +446,7 @@ def test_after_one_epoch_nearly_every_character_was_seen(runner: Runner) -> None
     assert learned - 2 * 3 * 5 <= run.state.chars_seen <= learned
 
 
-def test_a_run_without_held_out_text_is_judged_by_its_training_loss(runner: Runner) -> None:
+def test_a_run_without_held_out_text_is_evaluated_by_its_training_loss(runner: Runner) -> None:
     run = runner.whole(data__val_fraction=0.0)
     assert all("val_nats_per_char" not in line for line in metrics(run))
     best = Checkpoint.load(run / runs.BEST).trainer_state.best_nats_per_char
@@ -620,7 +620,7 @@ def test_training_learns_more_than_how_common_each_character_is(tiny_run: Path) 
     assert best < 0.6 * unigram_entropy
 
 
-def test_the_random_numbers_that_silence_units_go_on_at_resume(runner: Runner) -> None:
+def test_the_random_numbers_of_dropout_are_resumed(runner: Runner) -> None:
     """Without the saved random state the second half would silence other units."""
     cut = runner.cut(5, model__dropout=0.5)
     saved = Checkpoint.load(cut / runs.LAST)
@@ -640,7 +640,7 @@ def test_a_run_that_stopped_early_is_not_resumed_without_a_word(runner: Runner) 
 
 
 @pytest.mark.parametrize("name", ["state.0.0", "optimizer.head.bias.mean", "random.cpu"])
-def test_a_checkpoint_whose_parts_have_other_shapes_is_never_gone_on_from(runner: Runner, name: str) -> None:
+def test_a_checkpoint_whose_tensors_have_other_shapes_is_never_resumed(runner: Runner, name: str) -> None:
     run = runner.start(training__steps=8)
     for report in run.events(lambda: run.state.step >= 4):
         del report
@@ -651,7 +651,7 @@ def test_a_checkpoint_whose_parts_have_other_shapes_is_never_gone_on_from(runner
         setup.resume_run(run.folder.path)
 
 
-def test_a_checkpoint_whose_place_lies_beyond_the_text_is_never_gone_on_from(runner: Runner) -> None:
+def test_a_checkpoint_whose_position_is_beyond_the_text_is_never_resumed(runner: Runner) -> None:
     run = runner.start(training__steps=8)
     for report in run.events(lambda: run.state.step >= 4):
         del report
@@ -675,7 +675,7 @@ def test_a_consumer_that_leaves_on_the_way_loses_nothing(runner: Runner) -> None
     assert ends[0] == ends[1]
 
 
-def test_a_run_in_bf16_learns_the_same_to_three_digits_and_goes_on_to_the_bit(runner: Runner) -> None:
+def test_a_run_in_bf16_learns_the_same_to_three_digits_and_resumes_bit_for_bit(runner: Runner) -> None:
     runs_of = {kind: runner.whole(name=kind, training__precision=kind) for kind in ("fp32", "bf16")}
     lines = {kind: metrics(run) for kind, run in runs_of.items()}
     assert lines["fp32"] != lines["bf16"]
@@ -704,7 +704,7 @@ def test_a_length_that_changed_at_resume_is_kept_when_that_is_interrupted_at_onc
     assert Checkpoint.load(resumed(done) / runs.LAST).trainer_state.step == steps
 
 
-def test_a_run_that_goes_on_from_an_older_state_makes_that_its_newest(runner: Runner) -> None:
+def test_a_run_that_resumes_from_an_older_state_makes_that_its_newest(runner: Runner) -> None:
     cut = runner.cut(7)
     before = Checkpoint.load(cut / runs.PREVIOUS).trainer_state.step
     collections.deque(setup.resume_run(cut / runs.PREVIOUS).events(lambda: True), maxlen=0)
@@ -747,7 +747,7 @@ def test_tensors_that_no_optimizer_has_are_refused(runner: Runner) -> None:
     odd = Checkpoint.load(cut / runs.LAST)
     odd.tensors["optimizer.surprise"] = np.zeros(3, np.float32)
     odd.save(cut / runs.LAST)
-    with pytest.raises(CheckpointError, match=r"unknown optimizer\.surprise"):
+    with pytest.raises(CheckpointError, match=r"optimizer\.surprise is unknown"):
         setup.resume_run(cut)
 
 
@@ -759,7 +759,7 @@ def test_a_line_of_metrics_that_is_damaged_or_cut_is_dropped_at_resume(runner: R
     assert outcome(resumed(cut)) == outcome(runner.whole())
 
 
-def test_a_run_whose_settings_are_damaged_goes_on_with_the_text_from_the_cache(runner: Runner) -> None:
+def test_a_run_whose_settings_are_damaged_resumes_with_the_text_from_the_cache(runner: Runner) -> None:
     cut = runner.cut(5)
     (cut / runs.SETTINGS).write_text("%%%")
     assert weights(resumed(cut)) == weights(runner.whole())
@@ -795,9 +795,9 @@ class MadeUp:
     def __init__(self, changes: dict[int, int]) -> None:
         self.changes = changes
 
-    def evaluated(self, seconds: float) -> None: ...
+    def record_evaluation(self, seconds: float) -> None: ...
 
-    def revised(self, step: int, steps: int, evaluations_left: int) -> int | None:  # noqa: ARG002
+    def revise(self, step: int, steps: int, evaluations_left: int) -> int | None:  # noqa: ARG002
         return self.changes.get(step)
 
 
@@ -818,7 +818,7 @@ def test_a_run_whose_length_changed_on_the_way_is_the_run_that_its_settings_give
     assert outcome(again) == outcome(timed)
 
 
-def test_a_run_whose_length_changed_goes_on_to_the_bit(runner: Runner) -> None:
+def test_a_run_whose_length_changed_resumes_bit_for_bit(runner: Runner) -> None:
     run = runner.start("whole")
     run.time_budget = MadeUp({3: 17})
     whole = finish(run)
@@ -828,7 +828,7 @@ def test_a_run_whose_length_changed_goes_on_to_the_bit(runner: Runner) -> None:
     assert outcome(resumed(run.folder.path)) == outcome(whole)
 
 
-def test_without_a_length_a_run_is_planned_for_the_time_and_says_so(text: Path, tmp_path: Path) -> None:
+def test_without_a_length_a_run_is_planned_for_the_default_time(text: Path, tmp_path: Path) -> None:
     run = setup.new_run({"data.paths": [str(text)], "training.threads": 1}, out=tmp_path, seconds=1.0)
     started, *_, finished = run.events()
     assert isinstance(started, Started)
@@ -861,7 +861,7 @@ def test_no_memory_for_the_comparison_is_no_failure(runner: Runner, monkeypatch:
     assert runner.start().baselines() is None
 
 
-def test_a_part_of_the_held_out_text_may_judge_on_the_way(runner: Runner) -> None:
+def test_evaluations_may_read_a_part_of_the_held_out_text(runner: Runner) -> None:
     run = runner.start("part", data__val_chars=20)
     held_out = run.config.data.num_held_out(run.info.characters)
     expected = corpus.read([str(runner.text)]).ids[-held_out:][:20]
@@ -879,17 +879,17 @@ def test_the_loss_that_is_reported_is_that_of_the_best_weights_over_every_held_o
     assert finished.best_nats_per_char == pytest.approx(evaluate(best, held_out, run.vocab.start_id()).nats_per_char)
 
 
-def test_where_the_last_reading_would_take_too_long_it_is_of_a_part_and_says_so(
+def test_a_final_evaluation_that_would_take_too_long_reads_a_part_and_reports_it(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "LONGEST_LAST_READING", 0.0)
-    monkeypatch.setattr(recorder, "SHARE_OF_LAST_READING", 0.0)
+    monkeypatch.setattr(recorder, "LONGEST_FINAL_EVALUATION", 0.0)
+    monkeypatch.setattr(recorder, "FINAL_EVALUATION_FRACTION", 0.0)
     *_, finished = runner.start("part", data__val_chars=20).events()
     assert isinstance(finished, Finished)
     assert finished.read == 20 < finished.held_out
 
 
-def test_an_interrupted_run_reports_what_it_was_judged_by(runner: Runner) -> None:
+def test_an_interrupted_run_reports_how_much_text_it_was_evaluated_on(runner: Runner) -> None:
     run = runner.start("part", data__val_chars=20, training__eval_every=2)
     *_, finished = run.events(after(5))
     assert isinstance(finished, Finished)

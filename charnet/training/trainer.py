@@ -204,8 +204,6 @@ class Trainer:
         position, steps = optim.schedule_position(step, t.steps, t.length_changes)
         return optim.learning_rate_at(position, steps, largest=largest, warmup=t.warmup, final=t.final_learning_rate)
 
-    # ------------------------------------------------------------------------------------- numbers that are not finite
-
     def _check_sums(self) -> None:
         if metric := self.train_state.nonfinite_metric():
             raise self._diverged(metric)
@@ -235,8 +233,6 @@ class Trainer:
         self.state = dataclasses.replace(self.state, rollbacks=self.state.rollbacks + 1)
         self.save_last()
         return RolledBack(diverged_after, self.state.step, self._learning_rate(self.state.step))
-
-    # ------------------------------------------------------------------------------------- metrics and evaluations
 
     def _metrics_due(self) -> bool:
         s, t = self.state, self.config.training
@@ -275,8 +271,6 @@ class Trainer:
         if not math.isfinite(loss):
             raise self._diverged("validation loss")
         return loss
-
-    # ------------------------------------------------------------------------------------- saving and restoring
 
     def save_last(self) -> None:
         """See `Saver.save_last`."""

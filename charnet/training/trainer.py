@@ -106,8 +106,7 @@ class Trainer:
     def events(self, stop: Callable[[], object] = lambda: False) -> Generator[Event, None, None]:
         """Trains to the end, or until `stop()` is true, which is called after every step; saves before it returns.
 
-        Closing the iterator early, as when an output pipe breaks, saves too. A run that ends before its first step
-        leaves no folder behind.
+        Closing the iterator early saves too. A run that ends before its first step leaves no folder behind.
 
         Raises:
             DivergedError: the loss or the gradient is no longer finite; the checkpoints hold the last good weights.

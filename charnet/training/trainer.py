@@ -107,8 +107,7 @@ class Trainer:
     def events(self, stop: Callable[[], object] = lambda: False) -> Generator[Event, None, None]:
         """Trains to the end, or until `stop()` is true, which is called after every step; saves before it returns.
 
-        Closing the iterator early, as when the pipe that the caller writes to breaks, loses nothing: that saves too.
-        A run that ends before its first step leaves no folder behind.
+        Closing the iterator early saves too. A run that ends before its first step leaves no folder behind.
 
         Raises:
             DivergedError: the loss or the gradient is no longer finite; the checkpoints hold the last good weights.
@@ -160,8 +159,7 @@ class Trainer:
         return self.recorder.baselines()
 
     def _adjust_length(self) -> Iterator[Replanned]:
-        """Changes the length of a run that would end too late or too early. The settings record the change, so that the
-        same settings give the same run again."""
+        """Changes the length of a run that would end too late or too early, and records the change in the settings."""
         step, t = self.state.step, self.config.training
         evaluations_left = (t.steps - 1) // t.eval_every - step // t.eval_every
         steps = self.time_budget.revise(step, t.steps, evaluations_left) if self.time_budget else None

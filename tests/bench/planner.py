@@ -1,7 +1,7 @@
 """How good `charnet train --for` is: runs the command on texts, for several times and seeds, and prints a table.
 
-    python tests/bench/recipe.py shakespeare.txt --for 5s 30s 1m --seeds 0 1 2
-    python tests/bench/recipe.py shakespeare.txt notes.txt --for 1m --default
+    python tests/bench/planner.py shakespeare.txt --for 5s 30s 1m --seeds 0 1 2
+    python tests/bench/planner.py shakespeare.txt notes.txt --for 1m --default
 
 One command at a time, on an otherwise idle machine. `--default` also trains what most people would: an LSTM of two
 layers of 128 units with AdamW at 0.002, 50 streams, windows of 50, for the same seconds: by as many steps as fit them,

@@ -22,7 +22,8 @@ TABLE = """
                torch_engine registry
 4  generation  stopping detokenizer sampler generate batch
 4  evaluation  baselines corpus_stats evaluate forecast
-5  training    optim resolve sizes planner events throughput time_budget train_state saver recorder trainer setup
+5  training    optim resolve sizes planner events throughput time_budget train_state saver recorder trainer start
+               setup
 6  bench       bench
 6  doctor      doctor
 7  api         api

@@ -171,7 +171,7 @@ def check_unfinished(run: Path, state: TrainerState, config: Config) -> None:
     unreported = state.reported_step < state.step or state.step == 0
     if state.step > settings.steps or (state.step == settings.steps and not unreported):
         raise ConfigError(
-            f"{run}: all {settings.steps} steps are done, {state.step} of them taken; "
+            f"{run}: already at step {state.step} of {settings.steps}; "
             f"resume with --steps {2 * state.step}, or start a new run with --init-from"
         )
     if not unreported and settings.patience and state.evaluations_without_improvement >= settings.patience:

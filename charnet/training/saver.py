@@ -7,7 +7,6 @@ import datetime
 import json
 import platform
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +36,6 @@ class Saver:
         vocab: of the run, for every checkpoint.
         info: about the text, for every checkpoint.
         train_state: what is saved.
-        check: called before a save; raises DivergedError if a number is not finite.
 
     Attributes:
         has_saved: whether a checkpoint of a trained model may be on disk.
@@ -49,10 +47,9 @@ class Saver:
         vocab: Vocabulary,
         info: CorpusInfo,
         train_state: TrainState,
-        check: Callable[[], None],
     ) -> None:
         self.folder, self.has_saved = folder, False
-        self._vocab, self._info, self._train_state, self._check = vocab, info, train_state, check
+        self._vocab, self._info, self._train_state = vocab, info, train_state
         self._saved: TrainerState | None = None  # the state in `last`
         self._saved_at, self._seconds_per_save = time.monotonic(), 0.0
 
@@ -61,12 +58,13 @@ class Saver:
         shortest = max(checkpoint_every, self._seconds_per_save / MOST_TIME_SAVING)
         return time.monotonic() - self._saved_at > shortest
 
+    def is_saved(self, state: TrainerState) -> bool:
+        """Returns whether `last` holds this state already."""
+        return self._saved == state
+
     def save_last(self, config: Config, state: TrainerState, history: History) -> None:
-        """Writes all that the rest of the run depends on, unless `last` holds it already."""
-        if self._saved == state:
-            return
+        """Writes all that the rest of the run depends on."""
         began = time.monotonic()
-        self._check()
         self.folder.sync_metrics()
         self._save(runs.LAST, config, state, history, self._train_state.resume_state())
         self._saved, self._saved_at = state, time.monotonic()
@@ -74,7 +72,6 @@ class Saver:
 
     def save_best(self, config: Config, state: TrainerState, history: History) -> None:
         """Writes the weights with the best loss so far."""
-        self._check()
         self._save(runs.BEST, config, state, history, {})
 
     def _save(self, name: str, config: Config, state: TrainerState, history: History, extra: dict[str, Tensor]) -> None:

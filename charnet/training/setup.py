@@ -1,54 +1,33 @@
-"""Starts a run, new or resumed. It finds every error before the first step, and most of them before torch is loaded."""
+"""Prepares a run, new or resumed: decides its length, and refuses wrong settings before NumPy and torch are loaded."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import os
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet import machine
 from charnet.config import Config
-from charnet.config_file import read_yaml, to_yaml
-from charnet.data import corpus as data_corpus
-from charnet.data.batches import check_length
-from charnet.data.cache import open_copy
-from charnet.data.corpus import Corpus
-from charnet.data.datasets import DATASETS
-from charnet.data.documents import mean_fill
-from charnet.data.encoded_copy import EncodedCopy
-from charnet.data.sources import STANDARD_INPUT
-from charnet.errors import CheckpointError, ConfigError, CorpusError
-from charnet.overlay import as_dict, overlay
-from charnet.storage import runs
-from charnet.storage.checkpoint import Checkpoint
-from charnet.storage.document import CorpusInfo
-from charnet.storage.runs import RunFolder
-from charnet.training import planner, resolve, sizes
-from charnet.training.planner import Plan
-from charnet.training.time_budget import TimeBudget
+from charnet.overlay import overlay
+from charnet.training import resolve
 
 if TYPE_CHECKING:
+    from charnet.data.corpus import OnRead
     from charnet.training.trainer import Trainer
 
-FIXED_BY_MODEL = ("newlines", "normalize", "lowercase", "lines")  # settings of the text that come with the weights
-INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
+RUNS = Path("checkpoints")
 
 
 def new_run(
     values: Mapping[str, Any],
     *,
     file_values: Mapping[str, Any] | None = None,
-    out: Path = runs.DEFAULT,
+    out: Path = RUNS,
     name: str = "",
     init_from: Path | None = None,
     sample_length: int = 0,
     seconds: float | None = None,
     on_start: Callable[[], object] = lambda: None,
-    on_read: data_corpus.OnRead = lambda *_: None,
+    on_read: OnRead = lambda *_: None,
 ) -> Trainer:
     """Prepares a new run.
 
@@ -68,106 +47,21 @@ def new_run(
         CharnetError: the user has to change something; nothing was written.
     """
     values, seconds = resolve.choose_length(values, file_values or {}, seconds)
-    weights = Checkpoint.load(runs.find(init_from, out), weights_only=True) if init_from else None
-    config = overlay(Config() if weights is None else _settings_of_model(weights), values)
-    if weights is not None:
-        resolve.check_same_model(weights.config, config)
-    resolve.check(config, name)
-    corpus = data_corpus.read(config.data.paths, config.data, progress=on_read)
-    config = overlay(config, {"data.paths": _absolute(config.data.paths)})
-    config, plan, time_budget = _settle(config, set(values) | (INHERITED if weights else set()), corpus, seconds)
+    config = overlay(Config(), values)
+    if init_from is None:  # else the defaults are those of the weights
+        resolve.check(config, name)
+    from charnet.training import start
 
-    from charnet.training import trainer
-
-    on_start()
-    folder = RunFolder.new(out, name or corpus.name, resolve.bytes_on_disk(config, len(corpus.vocab)))
-    try:
-        info = CorpusInfo(corpus.name, len(corpus.ids), corpus.size_bytes, corpus.files, corpus.fingerprint, corpus.key)
-        run = trainer.Trainer(
-            config,
-            corpus.vocab,
-            info,
-            corpus.ids,
-            folder,
-            sample_length,
-            ends=corpus.ends,
-            plan=plan,
-            time_budget=time_budget,
-        )
-        run.notes = corpus.notes
-        if weights is not None:
-            run.load_pretrained(weights)
-        folder.write(runs.SETTINGS, to_yaml(config).encode())
-    except BaseException:
-        folder.discard()
-        folder.close()
-        raise
-    return run
-
-
-def _info(corpus: Corpus) -> CorpusInfo:
-    return CorpusInfo(corpus.name, len(corpus.ids), corpus.size_bytes, corpus.files, corpus.fingerprint, corpus.key)
-
-
-def _settle(
-    config: Config, given: Collection[str], corpus: Corpus, seconds: float | None
-) -> tuple[Config, Plan | None, TimeBudget | None]:
-    """Chooses every setting that was not `given`; returns also the plan, if the run has a time to fit."""
-    characters = len(corpus.ids)
-    if "data.val_chars" not in given:
-        config = overlay(config, {"data.val_chars": resolve.val_chars(config.data.num_held_out(characters))})
-    if corpus.ends is not None:
-        fitted = sizes.fit_to_documents(config, given, corpus.ends)
-        config, given = overlay(config, fitted), {*given, *fitted}
-    plan = time_budget = None
-    if seconds is None:
-        config = resolve.resolve(config, characters - config.data.num_held_out(characters))
-    else:
-        plan, time_budget = _plan(config, given, corpus, seconds)
-        config = plan.config
-    if corpus.ends is None:
-        t = config.training
-        check_length(characters - config.data.num_held_out(characters), t.batch_size, t.window)
-    return _on_device(config, len(corpus.vocab)), plan, time_budget
-
-
-def _plan(config: Config, given: Collection[str], corpus: Corpus, seconds: float) -> tuple[Plan, TimeBudget]:
-    """Plans a run on this text that fits the time on this machine. The time starts when torch is loaded."""
-    from charnet.model import device
-    from charnet.training import throughput
-    from charnet.training.train_state import MEMORY_ADVICE
-
-    began = time.monotonic()
-    where = device.choose_device(config.training.device)
-    device.set_threads(config.training.threads)
-
-    def seconds_per_step(candidate: Config) -> float:
-        if corpus.ends is None:
-            check_length(text.train_chars, candidate.training.batch_size, candidate.training.window)
-        timed = _on_device(candidate, text.alphabet_size)
-        with machine.explain_out_of_memory(MEMORY_ADVICE):
-            return throughput.seconds_per_step(timed, text.alphabet_size, where)
-
-    held_out = config.data.num_held_out(len(corpus.ids))
-    train_chars = len(corpus.ids) - held_out
-    if corpus.ends is not None:  # the padding after a shorter document costs as much as characters
-        train_chars = int(train_chars / mean_fill(corpus.ends, config.training.batch_size))
-    text = sizes.Text(train_chars, held_out, len(corpus.vocab))
-    fresh = overlay(config, {"training.length_changes": ()})
-    plan = planner.plan(fresh, given, text, seconds, seconds_per_step)
-    ends_at = began + seconds - plan.reserved_seconds
-    return plan, TimeBudget(ends_at, plan.seconds_per_evaluation, plan.most_steps)
-
-
-def _on_device(config: Config, alphabet_size: int) -> Config:
-    """Checks that the run fits into memory, and replaces the device and precision "auto" by those of this machine."""
-    from charnet.model import device
-
-    where = device.choose_device(config.training.device)
-    if where.type == "cpu":
-        resolve.check_memory(config, alphabet_size, machine.free_memory())
-    precision = device.choose_precision(config, device.cpu_capabilities(where))
-    return overlay(config, {"training.device": where.type, "training.precision": precision})
+    return start.new_run(
+        values,
+        seconds,
+        out=out,
+        name=name,
+        init_from=init_from,
+        sample_length=sample_length,
+        on_start=on_start,
+        on_read=on_read,
+    )
 
 
 def resume_run(
@@ -175,7 +69,7 @@ def resume_run(
     values: Mapping[str, Any] | None = None,
     *,
     file_values: Mapping[str, Any] | None = None,
-    out: Path = runs.DEFAULT,
+    out: Path = RUNS,
     strict: bool = False,
     sample_length: int = 0,
     seconds: float | None = None,
@@ -198,101 +92,6 @@ def resume_run(
     """
     values, _ = resolve.choose_length(values or {}, file_values or {}, seconds, resumes=True)
     resolve.check(overlay(Config(), values))
-    path = runs.find_resumable(given, out)
-    folder = RunFolder(path.parent)
-    try:
-        if given.name != path.name:  # which is the newest is certain only when no other process writes there
-            path = runs.find_resumable(path.parent)
-        return _resume(path, folder, values, strict=strict, sample_length=sample_length, on_start=on_start)
-    except BaseException:
-        folder.close()
-        raise
+    from charnet.training import start
 
-
-def _resume(
-    path: Path,
-    folder: RunFolder,
-    given: Mapping[str, Any],
-    *,
-    strict: bool,
-    sample_length: int,
-    on_start: Callable[[], object],
-) -> Trainer:
-    before, damage = runs.load_resumable(path, strict=strict)
-    if before.trainer_state.step and not before.part("optimizer"):
-        raise CheckpointError(f"{path}: holds weights only and cannot be resumed; try --init-from")
-    values = _changes(before, path.parent / runs.SETTINGS, dict(given))
-    config = overlay(before.config, values)
-    config = overlay(config, {"data.paths": _absolute(config.data.paths)})
-    text = _same_text(before, config)
-    config = resolve.resolve(config, len(text.ids) - config.data.num_held_out(len(text.ids)))
-    if resolve.LENGTH.intersection(values):
-        fresh = dataclasses.replace(before.trainer_state, evaluations_without_improvement=0)
-        before = dataclasses.replace(before, trainer_state=fresh)
-    resolve.check_unfinished(path.parent, before.trainer_state, config)
-    folder.check_space(resolve.bytes_on_disk(config, len(before.vocab)), damage=damage)
-    config = _on_device(config, len(before.vocab))
-
-    from charnet.training import trainer
-
-    on_start()
-    run = trainer.Trainer(config, before.vocab, before.corpus, text.ids, folder, sample_length, ends=text.ends)
-    run.restore(before, damage)
-    folder.write(runs.SETTINGS, to_yaml(config).encode())
-    return run
-
-
-def _changes(before: Checkpoint, settings: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings that differ from those of the run, and the paths of its texts on this machine."""
-    theirs, ours = as_dict(before.config), as_dict(overlay(before.config, values))
-    changed = {}
-    for name, value in values.items():
-        section, _, key = name.partition(".")
-        if name == "data.paths" or theirs[section][key] != ours[section][key]:
-            changed[name] = value
-    resolve.check_resumable(changed)
-    if "data.paths" not in changed and settings.is_file():
-        with contextlib.suppress(ConfigError):  # a damaged file: the text may be in the cache
-            changed["data.paths"] = read_yaml(settings).get("data.paths", [])
-    return changed
-
-
-def _absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(p if p == STANDARD_INPUT or _is_dataset(p) else str(Path(p).resolve()) for p in paths)
-
-
-def _is_dataset(path: str) -> bool:
-    """Returns whether this is the name of a known dataset and not of a file."""
-    return path in DATASETS and not os.path.exists(path)
-
-
-def _settings_of_model(weights: Checkpoint) -> Config:
-    data = {f"data.{key}": getattr(weights.config.data, key) for key in ("bytes", *FIXED_BY_MODEL)}
-    return overlay(dataclasses.replace(Config(), model=weights.config.model), data)
-
-
-def _same_text(before: Checkpoint, config: Config) -> EncodedCopy | Corpus:
-    """Returns the encoded text of a run, from the cache if the files are gone.
-
-    Raises:
-        CorpusError: the text has changed, or is neither at its path nor in the cache.
-    """
-    data, info = config.data, before.corpus
-    gone = any(p == STANDARD_INPUT or not (Path(p).exists() or _is_dataset(p)) for p in data.paths)
-    if gone:
-        copy = open_copy(info.key)
-        if copy is None:
-            raise CorpusError(
-                f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "
-                "give its path, as in charnet train TEXT --resume RUN"
-            )
-        return copy
-    corpus = data_corpus.read(data.paths, data)
-    if corpus.fingerprint != info.fingerprint or corpus.key != info.key:
-        where = ", ".join(data.paths) or "the bundled text"
-        raise CorpusError(
-            f"{where}: expected the text that this run was trained on ({info.name}, SHA-256 "
-            f"{info.fingerprint[:12]}...), found another ({corpus.fingerprint[:12]}...); "
-            "restore it, or start a new run with --init-from"
-        )
-    return corpus
+    return start.resume_run(given, values, out=out, strict=strict, sample_length=sample_length, on_start=on_start)

@@ -80,7 +80,7 @@ class Trainer:
         with explain_out_of_memory(MEMORY_ADVICE):
             self.train_state = TrainState(config, len(vocab))
         self.recorder = Recorder(text, vocab, self.train_state, sample_length)
-        self.saver = Saver(folder, vocab, info, self.train_state, self._check_all)
+        self.saver = Saver(folder, vocab, info, self.train_state)
         self.state = TrainerState()
         self._progress_at = time.monotonic()
 
@@ -255,6 +255,7 @@ class Trainer:
         self.folder.append_metrics(json.dumps(metrics.as_dict()))
         if evaluates:
             if better:
+                self._check_all()
                 self.saver.save_best(self.config, self.state, self.recorder.history)
             self.save_last()
         yield metrics
@@ -272,7 +273,9 @@ class Trainer:
 
     def save_last(self) -> None:
         """See `Saver.save_last`."""
-        self.saver.save_last(self.config, self.state, self.recorder.history)
+        if not self.saver.is_saved(self.state):
+            self._check_all()
+            self.saver.save_last(self.config, self.state, self.recorder.history)
 
     def restore(self, before: Checkpoint, damage: str = "") -> None:
         """Restores the state in a checkpoint, and drops the metrics from after it.

@@ -159,7 +159,7 @@ def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
         ("train pets.txt --window 8 --name a/b", ["--name"]),
         ("train --resume pets --name other", ["--resume", "--name"]),
         ("train --resume pets --hidden-size 8", ["model.hidden_size cannot change in a run"]),
-        ("train --resume pets", ["all 120 steps are done", "--steps 240"]),
+        ("train --resume pets", ["already at step 120 of 120", "--steps 240"]),
         ("train pets.txt --init-from pets --cell gru", ["--init-from", "cell lstm"]),
         ("sample --prmopt x", ["--prmopt", "--prompt"]),
         ("sample -p a --prompt-file b", ["--prompt and --prompt-file"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import errno
+import gc
 import os
 import shutil
 import stat
@@ -404,6 +405,7 @@ def test_what_a_run_leaves_follows_the_umask(text: Path, tmp_path: Path, mask: i
 def test_many_saves_leave_no_file_open(run: Path) -> None:
     folder = RunFolder(run)
     handles = Path("/proc/self/fd")
+    gc.collect()  # folders that other tests held open
     before = len(list(handles.iterdir()))
     for step in range(3, 53):
         write_all(folder, step)

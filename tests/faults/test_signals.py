@@ -40,7 +40,7 @@ TRAIN = ["train", "pets.txt", *SMALL, "--steps", str(STEPS), "--out", "."]
 NUMBERS = [SIGINT, SIGTERM, SIGHUP]
 MOMENTS = {
     "step": ("charnet.training.trainer.Trainer._step", STEPS),
-    "evaluation": ("charnet.training.trainer.evaluate", STEPS // 10),
+    "evaluation": ("charnet.training.recorder.evaluate", STEPS // 10),
     "save": ("os.fsync", 30),
     "move": ("os.replace", 15),
     "start": ("charnet.model.network.CharModel.__init__", 1),
@@ -188,7 +188,7 @@ def test_a_second_ctrl_c_between_the_first_two_checkpoints_takes_neither_away(
     folder: Path, cut: Path, whole: Any
 ) -> None:
     """`best` is written and `last` is not: what was learned is in that one file."""
-    hook = ("charnet.training.trainer.to_numpy", 4, [SIGINT, SIGINT])
+    hook = ("charnet.training.saver.to_numpy", 4, [SIGINT, SIGINT])
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[hook])
     assert process.wait() == 130
     assert cut.exists()

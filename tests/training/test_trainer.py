@@ -268,7 +268,7 @@ def test_settings_of_a_run_cannot_change_at_resume(runner: Runner, setting: str,
 
 
 def test_a_finished_run_is_not_resumed(runner: Runner) -> None:
-    with pytest.raises(ConfigError, match=r"all 12 steps are done, 12 of them taken; resume with --steps 24"):
+    with pytest.raises(ConfigError, match=r"already at step 12 of 12; resume with --steps 24"):
         setup.resume_run(runner.whole())
 
 

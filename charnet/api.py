@@ -119,13 +119,12 @@ class TextModel:
         """
         name, model = self._engine_name, self.checkpoint.config.model
         if name == "auto":
-            self._characters += options.length
+            self._characters += options.expected_length * texts
             plain = Sampler(self.checkpoint.vocab, options).temperature_only
-            stored = self.checkpoint.stored_weights
-            is_open = "compiled" in self._engines
-            length = max(options.length, self._characters // texts)
-            name = registry.fastest(model, stored, length, texts=texts, temperature_only=plain)
-            name = "compiled" if plain and is_open and texts == 1 else registry.available(name)
+            if plain and texts == 1 and "compiled" in self._engines:
+                return self._engines["compiled"]
+            length, weights = self._characters // texts, self.checkpoint.stored_weights
+            name = registry.available(registry.fastest(model, weights, length, texts=texts, temperature_only=plain))
         return self._engines.get(name) or self._open(name)
 
     def _open(self, name: str) -> Engine:

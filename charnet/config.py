@@ -30,6 +30,7 @@ NORMAL_FORMS = ("none", "nfc", "nfkc")
 UNTIL = ("", "sentence", "line", "paragraph")
 LARGEST_SEED = 2**63 - 1
 LARGEST_BIAS = 1000.0
+SHORT_TEXT = 1000  # characters
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,12 @@ class SamplingOptions:
     @property
     def last_temperature(self) -> float:
         return self.temperature if self.temperature_end is None else self.temperature_end
+
+    @property
+    def expected_length(self) -> int:
+        """Estimates the characters of a text. If an option may end it early, it is assumed to be short."""
+        ends_early = self.stop or self.max_lines or self.until
+        return min(self.length, SHORT_TEXT) if ends_early else self.length
 
     def temperature_at(self, index: int) -> float:
         """The temperature of a character, counted from 0.

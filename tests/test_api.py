@@ -17,6 +17,7 @@ from conftest import sentences
 
 import charnet
 from charnet.api import TextModel
+from charnet.engines import registry
 from charnet.errors import CheckpointError, ConfigError, CorpusError, PromptError
 from charnet.storage import runs
 
@@ -193,3 +194,52 @@ def test_text_given_in_between_is_read(model: TextModel) -> None:
     assert "".join(piece.text for piece in anew) == went_on
     with pytest.raises(PromptError):
         model.extend(place, "é")
+
+
+def opened(model: TextModel) -> set[str]:
+    return set(model._engines)
+
+
+def test_the_engine_of_a_text_follows_from_its_length(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(registry, "available", lambda name: asked.append(name) or "numpy")
+    model = charnet.load(tiny_run)
+    model.generate(length=20)
+    model.stream(length=1_000_000)
+    model.stream(length=1_000_000, top_k=3)
+    assert asked == ["numpy", "compiled", "numpy"]
+
+
+def test_many_short_texts_count_as_one_long_text(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(registry, "available", lambda name: asked.append(name) or "numpy")
+    model = charnet.load(tiny_run)
+    for _ in range(40):
+        model.stream(length=1000)
+    assert asked[0] == "numpy"
+    assert asked[-1] == "compiled"
+
+
+def test_a_text_can_change_from_one_engine_to_the_other(tiny_run: Path) -> None:
+    pytest.importorskip("numba")
+    alone = charnet.load(tiny_run, engine="numpy")
+    expected = alone.generate("the cat", length=400, seed=4)
+    model = charnet.load(tiny_run)
+    first = model.write(model.start("the cat"), length=100, seed=4)
+    text = "the cat" + "".join(chunk.text for chunk in first)
+    assert opened(model) == {"numpy"}
+    model.stream(length=10**6)
+    assert opened(model) == {"numpy", "compiled"}
+    text += "".join(chunk.text for chunk in model.write(first.state, length=300, seed=4))
+    assert text == expected
+
+
+def test_an_unknown_sampling_option_is_refused_with_a_hint(tiny_run: Path) -> None:
+    with pytest.raises(ConfigError, match=r'no sampling option "temprature" \(did you mean "temperature"\?\)'):
+        charnet.load(tiny_run).generate(temprature=1.0)
+
+
+def test_two_lengths_of_a_training_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected one length, found two"):
+        charnet.train(out=tmp_path, steps=5, epochs=2)
+    assert not list(tmp_path.iterdir())

@@ -11,11 +11,9 @@ from typing import Any
 
 from charnet import durable
 from charnet.cli import console, surprise
-from charnet.config import SamplingOptions
 from charnet.errors import ConfigError, StorageError, plural
 from charnet.generation.detokenizer import Chunk
 
-SHORT = 1000  # characters
 BETWEEN = "\n---\n"  # two texts
 
 
@@ -91,12 +89,6 @@ class Destination:
                 save(path, content)
         if not quiet:
             console.note(f"{plural(count, 'text')} in {self.file or self.folder}")
-
-
-def likely_length(options: SamplingOptions) -> int:
-    """Estimates the characters of a text. If an option may end it early, it is assumed to be short."""
-    ends_sooner = options.stop or options.max_lines or options.until
-    return min(options.length, SHORT) if ends_sooner else options.length
 
 
 def check_free(path: Path, *, replace: bool = False, advice: str = "") -> None:

@@ -162,10 +162,9 @@ def _fastest(
     config: Config, vocab: Vocabulary, weights: Mapping[str, Any], options: SamplingOptions, texts: int
 ) -> str:
     """Returns the engine that finishes this many texts first; for 0 (interactive), the one that starts first."""
-    from charnet.cli import output
     from charnet.engines import registry
     from charnet.generation.sampler import Sampler
 
     plain = Sampler(vocab, options).temperature_only
-    length = output.likely_length(options) if texts else 0
+    length = options.expected_length if texts else 0
     return registry.fastest(config.model, weights, length, texts=max(1, texts), temperature_only=plain)

@@ -44,7 +44,7 @@ def test_it_is_read_where_no_text_is_named(raw: bytes) -> None:
 
 @pytest.mark.slow
 def test_the_text_is_inside_the_wheel_and_found_there(tmp_path: Path) -> None:
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parent.parent.parent
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(root)]
     subprocess.run(pip, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("charnet-*.whl")

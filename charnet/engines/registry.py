@@ -16,21 +16,19 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.quantize import QuantizedMatrix, dequantize_all
 
 # Microseconds per character of one text: a compromise between two Intel cores with AMX (memory at 41 GB/s; the first
-# number) and two of Zen 4 (more than twice that; the second). On either, the break-even length is right to about a
-# factor of two, and near it both engines take about the same time.
+# number) and two of Zen 4 (more than twice that, alone and beside other work; the second and third). Near the break-even
+# length both engines take about the same time. Beside other work NumPy's threads wait for each other.
 #
 #                  NumPy           compiled        break-even in characters: measured; by these constants
-#   LSTM 2x128     77, 42          16, 12          10,000, 25,000; 12,000
-#   LSTM 2x512     523, 131        394, 78         5,000, 12,000; 5,200
-#   the same int8  523, 131        60, 43          1,500, 7,400; 2,500
+#   LSTM 2x128     77, 42, -       16, 12, -       10,000, 25,000, -; 11,000
+#   LSTM 2x512     523, 131, 570   394, 78, 150    5,000, 12,000, 1,500; 3,100
+#   the same int8  523, 131, -     60, 43, -       1,500, 7,400, -; 2,000
 LOADING = 0.65  # seconds to load numba and the compiled loops from its cache
-CALL, LAYER, NUMPY_MEGABYTE = 12e-6, 20e-6, 20e-6  # seconds per character, layer, MB of weights
-COMPILED_CALL, COMPILED_MEGABYTE = 4e-6, 14e-6
+CALL, LAYER, NUMPY_MEGABYTE = 12e-6, 20e-6, 25e-6  # seconds per character, layer, MB of weights
+COMPILED_CALL, COMPILED_MEGABYTE = 4e-6, 12e-6
 # A batch is one product of matrices. The weights are packed for it, then each text adds its multiplications.
 BATCH_MEGABYTE, BATCH_MEGABYTE_A_TEXT = 55e-6, 3.5e-6
 COMPILED_SHARE_OF_A_BATCH = 0.75  # both engines leave the products of a batch to NumPy
-
-
 TABLES = ("embedding.weight", "layers.0.weight_ih")  # precomputed for each character of the alphabet
 
 

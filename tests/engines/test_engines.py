@@ -380,7 +380,7 @@ def shape_and_weights(layers, hidden, precision="fp32"):
 
 @pytest.mark.parametrize(
     ("layers", "hidden", "precision", "numpy_up_to", "compiled_from"),
-    [(2, 128, "fp32", 9_000, 26_000), (2, 512, "fp32", 4_000, 15_000), (2, 512, "int8", 1_200, 5_000)],
+    [(2, 128, "fp32", 9_000, 26_000), (2, 512, "fp32", 2_500, 15_000), (2, 512, "int8", 1_200, 5_000)],
 )
 def test_the_engine_that_finishes_first_follows_from_the_size_of_the_weights_and_the_length(
     layers, hidden, precision, numpy_up_to, compiled_from

@@ -16,7 +16,7 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.quantize import QuantizedMatrix, dequantize_all
 
 # Microseconds per character of one text: a compromise between two Intel cores with AMX (memory at 41 GB/s; the first
-# number) and two of Zen 4 (more than twice that, alone and beside other work; the second and third). Near the break-even
+# number) and two of Zen 4 (over twice that, alone and beside other work; the second and third). Near the break-even
 # length both engines take about the same time. Beside other work NumPy's threads wait for each other.
 #
 #                  NumPy           compiled        break-even in characters: measured; by these constants

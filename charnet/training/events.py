@@ -1,6 +1,6 @@
 """The events of a training run, in this order:
 
-Started, (Working | Metrics [Evaluated] | RolledBack | Replanned)..., Finished
+Started, (Progress | Metrics [Evaluated] | RolledBack | Replanned)..., Finished
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Turns a text into windows of ids: reads, decodes, normalizes, encodes and caches it, and cuts it into streams."""
+"""How does a text become windows of ids? It is found, read, decoded, normalized, encoded, cached and cut into streams."""

@@ -1,1 +1,1 @@
-"""What comes next, as fast as possible: ways to compute the same logits, and how one symbol is sampled from them."""
+"""What comes next, as fast as possible? Ways to compute the same logits, and to sample one symbol from them."""

@@ -1,1 +1,1 @@
-"""How well a model predicts a text, how well simple baselines do, and what more training would give."""
+"""How well is a text known? By a model, by simple baselines, and after more training."""

@@ -1,1 +1,1 @@
-"""How is a text generated? A prompt comes in, characters go out, of one text or many, until a text ends."""
+"""How is a text written? A prompt comes in, characters go out, for one text or many, until they stop."""

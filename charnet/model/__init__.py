@@ -1,1 +1,1 @@
-"""The model: cells, the network of them, ensembles and the loss."""
+"""What is computed for each character? Cells, a network of them, ensembles and the loss."""

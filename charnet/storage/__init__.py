@@ -1,1 +1,1 @@
-"""What is on disk: tensors in one file, checkpoints, 8-bit weights, the folder of a run."""
+"""What is on disk? Tensors in one file, checkpoints, 8-bit weights, the folder of a run."""

@@ -1,1 +1,1 @@
-"""How weights are found in the time given: planning, steps, events, saving, resuming."""
+"""How are weights found, in the time given? By planning, steps, events, saving and resuming."""

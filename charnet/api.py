@@ -119,12 +119,13 @@ class TextModel:
         """
         name, model = self._engine_name, self.checkpoint.config.model
         if name == "auto":
-            self._characters += options.expected_length * texts
-            plain = Sampler(self.checkpoint.vocab, options).temperature_only
-            if plain and texts == 1 and "compiled" in self._engines:
-                return self._engines["compiled"]
-            length, weights = self._characters // texts, self.checkpoint.stored_weights
-            name = registry.available(registry.fastest(model, weights, length, texts=texts, temperature_only=plain))
+            name, texts = "numpy", max(1, texts)
+            if Sampler(self.checkpoint.vocab, options).temperature_only:  # others need Python for each symbol
+                self._characters += options.expected_length * texts
+                if texts == 1 and "compiled" in self._engines:
+                    return self._engines["compiled"]
+                weights = self.checkpoint.stored_weights
+                name = registry.available(registry.fastest(model, weights, self._characters // texts, texts=texts))
         return self._engines.get(name) or self._open(name)
 
     def _open(self, name: str) -> Engine:
@@ -141,6 +142,7 @@ def load(path: str | PathLike[str] | None = None, *, engine: str = "auto") -> Te
     Args:
         path: a run's folder or a checkpoint file; none = the newest run under `checkpoints/`.
         engine: "numpy", "compiled", or "torch" for the reference; "auto" = for each text the one that finishes first.
+            One model may not write in several threads at once.
 
     Raises:
         CheckpointError: it is missing, damaged, or not one of charnet's.

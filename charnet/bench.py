@@ -22,7 +22,7 @@ from charnet.engines.registry import engine_of, has_numba
 from charnet.generation.batch import texts
 from charnet.generation.generate import stream
 from charnet.machine import processor_cores
-from charnet.model.device import set_threads
+from charnet.model.device import DTYPES, set_threads
 from charnet.model.shapes import model_shapes
 from charnet.overlay import overlay
 from charnet.storage.quantize import QuantizedMatrix, quantize_all
@@ -39,7 +39,6 @@ TRAINED = (
     *(("gru", "tanh", 512), ("cifg", "tanh", 512)),
     *(("rnn", activation, 512) for activation in ACTIVATIONS),
 )
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)

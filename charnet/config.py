@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import typing
 from dataclasses import dataclass, field
 from functools import cache
@@ -51,8 +52,8 @@ class Limits:
         if self.choices:
             return "one of " + ", ".join(filter(None, self.choices))
         if self.high == math.inf:
-            return f"at least {self.low:g}"
-        return f"between {self.low:g} and {self.high:g}"
+            return f"at least {_plain(self.low)}"
+        return f"between {_plain(self.low)} and {_plain(self.high)}"
 
     def check(self, name: str, value: Any) -> None:
         """Raises ConfigError if a value of the right type is outside the limits. `name` is for the message."""
@@ -61,6 +62,11 @@ class Limits:
             raise ConfigError(f"{name}: expected {self}, found {quoted(str(value))}{near}")
         if isinstance(value, int | float) and not self.low <= value <= self.high:
             raise ConfigError(f"{name}: expected a number {self}, found {short_repr(value)}")
+
+
+def _plain(number: float) -> str:
+    """A limit as people write it: 1000000000, not 1e+09."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 def setting(default: Any, text: str, **limits: Any) -> Any:
@@ -192,7 +198,9 @@ class SamplingOptions:
     min_p: float = setting(0.0, "sample from characters at least P times as likely as the top one", low=0, high=1)
     seed: int = setting(0, "same seed, same text", low=0, flags=("--seed", "-s"))
     stop: tuple[str, ...] = setting((), "end before this text; may be repeated")
-    temperature_end: float | None = setting(None, "temperature at the end of the length", low=0, high=100)
+    temperature_end: float | None = setting(
+        None, "temperature at the end of the length", low=0, high=100, flags=("--temp",)
+    )
     typical_p: float = setting(
         1.0, "sample from the characters of most typical surprisal that together reach P; 1 = all", low=0, high=1
     )
@@ -208,10 +216,12 @@ class SamplingOptions:
     )
 
     def __post_init__(self) -> None:
-        for name, (described, _) in options_of(SamplingOptions).items():
-            limits, value = described.metadata["limits"], getattr(self, name)
-            if value is not None and not isinstance(value, tuple | list):
-                limits.check(flags_of(name)[0], value)
+        for name, (described, kind) in options_of(SamplingOptions).items():
+            value = getattr(self, name)
+            if typing.get_origin(kind) is not tuple and not (name == "temperature_end" and value is None):
+                value = _converted(flags_of(name)[0], value, kind)
+                described.metadata["limits"].check(flags_of(name)[0], value)
+                object.__setattr__(self, name, value)  # NumPy's numbers as Python's
         if isinstance(self.stop, str):
             raise ConfigError("stop: expected several texts, found one; put it in a list")
         if "" in self.stop:
@@ -243,6 +253,18 @@ class SamplingOptions:
         """
         fraction = index / max(1, self.length - 1)
         return self.temperature + (self.last_temperature - self.temperature) * fraction
+
+
+def _converted(name: str, value: Any, kind: Any) -> Any:
+    """A value as the type that an option declares; numbers of any library are numbers."""
+    if kind is str and isinstance(value, str):
+        return value
+    if kind is int and isinstance(value, numbers.Integral):
+        return int(value)
+    if kind not in (str, int) and isinstance(value, numbers.Real):
+        return float(value)
+    expected = {str: "a word", int: "a whole number"}.get(kind, "a number")
+    raise ConfigError(f"{name}: expected {expected}, found {short_repr(value)}")
 
 
 def flags_of(name: str) -> tuple[str, ...]:

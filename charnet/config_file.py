@@ -9,7 +9,7 @@ from typing import Any
 
 from charnet.config import Config
 from charnet.errors import ConfigError, StorageError, quoted
-from charnet.overlay import OLD_NAMES, as_dict, default, limits, list_depth, overlay, section_fields
+from charnet.overlay import as_dict, current_name, default, limits, list_depth, overlay, section_fields
 
 LARGEST_SETTINGS_FILE = 1 << 20  # bytes; a larger file is refused
 DEEPEST_NESTING = 8  # settings need three levels: sections, names, lists
@@ -114,7 +114,7 @@ def _settings_in(path: Path, root: Any) -> dict[str, Any]:
         if isinstance(body, yaml.ScalarNode) and body.value == "":
             continue  # an empty section
         for key, mark, node in _pairs(path, body):
-            name = OLD_NAMES.get(f"{section}.{key}", f"{section}.{key}")
+            name = current_name(f"{section}.{key}")
             try:
                 default(name)  # raises ConfigError if there is no such setting
                 value = _plain(name, node, list_depth(name))

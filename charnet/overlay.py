@@ -22,6 +22,11 @@ OLD_NAMES = {"training.earlier_plans": "training.length_changes"}  # in files of
 Pair = tuple[int, int]
 
 
+def current_name(name: str) -> str:
+    """The name that a setting has today, by that or by the one of earlier versions."""
+    return OLD_NAMES.get(name, name)
+
+
 def section_fields(section: str) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
     """The fields of one section by name, each with its type.
 
@@ -139,11 +144,9 @@ def overlay(config: Config, values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: an unknown name, a wrong type or a value out of range.
     """
-    if "training.steps" in values and "training.epochs" not in values:
-        values = {**values, "training.epochs": 0.0}  # the length that was given last counts
     changes: dict[str, dict[str, Any]] = {}
     for given, value in values.items():
-        name = OLD_NAMES.get(given, given)
+        name = current_name(given)
         _, kind = _find(name)
         if isinstance(value, str) and kind is not str:
             value = _from_text(name, value, kind)
@@ -164,7 +167,7 @@ def assignments(pairs: list[str]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise ConfigError(f"--set: expected section.field=value, found {quoted(pair)}")
-        _find(name)
+        _find(name := current_name(name))
         values[name] = value
     return values
 
@@ -193,7 +196,7 @@ def from_dict(values: Any) -> Config:
     for section, keys in values.items():
         section_fields(str(section))
         for key, value in keys.items():
-            name = OLD_NAMES.get(f"{section}.{key}", f"{section}.{key}")
+            name = current_name(f"{section}.{key}")
             _field(str(section), name.partition(".")[2])
             _checked(name, value)  # typed values only: text is not read as a number here
             flat[name] = value

@@ -207,7 +207,7 @@ def test_the_engine_of_a_text_follows_from_its_length(tiny_run: Path, monkeypatc
     model.generate(length=20)
     model.stream(length=1_000_000)
     model.stream(length=1_000_000, top_k=3)
-    assert asked == ["numpy", "compiled", "numpy"]
+    assert asked == ["numpy", "compiled"]
 
 
 def test_many_short_texts_count_as_one_long_text(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,3 +243,20 @@ def test_two_lengths_of_a_training_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected one length, found two"):
         charnet.train(out=tmp_path, steps=5, epochs=2)
     assert not list(tmp_path.iterdir())
+
+
+def test_no_texts_are_none(tiny_run: Path) -> None:
+    assert list(charnet.load(tiny_run).texts(count=0)) == []
+
+
+def test_texts_that_the_compiled_engine_cannot_speed_up_do_not_count(
+    tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(registry, "available", lambda name: asked.append(name) or "numpy")
+    model = charnet.load(tiny_run)
+    model.stream(length=10**7, top_k=3)
+    with pytest.raises(ConfigError):
+        model.stream(length=10**7, logit_bias=[("@", 1.0)])
+    model.stream(length=10)
+    assert asked == ["numpy"]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet import config, config_file
 from charnet import overlay as settings_overlay
-from charnet.config import Config, SamplingOptions
+from charnet.cli.app import run
+from charnet.config import Config, SamplingOptions, flags_of, options_of
 from charnet.config_file import read_yaml, to_yaml
 from charnet.errors import ConfigError, StorageError
 from charnet.overlay import as_dict, assignments, from_dict, overlay
@@ -674,3 +677,34 @@ def test_a_sampling_option_out_of_its_range_is_refused_by_its_flag(name: str, va
 def test_the_ends_of_every_range_of_sampling_are_allowed() -> None:
     SamplingOptions(temperature=0, top_k=0, top_p=0, min_p=0)
     SamplingOptions(temperature=100, top_k=10**9, top_p=1, min_p=1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "found"),
+    [
+        ("length", np.int64(-5), "-5"),
+        ("top_p", np.float32(1.5), "1.5"),
+        ("temperature", np.float32(math.nan), "nan"),
+        ("temperature_end", np.float64(200), "200.0"),
+        ("seed", None, "None"),
+        ("max_lines", "2", "'2'"),
+        ("length", math.inf, "inf"),
+        ("until", ("line",), "('line',)"),
+        ("ban", 7, "7"),
+    ],
+)
+def test_a_sampling_option_of_another_type_is_refused_by_its_flag(option: str, value: Any, found: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{flags_of(option)[0]}: expected .*, found {re.escape(found)}$"):
+        SamplingOptions(**{option: value})
+
+
+def test_numbers_of_numpy_become_those_of_python() -> None:
+    options = SamplingOptions(length=np.int32(7), top_p=np.float64(0.5), temperature=1)
+    assert [type(value) for value in (options.length, options.top_p, options.temperature)] == [int, float, float]
+
+
+def test_every_flag_that_a_message_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sample", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for option in options_of(SamplingOptions):
+        assert all(re.search(rf"[ ,]{flag}\b", shown) for flag in flags_of(option)), option

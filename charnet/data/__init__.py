@@ -1,1 +1,1 @@
-"""How does a text become windows of ids? It is found, read, decoded, normalized, encoded, cached and cut into streams."""
+"""How does a text become windows of ids? It is read, decoded, normalized, encoded, cached and cut into streams."""

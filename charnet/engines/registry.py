@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -50,13 +51,12 @@ def _compiled(model: ModelSettings, networks: Iterable[Weights], threads: int) -
 
 
 def _torch(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:
-    import torch
-
     from charnet.engines.torch_engine import TorchEngine
+    from charnet.model.device import set_threads
     from charnet.model.ensemble import from_weights
 
     if threads:
-        torch.set_num_threads(threads)
+        set_threads(threads)
     one = replace(model, members=1)
     return combine(TorchEngine(from_weights(one, dequantize_all(weights)).members[0]) for weights in networks)
 
@@ -75,18 +75,24 @@ def has_numba() -> bool:
 
 def available(name: str) -> str:
     """Returns the name, or "numpy" for "compiled" if numba is missing or does not work."""
-    if name == "compiled":
-        try:
-            from charnet.engines.compiled_engine import CompiledEngine  # noqa: F401
-        except ImportError:
-            return "numpy"
-    return name
+    return "numpy" if name == "compiled" and not _compiles() else name
+
+
+@functools.cache
+def _compiles() -> bool:
+    try:
+        from charnet.engines.compiled_engine import CompiledEngine  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def fastest(
     model: ModelSettings, weights: Mapping[str, Any], length: int, *, texts: int = 1, temperature_only: bool = True
 ) -> str:
     """Returns the name of the engine that would finish first, loading included: "numpy" or "compiled".
+
+    The first use after an installation also compiles the loops, once, in some eight seconds; that is not counted.
 
     Args:
         weights: as in `Checkpoint.stored_weights`.

@@ -1,4 +1,4 @@
-"""Starts a run, new or resumed: text, plan, folder. It finds every error before the first step."""
+"""Starts a run that `setup` has checked: text, plan, folder. Loads NumPy, and torch once the text is read."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     python tests/bench/growth.py
 
 Each line is a process of its own, so that its peak of memory is its own; one at a time, on an otherwise idle machine.
-Memory is counted over the bare import of torch and charnet, beside the formula that `plan.check_memory` refuses by.
+Memory is counted over the bare import of torch and charnet, beside the formula that `resolve.check_memory` refuses by.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 
 One command at a time, on an otherwise idle machine. `--default` also trains what most people would: an LSTM of two
 layers of 128 units with AdamW at 0.002, 50 streams, windows of 50, for the same seconds: by as many steps as fit them,
-however often they see the text, and judged by its best evaluation too.
+however often they see the text, and takes its best evaluation too.
 """
 
 from __future__ import annotations

@@ -708,13 +708,13 @@ def test_a_model_of_all_bytes_evaluates_any_file(folder: Path) -> None:
     assert (ids.tolist(), unknown) == ([97, 255, 0], {})
 
 
-def test_judging_leaves_nothing_in_the_cache(folder: Path, cache: Path, temporary: Path) -> None:
+def test_evaluating_leaves_nothing_in_the_cache(folder: Path, cache: Path, temporary: Path) -> None:
     ids, _ = corpus.encode_for(Vocabulary.of_text("ab"), [put(folder / "a.txt", "abx")])
     assert ids.tolist() == [0, 1]
     assert files_in(cache) == files_in(temporary) == []
 
 
-def test_a_full_disk_while_judging_is_an_error_of_storage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_while_evaluating_is_an_error_of_storage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -162,7 +162,7 @@ def outcome(run: Path) -> tuple[str, str, list[dict[str, float]]]:
 
 
 def newest(run: Path) -> Checkpoint:
-    """The checkpoint that a resumed run goes on from, which must be undamaged."""
+    """The checkpoint that a run is resumed from, which must be undamaged."""
     return runs.load_resumable(runs.find(run, order=runs.RESUME_ORDER), strict=True)[0]
 
 

@@ -1,4 +1,4 @@
-"""A text that changes under a training: the training goes on from its own encoded copy."""
+"""A text that changes under a training: the training resumes from its own encoded copy."""
 
 from __future__ import annotations
 

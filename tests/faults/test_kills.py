@@ -1,4 +1,4 @@
-"""A training that is killed outright, at any instant, goes on from its newest checkpoint to the bit."""
+"""A training that is killed outright, at any instant, resumes from its newest checkpoint bit for bit."""
 
 from __future__ import annotations
 

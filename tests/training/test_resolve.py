@@ -1,4 +1,4 @@
-"""`plan.resolve`: nothing is left to choose, and what the user chose stays."""
+"""`resolve.resolve`: nothing is left to choose, and what the user chose stays."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_run_has_at_least_one_step_however_short_the_text(characters: int) -> 
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
-def test_the_help_of_the_learning_rate_says_what_each_optimiser_gets(optimizer: str) -> None:
+def test_the_help_of_the_learning_rate_says_what_each_optimizer_gets(optimizer: str) -> None:
     from charnet.overlay import limits
 
     chosen = resolve.resolve(overlay(Config(), {"training.optimizer": optimizer}), 10_000).training.learning_rate

@@ -517,7 +517,7 @@ def test_checkpoints_from_before_a_divergence_stay_as_they_were(runner: Runner) 
 
 @pytest.mark.parametrize(("seed", "rate"), [(0, 3.0), (2, 10.0), (0, 1000.0)])
 def test_what_a_diverging_run_leaves_behind_can_be_loaded_and_is_finite(runner: Runner, seed: int, rate: float) -> None:
-    """A rectified network may be finite over a window and infinite over the longer text that it is judged by."""
+    """A rectified network may be finite over a window and infinite over the longer text that it is evaluated on."""
     run = runner.start(**EXPLODING | {"training__learning_rate": rate}, training__seed=seed, training__eval_every=1)
     with contextlib.suppress(DivergedError):
         finish(run)

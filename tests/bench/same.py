@@ -53,7 +53,7 @@ REPLANNED = """
 model: {hidden_size: 32}
 training: {batch_size: 8, window: 24, seed: 3, steps: 24, earlier_plans: ["7:40", "15:33"]}
 """
-BY_CLOCK = ("created", "sha256", "size_bytes", "versions", "seconds", "seconds_at_report", "chars_per_second", "config")
+BY_CLOCK = ("created", "sha256", "size_bytes", "versions", "seconds", "seconds_at_report", "chars_per_second")
 
 
 def charnet(*arguments: str) -> bytes:

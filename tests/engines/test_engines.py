@@ -17,7 +17,7 @@ import torch
 import charnet
 from charnet.config import Config, SamplingOptions
 from charnet.data.vocab import Vocabulary
-from charnet.engines import compiled_engine, kernels, sampling
+from charnet.engines import compiled_engine, kernels, registry, sampling
 from charnet.engines.base import Engine
 from charnet.engines.compiled_engine import Threads
 from charnet.engines.numpy_engine import LAYOUTS
@@ -396,6 +396,7 @@ def test_filtered_texts_are_left_to_the_numpy_engine():
 
 def test_without_numba_long_texts_are_left_to_the_numpy_engine_and_the_other_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "charnet.engines.compiled_engine", None)
+    monkeypatch.setattr(registry, "_compiles", registry._compiles.__wrapped__)  # asked anew, and not remembered
     assert available("compiled") == "numpy"
     with pytest.raises(ConfigError, match=r"pip install -U 'charnet\[fast\]'"):
         open_engine(build(), "compiled")

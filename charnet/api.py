@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.config import SamplingOptions
+from charnet.config import RUNS, SamplingOptions
 from charnet.data.normalize import normalize, normalized_documents
 from charnet.engines import registry
 from charnet.engines.base import Engine
@@ -153,7 +153,7 @@ def load(path: str | PathLike[str] | None = None, *, engine: str = "auto") -> Te
 
 def train(
     *texts: str | PathLike[str],
-    out: str | PathLike[str] = "checkpoints",
+    out: str | PathLike[str] = str(RUNS),
     name: str = "",
     seconds: float | None = None,
     on_event: Callable[[Event], None] | None = None,

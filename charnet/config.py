@@ -13,6 +13,7 @@ import numbers
 import typing
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from charnet.errors import ConfigError, did_you_mean, quoted, short_repr
@@ -30,6 +31,7 @@ NEWLINES = ("keep", "lf")
 NORMAL_FORMS = ("none", "nfc", "nfkc")
 UNTIL = ("", "sentence", "line", "paragraph")
 LARGEST_SEED = 2**63 - 1
+RUNS = Path("checkpoints")  # the folder of runs, unless another is named
 LARGEST_BIAS = 1000.0
 SHORT_TEXT = 1000  # characters
 

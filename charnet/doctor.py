@@ -12,9 +12,9 @@ from importlib import metadata
 from pathlib import Path
 
 from charnet import durable, machine
+from charnet.config import RUNS
 from charnet.data.cache import cache_folder
 from charnet.errors import CharnetError
-from charnet.storage import runs
 
 PACKAGES = ("charnet", "torch", "numpy", "typer", "rich", "PyYAML")
 VARIABLES = (
@@ -46,7 +46,7 @@ def examine() -> dict[str, str]:
         "memory": f"{machine.free_memory() / 1e9:.1f} GB free of {machine.memory() / 1e9:.1f}",
         "gpu": ", ".join(gpus) or ("Metal" if torch.backends.mps.is_available() else "none found"),
         "cache folder": _folder(cache_folder()),
-        "runs folder": _folder(runs.DEFAULT.resolve()),
+        "runs folder": _folder(RUNS.resolve()),
         "environment": ", ".join(sorted(_variables())) or "no relevant variables set",
     }
 

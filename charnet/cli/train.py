@@ -10,6 +10,7 @@ import typer
 
 from charnet.cli import console, progress
 from charnet.cli.options import option, setting
+from charnet.config import RUNS
 from charnet.config_file import read_yaml
 from charnet.errors import ConfigError
 from charnet.overlay import assignments, qualified_names
@@ -69,7 +70,7 @@ def train(
     checkpoint_every: Annotated[str | None, setting("training.checkpoint_every", group=RUN)] = None,
     on_nan: Annotated[str | None, setting("training.on_nan", group=TRAINING)] = None,
     name: Annotated[str, option("--name", help="name of the run [default: the name of the text]", group=RUN)] = "",
-    out: Annotated[Path, option("--out", help="folder for the runs", group=RUN)] = Path("checkpoints"),
+    out: Annotated[Path, option("--out", help="folder for the runs", group=RUN)] = RUNS,
     resume: Annotated[
         Path | None, option("--resume", metavar="RUN", help="resume an interrupted run, bit for bit", group=RUN)
     ] = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-UNTIL = ("sentence", "line", "paragraph")
 ENDS_BEFORE_SPACE, ENDS_ANYWHERE = ".!?…", "。！？｡"  # of sentences; scripts without spaces need none after the mark
 CLOSERS = "\"'”’»)]」』）】"
 

@@ -21,13 +21,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from charnet import durable
+from charnet.config import RUNS
 from charnet.errors import CheckpointError, StorageError, shortened
 from charnet.storage.checkpoint import Checkpoint
 
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 DAMAGED = "damaged.safetensors"
 SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
-DEFAULT = Path("checkpoints")
 SAMPLE_ORDER = (BEST, LAST, PREVIOUS)  # the checkpoints of a run, by preference
 RESUME_ORDER = (LAST, PREVIOUS, BEST)
 
@@ -173,7 +173,7 @@ def _check_space(path: Path, needed_bytes: int, advice: str) -> None:
         )
 
 
-def find_resumable(given: Path, runs: Path = DEFAULT) -> Path:
+def find_resumable(given: Path, runs: Path = RUNS) -> Path:
     """Finds the checkpoint from which a run can be resumed.
 
     Raises:
@@ -210,7 +210,7 @@ def load_resumable(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str
         raise
 
 
-def find(given: Path | None, runs: Path = DEFAULT, *, order: Sequence[str] = SAMPLE_ORDER) -> Path:
+def find(given: Path | None, runs: Path = RUNS, *, order: Sequence[str] = SAMPLE_ORDER) -> Path:
     """Finds the checkpoint file that the user means.
 
     Args:

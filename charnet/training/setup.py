@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.config import Config
+from charnet.config import RUNS, Config
 from charnet.overlay import overlay
 from charnet.training import resolve
 
 if TYPE_CHECKING:
     from charnet.data.corpus import OnRead
     from charnet.training.trainer import Trainer
-
-RUNS = Path("checkpoints")
 
 
 def new_run(

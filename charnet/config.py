@@ -29,6 +29,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 NEWLINES = ("keep", "lf")
 NORMAL_FORMS = ("none", "nfc", "nfkc")
+VAL = ("", "random", "last", "each")
 UNTIL = ("", "sentence", "line", "paragraph")
 LARGEST_SEED = 2**63 - 1
 RUNS = Path("checkpoints")  # the folder of runs, unless another is named
@@ -115,13 +116,19 @@ class DataSettings:
     max_alphabet: int = setting(
         0, "keep only the most frequent characters, fold the others into one; 0 = keep all", low=0, high=10**6
     )
-    val_fraction: float = setting(0.1, "fraction of the text, at its end, held out for validation", low=0, high=0.9)
+    val_fraction: float = setting(0.1, "fraction of the text held out for validation", low=0, high=0.9)
+    val: str = setting(
+        "", "which part is held out: documents drawn by the seed, the last part, or the last of each file", choices=VAL
+    )
+    test_fraction: float = setting(
+        0.0, "fraction of the text held out for one test of the best weights, at the end", low=0, high=0.5
+    )
     val_chars: int = setting(
         0, "held-out characters, spread evenly, that each evaluation reads; 0 = all", low=0, high=10**12
     )
 
     def num_held_out(self, characters: int) -> int:
-        """How many characters at the end of a text of this length are held out."""
+        """How many characters of a text of this length are held out for validation; of documents about as many."""
         return int(characters * self.val_fraction)
 
 

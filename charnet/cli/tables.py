@@ -13,6 +13,7 @@ from charnet.errors import plural
 
 if TYPE_CHECKING:
     from charnet.bench import Result
+    from charnet.config import DataSettings
     from charnet.evaluation.corpus_stats import CorpusStats
     from charnet.evaluation.evaluate import Evaluation
     from charnet.storage.describe import Description
@@ -69,6 +70,7 @@ def format_size(count: float) -> str:
 def show_description(d: Description) -> None:
     """Shows what is in a checkpoint, as `inspect` does."""
     t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
+    about = "about " if d.config.data.val == "random" else ""
     rows = [
         ("checkpoint", f"{d.path}, {format_size(d.size_bytes)}, written {d.created}"),
         ("checksum", f"verified, SHA-256 {d.sha256}"),
@@ -78,7 +80,7 @@ def show_description(d: Description) -> None:
         ("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}"),
         ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {format_size(d.corpus.size_bytes)} in "
                  f"{plural(d.corpus.files, 'file')}"),
-        ("", f"SHA-256 {d.corpus.fingerprint}, the last {held_out:,} held out"),
+        ("", f"SHA-256 {d.corpus.fingerprint}, {held_out_part(d.config.data, f'{about}{held_out:,}')}"),
         ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
                     f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
         ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
@@ -92,6 +94,14 @@ def show_description(d: Description) -> None:
             8, ("rolled back", f"{plural(d.progress.rollbacks, 'time')}, each time with half the learning rate")
         )
     show_rows(rows)
+
+
+def held_out_part(data: DataSettings, count: str) -> str:
+    """Says which part of the text is held out, of `count` characters."""
+    return {
+        "random": f"{count} held out, drawn by the seed",
+        "each": f"{count} held out, the end of each file",
+    }.get(data.val, f"the last {count} held out")
 
 
 def _held_out_part(d: Description) -> str:

@@ -30,6 +30,8 @@ def train(
     as_bytes: Annotated[bool, setting("data.bytes", "--bytes", group=TEXT)] = False,
     glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,
     val_fraction: Annotated[float | None, setting("data.val_fraction", group=TEXT)] = None,
+    val: Annotated[str | None, setting("data.val", group=TEXT)] = None,
+    test_fraction: Annotated[float | None, setting("data.test_fraction", group=TEXT)] = None,
     val_chars: Annotated[int | None, setting("data.val_chars", group=TEXT)] = None,
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
     newlines: Annotated[str | None, setting("data.newlines", group=TEXT)] = None,

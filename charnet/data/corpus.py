@@ -14,6 +14,7 @@ import codecs
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,9 +52,9 @@ class Corpus:
     """An encoded text.
 
     `ids` is a read-only map of the encoded copy, one id per character; `ends` are the indices behind the documents, if
-    lines are documents. `fingerprint` is the SHA-256 of the file, as `sha256sum` prints it; for several files it is the
-    SHA-256 of their fingerprints, joined. `key` names the encoded copy in the cache. `notes` are sentences for the user
-    about the text.
+    lines are documents, and `file_ends` those behind several files. `fingerprint` is the SHA-256 of the file, as
+    `sha256sum` prints it; for several files it is the SHA-256 of their fingerprints, joined. `key` names the encoded
+    copy in the cache. `notes` are sentences for the user about the text.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Corpus:
     fingerprint: str
     key: str
     ends: Ends | None = None
+    file_ends: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -92,7 +94,7 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     notes = (*selection.notes(), *metadata["notes"])
     return Corpus(
         name_of(paths), copy.ids, copy.vocab, len(selection.sources), metadata["size_bytes"], metadata["fingerprint"],
-        metadata["key"], copy.ends, notes,
+        metadata["key"], copy.ends, copy.file_ends, notes,
     )  # fmt: skip
 
 
@@ -145,6 +147,8 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
             "fingerprint": fingerprint_of(digests),
             "notes": [*_notes(infos, data), *vocab_notes],
         }
+        if len(infos) > 1:
+            metadata["file_ends"] = list(itertools.accumulate(info.length for info in infos))
         encoded_copy.write_footer(file, length, vocab, by_lines=data.lines, metadata=metadata)
         if folder == cache_folder():
             cache.add_copy(file, aside, key)

@@ -36,11 +36,12 @@ NewFile = Callable[[], Path]
 
 @dataclass
 class SourceInfo:
-    """The facts about one source that was read: its digest, the number of invalid byte sequences, its encoding."""
+    """The facts about one source that was read: its digest, invalid byte sequences, encoding and length."""
 
     digest: readers.FileDigest = field(default_factory=readers.FileDigest)
     num_errors: int = 0
     encoding: str = ""
+    length: int = 0  # symbols, with those of the separator behind it
     is_utf8: bool = False
 
 
@@ -201,9 +202,12 @@ def symbols_of(
     for source, separator in zip(sources, separators, strict=True):
         info = SourceInfo()
         infos.append(info)
-        yield from _source_symbols(source, data, info, report)
+        for symbols in _source_symbols(source, data, info, report):
+            info.length += len(symbols)
+            yield symbols
         if separator:
-            yield _separator_symbols(separator, data)
+            yield (symbols := _separator_symbols(separator, data))
+            info.length += len(symbols)
         read += info.digest.size
 
 

@@ -51,6 +51,11 @@ class EncodedCopy:
     ends: Ends | None
     metadata: dict[str, Any]
 
+    @property
+    def file_ends(self) -> tuple[int, ...]:
+        """The indices behind the files, if there are several."""
+        return tuple(self.metadata.get("file_ends", ()))
+
 
 def write_footer(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: bool, metadata: dict[str, Any]) -> None:
     """Completes an encoded copy: writes the ends of documents and the footer behind the ids.

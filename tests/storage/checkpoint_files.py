@@ -48,7 +48,7 @@ def tiny(cell: str = "lstm", vocab: Vocabulary | None = None, **values: Any) -> 
         config=config,
         vocab=vocab,
         corpus=CorpusInfo("pets", 1000, 1234, 1, "ab" * 32, "cd" * 32),
-        trainer_state=TrainerState(40, 5000, 1.5, (2, 0, 3), 30, 1.25, 1, 39, 0.5, 0.25, 1.375),
+        trainer_state=TrainerState(40, 5000, 1.5, (2, 3), 30, 1.25, 1, 39, 0.5, 0.25, 1.375),
         tensors=tensors,
         history=[{"step": 20, "val_nats_per_char": 2.5}, {"step": 40, "val_nats_per_char": 1.25}],
         versions={"charnet": "0.1.0", "torch": "2.13.0"},

@@ -100,6 +100,9 @@ class Session:
             shown = surprise.colored(chunks) if self._color else (chunk.text for chunk in chunks)
             console.stream_text(shown, harmless=self._color)
         text = self._vocab.decode(ids.tolist()) + "".join(generated) + generation.withheld
+        if generation.document_ended:
+            console.write_text("\n\n")
+            text += "\n\n"
         self._earlier.append(self._draft)
         self._draft = _Draft(self._draft.text + text, generation.state)
 

@@ -55,7 +55,7 @@ def _held_out(config: Config, characters: int) -> str:
         return "nothing held out"
     if not 0 < data.val_chars < count:
         return f"the last {count:,} held out"
-    part = f"first {data.val_chars:,}" if data.lines else f"same {data.val_chars:,}, spread evenly over them"
+    part = f"first {data.val_chars:,}" if data.document_end else f"same {data.val_chars:,}, spread evenly over them"
     return f"the last {count:,} held out; each evaluation reads the {part}"
 
 

@@ -1,6 +1,6 @@
 """Reads files, folders and standard input, and encodes them as ids on disk.
 
-    sources -> readers -> decoding -> normalize -> encode -> encoded_copy, cache
+    sources -> readers -> decoding -> fields -> normalize -> segment -> encode -> encoded_copy, cache
 
 A text is read in chunks: unpacked, decoded, normalized, counted, then encoded and stored in the cache folder, with an
 id of 8, 16 or 32 bits for every character. Training maps that copy, never the user's own file. So memory does not grow
@@ -23,13 +23,14 @@ from typing import IO
 import numpy as np
 
 from charnet import durable
-from charnet.config import DataSettings
-from charnet.data import cache, datasets, encoded_copy, fingerprints
+from charnet.config import DOCUMENT_END, DataSettings
+from charnet.data import cache, datasets, encoded_copy, fields, fingerprints
 from charnet.data.cache import TEMPORARY, cache_folder, writable_cache, writing
 from charnet.data.decoding import check_encoding
 from charnet.data.encode import SourceInfo, SymbolCounts, symbols_of, write_ids
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
 from charnet.data.readers import FileDigest
+from charnet.data.segment import LeftOut, leave_out
 from charnet.data.sources import Selection, find, name_of, size_of
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, id_dtype
 from charnet.data.workers import count_all
@@ -40,6 +41,7 @@ KEY_SETTINGS = (
     *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
     *("lines", "document_separator", "min_count", "max_alphabet"),
 )
+LATER_KEY_SETTINGS = ("documents", "field")  # part of the key only where they are used: copies without them keep theirs
 
 DEFAULT = DataSettings()
 
@@ -51,7 +53,7 @@ class Corpus:
     """An encoded text.
 
     `ids` is a read-only map of the encoded copy, one id per character; `ends` are the indices behind the documents, if
-    lines are documents. `fingerprint` is the SHA-256 of the file, as `sha256sum` prints it; for several files it is the
+    there are any. `fingerprint` is the SHA-256 of the file, as `sha256sum` prints it; for several files it is the
     SHA-256 of their fingerprints, joined. `key` names the encoded copy in the cache. `notes` are sentences for the user
     about the text.
     """
@@ -85,7 +87,9 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     selection = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: datasets.fetch(name, progress))
     cache.clean(cache_folder())
     digests = fingerprints.load(selection.sources)
-    copy = cache.open_copy(_key(digests, data)) if digests and any(digest.size for digest in digests) else None
+    copy = (
+        cache.open_copy(_key(digests, selection, data)) if digests and any(digest.size for digest in digests) else None
+    )
     if copy is None:
         copy = _encode(selection, data, name_of(paths), progress)
     metadata = copy.metadata
@@ -96,9 +100,12 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     )  # fmt: skip
 
 
-def _key(digests: Sequence[FileDigest], data: DataSettings) -> str:
+def _key(digests: Sequence[FileDigest], selection: Selection, data: DataSettings) -> str:
     """Returns the name of an encoded copy: a hash of the files and of all settings that change the copy."""
     settings = {key: getattr(data, key) for key in KEY_SETTINGS} | {"encoding": codecs.lookup(data.encoding).name}
+    settings |= {key: value for key in LATER_KEY_SETTINGS if (value := getattr(data, key))}
+    if data.field:
+        settings["formats"] = [fields.suffix_of(source.name) for source in selection.sources]
     files = [(digest.size, digest.sha256) for digest in digests]
     return hashlib.sha256(json.dumps([ENCODING_VERSION, files, settings]).encode()).hexdigest()
 
@@ -137,7 +144,7 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
         aside = write_ids(vocab, parts, paths, new_file)
         file = files[aside]
         digests = [info.digest for info in infos]
-        key = _key(digests, data)
+        key = _key(digests, selection, data)
         metadata = {
             "key": key,
             "name": name,
@@ -145,7 +152,7 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
             "fingerprint": fingerprint_of(digests),
             "notes": [*_notes(infos, data), *vocab_notes],
         }
-        encoded_copy.write_footer(file, length, vocab, by_lines=data.lines, metadata=metadata)
+        encoded_copy.write_footer(file, length, vocab, by_documents=bool(data.document_end), metadata=metadata)
         if folder == cache_folder():
             cache.add_copy(file, aside, key)
             fingerprints.save(selection.sources, digests)
@@ -167,11 +174,12 @@ def _alphabet(parts: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: boo
     symbols = present[counts[present] >= data.min_count]
     if data.max_alphabet and len(symbols) > data.max_alphabet:
         symbols = np.sort(symbols[np.argsort(-counts[symbols], kind="stable")][: data.max_alphabet])
-    if data.lines and 0x0A not in symbols:  # the end of a document
-        symbols = np.union1d(symbols, [0x0A])
+    if data.document_end:
+        symbols = np.union1d(symbols, [ord(data.document_end)])
     rare = [] if len(symbols) == len(present) else [RARE_BYTE if data.bytes else RARE]
     folded = int(counts.sum() - counts[symbols].sum())
-    vocab = Vocabulary((*symbols.tolist(), *rare), data.bytes, is_utf8)
+    end = ord(DOCUMENT_END) if data.document_end == DOCUMENT_END else None
+    vocab = Vocabulary((*symbols.tolist(), *rare), data.bytes, is_utf8, end)
     if not rare:
         return vocab, []
     share = f"{folded / int(counts.sum()):.2g} of the text"
@@ -183,6 +191,11 @@ def _notes(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
     if num_errors := sum(info.num_errors for info in infos):
         verb = {"replace": "replaced", "ignore": "left out"}[data.encoding_errors]
         notes.append(f"invalid {data.encoding} in {plural(num_errors, 'place')}, {verb}")
+    left_out: LeftOut = {}
+    for info in infos:
+        for why, (count, first) in info.left_out.items():
+            leave_out(left_out, why, first, count)
+    notes += [f"left out: {count:,} {why}{first and f' (first: {first})'}" for why, (count, first) in left_out.items()]
     others = {info.encoding for info in infos} - {data.encoding, ""}
     if others:
         notes.append(f"read as {' and '.join(sorted(others))}, because of the byte order mark at the start")

@@ -21,12 +21,13 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from charnet.config import Config
+from charnet.config import DOCUMENT_END, Config, DataSettings
 from charnet.data.batches import StreamPosition
 from charnet.data.corpus import encode_for
 from charnet.data.documents import DocumentStreams, ends_of_lines
 from charnet.data.encoded_copy import Ends, Ids
-from charnet.errors import CorpusError
+from charnet.data.segment import separator
+from charnet.errors import ConfigError, CorpusError
 from charnet.machine import explain_out_of_memory
 from charnet.model.device import set_threads
 from charnet.model.ensemble import Model, from_weights
@@ -82,20 +83,20 @@ class Evaluation:
 
 
 def evaluate_files(
-    checkpoint: Checkpoint, paths: Sequence[str], *, encoding: str | None = None, glob: str = "*.txt", threads: int = 0
+    checkpoint: Checkpoint, paths: Sequence[str], changes: Mapping[str, str] | None = None, *, threads: int = 0
 ) -> Evaluation:
     """Evaluates the model of a checkpoint on texts.
 
     Args:
-        encoding: of the texts; by default that of the training text.
+        changes: settings of `DataSettings` in which the texts are read in another way than the training text.
         threads: CPU threads; 0 = one per core.
 
     Raises:
+        ConfigError: the model knows no documents, or only lines.
         CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
-    data = checkpoint.config.data
-    data = dataclasses.replace(data, glob=glob, encoding=encoding or data.encoding)
+    data = _changed(checkpoint.config.data, changes or {})
     ids, unknown = encode_for(checkpoint.vocab, paths, data)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
@@ -103,17 +104,34 @@ def evaluate_files(
     return evaluate_checkpoint(checkpoint, ids, unknown)
 
 
+def _changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
+    """Returns how texts are read; a field is given in place of a separator, and the other way round."""
+    documents, field = changes.get("documents"), changes.get("field")
+    if documents is not None or field is not None:
+        if trained.document_end != DOCUMENT_END:
+            raise ConfigError("--documents, --field: the model was not trained with one of them; leave them out")
+        if documents and field:
+            raise ConfigError("--documents and --field: two ways to separate documents; leave one out")
+        changes = {**changes, "documents": documents or ("" if field else "file"), "field": field or ""}
+    data = overlay(Config(data=trained), {f"data.{name}": value for name, value in changes.items()}).data
+    if data.document_end != trained.document_end:
+        raise ConfigError("--documents line: the model was trained on documents that may hold several lines")
+    if data.documents:
+        separator(data)
+    return data
+
+
 def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int]) -> Evaluation:
     """Evaluates the model of a checkpoint on the ids of a text.
 
-    A model that was trained on lines reads every line by itself.
+    A model that was trained on documents reads each document by itself.
 
     Args:
         ids: of the characters in the alphabet, at least one.
         unknown: the count of each other symbol.
     """
     vocab = checkpoint.vocab
-    ends = ends_of_lines(ids, vocab.start_id()) if checkpoint.config.data.lines else None
+    ends = ends_of_lines(ids, vocab.start_id()) if checkpoint.config.data.document_end else None
     with explain_out_of_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
         evaluation = evaluate(model, ids, vocab.start_id(), ends)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from charnet.config import Config
+from charnet.config import DOCUMENT_END, Config
 from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.overlay import as_dict, from_dict
@@ -85,11 +85,11 @@ class Document:
 def trainer_state_to_json(state: TrainerState, config: Config) -> dict[str, Any]:
     """Returns a training state as a file holds it.
 
-    In a file a position is two numbers: passes and windows. If lines are documents, the second number is the group
+    In a file a position is two numbers: passes and windows. If the text has documents, the second number is the group
     times `WINDOWS_PER_GROUP` plus the window in it; otherwise there are no groups, and it is the window.
     """
     passes, group, window = state.position
-    packed = group * WINDOWS_PER_GROUP + window if config.data.lines else window
+    packed = group * WINDOWS_PER_GROUP + window if config.data.document_end else window
     return vars(state) | {"position": (passes, packed)}
 
 
@@ -99,7 +99,8 @@ def _trainer_state(values: Any, config: Config) -> TrainerState:
         position = values["position"]
         if not are_sizes(position) or len(position) != 2:
             raise ValueError("position of another kind")
-        group, window = divmod(position[1], WINDOWS_PER_GROUP) if config.data.lines else (0, position[1])
+        by_documents = bool(config.data.document_end)
+        group, window = divmod(position[1], WINDOWS_PER_GROUP) if by_documents else (0, position[1])
         values = values | {"position": [position[0], group, window]}
     state: TrainerState = _parse_dataclass(TrainerState, values)
     return state
@@ -128,6 +129,7 @@ def parse(path: Path, raw: Any) -> Document:
                 raw["alphabet"],
                 _bool(raw.get("alphabet_has_rare", False)),
                 _bool(raw.get("alphabet_is_utf8", False)),
+                ord(DOCUMENT_END) if config.data.document_end == DOCUMENT_END else None,
             ),
             corpus=_parse_dataclass(CorpusInfo, raw["corpus"]),
             trainer_state=_trainer_state(raw["progress"], config),
@@ -142,9 +144,9 @@ def parse(path: Path, raw: Any) -> Document:
         raise invalid(path, f"invalid metadata ({error})") from None
 
 
-def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool) -> Vocabulary:
+def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool, document_end: int | None) -> Vocabulary:
     if (isinstance(symbols, str) and len(symbols) <= LAST_CODE_POINT) or are_sizes(symbols):
-        own = Vocabulary.from_stored(symbols, rare=has_rare, is_utf8=is_utf8)
+        own = Vocabulary.from_stored(symbols, rare=has_rare, is_utf8=is_utf8, document_end=document_end)
         if own.characters and (own.rare_id is not None) == has_rare:
             return own
     raise ValueError("invalid alphabet")

@@ -34,7 +34,7 @@ from charnet.data.segment import LeftOut, leave_out
 from charnet.data.sources import Selection, find, name_of, size_of
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, id_dtype
 from charnet.data.workers import count_all
-from charnet.errors import CorpusError, plural
+from charnet.errors import CorpusError, plural, quoted
 
 ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
 KEY_SETTINGS = (
@@ -92,6 +92,8 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     )
     if copy is None:
         copy = _encode(selection, data, name_of(paths), progress)
+    if data.documents and copy.ends is not None and len(copy.ends) < 2:
+        raise CorpusError(f"{selection}: only one document: {quoted(data.documents)} separates nothing in it")
     metadata = copy.metadata
     notes = (*selection.notes(), *metadata["notes"])
     return Corpus(
@@ -202,13 +204,15 @@ def _notes(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
     return notes
 
 
-def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEFAULT) -> tuple[Ids, dict[int, int]]:
+def encode_for(
+    vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEFAULT
+) -> tuple[Ids, dict[int, int], list[str]]:
     """Encodes a text in the alphabet of an existing model, which is to be evaluated on it.
 
     One process reads all files, because the evaluation takes far longer.
 
     Returns:
-        The ids of the known characters in their order, and the count of each unknown symbol.
+        The ids of the known characters in their order, the count of each unknown symbol, and notes for the user.
 
     Raises:
         CorpusError: a text is missing, empty or not in this encoding.
@@ -216,9 +220,9 @@ def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEF
     check_encoding(data.encoding)
     data = dataclasses.replace(data, bytes=vocab.of_bytes)
     selection = find(paths, data.glob, any_bytes=data.bytes, fetch=datasets.fetch)
-    dtype, unknown, total = id_dtype(len(vocab)), SymbolCounts(), 0
+    dtype, unknown, total, infos = id_dtype(len(vocab)), SymbolCounts(), 0, list[SourceInfo]()
     with writing(), durable.writing_aside(writable_cache(), TEMPORARY) as (out, _):
-        for symbols in symbols_of(selection.sources, _separators(selection, data), data, [], lambda _: None):
+        for symbols in symbols_of(selection.sources, _separators(selection, data), data, infos, lambda _: None):
             ids = vocab.lookup(symbols)
             if len(missing := symbols[ids < 0]):
                 unknown.add(missing)
@@ -230,4 +234,5 @@ def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEF
         out.flush()
         # An empty file cannot be mapped.
         mapped: Ids = np.memmap(out.name, dtype=dtype, mode="r") if total else np.zeros(0, dtype)
-    return mapped, {symbol: int(unknown.counts[symbol]) for symbol in np.flatnonzero(unknown.counts).tolist()}
+    counts = {symbol: int(unknown.counts[symbol]) for symbol in np.flatnonzero(unknown.counts).tolist()}
+    return mapped, counts, _notes(infos, data)

@@ -216,13 +216,13 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
     """Yields the symbols of one source, and completes `info`."""
     chunks = _report_chunks(readers.chunks(source, info.digest), info.digest, report)
     if data.bytes:
-        yield from _bytes(chunks, data, info)
+        yield from _bytes(chunks, source.name, data, info)
         return
     decoder = ByteDecoder(source.name, data.encoding, data.encoding_errors)
     texts = decoder.decode(chunks)
     if data.field:
         texts = fields.documents(texts, source.name, data, info.left_out)
-    for text in segment(texts, data, info.left_out):
+    for text in segment(texts, data, info.left_out, source.name):
         try:
             if text:
                 yield _code_points(text)
@@ -262,11 +262,11 @@ def _report_chunks(chunks: Iterable[bytes], digest: readers.FileDigest, report: 
         report(digest.size)
 
 
-def _bytes(chunks: Iterable[bytes], data: DataSettings, info: SourceInfo) -> Iterator[Symbols]:
+def _bytes(chunks: Iterable[bytes], name: str, data: DataSettings, info: SourceInfo) -> Iterator[Symbols]:
     """Yields the bytes as they are, or as documents, and notes whether they are UTF-8."""
     chunks = _note_utf8(chunks, info)
     if data.document_end:
-        texts = segment((raw.decode("latin-1") for raw in chunks), data, info.left_out)
+        texts = segment((raw.decode("latin-1") for raw in chunks), data, info.left_out, name)
         chunks = (text.encode("latin-1") for text in texts)
     for raw in chunks:
         if raw:

@@ -57,7 +57,7 @@ def documents(texts: Iterable[str], name: str, data: DataSettings, left_out: Lef
     Raises:
         CorpusError: there is no such field, no row has it, or a quote never closes.
     """
-    lines = _lines(normalize_stream(texts, DataSettings(newlines="lf")))
+    lines = _lines(normalize_stream(texts, DataSettings(newlines="lf")), name)
     first = next(lines, "")
     if first.startswith("["):
         raise CorpusError(f"{name}: expected one JSON object a line, found a JSON list; jq -c '.[]' FILE makes lines")
@@ -81,14 +81,14 @@ def documents(texts: Iterable[str], name: str, data: DataSettings, left_out: Lef
     yield "".join(buffered)
 
 
-def _lines(texts: Iterable[str]) -> Iterator[str]:
+def _lines(texts: Iterable[str], name: str) -> Iterator[str]:
     """Yields lines with their ends, of a text that comes in pieces."""
     rest = ""
     for text in texts:
         *whole, rest = (rest + text).split("\n")
         yield from (line + "\n" for line in whole)
         if len(rest) > LONGEST_DOCUMENT:
-            raise CorpusError(f"a line has more than {LONGEST_DOCUMENT:,} characters: is this a table?")
+            raise CorpusError(f"{name}: a line has more than {LONGEST_DOCUMENT:,} characters: is this a table?")
     if rest:
         yield rest
 

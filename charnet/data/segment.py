@@ -26,7 +26,7 @@ def leave_out(left_out: LeftOut, why: str, where: str, count: int = 1) -> None:
     left_out[why] = before + count, first
 
 
-def segment(texts: Iterable[str], data: DataSettings, left_out: LeftOut) -> Iterator[str]:
+def segment(texts: Iterable[str], data: DataSettings, left_out: LeftOut, name: str = "the text") -> Iterator[str]:
     """Normalizes a text that comes in pieces, and cuts it into documents as the settings say.
 
     The result does not depend on where the pieces begin. Blank lines around a document are dropped, and so are
@@ -35,6 +35,7 @@ def segment(texts: Iterable[str], data: DataSettings, left_out: LeftOut) -> Iter
     Args:
         texts: a text of bytes has one character, U+0000 to U+00FF, for each byte.
         left_out: gets the number of documents that are left out.
+        name: the name of the text in messages.
 
     Raises:
         ConfigError: the separator is not a regular expression.
@@ -44,7 +45,7 @@ def segment(texts: Iterable[str], data: DataSettings, left_out: LeftOut) -> Iter
     if data.document_end == "\n":
         return _lines(texts)
     if data.document_end:
-        return _records(_cut(texts, separator(data)) if data.documents else texts, left_out)
+        return _records(_cut(texts, separator(data), name) if data.documents else texts, left_out)
     return iter(texts)
 
 
@@ -78,7 +79,7 @@ def _lines(pieces: Iterable[str]) -> Iterator[str]:
         yield "\n"
 
 
-def _cut(pieces: Iterable[str], pattern: re.Pattern[str]) -> Iterator[str]:
+def _cut(pieces: Iterable[str], pattern: re.Pattern[str], name: str) -> Iterator[str]:
     """Yields a text with `DOCUMENT_END` in place of each match.
 
     A match near the end of what was read may be longer, or none, with the text that follows. So the last
@@ -94,7 +95,7 @@ def _cut(pieces: Iterable[str], pattern: re.Pattern[str]) -> Iterator[str]:
         yield from parts
         if len(text) - begin > LONGEST_DOCUMENT:
             raise CorpusError(
-                f"a document has more than {LONGEST_DOCUMENT:,} characters: does --documents name what separates them?"
+                f"{name}: a document has more than {LONGEST_DOCUMENT:,} characters: does --documents name what separates them?"
             )
         keep = max(0, min(begin, scan - LONGEST_SEPARATOR))
         text, begin, scan = text[keep:], begin - keep, scan - keep

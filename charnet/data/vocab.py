@@ -189,7 +189,8 @@ class Vocabulary:
         base = unicodedata.normalize("NFKD", character)
         alike = set({"Pi": "\"'", "Pf": "\"'", "Pd": "-"}.get(unicodedata.category(character), ""))
         alike |= {character.lower(), character.upper(), base[0], base[0].lower(), base[0].upper()}
-        ranked = sorted(self.characters, key=lambda s: (chr(s) not in alike, abs(s - symbol)))
+        known = [s for s in self.characters if s != self.document_end]
+        ranked = sorted(known, key=lambda s: (chr(s) not in alike, abs(s - symbol)))
         return [repr(chr(s)) for s in ranked[:count]]
 
     def start_id(self) -> int:

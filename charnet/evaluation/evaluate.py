@@ -50,12 +50,14 @@ class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an
 class Evaluation:
     """The total loss on a text, in nats, and the number of characters it is summed over.
 
-    `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted.
+    `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted. `notes`
+    are sentences for the user about the text.
     """
 
     nats: float
     characters: int
     unknown: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def nats_per_char(self) -> float:
@@ -79,6 +81,7 @@ class Evaluation:
             "characters": self.characters,
             "unknown_characters": sum(self.unknown.values()),
             "unknown": self.unknown,
+            "notes": self.notes,
         }
 
 
@@ -97,11 +100,11 @@ def evaluate_files(
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
     data = _changed(checkpoint.config.data, changes or {})
-    ids, unknown = encode_for(checkpoint.vocab, paths, data)
+    ids, unknown, notes = encode_for(checkpoint.vocab, paths, data)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
     set_threads(threads)
-    return evaluate_checkpoint(checkpoint, ids, unknown)
+    return dataclasses.replace(evaluate_checkpoint(checkpoint, ids, unknown), notes=tuple(notes))
 
 
 def _changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
@@ -112,10 +115,9 @@ def _changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
             raise ConfigError("--documents, --field: the model was not trained with one of them; leave them out")
         if documents and field:
             raise ConfigError("--documents and --field: two ways to separate documents; leave one out")
-        changes = {**changes, "documents": documents or ("" if field else "file"), "field": field or ""}
+        documents = "\n" if documents == "line" else documents or ("" if field else "file")
+        changes = {**changes, "documents": documents, "field": field or ""}
     data = overlay(Config(data=trained), {f"data.{name}": value for name, value in changes.items()}).data
-    if data.document_end != trained.document_end:
-        raise ConfigError("--documents line: the model was trained on documents that may hold several lines")
     if data.documents:
         separator(data)
     return data

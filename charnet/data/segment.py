@@ -95,7 +95,8 @@ def _cut(pieces: Iterable[str], pattern: re.Pattern[str], name: str) -> Iterator
         yield from parts
         if len(text) - begin > LONGEST_DOCUMENT:
             raise CorpusError(
-                f"{name}: a document has more than {LONGEST_DOCUMENT:,} characters: does --documents name what separates them?"
+                f"{name}: a document has more than {LONGEST_DOCUMENT:,} characters: "
+                "does --documents name what separates them?"
             )
         keep = max(0, min(begin, scan - LONGEST_SEPARATOR))
         text, begin, scan = text[keep:], begin - keep, scan - keep

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from charnet.config import Config
-from charnet.storage.document import CorpusInfo
-from charnet.training.planner import Plan
+
+if TYPE_CHECKING:  # these load NumPy, which a refused command line does not need
+    from charnet.storage.document import CorpusInfo
+    from charnet.training.planner import Plan
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from charnet.config import DOCUMENT_END, DataSettings
 from charnet.data import corpus
 from charnet.data import segment as module
 from charnet.data.segment import LeftOut, segment
-from charnet.errors import ConfigError, CorpusError
+from charnet.errors import CheckpointError, ConfigError, CorpusError
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import parse
 from charnet.training import setup
 
 BLANK = r"\n(?:[^\S\n]*\n)+"
@@ -168,6 +169,13 @@ def test_a_checkpoint_knows_what_ends_its_documents(poems: Path) -> None:
     assert checkpoint.vocab.document_end == ord(DOCUMENT_END)
 
 
+def test_a_checkpoint_whose_alphabet_lacks_the_end_of_a_document_is_refused(poems: Path) -> None:
+    raw = json.loads(json.dumps(Checkpoint.load(poems / "best.safetensors").document.to_json()))
+    assert parse(poems, raw).vocab.document_end == ord(DOCUMENT_END)
+    with pytest.raises(CheckpointError, match="the end of a document is not in the alphabet"):
+        parse(poems, raw | {"alphabet": raw["alphabet"].replace(DOCUMENT_END, "\x1f")})
+
+
 @pytest.mark.parametrize("how", [["--samples", "5"], ["--lines", "5"]])
 def test_sample_writes_whole_documents_with_a_blank_line_between(
     poems: Path, how: list[str], capsys: pytest.CaptureFixture[str]
@@ -218,6 +226,18 @@ def test_documents_are_evaluated_one_by_one(poems: Path, tmp_path: Path, capsys:
         losses.append(evaluated["nats_per_char"])
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert charnet.load(poems).evaluate("\n\n".join(POEMS)).nats_per_char == pytest.approx(losses[0], abs=1e-5)
+
+
+def test_a_list_of_lines_is_evaluated_line_by_line(
+    poems: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("roses\n\nviolets")
+    (tmp_path / "b.csv").write_text("id,text\n1,roses\n2,violets\n3,\n")
+    for more in (["a.txt", "--documents", "line"], ["b.csv", "--field", "text"]):
+        assert run(["eval", str(poems), str(tmp_path / more[0]), "--json", *more[1:]]) == 0
+        evaluated = json.loads(capsys.readouterr().out)
+        assert evaluated["characters"] == len("roses_violets_")
+    assert evaluated["notes"] == [f'left out: 1 rows whose "text" is empty (first: {tmp_path / "b.csv"}, line 4)']
 
 
 def test_corpus_info_counts_documents(poems: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,7 @@ LARGEST_SEED = 2**63 - 1
 RUNS = Path("checkpoints")  # the folder of runs, unless another is named
 LARGEST_BIAS = 1000.0
 SHORT_TEXT = 1000  # characters
+DOCUMENT_END = "\x1e"  # the record separator: ends each document that may hold several lines
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,10 @@ class DataSettings:
     normalize: str = setting("none", "Unicode normal form of the text", choices=NORMAL_FORMS)
     lowercase: bool = setting(False, "convert the text to lower case")
     lines: bool = setting(False, "treat every line as a document of its own: names, messages, recipes")
+    documents: str = setting(
+        "", "what separates documents: blank-line, line, file, any text, or /REGEX/; an empty match is a place to cut"
+    )
+    field: str = setting("", "treat each value of a field of CSV, TSV or JSON lines as a document: its name or number")
     document_separator: str = setting("", "text to put between two files, as in --document-separator '\\n\\n'")
     min_count: int = setting(0, "fold characters that occur less often into one", low=0, high=10**12)
     max_alphabet: int = setting(
@@ -126,6 +131,12 @@ class DataSettings:
     val_chars: int = setting(
         0, "held-out characters, spread evenly, that each evaluation reads; 0 = all", low=0, high=10**12
     )
+
+    @property
+    def document_end(self) -> str:
+        """The character that ends each document; "" for one running text."""
+        by_lines = self.lines or self.documents == "line"
+        return "\n" if by_lines else DOCUMENT_END if self.documents or self.field else ""
 
     def num_held_out(self, characters: int) -> int:
         """How many characters of a text of this length are held out for validation; of documents about as many."""

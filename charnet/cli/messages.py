@@ -57,7 +57,7 @@ def _held_out(config: Config, count: int, test: int) -> str:
     held_out = held_out_part(data, f"{count:,}") + tested
     if not 0 < data.val_chars < count:
         return held_out
-    part = f"first {data.val_chars:,}" if data.lines else f"same {data.val_chars:,}, spread evenly over them"
+    part = f"first {data.val_chars:,}" if data.document_end else f"same {data.val_chars:,}, spread evenly over them"
     return f"{held_out}; each evaluation reads the {part}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from charnet.cli.console import flush, folded, visible, write
@@ -142,7 +142,7 @@ def show_evaluation(e: Evaluation) -> None:
         names = ", ".join(f"{name} x {count:,}" for name, count in common)
         count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
         lines.append(f"{count} unknown to the model and not counted: {names}")
-    for line in lines:
+    for line in [*lines, *e.notes]:
         write(visible(line) + "\n")
 
 
@@ -160,7 +160,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
     """Shows the statistics of a text, as `corpus info` does."""
     part = f" (of the first {stats.lines_of:,} characters)" if stats.lines_of < stats.characters else ""
     sample = f" (of the first {stats.entropy_of:,} characters)" if stats.entropy_of < stats.characters else ""
-    lengths = ", ".join(f"{name} {length:,}" for name, length in stats.line_lengths.items())
+    lengths = _joined(stats.line_lengths)
     rows = [
         (
             "text",
@@ -175,6 +175,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
         ("unprintable", ", ".join(f"{name} x {count:,}" for name, count in stats.odd.items()) or "none"),
         ("line ends", ", ".join(f"{name} x {count:,}" for name, count in stats.line_ends.items()) or "none"),
         ("lines", f"{stats.lines:,}{part}; lengths: {lengths}"),
+        *([("documents", f"{stats.documents:,}; lengths: {_joined(stats.document_lengths)}")] * bool(stats.documents)),
         ("repeated", f"{stats.repeated:.1%} of the text is in lines of 20 characters or more that appeared before"),
         ("entropy", f"bits per character, given the 0 to {len(stats.entropies) - 1} characters before it{sample}:"),
         ("", " ".join(f"{bits:.3f}" for bits in stats.entropies)),
@@ -185,3 +186,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
     for label, text in rows:
         write(f"{label:<12}{visible(text)}\n")
     flush()
+
+
+def _joined(lengths: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {length:,}" for name, length in lengths.items())

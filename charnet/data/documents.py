@@ -51,6 +51,11 @@ class Documents(NamedTuple):
         """Returns some of the documents, in this order."""
         return Documents(self.begins[chosen], self.ends[chosen])
 
+    def sampled_lengths(self) -> Ints:
+        """Returns the lengths of documents spread evenly over the text."""
+        count = len(self.ends)
+        return self.take(np.linspace(0, count - 1, min(count, DOCUMENTS_SAMPLED)).astype(np.int64)).lengths
+
     def head(self, characters: int) -> Documents:
         """Returns the first documents, with this many characters in all; the last one may be cut short."""
         total_N = np.cumsum(self.lengths)
@@ -134,7 +139,7 @@ class DocumentStreams:
 
     def __init__(self, ids: Ids, documents: Documents, start_id: int, batch_size: int, window: int) -> None:
         if not len(documents.ends):
-            raise CorpusError("the text to learn from has no line: give a longer text, or a smaller --val-fraction")
+            raise CorpusError("the text to learn from has no document: give a longer text, or a smaller --val-fraction")
         self._ids, self._documents, self._start_id = ids, documents, start_id
         self._batch_size, self._window = batch_size, window
         self._windows_N = windows_in_pass(documents, window)
@@ -204,9 +209,3 @@ def windows_in_pass(documents: Documents, window: int) -> Ints:
         for _ in range(8):  # the limit is a share of what is left under it
             most = -(-int(np.minimum(windows_N, most).sum()) // LARGEST_SHARE)
     return np.minimum(windows_N, most)
-
-
-def sampled_lengths(documents: Documents) -> Ints:
-    """Returns the lengths in characters of documents spread evenly over the text."""
-    count = len(documents.ends)
-    return documents.take(np.linspace(0, count - 1, min(count, DOCUMENTS_SAMPLED)).astype(np.int64)).lengths

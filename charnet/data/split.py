@@ -90,11 +90,13 @@ class Split:
         self, ids: Ids, ends: Ends | None, data: DataSettings, seed: int = 0, file_ends: Sequence[int] = ()
     ) -> None:
         self.kind = data.val or default_val(ends, file_ends)
+        self._word = "line" if data.document_end == "\n" else "document"
         pieces = Documents.up_to(np.array((file_ends or [len(ids)]) if ends is None else ends))
         fractions = (data.val_fraction, data.test_fraction)
         self._longest, self._median = (int(f(pieces.lengths)) if ends is not None else 0 for f in (np.max, np.median))
         if ends is not None and len(pieces.ends) < 2 and any(fractions):
-            raise CorpusError("one line: --lines needs two or more; leave it out, or give --val-fraction 0")
+            option = "--lines" if data.document_end == "\n" else "--documents"
+            raise CorpusError(f"one {self._word}: {option} needs two or more; leave it out, or give --val-fraction 0")
         if self.kind == RANDOM and len(pieces.ends) < 2 and any(fractions):
             raise CorpusError("one running text: --val random needs --lines or several files; leave it out")
         if self.kind == RANDOM:
@@ -114,10 +116,10 @@ class Split:
             notes.append(f"only {plural(len(self.val), 'character')} held out: the validation loss says little")
         longest, median = self._longest, self._median
         if longest >= max(LONG, MUCH_LONGER * median):
-            notes.append(f"the longest line has {longest:,} characters, the median {median:,}: is it one line?")
+            notes.append(f"the longest {self._word} has {longest:,} characters, the median {median:,}: is it one?")
         if (share := self.share_seen()) >= MUCH_SEEN:
             notes.append(
-                f"{share:.0%} of the held-out lines are also among those to learn from: "
+                f"{share:.0%} of the held-out {self._word}s are also among those to learn from: "
                 "the validation loss says little about new ones"
             )
         return tuple(notes)

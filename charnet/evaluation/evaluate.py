@@ -21,12 +21,13 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from charnet.config import Config
+from charnet.config import DOCUMENT_END, Config, DataSettings
 from charnet.data.corpus import encode_for
 from charnet.data.documents import Documents, ends_of_lines, read_window
 from charnet.data.encoded_copy import Ids
+from charnet.data.segment import separator
 from charnet.data.split import Part
-from charnet.errors import CorpusError
+from charnet.errors import ConfigError, CorpusError
 from charnet.machine import explain_out_of_memory
 from charnet.model.device import set_threads
 from charnet.model.ensemble import Model, from_weights
@@ -50,12 +51,14 @@ class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an
 class Evaluation:
     """The total loss on a text, in nats, and the number of characters it is summed over.
 
-    `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted.
+    `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted. `notes`
+    are sentences for the user about the text.
     """
 
     nats: float
     characters: int
     unknown: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def nats_per_char(self) -> float:
@@ -79,45 +82,63 @@ class Evaluation:
             "characters": self.characters,
             "unknown_characters": sum(self.unknown.values()),
             "unknown": self.unknown,
+            "notes": self.notes,
         }
 
 
 def evaluate_files(
-    checkpoint: Checkpoint, paths: Sequence[str], *, encoding: str | None = None, glob: str = "*.txt", threads: int = 0
+    checkpoint: Checkpoint, paths: Sequence[str], changes: Mapping[str, str] | None = None, *, threads: int = 0
 ) -> Evaluation:
     """Evaluates the model of a checkpoint on texts.
 
     Args:
-        encoding: of the texts; by default that of the training text.
+        changes: settings of `DataSettings` in which the texts are read in another way than the training text.
         threads: CPU threads; 0 = one per core.
 
     Raises:
+        ConfigError: the model knows no documents, or only lines.
         CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
-    data = checkpoint.config.data
-    data = dataclasses.replace(data, glob=glob, encoding=encoding or data.encoding)
-    ids, unknown = encode_for(checkpoint.vocab, paths, data)
+    data = _changed(checkpoint.config.data, changes or {})
+    ids, unknown, notes = encode_for(checkpoint.vocab, paths, data)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
     set_threads(threads)
-    return evaluate_checkpoint(checkpoint, ids, unknown)
+    return dataclasses.replace(evaluate_checkpoint(checkpoint, ids, unknown), notes=tuple(notes))
+
+
+def _changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
+    """Returns how texts are read; a field is given in place of a separator, and the other way round."""
+    documents, field = changes.get("documents"), changes.get("field")
+    if documents is not None or field is not None:
+        if trained.document_end != DOCUMENT_END:
+            raise ConfigError("--documents, --field: the model was not trained with one of them; leave them out")
+        if documents and field:
+            raise ConfigError("--documents and --field: two ways to separate documents; leave one out")
+        documents = "\n" if documents == "line" else documents or ("" if field else "file")
+        changes = {**changes, "documents": documents, "field": field or ""}
+    data = overlay(Config(data=trained), {f"data.{name}": value for name, value in changes.items()}).data
+    if data.documents:
+        separator(data)
+    return data
 
 
 def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int]) -> Evaluation:
     """Evaluates the model of a checkpoint on the ids of a text.
 
-    A model that was trained on lines reads every line by itself.
+    A model that was trained on documents reads each document by itself.
 
     Args:
         ids: of the characters in the alphabet, at least one.
         unknown: the count of each other symbol.
     """
     vocab = checkpoint.vocab
-    lines = Documents.up_to(ends_of_lines(ids, vocab.start_id())) if checkpoint.config.data.lines else None
+    has_documents = bool(checkpoint.config.data.document_end)
+    documents = Documents.up_to(ends_of_lines(ids, vocab.start_id())) if has_documents else None
     with explain_out_of_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
-        evaluation = evaluate(model, Part(ids, lines), vocab.start_id())
+        evaluation = evaluate(model, Part(ids, documents), vocab.start_id())
     return dataclasses.replace(evaluation, unknown={vocab.name(symbol): count for symbol, count in unknown.items()})
 
 

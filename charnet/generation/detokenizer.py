@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from charnet.data.vocab import Vocabulary
-from charnet.generation.stopping import StopCriterion
+from charnet.generation.stopping import StopCriterion, StopStrings
 
 
 class Chunk(NamedTuple):
@@ -24,16 +24,23 @@ class Chunk(NamedTuple):
 class Detokenizer:
     """Turns symbols, as they are sampled, into text. Text that may turn out to be beyond the end is held back.
 
-    `ended` says whether a stop criterion ended the text. `surplus` is the number of symbols of the last `feed` that
-    were not needed to know this.
+    `ended` says whether a stop criterion or the end of a document ended the text. `surplus` is the number of symbols of
+    the last `feed` that were not needed to know this.
     """
 
     def __init__(self, vocab: Vocabulary, criteria: Sequence[StopCriterion] = ()) -> None:
         self.ended, self.surplus = False, 0
         self._decode, self._finish = (decoder := vocab.decoder()).push, decoder.finish
-        self._criteria, self._of_bytes = criteria, vocab.of_bytes
+        self._end = "" if vocab.document_end is None else chr(vocab.document_end)
+        self._criteria: Sequence[StopCriterion] = [*criteria, StopStrings([self._end])] if self._end else criteria
+        self._of_bytes = vocab.of_bytes
         self._held_back = self._cut_off = ""
         self._nats: list[float] = []  # of the symbols that are not shown yet
+
+    @property
+    def document_ended(self) -> bool:
+        """Whether the text ended with its document."""
+        return self.ended and bool(self._end) and self._held_back.endswith(self._end)
 
     def feed(self, ids: Sequence[int], nats: Sequence[float] = ()) -> Chunk:
         """Takes the next symbols, and returns the text that is certain with them."""
@@ -56,8 +63,9 @@ class Detokenizer:
         return self._certain(())
 
     def rest(self) -> str:
-        """Returns the text that was fed and is in no chunk, when no more is fed."""
-        return self._held_back + self._cut_off + self._finish()
+        """Returns the text that was fed and is in no chunk, when no more is fed, but for the end of its document."""
+        held_back = self._held_back[: -len(self._end)] if self.document_ended else self._held_back
+        return held_back + self._cut_off + self._finish()
 
     def _read(self, text: str) -> None:
         """Adds decoded text, as far as the first stop criterion to end it."""

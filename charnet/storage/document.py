@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from charnet.config import Config
+from charnet.config import DOCUMENT_END, Config
 from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.overlay import as_dict, from_dict
@@ -88,7 +88,7 @@ def _trainer_state(values: Any, config: Config) -> TrainerState:
     Earlier versions read lines in groups and stored the group times `WINDOWS_PER_GROUP` plus the window in it. Where
     most lines fit in a window, the group is the number of windows that each stream has read.
     """
-    if isinstance(values, dict) and config.data.lines and are_sizes(values.get("position")):
+    if isinstance(values, dict) and config.data.document_end and are_sizes(values.get("position")):
         passes, *windows = values["position"]
         windows = [window // WINDOWS_PER_GROUP if window >= WINDOWS_PER_GROUP else window for window in windows]
         values = values | {"position": [passes, *windows]}
@@ -119,6 +119,7 @@ def parse(path: Path, raw: Any) -> Document:
                 raw["alphabet"],
                 _bool(raw.get("alphabet_has_rare", False)),
                 _bool(raw.get("alphabet_is_utf8", False)),
+                ord(DOCUMENT_END) if config.data.document_end == DOCUMENT_END else None,
             ),
             corpus=_parse_dataclass(CorpusInfo, raw["corpus"]),
             trainer_state=_trainer_state(raw["progress"], config),
@@ -133,9 +134,9 @@ def parse(path: Path, raw: Any) -> Document:
         raise invalid(path, f"invalid metadata ({error})") from None
 
 
-def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool) -> Vocabulary:
+def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool, document_end: int | None) -> Vocabulary:
     if (isinstance(symbols, str) and len(symbols) <= LAST_CODE_POINT) or are_sizes(symbols):
-        own = Vocabulary.from_stored(symbols, rare=has_rare, is_utf8=is_utf8)
+        own = Vocabulary.from_stored(symbols, rare=has_rare, is_utf8=is_utf8, document_end=document_end)
         if own.characters and (own.rare_id is not None) == has_rare:
             return own
     raise ValueError("invalid alphabet")

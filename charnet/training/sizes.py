@@ -202,9 +202,9 @@ def fit_to_documents(config: Config, given: Collection[str], documents: Document
     """
     import numpy as np  # imported here: `train --help` does not need it
 
-    from charnet.data.documents import sampled_lengths, windows_in_pass
+    from charnet.data.documents import windows_in_pass
 
-    lengths, t = sampled_lengths(documents), config.training
+    lengths, t = documents.sampled_lengths(), config.training
     window = min(LONGEST_WINDOW, max(8, -(-int(np.quantile(lengths, 0.99)) // 8) * 8))
     if "training.window" in given:
         window = t.window

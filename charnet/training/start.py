@@ -34,7 +34,14 @@ from charnet.training.time_budget import TimeBudget
 if TYPE_CHECKING:
     from charnet.training.trainer import Trainer
 
-FIXED_BY_MODEL = ("newlines", "normalize", "lowercase", "lines")  # settings of the text that come with the weights
+FIXED_BY_MODEL = (
+    "newlines",
+    "normalize",
+    "lowercase",
+    "lines",
+    "documents",
+    "field",
+)  # settings of the text that come with the weights
 INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
 
 

@@ -113,7 +113,7 @@ def test_the_order_is_another_in_each_pass() -> None:
 
 
 def test_a_text_without_a_document_to_learn_from_is_refused() -> None:
-    with pytest.raises(CorpusError, match="no line"):
+    with pytest.raises(CorpusError, match="no document"):
         DocumentStreams(text([[1]]), Documents.up_to(np.zeros(0, np.uint64)), END, 1, 1)
 
 

@@ -29,7 +29,7 @@ def text(lines: list[list[int]]) -> np.ndarray:
 
 def of_lines(lines: list[list[int]], seed: int = 0, **how: object) -> Split:
     ids = text(lines)
-    return Split(ids, ends_of_lines(ids, END), DataSettings(**how), seed)  # type: ignore[arg-type]
+    return Split(ids, ends_of_lines(ids, END), DataSettings(lines=True, **how), seed)  # type: ignore[arg-type]
 
 
 def documents(part: Part) -> list[bytes]:

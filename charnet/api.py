@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import RUNS, SamplingOptions
+from charnet.data import prompts
 from charnet.data.normalize import normalize
 from charnet.data.segment import segment
 from charnet.engines import registry
@@ -133,7 +134,9 @@ class TextModel:
         return self._engines.setdefault(name, registry.open_engine(self.checkpoint, name))
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self.checkpoint.vocab.encode(normalize(text, self.checkpoint.config.data)).tolist()
+        vocab = self.checkpoint.vocab
+        text, _ = prompts.fit(normalize(text, self.checkpoint.config.data), vocab)
+        ids: list[int] = vocab.encode(text).tolist()
         return ids
 
 

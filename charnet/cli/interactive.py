@@ -12,6 +12,7 @@ from pathlib import Path
 
 from charnet.cli import console, output, sample_options, surprise
 from charnet.config import SamplingOptions
+from charnet.data import prompts
 from charnet.data.vocab import Vocabulary
 from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, DivergedError, StorageError, did_you_mean, plural
@@ -90,7 +91,10 @@ class Session:
 
     def _turn(self, typed: str) -> None:
         encode = self._vocab.encode_known if self._skip_unknown else lambda text: (self._vocab.encode(text), 0)
-        ids, dropped = encode(self._normalize(typed))
+        typed, notes = prompts.fit(self._normalize(typed), self._vocab)
+        for note in notes:
+            console.note(note)
+        ids, dropped = encode(typed)
         if dropped:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
         state = self._draft.state.extend(ids.tolist())

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import Any
 
 import typer
 
 from charnet.config import SamplingOptions, flags_of, options_of
+from charnet.errors import ConfigError, quoted
 from charnet.overlay import default, limits
 from charnet.training.planner import PLANNED
 
+ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.|$)", re.DOTALL)
+ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "\\": "\\"}
+ESCAPES_SHOWN = r"\n \t \r \f \\ \xNN \uNNNN \UNNNNNNNN"
 SEPARATORS = "blank-line|line|file|SEPARATOR|/REGEX/"
 
 
@@ -50,11 +56,36 @@ def option(*flags: str, help: str, group: str, **more: Any) -> Any:
     return typer.Option(*flags, help=help, rich_help_panel=group, **more)
 
 
-def unescaped(text: str) -> str:
-    """Replaces \\n, \\t and \\f by the characters they stand for, which are hard to type in a shell."""
-    return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\f", "\f")
+def unescaped(text: str, flag: str, *, any_bytes: bool = False) -> str:
+    r"""Replaces the escapes in the text of an option, for characters that are hard to type in a shell.
+
+    Args:
+        any_bytes: whether the text may have bytes that are not UTF-8.
+
+    Raises:
+        ConfigError: there is an unknown escape, or such a byte.
+
+    >>> unescaped(r"a\nb\\ \u00e9", "--stop")
+    'a\nb\\ é'
+    """
+
+    def character(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in ESCAPES:
+            return ESCAPES[name]
+        code = int(name[1:], 16) if len(name) > 1 else -1
+        if code < 0 or code > sys.maxunicode or 0xD800 <= code < 0xE000:
+            known = f"expected one of {ESCAPES_SHOWN}"
+            raise ConfigError(f"{flag}: {known}, found {quoted(found[0])}; write \\\\ for a backslash")
+        return chr(code)
+
+    raw = next((c for c in text if "\udc80" <= c <= "\udcff"), None)
+    if raw and not any_bytes:
+        known = f"found byte {ord(raw) - 0xDC00:#04x}, which is not UTF-8"
+        raise ConfigError(f"{flag}: {known}; write the character in UTF-8, or as \\uNNNN")
+    return ESCAPE.sub(character, text)
 
 
 def unescaped_separator(text: str | None) -> str | None:
     """Unescapes what separates documents, unless it is a regular expression, which has escapes of its own."""
-    return text if text is None or text.startswith("/") else unescaped(text)
+    return text if text is None or text.startswith("/") else unescaped(text, "--documents")

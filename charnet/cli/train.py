@@ -108,7 +108,7 @@ def train(
     flags |= {"data.paths": text} if text else {}
     flags |= {"data.bytes": True} if as_bytes else {}
     if document_separator is not None:
-        flags["data.document_separator"] = unescaped(document_separator)
+        flags["data.document_separator"] = unescaped(document_separator, "--document-separator", any_bytes=as_bytes)
     if documents is not None:
         flags["data.documents"] = unescaped_separator(documents)
     values = assignments(settings or []) | flags

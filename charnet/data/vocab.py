@@ -141,9 +141,8 @@ class Vocabulary:
         if len(unknown):
             where = int(unknown[0])
             raise PromptError(
-                f"the model does not know {self.name(int(codes[where]))}, at position {where + 1} of the prompt; "
-                f"the nearest it knows: {', '.join(self.nearest(int(codes[where])))} "
-                "(change the prompt, or drop such characters with --unknown skip)"
+                f"the model does not know {self.name(int(codes[where]))}, at position {where + 1} of the prompt"
+                f"{self.advice(int(codes[where]))} (change the prompt, or drop such characters with --unknown skip)"
             )
         return ids
 
@@ -182,16 +181,22 @@ class Vocabulary:
         return f"{shown} (U+{symbol:04X} {unicodedata.name(chr(symbol), 'without a name')})"
 
     def nearest(self, symbol: int, count: int = 3) -> list[str]:
-        """Returns the most similar symbols of the alphabet: base letter and other case, then Unicode neighbors."""
+        """Returns characters of the alphabet that are other forms of this one: in width, case or accent, another quote
+        or dash, simplified or traditional. There may be none."""
         if self.of_bytes:
-            return [f"{s:#04x}" for s in sorted(self.characters, key=lambda s: abs(s - symbol))[:count]]
-        character = chr(symbol)
-        base = unicodedata.normalize("NFKD", character)
-        alike = set({"Pi": "\"'", "Pf": "\"'", "Pd": "-"}.get(unicodedata.category(character), ""))
-        alike |= {character.lower(), character.upper(), base[0], base[0].lower(), base[0].upper()}
-        known = [s for s in self.characters if s != self.document_end]
-        ranked = sorted(known, key=lambda s: (chr(s) not in alike, abs(s - symbol)))
-        return [repr(chr(s)) for s in ranked[:count]]
+            return []
+        from charnet.data.variants import base_letter, variants  # imported here: only an error needs it
+
+        known = {chr(s) for s in self.characters if s != self.document_end}
+        alike = [c for c in variants(chr(symbol)) if c in known]
+        if base := base_letter(chr(symbol)):
+            alike += [c for c in sorted(known) if base_letter(c) == base]
+        return [repr(c) for c in dict.fromkeys(alike)][:count]
+
+    def advice(self, symbol: int) -> str:
+        """Returns what the alphabet has in place of a symbol that it lacks, as the end of a message, or ""."""
+        near = self.nearest(symbol)
+        return f"; the nearest it knows: {', '.join(near)}" if near else ""
 
     def start_id(self) -> int:
         """Returns the id that precedes a text without a prompt: the end of a document or a line, a space, or 0."""

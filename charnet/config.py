@@ -253,7 +253,7 @@ class SamplingOptions:
         >>> [SamplingOptions(length=5, temperature=0.5, temperature_end=1.5).temperature_at(i) for i in range(5)]
         [0.5, 0.75, 1.0, 1.25, 1.5]
         """
-        fraction = index / max(1, self.length - 1)
+        fraction = min(1, index / max(1, self.length - 1))
         return self.temperature + (self.last_temperature - self.temperature) * fraction
 
 

@@ -19,6 +19,7 @@ from charnet.generation.detokenizer import Chunk, Detokenizer
 from charnet.generation.sampler import Sampler
 
 MAX_STEPS = 4096  # symbols in one call of a multi-step engine
+MAX_GIVEN_BACK = 64  # symbols: more are read beyond a sentence only if its marks repeat
 SECONDS_PER_CALL = 0.02  # the number of steps no longer grows near this: the reader waits for all of a call
 
 
@@ -97,7 +98,7 @@ class Generation:
         self._random = random_generator(options, index, state.num_sampled).random
         self._engine_state, self._pending = state.state, state.pending
         self._start, self._sampled_before, self._position = (vocab.start_id(),), state.num_sampled, 0
-        self._recent = deque(state.recent, maxlen=self._sampler.num_recent)
+        self._recent = deque(state.recent, maxlen=self._sampler.num_recent + MAX_GIVEN_BACK)
         self._detokenizer = Detokenizer(vocab, stopping.stop_criteria(options, vocab), length=options.length)
 
     @property

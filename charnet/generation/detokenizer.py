@@ -31,7 +31,8 @@ class Detokenizer:
     bytes has exactly `length` bytes.
 
     `ended` says whether the text has ended, by a stop criterion or by its length. `surplus` is the number of symbols
-    that were fed and are not part of it: those after the one that shows the end, and those that only showed it.
+    that were fed and are not part of it: those after the one that shows the end, and those that only showed it. If the
+    text `gives_back`, the latter may be from earlier calls of `feed`.
     """
 
     def __init__(self, vocab: Vocabulary, criteria: Sequence[StopCriterion] = (), *, length: int = sys.maxsize) -> None:
@@ -42,7 +43,7 @@ class Detokenizer:
             graphemes.Clusters() if graphemes.may_join(vocab) and (criteria or not vocab.of_bytes) else None
         )
         of_several = vocab.of_bytes and self._clusters is not None  # a character that shows the end is several symbols
-        self._gives_back = of_several or any(criterion.gives_back for criterion in criteria)
+        self.gives_back = of_several or any(criterion.gives_back for criterion in criteria)
         self._length, self._num_fed, self._num_shown = length, 0, 0  # symbols
         self._held_back = self._cut_off = ""
         self._is_cut = False
@@ -50,8 +51,8 @@ class Detokenizer:
 
     @property
     def num_uncertain(self) -> int:
-        """The number of the last symbols that the next `feed` may turn into surplus."""
-        return self._num_fed - self._num_shown if self._gives_back else 0
+        """The number of the last symbols that the next `feed` may turn into surplus, if the text `gives_back`."""
+        return self._num_fed - self._num_shown
 
     def feed(self, ids: Sequence[int], nats: Sequence[float] = ()) -> Chunk:
         """Takes the next symbols, and returns the text that is certain with them."""
@@ -61,7 +62,8 @@ class Detokenizer:
             if self._clusters is not None:
                 text = self._clusters.feed(text)
                 self._num_shown += len(text)
-            self.ended = self._num_fed == self._length and not self._is_open
+            if self._num_fed == self._length:
+                self.ended = not self._is_open
             return Chunk(text, self._nats_of(text, nats) if nats else ())
         for count, i in enumerate(ids, 1):
             self._read(self._decode(i))
@@ -73,10 +75,10 @@ class Detokenizer:
 
     def finish(self) -> Chunk:
         """Returns what was held back, when no more is fed."""
-        self._gives_back = False
+        self.gives_back = False
         if not self._is_cut:
             self._read(self._finish())
-        if not self._is_cut and self._clusters is not None:
+        if not self._is_cut and self._clusters is not None and self._clusters.last:
             last, self._clusters.last = self._clusters.last, ""
             self._take(last)
         if not self._is_cut:
@@ -109,7 +111,7 @@ class Detokenizer:
             return
         self.ended = self._is_cut = True
         self._criteria, self._cut_off = met, after
-        gives_back = self._gives_back and bool(met) and all(criterion.gives_back for criterion in met)
+        gives_back = self.gives_back and bool(met) and all(criterion.gives_back for criterion in met)
         if gives_back:
             held_back = max(criterion.held_back for criterion in met)
             self._held_back, self._criteria = self._held_back[: len(self._held_back) - held_back], ()

@@ -115,27 +115,33 @@ class Generation:
     def __iter__(self) -> Iterator[Chunk]:
         detokenizer = self._detokenizer
         advance = self._multi_step if self._generate else self._single_step
-        calls = deque[_Call]()  # the last ones, from the first whose symbols may be given back
-        num_ids = 0  # of all these calls
+        calls = list[_Call]()  # those whose symbols may be given back
         while not detokenizer.ended:
-            while calls and num_ids - len(calls[0].ids) >= detokenizer.num_uncertain:
-                num_ids -= len(calls.popleft().ids)
             before, pending = self._engine_state, self._pending
             ids, nats, self._engine_state = advance()
-            calls.append(_Call(before, pending, ids))
-            num_ids += len(ids)
             chunk = detokenizer.feed(ids, nats)
             self._pending = ids[-1:]
-            if detokenizer.surplus:  # keep the state before it, with more to be read
-                kept = tuple(i for call in calls for i in call.ids)[: -detokenizer.surplus]
-                self._engine_state, self._pending = calls[0].engine_state, calls[0].pending + kept
-            num_kept = len(ids) - detokenizer.surplus  # negative if some of earlier calls are given back, too
-            self._position += num_kept
-            self._recent.extend(ids[: max(0, num_kept)])
-            for _ in range(min(-num_kept, len(self._recent))):
-                self._recent.pop()
+            if detokenizer.gives_back or detokenizer.surplus:
+                calls.append(_Call(before, pending, ids))
+                ids = self._give_back(calls) if detokenizer.surplus else ids
+                while calls and sum(len(call.ids) for call in calls[1:]) >= detokenizer.num_uncertain:
+                    del calls[0]
+            self._position += len(ids)
+            self._recent.extend(ids)
             yield chunk
         yield detokenizer.finish()
+
+    def _give_back(self, calls: Sequence[_Call]) -> tuple[int, ...]:
+        """Goes back to the end of the text within some calls; returns the symbols of the last call that are kept."""
+        *earlier, last = (call.ids for call in calls)
+        sampled = tuple(i for ids in (*earlier, last) for i in ids)
+        kept = sampled[: -self._detokenizer.surplus]
+        self._engine_state, self._pending = calls[0].engine_state, calls[0].pending + kept
+        dropped = max(0, sum(map(len, earlier)) - len(kept))
+        self._position -= dropped
+        for _ in range(min(dropped, len(self._recent))):
+            self._recent.pop()
+        return last[: len(last) - self._detokenizer.surplus + dropped]
 
     def _single_step(self) -> tuple[tuple[int, ...], tuple[float, ...], Any]:
         """Samples a symbol; returns it, its nats (none without `nats`), and the engine's state before it is read."""

@@ -72,6 +72,23 @@ def test_a_text_of_a_length_ends_with_the_first_whole_symbol_that_reaches_it(tex
     assert written(text, length) == text[: next(end for end in ends if end >= length)]
 
 
+@pytest.mark.parametrize("options", [{}, {"until": "sentence"}, {"stop": ("a",)}])
+def test_a_text_of_no_length_is_empty_in_every_alphabet(options: dict[str, object]) -> None:
+    assert written("e\u0301a", 0, **options) == ""
+
+
+@settings(deadline=None, max_examples=60)
+@given(texts, st.sampled_from(["a", "e", "👩", "🇩🇪", "\n"]))
+def test_a_text_of_bytes_ends_at_whole_symbols_too(text: str, stop: str) -> None:
+    raw = text.encode()
+    vocab = Vocabulary(tuple(range(256)), of_bytes=True)
+    engine = Dictated(list(raw), len(vocab))
+    options = SamplingOptions(length=len(raw), temperature=0, stop=(stop,))
+    clusters = regex.findall(r"\r|\X", text)
+    expected = clusters[: clusters.index(stop)] if stop in clusters else clusters
+    assert "".join(stream(engine, vocab, [0], options)) == "".join(expected)
+
+
 def test_marks_without_end_do_not_keep_a_text_from_ending() -> None:
     assert len(written("a" + "\u0301" * 1000, 5)) <= 5 + graphemes.LONGEST
 
@@ -144,7 +161,7 @@ def parts(engine: Engine, vocab: Vocabulary, count: int, **options: object) -> t
         {"length": 7, "top_k": 8},
         {"length": 7, "repetition_penalty": 1.5, "repetition_window": 3},
         {"length": 90, "until": "sentence"},
-        {"length": 90, "until": "sentence", "repetition_penalty": 3.0, "repetition_window": 3},
+        {"length": 90, "until": "sentence", "repetition_penalty": 9.0, "repetition_window": 7},
         {"length": 40, "stop": ("a", "🇩🇪")},
     ],
 )

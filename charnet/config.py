@@ -184,9 +184,9 @@ class SamplingOptions:
 
     `length` counts characters (bytes for a byte-level model) after the prompt. No text ends within a grapheme cluster:
     it goes on until the last one is whole. `stop`, `max_lines` and `until` end the text earlier; a stop text is not
-    written. The temperature changes linearly from `temperature` to `temperature_end`
-    over the length. `ban` lists characters that are never written, and grapheme clusters of several, which are banned as a whole; `logit_bias` adds to the logits of others: at
-    temperature 1, +1 makes one 2.7 times as likely.
+    written. The temperature changes linearly from `temperature` to `temperature_end` over the length. `ban` lists
+    characters that are never written, and clusters of several, which are banned as a whole; `logit_bias` adds to the
+    logits of others: at temperature 1, +1 makes one 2.7 times as likely.
 
     Raises:
         ConfigError: an option is out of its range.

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import RUNS, SamplingOptions
-from charnet.data.normalize import normalize, normalized_documents
+from charnet.data.normalize import normalize
+from charnet.data.segment import segment
 from charnet.engines import registry
 from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean
@@ -94,8 +95,8 @@ class TextModel:
         """
         from charnet.evaluation.evaluate import evaluate_checkpoint
 
-        vocab = self.checkpoint.vocab
-        codes = vocab.codes("".join(normalized_documents([text], self.checkpoint.config.data)))
+        vocab, data = self.checkpoint.vocab, replace(self.checkpoint.config.data, bytes=False)  # the text is no bytes
+        codes = vocab.codes("".join(segment([text], data, {})))
         ids = vocab.lookup(codes)
         if not (ids >= 0).any():
             raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")

@@ -29,11 +29,13 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 NEWLINES = ("keep", "lf")
 NORMAL_FORMS = ("none", "nfc", "nfkc")
+VAL = ("", "random", "last", "each")
 UNTIL = ("", "sentence", "line", "paragraph")
 LARGEST_SEED = 2**63 - 1
 RUNS = Path("checkpoints")  # the folder of runs, unless another is named
 LARGEST_BIAS = 1000.0
 SHORT_TEXT = 1000  # characters
+DOCUMENT_END = "\x1e"  # the record separator: ends each document that may hold several lines
 
 
 @dataclass(frozen=True)
@@ -106,26 +108,40 @@ class DataSettings:
     bytes: bool = setting(False, "train on raw bytes instead of characters: takes any file")
     glob: str = setting("*.txt", "which files of a folder to read ('**/*.py' includes sub-folders)")
     encoding_errors: str = setting(
-        "strict",
-        "what to do where bytes are not in the encoding; no model writes the U+FFFD that replaces them",
-        choices=ENCODING_ERRORS,
+        "strict", "what to do where bytes are not in the encoding; U+FFFD is never written", choices=ENCODING_ERRORS
     )
     newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=NEWLINES)
     normalize: str = setting("none", "Unicode normal form of the text", choices=NORMAL_FORMS)
     lowercase: bool = setting(False, "convert the text to lower case")
     lines: bool = setting(False, "treat every line as a document of its own: names, messages, recipes")
+    documents: str = setting(
+        "", "what separates documents: blank-line, line, file, any text, or /REGEX/; an empty match is a place to cut"
+    )
+    field: str = setting("", "treat each value of a field of CSV, TSV or JSON lines as a document: its name or number")
     document_separator: str = setting("", "text to put between two files, as in --document-separator '\\n\\n'")
     min_count: int = setting(0, "fold characters that occur less often into one", low=0, high=10**12)
     max_alphabet: int = setting(
         0, "keep only the most frequent characters, fold the others into one; 0 = keep all", low=0, high=10**6
     )
-    val_fraction: float = setting(0.1, "fraction of the text, at its end, held out for validation", low=0, high=0.9)
+    val_fraction: float = setting(0.1, "fraction of the text held out for validation", low=0, high=0.9)
+    val: str = setting(
+        "", "which part is held out: documents drawn by the seed, the last part, or the last of each file", choices=VAL
+    )
+    test_fraction: float = setting(
+        0.0, "fraction of the text held out for one test of the best weights, at the end", low=0, high=0.5
+    )
     val_chars: int = setting(
         0, "held-out characters, spread evenly, that each evaluation reads; 0 = all", low=0, high=10**12
     )
 
+    @property
+    def document_end(self) -> str:
+        """The character that ends each document; "" for one running text."""
+        by_lines = self.lines or self.documents == "line"
+        return "\n" if by_lines else DOCUMENT_END if self.documents or self.field else ""
+
     def num_held_out(self, characters: int) -> int:
-        """How many characters at the end of a text of this length are held out."""
+        """How many characters of a text of this length are held out for validation; of documents about as many."""
         return int(characters * self.val_fraction)
 
 
@@ -192,9 +208,7 @@ class SamplingOptions:
         ConfigError: an option is out of its range.
     """
 
-    length: int = setting(
-        1000, "characters to write; a few more complete an emoji or a syllable", low=0, flags=("-n", "--length")
-    )
+    length: int = setting(1000, "characters to write, and the rest of the last emoji", low=0, flags=("-n", "--length"))
     temperature: float = setting(
         0.8,
         "0 = always the most likely character, 1 = as learned, higher = more random; 0.5:1.2 = from one to the other",

@@ -8,7 +8,7 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.help import GroupedCommand
-from charnet.cli.options import option, setting
+from charnet.cli.options import SEPARATORS, option, setting, unescaped_separator
 from charnet.cli.progress import training_view
 from charnet.cli.tables import format_size
 
@@ -27,6 +27,8 @@ def info(
     encoding: Annotated[str | None, setting("data.encoding", group=TEXT)] = None,
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
     glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,
+    documents: Annotated[str | None, setting("data.documents", group=TEXT, metavar=SEPARATORS)] = None,
+    field: Annotated[str | None, setting("data.field", group=TEXT, metavar="NAME|NUMBER")] = None,
     json: Annotated[bool, option("--json", help="print everything as JSON", group=OUTPUT)] = False,
 ) -> None:
     """Show statistics of a text: characters, lines, entropy, and what to change before training on it."""
@@ -35,9 +37,18 @@ def info(
     from charnet.data.corpus import read
     from charnet.evaluation.corpus_stats import describe
     from charnet.overlay import overlay
+    from charnet.training import resolve
 
-    given = {"data.encoding": encoding, "data.encoding_errors": encoding_errors, "data.glob": glob}
-    data = overlay(Config(), {name: value for name, value in given.items() if value is not None}).data
+    given = {
+        "data.encoding": encoding,
+        "data.encoding_errors": encoding_errors,
+        "data.glob": glob,
+        "data.documents": unescaped_separator(documents),
+        "data.field": field,
+    }
+    config = overlay(Config(), {name: value for name, value in given.items() if value is not None})
+    resolve.check(config)
+    data = config.data
     with training_view(quiet=False, json=False) as view:
         view.starting()
         found = read(text, data, progress=view.reading)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console, tables
-from charnet.cli.options import option
+from charnet.cli.options import SEPARATORS, option, unescaped_separator
 
 TEXT, OUTPUT = "The text", "Output"
 
@@ -22,6 +22,24 @@ def eval_(
     glob: Annotated[
         str, option("--glob", help="read the files of a folder that match this pattern", group=TEXT)
     ] = "*.txt",
+    documents: Annotated[
+        str | None,
+        option(
+            "--documents",
+            metavar=SEPARATORS,
+            help="what separates documents [default: as in the training text]",
+            group=TEXT,
+        ),
+    ] = None,
+    field: Annotated[
+        str | None,
+        option(
+            "--field",
+            metavar="NAME|NUMBER",
+            help="the field of a table to evaluate [default: that of the training text; '' = the file is no table]",
+            group=TEXT,
+        ),
+    ] = None,
     quantize: Annotated[
         str | None, option("--quantize", help="evaluate with 8-bit weights", group=TEXT, metavar="int8")
     ] = None,
@@ -39,7 +57,9 @@ def eval_(
 
     from charnet.evaluation.evaluate import evaluate_files
 
-    evaluation = evaluate_files(model, text, encoding=encoding, glob=glob, threads=threads)
+    given = {"encoding": encoding, "glob": glob, "documents": unescaped_separator(documents), "field": field}
+    changes = {name: value for name, value in given.items() if value is not None}
+    evaluation = evaluate_files(model, text, changes, threads=threads)
     if json:
         console.write_json({"checkpoint": str(path), "precision": model.precision, **evaluation.as_dict()})
     else:

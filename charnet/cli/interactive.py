@@ -19,6 +19,7 @@ from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, start
 
 PROMPT = "> "
+BLANK_LINE = "\n\n"
 HELP = """The model continues what you type. Press Enter alone for more, Ctrl-C to stop it, Ctrl-D to quit.
   /temp 0.5    set the temperature
   /seed 7      set the random seed; /seed alone chooses a new one
@@ -98,8 +99,9 @@ class Session:
         with _deferred_ctrl_c() as stopped:
             chunks = _until(stopped, generated, generation)
             shown = surprise.colored(chunks) if self._color else (chunk.text for chunk in chunks)
-            console.stream_text(shown, harmless=self._color)
+            console.stream_text(_with_blank_line(shown, generation), harmless=self._color)
         text = self._vocab.decode(ids.tolist()) + "".join(generated) + generation.withheld
+        text += BLANK_LINE * generation.document_ended
         self._earlier.append(self._draft)
         self._draft = _Draft(self._draft.text + text, generation.state)
 
@@ -186,6 +188,13 @@ def _until(stopped: Callable[[], bool], generated: list[str], generation: Genera
         yield chunk
         if stopped():
             return
+
+
+def _with_blank_line(shown: Iterator[str], generation: Generation) -> Iterator[str]:
+    """Yields what is shown, and a blank line when a document has ended: what is typed then begins the next one."""
+    yield from shown
+    if generation.document_ended:
+        yield BLANK_LINE
 
 
 @contextlib.contextmanager

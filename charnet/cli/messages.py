@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charnet.cli.tables import format_duration, format_loss
+from charnet.cli.tables import format_duration, format_loss, held_out_part
 from charnet.errors import plural
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def opening(event: Started) -> list[str]:
     cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
     networks = f"{model.members} networks of " if model.members > 1 else ""
     symbol = "byte" if config.data.bytes else "character"
-    held_out = _held_out(config, corpus.characters)
+    held_out = _held_out(config, event.held_out, event.test)
     lines = [
         *event.notes,
         f"text: {corpus.name}, {plural(corpus.characters, symbol)}, alphabet of {event.alphabet_size:,}, {held_out}",
@@ -48,15 +48,17 @@ def opening(event: Started) -> list[str]:
     return lines
 
 
-def _held_out(config: Config, characters: int) -> str:
+def _held_out(config: Config, count: int, test: int) -> str:
     """Says how much of the text is held out, and which part of that each evaluation reads if it does not read all."""
-    data, count = config.data, config.data.num_held_out(characters)
+    data = config.data
+    tested = f", {test:,} for the test at the end" if test else ""
     if not count:
-        return "nothing held out"
+        return f"nothing held out{tested}"
+    held_out = held_out_part(data, f"{count:,}") + tested
     if not 0 < data.val_chars < count:
-        return f"the last {count:,} held out"
-    part = f"first {data.val_chars:,}" if data.lines else f"same {data.val_chars:,}, spread evenly over them"
-    return f"the last {count:,} held out; each evaluation reads the {part}"
+        return held_out
+    part = f"first {data.val_chars:,}" if data.document_end else f"same {data.val_chars:,}, spread evenly over them"
+    return f"{held_out}; each evaluation reads the {part}"
 
 
 def _planned(plan: Plan, symbol: str) -> list[str]:
@@ -81,6 +83,8 @@ def closing(event: Finished, alphabet_size: int, baselines: Baselines | None) ->
     if event.best_nats_per_char is not None:
         part = f", over {event.read:,} of {event.held_out:,} held-out characters" if event.read < event.held_out else ""
         lines.append(f"best: {format_loss(event.best_nats_per_char)} per character at step {event.best_step:,}{part}")
+        if event.test_nats_per_char is not None:
+            lines.append(f"test: {format_loss(event.test_nats_per_char)} per character, with the weights of that step")
         if event.best_nats_per_char > math.log(alphabet_size):
             lines.append(
                 f"that is worse than guessing ({format_loss(math.log(alphabet_size))}): try a smaller --learning-rate"

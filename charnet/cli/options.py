@@ -10,16 +10,22 @@ from charnet.config import SamplingOptions, flags_of, options_of
 from charnet.overlay import default, limits
 from charnet.training.planner import PLANNED
 
+SEPARATORS = "blank-line|line|file|SEPARATOR|/REGEX/"
 
-def setting(name: str, *flags: str, group: str) -> Any:
-    """Makes an option for the setting `section.field`. If the option is not given, the setting keeps its value."""
+
+def setting(name: str, *flags: str, group: str, metavar: str | None = None) -> Any:
+    """Makes an option for the setting `section.field`. If the option is not given, the setting keeps its value.
+
+    Args:
+        metavar: what `--help` shows for the value; by default its type, or its choices.
+    """
     limit, value = limits(name), default(name)
     flags = flags or ("--" + name.partition(".")[2].replace("_", "-"),)
-    metavar = "|".join(limit.choices) if limit.choices else None
+    metavar = "|".join(limit.choices) if limit.choices else metavar
     shown_default = f"chosen to fit; with --epochs or --steps {value}" if name in PLANNED else value
     if name == "training.steps":
         shown_default = "chosen to fit"
-    has_default = value is not False and value != ()
+    has_default = value is not False and value not in ((), "")
     help = f"{limit.text} [default: {shown_default}]" if has_default else limit.text
     return typer.Option(*flags, help=help, metavar=metavar, show_default=False, rich_help_panel=group)
 
@@ -42,3 +48,13 @@ def sampling(name: str, *, group: str, metavar: str | None = None, default: str 
 def option(*flags: str, help: str, group: str, **more: Any) -> Any:
     """Makes an option that is not a setting."""
     return typer.Option(*flags, help=help, rich_help_panel=group, **more)
+
+
+def unescaped(text: str) -> str:
+    """Replaces \\n, \\t and \\f by the characters they stand for, which are hard to type in a shell."""
+    return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\f", "\f")
+
+
+def unescaped_separator(text: str | None) -> str | None:
+    """Unescapes what separates documents, unless it is a regular expression, which has escapes of its own."""
+    return text if text is None or text.startswith("/") else unescaped(text)

@@ -22,7 +22,8 @@ class Destination:
     """Where texts go: one file, a folder with a file for each text, or the screen.
 
     Args:
-        lines: each text is a line, and nothing but the line end separates them.
+        end: what is written behind each text.
+        between: what is written between two texts.
 
     Raises:
         ConfigError: a file and a folder are given.
@@ -31,7 +32,8 @@ class Destination:
     file: Path | None = None
     folder: Path | None = None
     suffix: str = ".txt"
-    lines: bool = False
+    end: str = ""
+    between: str = BETWEEN
 
     def __post_init__(self) -> None:
         if self.file is not None and self.folder is not None:
@@ -58,15 +60,14 @@ class Destination:
     ) -> None:
         """Shows each text after its prompt while it is generated, or saves it when it is complete."""
         if self.is_on_disk:
-            end = "\n" if self.lines else ""
-            complete = (echoed + "".join(chunk.text for chunk in chunks) + end for chunks in texts)
-            self._save(complete, count, between="" if self.lines else BETWEEN, quiet=quiet)
+            complete = (echoed + "".join(chunk.text for chunk in chunks) + self.end for chunks in texts)
+            self._save(complete, count, between=self.between, quiet=quiet)
             return
         for index, chunks in enumerate(texts):
-            console.write_text(BETWEEN if index and not self.lines else "")
+            console.write_text(self.between if index else "")
             console.write_text(echoed)
             shown = surprise.colored(chunks) if color else (chunk.text for chunk in chunks)
-            console.stream_text(itertools.chain(shown, "\n") if self.lines else shown, harmless=color)
+            console.stream_text(itertools.chain(shown, self.end), harmless=color)
 
     def write_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool) -> None:
         """Writes each object as a line of JSON, to the screen or to files."""

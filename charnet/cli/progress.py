@@ -105,11 +105,13 @@ class _JsonLines(_Quiet):
         self.quiet = quiet
 
     def show(self, event: Event) -> None:
-        from charnet.training.events import Metrics
+        from charnet.training.events import Finished, Metrics
 
         self.history.update(event)
         if isinstance(event, Metrics):
             write_json(event.as_dict())
+        if isinstance(event, Finished) and event.test_nats_per_char is not None:
+            write_json({"step": event.best_step, "test_nats_per_char": event.test_nats_per_char})
         if not self.quiet:
             _note_all(self.history.lines(event))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.cli import console, sample_options
-from charnet.config import SamplingOptions, options_of
+from charnet.config import SHORT_TEXT, SamplingOptions, options_of
 from charnet.errors import ConfigError, plural
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from charnet.storage.checkpoint import Checkpoint
 
 TURN_LENGTH = 200  # characters
-LONGEST_LINE = 100_000  # characters, with --lines
+LONGEST_LINE = 100_000  # characters, with --lines, and of a whole document
+LINE_END = 0x0A
 
 
 def sample(
@@ -77,10 +79,15 @@ def sample(
     from charnet.engines import registry
     from charnet.generation.batch import texts
 
-    destination = output.Destination(out, out_dir, ".json" if json else ".txt", lines=lines > 0)
+    destination = output.Destination(out, out_dir, ".json" if json else ".txt")
     destination.check(samples, force=force)
     path, model = _load(checkpoint, quantize, lines)
     vocab, config, precision = model.vocab, model.config, model.precision
+    if vocab.document_end is not None and not interactive:
+        options = _for_documents(options, lines, length)
+        destination = replace(destination, end="\n", between="\n" if LINE_END in vocab.symbols else "")
+    elif lines:
+        destination = replace(destination, end="\n", between="")
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
     del model  # only the engine keeps weights in memory
     fastest = engine or _fastest(config, vocab, weights, options, 0 if interactive else samples)
@@ -141,6 +148,14 @@ def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
     return SamplingOptions(**values)
 
 
+def _for_documents(options: SamplingOptions, lines: int, length: int | None) -> SamplingOptions:
+    """The options with which a model of documents writes whole ones: it knows itself where they end."""
+    if lines:
+        options = replace(options, max_lines=0)
+    one_temperature = options.temperature_end is None  # else the temperature changes over the length
+    return replace(options, length=LONGEST_LINE) if length is None and one_temperature else options
+
+
 def _temperature(options: SamplingOptions) -> str:
     end = "" if options.temperature_end is None else f":{options.temperature_end:g}"
     return f"{options.temperature:g}{end}"
@@ -153,7 +168,7 @@ def _load(given: Path | None, quantize: str | None, lines: int) -> tuple[Path, C
 
     path = runs.find(given)
     model = Checkpoint.load(path, weights_only=True)
-    if lines and not model.config.data.lines:
+    if lines and not model.config.data.document_end:
         raise ConfigError(f"--lines: {path} was not trained with --lines; use --max-lines {lines} instead")
     return path, model if quantize is None else model.quantize(quantize)
 
@@ -167,4 +182,5 @@ def _fastest(
 
     plain = Sampler(vocab, options).temperature_only
     length = options.expected_length if texts else 0
+    length = length if vocab.document_end is None else min(length, SHORT_TEXT)
     return registry.fastest(config.model, weights, length, texts=max(1, texts), temperature_only=plain)

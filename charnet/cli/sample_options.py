@@ -60,7 +60,12 @@ Stop = Annotated[list[str] | None, sampling("stop", group=WRITING)]
 MaxLines = Annotated[int | None, sampling("max_lines", group=WRITING)]
 Until = Annotated[str | None, sampling("until", group=WRITING)]
 Lines = Annotated[
-    int, option("--lines", help="write this many whole lines, with a model trained with --lines", group=WRITING)
+    int,
+    option(
+        "--lines",
+        help="write this many whole lines, with a model trained with --lines; whole documents with --documents",
+        group=WRITING,
+    ),
 ]
 Samples = Annotated[int, option("--samples", help="how many texts to write; they are computed together", group=WRITING)]
 Out = Annotated[Path | None, option("--out", metavar="FILE", help="write to a file, not to stdout", group=OUTPUT)]

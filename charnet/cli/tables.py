@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from charnet.cli.console import flush, folded, visible, write
@@ -13,6 +13,7 @@ from charnet.errors import plural
 
 if TYPE_CHECKING:
     from charnet.bench import Result
+    from charnet.config import DataSettings
     from charnet.evaluation.corpus_stats import CorpusStats
     from charnet.evaluation.evaluate import Evaluation
     from charnet.storage.describe import Description
@@ -69,6 +70,7 @@ def format_size(count: float) -> str:
 def show_description(d: Description) -> None:
     """Shows what is in a checkpoint, as `inspect` does."""
     t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
+    about = "about " if d.config.data.val == "random" else ""
     rows = [
         ("checkpoint", f"{d.path}, {format_size(d.size_bytes)}, written {d.created}"),
         ("checksum", f"verified, SHA-256 {d.sha256}"),
@@ -78,7 +80,7 @@ def show_description(d: Description) -> None:
         ("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}"),
         ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {format_size(d.corpus.size_bytes)} in "
                  f"{plural(d.corpus.files, 'file')}"),
-        ("", f"SHA-256 {d.corpus.fingerprint}, the last {held_out:,} held out"),
+        ("", f"SHA-256 {d.corpus.fingerprint}, {held_out_part(d.config.data, f'{about}{held_out:,}')}"),
         ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
                     f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
         ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
@@ -92,6 +94,14 @@ def show_description(d: Description) -> None:
             8, ("rolled back", f"{plural(d.progress.rollbacks, 'time')}, each time with half the learning rate")
         )
     show_rows(rows)
+
+
+def held_out_part(data: DataSettings, count: str) -> str:
+    """Says which part of the text is held out, of `count` characters."""
+    return {
+        "random": f"{count} held out, drawn by the seed",
+        "each": f"{count} held out, the end of each file",
+    }.get(data.val, f"the last {count} held out")
 
 
 def _held_out_part(d: Description) -> str:
@@ -132,7 +142,7 @@ def show_evaluation(e: Evaluation) -> None:
         names = ", ".join(f"{name} x {count:,}" for name, count in common)
         count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
         lines.append(f"{count} unknown to the model and not counted: {names}")
-    for line in lines:
+    for line in [*lines, *e.notes]:
         write(visible(line) + "\n")
 
 
@@ -150,7 +160,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
     """Shows the statistics of a text, as `corpus info` does."""
     part = f" (of the first {stats.lines_of:,} characters)" if stats.lines_of < stats.characters else ""
     sample = f" (of the first {stats.entropy_of:,} characters)" if stats.entropy_of < stats.characters else ""
-    lengths = ", ".join(f"{name} {length:,}" for name, length in stats.line_lengths.items())
+    lengths = _joined(stats.line_lengths)
     rows = [
         (
             "text",
@@ -165,6 +175,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
         ("unprintable", ", ".join(f"{name} x {count:,}" for name, count in stats.odd.items()) or "none"),
         ("line ends", ", ".join(f"{name} x {count:,}" for name, count in stats.line_ends.items()) or "none"),
         ("lines", f"{stats.lines:,}{part}; lengths: {lengths}"),
+        *([("documents", f"{stats.documents:,}; lengths: {_joined(stats.document_lengths)}")] * bool(stats.documents)),
         ("repeated", f"{stats.repeated:.1%} of the text is in lines of 20 characters or more that appeared before"),
         ("entropy", f"bits per character, given the 0 to {len(stats.entropies) - 1} characters before it{sample}:"),
         ("", " ".join(f"{bits:.3f}" for bits in stats.entropies)),
@@ -175,3 +186,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
     for label, text in rows:
         write(f"{label:<12}{visible(text)}\n")
     flush()
+
+
+def _joined(lengths: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {length:,}" for name, length in lengths.items())

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console, progress
-from charnet.cli.options import option, setting
+from charnet.cli.options import SEPARATORS, option, setting, unescaped, unescaped_separator
 from charnet.config import RUNS
 from charnet.config_file import read_yaml
 from charnet.errors import ConfigError
@@ -30,12 +30,16 @@ def train(
     as_bytes: Annotated[bool, setting("data.bytes", "--bytes", group=TEXT)] = False,
     glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,
     val_fraction: Annotated[float | None, setting("data.val_fraction", group=TEXT)] = None,
+    val: Annotated[str | None, setting("data.val", group=TEXT)] = None,
+    test_fraction: Annotated[float | None, setting("data.test_fraction", group=TEXT)] = None,
     val_chars: Annotated[int | None, setting("data.val_chars", group=TEXT)] = None,
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
     newlines: Annotated[str | None, setting("data.newlines", group=TEXT)] = None,
     normalize: Annotated[str | None, setting("data.normalize", group=TEXT)] = None,
     lowercase: Annotated[bool, setting("data.lowercase", "--lowercase", group=TEXT)] = False,
     lines: Annotated[bool, setting("data.lines", "--lines", group=TEXT)] = False,
+    documents: Annotated[str | None, setting("data.documents", group=TEXT, metavar=SEPARATORS)] = None,
+    field: Annotated[str | None, setting("data.field", group=TEXT, metavar="NAME|NUMBER")] = None,
     document_separator: Annotated[str | None, setting("data.document_separator", group=TEXT)] = None,
     min_count: Annotated[int | None, setting("data.min_count", group=TEXT)] = None,
     max_alphabet: Annotated[int | None, setting("data.max_alphabet", group=TEXT)] = None,
@@ -104,7 +108,9 @@ def train(
     flags |= {"data.paths": text} if text else {}
     flags |= {"data.bytes": True} if as_bytes else {}
     if document_separator is not None:
-        flags["data.document_separator"] = _unescaped(document_separator)
+        flags["data.document_separator"] = unescaped(document_separator)
+    if documents is not None:
+        flags["data.documents"] = unescaped_separator(documents)
     values = assignments(settings or []) | flags
     file_values = read_yaml(config) if config else {}
     seconds = None if time is None else parse_duration(time)
@@ -171,8 +177,3 @@ def train(
 def _is_given(value: object) -> bool:
     """Returns whether an option has a value or a switch is on."""
     return value is not None and value is not False
-
-
-def _unescaped(text: str) -> str:
-    """Replaces \\n, \\t and \\f by the characters they stand for, which are hard to type in a shell."""
-    return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\f", "\f")

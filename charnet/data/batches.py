@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charnet.config import DataSettings
-from charnet.data.encoded_copy import Ends, Ids
+from charnet.data.encoded_copy import Ids
 from charnet.errors import CorpusError, plural
 
 GOLDEN_RATIO = 0.6180339887498949
@@ -24,35 +23,11 @@ GOLDEN_RATIO = 0.6180339887498949
 class StreamPosition(NamedTuple):
     """A position in the reading of a text: the next window. It is part of every checkpoint.
 
-    `passes` counts the completed passes over the text. `group` counts the groups of B documents that were read in this
-    pass; it is 0 for a text without documents. `window` counts the windows that were read in this pass or group.
+    `passes` counts the completed passes over the text, `window` the windows that each stream read in this pass.
     """
 
     passes: int = 0
-    group: int = 0
     window: int = 0
-
-
-class Split:
-    """A text cut in two: `train`, and `val`, the held-out end. If lines are documents, the cut is between two of them.
-
-    `train_ends` and `val_ends` are the indices behind the documents, counted from the start of each half.
-
-    Args:
-        ids: the whole text.
-        ends: the indices behind its documents, if lines are documents.
-        data: how much is held out.
-    """
-
-    def __init__(self, ids: Ids, ends: Ends | None, data: DataSettings) -> None:
-        cut = len(ids) - data.num_held_out(len(ids))
-        self.train_ends = self.val_ends = None
-        if ends is not None:
-            documents = int(np.searchsorted(ends, cut, side="right"))
-            cut = int(ends[documents - 1]) if documents else 0
-            self.train_ends = ends[:documents]
-            self.val_ends = ends[documents:] - np.uint64(cut)
-        self.train, self.val = ids[:cut], ids[cut:]
 
 
 class Streams:
@@ -94,9 +69,9 @@ class Streams:
             return position._replace(window=position.window + 1)
         return StreamPosition(position.passes + 1)
 
-    def resets_state(self, position: StreamPosition) -> bool:
-        """Returns whether the state is empty before a position."""
-        return position.window == 0
+    def resets_state(self, position: StreamPosition) -> npt.NDArray[np.bool_]:
+        """Returns for each stream, (B), whether its state is empty before a position."""
+        return np.full(self._batch_size, position.window == 0)
 
     def has(self, position: StreamPosition) -> bool:
         """Returns whether the text has such a position."""

@@ -1,6 +1,6 @@
 """Reads files, folders and standard input, and encodes them as ids on disk.
 
-    sources -> readers -> decoding -> normalize -> encode -> encoded_copy, cache
+    sources -> readers -> decoding -> fields -> normalize -> segment -> encode -> encoded_copy, cache
 
 A text is read in chunks: unpacked, decoded, normalized, counted, then encoded and stored in the cache folder, with an
 id of 8, 16 or 32 bits for every character. Training maps that copy, never the user's own file. So memory does not grow
@@ -14,6 +14,7 @@ import codecs
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,23 +24,25 @@ from typing import IO
 import numpy as np
 
 from charnet import durable
-from charnet.config import DataSettings
-from charnet.data import cache, datasets, encoded_copy, fingerprints
+from charnet.config import DOCUMENT_END, DataSettings
+from charnet.data import cache, datasets, encoded_copy, fields, fingerprints
 from charnet.data.cache import TEMPORARY, cache_folder, writable_cache, writing
 from charnet.data.decoding import check_encoding
 from charnet.data.encode import SourceInfo, SymbolCounts, symbols_of, write_ids
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
 from charnet.data.readers import FileDigest
+from charnet.data.segment import LeftOut, leave_out
 from charnet.data.sources import Selection, find, name_of, size_of
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, id_dtype
 from charnet.data.workers import count_all
-from charnet.errors import CorpusError, plural
+from charnet.errors import CorpusError, plural, quoted
 
 ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
 KEY_SETTINGS = (
     *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
     *("lines", "document_separator", "min_count", "max_alphabet"),
 )
+LATER_KEY_SETTINGS = ("documents", "field")  # part of the key only where they are used: copies without them keep theirs
 
 DEFAULT = DataSettings()
 
@@ -51,9 +54,9 @@ class Corpus:
     """An encoded text.
 
     `ids` is a read-only map of the encoded copy, one id per character; `ends` are the indices behind the documents, if
-    lines are documents. `fingerprint` is the SHA-256 of the file, as `sha256sum` prints it; for several files it is the
-    SHA-256 of their fingerprints, joined. `key` names the encoded copy in the cache. `notes` are sentences for the user
-    about the text.
+    there are any, and `file_ends` those behind several files. `fingerprint` is the SHA-256 of the file, as `sha256sum`
+    prints it; for several files it is the SHA-256 of their fingerprints, joined. `key` names the encoded copy in the
+    cache. `notes` are sentences for the user about the text.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Corpus:
     fingerprint: str
     key: str
     ends: Ends | None = None
+    file_ends: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -85,20 +89,27 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     selection = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: datasets.fetch(name, progress))
     cache.clean(cache_folder())
     digests = fingerprints.load(selection.sources)
-    copy = cache.open_copy(_key(digests, data)) if digests and any(digest.size for digest in digests) else None
+    copy = (
+        cache.open_copy(_key(digests, selection, data)) if digests and any(digest.size for digest in digests) else None
+    )
     if copy is None:
         copy = _encode(selection, data, name_of(paths), progress)
+    if data.documents and copy.ends is not None and len(copy.ends) < 2:
+        raise CorpusError(f"{selection}: only one document: {quoted(data.documents)} separates nothing in it")
     metadata = copy.metadata
     notes = (*selection.notes(), *metadata["notes"])
     return Corpus(
         name_of(paths), copy.ids, copy.vocab, len(selection.sources), metadata["size_bytes"], metadata["fingerprint"],
-        metadata["key"], copy.ends, notes,
+        metadata["key"], copy.ends, copy.file_ends, notes,
     )  # fmt: skip
 
 
-def _key(digests: Sequence[FileDigest], data: DataSettings) -> str:
+def _key(digests: Sequence[FileDigest], selection: Selection, data: DataSettings) -> str:
     """Returns the name of an encoded copy: a hash of the files and of all settings that change the copy."""
     settings = {key: getattr(data, key) for key in KEY_SETTINGS} | {"encoding": codecs.lookup(data.encoding).name}
+    settings |= {key: value for key in LATER_KEY_SETTINGS if (value := getattr(data, key))}
+    if data.field:
+        settings["formats"] = [fields.suffix_of(source.name) for source in selection.sources]
     files = [(digest.size, digest.sha256) for digest in digests]
     return hashlib.sha256(json.dumps([ENCODING_VERSION, files, settings]).encode()).hexdigest()
 
@@ -137,7 +148,7 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
         aside = write_ids(vocab, parts, paths, new_file)
         file = files[aside]
         digests = [info.digest for info in infos]
-        key = _key(digests, data)
+        key = _key(digests, selection, data)
         metadata = {
             "key": key,
             "name": name,
@@ -145,7 +156,9 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
             "fingerprint": fingerprint_of(digests),
             "notes": [*_notes(infos, data), *vocab_notes],
         }
-        encoded_copy.write_footer(file, length, vocab, by_lines=data.lines, metadata=metadata)
+        if len(infos) > 1:
+            metadata["file_ends"] = list(itertools.accumulate(info.length for info in infos))
+        encoded_copy.write_footer(file, length, vocab, by_documents=bool(data.document_end), metadata=metadata)
         if folder == cache_folder():
             cache.add_copy(file, aside, key)
             fingerprints.save(selection.sources, digests)
@@ -167,11 +180,12 @@ def _alphabet(parts: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: boo
     symbols = present[counts[present] >= data.min_count]
     if data.max_alphabet and len(symbols) > data.max_alphabet:
         symbols = np.sort(symbols[np.argsort(-counts[symbols], kind="stable")][: data.max_alphabet])
-    if data.lines and 0x0A not in symbols:  # the end of a document
-        symbols = np.union1d(symbols, [0x0A])
+    if data.document_end:
+        symbols = np.union1d(symbols, [ord(data.document_end)])
     rare = [] if len(symbols) == len(present) else [RARE_BYTE if data.bytes else RARE]
     folded = int(counts.sum() - counts[symbols].sum())
-    vocab = Vocabulary((*symbols.tolist(), *rare), data.bytes, is_utf8)
+    end = ord(DOCUMENT_END) if data.document_end == DOCUMENT_END else None
+    vocab = Vocabulary((*symbols.tolist(), *rare), data.bytes, is_utf8, end)
     if not rare:
         return vocab, []
     share = f"{folded / int(counts.sum()):.2g} of the text"
@@ -183,19 +197,26 @@ def _notes(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
     if num_errors := sum(info.num_errors for info in infos):
         verb = {"replace": "replaced", "ignore": "left out"}[data.encoding_errors]
         notes.append(f"invalid {data.encoding} in {plural(num_errors, 'place')}, {verb}")
+    left_out: LeftOut = {}
+    for info in infos:
+        for why, (count, first) in info.left_out.items():
+            leave_out(left_out, why, first, count)
+    notes += [f"left out: {count:,} {why}{first and f' (first: {first})'}" for why, (count, first) in left_out.items()]
     others = {info.encoding for info in infos} - {data.encoding, ""}
     if others:
         notes.append(f"read as {' and '.join(sorted(others))}, because of the byte order mark at the start")
     return notes
 
 
-def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEFAULT) -> tuple[Ids, dict[int, int]]:
+def encode_for(
+    vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEFAULT
+) -> tuple[Ids, dict[int, int], list[str]]:
     """Encodes a text in the alphabet of an existing model, which is to be evaluated on it.
 
     One process reads all files, because the evaluation takes far longer.
 
     Returns:
-        The ids of the known characters in their order, and the count of each unknown symbol.
+        The ids of the known characters in their order, the count of each unknown symbol, and notes for the user.
 
     Raises:
         CorpusError: a text is missing, empty or not in this encoding.
@@ -203,9 +224,9 @@ def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEF
     check_encoding(data.encoding)
     data = dataclasses.replace(data, bytes=vocab.of_bytes)
     selection = find(paths, data.glob, any_bytes=data.bytes, fetch=datasets.fetch)
-    dtype, unknown, total = id_dtype(len(vocab)), SymbolCounts(), 0
+    dtype, unknown, total, infos = id_dtype(len(vocab)), SymbolCounts(), 0, list[SourceInfo]()
     with writing(), durable.writing_aside(writable_cache(), TEMPORARY) as (out, _):
-        for symbols in symbols_of(selection.sources, _separators(selection, data), data, [], lambda _: None):
+        for symbols in symbols_of(selection.sources, _separators(selection, data), data, infos, lambda _: None):
             ids = vocab.lookup(symbols)
             if len(missing := symbols[ids < 0]):
                 unknown.add(missing)
@@ -217,4 +238,5 @@ def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEF
         out.flush()
         # An empty file cannot be mapped.
         mapped: Ids = np.memmap(out.name, dtype=dtype, mode="r") if total else np.zeros(0, dtype)
-    return mapped, {symbol: int(unknown.counts[symbol]) for symbol in np.flatnonzero(unknown.counts).tolist()}
+    counts = {symbol: int(unknown.counts[symbol]) for symbol in np.flatnonzero(unknown.counts).tolist()}
+    return mapped, counts, _notes(infos, data)

@@ -1,13 +1,18 @@
-"""Reads documents side by side, for texts in which every line is a document.
+"""Reads documents side by side: short texts that have nothing to do with each other, such as the lines of a list.
 
-B documents form a group. They are read together, each from an empty state, and the shorter ones wait for the longest.
+The documents of a pass lie one behind the other in B streams, each padded to whole windows, and each begins with an
+empty state. All streams have the same number of windows, so the work of a pass follows from the characters and not from
+the longest document. A document that reaches the end of its stream goes on at the start of the next one, which knows
+nothing of its beginning but the last character. Among many documents none takes more than an eighth of a pass: of a
+longer one each pass reads a piece, the next pass the piece behind it.
 
-Shape legend: B documents, T characters in a window.
+Shape legend: B streams, T characters in a window, N documents.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +23,73 @@ from charnet.errors import CorpusError
 
 NO_TARGET = -100  # where there is nothing to predict: the default `ignore_index` of torch's cross-entropy
 DOCUMENTS_SAMPLED = 1 << 12
+HASHED, HASHED_AT_ONCE = 1024, 1 << 14  # characters at the start of a document; documents
+FACTOR = 0x9E3779B97F4A7C15  # odd, with no pattern in its bits
+MANY, LARGEST_SHARE = 100, 8  # documents; none of so many takes more than an eighth of a pass
+
+Ints = npt.NDArray[np.int64]
+
+
+class Documents(NamedTuple):
+    """Where documents begin and end in a text, (N) each. They may lie in any order and leave out parts of the text."""
+
+    begins: Ints
+    ends: Ints
+
+    @classmethod
+    def up_to(cls, ends: Ends) -> Documents:
+        """Returns documents that follow each other from the start of a text; `ends` are the indices behind them."""
+        ends_N = np.asarray(ends).astype(np.int64)
+        return cls(np.append(np.int64(0), ends_N)[:-1], ends_N)
+
+    @property
+    def lengths(self) -> Ints:
+        """Characters of each document, (N)."""
+        return self.ends - self.begins
+
+    def take(self, chosen: npt.NDArray[np.int64] | slice) -> Documents:
+        """Returns some of the documents, in this order."""
+        return Documents(self.begins[chosen], self.ends[chosen])
+
+    def sampled_lengths(self) -> Ints:
+        """Returns the lengths of documents spread evenly over the text."""
+        count = len(self.ends)
+        return self.take(np.linspace(0, count - 1, min(count, DOCUMENTS_SAMPLED)).astype(np.int64)).lengths
+
+    def head(self, characters: int) -> Documents:
+        """Returns the first documents, with this many characters in all; the last one may be cut short."""
+        total_N = np.cumsum(self.lengths)
+        count = int(np.searchsorted(total_N, characters)) + 1
+        if count > len(total_N):
+            return self
+        begins, ends = self.begins[:count], self.ends[:count].copy()
+        ends[-1] -= int(total_N[count - 1]) - characters
+        return Documents(begins, ends)
+
+
+def hashes(ids: Ids, documents: Documents) -> npt.NDArray[np.uint64]:
+    """Returns a number for each document, (N), the same for equal ones and hardly ever for others.
+
+    It is a polynomial modulo 2^64 of the first `HASHED` ids and the length, mixed as in SplitMix64 (Steele, Lea & Flood
+    2014).
+    """
+    powers = np.cumprod(np.full(HASHED, FACTOR, np.uint64))
+    found = [np.zeros(0, np.uint64)]
+    for first in range(0, len(documents.ends), HASHED_AT_ONCE):
+        block = documents.take(slice(first, first + HASHED_AT_ONCE))
+        lengths = np.minimum(block.lengths, HASHED)
+        starts = np.cumsum(lengths) - lengths
+        offsets = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
+        terms = (ids[np.repeat(block.begins, lengths) + offsets].astype(np.uint64) + np.uint64(1)) * powers[offsets]
+        found.append(np.add.reduceat(terms, starts) + block.lengths.astype(np.uint64))
+    return mix(np.concatenate(found))
+
+
+def mix(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Returns numbers that look random, each a function of the one that it replaces (SplitMix64)."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
+    return numbers
 
 
 def ends_of_lines(ids: Ids, line_end: int) -> Ends:
@@ -26,75 +98,94 @@ def ends_of_lines(ids: Ids, line_end: int) -> Ends:
     return ends if len(ends) and ends[-1] == len(ids) else np.append(ends, np.uint64(len(ids)))
 
 
+def read_window(ids: Ids, documents: Documents, first_B: Ints, window: int, start_id: int) -> tuple[Ints, Ints]:
+    """Reads a window of B documents.
+
+    Args:
+        documents: B of them.
+        first_B: the index in the text where the window of each document begins. Where it is not inside the document,
+            nothing is read.
+
+    Returns:
+        The inputs and the targets, (B, T'): each target is the character after its input. T' is at most `window`. The
+        input before the first character of a document is `start_id`. `NO_TARGET` fills the rows of ended documents.
+    """
+    width = max(1, min(window, int((documents.ends - first_B).max())))
+    at_BT = first_B[:, None] + np.arange(width)
+    within = (at_BT < documents.ends[:, None]) & (at_BT >= documents.begins[:, None])
+    y_BT = ids[np.where(within, at_BT, 0)].astype(np.int64)
+    x_BT = ids[np.where(within, at_BT - 1, 0)].astype(np.int64)
+    x_BT[at_BT == documents.begins[:, None]] = start_id
+    y_BT[~within] = NO_TARGET
+    return x_BT, y_BT
+
+
 class DocumentStreams:
-    """Groups of B documents, read in windows of at most T characters. It has the same methods as `Streams`.
+    """Documents in B streams, read in windows of at most T characters. It has the same methods as `Streams`.
 
     No state passes from one document to another. Every character of a document is predicted, the first one from
     `start_id`. Each pass has another order.
 
     Args:
         ids: the text.
-        ends: the index behind each document.
+        documents: where they lie in it.
         start_id: the id that precedes each document.
-        batch_size: documents in a group, B.
+        batch_size: number of streams, B.
         window: characters in a window, T.
-        begins: the index of the first character of each document, if that is not the end of the document before.
 
     Raises:
         CorpusError: there is no document.
     """
 
-    def __init__(
-        self, ids: Ids, ends: Ends, start_id: int, batch_size: int, window: int, begins: Ends | None = None
-    ) -> None:
-        if not len(ends):
-            raise CorpusError("the text to learn from has no line: give a longer text, or a smaller --val-fraction")
-        self._ids, self._ends, self._begins, self._start_id = ids, ends, begins, start_id
+    def __init__(self, ids: Ids, documents: Documents, start_id: int, batch_size: int, window: int) -> None:
+        if not len(documents.ends):
+            raise CorpusError("the text to learn from has no document: give a longer text, or a smaller --val-fraction")
+        self._ids, self._documents, self._start_id = ids, documents, start_id
         self._batch_size, self._window = batch_size, window
-        self._groups = -(-len(ends) // batch_size)
+        self._windows_N = windows_in_pass(documents, window)
+        total = int(self._windows_N.sum())
+        self._first_B = np.arange(batch_size) * total // batch_size  # the window of the pass with which a stream begins
+        self._total, self._windows_in_stream = total, -(-total // batch_size)
+        self._passes, self._order_N, self._behind_N = -1, self._windows_N, self._windows_N
 
-    def _bounds(self, position: StreamPosition) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Returns where the documents of a group begin and end, (B) each."""
-        count = len(self._ends)
-        rank = position.group * self._batch_size + np.arange(self._batch_size)
-        chosen = (rank % count * _stride(count, position.passes) + position.passes) % count
-        ends = self._ends[chosen].astype(np.int64)
-        if self._begins is not None:
-            return self._begins[chosen].astype(np.int64), ends
-        return np.where(chosen > 0, self._ends[chosen - 1].astype(np.int64), 0), ends
+    def _windows(self, position: StreamPosition) -> tuple[Ints, Ints]:
+        """Returns the document that each stream reads, and which of its windows, (B) each."""
+        if position.passes != self._passes:
+            count = len(self._windows_N)
+            rank_N = np.arange(count)
+            self._order_N = (rank_N * _stride(count, position.passes) + position.passes) % count
+            self._behind_N = np.cumsum(self._windows_N[self._order_N])
+            self._passes = position.passes
+        at_B = (self._first_B + position.window) % self._total
+        rank_B = np.searchsorted(self._behind_N, at_B, side="right")
+        document_B = self._order_N[rank_B]
+        window_B = at_B - (self._behind_N[rank_B] - self._windows_N[document_B])
+        whole_B = num_windows(self._documents.take(document_B), self._window)
+        return document_B, (position.passes * self._windows_N[document_B] % whole_B + window_B) % whole_B
 
-    def read(self, position: StreamPosition) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def read(self, position: StreamPosition) -> tuple[Ints, Ints]:
         """Returns the ids at a position, (B, T'), and the id that follows each of them, (B, T'); T' is at most T."""
-        begins, ends = self._bounds(position)
-        first = position.window * self._window
-        width = min(self._window, int((ends - begins).max()) - first)
-        at_BT = begins[:, None] + first + np.arange(width)
-        within = at_BT < ends[:, None]
-        y_BT = self._ids[np.where(within, at_BT, 0)].astype(np.int64)
-        x_BT = self._ids[np.where(within, at_BT - 1, 0)].astype(np.int64)
-        x_BT[at_BT == begins[:, None]] = self._start_id
-        y_BT[~within] = NO_TARGET
-        return x_BT, y_BT
+        document_B, window_B = self._windows(position)
+        documents = self._documents.take(document_B)
+        return read_window(
+            self._ids, documents, documents.begins + window_B * self._window, self._window, self._start_id
+        )
 
     def after(self, position: StreamPosition) -> StreamPosition:
         """Returns the next position."""
-        begins, ends = self._bounds(position)
-        if (position.window + 1) * self._window < int((ends - begins).max()):
+        if position.window + 1 < self._windows_in_stream:
             return position._replace(window=position.window + 1)
-        if position.group + 1 < self._groups:
-            return StreamPosition(position.passes, position.group + 1)
         return StreamPosition(position.passes + 1)
 
-    def resets_state(self, position: StreamPosition) -> bool:
-        """Returns whether documents begin at a position."""
-        return position.window == 0
+    def resets_state(self, position: StreamPosition) -> npt.NDArray[np.bool_]:
+        """Returns for each stream, (B), whether its state is empty before a position: a document begins there."""
+        _, window_B = self._windows(position)
+        begins_B: npt.NDArray[np.bool_] = (window_B == 0) | (position.window == 0)
+        return begins_B
 
     def has(self, position: StreamPosition) -> bool:
         """Returns whether the text has such a position."""
-        if position.group >= self._groups:
-            return False
-        begins, ends = self._bounds(position)
-        return position.window * self._window < int((ends - begins).max())
+        return position.window < self._total  # earlier versions counted windows otherwise
 
 
 def _stride(count: int, passes: int) -> int:
@@ -105,17 +196,16 @@ def _stride(count: int, passes: int) -> int:
     return stride
 
 
-def mean_fill(ends: Ends, batch_size: int) -> float:
-    """Estimates, from a sample of documents, which part of the positions in groups of B documents holds characters."""
-    count = min(len(ends), DOCUMENTS_SAMPLED) // batch_size * batch_size
-    if not count:
-        return 1.0
-    lengths = sampled_lengths(ends)[:count].reshape(-1, batch_size)
-    return float(lengths.sum() / (lengths.max(1).sum() * batch_size))
+def num_windows(documents: Documents, window: int) -> Ints:
+    """Returns how many windows of T characters each document fills, (N); the last one is not always full."""
+    return -(-documents.lengths // window)
 
 
-def sampled_lengths(ends: Ends) -> npt.NDArray[np.int64]:
-    """Returns the lengths in characters of documents spread evenly over the text."""
-    chosen = np.linspace(0, len(ends) - 1, min(len(ends), DOCUMENTS_SAMPLED)).astype(np.int64)
-    before = np.where(chosen > 0, ends[chosen - 1], 0)
-    return (ends[chosen] - before).astype(np.int64)
+def windows_in_pass(documents: Documents, window: int) -> Ints:
+    """Returns how many windows of each document a pass reads, (N): all, but of a very long document among others."""
+    windows_N = num_windows(documents, window)
+    most = int(windows_N.sum())
+    if len(windows_N) > MANY:
+        for _ in range(8):  # the limit is a share of what is left under it
+            most = -(-int(np.minimum(windows_N, most).sum()) // LARGEST_SHARE)
+    return np.minimum(windows_N, most)

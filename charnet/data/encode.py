@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from charnet import machine
 from charnet.config import DataSettings
-from charnet.data import normalize, readers
+from charnet.data import fields, readers
 from charnet.data.decoding import ByteDecoder
 from charnet.data.encoded_copy import Ids
+from charnet.data.segment import LeftOut, segment
 from charnet.data.sources import Source
 from charnet.data.vocab import Vocabulary, id_dtype
 from charnet.errors import CorpusError
@@ -36,12 +37,17 @@ NewFile = Callable[[], Path]
 
 @dataclass
 class SourceInfo:
-    """The facts about one source that was read: its digest, the number of invalid byte sequences, its encoding."""
+    """The facts about one source that was read: its digest, invalid byte sequences, encoding and length.
+
+    `left_out` counts rows and documents that are not in the text, by reason, and names the first of each.
+    """
 
     digest: readers.FileDigest = field(default_factory=readers.FileDigest)
     num_errors: int = 0
     encoding: str = ""
+    length: int = 0  # symbols, with those of the separator behind it
     is_utf8: bool = False
+    left_out: LeftOut = field(default_factory=dict)
 
 
 @dataclass
@@ -201,9 +207,12 @@ def symbols_of(
     for source, separator in zip(sources, separators, strict=True):
         info = SourceInfo()
         infos.append(info)
-        yield from _source_symbols(source, data, info, report)
+        for symbols in _source_symbols(source, data, info, report):
+            info.length += len(symbols)
+            yield symbols
         if separator:
-            yield _separator_symbols(separator, data)
+            yield (symbols := _separator_symbols(separator, data))
+            info.length += len(symbols)
         read += info.digest.size
 
 
@@ -211,10 +220,13 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
     """Yields the symbols of one source, and completes `info`."""
     chunks = _report_chunks(readers.chunks(source, info.digest), info.digest, report)
     if data.bytes:
-        yield from _bytes(chunks, info)
+        yield from _bytes(chunks, source.name, data, info)
         return
     decoder = ByteDecoder(source.name, data.encoding, data.encoding_errors)
-    for text in normalize.normalized_documents(decoder.decode(chunks), data):
+    texts = decoder.decode(chunks)
+    if data.field:
+        texts = fields.documents(texts, source.name, data, info.left_out)
+    for text in segment(texts, data, info.left_out, source.name):
         try:
             if text:
                 yield _code_points(text)
@@ -254,12 +266,21 @@ def _report_chunks(chunks: Iterable[bytes], digest: readers.FileDigest, report: 
         report(digest.size)
 
 
-def _bytes(chunks: Iterable[bytes], info: SourceInfo) -> Iterator[Symbols]:
-    """Yields the bytes as they are, and notes whether they are UTF-8."""
-    decoder, info.is_utf8 = codecs.getincrementaldecoder("utf-8")(), True
+def _bytes(chunks: Iterable[bytes], name: str, data: DataSettings, info: SourceInfo) -> Iterator[Symbols]:
+    """Yields the bytes as they are, or as documents, and notes whether they are UTF-8."""
+    chunks = _note_utf8(chunks, info)
+    if data.document_end:
+        texts = segment((raw.decode("latin-1") for raw in chunks), data, info.left_out, name)
+        chunks = (text.encode("latin-1") for text in texts)
     for raw in chunks:
         if raw:
             yield np.frombuffer(raw, np.uint8)
+
+
+def _note_utf8(chunks: Iterable[bytes], info: SourceInfo) -> Iterator[bytes]:
+    decoder, info.is_utf8 = codecs.getincrementaldecoder("utf-8")(), True
+    for raw in chunks:
+        yield raw
         try:
             if info.is_utf8:
                 decoder.decode(raw, final=not raw)

@@ -1,6 +1,6 @@
 """The file of an encoded copy: ids that are written once and mapped many times, and checked each time.
 
-    KEY.ids       the ids; if lines are documents, the end of each document; then the footer:
+    KEY.ids       the ids; if there are documents, the end of each document; then the footer:
                   metadata as JSON, its length, its SHA-256
     KEY.checked   the inode, size and time of KEY.ids when all of its blocks had been checked
 
@@ -37,7 +37,7 @@ SUFFIX, CHECKED_SUFFIX = ".ids", ".checked"
 DIGEST_BYTES, LENGTH_BYTES = 32, 8
 TRAILER_BYTES = LENGTH_BYTES + DIGEST_BYTES
 MAX_METADATA_BYTES = 1 << 28
-IDS_AT_ONCE = 1 << 20  # that are searched for line ends
+IDS_AT_ONCE = 1 << 20  # that are searched for the ends of documents
 BLOCK_BYTES = 1 << 22  # under one checksum
 BLOCKS_CHECKED = 16  # of a copy that was checked before
 
@@ -51,17 +51,24 @@ class EncodedCopy:
     ends: Ends | None
     metadata: dict[str, Any]
 
+    @property
+    def file_ends(self) -> tuple[int, ...]:
+        """The indices behind the files, if there are several."""
+        return tuple(self.metadata.get("file_ends", ()))
 
-def write_footer(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: bool, metadata: dict[str, Any]) -> None:
+
+def write_footer(
+    file: IO[bytes], length: int, vocab: Vocabulary, *, by_documents: bool, metadata: dict[str, Any]
+) -> None:
     """Completes an encoded copy: writes the ends of documents and the footer behind the ids.
 
     Args:
         file: holds `length` ids and nothing else.
-        by_lines: whether each line is a document.
+        by_documents: whether the text consists of documents, each of which ends with `vocab.start_id()`.
         metadata: values to store with the copy, ready for JSON.
     """
     width = id_dtype(len(vocab)).itemsize
-    documents = _write_ends(file, length, vocab) if by_lines else 0
+    documents = _write_ends(file, length, vocab) if by_documents else 0
     file.flush()
     sizes = _block_sizes(length * width + 8 * documents)
     symbols: Any = list(vocab.characters) if vocab.of_bytes else "".join(map(chr, vocab.characters))
@@ -72,7 +79,8 @@ def write_footer(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: b
             "symbols": symbols,
             "rare": vocab.rare_id is not None,
             "is_utf8": vocab.is_utf8,
-            "by_lines": by_lines,
+            "by_lines": by_documents,
+            "document_end": vocab.document_end,
             "documents": documents,
             "sums": _checksums(Path(file.name), sizes, range(len(sizes))),
         }
@@ -83,12 +91,12 @@ def write_footer(file: IO[bytes], length: int, vocab: Vocabulary, *, by_lines: b
 
 
 def _write_ends(file: IO[bytes], length: int, vocab: Vocabulary) -> int:
-    """Appends the index behind each line end, and returns the number of line ends."""
-    dtype, line_end, documents = id_dtype(len(vocab)), vocab.start_id(), 0
+    """Appends the index behind each document, and returns the number of documents."""
+    dtype, document_end, documents = id_dtype(len(vocab)), vocab.start_id(), 0
     for start in range(0, length, IDS_AT_ONCE):
         file.seek(start * dtype.itemsize)
         ids = np.frombuffer(file.read(min(IDS_AT_ONCE, length - start) * dtype.itemsize), dtype)
-        ends = (np.flatnonzero(ids == line_end) + (start + 1)).astype("<u8")
+        ends = (np.flatnonzero(ids == document_end) + (start + 1)).astype("<u8")
         file.seek(length * dtype.itemsize + 8 * documents)
         file.write(ends.data)
         documents += len(ends)
@@ -166,7 +174,12 @@ def _map(file: IO[bytes]) -> tuple[EncodedCopy | None, list[int]]:
     if hashlib.sha256(raw).digest() != trailer[LENGTH_BYTES:]:
         return None, []
     metadata = json.loads(raw)
-    vocab = Vocabulary.from_stored(metadata.pop("symbols"), rare=metadata.pop("rare"), is_utf8=metadata.pop("is_utf8"))
+    vocab = Vocabulary.from_stored(
+        metadata.pop("symbols"),
+        rare=metadata.pop("rare"),
+        is_utf8=metadata.pop("is_utf8"),
+        document_end=metadata.pop("document_end", None),
+    )
     characters, documents, checksums = metadata["length"], metadata.pop("documents"), metadata.pop("sums")
     dtype = id_dtype(len(vocab))
     if size - TRAILER_BYTES - length != characters * dtype.itemsize + 8 * documents:

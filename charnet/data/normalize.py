@@ -1,11 +1,10 @@
-"""Normalizes a text before training, as the settings say: line ends, Unicode normal form, case, lines as documents.
+"""Normalizes a text before training, as the settings say: line ends, Unicode normal form, case.
 
 Prompts and texts to evaluate are normalized in the same way, so everything here works on a whole text as on its pieces.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -24,7 +23,7 @@ class Normalization(Protocol):
     @property
     def lowercase(self) -> bool: ...
     @property
-    def lines(self) -> bool: ...
+    def document_end(self) -> str: ...
 
 
 def normalize(text: str, data: Normalization) -> str:
@@ -34,7 +33,7 @@ def normalize(text: str, data: Normalization) -> str:
     >>> normalize("Één\\r\\n", DataSettings(newlines="lf", lowercase=True))
     'één\\n'
     """
-    if data.newlines == "lf" or data.lines:
+    if data.newlines == "lf" or data.document_end:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if data.normalize != "none":
         text = unicodedata.normalize("NFC" if data.normalize == "nfc" else "NFKC", text)
@@ -46,7 +45,7 @@ def normalize(text: str, data: Normalization) -> str:
 
 def normalize_stream(pieces: Iterable[str], data: Normalization) -> Iterator[str]:
     """Normalizes a text that comes in pieces. The result does not depend on where the text is cut."""
-    if data.newlines == "keep" and data.normalize == "none" and not data.lines:
+    if data.newlines == "keep" and data.normalize == "none" and not data.document_end:
         yield from (normalize(piece, data) for piece in pieces)
         return
     rest = ""
@@ -74,22 +73,3 @@ def _starts_cluster(character: str) -> bool:
         return True
     first = unicodedata.normalize("NFKD", character)[0]
     return not unicodedata.category(first).startswith("M") and not "\u1160" <= first <= "\u11ff"
-
-
-def normalized_documents(texts: Iterable[str], data: Normalization) -> Iterator[str]:
-    """Normalizes a text that comes in pieces; if lines are documents, each becomes one document."""
-    texts = normalize_stream(texts, data)
-    return documents(texts) if data.lines else iter(texts)
-
-
-def documents(pieces: Iterable[str]) -> Iterator[str]:
-    """Yields a text with lines as documents: each ends with one line end, also the last; empty lines are dropped."""
-    last = "\n"
-    for piece in pieces:
-        text = re.sub("\n+", "\n", piece)
-        text = text.removeprefix("\n") if last == "\n" else text
-        if text:
-            last = text[-1]
-            yield text
-    if last != "\n":
-        yield "\n"

@@ -38,6 +38,7 @@ class Vocabulary:
 
     The last symbol may be `RARE` (`RARE_BYTE` for bytes). Then every character that is not in the alphabet maps to it,
     and no character is unknown. `is_utf8` is for alphabets of bytes: whether the whole training text was UTF-8.
+    `document_end` is the symbol that ends each document, if that is not the line end; it is never written.
 
     Raises:
         ValueError: the symbols are not sorted, not unique or out of range.
@@ -52,6 +53,7 @@ class Vocabulary:
     symbols: tuple[int, ...]
     of_bytes: bool = False
     is_utf8: bool = False
+    document_end: int | None = None
 
     def __post_init__(self) -> None:
         last = RARE_BYTE if self.of_bytes else RARE
@@ -63,6 +65,8 @@ class Vocabulary:
             raise ValueError("a symbol is out of range")
         if not self.of_bytes and bisect_left(self.symbols, 0xD800) < bisect_left(self.symbols, 0xE000):
             raise ValueError("a surrogate is not a character")
+        if self.document_end is not None and self.document_end not in self.symbols:
+            raise ValueError("the end of a document is not in the alphabet")
 
     @classmethod
     def of_text(cls, text: str) -> Vocabulary:
@@ -70,7 +74,9 @@ class Vocabulary:
         return cls(tuple(sorted(map(ord, set(text)))))
 
     @classmethod
-    def from_stored(cls, symbols: str | list[int], *, rare: bool, is_utf8: bool) -> Vocabulary:
+    def from_stored(
+        cls, symbols: str | list[int], *, rare: bool, is_utf8: bool, document_end: int | None = None
+    ) -> Vocabulary:
         """Makes an alphabet from its stored form: its characters as a string, or its bytes as a list.
 
         Args:
@@ -79,7 +85,7 @@ class Vocabulary:
         """
         of_bytes = not isinstance(symbols, str)
         own = tuple(symbols) if not isinstance(symbols, str) else tuple(code_points(symbols).tolist())
-        return cls((*own, RARE_BYTE if of_bytes else RARE) if rare else own, of_bytes, is_utf8)
+        return cls((*own, RARE_BYTE if of_bytes else RARE) if rare else own, of_bytes, is_utf8, document_end)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -183,12 +189,13 @@ class Vocabulary:
         base = unicodedata.normalize("NFKD", character)
         alike = set({"Pi": "\"'", "Pf": "\"'", "Pd": "-"}.get(unicodedata.category(character), ""))
         alike |= {character.lower(), character.upper(), base[0], base[0].lower(), base[0].upper()}
-        ranked = sorted(self.characters, key=lambda s: (chr(s) not in alike, abs(s - symbol)))
+        known = [s for s in self.characters if s != self.document_end]
+        ranked = sorted(known, key=lambda s: (chr(s) not in alike, abs(s - symbol)))
         return [repr(chr(s)) for s in ranked[:count]]
 
     def start_id(self) -> int:
-        """Returns the id that precedes a text without a prompt: a line end, else a space, else the first symbol."""
-        for symbol in (0x0A, 0x20):
+        """Returns the id that precedes a text without a prompt: the end of a document or a line, a space, or 0."""
+        for symbol in (self.document_end, 0x0A, 0x20):
             if symbol in self.symbols:
                 return self.symbols.index(symbol)
         return 0

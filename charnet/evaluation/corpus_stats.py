@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.data.corpus import Corpus
+from charnet.data.documents import Documents
 from charnet.data.encoded_copy import Ids
 from charnet.data.vocab import Vocabulary
 from charnet.errors import plural
@@ -64,6 +65,7 @@ class CorpusStats:
 
     Attributes:
         blocks: the number of characters, and of distinct characters, in each Unicode block.
+        document_lengths: in characters without the end of the document, of some thousand documents.
         odd: the count of each unprintable character.
         repeated: the share of the text that is in repeats of earlier lines.
         most_repeated: the line with the most characters in repeats, and how often it occurs.
@@ -85,6 +87,8 @@ class CorpusStats:
     line_ends: dict[str, int]
     lines: int
     line_lengths: dict[str, int]
+    documents: int
+    document_lengths: dict[str, int]
     repeated: float
     most_repeated: tuple[str, int]
     entropies: list[float]
@@ -113,6 +117,8 @@ def describe(corpus: Corpus) -> CorpusStats:
     counts = _counts(corpus.ids, len(corpus.vocab))
     of_symbol = dict(zip(corpus.vocab.symbols, counts.tolist(), strict=True))
     lines = corpus.vocab.decode(corpus.ids[:LINES_OF].tolist())
+    if corpus.vocab.document_end is not None:
+        lines = lines.replace(chr(corpus.vocab.document_end), "\n")
     repeated, most_repeated, lengths = _lines(lines)
     sample = corpus.ids[:ENTROPY_OF]
     cut = len(sample) - max(1, int(len(sample) * HELD_OUT))
@@ -127,6 +133,8 @@ def describe(corpus: Corpus) -> CorpusStats:
         rarest=_rarest(corpus.vocab, of_symbol),
         odd={corpus.vocab.name(code): count for code, count in _odd(corpus.vocab, of_symbol)},
         line_ends=_line_ends(lines),
+        documents=0 if corpus.ends is None else len(corpus.ends),
+        document_lengths={} if corpus.ends is None else _quantiles(Documents.up_to(corpus.ends).sampled_lengths() - 1),
         lines=len(lengths),
         line_lengths=_quantiles(lengths),
         repeated=repeated,
@@ -171,6 +179,8 @@ def _rarest(vocab: Vocabulary, of_symbol: dict[int, int]) -> list[tuple[str, int
 def _odd(vocab: Vocabulary, of_symbol: dict[int, int]) -> Iterator[tuple[int, int]]:
     """Yields the code of each unprintable character, and how often it occurs."""
     for code in vocab.characters:
+        if code == vocab.document_end:
+            continue
         is_part = vocab.of_bytes and code >= PARTS_FROM
         if not is_part and unicodedata.category(chr(code)) in ("Cc", "Cf", "Co", "Cn") and chr(code) not in "\n\r\t":
             yield code, of_symbol[code]

@@ -21,12 +21,13 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from charnet.config import Config
-from charnet.data.batches import StreamPosition
+from charnet.config import DOCUMENT_END, Config, DataSettings
 from charnet.data.corpus import encode_for
-from charnet.data.documents import DocumentStreams, ends_of_lines
-from charnet.data.encoded_copy import Ends, Ids
-from charnet.errors import CorpusError
+from charnet.data.documents import Documents, ends_of_lines, read_window
+from charnet.data.encoded_copy import Ids
+from charnet.data.segment import separator
+from charnet.data.split import Part
+from charnet.errors import ConfigError, CorpusError
 from charnet.machine import explain_out_of_memory
 from charnet.model.device import set_threads
 from charnet.model.ensemble import Model, from_weights
@@ -39,6 +40,7 @@ MOST_STREAMS = 64
 LARGEST_CHUNK = 1 << 22  # logits in memory at once
 LONGEST_CHUNK = 256  # characters
 DOCUMENTS_SORTED = 1 << 14  # at once, by length: documents of similar length are read together
+LONG_DOCUMENT = 8 * SHORTEST_STREAM  # characters; it is read in streams, as a running text is
 
 
 class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an error
@@ -49,12 +51,14 @@ class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an
 class Evaluation:
     """The total loss on a text, in nats, and the number of characters it is summed over.
 
-    `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted.
+    `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted. `notes`
+    are sentences for the user about the text.
     """
 
     nats: float
     characters: int
     unknown: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def nats_per_char(self) -> float:
@@ -78,53 +82,70 @@ class Evaluation:
             "characters": self.characters,
             "unknown_characters": sum(self.unknown.values()),
             "unknown": self.unknown,
+            "notes": self.notes,
         }
 
 
 def evaluate_files(
-    checkpoint: Checkpoint, paths: Sequence[str], *, encoding: str | None = None, glob: str = "*.txt", threads: int = 0
+    checkpoint: Checkpoint, paths: Sequence[str], changes: Mapping[str, str] | None = None, *, threads: int = 0
 ) -> Evaluation:
     """Evaluates the model of a checkpoint on texts.
 
     Args:
-        encoding: of the texts; by default that of the training text.
+        changes: settings of `DataSettings` in which the texts are read in another way than the training text.
         threads: CPU threads; 0 = one per core.
 
     Raises:
+        ConfigError: the model knows no documents, or only lines.
         CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
-    data = checkpoint.config.data
-    data = dataclasses.replace(data, glob=glob, encoding=encoding or data.encoding)
-    ids, unknown = encode_for(checkpoint.vocab, paths, data)
+    data = _changed(checkpoint.config.data, changes or {})
+    ids, unknown, notes = encode_for(checkpoint.vocab, paths, data)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
     set_threads(threads)
-    return evaluate_checkpoint(checkpoint, ids, unknown)
+    return dataclasses.replace(evaluate_checkpoint(checkpoint, ids, unknown), notes=tuple(notes))
+
+
+def _changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
+    """Returns how texts are read; a field is given in place of a separator, and the other way round."""
+    documents, field = changes.get("documents"), changes.get("field")
+    if documents is not None or field is not None:
+        if trained.document_end != DOCUMENT_END:
+            raise ConfigError("--documents, --field: the model was not trained with one of them; leave them out")
+        if documents and field:
+            raise ConfigError("--documents and --field: two ways to separate documents; leave one out")
+        documents = "\n" if documents == "line" else documents or ("" if field else "file")
+        changes = {**changes, "documents": documents, "field": field or ""}
+    data = overlay(Config(data=trained), {f"data.{name}": value for name, value in changes.items()}).data
+    if data.documents:
+        separator(data)
+    return data
 
 
 def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int]) -> Evaluation:
     """Evaluates the model of a checkpoint on the ids of a text.
 
-    A model that was trained on lines reads every line by itself.
+    A model that was trained on documents reads each document by itself.
 
     Args:
         ids: of the characters in the alphabet, at least one.
         unknown: the count of each other symbol.
     """
     vocab = checkpoint.vocab
-    ends = ends_of_lines(ids, vocab.start_id()) if checkpoint.config.data.lines else None
+    has_documents = bool(checkpoint.config.data.document_end)
+    documents = Documents.up_to(ends_of_lines(ids, vocab.start_id())) if has_documents else None
     with explain_out_of_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
-        evaluation = evaluate(model, ids, vocab.start_id(), ends)
+        evaluation = evaluate(model, Part(ids, documents), vocab.start_id())
     return dataclasses.replace(evaluation, unknown={vocab.name(symbol): count for symbol, count in unknown.items()})
 
 
 def evaluate(
     model: Model,
-    ids: Ids,
+    text: Part,
     start_id: int,
-    ends: Ends | None = None,
     *,
     most: int = 0,
     streams: int | None = None,
@@ -133,8 +154,7 @@ def evaluate(
     """Evaluates a model on a text: predicts each character from all before it, the first from `start_id`.
 
     Args:
-        ids: the text, at least one character.
-        ends: the end of each document, if each is read by itself.
+        text: at least one character. Documents are read one by one, each from a zero state.
         most: the approximate number of characters to read, 0 for all: the first characters of each stream, or the
             first documents.
         streams: the number of streams; by default chosen by the length of the text. 1 reads it in one piece.
@@ -143,21 +163,26 @@ def evaluate(
     Raises:
         Stopped: `stop` returned true.
     """
-    if ends is not None and most:
-        ends = ends[: max(1, int(np.searchsorted(ends, most, side="right")))]
-        ids = ids[: int(ends[-1])]
-    streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
     was_training = model.training
     model.eval()
+    try:
+        if text.documents is None:
+            return _evaluate_text(model, text.ids, start_id, most, streams, stop)
+        documents = text.documents.head(most) if most else text.documents
+        nats = _nats_of_documents(model, text.ids, start_id, documents, stop)
+        return Evaluation(nats, int(documents.lengths.sum()))
+    finally:
+        model.train(was_training)
+
+
+def _evaluate_text(
+    model: Model, ids: Any, start_id: int, most: int, streams: int | None, stop: Callable[[], object]
+) -> Evaluation:
+    streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
     length = -(-len(ids) // streams)
     read_length = min(length, -(-most // streams)) if most else length
     counted = sum(min(read_length, max(0, len(ids) - stream * length)) for stream in range(streams))
-    try:
-        if ends is not None:
-            return Evaluation(_nats_of_documents(model, ids, start_id, ends, stop), len(ids))
-        return Evaluation(_total_nats(model, ids, start_id, streams, read_length, stop), counted)
-    finally:
-        model.train(was_training)
+    return Evaluation(_total_nats(model, ids, start_id, streams, read_length, stop), counted)
 
 
 @torch.no_grad()
@@ -186,27 +211,30 @@ def _total_nats(
 
 
 @torch.no_grad()
-def _nats_of_documents(model: Model, ids: Ids, start_id: int, ends: Ends, stop: Callable[[], object]) -> float:
+def _nats_of_documents(
+    model: Model, ids: Any, start_id: int, documents: Documents, stop: Callable[[], object]
+) -> float:
     """Reads each document from a zero state; documents of similar length are read side by side."""
     device = next(model.parameters()).device
     chunk = _chunk_length(model, MOST_STREAMS)
+    is_long = documents.lengths > LONG_DOCUMENT
     total = 0.0
-    for first in range(0, len(ends), DOCUMENTS_SORTED):
-        block_ends = ends[first : first + DOCUMENTS_SORTED].astype(np.int64)
-        begins = np.concatenate([[int(ends[first - 1]) if first else 0], block_ends[:-1]])
-        order = np.argsort(block_ends - begins, kind="stable")
-        for at in range(0, len(order), MOST_STREAMS):
-            group = order[at : at + MOST_STREAMS]
-            streams = DocumentStreams(ids, block_ends[group], start_id, len(group), chunk, begins[group])
-            position, state = StreamPosition(), model.initial_state(len(group))
-            while position.passes == 0:
+    for begin, end in zip(*map(np.ndarray.tolist, documents.take(np.flatnonzero(is_long))), strict=True):
+        total += _evaluate_text(model, ids[begin:end], start_id, 0, None, stop).nats
+    documents = documents.take(np.flatnonzero(~is_long))
+    for first in range(0, len(documents.ends), DOCUMENTS_SORTED):
+        block = documents.take(slice(first, first + DOCUMENTS_SORTED))
+        block = block.take(np.argsort(block.lengths, kind="stable"))
+        for at in range(0, len(block.ends), MOST_STREAMS):
+            group = block.take(slice(at, at + MOST_STREAMS))
+            state = model.initial_state(len(group.ends))
+            for offset in range(0, int(group.lengths.max()), chunk):
                 if stop():
                     raise Stopped
-                x_ST, y_ST = (torch.from_numpy(each).to(device) for each in streams.read(position))
-                logits_STV, state = model(x_ST, state)
-                nats = F.cross_entropy(logits_STV.flatten(0, 1), y_ST.flatten(), reduction="none")
-                total += float(nats.cpu().double().sum())
-                position = streams.after(position)
+                x_ST, y_ST = read_window(ids, group, group.begins + offset, chunk, start_id)
+                logits_STV, state = model(torch.from_numpy(x_ST).to(device), state)
+                y = torch.from_numpy(y_ST).to(device).flatten()
+                total += float(F.cross_entropy(logits_STV.flatten(0, 1), y, reduction="none").cpu().double().sum())
     return total
 
 

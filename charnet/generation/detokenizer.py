@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from charnet.data.vocab import Vocabulary
 from charnet.generation import graphemes
-from charnet.generation.stopping import StopCriterion
+from charnet.generation.stopping import StopCriterion, StopStrings
 
 
 class Chunk(NamedTuple):
@@ -30,24 +30,30 @@ class Detokenizer:
     symbols then goes on until its last cluster is complete, which the first symbol of the next one shows. A text of
     bytes has exactly `length` bytes.
 
-    `ended` says whether the text has ended, by a stop criterion or by its length. `surplus` is the number of symbols
-    that were fed and are not part of it: those after the one that shows the end, and those that only showed it. If the
-    text `gives_back`, the latter may be from earlier calls of `feed`.
+    `ended` says whether the text has ended, by a stop criterion, its length or the end of a document. `surplus` is the
+    number of symbols that were fed and are not part of it: those after the one that shows the end, and those that only
+    showed it. If the text `gives_back`, the latter may be from earlier calls of `feed`.
     """
 
     def __init__(self, vocab: Vocabulary, criteria: Sequence[StopCriterion] = (), *, length: int = sys.maxsize) -> None:
         self.ended, self.surplus = length == 0, 0
         self._decode, self._finish = (decoder := vocab.decoder()).push, decoder.finish
-        self._criteria, self._of_bytes = criteria, vocab.of_bytes
-        self._clusters = (
-            graphemes.Clusters() if graphemes.may_join(vocab) and (criteria or not vocab.of_bytes) else None
-        )
-        of_several = vocab.of_bytes and self._clusters is not None  # a character that shows the end is several symbols
+        self._end = "" if vocab.document_end is None else chr(vocab.document_end)
+        self._criteria: Sequence[StopCriterion] = [*criteria, StopStrings([self._end])] if self._end else criteria
+        self._of_bytes = vocab.of_bytes
+        by_clusters = graphemes.may_join(vocab) and not (vocab.of_bytes and not self._criteria)
+        self._clusters = graphemes.Clusters() if by_clusters else None
+        of_several = vocab.of_bytes and by_clusters  # a character that shows the end is several symbols
         self.gives_back = of_several or any(criterion.gives_back for criterion in criteria)
         self._length, self._num_fed, self._num_shown = length, 0, 0  # symbols
         self._held_back = self._cut_off = ""
         self._is_cut = False
         self._nats: list[float] = []  # of the symbols that are not shown yet
+
+    @property
+    def document_ended(self) -> bool:
+        """Whether the text ended with its document."""
+        return self.ended and bool(self._end) and self._held_back.endswith(self._end)
 
     @property
     def num_uncertain(self) -> int:
@@ -86,8 +92,9 @@ class Detokenizer:
         return self._certain(())
 
     def rest(self) -> str:
-        """Returns the text that was fed and is in no chunk, when no more is fed, but for the surplus."""
-        return self._held_back + self._cut_off + (self._clusters.last if self._clusters else "") + self._finish()
+        """Returns the text that was fed and is in no chunk, when no more is fed, but for surplus and document end."""
+        held_back = self._held_back[: -len(self._end)] if self.document_ended else self._held_back
+        return held_back + self._cut_off + (self._clusters.last if self._clusters else "") + self._finish()
 
     @property
     def _is_open(self) -> bool:

@@ -45,7 +45,7 @@ class GenerationState:
 
 
 def start(engine: Engine, prompt_ids: Sequence[int] = ()) -> GenerationState:
-    """Returns the state after a prompt. An empty prompt stands for the start of a line."""
+    """Returns the state after a prompt. An empty prompt stands for the start of a line or a document."""
     return GenerationState(engine.start(1)).extend(prompt_ids)
 
 
@@ -103,9 +103,16 @@ class Generation:
 
     @property
     def state(self) -> GenerationState:
-        """The state after all that was sampled."""
+        """The state after all that was sampled; when a document has ended, the one before the next document."""
         num_sampled = self._sampled_before + self._position
+        if self.document_ended:
+            return replace(start(self._engine), num_sampled=num_sampled)
         return GenerationState(self._engine_state, self._pending, num_sampled, tuple(self._recent))
+
+    @property
+    def document_ended(self) -> bool:
+        """Whether a model of documents ended the text, with its document."""
+        return self._detokenizer.document_ended
 
     @property
     def withheld(self) -> str:

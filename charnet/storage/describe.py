@@ -13,7 +13,7 @@ from charnet.errors import plural
 from charnet.model.shapes import member_prefixes
 from charnet.overlay import as_dict, default
 from charnet.storage.checkpoint import Checkpoint
-from charnet.storage.document import CorpusInfo, TrainerState, trainer_state_to_json
+from charnet.storage.document import CorpusInfo, TrainerState
 
 ALPHABET_SHOWN = 400  # characters
 
@@ -87,7 +87,7 @@ class Description:
         return vars(self) | {
             "config": as_dict(self.config),
             "corpus": vars(self.corpus),
-            "progress": trainer_state_to_json(self.progress, self.config),
+            "progress": vars(self.progress),
             "best_nats_per_char": best,
             "best_bits_per_char": None if best is None else best / math.log(2),
             "last_nats_per_char": last,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from charnet.config import Config
+from charnet.config import DOCUMENT_END, Config
 from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.overlay import as_dict, from_dict
@@ -17,7 +17,7 @@ from charnet.storage.tensorfile import DIGEST, are_sizes, invalid
 
 FORMAT = 2  # the newest; format 1 has no 8-bit weights
 LONGEST_STRING = 10_000  # characters of a name, a version or a date
-WINDOWS_PER_GROUP = 1 << 24  # more than a group of documents has
+WINDOWS_PER_GROUP = 1 << 24  # in checkpoints of earlier versions
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TrainerState:
     step: int = 0
     chars_seen: int = 0
     seconds: float = 0.0
-    position: tuple[int, int, int] = (0, 0, 0)
+    position: tuple[int, int] = (0, 0)
     best_step: int = 0
     best_nats_per_char: float | None = None
     evaluations_without_improvement: int = 0
@@ -76,31 +76,22 @@ class Document:
             "alphabet_has_rare": vocab.rare_id is not None,
             "alphabet_is_utf8": vocab.is_utf8,
             "corpus": vars(self.corpus),
-            "progress": trainer_state_to_json(self.trainer_state, self.config),
+            "progress": vars(self.trainer_state),
             "history": self.history,
             "versions": self.versions,
         }
 
 
-def trainer_state_to_json(state: TrainerState, config: Config) -> dict[str, Any]:
-    """Returns a training state as a file holds it.
-
-    In a file a position is two numbers: passes and windows. If lines are documents, the second number is the group
-    times `WINDOWS_PER_GROUP` plus the window in it; otherwise there are no groups, and it is the window.
-    """
-    passes, group, window = state.position
-    packed = group * WINDOWS_PER_GROUP + window if config.data.lines else window
-    return vars(state) | {"position": (passes, packed)}
-
-
 def _trainer_state(values: Any, config: Config) -> TrainerState:
-    """Undoes `trainer_state_to_json`; each value is checked."""
-    if isinstance(values, dict) and "position" in values:
-        position = values["position"]
-        if not are_sizes(position) or len(position) != 2:
-            raise ValueError("position of another kind")
-        group, window = divmod(position[1], WINDOWS_PER_GROUP) if config.data.lines else (0, position[1])
-        values = values | {"position": [position[0], group, window]}
+    """Parses where a training stands.
+
+    Earlier versions read lines in groups and stored the group times `WINDOWS_PER_GROUP` plus the window in it. Where
+    most lines fit in a window, the group is the number of windows that each stream has read.
+    """
+    if isinstance(values, dict) and config.data.document_end and are_sizes(values.get("position")):
+        passes, *windows = values["position"]
+        windows = [window // WINDOWS_PER_GROUP if window >= WINDOWS_PER_GROUP else window for window in windows]
+        values = values | {"position": [passes, *windows]}
     state: TrainerState = _parse_dataclass(TrainerState, values)
     return state
 
@@ -128,6 +119,7 @@ def parse(path: Path, raw: Any) -> Document:
                 raw["alphabet"],
                 _bool(raw.get("alphabet_has_rare", False)),
                 _bool(raw.get("alphabet_is_utf8", False)),
+                ord(DOCUMENT_END) if config.data.document_end == DOCUMENT_END else None,
             ),
             corpus=_parse_dataclass(CorpusInfo, raw["corpus"]),
             trainer_state=_trainer_state(raw["progress"], config),
@@ -142,9 +134,9 @@ def parse(path: Path, raw: Any) -> Document:
         raise invalid(path, f"invalid metadata ({error})") from None
 
 
-def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool) -> Vocabulary:
+def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool, document_end: int | None) -> Vocabulary:
     if (isinstance(symbols, str) and len(symbols) <= LAST_CODE_POINT) or are_sizes(symbols):
-        own = Vocabulary.from_stored(symbols, rare=has_rare, is_utf8=is_utf8)
+        own = Vocabulary.from_stored(symbols, rare=has_rare, is_utf8=is_utf8, document_end=document_end)
         if own.characters and (own.rare_id is not None) == has_rare:
             return own
     raise ValueError("invalid alphabet")
@@ -170,7 +162,7 @@ def _parse_dataclass(kind: type[Any], values: Any) -> Any:
             "int": are_sizes([value]),
             "float": _is_number(value),
             "float | None": value is None or _is_number(value),
-            "tuple[int, int, int]": are_sizes(value) and len(value) == 3,
+            "tuple[int, int]": are_sizes(value) and len(value) == 2,
         }
         if not fits[declared]:
             raise ValueError(f"invalid {name}")

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from charnet.config import Config
-from charnet.storage.document import CorpusInfo
-from charnet.training.planner import Plan
+
+if TYPE_CHECKING:  # these load NumPy, which a refused command line does not need
+    from charnet.storage.document import CorpusInfo
+    from charnet.training.planner import Plan
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Started:
         known_chars: characters of the alphabet that the weights of `--init-from` know.
         plan: if the run was planned to fit a time.
         notes: sentences about the text and how it was read.
+        held_out, test: characters held out for validation and for the test.
     """
 
     run: Path
@@ -40,6 +44,8 @@ class Started:
     known_chars: int | None = None
     plan: Plan | None = None
     notes: tuple[str, ...] = ()
+    held_out: int = 0
+    test: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,7 @@ class Finished:
         best_nats_per_char: the best loss, measured on `read` of the `held_out` characters; both are 0 if there is no
             held-out text.
         forecast: a sentence with advice for a better model.
+        test_nats_per_char: the loss of the best weights on the test text, if there is one.
     """
 
     run: Path
@@ -116,6 +123,7 @@ class Finished:
     forecast: str = ""
     read: int = 0
     held_out: int = 0
+    test_nats_per_char: float | None = None
 
 
 Event = Started | Progress | Metrics | Evaluated | RolledBack | Replanned | Finished

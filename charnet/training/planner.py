@@ -14,7 +14,15 @@ from typing import Any
 from charnet.config import Config
 from charnet.overlay import overlay
 from charnet.training.resolve import resolve
-from charnet.training.sizes import FEWEST_STREAMS, LARGE_ALPHABET, Text, choose_size, interpolate, nearest_size
+from charnet.training.sizes import (
+    FEWEST_STREAMS,
+    LARGE_ALPHABET,
+    SHORTEST_TEXT,
+    Text,
+    choose_size,
+    interpolate,
+    nearest_size,
+)
 
 PLANNED = {  # settings that a plan chooses and that have a command-line option
     "model.hidden_size", "model.members", "model.embedding_size", "model.dropout", "training.batch_size",
@@ -98,7 +106,7 @@ def plan(
     chars_in_time = speed * (seconds - reserved - (evaluations - 1) * evaluation)
     steps = min(most_steps, max(1, int(chars_in_time / chars_per_step)))
     passes = steps * chars_per_step / text.train_chars
-    limit = "text" if steps == most_steps else "time"
+    limit = "text" if steps == most_steps or text.train_chars < SHORTEST_TEXT else "time"
 
     dropout = MEMBER_DROPOUT if config.model.members > 1 else DROPOUT
     config = apply_unset(
@@ -110,7 +118,7 @@ def plan(
             "training.eval_every": math.ceil(steps * SPARE_STEPS / evaluations),
         },
     )
-    remarks = _remarks(config, steps * chars_per_step, limit)
+    remarks = _remarks(config, text.train_chars, steps * chars_per_step, limit)
     config = resolve(config, text.train_chars)
     return Plan(config, seconds, reserved, speed, evaluation, most_steps, passes, limit, remarks)
 
@@ -142,10 +150,12 @@ def _final_evaluation(full: float, evaluation: float, seconds: float) -> float:
     return max(0.0, final - FINAL_EVALUATION_OVERTIME)
 
 
-def _remarks(config: Config, characters: int, limit: str) -> tuple[str, ...]:
+def _remarks(config: Config, train_chars: int, characters: int, limit: str) -> tuple[str, ...]:
     usual, t = nearest_size(config.model.hidden_size), config.training
     remarks = []
-    if characters < FEW_CHARACTERS:
+    if train_chars < SHORTEST_TEXT:
+        remarks.append("the text is far too short: the model learns it by heart; give it a hundred times as much")
+    elif characters < FEW_CHARACTERS:
         remarks.append(f"the {limit} is enough to train on {characters:,} characters only: expect letters, few words")
     if t.window < usual.window and t.batch_size <= FEWEST_STREAMS:
         remarks.append(f"the text is short: windows of {t.window} characters instead of {usual.window}")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Callable
 
 from charnet.config import Config, SamplingOptions
-from charnet.data.batches import Split
-from charnet.data.encoded_copy import Ids
+from charnet.data.split import Part, Split
 from charnet.data.vocab import Vocabulary
 from charnet.engines.registry import engine_of
 from charnet.errors import CheckpointError, ConfigError, StorageError
-from charnet.evaluation.baselines import Baselines, baselines
+from charnet.evaluation.baselines import MOST_HELD_OUT, MOST_LEARNED, Baselines, baselines
 from charnet.evaluation.evaluate import Evaluation, Stopped, evaluate
 from charnet.evaluation.forecast import forecast
 from charnet.generation.generate import stream
@@ -47,22 +47,11 @@ class Recorder:
         self._vocab, self._train_state, self._sample_length = vocab, train_state, sample_length
         self._chars_per_second = 0.0  # in the newest evaluation
 
-    @property
-    def held_out(self) -> Ids:
-        """The ids of the held-out text."""
-        return self.text.val
-
     def evaluate(self, val_chars: int, stop: Stop) -> tuple[float, float]:
         """Returns the loss on the held-out text, in nats per character, and the seconds that it took."""
         began = time.monotonic()
-        evaluation = evaluate(
-            self._train_state.model,
-            self.text.val,
-            self._vocab.start_id(),
-            self.text.val_ends,
-            most=val_chars,
-            stop=stop,
-        )
+        model, start_id = self._train_state.model, self._vocab.start_id()
+        evaluation = evaluate(model, self.text.val, start_id, most=val_chars, stop=stop)
         seconds = time.monotonic() - began
         self._chars_per_second = evaluation.characters / max(seconds, 1e-9)
         return evaluation.nats_per_char, seconds
@@ -126,24 +115,28 @@ class Recorder:
         """
         best, held_out, history = state.best_nats_per_char, len(self.text.val), self.history
         read = min(held_out, config.data.val_chars or held_out)
+        test = None
         missing = (Stopped, CheckpointError, StorageError, ConfigError)  # then the loss so far stands
         with contextlib.suppress(*missing), explain_out_of_memory(MEMORY_ADVICE):
             if reason != "interrupted" and best is not None and read < held_out:
-                whole = self._evaluate_best(folder, config, read, state.seconds, stop)
+                whole = self._evaluate_best(self.text.val, folder, config, read, state.seconds, stop)
                 read, shift, best = whole.characters, whole.nats_per_char - best, whole.nats_per_char
                 history = [line | {"val_nats_per_char": line["val_nats_per_char"] + shift} for line in history]
+            if reason != "interrupted" and best is not None and len(self.text.test):
+                test = self._evaluate_best(self.text.test, folder, config, read, state.seconds, stop).nats_per_char
+                folder.append_metrics(json.dumps({"step": state.best_step, "test_nats_per_char": test}))
         advice = forecast(history, reason, state.chars_seen / len(self.text.train), limit)
-        return Finished(folder.path, reason, state.step, state.best_step, best, advice, read, held_out)
+        return Finished(folder.path, reason, state.step, state.best_step, best, advice, read, held_out, test)
 
     def _evaluate_best(
-        self, folder: RunFolder, config: Config, read: int, train_seconds: float, stop: Stop
+        self, part: Part, folder: RunFolder, config: Config, read: int, train_seconds: float, stop: Stop
     ) -> Evaluation:
-        """Evaluates the best weights on at least `read` characters, and on more if there is time."""
+        """Evaluates the best weights on at least `read` characters of a part, and on more if there is time."""
         seconds = max(LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION * train_seconds)
         weights = Checkpoint.load(folder.path / runs.BEST, weights_only=True).weights
         most = max(read, int(seconds * self._chars_per_second))
         model = from_weights(config.model, weights).to(self._train_state.device)
-        return evaluate(model, self.text.val, self._vocab.start_id(), self.text.val_ends, most=most, stop=stop)
+        return evaluate(model, part, self._vocab.start_id(), most=most, stop=stop)
 
     def baselines(self) -> Baselines | None:
         """Returns the losses of n-gram models and compressors on the same text, in a second or two.
@@ -151,7 +144,8 @@ class Recorder:
         None if there is no held-out text or too little memory.
         """
         with contextlib.suppress(MemoryError):
-            return baselines(self.text.train, self.text.val, self._vocab) if len(self.text.val) else None
+            train, val = self.text.train.tail(MOST_LEARNED + 1), self.text.val.head(MOST_HELD_OUT + 1)
+            return baselines(train, val, self._vocab) if len(val) else None
         return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.config import GATES, NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, Config
+from charnet.config import GATES, NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, Config, DataSettings
 from charnet.errors import ConfigError
 from charnet.machine import processor_cores
 from charnet.model.shapes import model_shapes
@@ -39,13 +39,7 @@ CHANGEABLE_AT_RESUME = (
     | {"data.paths"}
     | {f"training.{key}" for key in ("patience", "device", "threads", "checkpoint_every", "on_nan")}
 )
-NEEDS_CHARACTERS = (
-    "newlines",
-    "normalize",
-    "lowercase",
-    "lines",
-    "encoding_errors",
-)  # not for bytes
+NEEDS_CHARACTERS = ("newlines", "normalize", "lowercase", "field", "encoding_errors")  # not for bytes
 
 
 def parse_duration(text: str) -> float:
@@ -146,12 +140,25 @@ def check(config: Config, name: str = "") -> None:
     changed = [key for key in NEEDS_CHARACTERS if getattr(config.data, key) != default(f"data.{key}")]
     if config.data.bytes and changed:
         raise ConfigError(f"data.{changed[0]}: does not apply to bytes; leave it out, or --bytes")
+    _check_documents(config.data)
     invalid = name in (".", "..") or any(c in "/\\" or not c.isprintable() for c in name)
     if invalid or len(name.encode()) > LONGEST_NAME:
         raise ConfigError(f"--name: expected the name of a folder, found {name[:LONGEST_NAME]!r}")
     from charnet.data.decoding import check_encoding
 
     check_encoding(config.data.encoding)
+
+
+def _check_documents(data: DataSettings) -> None:
+    """Raises ConfigError if the text is to be cut into documents in two ways, or by something that is no pattern."""
+    for one, other in (("lines", "documents"), ("field", "documents"), ("document_separator", "documents"),
+                       ("document_separator", "field")):  # fmt: skip
+        if getattr(data, one) and getattr(data, other):
+            raise ConfigError(f"data.{one} and data.{other}: two ways to separate documents; leave one out")
+    if data.documents:
+        from charnet.data.segment import separator
+
+        separator(data)
 
 
 def check_resumable(values: Collection[str]) -> None:

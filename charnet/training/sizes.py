@@ -19,7 +19,7 @@ from charnet.config import Config
 from charnet.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charnet.data.encoded_copy import Ends
+    from charnet.data.documents import Documents
 
 STEPS_PER_PASS = 70  # at least; a short text gets fewer streams
 FEWEST_STREAMS, SHORTEST_WINDOW, FEWEST_WINDOWS = 4, 8, 4
@@ -64,6 +64,8 @@ ENOUGH_PASSES = 5.0
 CHARACTERS_PER_STEP, LARGEST_BATCH, LONGEST_WINDOW = 1500, 512, 256  # for separate documents
 # By the characters of the text: a network learns little in few passes over a short text. `interpolate` reads the table.
 PASSES_PER_MEMBER = ((150_000, 6.0), (1_000_000, 3.0))
+STEPS_PER_MEMBER = 400
+SHORTEST_TEXT = 5000  # characters; a network learns a shorter text by heart
 GOOD_MEMBERS, MOST_MEMBERS = 3, 8
 SMALLEST_MEMBER = 0.6  # fraction of the hidden size of a single network
 LONGEST_STEP = 1.2  # seconds, for an ensemble: Ctrl-C waits until the step ends
@@ -145,11 +147,13 @@ def _choose_ensemble(
 
 
 def _num_members(config: Config, speed: float, train_chars: int, seconds: float) -> int:
-    """Returns how many such networks fit in the time. Each makes enough passes, and a step is no longer than
-    `LONGEST_STEP`."""
-    seconds_per_step = config.training.batch_size * config.training.window / speed
-    by_time = speed * seconds / (interpolate(PASSES_PER_MEMBER, train_chars) * train_chars)
-    return int(min(by_time, LONGEST_STEP / seconds_per_step, MOST_MEMBERS))
+    """Returns how many such networks fit in the time. Each makes enough passes and steps, and a step is no longer than
+    `LONGEST_STEP`. One network is enough for a text that it learns by heart."""
+    if train_chars < SHORTEST_TEXT:
+        return 1
+    characters_per_step = config.training.batch_size * config.training.window
+    least = max(interpolate(PASSES_PER_MEMBER, train_chars) * train_chars, STEPS_PER_MEMBER * characters_per_step)
+    return int(min(speed * seconds / least, LONGEST_STEP * speed / characters_per_step, MOST_MEMBERS))
 
 
 def _with_size(config: Config, apply_unset: ApplyUnset, size: Size, text: Text) -> Config:
@@ -189,24 +193,24 @@ def _shrink_batches(config: Config, apply_unset: ApplyUnset, characters: int) ->
     return config
 
 
-def fit_to_documents(config: Config, given: Collection[str], ends: Ends) -> dict[str, int]:
+def fit_to_documents(config: Config, given: Collection[str], documents: Documents) -> dict[str, int]:
     """Chooses a window that most documents fit into, and a batch of them that makes a useful step.
 
     Args:
         given: names of settings that the user chose; the result does not contain them.
-        ends: the position after each document.
+        documents: to train on.
     """
     import numpy as np  # imported here: `train --help` does not need it
 
-    from charnet.data.documents import sampled_lengths
+    from charnet.data.documents import windows_in_pass
 
-    lengths, t = sampled_lengths(ends), config.training
+    lengths, t = documents.sampled_lengths(), config.training
     window = min(LONGEST_WINDOW, max(8, -(-int(np.quantile(lengths, 0.99)) // 8) * 8))
     if "training.window" in given:
         window = t.window
-    documents = CHARACTERS_PER_STEP / float(np.minimum(lengths, window).mean())
-    most = max(1, len(ends) // 8)
-    batch_size = min(most, max(16, min(LARGEST_BATCH, 1 << round(math.log2(documents)))))
+    streams = CHARACTERS_PER_STEP / float(np.minimum(lengths, window).mean())
+    most = max(FEWEST_STREAMS, int(windows_in_pass(documents, window).sum()) // STEPS_PER_PASS)
+    batch_size = min(most, max(16, min(LARGEST_BATCH, 1 << round(math.log2(streams)))))
     fitted = {"training.window": window, "training.batch_size": batch_size}
     return {name: value for name, value in fitted.items() if name not in given}
 

@@ -18,9 +18,9 @@ from charnet.data.batches import check_length
 from charnet.data.cache import open_copy
 from charnet.data.corpus import Corpus
 from charnet.data.datasets import DATASETS
-from charnet.data.documents import mean_fill
 from charnet.data.encoded_copy import EncodedCopy
 from charnet.data.sources import STANDARD_INPUT
+from charnet.data.split import LAST, Split, default_val
 from charnet.errors import CheckpointError, ConfigError, CorpusError
 from charnet.overlay import as_dict, overlay
 from charnet.storage import runs
@@ -34,7 +34,14 @@ from charnet.training.time_budget import TimeBudget
 if TYPE_CHECKING:
     from charnet.training.trainer import Trainer
 
-FIXED_BY_MODEL = ("newlines", "normalize", "lowercase", "lines")  # settings of the text that come with the weights
+FIXED_BY_MODEL = (
+    "newlines",
+    "normalize",
+    "lowercase",
+    "lines",
+    "documents",
+    "field",
+)  # settings of the text that come with the weights
 INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
 
 
@@ -56,17 +63,20 @@ def new_run(
         resolve.check_same_model(weights.config, config)
         resolve.check(config, name)
     corpus = data_corpus.read(config.data.paths, config.data, progress=on_read)
-    config = overlay(config, {"data.paths": _absolute(config.data.paths)})
-    config, plan, time_budget = _settle(config, set(values) | (INHERITED if weights else set()), corpus, seconds)
+    val = config.data.val or default_val(corpus.ends, corpus.file_ends)
+    config = overlay(config, {"data.paths": _absolute(config.data.paths), "data.val": val})
+    text = Split(corpus.ids, corpus.ends, config.data, config.training.seed, corpus.file_ends)
+    given = set(values) | (INHERITED if weights else set())
+    config, plan, time_budget = _settle(config, given, text, len(corpus.vocab), seconds)
 
     from charnet.training import trainer
 
     on_start()
     folder = RunFolder.new(out, name or corpus.name, resolve.bytes_on_disk(config, len(corpus.vocab)))
     try:
-        source = (config, corpus.vocab, _info(corpus), corpus.ids, folder, sample_length)
-        run = trainer.Trainer(*source, ends=corpus.ends, plan=plan, time_budget=time_budget)
-        run.notes = corpus.notes
+        source = (config, corpus.vocab, _info(corpus), text, folder, sample_length)
+        run = trainer.Trainer(*source, plan=plan, time_budget=time_budget)
+        run.notes = (*corpus.notes, *text.notes())
         if weights is not None:
             run.load_pretrained(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
@@ -82,28 +92,28 @@ def _info(corpus: Corpus) -> CorpusInfo:
 
 
 def _settle(
-    config: Config, given: Collection[str], corpus: Corpus, seconds: float | None
+    config: Config, given: Collection[str], text: Split, alphabet_size: int, seconds: float | None
 ) -> tuple[Config, Plan | None, TimeBudget | None]:
     """Chooses every setting that was not `given`; returns also the plan, if the run has a time to fit."""
-    characters = len(corpus.ids)
     if "data.val_chars" not in given:
-        config = overlay(config, {"data.val_chars": resolve.val_chars(config.data.num_held_out(characters))})
-    if corpus.ends is not None:
-        fitted = sizes.fit_to_documents(config, given, corpus.ends)
+        config = overlay(config, {"data.val_chars": resolve.val_chars(len(text.val))})
+    if text.train.documents is not None:
+        fitted = sizes.fit_to_documents(config, given, text.train.documents)
         config, given = overlay(config, fitted), {*given, *fitted}
     plan = time_budget = None
     if seconds is None:
-        config = resolve.resolve(config, characters - config.data.num_held_out(characters))
+        config = resolve.resolve(config, text.train.padded_length(config.training.window))
     else:
-        plan, time_budget = _plan(config, given, corpus, seconds)
+        plan, time_budget = _plan(config, given, text, alphabet_size, seconds)
         config = plan.config
-    if corpus.ends is None:
-        t = config.training
-        check_length(characters - config.data.num_held_out(characters), t.batch_size, t.window)
-    return _on_device(config, len(corpus.vocab)), plan, time_budget
+    if text.train.documents is None:
+        check_length(len(text.train), config.training.batch_size, config.training.window)
+    return _on_device(config, alphabet_size), plan, time_budget
 
 
-def _plan(config: Config, given: Collection[str], corpus: Corpus, seconds: float) -> tuple[Plan, TimeBudget]:
+def _plan(
+    config: Config, given: Collection[str], text: Split, alphabet_size: int, seconds: float
+) -> tuple[Plan, TimeBudget]:
     """Plans a run on this text that fits the time on this machine. The time starts when torch is loaded."""
     from charnet.model import device
     from charnet.training import throughput
@@ -114,19 +124,17 @@ def _plan(config: Config, given: Collection[str], corpus: Corpus, seconds: float
     device.set_threads(config.training.threads)
 
     def seconds_per_step(candidate: Config) -> float:
-        if corpus.ends is None:
-            check_length(text.train_chars, candidate.training.batch_size, candidate.training.window)
-        timed = _on_device(candidate, text.alphabet_size)
+        if text.train.documents is None:
+            check_length(len(text.train), candidate.training.batch_size, candidate.training.window)
+        timed = _on_device(candidate, alphabet_size)
         with machine.explain_out_of_memory(MEMORY_ADVICE):
-            return throughput.seconds_per_step(timed, text.alphabet_size, where)
+            return throughput.seconds_per_step(timed, alphabet_size, where)
 
-    held_out = config.data.num_held_out(len(corpus.ids))
-    train_chars = len(corpus.ids) - held_out
-    if corpus.ends is not None:  # the padding after a shorter document costs as much as characters
-        train_chars = int(train_chars / mean_fill(corpus.ends, config.training.batch_size))
-    text = sizes.Text(train_chars, held_out, len(corpus.vocab))
+    size = sizes.Text(text.train.padded_length(config.training.window), len(text.val), alphabet_size)
     fresh = overlay(config, {"training.length_changes": ()})
-    plan = planner.plan(fresh, given, text, seconds, seconds_per_step)
+    plan = planner.plan(fresh, given, size, seconds, seconds_per_step)
+    fill = len(text.train) / size.train_chars  # the plan counts the padding behind documents as characters
+    plan = dataclasses.replace(plan, chars_per_second=plan.chars_per_second * fill)
     ends_at = began + seconds - plan.reserved_seconds
     return plan, TimeBudget(ends_at, plan.seconds_per_evaluation, plan.most_steps)
 
@@ -178,8 +186,10 @@ def _resume(
     values = _changes(before, path.parent / runs.SETTINGS, dict(given))
     config = overlay(before.config, values)
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
-    text = _same_text(before, config)
-    config = resolve.resolve(config, len(text.ids) - config.data.num_held_out(len(text.ids)))
+    source = _same_text(before, config)
+    data = overlay(config, {"data.val": config.data.val or LAST}).data  # earlier versions held out the end
+    text = Split(source.ids, source.ends, data, config.training.seed, source.file_ends)
+    config = resolve.resolve(config, text.train.padded_length(config.training.window))
     if resolve.LENGTH.intersection(values):
         fresh = dataclasses.replace(before.trainer_state, evaluations_without_improvement=0)
         before = dataclasses.replace(before, trainer_state=fresh)
@@ -190,7 +200,7 @@ def _resume(
     from charnet.training import trainer
 
     on_start()
-    run = trainer.Trainer(config, before.vocab, before.corpus, text.ids, folder, sample_length, ends=text.ends)
+    run = trainer.Trainer(config, before.vocab, before.corpus, text, folder, sample_length)
     run.restore(before, damage)
     folder.write(runs.SETTINGS, to_yaml(config).encode())
     return run

@@ -61,16 +61,24 @@ class TrainState:
         if self.device.type == "cpu":  # checked now: oneDNN would end the process later
             torch.empty(memory_needed(config, alphabet_size), dtype=torch.uint8)
 
-    def forward_backward(self, x_BT: npt.NDArray[np.int64], y_BT: npt.NDArray[np.int64], *, reset_state: bool) -> None:
+    def forward_backward(
+        self, x_BT: npt.NDArray[np.int64], y_BT: npt.NDArray[np.int64], resets_B: npt.NDArray[np.bool_]
+    ) -> None:
         """Computes the gradients on one window of every stream. Weights and state do not change yet.
 
         Args:
             x_BT: inputs.
             y_BT: targets.
-            reset_state: start from the initial state.
+            resets_B: the streams that start from the initial state.
         """
-        if reset_state:
+        if resets_B.all():
             self.state = self.model.initial_state(self._streams)
+        elif resets_B.any():
+            reset = torch.from_numpy(resets_B).to(self.device)[:, None]
+            self.state = tuple(
+                tuple(torch.where(reset, new, old) for new, old in zip(*layers, strict=True))
+                for layers in zip(self.model.initial_state(self._streams), self.state, strict=True)
+            )
         x, y = (torch.from_numpy(ids).to(self.device) for ids in (x_BT, y_BT))
         loss, norm, self._after = forward_backward(
             self.model, x, y, self.state, clip=self._clip, compute_dtype=self._compute_dtype

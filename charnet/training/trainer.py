@@ -24,9 +24,9 @@ import torch
 
 from charnet.config import Config
 from charnet.config_file import to_yaml
-from charnet.data.batches import Split, StreamPosition, Streams
+from charnet.data.batches import StreamPosition, Streams
 from charnet.data.documents import NO_TARGET, DocumentStreams
-from charnet.data.encoded_copy import Ends, Ids
+from charnet.data.split import Split
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError, DivergedError
 from charnet.evaluation.baselines import Baselines
@@ -57,11 +57,10 @@ class Trainer:
         config: Config,
         vocab: Vocabulary,
         info: CorpusInfo,
-        ids: Ids,
+        text: Split,
         folder: RunFolder,
         sample_length: int = 0,
         *,
-        ends: Ends | None = None,
         plan: Plan | None = None,
         time_budget: TimeBudget | None = None,
     ) -> None:
@@ -71,12 +70,12 @@ class Trainer:
         self.known_chars: int | None = None
         self.notes: tuple[str, ...] = ()  # about the text
         self.damage = ""
-        text = Split(ids, ends, config.data)
         self.streams: Streams | DocumentStreams
-        if text.train_ends is None:
-            self.streams = Streams(text.train, t.batch_size, t.window)
+        if text.train.documents is None:
+            self.streams = Streams(text.train.ids, t.batch_size, t.window)
         else:
-            self.streams = DocumentStreams(text.train, text.train_ends, vocab.start_id(), t.batch_size, t.window)
+            documents = (text.train.ids, text.train.documents, vocab.start_id())
+            self.streams = DocumentStreams(*documents, t.batch_size, t.window)
         with explain_out_of_memory(MEMORY_ADVICE):
             self.train_state = TrainState(config, len(vocab))
         self.recorder = Recorder(text, vocab, self.train_state, sample_length)
@@ -102,6 +101,8 @@ class Trainer:
             known_chars=self.known_chars,
             plan=self.plan,
             notes=self.notes,
+            held_out=len(self.recorder.text.val),
+            test=len(self.recorder.text.test),
         )
 
     def events(self, stop: Callable[[], object] = lambda: False) -> Generator[Event, None, None]:
@@ -184,7 +185,7 @@ class Trainer:
         began, s = time.perf_counter(), self.state
         position = StreamPosition(*s.position)
         x_BT, y_BT = self.streams.read(position)
-        self.train_state.forward_backward(x_BT, y_BT, reset_state=self.streams.resets_state(position))
+        self.train_state.forward_backward(x_BT, y_BT, self.streams.resets_state(position))
         if self.train_state.device.type == "cpu":  # on a GPU this would wait: metrics and saves check there
             self._check_sums()
         self.train_state.optimizer_step(s.step, self._learning_rate(s.step))
@@ -246,7 +247,7 @@ class Trainer:
         began, s, evaluates = time.perf_counter(), self.state, self._evaluation_due()
         self._check_sums()
         seconds = s.seconds + (time.perf_counter() - began if self.train_state.device.type != "cpu" else 0.0)
-        val = self._validate(stop) if evaluates and len(self.recorder.held_out) else None
+        val = self._validate(stop) if evaluates and len(self.recorder.text.val) else None
         metrics = self.recorder.metrics(s, seconds, val, self._learning_rate(s.step - 1))
         self.state = dataclasses.replace(s, seconds=seconds, seconds_at_report=seconds, reported_step=s.step)
         better = False

@@ -337,7 +337,7 @@ def test_the_first_line_says_which_held_out_characters_are_read(
 ) -> None:
     started = story()[0]
     progress.training_view(quiet=False, json=False).show(
-        dataclasses.replace(started, config=overlay(started.config, values))
+        dataclasses.replace(started, config=overlay(started.config, values), held_out=5678)
     )
     assert shown in capsys.readouterr().err
 

@@ -671,7 +671,7 @@ def test_the_cache_is_where_the_variables_say(monkeypatch: pytest.MonkeyPatch, t
 
 def test_unknown_characters_are_counted_and_the_others_keep_their_order(folder: Path) -> None:
     vocab = Vocabulary.of_text("abc")
-    ids, unknown = corpus.encode_for(vocab, [put(folder / "a.txt", "cxa😀bxc\n")])
+    ids, unknown, _ = corpus.encode_for(vocab, [put(folder / "a.txt", "cxa😀bxc\n")])
     assert vocab.decode(ids.tolist()) == "cabc"
     assert unknown == {ord("x"): 2, ord("😀"): 1, ord("\n"): 1}
 
@@ -682,12 +682,12 @@ def test_unknown_characters_add_up_over_files_and_chunks(
 ) -> None:
     monkeypatch.setattr(readers, "CHUNK_BYTES", chunk)
     paths = [put(folder / "a.txt", "éaé"), put(folder / "b.txt", "bé")]
-    ids, unknown = corpus.encode_for(Vocabulary.of_text("ab"), paths)
+    ids, unknown, _ = corpus.encode_for(Vocabulary.of_text("ab"), paths)
     assert (ids.tolist(), unknown) == ([0, 1], {ord("é"): 3})
 
 
 def test_a_text_of_unknown_characters_only_has_no_ids(folder: Path) -> None:
-    ids, unknown = corpus.encode_for(Vocabulary.of_text("ab"), [put(folder / "a.txt", "xyx")])
+    ids, unknown, _ = corpus.encode_for(Vocabulary.of_text("ab"), [put(folder / "a.txt", "xyx")])
     assert (len(ids), unknown) == (0, {ord("x"): 2, ord("y"): 1})
 
 
@@ -698,18 +698,18 @@ def test_an_empty_text_cannot_be_evaluated(folder: Path) -> None:
 
 def test_a_model_of_bytes_evaluates_the_bytes_of_any_file(folder: Path) -> None:
     vocab = Vocabulary(tuple(range(128)), of_bytes=True)
-    ids, unknown = corpus.encode_for(vocab, [put(folder / "a.bin", b"a\xff\0\xff")], DataSettings(bytes=True))
+    ids, unknown, _ = corpus.encode_for(vocab, [put(folder / "a.bin", b"a\xff\0\xff")], DataSettings(bytes=True))
     assert (ids.tolist(), unknown) == ([97, 0], {255: 2})
 
 
 def test_a_model_of_all_bytes_evaluates_any_file(folder: Path) -> None:
     vocab = Vocabulary(tuple(range(256)), of_bytes=True)
-    ids, unknown = corpus.encode_for(vocab, [put(folder / "a.bin", b"a\xff\0")], DataSettings(bytes=True))
+    ids, unknown, _ = corpus.encode_for(vocab, [put(folder / "a.bin", b"a\xff\0")], DataSettings(bytes=True))
     assert (ids.tolist(), unknown) == ([97, 255, 0], {})
 
 
 def test_evaluating_leaves_nothing_in_the_cache(folder: Path, cache: Path, temporary: Path) -> None:
-    ids, _ = corpus.encode_for(Vocabulary.of_text("ab"), [put(folder / "a.txt", "abx")])
+    ids, _, _ = corpus.encode_for(Vocabulary.of_text("ab"), [put(folder / "a.txt", "abx")])
     assert ids.tolist() == [0, 1]
     assert files_in(cache) == files_in(temporary) == []
 

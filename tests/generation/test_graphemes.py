@@ -89,6 +89,20 @@ def test_a_text_of_bytes_ends_at_whole_symbols_too(text: str, stop: str) -> None
     assert "".join(stream(engine, vocab, [0], options)) == "".join(expected)
 
 
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("length", [3, 4, 9])
+def test_a_document_ends_a_text_of_whole_symbols(length: int, size: int) -> None:
+    vocab = Vocabulary.of_text("ae\u0301\x1e")
+    vocab = Vocabulary(vocab.symbols, document_end=0x1E)
+    engine = Dictated(vocab.encode("aae\u0301\x1eaa").tolist(), len(vocab))
+    options = SamplingOptions(length=length, temperature=0)
+    for chunks in batch.texts(engine, vocab, [0], options, size):
+        assert "".join(chunk.text for chunk in chunks) == "aae\u0301"
+    generation = Generation(engine, vocab, start(engine, [0]), options)
+    assert "".join(chunk.text for chunk in generation) + generation.withheld == "aae\u0301"
+    assert generation.document_ended == (length > 4)
+
+
 def test_marks_without_end_do_not_keep_a_text_from_ending() -> None:
     assert len(written("a" + "\u0301" * 1000, 5)) <= 5 + graphemes.LONGEST
 

@@ -169,8 +169,23 @@ def test_a_text_too_short_for_the_usual_window_gets_a_shorter_one_and_a_remark()
 
 def test_a_time_too_short_to_learn_words_gets_a_remark() -> None:
     assert any("the time is enough" in remark and "few words" in remark for remark in plan(1, speed=1e9).remarks)
-    assert any("the text is enough" in remark and "few words" in remark for remark in plan(900, learned=3000).remarks)
+    assert any("the text is enough" in remark and "few words" in remark for remark in plan(900, learned=6000).remarks)
     assert not plan(60).remarks
+
+
+@pytest.mark.parametrize("learned", [1, 40, 4000])
+def test_a_text_far_too_short_gets_one_network_and_a_warning_and_no_promise_of_time(learned: int) -> None:
+    made = plan(60, learned=learned)
+    assert made.config.model.members == 1
+    assert made.limit == "text"
+    assert any("far too short" in remark for remark in made.remarks)
+
+
+def test_each_network_of_an_ensemble_makes_enough_steps() -> None:
+    for learned in (6000, 12_000, 30_000, 300_000):
+        for seconds in (5, 10, 30, 60):
+            made = plan(seconds, learned=learned, speed=1e9)
+            assert made.config.model.members == 1 or made.config.training.steps > sizes.STEPS_PER_MEMBER / 2
 
 
 def test_a_very_long_held_out_text_is_read_in_part() -> None:

@@ -22,6 +22,7 @@ from charnet.config import GATES, OPTIMIZERS
 from charnet.config_file import read_yaml
 from charnet.data import corpus
 from charnet.data.cache import cache_folder
+from charnet.data.split import Part
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
 from charnet.evaluation.evaluate import evaluate
 from charnet.model.device import choose_device
@@ -657,7 +658,7 @@ def test_a_checkpoint_whose_position_is_beyond_the_text_is_never_resumed(runner:
         del report
     path = run.folder.path / runs.LAST
     good = Checkpoint.load(path)
-    dataclasses.replace(good, trainer_state=dataclasses.replace(good.trainer_state, position=(0, 0, 10**6))).save(path)
+    dataclasses.replace(good, trainer_state=dataclasses.replace(good.trainer_state, position=(0, 10**6))).save(path)
     with pytest.raises(CheckpointError, match="position is beyond"):
         setup.resume_run(run.folder.path)
 
@@ -866,7 +867,7 @@ def test_evaluations_may_read_a_part_of_the_held_out_text(runner: Runner) -> Non
     held_out = run.config.data.num_held_out(run.info.characters)
     expected = corpus.read([str(runner.text)]).ids[-held_out:][:20]
     part = metrics(finish(run))[-1]["val_nats_per_char"]
-    assert part == pytest.approx(evaluate(run.train_state.model, expected, run.vocab.start_id()).nats_per_char)
+    assert part == pytest.approx(evaluate(run.train_state.model, Part(expected), run.vocab.start_id()).nats_per_char)
 
 
 def test_the_loss_that_is_reported_is_that_of_the_best_weights_over_every_held_out_character(runner: Runner) -> None:
@@ -876,7 +877,8 @@ def test_the_loss_that_is_reported_is_that_of_the_best_weights_over_every_held_o
     held_out = corpus.read([str(runner.text)]).ids[-run.config.data.num_held_out(run.info.characters) :]
     best = from_weights(run.config.model, Checkpoint.load(run.folder.path / runs.BEST).weights)
     assert (finished.read, finished.held_out) == (len(held_out), len(held_out))
-    assert finished.best_nats_per_char == pytest.approx(evaluate(best, held_out, run.vocab.start_id()).nats_per_char)
+    expected = evaluate(best, Part(held_out), run.vocab.start_id()).nats_per_char
+    assert finished.best_nats_per_char == pytest.approx(expected)
 
 
 def test_a_final_evaluation_that_would_take_too_long_reads_a_part_and_reports_it(

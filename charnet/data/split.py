@@ -1,0 +1,199 @@
+"""Divides a text into parts: one to train on, one held out for validation, one for a test at the end.
+
+Documents, and many short files, are drawn by the seed: the end of a sorted list is not like the rest of it. Of a few
+longer files the end of each is held out, of a single running text its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from charnet.config import DataSettings
+from charnet.data.documents import FACTOR, Documents, Ints, hashes, mix, windows_in_pass
+from charnet.data.encoded_copy import Ends, Ids
+from charnet.errors import CorpusError, plural
+
+FILES_TO_DRAW_FROM = 50  # of fewer files the end of each is held out
+FEW_HELD_OUT = 100  # characters
+LONG, MUCH_LONGER = 1000, 50  # characters; times the median
+MUCH_SEEN = 0.1  # of the held-out documents
+LAST, RANDOM, EACH = "last", "random", "each"
+
+
+class Excerpt:
+    """Pieces of a text one behind the other, as an array of ids that is read piece by piece and never copied whole."""
+
+    def __init__(self, ids: Ids, pieces: Documents) -> None:
+        self._ids, self._behind = ids, np.cumsum(pieces.lengths)
+        self._shift = pieces.ends - self._behind  # from an index in the excerpt to one in the text
+
+    def __len__(self) -> int:
+        return int(self._behind[-1]) if len(self._behind) else 0
+
+    def __getitem__(self, at: Any) -> npt.NDArray[np.unsignedinteger[Any]]:
+        if isinstance(at, slice):
+            at = np.arange(*at.indices(len(self)))
+        piece = np.searchsorted(self._behind, at, side="right")
+        found: npt.NDArray[np.unsignedinteger[Any]] = self._ids[at + self._shift[piece]]
+        return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a text: running text, or documents that lie in `ids`."""
+
+    ids: Any  # an array of ids or an `Excerpt` of one
+    documents: Documents | None = None
+
+    def __len__(self) -> int:
+        """The number of characters."""
+        return len(self.ids) if self.documents is None else int(self.documents.lengths.sum())
+
+    def padded_length(self, window: int) -> int:
+        """Returns the characters in which training reads this part: documents are padded to whole windows."""
+        return len(self) if self.documents is None else window * int(windows_in_pass(self.documents, window).sum())
+
+    def head(self, characters: int) -> Ids:
+        """Returns the ids of the first characters, or of all if there are fewer."""
+        if self.documents is None:
+            return np.asarray(self.ids[:characters])
+        return np.asarray(Excerpt(self.ids, self.documents.head(characters))[:])
+
+    def tail(self, characters: int) -> Ids:
+        """Returns the ids of the last characters, or of all if there are fewer."""
+        if self.documents is None:
+            return np.asarray(self.ids[max(0, len(self.ids) - characters) :])
+        last = self.documents.take(slice(None, None, -1)).head(characters)
+        return np.asarray(Excerpt(self.ids, last.take(slice(None, None, -1)))[:])
+
+
+class Split:
+    """The parts of a text: `train`, `val` and `test`. Settings and seed decide where each character belongs.
+
+    Args:
+        ids: the whole text.
+        ends: the indices behind its documents, if it has some.
+        data: how much is held out, and which part.
+        seed: draws the documents that are held out.
+        file_ends: the indices behind the files of a running text.
+
+    Raises:
+        CorpusError: there is only one document, and a part of the text is to be held out.
+    """
+
+    def __init__(
+        self, ids: Ids, ends: Ends | None, data: DataSettings, seed: int = 0, file_ends: Sequence[int] = ()
+    ) -> None:
+        self.kind = data.val or default_val(ends, file_ends)
+        self._word = "line" if data.document_end == "\n" else "document"
+        pieces = Documents.up_to(np.array((file_ends or [len(ids)]) if ends is None else ends))
+        fractions = (data.val_fraction, data.test_fraction)
+        self._longest, self._median = (int(f(pieces.lengths)) if ends is not None else 0 for f in (np.max, np.median))
+        if ends is not None and len(pieces.ends) < 2 and any(fractions):
+            option = "--lines" if data.document_end == "\n" else "--documents"
+            raise CorpusError(f"one {self._word}: {option} needs two or more; leave it out, or give --val-fraction 0")
+        if self.kind == RANDOM and len(pieces.ends) < 2 and any(fractions):
+            raise CorpusError("one running text: --val random needs --lines or several files; leave it out")
+        if self.kind == RANDOM:
+            parts = _drawn(ids, pieces, fractions, seed)
+        elif self.kind == EACH:
+            parts = _ends_of_each(pieces, fractions)
+        elif ends is None:
+            parts = _ends_of_each(Documents.up_to(np.array([len(ids)])), fractions)
+        else:
+            parts = _last_documents(pieces, fractions)
+        self.train, self.val, self.test = (_part(ids, each, ends is not None) for each in parts)
+
+    def notes(self) -> tuple[str, ...]:
+        """Returns sentences about documents that are much longer than the others, and about repeated ones."""
+        notes = []
+        if 0 < len(self.val) < FEW_HELD_OUT:
+            notes.append(f"only {plural(len(self.val), 'character')} held out: the validation loss says little")
+        longest, median = self._longest, self._median
+        if longest >= max(LONG, MUCH_LONGER * median):
+            notes.append(f"the longest {self._word} has {longest:,} characters, the median {median:,}: is it one?")
+        if (share := self.share_seen()) >= MUCH_SEEN:
+            notes.append(
+                f"{share:.0%} of the held-out {self._word}s are also among those to learn from: "
+                "the validation loss says little about new ones"
+            )
+        return tuple(notes)
+
+    def share_seen(self) -> float:
+        """Returns the share of held-out documents of which an equal one is among those to train on."""
+        train, val = self.train.documents, self.val.documents
+        if train is None or val is None or not len(val.ends):
+            return 0.0
+        return float(np.isin(hashes(self.val.ids, val), hashes(self.train.ids, train)).mean())
+
+
+def default_val(ends: Ends | None, file_ends: Sequence[int]) -> str:
+    """Returns which part of a new text is held out, unless the user chooses."""
+    if ends is not None or len(file_ends) >= FILES_TO_DRAW_FROM:
+        return RANDOM
+    return EACH if len(file_ends) > 1 else LAST
+
+
+def _part(ids: Ids, pieces: Documents, of_documents: bool) -> Part:
+    if of_documents:
+        return Part(ids, pieces)
+    if len(pieces.ends) == 1:
+        return Part(ids[int(pieces.begins[0]) : int(pieces.ends[0])])
+    return Part(Excerpt(ids, pieces) if len(pieces.ends) else ids[:0])
+
+
+Fractions = tuple[float, float]
+Parts = tuple[Documents, Documents, Documents]
+
+
+def _drawn(ids: Ids, pieces: Documents, fractions: Fractions, seed: int) -> Parts:
+    """Draws whole pieces for validation, then for the test, each up to its fraction of the characters.
+
+    A piece that is longer than that is never drawn and does not count. If all are, the shortest is held out. The draw
+    depends on the content: in a longer list the same documents are held out, and few more.
+    """
+    lengths, held_out = pieces.lengths, []
+    left = _shuffled(hashes(ids, pieces), seed)
+    for fraction in fractions:
+        fitting = left[lengths[left] <= int(lengths.sum() * fraction)]
+        behind = np.cumsum(lengths[fitting])
+        target = int(fraction * lengths[lengths <= int(lengths.sum() * fraction)].sum())
+        chosen = fitting[: np.searchsorted(behind, target, side="right")]
+        if fraction and not len(chosen) and len(left) > 1:
+            chosen = left[[int(np.argmin(lengths[left]))]]
+        left = left[~np.isin(left, chosen)]
+        held_out.append(pieces.take(chosen))
+    return pieces.take(np.sort(left)), held_out[0], held_out[1]
+
+
+def _shuffled(hash_N: npt.NDArray[np.uint64], seed: int) -> Ints:
+    """Returns the indices of documents in an order that the seed and their content decide; copies are spread."""
+    order = np.argsort(hash_N, kind="stable")
+    begins_run = np.append(True, np.diff(hash_N[order]) != 0)
+    run_starts = np.flatnonzero(begins_run)
+    copy_N = np.empty(len(order), np.uint64)
+    copy_N[order] = np.arange(len(order)) - run_starts[np.cumsum(begins_run) - 1]
+    seeded = mix(np.array([seed], np.uint64) + np.uint64(FACTOR))
+    return np.argsort(mix(hash_N + seeded + copy_N * np.uint64(FACTOR)), kind="stable")
+
+
+def _ends_of_each(pieces: Documents, fractions: Fractions) -> Parts:
+    """Takes the end of each piece for the test, and what lies before it for validation."""
+    val, test = ((pieces.lengths * fraction).astype(np.int64) for fraction in fractions)
+    cut, second_cut = pieces.ends - val - test, pieces.ends - test
+    bounds = Documents(pieces.begins, cut), Documents(cut, second_cut), Documents(second_cut, pieces.ends)
+    return tuple(part.take(np.flatnonzero(part.lengths)) for part in bounds)  # type: ignore[return-value]
+
+
+def _last_documents(documents: Documents, fractions: Fractions) -> Parts:
+    """Takes the last documents for the test, and those before them for validation."""
+    length = int(documents.ends[-1])
+    cut = length - int(length * fractions[0]) - int(length * fractions[1])
+    second_cut = length - int(length * fractions[1])
+    first, second = (int(np.searchsorted(documents.ends, each, side="right")) for each in (cut, second_cut))
+    return documents.take(slice(0, first)), documents.take(slice(first, second)), documents.take(slice(second, None))

@@ -21,7 +21,7 @@ TABLE = """
 2  storage     tensorfile quantize document checkpoint runs describe verify
 3  engines     base sampling numpy_engine ensemble kernels_llvm kernels_layer kernels packing compiled_engine
                torch_engine registry
-4  generation  stopping detokenizer sampler generate batch
+4  generation  graphemes sentences stopping detokenizer sampler generate batch
 4  evaluation  baselines corpus_stats evaluate forecast
 5  training    optim resolve sizes planner events throughput time_budget train_state saver recorder trainer start
                setup

@@ -77,7 +77,8 @@ class TextModel:
             num_sampled: how many characters of the prompt this model wrote: the same seed then continues a saved text
                 as if it had not ended.
         """
-        state = generate.start(next(iter(self._engines.values()), None) or self._open("numpy"), self._encode(prompt))
+        engine = next(iter(self._engines.values()), None) or self._open("numpy")
+        state = generate.start(engine, self.checkpoint.vocab, self._encode(prompt))
         return replace(state, num_sampled=num_sampled)
 
     def extend(self, state: GenerationState, text: str) -> GenerationState:
@@ -111,8 +112,9 @@ class TextModel:
     ) -> Generation:
         chosen = sampling_options(options)
         engine = self._engine(chosen)
-        state = generate.start(engine, ids) if state is None else state
-        return Generation(engine, self.checkpoint.vocab, state, chosen, index=index, nats=nats)
+        vocab = self.checkpoint.vocab
+        state = generate.start(engine, vocab, ids) if state is None else state
+        return Generation(engine, vocab, state, chosen, index=index, nats=nats)
 
     def _engine(self, options: SamplingOptions, texts: int = 1) -> Engine:
         """Returns the engine that finishes this and all earlier texts first. An open compiled engine starts at once.

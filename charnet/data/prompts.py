@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -50,7 +51,8 @@ def fit(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:
     unknown = _unknown(text, vocab)
     if vocab.of_bytes or not unknown:
         return text, notes
-    for form, done in (("NFC", "composed"), ("NFD", "decomposed")):
+    forms: tuple[tuple[Literal["NFC", "NFD"], str], ...] = (("NFC", "composed"), ("NFD", "decomposed"))
+    for form, done in forms:
         other = unicodedata.normalize(form, text)
         if len(left := _unknown(other, vocab)) < len(unknown):
             text, unknown = other, left

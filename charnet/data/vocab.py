@@ -7,7 +7,7 @@ import operator
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -38,7 +38,8 @@ class Vocabulary:
 
     The last symbol may be `RARE` (`RARE_BYTE` for bytes). Then every character that is not in the alphabet maps to it,
     and no character is unknown. `is_utf8` is for alphabets of bytes: whether the whole training text was UTF-8.
-    `document_end` is the symbol that ends each document, if that is not the line end; it is never written.
+    `document_end` is the symbol that ends each document, if that is not the line end; it is never written. If the text
+    `has_documents`, the model read the start id before each of them.
 
     Raises:
         ValueError: the symbols are not sorted, not unique or out of range.
@@ -54,6 +55,7 @@ class Vocabulary:
     of_bytes: bool = False
     is_utf8: bool = False
     document_end: int | None = None
+    has_documents: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         last = RARE_BYTE if self.of_bytes else RARE

@@ -24,7 +24,7 @@ import numpy as np
 
 from charnet import durable
 from charnet.config import DataSettings
-from charnet.data import cache, datasets, encoded_copy, fingerprints
+from charnet.data import cache, datasets, encoded_copy, fingerprints, refusals
 from charnet.data.cache import TEMPORARY, cache_folder, writable_cache, writing
 from charnet.data.decoding import check_encoding
 from charnet.data.encode import SourceInfo, SymbolCounts, symbols_of, write_ids
@@ -130,6 +130,7 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
             selection.sources, _separators(selection, data), data, new_file, lambda read: progress(read, total)
         )
         infos = [info for part in parts for info in part.sources]
+        refusals.check(infos, data.encoding)
         length = sum(part.length for part in parts)
         if length == 0:
             raise CorpusError(f"{selection}: the text is empty")
@@ -186,13 +187,39 @@ def _notes(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
     others = {info.encoding for info in infos} - {data.encoding, ""}
     if others:
         notes.append(f"read as {' and '.join(sorted(others))}, because of the byte order mark at the start")
-    return notes
+    return notes + remarks(infos)
 
 
-def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEFAULT) -> tuple[Ids, dict[int, int]]:
+def remarks(infos: Sequence[SourceInfo]) -> list[str]:
+    """Returns sentences on files that were read, but perhaps not as their owner means them."""
+    groups: dict[tuple[str, str], list[SourceInfo]] = {}
+    for info in infos:
+        if info.markup:
+            groups.setdefault((info.markup.partition(":")[0], "markup"), []).append(info)
+        if info.is_really:
+            groups.setdefault((info.is_really, "encoding"), []).append(info)
+    return [_remark(kind, found) for (_, kind), found in groups.items()]
+
+
+def _remark(kind: str, infos: Sequence[SourceInfo]) -> str:
+    """Returns a sentence on files of which the same is to be said. It names the first."""
+    first, more = infos[0], f" and {plural(len(infos) - 1, 'more file')}" if len(infos) > 1 else ""
+    be, they = ("are", "they are") if more else ("is", "it is")
+    if kind == "markup":
+        return f"{first.name}{more} {be} {first.markup}"
+    really = first.is_really
+    return f"{first.name}{more}: read as {first.encoding}, but {they} {really}: try --encoding {really}"
+
+
+def encode_for(
+    vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEFAULT, infos: list[SourceInfo] | None = None
+) -> tuple[Ids, dict[int, int]]:
     """Encodes a text in the alphabet of an existing model, which is to be evaluated on it.
 
     One process reads all files, because the evaluation takes far longer.
+
+    Args:
+        infos: gets an entry for each file.
 
     Returns:
         The ids of the known characters in their order, and the count of each unknown symbol.
@@ -204,14 +231,16 @@ def encode_for(vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEF
     data = dataclasses.replace(data, bytes=vocab.of_bytes)
     selection = find(paths, data.glob, any_bytes=data.bytes, fetch=datasets.fetch)
     dtype, unknown, total = id_dtype(len(vocab)), SymbolCounts(), 0
+    infos = [] if infos is None else infos
     with writing(), durable.writing_aside(writable_cache(), TEMPORARY) as (out, _):
-        for symbols in symbols_of(selection.sources, _separators(selection, data), data, [], lambda _: None):
+        for symbols in symbols_of(selection.sources, _separators(selection, data), data, infos, lambda _: None):
             ids = vocab.lookup(symbols)
             if len(missing := symbols[ids < 0]):
                 unknown.add(missing)
                 ids = ids[ids >= 0]
             out.write(ids.astype(dtype).data)
             total += len(ids)
+        refusals.check(infos, data.encoding)
         if total + unknown.length == 0:
             raise CorpusError(f"{selection}: the text is empty")
         out.flush()

@@ -20,9 +20,10 @@ import numpy.typing as npt
 from charnet import machine
 from charnet.config import DataSettings
 from charnet.data import normalize, readers
-from charnet.data.decoding import ByteDecoder
+from charnet.data.decoding import ANY_BYTES, ByteDecoder, InvalidBytesError
 from charnet.data.encoded_copy import Ids
-from charnet.data.sources import Source
+from charnet.data.file_kinds import HEAD_BYTES, kind_of
+from charnet.data.sources import PACKED, Source
 from charnet.data.vocab import Vocabulary, id_dtype
 from charnet.errors import CorpusError
 
@@ -34,14 +35,39 @@ OnProgress = Callable[[int], object]  # called with the bytes that are read
 NewFile = Callable[[], Path]
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a source cannot be read: where and what, what to do; for invalid bytes the line, and a better encoding."""
+
+    place: str
+    advice: str = ""
+    line: int = 0
+    encoding: str = ""
+
+    @classmethod
+    def of(cls, error: CorpusError) -> Refusal:
+        """Returns the same as the error."""
+        if isinstance(error, InvalidBytesError):
+            return cls(error.place, error.advice, error.line, error.encoding)
+        return cls(str(error))
+
+
 @dataclass
 class SourceInfo:
-    """The facts about one source that was read: its digest, the number of invalid byte sequences, its encoding."""
+    """The facts about one source that was read: its digest, the number of invalid byte sequences, its encoding.
 
+    `is_really` is the encoding that it seems to be in, if that is another one. `markup` names the kind of its tags.
+    """
+
+    name: str = ""
     digest: readers.FileDigest = field(default_factory=readers.FileDigest)
     num_errors: int = 0
     encoding: str = ""
     is_utf8: bool = False
+    is_ascii: bool = True
+    is_really: str = ""
+    markup: str = ""
+    refusal: Refusal | None = None
 
 
 @dataclass
@@ -190,19 +216,23 @@ def symbols_of(
         on_progress: called now and then with the bytes that are read.
 
     Raises:
-        CorpusError: invalid bytes, surrogates, a file that is damaged or that changes.
+        CorpusError: a separator is no whole text. A source that cannot be read is noted in its info, so that all such
+            are known at the end: invalid bytes, surrogates, no text, a file that is damaged or that changes.
         StorageError: the system refused to read.
     """
-    read = 0
+    read, is_whole = 0, True
 
     def report(read_of_source: int) -> None:
         on_progress(read + read_of_source)
 
     for source, separator in zip(sources, separators, strict=True):
-        info = SourceInfo()
+        info = SourceInfo(source.name)
         infos.append(info)
-        yield from _source_symbols(source, data, info, report)
-        if separator:
+        try:
+            yield from (symbols for symbols in _source_symbols(source, data, info, report) if is_whole)
+        except CorpusError as error:
+            info.refusal, is_whole = Refusal.of(error), False
+        if separator and is_whole:
             yield _separator_symbols(separator, data)
         read += info.digest.size
 
@@ -213,6 +243,7 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
     if data.bytes:
         yield from _bytes(chunks, info)
         return
+    chunks = _texts_only(chunks, source, info)
     decoder = ByteDecoder(source.name, data.encoding, data.encoding_errors)
     for text in normalize.normalized_documents(decoder.decode(chunks), data):
         try:
@@ -221,9 +252,32 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
         except UnicodeEncodeError:
             raise CorpusError(
                 f"{source.name}: in {decoder.encoding} it holds halves of characters (surrogates); "
-                "name another encoding with --encoding, or read it with --bytes"
+                f"name another encoding with --encoding; {ANY_BYTES}"
             ) from None
     info.num_errors, info.encoding = decoder.num_errors, decoder.encoding
+    info.is_ascii, info.is_really = decoder.is_ascii, decoder.is_really
+
+
+def _texts_only(chunks: Iterable[bytes], source: Source, info: SourceInfo) -> Iterator[bytes]:
+    """Yields the same chunks, and refuses a file that is no text by its first bytes.
+
+    Tags are noted: people learn HTML for its own sake. The commands of RTF hide the text, and no one wants to learn
+    them.
+    """
+    chunks, first, start = iter(chunks), [], b""
+    for raw in chunks:
+        first.append(raw)
+        start += raw
+        if len(start) >= HEAD_BYTES or not raw:
+            break
+    if kind := kind_of(start):
+        is_plain_file = not source.is_stream and source.path.suffix not in PACKED
+        advice = kind.advice(source.name if is_plain_file else "")
+        if not kind.is_text:
+            raise CorpusError(f"{source.name}: this is {kind.name}; {advice}; {ANY_BYTES}")
+        info.markup = f"{kind.name}: the model learns its tags too; {advice}"
+    yield from first
+    yield from chunks
 
 
 def _separator_symbols(text: str, data: DataSettings) -> Symbols:

@@ -18,7 +18,7 @@ from charnet.errors import ConfigError, CorpusError, StorageError, plural, short
 
 STANDARD_INPUT = "-"
 SNIFFED_BYTES = 1 << 13  # at the start of a file, to see whether it is text
-PACKED = {".gz": b"\x1f\x8b", ".xz": b"\xfd7zXZ\0", ".zst": b"\x28\xb5\x2f\xfd"}  # the first bytes of such files
+PACKED = (".gz", ".bz2", ".xz", ".zst")  # the suffixes of files that are unpacked
 BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 

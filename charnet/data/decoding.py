@@ -158,7 +158,7 @@ class ByteDecoder:
         elif not is_wide and b"\0" in raw:
             advice = f"this does not look like text; {ANY_BYTES}"
         elif is_same(self.encoding, "utf-8"):
-            rest = _keeping_lines(chain([raw[line_start:]], islice(chunks, SURVEYED_CHUNKS)), lines)
+            rest = _keeping_lines(chain([raw[line_start:]], islice(chunks, SURVEYED_CHUNKS), [b""] * is_cut), lines)
             in_line = at - line_start - len(raw[line_start:at].decode("utf-8", "ignore"))
             before = offset - self._num_characters - in_line
             advice = self._flaws(rest, raw[at : at + LONGEST_PAIR], before, is_cut=is_cut)

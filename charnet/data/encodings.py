@@ -125,7 +125,7 @@ def utf16_without_mark(sample: bytes, odd: int = 0) -> str:
     sample = sample[: len(sample) & ~1]
     if len(sample) < MIN_WIDE_BYTES or not any(byte in CONTROLS for byte in sample):
         return ""  # a text in any other encoding has no such byte; each line end and each space of UTF-16 has
-    best = (257, "")  # the fewest distinct first halves, and the encoding
+    best = (257, 0, "")  # the fewest distinct high halves, the least of the halves, the encoding
     for encoding, high in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[::2])):
         text = decoded(sample, encoding)
         usual = sum(any(low <= ord(char) <= last for low, last in USUAL) for char in text)
@@ -133,5 +133,5 @@ def utf16_without_mark(sample: bytes, odd: int = 0) -> str:
         odd_bytes = sum(byte < 0x20 or byte > 0x7F for byte in sample) / len(sample)
         is_wide = max(odd_bytes, max(halves.values()) / len(high)) >= MIN_WIDE_SHARE
         if text and is_wide and usual >= WIDE_SHARE * len(text):
-            best = min(best, (len(halves), encoding))
-    return best[1]
+            best = min(best, (len(halves), min(halves), encoding))
+    return best[2]

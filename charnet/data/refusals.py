@@ -26,37 +26,38 @@ def check(infos: Sequence[SourceInfo], encoding: str) -> None:
     refused = [(info.name, info.refusal) for info in infos if info.refusal]
     if not refused:
         return
-    invalid = [(name, refusal) for name, refusal in refused if refusal.line]
-    are_others_right = any(not (info.refusal or info.is_ascii) for info in infos)
+    by_encoding: dict[str, list[tuple[str, Refusal]]] = {}
+    for name, refusal in refused:
+        if refusal.line:
+            by_encoding.setdefault(refusal.encoding, []).append((name, refusal))
     messages = [refusal.place for _, refusal in refused if not refusal.line]
     if len(messages) > MOST_NAMED:
         messages[MOST_NAMED:] = [f"and {len(messages) - MOST_NAMED:,} more"]
-    if invalid:
-        place = invalid[0][1].place if len(invalid) == 1 else _places(invalid, len(infos), encoding)
-        messages.append(f"{place}; {_advice(invalid, encoding, are_others_right=are_others_right)}")
+    is_one_encoding = len(by_encoding) == 1 and all(info.refusal or info.is_ascii for info in infos)
+    for guess, files in by_encoding.items():
+        place = files[0][1].place if len(files) == 1 else _places(files, len(infos), encoding)
+        messages.append(f"{place}; {_advice(files, guess, encoding, is_one_encoding=is_one_encoding)}")
     raise CorpusError(" | ".join(messages))
 
 
-def _places(invalid: Sequence[tuple[str, Refusal]], total: int, encoding: str) -> str:
-    names = [f"{name} (line {refusal.line:,})" for name, refusal in invalid[:MOST_NAMED]]
-    more = f" and {len(invalid) - MOST_NAMED:,} more" if len(invalid) > MOST_NAMED else ""
-    return f"{len(invalid):,} of {total:,} files are not {encoding}: {', '.join(names)}{more}"
+def _places(files: Sequence[tuple[str, Refusal]], total: int, encoding: str) -> str:
+    names = [f"{name} (line {refusal.line:,})" for name, refusal in files[:MOST_NAMED]]
+    more = f" and {len(files) - MOST_NAMED:,} more" if len(files) > MOST_NAMED else ""
+    return f"{len(files):,} of {total:,} files are not {encoding}: {', '.join(names)}{more}"
 
 
-def _advice(invalid: Sequence[tuple[str, Refusal]], encoding: str, *, are_others_right: bool) -> str:
-    """Returns what to do about files that are not in their encoding.
+def _advice(files: Sequence[tuple[str, Refusal]], guess: str, encoding: str, *, is_one_encoding: bool) -> str:
+    """Returns what to do about files that are not in their encoding, but seem to be in another.
 
     Args:
-        are_others_right: whether other files are in that encoding, so that no other one fits all of them.
+        is_one_encoding: whether that one fits all files that are read.
     """
-    guesses = {refusal.encoding for _, refusal in invalid}
-    guess = next(iter(guesses))
-    if len(guesses) == 1 and (not guess or not are_others_right):
-        return invalid[0][1].advice if len(invalid) == 1 or guess else f"correct them, or {REPLACE}"
-    looks, each = ("it looks", "it") if len(invalid) == 1 else ("they look", "each")
-    like = " or ".join(described(guess) for guess in sorted(guesses) if guess)
-    name, refusal = next((name, refusal) for name, refusal in invalid if refusal.encoding)
-    old, new = (OF_ICONV.get(codec, codec) for codec in (refusal.encoding, encoding))
-    while_others = f", the others are {encoding}" if are_others_right else ""
+    (name, refusal), is_one = files[0], len(files) == 1
+    if not guess:
+        return refusal.advice if is_one else f"correct them, or {REPLACE}"
+    looks = f"{'it looks' if is_one else 'they look'} like {described(guess)}"
+    if is_one_encoding:
+        return f"{looks}: try --encoding {guess}"
+    old, new = (OF_ICONV.get(codec, codec) for codec in (guess, encoding))
     convert = f"iconv -f {old} -t {new} {shlex.quote(name)} > NEW"
-    return f"{looks} like {like}{while_others}: convert {each}, as in {convert}"
+    return f"{looks}, and other files do not: convert {f'it: {convert}' if is_one else f'each, as in {convert}'}"

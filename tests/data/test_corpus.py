@@ -739,7 +739,7 @@ def test_a_full_disk_while_evaluating_is_an_error_of_storage(folder: Path, monke
         ("ü.txt", "ü"),
         ("x" * 200, "x" * 60),
         ("a.tar.gz", "a"),
-        ("a.tar.bz2", "a.tar"),
+        ("a.txt.bz2", "a"),
         ("/dev/fd/63", "pipe"),
     ],
 )

@@ -27,9 +27,10 @@ from charnet.config import DataSettings
 from charnet.data import cache, datasets, encoded_copy, fingerprints, refusals
 from charnet.data.cache import TEMPORARY, cache_folder, writable_cache, writing
 from charnet.data.decoding import check_encoding
-from charnet.data.encode import SourceInfo, SymbolCounts, symbols_of, write_ids
+from charnet.data.encode import SymbolCounts, symbols_of, write_ids
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
 from charnet.data.readers import FileDigest
+from charnet.data.refusals import SourceInfo
 from charnet.data.sources import Selection, find, name_of, size_of
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, id_dtype
 from charnet.data.workers import count_all
@@ -144,7 +145,7 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
             "name": name,
             "size_bytes": sum(digest.size for digest in digests),
             "fingerprint": fingerprint_of(digests),
-            "notes": [*_notes(infos, data), *vocab_notes],
+            "notes": [*describe_reading(infos, data), *vocab_notes],
         }
         encoded_copy.write_footer(file, length, vocab, by_lines=data.lines, metadata=metadata)
         if folder == cache_folder():
@@ -179,7 +180,8 @@ def _alphabet(parts: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: boo
     return vocab, [f"{plural(len(present) - len(symbols), 'rare character')} folded into one, {share}"]
 
 
-def _notes(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
+def describe_reading(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
+    """Returns sentences on how the files were read: what was replaced, and what is perhaps not as it should be."""
     notes = []
     if num_errors := sum(info.num_errors for info in infos):
         verb = {"replace": "replaced", "ignore": "left out"}[data.encoding_errors]
@@ -187,10 +189,10 @@ def _notes(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
     others = {info.encoding for info in infos} - {data.encoding, ""}
     if others:
         notes.append(f"read as {' and '.join(sorted(others))}, because of the byte order mark at the start")
-    return notes + remarks(infos)
+    return notes + _remarks(infos)
 
 
-def remarks(infos: Sequence[SourceInfo]) -> list[str]:
+def _remarks(infos: Sequence[SourceInfo]) -> list[str]:
     """Returns sentences on files that were read, but perhaps not as their owner means them."""
     groups: dict[tuple[str, str], list[SourceInfo]] = {}
     for info in infos:

@@ -20,10 +20,10 @@ import numpy.typing as npt
 from charnet import machine
 from charnet.config import DataSettings
 from charnet.data import normalize, readers
-from charnet.data.decoding import ANY_BYTES, ByteDecoder, InvalidBytesError
+from charnet.data.decoding import ANY_BYTES, ByteDecoder
 from charnet.data.encoded_copy import Ids
-from charnet.data.file_kinds import HEAD_BYTES, kind_of
-from charnet.data.sources import PACKED, Source
+from charnet.data.refusals import Refusal, SourceInfo, texts_only
+from charnet.data.sources import Source
 from charnet.data.vocab import Vocabulary, id_dtype
 from charnet.errors import CorpusError
 
@@ -33,41 +33,6 @@ SEGMENTS_AT_ONCE = 16
 Symbols = npt.NDArray[np.unsignedinteger[Any]]  # code points or bytes
 OnProgress = Callable[[int], object]  # called with the bytes that are read
 NewFile = Callable[[], Path]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a source cannot be read: where and what, what to do; for invalid bytes the line, and a better encoding."""
-
-    place: str
-    advice: str = ""
-    line: int = 0
-    encoding: str = ""
-
-    @classmethod
-    def of(cls, error: CorpusError) -> Refusal:
-        """Returns the same as the error."""
-        if isinstance(error, InvalidBytesError):
-            return cls(error.place, error.advice, error.line, error.encoding)
-        return cls(str(error))
-
-
-@dataclass
-class SourceInfo:
-    """The facts about one source that was read: its digest, the number of invalid byte sequences, its encoding.
-
-    `is_really` is the encoding that it seems to be in, if that is another one. `markup` names the kind of its tags.
-    """
-
-    name: str = ""
-    digest: readers.FileDigest = field(default_factory=readers.FileDigest)
-    num_errors: int = 0
-    encoding: str = ""
-    is_utf8: bool = False
-    is_ascii: bool = True
-    is_really: str = ""
-    markup: str = ""
-    refusal: Refusal | None = None
 
 
 @dataclass
@@ -243,7 +208,7 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
     if data.bytes:
         yield from _bytes(chunks, info)
         return
-    chunks = _texts_only(chunks, source, info)
+    chunks = texts_only(chunks, source, info)
     decoder = ByteDecoder(source.name, data.encoding, data.encoding_errors)
     for text in normalize.normalized_documents(decoder.decode(chunks), data):
         try:
@@ -256,28 +221,6 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
             ) from None
     info.num_errors, info.encoding = decoder.num_errors, decoder.encoding
     info.is_ascii, info.is_really = decoder.is_ascii, decoder.is_really
-
-
-def _texts_only(chunks: Iterable[bytes], source: Source, info: SourceInfo) -> Iterator[bytes]:
-    """Yields the same chunks, and refuses a file that is no text by its first bytes.
-
-    Tags are noted: people learn HTML for its own sake. The commands of RTF hide the text, and no one wants to learn
-    them.
-    """
-    chunks, first, start = iter(chunks), [], b""
-    for raw in chunks:
-        first.append(raw)
-        start += raw
-        if len(start) >= HEAD_BYTES or not raw:
-            break
-    if kind := kind_of(start):
-        is_plain_file = not source.is_stream and source.path.suffix not in PACKED
-        advice = kind.advice(source.name if is_plain_file else "")
-        if not kind.is_text:
-            raise CorpusError(f"{source.name}: this is {kind.name}; {advice}; {ANY_BYTES}")
-        info.markup = f"{kind.name}: the model learns its tags too; {advice}"
-    yield from first
-    yield from chunks
 
 
 def _separator_symbols(text: str, data: DataSettings) -> Symbols:

@@ -79,10 +79,7 @@ SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
     (rb"\s*%PDF-\d\.\d", Kind("a PDF document", "turn it into text: pdftotext {file} {text}")),
     (rb"\s*%!PS-Adobe", Kind("a PostScript document", "turn it into text: ps2ascii {file} {text}")),
     (rb"\s*\{\\rtf\d", _pandoc("an RTF document, text between formatting commands", "rtf")),
-    (
-        rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        Kind("an old Office document (.doc, .xls, .ppt)", "turn it into text: soffice --convert-to txt {file}"),
-    ),
+    (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("an old Office document (.doc, .xls, .ppt)", OWN_PROGRAM)),
     (rb".{60}BOOKMOBI", Kind("a Kindle book", "turn it into text: ebook-convert {file} {text}")),
     (rb"AT&TFORM", Kind("a DjVu document", "turn it into text: djvutxt {file} {text}")),
     (rb"\x89PNG\r\n\x1a\n", Kind("a PNG picture", OCR)),

@@ -1,17 +1,77 @@
-"""Names all sources that cannot be read, in one message."""
+"""What is known of each source that was read, and one message that names all that cannot be read."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from charnet.data.decoding import REPLACE
-from charnet.data.encode import Refusal, SourceInfo
+from charnet.data.decoding import ANY_BYTES, REPLACE, InvalidBytesError
 from charnet.data.encodings import described
+from charnet.data.file_kinds import HEAD_BYTES, kind_of
+from charnet.data.readers import FileDigest
+from charnet.data.sources import PACKED, Source
 from charnet.errors import CorpusError
 
 MOST_NAMED = 24  # files of one kind of fault
 OF_ICONV = {"mac-roman": "macintosh", "utf-16-le": "utf-16le", "utf-16-be": "utf-16be", "cp949": "uhc"}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a source cannot be read: where and what, what to do; for invalid bytes the line, and a better encoding."""
+
+    place: str
+    advice: str = ""
+    line: int = 0
+    encoding: str = ""
+
+    @classmethod
+    def of(cls, error: CorpusError) -> Refusal:
+        """Returns the same as the error."""
+        if isinstance(error, InvalidBytesError):
+            return cls(error.place, error.advice, error.line, error.encoding)
+        return cls(str(error))
+
+
+@dataclass
+class SourceInfo:
+    """The facts about one source that was read: its digest, the number of invalid byte sequences, its encoding.
+
+    `is_really` is the encoding that it seems to be in, if that is another one. `markup` names the kind of its tags.
+    """
+
+    name: str = ""
+    digest: FileDigest = field(default_factory=FileDigest)
+    num_errors: int = 0
+    encoding: str = ""
+    is_utf8: bool = False
+    is_ascii: bool = True
+    is_really: str = ""
+    markup: str = ""
+    refusal: Refusal | None = None
+
+
+def texts_only(chunks: Iterable[bytes], source: Source, info: SourceInfo) -> Iterator[bytes]:
+    """Yields the same chunks, and refuses a file that is no text by its first bytes.
+
+    Tags are noted: people learn HTML for its own sake. The commands of RTF hide the text, and no one wants to learn
+    them.
+    """
+    chunks, first, start = iter(chunks), [], b""
+    for raw in chunks:
+        first.append(raw)
+        start += raw
+        if len(start) >= HEAD_BYTES or not raw:
+            break
+    if kind := kind_of(start):
+        is_plain_file = not source.is_stream and source.path.suffix not in PACKED
+        advice = kind.advice(source.name if is_plain_file else "")
+        if not kind.is_text:
+            raise CorpusError(f"{source.name}: this is {kind.name}; {advice}; {ANY_BYTES}")
+        info.markup = f"{kind.name}: the model learns its tags too; {advice}"
+    yield from first
+    yield from chunks
 
 
 def check(infos: Sequence[SourceInfo], encoding: str) -> None:

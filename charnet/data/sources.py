@@ -151,7 +151,7 @@ def _looks_into(pattern: Sequence[str], folders: Sequence[str]) -> bool:
 def _other_files(folder: Path, left_out: Counter[str]) -> str:
     if left_out:
         reasons = " and ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
-        return f" but {reasons}, left out: name such files one by one, or read binary files with --bytes"
+        return f" but {reasons}, left out: name such files one by one; charnet train --bytes reads binary files too"
     with reading(str(folder)):
         others = sorted({path.suffix for path in folder.iterdir() if path.is_file() and path.suffix})
     if not others:

@@ -24,8 +24,9 @@ import numpy as np
 
 from charnet import errors, machine
 from charnet.config import Config, DataSettings
-from charnet.data.encode import NewFile, OnProgress, Refusal, SourceInfo, SymbolCounts, count
+from charnet.data.encode import NewFile, OnProgress, SymbolCounts, count
 from charnet.data.readers import FileDigest
+from charnet.data.refusals import Refusal, SourceInfo
 from charnet.data.sources import Source, size_of
 from charnet.overlay import as_dict, from_dict
 

@@ -23,9 +23,10 @@ from torch.nn import functional as F
 
 from charnet.config import Config
 from charnet.data.batches import StreamPosition
-from charnet.data.corpus import encode_for
+from charnet.data.corpus import describe_reading, encode_for
 from charnet.data.documents import DocumentStreams, ends_of_lines
 from charnet.data.encoded_copy import Ends, Ids
+from charnet.data.refusals import SourceInfo
 from charnet.errors import CorpusError
 from charnet.machine import explain_out_of_memory
 from charnet.model.device import set_threads
@@ -49,12 +50,14 @@ class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an
 class Evaluation:
     """The total loss on a text, in nats, and the number of characters it is summed over.
 
-    `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted.
+    `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted. `notes`
+    are sentences for the user about the text.
     """
 
     nats: float
     characters: int
     unknown: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def nats_per_char(self) -> float:
@@ -78,29 +81,38 @@ class Evaluation:
             "characters": self.characters,
             "unknown_characters": sum(self.unknown.values()),
             "unknown": self.unknown,
+            "notes": list(self.notes),
         }
 
 
 def evaluate_files(
-    checkpoint: Checkpoint, paths: Sequence[str], *, encoding: str | None = None, glob: str = "*.txt", threads: int = 0
+    checkpoint: Checkpoint,
+    paths: Sequence[str],
+    *,
+    encoding: str | None = None,
+    encoding_errors: str | None = None,
+    glob: str = "*.txt",
+    threads: int = 0,
 ) -> Evaluation:
     """Evaluates the model of a checkpoint on texts.
 
     Args:
-        encoding: of the texts; by default that of the training text.
+        encoding: of the texts; by default that of the training text. So for `encoding_errors`.
         threads: CPU threads; 0 = one per core.
 
     Raises:
         CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
-    data = checkpoint.config.data
-    data = dataclasses.replace(data, glob=glob, encoding=encoding or data.encoding)
-    ids, unknown = encode_for(checkpoint.vocab, paths, data)
+    given = {"data.encoding": encoding, "data.encoding_errors": encoding_errors, "data.glob": glob}
+    data = overlay(checkpoint.config, {name: value for name, value in given.items() if value is not None}).data
+    infos: list[SourceInfo] = []
+    ids, unknown = encode_for(checkpoint.vocab, paths, data, infos)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
     set_threads(threads)
-    return evaluate_checkpoint(checkpoint, ids, unknown)
+    notes = tuple(describe_reading(infos, data))
+    return dataclasses.replace(evaluate_checkpoint(checkpoint, ids, unknown), notes=notes)
 
 
 def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int]) -> Evaluation:

@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 import numpy as np
 
-from charnet.data.encodings import MARKS, described, guess, is_same, utf16_without_mark
+from charnet.data.encodings import MARKS, decoded, described, guess, is_same, utf16_without_mark
 from charnet.errors import ConfigError, CorpusError, plural
 
 REPLACEMENTS = {"replace": "\N{REPLACEMENT CHARACTER}", "ignore": ""}
@@ -107,8 +107,8 @@ class ByteDecoder:
                 self._advance(self._without_mark(decoder.decode(raw[: max(0, offset - num_read)]), at_start))
                 raise self._invalid_bytes(offset, error, chunks) from None
             except UnicodeError as error:  # utf-16 without a mark raises an error of its own kind
-                wide = utf16_without_mark(raw)
-                advice = f"try --encoding {wide}" if wide else "name its encoding with --encoding"
+                other_name = utf16_without_mark(raw) or ("utf-8" if decoded(raw, "utf-8") else "")
+                advice = f"try --encoding {other_name}" if other_name else "name its encoding with --encoding"
                 raise CorpusError(f"{self.name}: not {self.encoding}: {error}; {advice}") from None
             num_read += len(raw)
             other.read(raw)

@@ -117,11 +117,7 @@ ENTRIES = (  # in a zip archive: the name of a member, and its content where tha
     (rb"[^/]+\.npy", Kind("arrays of NumPy (.npz)", "write their text to a file from Python")),
     (rb"META-INF/", PROGRAM),
 )
-_SIGNATURES = [(re.compile(pattern, re.DOTALL), kind) for pattern, kind in SIGNATURES]
-_ENTRIES = [(re.compile(pattern), kind) for pattern, kind in ENTRIES]
-_OPENING_TAG = re.compile(
-    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.DOTALL | re.IGNORECASE
-)
+OPENING_TAG = rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?i:!doctype\s+html|html|head|body)\b"
 
 
 def kind_of(start: bytes) -> Kind | None:
@@ -133,17 +129,17 @@ def kind_of(start: bytes) -> Kind | None:
     start = start[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
     if start.startswith(b"PK\x03\x04"):
         return _kind_of_zip(start)
-    if kind := next((kind for pattern, kind in _SIGNATURES if pattern.match(start)), None):
+    if kind := next((kind for pattern, kind in SIGNATURES if re.match(pattern, start, re.DOTALL)), None):
         return kind
     if start[8:10] == b'{"' and struct.unpack("<Q", start[:8])[0] < LARGEST_HEADER:
         return CHARNET if b'"format":"charnet"' in start else SAFETENSORS
-    return HTML if _OPENING_TAG.match(start) else None
+    return HTML if re.match(OPENING_TAG, start, re.DOTALL) else None
 
 
 def _kind_of_zip(start: bytes) -> Kind:
     """Names a zip archive by its first members: their names are 26 bytes behind the signature of each."""
     for at in re.finditer(rb"PK\x03\x04", start):
         name = start[at.start() + 30 :]
-        if kind := next((kind for pattern, kind in _ENTRIES if pattern.match(name)), None):
+        if kind := next((kind for pattern, kind in ENTRIES if re.match(pattern, name)), None):
             return kind
     return ZIP

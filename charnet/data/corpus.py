@@ -34,7 +34,7 @@ from charnet.data.refusals import SourceInfo
 from charnet.data.sources import Selection, find, name_of, size_of
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, id_dtype
 from charnet.data.workers import count_all
-from charnet.errors import CorpusError, plural
+from charnet.errors import ConfigError, CorpusError, plural
 
 ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
 KEY_SETTINGS = (
@@ -167,6 +167,8 @@ def _alphabet(parts: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: boo
     counts = whole.counts
     present = np.flatnonzero(counts)
     symbols = present[counts[present] >= data.min_count]
+    if not len(symbols):
+        raise ConfigError(f"data.min_count: no character occurs {data.min_count:,} times; choose a smaller number")
     if data.max_alphabet and len(symbols) > data.max_alphabet:
         symbols = np.sort(symbols[np.argsort(-counts[symbols], kind="stable")][: data.max_alphabet])
     if data.lines and 0x0A not in symbols:  # the end of a document

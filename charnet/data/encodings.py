@@ -1,7 +1,7 @@
 """Guesses the encoding of bytes that are not in the one that was named.
 
-Three questions, in this order. Is it UTF-16 without a mark? Do the letters, read in one of the encodings of Latin
-script, all belong to one language? If not, which other encoding does charset-normalizer find most likely?
+Four questions, in this order. Is it UTF-16 without a mark? Do the letters, read in one of the encodings of Latin
+script, belong to one language? Are there kana, read in one of Japanese? If not, what does charset-normalizer find?
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ MIN_WIDE_BYTES = 4
 WIDE_SAMPLE = 1 << 12  # bytes
 WIDE_SHARE = 0.9  # of the characters of UTF-16 that must be usual ones
 MIN_WIDE_SHARE = 0.4  # of its bytes that are not printable ASCII, or of its commonest first half
+JAPANESE = ("euc-jp", "cp932")
+KANA_SHARE = 0.3  # of its characters
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 CONTROLS = frozenset(range(0x20)) - frozenset(b"\t\n\f\r\x1a\x1b")
 LATIN_SHARE = 0.9  # of the letters beyond ASCII that must belong to one language
@@ -64,6 +66,8 @@ def guess(sample: bytes, failed: str) -> str:
     share, latin = max(_latin_shares(sample, failed), key=lambda each: each[0], default=(0.0, ""))
     if share >= LATIN_SHARE or (share > SOME_LATIN and _pairs_share(sample) < FEW_PAIRS):
         return latin
+    if japanese := next((name for name in JAPANESE if _kana_share(sample, name) >= KANA_SHARE), ""):
+        return japanese
     from charset_normalizer import from_bytes
 
     names = [name for name in OTHERS if not is_same(name, failed) and decoded(sample, name)]
@@ -95,6 +99,12 @@ def _pairs_share(sample: bytes) -> float:
     """Returns how many of the bytes that are not ASCII stand beside another such byte."""
     runs = [len(run) for run in HIGH_BYTES.findall(sample)]
     return sum(length for length in runs if length > 1) / sum(runs)
+
+
+def _kana_share(sample: bytes, encoding: str) -> float:
+    """Returns how much of a sample is kana, as only Japanese has them."""
+    text = decoded(sample, encoding)
+    return sum("\u3041" <= character <= "\u30ff" for character in text) / max(1, len(text))
 
 
 def _latin_shares(sample: bytes, failed: str) -> Iterator[tuple[float, str]]:

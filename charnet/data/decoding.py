@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 import numpy as np
 
-from charnet.data.encodings import MARKS, decoded, described, guess, is_same, utf16_without_mark
+from charnet.data.encodings import MARKS, decoded, described, guess, is_same, wide_without_mark
 from charnet.errors import ConfigError, CorpusError, plural
 
 REPLACEMENTS = {"replace": "\N{REPLACEMENT CHARACTER}", "ignore": ""}
@@ -107,7 +107,7 @@ class ByteDecoder:
                 self._advance(self._without_mark(decoder.decode(raw[: max(0, offset - num_read)]), at_start))
                 raise self._invalid_bytes(offset, error, chunks) from None
             except UnicodeError as error:  # utf-16 without a mark raises an error of its own kind
-                other_name = utf16_without_mark(raw) or ("utf-8" if decoded(raw, "utf-8") else "")
+                other_name = wide_without_mark(raw) or ("utf-8" if decoded(raw, "utf-8") else "")
                 advice = f"try --encoding {other_name}" if other_name else "name its encoding with --encoding"
                 raise CorpusError(f"{self.name}: not {self.encoding}: {error}; {advice}") from None
             num_read += len(raw)
@@ -129,7 +129,7 @@ class ByteDecoder:
         """Returns the decoder for a text that begins like this: a mark can mean UTF-16 or UTF-32 in place of UTF-8."""
         if is_same(self.encoding, "utf-8"):
             self.encoding = next((name for mark, name in MARKS.items() if start.startswith(mark)), self.encoding)
-            if len(start) >= SHORTEST_WIDE and start.isascii() and (wide := utf16_without_mark(start)):
+            if len(start) >= SHORTEST_WIDE and start.isascii() and (wide := wide_without_mark(start)):
                 raise CorpusError(f"{self.name}: it looks like {wide} without a mark: try --encoding {wide}")
         return codecs.getincrementaldecoder(self.encoding)("strict" if self.errors == "strict" else ERROR_HANDLER)
 
@@ -153,7 +153,7 @@ class ByteDecoder:
         line_start = raw.rfind(b"\n", 0, at) + 1
         is_cut, is_wide = CUT.search(error.reason) is not None, codecs.lookup(self.encoding).name.startswith(WIDE)
         lines, advice, encoding = bytearray(), "", ""
-        if not is_wide and (encoding := utf16_without_mark(raw, (offset - at) % 2)):
+        if not is_wide and (encoding := wide_without_mark(raw, (offset - at) % 2)):
             advice = f"it looks like {encoding} without a mark: try --encoding {encoding}"
         elif not is_wide and b"\0" in raw:
             advice = f"this does not look like text; {ANY_BYTES}"

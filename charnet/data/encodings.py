@@ -13,10 +13,11 @@ from collections.abc import Iterator
 
 MIN_WIDE_BYTES = 4
 WIDE_SAMPLE = 1 << 12  # bytes
-WIDE_SHARE = 0.9  # of the characters of UTF-16 that must be usual ones
+WIDE_SHARE = 0.9  # of the characters that must be usual ones
 MIN_WIDE_SHARE = 0.4  # of its bytes that are not printable ASCII, or of its commonest first half
 JAPANESE = ("euc-jp", "cp932")
 KANA_SHARE = 0.3  # of its characters
+FIRST_LINES = 1 << 11  # bytes, to guess from where the whole sample is in no encoding: it may have a flaw too
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 CONTROLS = frozenset(range(0x20)) - frozenset(b"\t\n\f\r\x1a\x1b")
 LATIN_SHARE = 0.9  # of the letters beyond ASCII that must belong to one language
@@ -59,6 +60,10 @@ def guess(sample: bytes, failed: str) -> str:
         sample: whole lines with bytes that are not ASCII; the last may be cut.
         failed: the encoding in which the bytes are invalid.
     """
+    return _guess(sample, failed) or _guess(sample[:FIRST_LINES], failed)
+
+
+def _guess(sample: bytes, failed: str) -> str:
     if not sample or sample.isascii():
         return ""
     if not is_same(failed, "utf-8") and decoded(sample, "utf-8"):
@@ -120,28 +125,35 @@ def _latin_shares(sample: bytes, failed: str) -> Iterator[tuple[float, str]]:
             yield 1.0, encoding  # quotes and dashes only
 
 
-def utf16_without_mark(sample: bytes, odd: int = 0) -> str:
-    """Returns the kind of UTF-16 without a mark that a sample seems to be, or "".
+def wide_without_mark(sample: bytes, odd: int = 0) -> str:
+    """Returns the kind of UTF-16 or UTF-32 without a mark that a sample seems to be, or "".
 
     Args:
         odd: 1 if the sample starts at the second byte of a pair.
 
-    >>> utf16_without_mark("text".encode("utf-16-le")), utf16_without_mark("天气,好".encode("utf-16-be"))
+    >>> wide_without_mark("text".encode("utf-16-le")), wide_without_mark("天气,好".encode("utf-16-be"))
     ('utf-16-le', 'utf-16-be')
-    >>> utf16_without_mark("text".encode())
-    ''
+    >>> wide_without_mark("text".encode("utf-32-be")), wide_without_mark("text".encode())
+    ('utf-32-be', '')
     """
     sample = sample[odd : odd + WIDE_SAMPLE]
     sample = sample[: len(sample) & ~1]
     if len(sample) < MIN_WIDE_BYTES or not any(byte in CONTROLS for byte in sample):
         return ""  # a text in any other encoding has no such byte; each line end and each space of UTF-16 has
+    for encoding in ("utf-32-le", "utf-32-be"):
+        if _is_usual(decoded(sample, encoding)):
+            return encoding
     best = (257, 0, "")  # the fewest distinct high halves, the least of the halves, the encoding
     for encoding, high in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[::2])):
-        text = decoded(sample, encoding)
-        usual = sum(any(low <= ord(char) <= last for low, last in USUAL) for char in text)
         halves = Counter(high)
         odd_bytes = sum(byte < 0x20 or byte > 0x7F for byte in sample) / len(sample)
         is_wide = max(odd_bytes, max(halves.values()) / len(high)) >= MIN_WIDE_SHARE
-        if text and is_wide and usual >= WIDE_SHARE * len(text):
+        if is_wide and _is_usual(decoded(sample, encoding)):
             best = min(best, (len(halves), min(halves), encoding))
     return best[2]
+
+
+def _is_usual(text: str) -> bool:
+    """Returns whether almost all characters of a text are such as texts have."""
+    usual = sum(any(low <= ord(character) <= last for low, last in USUAL) for character in text)
+    return bool(text) and usual >= WIDE_SHARE * len(text)

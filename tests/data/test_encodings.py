@@ -11,7 +11,7 @@ import pytest
 from charnet.cli.app import run
 from charnet.config import DataSettings
 from charnet.data import corpus, readers, workers
-from charnet.data.encodings import guess, utf16_without_mark
+from charnet.data.encodings import guess, wide_without_mark
 from charnet.errors import CorpusError
 
 PASSWORDS = "password\n123456\ncontraseña\nseñora1\nmañana\n"
@@ -58,22 +58,27 @@ def test_the_encoding_is_found_where_letters_beyond_ascii_are_rare_and_late(tmp_
     assert refusal(tmp_path, rare.encode("cp1250")).endswith("it looks like cp1250: try --encoding cp1250")
 
 
+def test_the_encoding_of_a_text_that_has_a_flaw_too_is_recognized(tmp_path: Path) -> None:
+    message = refusal(tmp_path, CHINESE.encode("gb18030") * 60 + b"\xff\n" + CHINESE.encode("gb18030") * 60)
+    assert message.endswith("it looks like GBK or GB18030: try --encoding gb18030")
+
+
 def test_text_that_is_utf8_under_another_name_is_recognized(tmp_path: Path) -> None:
     assert refusal(tmp_path, CHINESE.encode(), encoding="ascii").endswith("try --encoding utf-8")
     assert refusal(tmp_path, FRENCH.encode(), encoding="utf-16").endswith("try --encoding utf-8")
 
 
 @pytest.mark.parametrize("text", [FRENCH, RUSSIAN, GREEK, CHINESE, TRADITIONAL, JAPANESE, KOREAN, "a plain text\n"])
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf16_without_a_mark_is_recognized_in_every_script(text: str, encoding: str, tmp_path: Path) -> None:
-    assert utf16_without_mark(text.encode(encoding)) == encoding
-    assert utf16_without_mark(b"?" + text.encode(encoding), odd=1) == encoding
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_text_without_a_mark_is_recognized_in_every_script(text: str, encoding: str, tmp_path: Path) -> None:
+    assert wide_without_mark(text.encode(encoding)) == encoding
+    assert wide_without_mark(b"?" + text.encode(encoding), odd=1) == encoding
     assert refusal(tmp_path, (text * 9).encode(encoding)).endswith(f"try --encoding {encoding}")
 
 
 @pytest.mark.parametrize(("text", "encoding"), [*WRITTEN_IN, ("a plain text\n", "ascii"), (CHINESE, "utf-8")])
-def test_other_text_is_not_taken_for_utf16(text: str, encoding: str) -> None:
-    assert utf16_without_mark(text.encode(encoding)) == ""
+def test_other_text_is_not_taken_for_wide_text(text: str, encoding: str) -> None:
+    assert wide_without_mark(text.encode(encoding)) == ""
 
 
 @pytest.mark.parametrize("chunk", [50, 1 << 20])

@@ -148,6 +148,7 @@ def wide_without_mark(sample: bytes, odd: int = 0) -> str:
         halves = Counter(high)
         odd_bytes = sum(byte < 0x20 or byte > 0x7F for byte in sample) / len(sample)
         is_wide = max(odd_bytes, max(halves.values()) / len(high)) >= MIN_WIDE_SHARE
+        is_wide = is_wide and not (sample.isascii() and min(halves) >= 0x20)  # no script has all halves among those
         if is_wide and _is_usual(decoded(sample, encoding)):
             best = min(best, (len(halves), min(halves), encoding))
     return best[2]

@@ -6,7 +6,7 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from charnet.errors import ConfigError, CorpusError, plural
 REPLACEMENTS = {"replace": "\N{REPLACEMENT CHARACTER}", "ignore": ""}
 LONGEST_MARK = 4  # bytes
 SHORTEST_WIDE = 16  # bytes of ASCII in which UTF-16 is recognized
-SAMPLE_BYTES = 1 << 16  # of lines that are not ASCII, to guess the encoding from
-SURVEYED_CHUNKS = 1 << 10  # behind an invalid byte, to count the others
+SAMPLE_BYTES = 1 << 14  # of lines that are not ASCII, to guess the encoding from
+SURVEYED_BYTES = 1 << 30  # behind an invalid byte, to count the others
+MOST_COUNTED = 10_000  # of them
+PIECE = 1 << 15  # bytes that are surveyed at once
 SURROGATE_PAIR = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")  # as CESU-8 has them
 LONGEST_PAIR = 6  # bytes
 REPLACE = "put U+FFFD in such places with --encoding-errors replace"
@@ -158,7 +160,7 @@ class ByteDecoder:
         elif not is_wide and b"\0" in raw:
             advice = f"this does not look like text; {ANY_BYTES}"
         elif is_same(self.encoding, "utf-8"):
-            rest = _keeping_lines(chain([raw[line_start:]], islice(chunks, SURVEYED_CHUNKS), [b""] * is_cut), lines)
+            rest = _keeping_lines(chain([raw[line_start:]], chunks, [b""] * is_cut), lines)
             in_line = at - line_start - len(raw[line_start:at].decode("utf-8", "ignore"))
             before = offset - self._num_characters - in_line
             advice = self._flaws(rest, raw[at : at + LONGEST_PAIR], before, is_cut=is_cut)
@@ -186,8 +188,10 @@ class ByteDecoder:
         survey, codec = ByteDecoder(self.name, "utf-8", "ignore"), codecs.getincrementaldecoder("utf-8")(ERROR_HANDLER)
         num_read = num_decoded = 0
         last = found
-        for last in rest:
+        for last in _pieces(rest):
             num_read, num_decoded = num_read + len(last), num_decoded + len(survey._decode_chunk(codec, last))
+            if num_read > SURVEYED_BYTES or survey.num_errors > MOST_COUNTED:
+                break
         wrong, right = survey.num_errors, before + num_read - survey.num_wrong_bytes - num_decoded
         if SURROGATE_PAIR.match(found):
             convert = "uconv -f CESU-8 -t UTF-8 FILE > NEW"
@@ -223,6 +227,12 @@ class _OtherEncoding:
     def name(self) -> str:
         """The encoding that the text is in; "" if it may be in the one that was named."""
         return (self._mark or "utf-8" * (self._is_utf8 and not self._is_ascii)) if self._is_unsure else ""
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the same bytes in small pieces, of which only the last may be empty."""
+    for raw in chunks:
+        yield from (raw[begin : begin + PIECE] for begin in range(0, max(1, len(raw)), PIECE))
 
 
 def _keeping_lines(chunks: Iterable[bytes], lines: bytearray) -> Iterator[bytes]:

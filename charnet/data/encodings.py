@@ -73,13 +73,20 @@ def _guess(sample: bytes, failed: str) -> str:
         return latin
     if japanese := next((name for name in JAPANESE if _kana_share(sample, name) >= KANA_SHARE), ""):
         return japanese
+    other = _most_likely(sample, [name for name in OTHERS if not is_same(name, failed) and decoded(sample, name)])
+    return other or (latin if share > SOME_LATIN else "")
+
+
+def _most_likely(sample: bytes, names: list[str]) -> str:
+    """Returns the encoding that charset-normalizer finds most likely, or "". It wants whole characters."""
     from charset_normalizer import from_bytes
 
-    names = [name for name in OTHERS if not is_same(name, failed) and decoded(sample, name)]
-    best = from_bytes(sample, cp_isolation=names).best() if names else None
-    if best is not None and best.encoding in names:
-        return best.encoding.replace("_", "-")
-    return latin if share > SOME_LATIN else ""
+    end = sample.rfind(b"\n") + 1
+    for raw in [sample[:end]] if end else [sample, sample[:-1]]:
+        best = from_bytes(raw, cp_isolation=names).best() if names else None
+        if best is not None and best.encoding in names:
+            return best.encoding.replace("_", "-")
+    return ""
 
 
 def is_same(one: str, other: str) -> bool:

@@ -113,8 +113,10 @@ def _advice(files: Sequence[tuple[str, Refusal]], guess: str, encoding: str, *, 
         is_one_encoding: whether that one fits all files that are read.
     """
     (name, refusal), is_one = files[0], len(files) == 1
+    if is_one and (is_one_encoding or not guess):
+        return refusal.advice
     if not guess:
-        return refusal.advice if is_one else f"correct them, or {REPLACE}"
+        return f"correct them, or {REPLACE}"
     looks = f"{'it looks' if is_one else 'they look'} like {described(guess)}"
     if is_one_encoding:
         return f"{looks}: try --encoding {guess}"

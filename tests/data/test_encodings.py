@@ -53,6 +53,13 @@ def test_the_encoding_of_a_line_and_of_a_long_text_is_recognized(text: str, enco
     assert guess(text.encode(encoding) * times, "utf-8") == encoding
 
 
+@pytest.mark.parametrize("end", range(200, 204))
+@pytest.mark.parametrize("line_end", ["", "\n"])
+def test_a_sample_may_end_inside_a_character(line_end: str, end: int) -> None:
+    assert guess((CHINESE.strip() + line_end).encode("gb18030")[:66] * 9, "utf-8") == "gb18030"
+    assert guess(((CHINESE.strip() + line_end) * 5).encode("gb18030")[:end], "utf-8") == "gb18030"
+
+
 def test_the_encoding_is_found_where_letters_beyond_ascii_are_rare_and_late(tmp_path: Path) -> None:
     rare = "a plain line of a list\n" * 3000 + CZECH * 3
     assert refusal(tmp_path, rare.encode("cp1250")).endswith("it looks like cp1250: try --encoding cp1250")

@@ -98,7 +98,8 @@ class TextModel:
         from charnet.evaluation.evaluate import evaluate_checkpoint
 
         vocab, data = self.checkpoint.vocab, replace(self.checkpoint.config.data, bytes=False)  # the text is no bytes
-        codes = vocab.codes("".join(segment([text], data, {})))
+        text, _ = prompts.compose("".join(segment([text], data, {})), vocab)
+        codes = vocab.codes(text)
         ids = vocab.lookup(codes)
         if not (ids >= 0).any():
             raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")

@@ -14,8 +14,8 @@ import charnet
 PACKAGE = Path(charnet.__file__).parent
 TABLE = """
 0  ground      errors version machine durable signals config overlay config_file
-1  data        hanzi variants vocab utf8 decoding prompts normalize segment fields encoded_copy cache datasets sources
-               readers encode fingerprints workers corpus batches documents split
+1  data        hanzi variants vocab utf8 file_kinds encodings decoding prompts normalize segment fields encoded_copy
+               cache datasets sources readers refusals encode fingerprints workers corpus batches documents split
 1  model       shapes cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells
                device network ensemble loss
 2  storage     tensorfile quantize document checkpoint runs describe verify

@@ -142,7 +142,7 @@ def show_evaluation(e: Evaluation) -> None:
         names = ", ".join(f"{name} x {count:,}" for name, count in common)
         count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
         lines.append(f"{count} unknown to the model and not counted: {names}")
-    for line in [*lines, *e.notes]:
+    for line in lines:
         write(visible(line) + "\n")
 
 

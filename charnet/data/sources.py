@@ -18,7 +18,7 @@ from charnet.errors import ConfigError, CorpusError, StorageError, plural, short
 
 STANDARD_INPUT = "-"
 SNIFFED_BYTES = 1 << 13  # at the start of a file, to see whether it is text
-PACKED = {".gz": b"\x1f\x8b", ".xz": b"\xfd7zXZ\0", ".zst": b"\x28\xb5\x2f\xfd"}  # the first bytes of such files
+PACKED = (".gz", ".bz2", ".xz", ".zst")  # the suffixes of files that are unpacked
 BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
@@ -151,7 +151,7 @@ def _looks_into(pattern: Sequence[str], folders: Sequence[str]) -> bool:
 def _other_files(folder: Path, left_out: Counter[str]) -> str:
     if left_out:
         reasons = " and ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
-        return f" but {reasons}, left out: name such files one by one, or read binary files with --bytes"
+        return f" but {reasons}, left out: name such files one by one; charnet train --bytes reads binary files too"
     with reading(str(folder)):
         others = sorted({path.suffix for path in folder.iterdir() if path.is_file() and path.suffix})
     if not others:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
@@ -28,7 +29,7 @@ from charnet.data.sources import Source
 from charnet.data.vocab import Vocabulary, id_dtype
 from charnet.errors import ConfigError, CorpusError, StorageError
 
-PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
 TEXT = "a name, ein Name, 名字 😀\n" * 300
 
 

@@ -330,7 +330,7 @@ def test_a_folder_within_that_may_not_be_listed_is_named_not_passed_over(
     assert found.notes[0] == f"{folder}/closed: cannot be read: Permission denied; left out, and 1 folder more"
     with pytest.raises(StorageError, match=r"closed: cannot be read: Permission denied$"):
         read(folder / "open", glob="*/*.txt")
-    assert read(folder, glob="open/*.txt").notes == ()  # which looks into neither
+    assert read(folder, glob="open/*.txt").notes == ("reading 1 file; left out: 2 sub-folders",)
 
 
 def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(

@@ -14,7 +14,8 @@ from charnet.cli.app import run
 from charnet.config import DataSettings
 from charnet.data.corpus import read
 from charnet.evaluation import corpus_stats
-from charnet.evaluation.corpus_stats import CorpusStats, block_of, describe, entropies
+from charnet.evaluation.corpus_stats import CorpusStats, describe, entropies
+from charnet.evaluation.unicode_blocks import block_of
 
 HEADER = "# licensed to you under the terms that are found elsewhere\n"
 

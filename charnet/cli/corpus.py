@@ -27,6 +27,7 @@ def info(
     encoding: Annotated[str | None, setting("data.encoding", group=TEXT)] = None,
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
     glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,
+    strip: Annotated[str | None, setting("data.strip", group=TEXT)] = None,
     documents: Annotated[str | None, setting("data.documents", group=TEXT, metavar=SEPARATORS)] = None,
     field: Annotated[str | None, setting("data.field", group=TEXT, metavar="NAME|NUMBER")] = None,
     json: Annotated[bool, option("--json", help="print everything as JSON", group=OUTPUT)] = False,
@@ -43,6 +44,7 @@ def info(
         "data.encoding": encoding,
         "data.encoding_errors": encoding_errors,
         "data.glob": glob,
+        "data.strip": strip,
         "data.documents": unescaped_separator(documents),
         "data.field": field,
     }

@@ -22,6 +22,15 @@ def eval_(
     glob: Annotated[
         str, option("--glob", help="read the files of a folder that match this pattern", group=TEXT)
     ] = "*.txt",
+    strip: Annotated[
+        str | None,
+        option(
+            "--strip",
+            metavar="gutenberg",
+            help="take the head and foot of Project Gutenberg off each text [default: as of the training text]",
+            group=TEXT,
+        ),
+    ] = None,
     documents: Annotated[
         str | None,
         option(
@@ -57,7 +66,8 @@ def eval_(
 
     from charnet.evaluation.evaluate import evaluate_files
 
-    given = {"encoding": encoding, "glob": glob, "documents": unescaped_separator(documents), "field": field}
+    given = {"encoding": encoding, "glob": glob, "strip": strip}
+    given |= {"documents": unescaped_separator(documents), "field": field}
     changes = {name: value for name, value in given.items() if value is not None}
     evaluation = evaluate_files(model, text, changes, threads=threads)
     if json:

@@ -46,7 +46,9 @@ def normalize(text: str, data: Normalization) -> str:
 
 
 def _compose(text: str, data: Normalization) -> str:
-    return text if data.normalize == "none" else unicodedata.normalize(data.normalize.upper(), text)
+    return (
+        text if data.normalize == "none" else unicodedata.normalize("NFC" if data.normalize == "nfc" else "NFKC", text)
+    )
 
 
 def _lower(text: str) -> str:

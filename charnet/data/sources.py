@@ -118,15 +118,15 @@ def find(
 
 def _is_device(name: str) -> bool:
     try:
-        mode = os.stat(name).st_mode
+        mode = Path(name).stat().st_mode
     except (OSError, ValueError):
         return False
     return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
 def _why_missing(path: Path, name: str) -> str:
-    if os.path.islink(name):
-        return f"a link that leads nowhere, to {shortened(os.readlink(name))}"
+    if os.path.lexists(name):
+        return f"a link that leads nowhere, to {shortened(str(path.readlink()))}"
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
         return "an address, not a file: save it first, or pipe it, as in curl -L ADDRESS | charnet train -"
     return f"there is no such file or folder{_similar_files(path)}"
@@ -142,8 +142,8 @@ def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) 
     if unlisted and not matching:
         raise unlisted[0]
     if unlisted:
-        others = f", and {plural(len(unlisted) - 1, 'folder')} more" if len(unlisted) > 1 else ""
-        selection.remarks.append(f"{unlisted[0]}; left out{others}")
+        more = f", and {plural(len(unlisted) - 1, 'folder')} more" if len(unlisted) > 1 else ""
+        selection.remarks.append(f"{unlisted[0]}; left out{more}")
     left_out: Counter[str] = Counter()
     for path in matching:
         why = HIDDEN if _is_hidden(path.relative_to(folder)) else BINARY if _is_binary(path, any_bytes) else ""

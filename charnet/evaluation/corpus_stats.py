@@ -54,7 +54,7 @@ class CorpusStats:
         odd: the count of each unprintable character.
         breaks: the count of each character that ends a line in some programs, but not here.
         repeated: the share of the text that is in repeats of earlier lines of 20 characters or more.
-        repeated_lines, distinct_lines: the number of lines that came before, and of the others; blank ones do not count.
+        repeated_lines, distinct_lines: the number of lines that came before, and of the others, without blank ones.
         most_repeated: the line with the most characters in repeats, and how often it occurs.
         entropies: bits per character given the 0, 1, ... characters before, from the counts of the text itself.
         ngrams: bits per character of n-gram models of orders 1, 2, ... on a part of the text held out from them.
@@ -131,8 +131,8 @@ def describe(corpus: Corpus) -> CorpusStats:
         advice=(),
     )
     wrong = of_symbol.get(0xFFFD, 0) + sum(text.count(lead) for lead in WRONGLY_DECODED)
-    counts = [count for code, count in of_symbol.items() if code not in (corpus.vocab.document_end, RARE, RARE_BYTE)]
-    return CorpusStats(**vars(stats) | {"advice": tuple(_advice(stats, lines, counts, wrong))})
+    each = [count for code, count in of_symbol.items() if code not in (corpus.vocab.document_end, RARE, RARE_BYTE)]
+    return CorpusStats(**vars(stats) | {"advice": tuple(_advice(stats, lines, each, wrong))})
 
 
 def _counts(ids: Ids, alphabet: int) -> npt.NDArray[np.int64]:
@@ -238,8 +238,8 @@ def _advice_on_repeats(stats: CorpusStats, lines: LineStats) -> list[str]:
     if lines.is_list:
         share = lines.repeated / max(1, lines.repeated + lines.distinct)
         return [
-            f"{share:.0%} of the lines came before ({lines.distinct:,} are distinct): held-out lines are also among the "
-            "learned ones, so the loss will look better than it is; awk '!seen[$0]++' FILE keeps one of each"
+            f"{share:.0%} of the lines came before ({lines.distinct:,} distinct): held-out lines are also "
+            "among the learned ones, so the loss will look better than it is; awk '!seen[$0]++' FILE keeps one of each"
         ] * (share > MANY_REPEATED)
     line, times = stats.most_repeated
     return [

@@ -247,4 +247,4 @@ def encode_for(
         # An empty file cannot be mapped.
         mapped: Ids = np.memmap(out.name, dtype=dtype, mode="r") if total else np.zeros(0, dtype)
     counts = {symbol: int(unknown.counts[symbol]) for symbol in np.flatnonzero(unknown.counts).tolist()}
-    return mapped, counts, _notes(infos, data)
+    return mapped, counts, [*selection.notes(), *_notes(infos, data)]

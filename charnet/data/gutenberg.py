@@ -118,4 +118,4 @@ def note(found: Sequence[Mapping[str, int]], *, take_off: bool) -> list[str]:
     where = f" in {sum(map(bool, found)):,} of {plural(len(found), 'file')}" if len(found) > 1 else ""
     if take_off:
         return [f"taken off: Project Gutenberg's {what}{where}"]
-    return [f"Project Gutenberg's {what}{where} would be learned too: --strip gutenberg takes them off"]
+    return [f"Project Gutenberg's {what}{where}: --strip gutenberg takes them off"]

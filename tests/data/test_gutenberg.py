@@ -95,7 +95,7 @@ def test_each_file_of_a_folder_is_stripped_by_itself_and_it_is_said(tmp_path: Pa
     found = read("gutenberg")
     assert found.vocab.decode(found.ids.tolist()) == BOOK * 2 + "no book\n"
     assert found.notes == (f"taken off: {parts}",)
-    assert read("").notes == (f"{parts} would be learned too: --strip gutenberg takes them off",)
+    assert read("").notes == (f"{parts}: --strip gutenberg takes them off",)
 
 
 def test_a_strip_that_finds_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,9 @@ def test_what_a_folder_holds_beside_the_texts_is_counted(folder: Path) -> None:
     os.mkfifo(folder / "pipe.txt")
     said = "1 .TXT file, 2 .md files, 2 dangling links, 1 device or pipe, 1 file without a suffix, 1 linked folder"
     assert read(folder).notes == (f"reading 1 file; left out: {said} and 1 other kind",)
-    assert read(folder, glob="**/*.txt").notes == (f"reading 2 files; left out: {said}",)
+    found = read(folder, glob="**/*.txt")
+    assert found.notes == (f"reading 2 files; left out: {said}",)
+    assert corpus.encode_for(found.vocab, [str(folder)], DataSettings(glob="**/*.txt"))[2] == list(found.notes)
     for path in folder.glob("*.*"):
         path.unlink()
     with pytest.raises(CorpusError, match=r"1 linked folder and 1 sub-folder: --glob '\*\*/\*.txt' reads sub-folders"):

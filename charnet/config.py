@@ -29,6 +29,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 NEWLINES = ("keep", "lf")
 NORMAL_FORMS = ("none", "nfc", "nfkc")
+STRIP = ("", "gutenberg")
 VAL = ("", "random", "last", "each")
 UNTIL = ("", "sentence", "line", "paragraph")
 LARGEST_SEED = 2**63 - 1
@@ -110,6 +111,7 @@ class DataSettings:
     encoding_errors: str = setting(
         "strict", "what to do where bytes are not in the encoding; U+FFFD is never written", choices=ENCODING_ERRORS
     )
+    strip: str = setting("", "take the head and foot of Project Gutenberg off each text", choices=STRIP)
     newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=NEWLINES)
     normalize: str = setting("none", "Unicode normal form of the text", choices=NORMAL_FORMS)
     lowercase: bool = setting(False, "convert the text to lower case")

@@ -28,6 +28,7 @@ def info(
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
     as_bytes: Annotated[bool, setting("data.bytes", "--bytes", group=TEXT)] = False,
     glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,
+    strip: Annotated[str | None, setting("data.strip", group=TEXT)] = None,
     documents: Annotated[str | None, setting("data.documents", group=TEXT, metavar=SEPARATORS)] = None,
     field: Annotated[str | None, setting("data.field", group=TEXT, metavar="NAME|NUMBER")] = None,
     newlines: Annotated[str | None, setting("data.newlines", group=TEXT)] = None,

@@ -32,6 +32,15 @@ def eval_(
     glob: Annotated[
         str, option("--glob", help="read the files of a folder that match this pattern", group=TEXT)
     ] = "*.txt",
+    strip: Annotated[
+        str | None,
+        option(
+            "--strip",
+            metavar="gutenberg",
+            help="take the head and foot of Project Gutenberg off each text [default: as of the training text]",
+            group=TEXT,
+        ),
+    ] = None,
     documents: Annotated[
         str | None,
         option(
@@ -71,6 +80,7 @@ def eval_(
         "encoding": encoding,
         "encoding_errors": encoding_errors,
         "glob": glob,
+        "strip": strip,
         "documents": unescaped_separator(documents),
         "field": field,
     }

@@ -34,6 +34,7 @@ def train(
     test_fraction: Annotated[float | None, setting("data.test_fraction", group=TEXT)] = None,
     val_chars: Annotated[int | None, setting("data.val_chars", group=TEXT)] = None,
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
+    strip: Annotated[str | None, setting("data.strip", group=TEXT)] = None,
     newlines: Annotated[str | None, setting("data.newlines", group=TEXT)] = None,
     normalize: Annotated[str | None, setting("data.normalize", group=TEXT)] = None,
     lowercase: Annotated[bool, setting("data.lowercase", "--lowercase", group=TEXT)] = False,

@@ -25,7 +25,7 @@ import numpy as np
 
 from charnet import durable
 from charnet.config import DOCUMENT_END, DataSettings
-from charnet.data import cache, datasets, encoded_copy, fields, fingerprints, refusals
+from charnet.data import cache, datasets, encoded_copy, fields, fingerprints, gutenberg, normalize, refusals
 from charnet.data.cache import TEMPORARY, cache_folder, writable_cache, writing
 from charnet.data.decoding import check_encoding
 from charnet.data.encode import SymbolCounts, symbols_of, write_ids
@@ -39,11 +39,16 @@ from charnet.data.workers import count_all
 from charnet.errors import ConfigError, CorpusError, plural, quoted
 
 ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
+CASING_VERSION = 2  # the same for texts in lower case
 KEY_SETTINGS = (
     *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
     *("lines", "document_separator", "min_count", "max_alphabet"),
 )
-LATER_KEY_SETTINGS = ("documents", "field")  # part of the key only where they are used: copies without them keep theirs
+LATER_KEY_SETTINGS = (
+    "documents",
+    "field",
+    "strip",
+)  # part of the key only where they are used: copies without them keep theirs
 
 DEFAULT = DataSettings()
 
@@ -109,6 +114,8 @@ def _key(digests: Sequence[FileDigest], selection: Selection, data: DataSettings
     """Returns the name of an encoded copy: a hash of the files and of all settings that change the copy."""
     settings = {key: getattr(data, key) for key in KEY_SETTINGS} | {"encoding": codecs.lookup(data.encoding).name}
     settings |= {key: value for key in LATER_KEY_SETTINGS if (value := getattr(data, key))}
+    if data.lowercase:
+        settings["casing"] = CASING_VERSION
     if data.field:
         settings["formats"] = [fields.suffix_of(source.name) for source in selection.sources]
     files = [(digest.size, digest.sha256) for digest in digests]
@@ -210,7 +217,8 @@ def describe_reading(infos: Sequence[SourceInfo], data: DataSettings) -> list[st
     others = {info.encoding for info in infos} - {data.encoding, ""}
     if others:
         notes.append(f"read as {' and '.join(sorted(others))}, because of the byte order mark at the start")
-    return notes + _remarks(infos)
+    notes += gutenberg.note([info.gutenberg for info in infos], take_off=bool(data.strip))
+    return notes + normalize.note_changed(info.changed for info in infos) + _remarks(infos)
 
 
 def _remarks(infos: Sequence[SourceInfo]) -> list[str]:
@@ -266,4 +274,4 @@ def encode_for(
         # An empty file cannot be mapped.
         mapped: Ids = np.memmap(out.name, dtype=dtype, mode="r") if total else np.zeros(0, dtype)
     counts = {symbol: int(unknown.counts[symbol]) for symbol in np.flatnonzero(unknown.counts).tolist()}
-    return mapped, counts, describe_reading(infos, data)
+    return mapped, counts, [*selection.notes(), *describe_reading(infos, data)]

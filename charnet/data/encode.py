@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from charnet import machine
 from charnet.config import DataSettings
-from charnet.data import fields, readers
+from charnet.data import fields, gutenberg, readers
 from charnet.data.decoding import ANY_BYTES, ByteDecoder
 from charnet.data.encoded_copy import Ids
+from charnet.data.normalize import count_changed
 from charnet.data.refusals import Refusal, SourceInfo, texts_only
 from charnet.data.segment import segment
 from charnet.data.sources import Source
@@ -215,7 +216,9 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
         return
     chunks = texts_only(chunks, source, info)
     decoder = ByteDecoder(source.name, data.encoding, data.encoding_errors)
-    texts = decoder.decode(chunks)
+    texts = gutenberg.strip(decoder.decode(chunks), info.gutenberg, take_off=bool(data.strip))
+    if data.normalize == "nfkc":
+        texts = count_changed(texts, info.changed)
     if data.field:
         texts = fields.documents(texts, source.name, data, info.left_out)
     for text in segment(texts, data, info.left_out, source.name):
@@ -261,13 +264,11 @@ def _report_chunks(chunks: Iterable[bytes], digest: readers.FileDigest, report: 
 
 def _bytes(chunks: Iterable[bytes], name: str, data: DataSettings, info: SourceInfo) -> Iterator[Symbols]:
     """Yields the bytes as they are, or as documents, and notes whether they are UTF-8."""
-    chunks = _note_utf8(chunks, info)
-    if data.document_end:
-        texts = segment((raw.decode("latin-1") for raw in chunks), data, info.left_out, name)
-        chunks = (text.encode("latin-1") for text in texts)
-    for raw in chunks:
-        if raw:
-            yield np.frombuffer(raw, np.uint8)
+    decoded = (raw.decode("latin-1") for raw in _note_utf8(chunks, info))
+    texts = gutenberg.strip(decoded, info.gutenberg, take_off=bool(data.strip))
+    for text in segment(texts, data, info.left_out, name) if data.document_end else texts:
+        if text:
+            yield np.frombuffer(text.encode("latin-1"), np.uint8)
 
 
 def _note_utf8(chunks: Iterable[bytes], info: SourceInfo) -> Iterator[bytes]:

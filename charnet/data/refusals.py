@@ -41,7 +41,8 @@ class SourceInfo:
 
     `length` counts its symbols, with those of the separator behind it. `is_really` is the encoding that it seems to be
     in, if that is another one. `markup` names the kind of its tags. `left_out` counts rows and documents that are not
-    in the text, by reason, and names the first of each.
+    in the text, by reason, and names the first of each. `gutenberg` has the characters of Project Gutenberg's head and
+    foot, `changed` counts the letters that NFKC changed.
     """
 
     name: str = ""
@@ -55,6 +56,8 @@ class SourceInfo:
     markup: str = ""
     refusal: Refusal | None = None
     left_out: LeftOut = field(default_factory=dict)
+    gutenberg: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
 
 
 def texts_only(chunks: Iterable[bytes], source: Source, info: SourceInfo) -> Iterator[bytes]:

@@ -19,6 +19,10 @@ from charnet.errors import PromptError
 
 LAST_CODE_POINT = 0x10FFFF
 RARE, RARE_BYTE = LAST_CODE_POINT + 1, 0x100  # one symbol for all characters too rare for symbols of their own
+CONTROLS = {
+    0x00: "NULL", 0x07: "BELL", 0x08: "BACKSPACE", 0x09: "TAB", 0x0A: "LINE FEED", 0x0B: "VERTICAL TAB",
+    0x0C: "FORM FEED", 0x0D: "CARRIAGE RETURN", 0x1A: "SUBSTITUTE", 0x1B: "ESCAPE", 0x7F: "DELETE", 0x85: "NEXT LINE",
+}  # fmt: skip
 RARE_SHOWN = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -180,7 +184,7 @@ class Vocabulary:
         if self.of_bytes:
             return f"byte {symbol:#04x}"
         shown = repr(chr(symbol))
-        return f"{shown} (U+{symbol:04X} {unicodedata.name(chr(symbol), 'without a name')})"
+        return f"{shown} (U+{symbol:04X} {unicodedata.name(chr(symbol), CONTROLS.get(symbol, 'without a name'))})"
 
     def nearest(self, symbol: int, count: int = 3) -> list[str]:
         """Returns characters of the alphabet that are other forms of this one: in width, case or accent, another quote

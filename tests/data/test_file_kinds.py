@@ -107,7 +107,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "name", "advice"), KINDS)
+@pytest.mark.parametrize(("raw", "name", "advice"), KINDS, ids=[f"{n}-{name}" for n, (_, name, _) in enumerate(KINDS)])
 def test_a_file_that_is_no_text_is_named_with_what_turns_it_into_text_and_learned_only_as_bytes(
     raw: bytes, name: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,72 @@ def test_hidden_and_binary_files_of_a_folder_are_left_out_and_counted(folder: Pa
     assert found.notes == ("reading 2 files; left out: 1 binary, 2 hidden",)
 
 
+def test_what_a_folder_holds_beside_the_texts_is_counted(folder: Path) -> None:
+    for name in ("a.txt", "UPPER.TXT", "notes.md", "more.md", "README", "sub/deep.txt", ".hidden.md"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "dead.txt").symlink_to("nowhere.txt")
+    (folder / "self.txt").symlink_to("self.txt")
+    (folder / "loop").symlink_to(folder)
+    os.mkfifo(folder / "pipe.txt")
+    said = "1 .TXT file, 2 .md files, 2 dangling links, 1 device or pipe, 1 file without a suffix, 1 linked folder"
+    assert read(folder).notes == (f"reading 1 file; left out: {said} and 1 other kind",)
+    found = read(folder, glob="**/*.txt")
+    assert found.notes == (f"reading 2 files; left out: {said}",)
+    assert corpus.encode_for(found.vocab, [str(folder)], DataSettings(glob="**/*.txt"))[2] == list(found.notes)
+    for path in folder.glob("*.*"):
+        path.unlink()
+    with pytest.raises(CorpusError, match=r"1 linked folder and 1 sub-folder: --glob '\*\*/\*.txt' reads sub-folders"):
+        read(folder)
+
+
+def test_files_of_a_folder_are_read_in_natural_order(folder: Path) -> None:
+    for name in ("chapter10", "chapter2", "chapter1", "part10/a", "part9/b"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / f"{name}.txt").write_text(f"{name}\n")
+    assert text_of(read(folder, glob="**/*.txt")).split() == [
+        "chapter1",
+        "chapter2",
+        "chapter10",
+        "part9/b",
+        "part10/a",
+    ]
+
+
+def test_standard_input_is_refused_the_second_time(folder: Path) -> None:
+    (folder / "a.txt").write_text("text")
+    with pytest.raises(CorpusError, match="-: standard input is named twice"):
+        read("-", folder / "a.txt", "-")
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])
+def test_a_device_is_refused(name: str) -> None:
+    with pytest.raises(CorpusError, match=f"{name}: a device"):
+        read(name)
+
+
+def test_a_pipe_is_read_by_its_number() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"from a pipe")
+    os.close(writing)
+    assert text_of(read(f"/dev/fd/{reading}")) == "from a pipe"
+    os.close(reading)
+
+
+def test_an_address_is_answered_with_what_to_do() -> None:
+    with pytest.raises(
+        CorpusError, match=r"^https://example.org/a.txt: an address, not a file: save it first, or pipe it"
+    ):
+        read("https://example.org/a.txt")
+
+
+def test_a_link_that_leads_nowhere_is_never_proposed(folder: Path) -> None:
+    (folder / "book.txt").symlink_to("nowhere")
+    (folder / "books.txt").write_text("text")
+    with pytest.raises(CorpusError, match=r"no such file or folder \(did you mean [^ ]*/books\.txt\?\)"):
+        read(folder / "bok.txt")
+
+
 def test_wide_text_with_a_mark_is_no_binary_file(folder: Path) -> None:
     (folder / "a.txt").write_bytes("wide".encode("utf-16"))
     found = read(folder)
@@ -331,7 +397,7 @@ def test_a_folder_within_that_may_not_be_listed_is_named_not_passed_over(
     assert found.notes[0] == f"{folder}/closed: cannot be read: Permission denied; left out, and 1 folder more"
     with pytest.raises(StorageError, match=r"closed: cannot be read: Permission denied$"):
         read(folder / "open", glob="*/*.txt")
-    assert read(folder, glob="open/*.txt").notes == ()  # which looks into neither
+    assert read(folder, glob="open/*.txt").notes == ("reading 1 file; left out: 2 sub-folders",)
 
 
 def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(

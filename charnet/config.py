@@ -43,7 +43,7 @@ class Limits:
     """What an option may be: a closed range, or one of some words.
 
     `text` is what `--help` says about it. `flags` are its flags on the command line, where they do not follow from the
-    name of the field.
+    name of the field. A `duration` is in seconds, and its text may have another unit.
     """
 
     text: str
@@ -51,6 +51,7 @@ class Limits:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    duration: bool = False
 
     def __str__(self) -> str:
         if self.choices:
@@ -167,7 +168,7 @@ class TrainingSettings:
     eval_every: int = setting(0, "steps between evaluations; 0 = a twentieth of the run", low=0, high=10**9)
     report_every: int = setting(0, "steps between lines of metrics; 0 = a hundredth of the run", low=0, high=10**9)
     checkpoint_every: float = setting(
-        30.0, "seconds between saves; longer if saving takes over 1 % of the time", low=0, high=1e6
+        30.0, "seconds between saves, or 5m; longer if saving takes over 1 % of it", low=0, high=1e6, duration=True
     )
     on_nan: str = setting(
         "stop", "if the loss is not finite: stop, or go back to the last save and halve the rate", choices=ON_NAN
@@ -175,6 +176,7 @@ class TrainingSettings:
     length_changes: tuple[tuple[int, int], ...] = setting(
         (), "changes of the length on the way, to end on time: pairs of step and length until then"
     )
+    resume_changes: tuple[str, ...] = setting((), "changes of the settings and the text where the run was resumed")
     seed: int = setting(0, "seed of the random numbers", low=0, high=LARGEST_SEED)
     device: str = setting("auto", "where to compute; auto = the fastest device found", choices=DEVICES)
     precision: str = setting("auto", "number format of the cells; auto = bf16 where it is faster", choices=PRECISIONS)

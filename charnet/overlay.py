@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from charnet.config import Config, Limits, SamplingOptions, options_of
+from charnet.durations import parse_duration
 from charnet.errors import ConfigError, did_you_mean, quoted, short_repr, shortened
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -99,6 +100,8 @@ def _from_text(name: str, text: str, kind: Any) -> Any:
                 raise ValueError
             return kind(text)
         except ValueError:
+            if limits(name).duration:
+                return parse_duration(name, text)
             word = "a whole number" if kind is int else "a number"
             raise ConfigError(f"{name}: expected {word}, found {quoted(text)}") from None
     return text if kind is str else (text,)

@@ -292,7 +292,7 @@ class Trainer:
             raise CheckpointError(f"{self.folder.path}: {error}") from None
         self.damage = damage
         self.state, self.recorder.history = before.trainer_state, list(before.history)
-        self.saver.rewind(self.state, damage)
+        self.saver.rewind(self.state, damage, before.config.training.resume_changes)
 
     def load_pretrained(self, weights: Checkpoint) -> None:
         """Starts from trained weights. New characters keep their initial weights."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import sentences
+from conftest import accept_signals, sentences
 
 import charnet
 from charnet import overlay
@@ -732,7 +732,9 @@ def test_a_signal_saves_the_run_and_the_resumed_run_equals_the_whole_run(
 ) -> None:
     cut, whole = Path("checkpoints/cut"), Path("checkpoints/whole")
     command = [sys.executable, "-m", "charnet", "train", "pets.txt", *LONGER, "--name", "cut"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=accept_signals
+    ) as process:
         until((cut / runs.METRICS).is_file)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)

@@ -27,7 +27,8 @@ def setting(name: str, *flags: str, group: str, metavar: str | None = None) -> A
     """
     limit, value = limits(name), default(name)
     flags = flags or ("--" + name.partition(".")[2].replace("_", "-"),)
-    metavar = "|".join(filter(None, limit.choices)) or metavar
+    metavar = "TIME" if limit.duration else "|".join(filter(None, limit.choices)) or metavar
+    value = f"{value:g}s" if limit.duration else value
     shown_default = f"chosen to fit; with --epochs or --steps {value}" if name in PLANNED else value
     if name == "training.steps":
         shown_default = "chosen to fit"

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from charnet.config import SamplingOptions, flags_of, options_of
-from charnet.errors import ConfigError, quoted
+from charnet.errors import ConfigError
 from charnet.overlay import default, limits
 from charnet.training.planner import PLANNED
 
@@ -77,7 +77,9 @@ def unescaped(text: str, flag: str, *, any_bytes: bool = False) -> str:
         code = int(name[1:], 16) if len(name) > 1 else -1
         if code < 0 or code > sys.maxunicode or 0xD800 <= code < 0xE000:
             known = f"expected one of {ESCAPES_SHOWN}"
-            raise ConfigError(f"{flag}: {known}, found {quoted(found[0])}; write \\\\ for a backslash")
+            raise ConfigError(
+                f"{flag}: {known}, found {found[0] if found[0].isprintable() else ascii(found[0])}; write \\\\ for a backslash"
+            )
         return chr(code)
 
     raw = next((c for c in text if "\udc80" <= c <= "\udcff"), None)

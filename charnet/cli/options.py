@@ -76,10 +76,8 @@ def unescaped(text: str, flag: str, *, any_bytes: bool = False) -> str:
             return ESCAPES[name]
         code = int(name[1:], 16) if len(name) > 1 else -1
         if code < 0 or code > sys.maxunicode or 0xD800 <= code < 0xE000:
-            known = f"expected one of {ESCAPES_SHOWN}"
-            raise ConfigError(
-                f"{flag}: {known}, found {found[0] if found[0].isprintable() else ascii(found[0])}; write \\\\ for a backslash"
-            )
+            known, shown = f"expected one of {ESCAPES_SHOWN}", found[0] if found[0].isprintable() else ascii(found[0])
+            raise ConfigError(f"{flag}: {known}, found {shown}; write \\\\ for a backslash")
         return chr(code)
 
     raw = next((c for c in text if "\udc80" <= c <= "\udcff"), None)

@@ -24,12 +24,9 @@ NUM_SAMPLED = 1024  # characters drawn for it, beside those that occur in the wi
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16")
-ON_NAN = ("stop", "rollback")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ENCODING_ERRORS = ("strict", "replace", "ignore")
-NEWLINES = ("keep", "lf")
 NORMAL_FORMS = ("none", "nfc", "nfkc")
-STRIP = ("", "gutenberg")
 VAL = ("", "random", "last", "each")
 UNTIL = ("", "sentence", "line", "paragraph")
 LARGEST_SEED = 2**63 - 1
@@ -44,7 +41,7 @@ class Limits:
     """What an option may be: a closed range, or one of some words.
 
     `text` is what `--help` says about it. `flags` are its flags on the command line, where they do not follow from the
-    name of the field.
+    name of the field. A `duration` is in seconds, and its text may have another unit.
     """
 
     text: str
@@ -52,6 +49,7 @@ class Limits:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    duration: bool = False
 
     def __str__(self) -> str:
         if self.choices:
@@ -111,8 +109,8 @@ class DataSettings:
     encoding_errors: str = setting(
         "strict", "what to do where bytes are not in the encoding; U+FFFD is never written", choices=ENCODING_ERRORS
     )
-    strip: str = setting("", "take the head and foot of Project Gutenberg off each text", choices=STRIP)
-    newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=NEWLINES)
+    strip: str = setting("", "take the head and foot of Project Gutenberg off each text", choices=("", "gutenberg"))
+    newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=("keep", "lf"))
     normalize: str = setting("none", "Unicode normal form of the text", choices=NORMAL_FORMS)
     lowercase: bool = setting(False, "convert the text to lower case")
     lines: bool = setting(False, "treat every line as a document of its own: names, messages, recipes")
@@ -169,14 +167,17 @@ class TrainingSettings:
     eval_every: int = setting(0, "steps between evaluations; 0 = a twentieth of the run", low=0, high=10**9)
     report_every: int = setting(0, "steps between lines of metrics; 0 = a hundredth of the run", low=0, high=10**9)
     checkpoint_every: float = setting(
-        30.0, "seconds between saves; longer if saving takes over 1 % of the time", low=0, high=1e6
+        30.0, "seconds between saves, or 5m; longer if saving takes over 1 % of it", low=0, high=1e6, duration=True
     )
     on_nan: str = setting(
-        "stop", "if the loss is not finite: stop, or go back to the last save and halve the rate", choices=ON_NAN
+        "stop",
+        "if the loss is not finite: stop, or go back to the last save and halve the rate",
+        choices=("stop", "rollback"),
     )
     length_changes: tuple[tuple[int, int], ...] = setting(
         (), "changes of the length on the way, to end on time: pairs of step and length until then"
     )
+    resume_changes: tuple[str, ...] = setting((), "changes of the settings and the text where the run was resumed")
     seed: int = setting(0, "seed of the random numbers", low=0, high=LARGEST_SEED)
     device: str = setting("auto", "where to compute; auto = the fastest device found", choices=DEVICES)
     precision: str = setting("auto", "number format of the cells; auto = bf16 where it is faster", choices=PRECISIONS)

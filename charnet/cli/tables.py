@@ -83,6 +83,7 @@ def show_description(d: Description) -> None:
         ("", f"SHA-256 {d.corpus.fingerprint}, {held_out_part(d.config.data, f'{about}{held_out:,}')}"),
         ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
                     f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
+        *(("changed", change) for change in t.resume_changes),
         ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
         ("last", format_loss(d.last_nats_per_char)),
         ("history", f"{d.curve[0]:.2f} {curve(d.curve)} {d.curve[-1]:.2f}" if d.curve else "-"),

@@ -39,6 +39,7 @@ from charnet.data.workers import count_all
 from charnet.errors import ConfigError, CorpusError, plural, quoted
 
 ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
+CHECKS_VERSION = 1  # changes when more is checked or noted: the text is read again, and the same copy comes of it
 CASING_VERSION = 2  # the same for texts in lower case
 KEY_SETTINGS = (
     *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
@@ -95,10 +96,9 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     selection = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: datasets.fetch(name, progress))
     cache.clean(cache_folder())
     digests = fingerprints.load(selection.sources)
-    copy = (
-        cache.open_copy(_key(digests, selection, data)) if digests and any(digest.size for digest in digests) else None
-    )
-    if copy is None:
+    known = digests and any(digest.size for digest in digests)
+    copy = cache.open_copy(_key(digests, selection, data)) if digests and known else None
+    if copy is None or copy.metadata.get("checks") != CHECKS_VERSION:
         copy = _encode(selection, data, name_of(paths), progress)
     if data.documents and copy.ends is not None and len(copy.ends) < 2:
         raise CorpusError(f"{selection}: only one document: {quoted(data.documents)} separates nothing in it")
@@ -164,6 +164,7 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
             "size_bytes": sum(digest.size for digest in digests),
             "fingerprint": fingerprint_of(digests),
             "notes": [*describe_reading(infos, data), *vocab_notes],
+            "checks": CHECKS_VERSION,
         }
         if len(infos) > 1:
             metadata["file_ends"] = list(itertools.accumulate(info.length for info in infos))

@@ -96,6 +96,15 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.symbols)
 
+    def union(self, other: Vocabulary) -> Vocabulary:
+        """Returns this alphabet with the symbols of another one added.
+
+        >>> Vocabulary.of_text("cab").union(Vocabulary.of_text("bed")).symbols
+        (97, 98, 99, 100, 101)
+        """
+        symbols = tuple(sorted({*self.symbols, *other.symbols}))
+        return Vocabulary(symbols, self.of_bytes, self.is_utf8 and other.is_utf8, self.document_end)
+
     @property
     def rare_id(self) -> int | None:
         """The id of the symbol for rare characters, if the alphabet has one."""

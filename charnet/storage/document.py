@@ -49,6 +49,7 @@ class TrainerState:
     grad_norm_since_report: float = 0.0
     seconds_at_report: float = 0.0
     rollbacks: int = 0
+    chars_at_report: int = 0
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,11 @@ def _is_standard_input(name: str) -> bool:
     return name == STANDARD_INPUT or (name in ITS_OTHER_NAMES and not os.path.isfile(name))
 
 
+def is_stream(name: str) -> bool:
+    """Returns whether a path names a stream, for instance a pipe, which can be read only once."""
+    return _is_standard_input(name) or (os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name))
+
+
 def _is_device(name: str) -> bool:
     try:
         mode = Path(name).stat().st_mode

@@ -27,7 +27,7 @@ from charnet.data.corpus import encode_for
 from charnet.data.documents import Documents, ends_of_lines, read_window
 from charnet.data.encoded_copy import Ids
 from charnet.data.segment import separator
-from charnet.data.sources import STANDARD_INPUT
+from charnet.data.sources import is_stream
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError
@@ -117,7 +117,7 @@ def _encode(
     """Encodes texts; composes them if the alphabet has composed letters and the texts have accents of their own."""
     found = encode_for(vocab, paths, data)
     unknown = found[1]
-    if vocab.of_bytes or STANDARD_INPUT in paths or not any(map(unicodedata.combining, map(chr, unknown))):
+    if vocab.of_bytes or any(map(is_stream, paths)) or not any(map(unicodedata.combining, map(chr, unknown))):
         return found
     ids, others, notes = encode_for(vocab, paths, dataclasses.replace(data, normalize="nfc"))
     if sum(others.values()) >= sum(unknown.values()):

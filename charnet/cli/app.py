@@ -24,7 +24,7 @@ from charnet.cli.inspect import inspect
 from charnet.cli.quantize import quantize
 from charnet.cli.sample import sample
 from charnet.cli.train import train
-from charnet.errors import CharnetError, ConfigError, StorageError
+from charnet.errors import CharnetError, ConfigError, StorageError, quoted
 from charnet.machine import omp_spin_count
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
@@ -75,6 +75,9 @@ def run(arguments: list[str]) -> int:
     console.prepare()
     os.environ.setdefault("GOMP_SPINCOUNT", str(omp_spin_count()))  # torch reads it when it is loaded
     try:
+        for argument in arguments:
+            if "\0" in argument:  # no shell can give one, but a program can
+                raise ConfigError(f"{quoted(argument)}: an argument cannot hold a zero byte; remove it")
         result = app(arguments, standalone_mode=False, prog_name="charnet")
         console.flush()
     except CharnetError as error:

@@ -92,6 +92,15 @@ class Destination:
             console.note(f"{plural(count, 'text')} in {self.file or self.folder}")
 
 
+def watch_length(chunks: Iterable[Chunk], length: int, is_cut: list[bool]) -> Iterator[Chunk]:
+    """Yields the chunks of a text, and then adds to `is_cut` whether it has its full length: nothing ended it."""
+    count = 0
+    for chunk in chunks:
+        count += len(chunk.text)
+        yield chunk
+    is_cut.append(count >= length)
+
+
 def check_free(path: Path, *, replace: bool = False, advice: str = "") -> None:
     """Checks that a file may be written to a path.
 
@@ -105,6 +114,8 @@ def check_free(path: Path, *, replace: bool = False, advice: str = "") -> None:
     try:
         if path.is_dir():
             raise StorageError(f"{path}: is a folder; give the name of a file, or use --out-dir")
+        if path.is_symlink():
+            raise StorageError(f"{path}: is a link; name the file that it leads to, or use > {path}")
         if path.exists() and not path.is_file():
             raise StorageError(f"{path}: is not a regular file; instead of --out use > {path}")
         if os.path.lexists(path) and not replace:

@@ -20,16 +20,15 @@ def quantize(
 ) -> None:
     """Write a smaller copy of a checkpoint, with 8-bit weights. It writes text faster, but training cannot resume from
     it."""
-    from charnet.errors import StorageError
+    from charnet.cli.output import check_free
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
 
     path = runs.find(checkpoint)
     target = out or path.with_name(f"{path.stem}.int8.safetensors")
-    if target.exists():
-        raise StorageError(f"{target}: already exists; choose another name with --out")
+    check_free(target, advice=" with --out")
     model = Checkpoint.load(path, weights_only=True)
     model.quantize().save(target)
     before, after = (file.stat().st_size for file in (path, target))
     console.note(f"{path.name}: {before:,} bytes, {model.precision}; {target.name}: {after:,} bytes, int8")
-    console.write(f"{target}\n")
+    console.write_text(f"{target}\n")

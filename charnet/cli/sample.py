@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from charnet.storage.checkpoint import Checkpoint
 
 TURN_LENGTH = 200  # characters
-LONGEST_LINE = 100_000  # characters, with --lines, and of a whole document
+LONGEST_LINE = 20_000  # characters, with --lines, and of a whole document
 LINE_END = 0x0A
 
 
@@ -107,6 +107,9 @@ def sample(
         if dropped and not quiet:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
         written = texts(opened, vocab, ids.tolist(), options, samples, nats=json or color)
+        is_cut: list[bool] = []
+        if length is None and options.length == LONGEST_LINE:
+            written = (output.watch_length(chunks, options.length, is_cut) for chunks in written)
     if not quiet:
         weights_of = "8-bit weights" if precision == "int8" else precision
         console.note(
@@ -138,6 +141,8 @@ def sample(
         destination.write_objects(output.objects(written, echoed, metadata, each=surprise), samples, quiet=quiet)
     else:
         destination.write_texts(written, echoed, samples, quiet=quiet, color=color)
+    if any(is_cut) and not quiet:
+        console.note(f"{plural(sum(is_cut), 'text')} cut after {LONGEST_LINE:,} characters: the model did not end it")
 
 
 def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:

@@ -10,7 +10,7 @@ import lzma
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -18,7 +18,7 @@ from charnet.data.sources import PACKED, STANDARD_INPUT, Source, reading
 from charnet.errors import ConfigError, CorpusError
 
 CHUNK_BYTES = 1 << 20
-ZSTD_BYTES = 1 << 11  # packed bytes at once; hostile ones unpack to 32,000 times as many
+PACKED_BYTES = 1 << 11  # at once; hostile ones unpack to 32,000 times as many
 
 
 @dataclass
@@ -90,7 +90,7 @@ def chunks(source: Source, digest: FileDigest) -> Iterator[bytes]:
             digest.size = reader.size
             yield raw
         whole = reader.finish()  # bytes behind packed data belong to the digest too
-        if before is not None and (_status(file) != before or whole.size != before[1]):
+        if before is not None and (_status(file) != before or before[1] not in (0, whole.size)):  # 0: of /proc
             raise CorpusError(f"{source.name}: the text changed while it was read; start again")
         digest.size, digest.sha256 = whole.size, whole.sha256
         yield b""
@@ -124,13 +124,13 @@ def _unpack(source: Source, file: _HashingReader) -> Any:
     """Returns a reader of the unpacked bytes."""
     if source.is_stream or source.path.suffix not in PACKED:
         return file
-    buffered = io.BufferedReader(file, CHUNK_BYTES)
-    if source.path.suffix == ".gz":
-        return gzip.GzipFile(fileobj=buffered, mode="rb")
-    if source.path.suffix == ".bz2":
-        return bz2.BZ2File(buffered)
-    if source.path.suffix == ".xz":
-        return lzma.LZMAFile(buffered)
+    suffix = source.path.suffix
+    if suffix == ".gz":
+        return gzip.GzipFile(fileobj=io.BufferedReader(file, CHUNK_BYTES), mode="rb")
+    if suffix == ".bz2":
+        return _Frames(file, bz2.BZ2Decompressor)
+    if suffix == ".xz":
+        return _Frames(file, lzma.LZMADecompressor, padding=4)
     try:
         import zstandard
     except ImportError:
@@ -138,28 +138,62 @@ def _unpack(source: Source, file: _HashingReader) -> Any:
             f"{source.name}: to read .zst takes one more package: pip install 'charnet[zst]', "
             "or pipe the text: zstdcat FILE | charnet train -"
         ) from None
-    return _Zstd(buffered, zstandard.ZstdDecompressor())
+    return _Frames(file, zstandard.ZstdDecompressor().decompressobj)
 
 
-class _Zstd:
-    """Unpacks .zst frame by frame. The library's own reader does not notice that a file was cut."""
+class _Frames:
+    """Unpacks a file frame by frame. The libraries' own readers take what follows a whole frame for its end, so they do
+    not notice that a second one is damaged, or that a file of .zst was cut.
 
-    def __init__(self, file: IO[bytes], decompressor: Any) -> None:
-        self._file, self._new_frame, self._unused = file, decompressor.decompressobj, b""
-        self._frame: Any = decompressor.decompressobj()  # an empty file is not a whole one
+    Args:
+        new_frame: makes the decompressor of a frame.
+        padding: whether zeros may follow a frame, and of what their number is a multiple.
+    """
+
+    def __init__(self, file: _HashingReader, new_frame: Callable[[], Any], padding: int = 0) -> None:
+        self._file, self._new_frame, self._padding = file, new_frame, padding
+        self._frame: Any = new_frame()  # an empty file is not a whole one
+        self._packed = b""
 
     def read(self, size: int) -> bytes:
         """Returns about `size` unpacked bytes; none at the end."""
         unpacked = bytearray()
-        while len(unpacked) < size and (raw := self._unused or self._file.read(ZSTD_BYTES)):
+        while len(unpacked) < size:
+            hungry = getattr(self._frame, "needs_input", True)
+            if hungry and not self._packed and not self._fill():
+                break
             self._frame = self._frame or self._new_frame()
-            unpacked += self._frame.decompress(raw)
-            self._unused = self._frame.unused_data
-            if self._frame.eof:
-                self._frame = None
+            unpacked += self._unpack(size - len(unpacked))
         if not unpacked and self._frame:
             raise EOFError("Compressed file ended before the end-of-stream marker was reached")
         return bytes(unpacked)
+
+    def _fill(self) -> bool:
+        """Reads more packed bytes, behind the padding of a frame; returns whether there are any."""
+        self._packed = self._file.read(PACKED_BYTES)
+        if self._frame is None and self._padding:
+            self._skip_padding()
+        return bool(self._packed)
+
+    def _skip_padding(self) -> None:
+        zeros = 0
+        while self._packed.startswith(b"\0"):
+            rest = self._packed.lstrip(b"\0")
+            zeros += len(self._packed) - len(rest)
+            self._packed = rest or self._file.read(PACKED_BYTES)
+        if zeros % self._padding:
+            raise EOFError(f"padding of {zeros} bytes")
+
+    def _unpack(self, most: int) -> bytes:
+        """Unpacks at most so many bytes, if the decompressor can be held to that."""
+        bounded = hasattr(self._frame, "needs_input")
+        packed, self._packed = self._packed, b""
+        found: bytes = self._frame.decompress(packed, most) if bounded else self._frame.decompress(packed)
+        if self._frame.eof:
+            self._packed, self._frame = self._frame.unused_data, None
+            if self._padding:
+                self._skip_padding()
+        return found
 
 
 def _zstd_error() -> type[Exception]:

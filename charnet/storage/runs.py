@@ -22,7 +22,7 @@ from pathlib import Path
 
 from charnet import durable
 from charnet.config import RUNS
-from charnet.errors import CheckpointError, StorageError, shortened
+from charnet.errors import CheckpointError, StorageError, quoted, shortened
 from charnet.storage.checkpoint import Checkpoint
 
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
@@ -60,6 +60,8 @@ class RunFolder:
         Raises:
             StorageError: the folder cannot be created, or the disk has not enough free space.
         """
+        if "\0" in str(out):
+            raise StorageError(f"{quoted(str(out))}: cannot be written: not a valid file name")
         try:
             _check_space(out, needed_bytes, "choose another folder with --out")
             durable.make_folders(out)

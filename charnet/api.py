@@ -77,7 +77,8 @@ class TextModel:
             num_sampled: how many characters of the prompt this model wrote: the same seed then continues a saved text
                 as if it had not ended.
         """
-        state = generate.start(next(iter(self._engines.values()), None) or self._open("numpy"), self._encode(prompt))
+        engine = next(iter(self._engines.values()), None) or self._open("numpy")
+        state = generate.start(engine, self.checkpoint.vocab, self._encode(prompt))
         return replace(state, num_sampled=num_sampled)
 
     def extend(self, state: GenerationState, text: str) -> GenerationState:
@@ -97,7 +98,8 @@ class TextModel:
         from charnet.evaluation.evaluate import evaluate_checkpoint
 
         vocab, data = self.checkpoint.vocab, replace(self.checkpoint.config.data, bytes=False)  # the text is no bytes
-        codes = vocab.codes("".join(segment([text], data, {})))
+        text, _ = prompts.compose("".join(segment([text], data, {})), vocab)
+        codes = vocab.codes(text)
         ids = vocab.lookup(codes)
         if not (ids >= 0).any():
             raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
@@ -111,8 +113,9 @@ class TextModel:
     ) -> Generation:
         chosen = sampling_options(options)
         engine = self._engine(chosen)
-        state = generate.start(engine, ids) if state is None else state
-        return Generation(engine, self.checkpoint.vocab, state, chosen, index=index, nats=nats)
+        vocab = self.checkpoint.vocab
+        state = generate.start(engine, vocab, ids) if state is None else state
+        return Generation(engine, vocab, state, chosen, index=index, nats=nats)
 
     def _engine(self, options: SamplingOptions, texts: int = 1) -> Engine:
         """Returns the engine that finishes this and all earlier texts first. An open compiled engine starts at once.

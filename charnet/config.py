@@ -24,10 +24,8 @@ NUM_SAMPLED = 1024  # characters drawn for it, beside those that occur in the wi
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16")
-ON_NAN = ("stop", "rollback")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ENCODING_ERRORS = ("strict", "replace", "ignore")
-NEWLINES = ("keep", "lf")
 NORMAL_FORMS = ("none", "nfc", "nfkc")
 VAL = ("", "random", "last", "each")
 UNTIL = ("", "sentence", "line", "paragraph")
@@ -111,7 +109,8 @@ class DataSettings:
     encoding_errors: str = setting(
         "strict", "what to do where bytes are not in the encoding; U+FFFD is never written", choices=ENCODING_ERRORS
     )
-    newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=NEWLINES)
+    strip: str = setting("", "take the head and foot of Project Gutenberg off each text", choices=("", "gutenberg"))
+    newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=("keep", "lf"))
     normalize: str = setting("none", "Unicode normal form of the text", choices=NORMAL_FORMS)
     lowercase: bool = setting(False, "convert the text to lower case")
     lines: bool = setting(False, "treat every line as a document of its own: names, messages, recipes")
@@ -171,7 +170,9 @@ class TrainingSettings:
         30.0, "seconds between saves, or 5m; longer if saving takes over 1 % of it", low=0, high=1e6, duration=True
     )
     on_nan: str = setting(
-        "stop", "if the loss is not finite: stop, or go back to the last save and halve the rate", choices=ON_NAN
+        "stop",
+        "if the loss is not finite: stop, or go back to the last save and halve the rate",
+        choices=("stop", "rollback"),
     )
     length_changes: tuple[tuple[int, int], ...] = setting(
         (), "changes of the length on the way, to end on time: pairs of step and length until then"

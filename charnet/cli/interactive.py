@@ -59,10 +59,10 @@ class Session:
         skip_unknown: bool = False,
         color: bool = False,
     ) -> None:
-        Generation(engine, vocab, start(engine), options)  # raises an error if the options do not fit the model
+        Generation(engine, vocab, start(engine, vocab), options)  # raises an error if the options do not fit the model
         self._engine, self._vocab, self._options = engine, vocab, options
         self._normalize, self._skip_unknown, self._color = normalize, skip_unknown, color
-        self._draft, self._earlier = _Draft("", start(engine)), list[_Draft]()
+        self._draft, self._earlier = _Draft("", start(engine, vocab)), list[_Draft]()
         self._saved: set[Path] = set()
 
     def run(self, prompt: str = "") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from charnet.config import SamplingOptions, flags_of, options_of
-from charnet.errors import ConfigError, quoted
+from charnet.errors import ConfigError
 from charnet.overlay import default, limits
 from charnet.training.planner import PLANNED
 
@@ -27,7 +27,7 @@ def setting(name: str, *flags: str, group: str, metavar: str | None = None) -> A
     """
     limit, value = limits(name), default(name)
     flags = flags or ("--" + name.partition(".")[2].replace("_", "-"),)
-    metavar = "TIME" if limit.duration else "|".join(limit.choices) or metavar
+    metavar = "TIME" if limit.duration else "|".join(filter(None, limit.choices)) or metavar
     value = f"{value:g}s" if limit.duration else value
     shown_default = f"chosen to fit; with --epochs or --steps {value}" if name in PLANNED else value
     if name == "training.steps":
@@ -76,8 +76,8 @@ def unescaped(text: str, flag: str, *, any_bytes: bool = False) -> str:
             return ESCAPES[name]
         code = int(name[1:], 16) if len(name) > 1 else -1
         if code < 0 or code > sys.maxunicode or 0xD800 <= code < 0xE000:
-            known = f"expected one of {ESCAPES_SHOWN}"
-            raise ConfigError(f"{flag}: {known}, found {quoted(found[0])}; write \\\\ for a backslash")
+            known, shown = f"expected one of {ESCAPES_SHOWN}", found[0] if found[0].isprintable() else ascii(found[0])
+            raise ConfigError(f"{flag}: {known}, found {shown}; write \\\\ for a backslash")
         return chr(code)
 
     raw = next((c for c in text if "\udc80" <= c <= "\udcff"), None)

@@ -63,7 +63,7 @@ Lines = Annotated[
     int,
     option(
         "--lines",
-        help="write this many whole lines, with a model trained with --lines; whole documents with --documents",
+        help="write this many whole lines or documents, with a model that was trained on them",
         group=WRITING,
     ),
 ]

@@ -12,9 +12,8 @@ from charnet.cli import console, progress
 from charnet.cli.options import SEPARATORS, option, setting, unescaped, unescaped_separator
 from charnet.config import RUNS
 from charnet.config_file import read_yaml
-from charnet.durations import parse_duration
 from charnet.errors import ConfigError
-from charnet.overlay import assignments, qualified_names
+from charnet.overlay import assignments, parse_duration, qualified_names
 from charnet.signals import Interrupted, SignalGuard
 
 TEXT, MODEL, TRAINING, RUN, OUTPUT = "The text", "The model", "Training", "The run", "Output"
@@ -34,6 +33,7 @@ def train(
     test_fraction: Annotated[float | None, setting("data.test_fraction", group=TEXT)] = None,
     val_chars: Annotated[int | None, setting("data.val_chars", group=TEXT)] = None,
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
+    strip: Annotated[str | None, setting("data.strip", group=TEXT)] = None,
     newlines: Annotated[str | None, setting("data.newlines", group=TEXT)] = None,
     normalize: Annotated[str | None, setting("data.normalize", group=TEXT)] = None,
     lowercase: Annotated[bool, setting("data.lowercase", "--lowercase", group=TEXT)] = False,

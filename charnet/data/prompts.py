@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -46,21 +47,29 @@ def fit(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:
     >>> fit("cafe\u0301, 7", Vocabulary.of_text("café，7 "))
     ('café， 7', ['the prompt was composed (NFC), as the alphabet is', "read in the alphabet's width: ',' as '，'"])
     """
-    notes: list[str] = []
-    unknown = _unknown(text, vocab)
-    if vocab.of_bytes or not unknown:
-        return text, notes
-    for form, done in (("NFC", "composed"), ("NFD", "decomposed")):
-        other = unicodedata.normalize(form, text)
-        if len(left := _unknown(other, vocab)) < len(unknown):
-            text, unknown = other, left
-            notes.append(f"the prompt was {done} ({form}), as the alphabet is")
+    text, notes = compose(text, vocab)
+    unknown = [] if vocab.of_bytes else _unknown(text, vocab)
     replaced = {c: wide for c in dict.fromkeys(unknown) if (wide := of_width(c)) and not _unknown(wide, vocab)}
     if replaced:
         pairs = [f"'{before}' as '{after}'" for before, after in replaced.items()]
         more = f" and {plural(len(pairs) - SHOWN, 'other')}" if len(pairs) > SHOWN else ""
         notes.append(f"read in the alphabet's width: {', '.join(pairs[:SHOWN])}{more}")
     return "".join(replaced.get(c, c) for c in text), notes
+
+
+def compose(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:
+    """Composes or decomposes a text if the alphabet then has more of its characters. Returns also what was done."""
+    notes: list[str] = []
+    unknown = _unknown(text, vocab)
+    if vocab.of_bytes or not unknown:
+        return text, notes
+    forms: tuple[tuple[Literal["NFC", "NFD"], str], ...] = (("NFC", "composed"), ("NFD", "decomposed"))
+    for form, done in forms:
+        other = unicodedata.normalize(form, text)
+        if len(left := _unknown(other, vocab)) < len(unknown):
+            text, unknown = other, left
+            notes.append(f"the prompt was {done} ({form}), as the alphabet is")
+    return text, notes
 
 
 def _unknown(text: str, vocab: Vocabulary) -> Sequence[str]:

@@ -7,7 +7,7 @@ import operator
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -19,6 +19,10 @@ from charnet.errors import PromptError
 
 LAST_CODE_POINT = 0x10FFFF
 RARE, RARE_BYTE = LAST_CODE_POINT + 1, 0x100  # one symbol for all characters too rare for symbols of their own
+CONTROLS = {
+    0x00: "NULL", 0x07: "BELL", 0x08: "BACKSPACE", 0x09: "TAB", 0x0A: "LINE FEED", 0x0B: "VERTICAL TAB",
+    0x0C: "FORM FEED", 0x0D: "CARRIAGE RETURN", 0x1A: "SUBSTITUTE", 0x1B: "ESCAPE", 0x7F: "DELETE", 0x85: "NEXT LINE",
+}  # fmt: skip
 RARE_SHOWN = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -38,7 +42,8 @@ class Vocabulary:
 
     The last symbol may be `RARE` (`RARE_BYTE` for bytes). Then every character that is not in the alphabet maps to it,
     and no character is unknown. `is_utf8` is for alphabets of bytes: whether the whole training text was UTF-8.
-    `document_end` is the symbol that ends each document, if that is not the line end; it is never written.
+    `document_end` is the symbol that ends each document, if that is not the line end; it is never written. If the text
+    `has_documents`, the model read the start id before each of them.
 
     Raises:
         ValueError: the symbols are not sorted, not unique or out of range.
@@ -54,6 +59,7 @@ class Vocabulary:
     of_bytes: bool = False
     is_utf8: bool = False
     document_end: int | None = None
+    has_documents: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         last = RARE_BYTE if self.of_bytes else RARE
@@ -187,7 +193,7 @@ class Vocabulary:
         if self.of_bytes:
             return f"byte {symbol:#04x}"
         shown = repr(chr(symbol))
-        return f"{shown} (U+{symbol:04X} {unicodedata.name(chr(symbol), 'without a name')})"
+        return f"{shown} (U+{symbol:04X} {unicodedata.name(chr(symbol), CONTROLS.get(symbol, 'without a name'))})"
 
     def nearest(self, symbol: int, count: int = 3) -> list[str]:
         """Returns characters of the alphabet that are other forms of this one: in width, case or accent, another quote

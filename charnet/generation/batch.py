@@ -51,7 +51,7 @@ def texts(
     """
     sampler = Sampler(vocab, options)
     if count == 1 or (isinstance(engine, MultiStepEngine) and sampler.temperature_only and count < engine.min_batch):
-        state = start(engine, prompt_ids)
+        state = start(engine, vocab, prompt_ids)
         return (iter(Generation(engine, vocab, state, options, index=index, nats=nats)) for index in range(count))
     batches = (range(first, min(first + MAX_BATCH, count)) for first in range(0, count, MAX_BATCH))
     return (
@@ -104,8 +104,9 @@ class _Batch:
         nats: bool,
     ) -> None:
         self._engine, self._options, self.sampler, self._nats = engine, options, sampler, nats
-        *before, last = map(int, prompt_ids if len(prompt_ids) else [vocab.start_id()])
-        state = engine.start(1)
+        begun = start(engine, vocab, prompt_ids)
+        *before, last = begun.pending or (vocab.start_id(),)
+        state = begun.state
         for i in before:
             _, state = engine.advance([i], state)
         self._state = _select(state, [0] * len(indices))

@@ -44,9 +44,13 @@ class GenerationState:
         return replace(self, pending=self.pending + more, recent=self.recent + more)
 
 
-def start(engine: Engine, prompt_ids: Sequence[int] = ()) -> GenerationState:
-    """Returns the state after a prompt. An empty prompt stands for the start of a line or a document."""
-    return GenerationState(engine.start(1)).extend(prompt_ids)
+def start(engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int] = ()) -> GenerationState:
+    """Returns the state after a prompt. An empty prompt stands for the start of a line or a document.
+
+    A model of documents reads a prompt as the start of one.
+    """
+    before = (vocab.start_id(),) if vocab.has_documents else ()
+    return GenerationState(engine.start(1), before).extend(prompt_ids)
 
 
 def random_generator(options: SamplingOptions, index: int, num_sampled: int = 0) -> np.random.Generator:
@@ -90,7 +94,7 @@ class Generation:
         index: int = 0,
         nats: bool = True,
     ) -> None:
-        self._engine, self._options, self._nats = engine, options, nats
+        self._engine, self._vocab, self._options, self._nats = engine, vocab, options, nats
         self._sampler = Sampler(vocab, options)
         plain = self._sampler.temperature_only
         self._generate = engine.generate if plain and isinstance(engine, MultiStepEngine) else None
@@ -106,7 +110,7 @@ class Generation:
         """The state after all that was sampled; when a document has ended, the one before the next document."""
         num_sampled = self._sampled_before + self._position
         if self.document_ended:
-            return replace(start(self._engine), num_sampled=num_sampled)
+            return replace(start(self._engine, self._vocab), num_sampled=num_sampled)
         return GenerationState(self._engine_state, self._pending, num_sampled, tuple(self._recent))
 
     @property
@@ -186,5 +190,5 @@ def stream(
     Raises:
         ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
     """
-    generation = Generation(engine, vocab, start(engine, prompt_ids), options, index=index, nats=False)
+    generation = Generation(engine, vocab, start(engine, vocab, prompt_ids), options, index=index, nats=False)
     return (chunk.text for chunk in generation)

@@ -27,10 +27,12 @@ class Sampler:
     set, the probabilities depend on the last symbols of the text; `num_recent` of them are enough.
 
     Raises:
-        ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
+        ConfigError: `ban` leaves no character, or an option names a character that the model does not know.
     """
 
     def __init__(self, vocab: Vocabulary, options: SamplingOptions) -> None:
+        for text in options.stop:
+            check_known(vocab, text, "--stop")
         clusters = graphemes.split(options.ban)
         self._options, self.bias_V = options, _bias(vocab, options, [c for c in clusters if len(c) == 1])
         self._banned = _sequences(vocab, [cluster for cluster in clusters if len(cluster) > 1])
@@ -106,8 +108,7 @@ def _bias(vocab: Vocabulary, options: SamplingOptions, banned: Sequence[str]) ->
     for character, bias in options.logit_bias:
         bias_V[_id(vocab, character, "--logit-bias")] += bias
     for character in banned:
-        codes = vocab.codes(character)
-        if len(codes) > 1 or vocab.lookup(codes)[0] not in (-1, vocab.rare_id):  # what is never generated needs no ban
+        if character != LOST:  # it is never generated
             bias_V[_id(vocab, character, "--ban")] = -np.inf
     if np.isneginf(bias_V).all():
         raise ConfigError("--ban: every character of the model is banned; ban fewer characters")
@@ -118,8 +119,18 @@ def _sequences(vocab: Vocabulary, banned: Sequence[str]) -> list[tuple[tuple[int
     """Returns the ids of banned sequences: all but the last, and the last, which may not come after them."""
     if vocab.of_bytes and banned:
         raise ConfigError(f"--ban: the model knows bytes: expected characters of one byte, found {banned[0]!r}")
+    for sequence in banned:
+        check_known(vocab, sequence, "--ban")
     found = [tuple(vocab.lookup(vocab.codes(sequence)).tolist()) for sequence in banned]
-    return [(ids[:-1], ids[-1]) for ids in found if not {-1, vocab.rare_id} & {*ids}]
+    return [(ids[:-1], ids[-1]) for ids in found]
+
+
+def check_known(vocab: Vocabulary, text: str, option: str) -> None:
+    """Raises ConfigError if a text of an option has a symbol that the model never writes."""
+    codes = vocab.codes(text)
+    ids = vocab.lookup(codes)
+    for code in codes[(ids < 0) | (ids == (-1 if vocab.rare_id is None else vocab.rare_id))].tolist():
+        raise ConfigError(f"{option}: the model does not know {vocab.name(code)}{vocab.advice(code)}")
 
 
 def _id(vocab: Vocabulary, character: str, option: str) -> int:
@@ -132,9 +143,5 @@ def _id(vocab: Vocabulary, character: str, option: str) -> int:
     found = vocab.lookup(codes)
     if len(codes) > 1:
         raise ConfigError(f"{option}: the model knows bytes: expected characters of one byte, found {character!r}")
-    if found[0] < 0 or found[0] == vocab.rare_id:
-        known = ", ".join(vocab.nearest(int(codes[0])))
-        raise ConfigError(
-            f"{option}: the model does not know {vocab.name(int(codes[0]))}; the nearest it knows: {known}"
-        )
+    check_known(vocab, character, option)
     return int(found[0])

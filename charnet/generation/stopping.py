@@ -31,12 +31,13 @@ class StopCriterion(Protocol):
 def stop_criteria(options: SamplingOptions, vocab: Vocabulary) -> list[StopCriterion]:
     """Returns the stop criteria for some options; the first one that is met ends the text."""
     criteria: list[StopCriterion] = [StopStrings(options.stop)] if options.stop else []
+    line_end = "\r" if 0x0D in vocab.symbols and 0x0A not in vocab.symbols else "\n"
     if options.max_lines:
-        criteria.append(MaxLines(options.max_lines))
+        criteria.append(MaxLines(options.max_lines, line_end))
     if options.until == "sentence":
         criteria.append(Sentence(cased=_has_capitals(vocab)))
     elif options.until:
-        criteria.append({"line": MaxLines, "paragraph": Paragraph}[options.until]())
+        criteria.append(MaxLines(1, line_end) if options.until == "line" else Paragraph(line_end))
     return criteria
 
 
@@ -50,11 +51,11 @@ class MaxLines:
 
     gives_back = False
 
-    def __init__(self, count: int = 1) -> None:
-        self.held_back, self._left = 0, count
+    def __init__(self, count: int = 1, line_end: str = "\n") -> None:
+        self.held_back, self._left, self._line_end = 0, count, line_end
 
     def push(self, symbol: str) -> bool:
-        if symbol == "\n":
+        if symbol == self._line_end:
             self._left -= 1
             self.held_back = (self.held_back + 1) * (self._left == 0)
             return self._left == 0
@@ -67,13 +68,13 @@ class Paragraph:
 
     gives_back = False
 
-    def __init__(self) -> None:
-        self.held_back, self._line_ends, self._begun = 0, 0, False
+    def __init__(self, line_end: str = "\n") -> None:
+        self.held_back, self._line_ends, self._begun, self._line_end = 0, 0, False, line_end
 
     def push(self, symbol: str) -> bool:
         if symbol in "\r\n" and self._begun:
             self.held_back += 1
-            self._line_ends += symbol == "\n"
+            self._line_ends += symbol == self._line_end
             return self._line_ends == 2
         self.held_back = self._line_ends = 0
         self._begun = self._begun or not symbol.isspace()

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import GATES, NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, Config, DataSettings
-from charnet.durations import EXAMPLES, parse_duration
 from charnet.errors import ConfigError
 from charnet.machine import processor_cores
 from charnet.model.shapes import model_shapes
-from charnet.overlay import as_dict, default, overlay
+from charnet.overlay import DURATION_EXAMPLES, as_dict, default, overlay, parse_duration
 
 if TYPE_CHECKING:
     from charnet.storage.document import TrainerState
@@ -52,7 +51,7 @@ def check_seconds(seconds: float) -> None:
     if not isinstance(seconds, int | float) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
         raise ConfigError(
             f"a time to train for: expected between one second and thirty days, found {str(seconds)[:40]}; "
-            f"{EXAMPLES}, from Python seconds=90"
+            f"{DURATION_EXAMPLES}, from Python seconds=90"
         )
 
 

@@ -187,7 +187,10 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
             )
     else:
         source = data_corpus.read(data.paths, data, progress=on_read)
-        if (source.fingerprint, source.key) != (info.fingerprint, info.key):
+        # Runs in lower case have another key since Σ and İ are written as Unicode does; without them nothing changed.
+        same_case = data.lowercase and source.vocab == before.vocab and ord("σ") not in source.vocab.symbols
+        same_key = source.key == info.key or same_case
+        if source.fingerprint != info.fingerprint or not same_key:
             if continue_text:
                 source = widen(source, before.vocab)
                 return _Text(source.ids, source.vocab, source.ends, source.file_ends, info_of(source), source.notes)

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from charnet.durations import parse_duration
+from charnet.overlay import parse_duration
 
 USUAL = ["--cell", "lstm", "--num-layers", "2", "--hidden-size", "128", "--optimizer", "adamw", "--learning-rate",
          "0.002", "--batch-size", "50", "--window", "50", "--dropout", "0", "--embedding-size", "128",

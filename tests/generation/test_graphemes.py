@@ -98,7 +98,7 @@ def test_a_document_ends_a_text_of_whole_symbols(length: int, size: int) -> None
     options = SamplingOptions(length=length, temperature=0)
     for chunks in batch.texts(engine, vocab, [0], options, size):
         assert "".join(chunk.text for chunk in chunks) == "aae\u0301"
-    generation = Generation(engine, vocab, start(engine, [0]), options)
+    generation = Generation(engine, vocab, start(engine, vocab, [0]), options)
     assert "".join(chunk.text for chunk in generation) + generation.withheld == "aae\u0301"
     assert generation.document_ended == (length > 4)
 
@@ -160,7 +160,7 @@ def test_clusters_do_not_depend_on_the_pieces_that_a_text_comes_in(text: str, si
 
 def parts(engine: Engine, vocab: Vocabulary, count: int, **options: object) -> tuple[list[str], str, int]:
     """Texts that each continue the one before; what they and what was cut off are together; the number of symbols."""
-    state, shown, whole = start(engine, [0]), [], ""
+    state, shown, whole = start(engine, vocab, [0]), [], ""
     for _ in range(count):
         generation = Generation(engine, vocab, state, SamplingOptions(**options))  # type: ignore[arg-type]
         shown.append("".join(chunk.text for chunk in generation))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -94,6 +95,11 @@ def test_a_number_of_lines_is_shown(count: int, lines: str) -> None:
 
 def test_lines_with_the_ends_of_windows_are_lines() -> None:
     assert ended("a\r\nb\r\nc", MaxLines(2)) == "a\r\nb"
+
+
+@pytest.mark.parametrize(("options", "shown"), [({"max_lines": 2}, "a\rb"), ({"until": "paragraph"}, "a\rb")])
+def test_a_carriage_return_ends_a_line_in_an_alphabet_without_line_feeds(options: Any, shown: str) -> None:
+    assert ended("a\rb\r\rc", *stopping.stop_criteria(SamplingOptions(**options), Vocabulary.of_text("abc\r"))) == shown
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`durations`: lengths of time are read as people write them, everywhere in the same way."""
+"""Durations: lengths of time are read as people write them, everywhere in the same way."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import pytest
 
 from charnet.config import Config
 from charnet.config_file import read_yaml, to_yaml
-from charnet.durations import parse_duration
 from charnet.errors import ConfigError
-from charnet.overlay import assignments, overlay
+from charnet.overlay import assignments, overlay, parse_duration
 
 
 @pytest.mark.parametrize(

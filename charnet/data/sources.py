@@ -89,7 +89,7 @@ def find(
             _add_folder(selection, path, glob, any_bytes)
         elif os.path.isfile(name):
             selection.sources.append(Source(name, path))
-        elif os.path.exists(name):  # for instance a pipe: `charnet train <(zcat book.gz)`
+        elif is_stream(name):  # for instance a pipe: `charnet train <(zcat book.gz)`
             selection.sources.append(Source(name, path, is_stream=True))
         elif not name:
             raise CorpusError("expected the name of a file or folder, found an empty one")
@@ -99,6 +99,11 @@ def find(
         else:
             raise CorpusError(f"{shortened(name)}: there is no such file or folder{_similar_files(path)}")
     return selection
+
+
+def is_stream(path: str) -> bool:
+    """Returns whether a path leads to a pipe, a socket or a device."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) -> None:

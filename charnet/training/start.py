@@ -19,9 +19,9 @@ from charnet.data.cache import open_copy
 from charnet.data.corpus import Corpus
 from charnet.data.datasets import DATASETS
 from charnet.data.encoded_copy import EncodedCopy
-from charnet.data.sources import STANDARD_INPUT
+from charnet.data.sources import STANDARD_INPUT, is_stream
 from charnet.data.split import LAST, Split, default_val
-from charnet.errors import CheckpointError, ConfigError, CorpusError
+from charnet.errors import CheckpointError, ConfigError, CorpusError, shortened
 from charnet.overlay import as_dict, overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
@@ -85,6 +85,12 @@ def new_run(
         folder.close()
         raise
     return run
+
+
+def check_named(paths: Collection[str]) -> None:
+    """Raises CorpusError if a settings file names a pipe or a device as a text: reading it could last for ever."""
+    if stream := next(filter(is_stream, paths), None):
+        raise CorpusError(f"{shortened(stream)}: is a pipe or a device; name it on the command line, not in --config")
 
 
 def _info(corpus: Corpus) -> CorpusInfo:
@@ -186,7 +192,7 @@ def _resume(
     values = _changes(before, path.parent / runs.SETTINGS, dict(given))
     config = overlay(before.config, values)
     config = overlay(config, {"data.paths": _absolute(config.data.paths)})
-    source = _same_text(before, config)
+    source = _same_text(before, config, is_named="data.paths" in given)
     data = overlay(config, {"data.val": config.data.val or LAST}).data  # earlier versions held out the end
     text = Split(source.ids, source.ends, data, config.training.seed, source.file_ends)
     config = resolve.resolve(config, text.train.padded_length(config.training.window))
@@ -235,16 +241,22 @@ def _settings_of_model(weights: Checkpoint) -> Config:
     return overlay(dataclasses.replace(Config(), model=weights.config.model), data)
 
 
-def _same_text(before: Checkpoint, config: Config) -> EncodedCopy | Corpus:
-    """Returns the encoded text of a run, from the cache if the files are gone.
+def _same_text(before: Checkpoint, config: Config, *, is_named: bool) -> EncodedCopy | Corpus:
+    """Returns the encoded text of a run, from the cache if the files are gone. What became a pipe counts as gone.
+
+    Args:
+        is_named: the user names the text anew: then it may be a pipe.
 
     Raises:
         CorpusError: the text has changed, or is neither at its path nor in the cache.
     """
     data, info = config.data, before.corpus
-    gone = any(p == STANDARD_INPUT or not (Path(p).exists() or _is_dataset(p)) for p in data.paths)
+    gone = any(
+        p == STANDARD_INPUT or not (os.path.exists(p) or _is_dataset(p)) or (is_stream(p) and not is_named)
+        for p in data.paths
+    )
     if gone:
-        copy = open_copy(info.key)
+        copy = open_copy(info.key, info.fingerprint)
         if copy is None:
             raise CorpusError(
                 f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "

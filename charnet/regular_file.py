@@ -11,8 +11,8 @@ import errno
 import os
 import re
 import stat
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import IO
 
 from charnet.errors import StorageError
 
@@ -25,7 +25,7 @@ class NotRegularError(OSError):
     """The file is a pipe, a socket or a device."""
 
 
-def open_regular(path: Path, *, or_open: bool = False, follow: bool = True) -> IO[bytes]:
+def open_regular(path: Path, *, or_open: bool = False, follow: bool = True) -> BufferedReader:
     """Opens a regular file to read it.
 
     Args:
@@ -64,7 +64,7 @@ def read(path: Path, most: int, *, or_open: bool = False, follow: bool = True) -
     return raw
 
 
-def open_own(path: Path) -> IO[bytes]:
+def open_own(path: Path) -> BufferedRandom:
     """Opens a file to read and write it, and creates it if necessary. Whatever else has its name is removed: a link, a
     pipe, a file that has a second name and so may belong to somebody else.
 

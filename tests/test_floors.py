@@ -14,8 +14,8 @@ import charnet
 PACKAGE = Path(charnet.__file__).parent
 TABLE = """
 0  ground      errors version machine regular_file durable signals config overlay config_file
-1  data        vocab utf8 decoding normalize segment fields footer encoded_copy cache datasets sources readers
-               encode fingerprints workers corpus batches documents split
+1  data        vocab utf8 decoding normalize segment fields footer encoded_copy cache download datasets sources
+               readers encode fingerprints workers corpus batches documents split
 1  model       shapes cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells
                device network ensemble loss
 2  storage     tensorfile quantize document checkpoint runs describe verify

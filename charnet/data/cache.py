@@ -24,6 +24,7 @@ from charnet.data import encoded_copy
 from charnet.data.encoded_copy import CHECKED_SUFFIX, SUFFIX, EncodedCopy
 from charnet.errors import ConfigError, StorageError, plural, shortened
 
+TEXTS = "texts"  # the folder of datasets
 TEMPORARY = "charnet-"  # how names of temporary files begin
 FINGERPRINTS_SUFFIX = ".fingerprints"
 OLD_CHECKED_SUFFIX, OLD_FINGERPRINTS_SUFFIX = ".seal", ".known"  # of older versions
@@ -70,6 +71,8 @@ def clean(folder: Path) -> None:
     """Removes temporary files of charnet's processes that have ended; those of other programs stay."""
     for pattern in LEFT_BEHIND:
         durable.clean(folder, pattern)
+    if folder == cache_folder():
+        durable.clean(folder / TEXTS, f"*.txt.*{durable.PART}")
 
 
 @contextlib.contextmanager

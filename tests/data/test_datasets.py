@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from charnet.cli.app import run
-from charnet.data import corpus, datasets
+from charnet.data import corpus, datasets, download
 from charnet.data.sources import find
 from charnet.errors import ConfigError, CorpusError, StorageError
 
@@ -98,7 +98,7 @@ def test_another_text_is_refused_and_deleted(server: type[Server]) -> None:
 def test_a_download_that_was_broken_off_is_resumed_if_the_server_can(
     server: type[Server], monkeypatch: pytest.MonkeyPatch, ranges: bool
 ) -> None:
-    monkeypatch.setattr(datasets, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(download, "CHUNK_BYTES", 1000)
     monkeypatch.setattr(server, "ranges", ranges)
     monkeypatch.setattr(server, "breaks_after", 30_000)
     with pytest.raises(StorageError, match="cannot be downloaded"):

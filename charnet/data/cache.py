@@ -163,7 +163,7 @@ def _copies() -> list[tuple[Path, int, float]]:
     for path in _files(SUFFIX):
         if status := regular_file.status(path):
             checked = (regular_file.status(path.with_suffix(suffix)) for suffix in CHECKED_SUFFIXES)
-            used = max(status.st_mtime, *(each.st_mtime for each in checked if each))
+            used = max(each.st_mtime for each in (status, *checked) if each)
             copies.append((path, status.st_size, used))
     return sorted(copies, key=lambda copy: -copy[2])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import RUNS, SamplingOptions
+from charnet.data import prompts
 from charnet.data.normalize import normalize
 from charnet.data.segment import segment
 from charnet.engines import registry
@@ -76,7 +77,8 @@ class TextModel:
             num_sampled: how many characters of the prompt this model wrote: the same seed then continues a saved text
                 as if it had not ended.
         """
-        state = generate.start(next(iter(self._engines.values()), None) or self._open("numpy"), self._encode(prompt))
+        engine = next(iter(self._engines.values()), None) or self._open("numpy")
+        state = generate.start(engine, self.checkpoint.vocab, self._encode(prompt))
         return replace(state, num_sampled=num_sampled)
 
     def extend(self, state: GenerationState, text: str) -> GenerationState:
@@ -96,7 +98,8 @@ class TextModel:
         from charnet.evaluation.evaluate import evaluate_checkpoint
 
         vocab, data = self.checkpoint.vocab, replace(self.checkpoint.config.data, bytes=False)  # the text is no bytes
-        codes = vocab.codes("".join(segment([text], data, {})))
+        text, _ = prompts.compose("".join(segment([text], data, {})), vocab)
+        codes = vocab.codes(text)
         ids = vocab.lookup(codes)
         if not (ids >= 0).any():
             raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
@@ -110,8 +113,9 @@ class TextModel:
     ) -> Generation:
         chosen = sampling_options(options)
         engine = self._engine(chosen)
-        state = generate.start(engine, ids) if state is None else state
-        return Generation(engine, self.checkpoint.vocab, state, chosen, index=index, nats=nats)
+        vocab = self.checkpoint.vocab
+        state = generate.start(engine, vocab, ids) if state is None else state
+        return Generation(engine, vocab, state, chosen, index=index, nats=nats)
 
     def _engine(self, options: SamplingOptions, texts: int = 1) -> Engine:
         """Returns the engine that finishes this and all earlier texts first. An open compiled engine starts at once.
@@ -133,7 +137,9 @@ class TextModel:
         return self._engines.setdefault(name, registry.open_engine(self.checkpoint, name))
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self.checkpoint.vocab.encode(normalize(text, self.checkpoint.config.data)).tolist()
+        vocab = self.checkpoint.vocab
+        text, _ = prompts.fit(normalize(text, self.checkpoint.config.data), vocab)
+        ids: list[int] = vocab.encode(text).tolist()
         return ids
 
 
@@ -156,7 +162,9 @@ def train(
     *texts: str | PathLike[str],
     out: str | PathLike[str] = str(RUNS),
     name: str = "",
-    seconds: float | None = None,
+    seconds: float | str | None = None,
+    resume: str | PathLike[str] | None = None,
+    continue_text: bool = False,
     on_event: Callable[[Event], None] | None = None,
     **settings: Any,
 ) -> Path:
@@ -166,8 +174,11 @@ def train(
         texts: files and folders; none = the text that comes with charnet.
         out: the folder of runs.
         name: of the run; by default the run is named after the text.
-        seconds: how long training may take; settings that are not given are chosen to fit, as `charnet train --for`
-            does. Without this and without `steps` or `epochs`, five minutes.
+        seconds: how long training may take, also as text like "5m"; settings that are not given are chosen to fit, as
+            `charnet train --for` does. Without this and without `steps` or `epochs`, five minutes.
+        resume: the folder of a run to resume, or its name below `out`. Without `settings` the result is bit for bit
+            that of an uninterrupted run; some settings may change, such as `learning_rate` and `batch_size`.
+        continue_text: the resumed run goes on with a changed text, such as a longer one.
         on_event: called with every event of the training (`charnet.training.events`).
         settings: any setting by its field name: `steps=500, hidden_size=128`; `charnet train --help` lists them.
 
@@ -178,7 +189,11 @@ def train(
     from charnet.training import setup
 
     known = qualified_names()
-    values: dict[str, object] = {"data.paths": [fspath(text) for text in texts]}
+    values: dict[str, object] = {"data.paths": [fspath(text) for text in texts]} if texts or resume is None else {}
+    if resume is None and continue_text:
+        raise ConfigError("continue_text: only a resumed run has a text to continue: give resume=RUN, or leave it out")
+    if resume is not None and name:
+        raise ConfigError("resume cannot change the name of a run: leave out name")
     for key, value in settings.items():
         if key == "paths":
             raise ConfigError("paths: give the texts as plain arguments, as in charnet.train('a.txt', 'b.txt')")
@@ -186,7 +201,11 @@ def train(
             raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
         values[known[key]] = value
     with SignalGuard() as signals, _keyboard_interrupt():
-        run = setup.new_run(values, out=Path(out), name=name, seconds=seconds, on_start=signals.defer)
+        if resume is None:
+            run = setup.new_run(values, out=Path(out), name=name, seconds=seconds, on_start=signals.defer)
+        else:
+            more: dict[str, Any] = {"continue_text": continue_text, "seconds": seconds, "on_start": signals.defer}
+            run = setup.resume_run(Path(resume), values, out=Path(out), **more)
         with closing(run.events(lambda: signals.received)) as events:
             for event in events:
                 if on_event:

@@ -24,10 +24,8 @@ NUM_SAMPLED = 1024  # characters drawn for it, beside those that occur in the wi
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16")
-ON_NAN = ("stop", "rollback")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ENCODING_ERRORS = ("strict", "replace", "ignore")
-NEWLINES = ("keep", "lf")
 NORMAL_FORMS = ("none", "nfc", "nfkc")
 VAL = ("", "random", "last", "each")
 UNTIL = ("", "sentence", "line", "paragraph")
@@ -43,7 +41,7 @@ class Limits:
     """What an option may be: a closed range, or one of some words.
 
     `text` is what `--help` says about it. `flags` are its flags on the command line, where they do not follow from the
-    name of the field.
+    name of the field. A `duration` is in seconds, and its text may have another unit.
     """
 
     text: str
@@ -51,6 +49,7 @@ class Limits:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    duration: bool = False
 
     def __str__(self) -> str:
         if self.choices:
@@ -107,8 +106,11 @@ class DataSettings:
     encoding: str = setting("utf-8", "encoding of the text")
     bytes: bool = setting(False, "train on raw bytes instead of characters: takes any file")
     glob: str = setting("*.txt", "which files of a folder to read ('**/*.py' includes sub-folders)")
-    encoding_errors: str = setting("strict", "what to do where bytes are not in the encoding", choices=ENCODING_ERRORS)
-    newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=NEWLINES)
+    encoding_errors: str = setting(
+        "strict", "what to do where bytes are not in the encoding; U+FFFD is never written", choices=ENCODING_ERRORS
+    )
+    strip: str = setting("", "take the head and foot of Project Gutenberg off each text", choices=("", "gutenberg"))
+    newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=("keep", "lf"))
     normalize: str = setting("none", "Unicode normal form of the text", choices=NORMAL_FORMS)
     lowercase: bool = setting(False, "convert the text to lower case")
     lines: bool = setting(False, "treat every line as a document of its own: names, messages, recipes")
@@ -165,14 +167,17 @@ class TrainingSettings:
     eval_every: int = setting(0, "steps between evaluations; 0 = a twentieth of the run", low=0, high=10**9)
     report_every: int = setting(0, "steps between lines of metrics; 0 = a hundredth of the run", low=0, high=10**9)
     checkpoint_every: float = setting(
-        30.0, "seconds between saves; longer if saving takes over 1 % of the time", low=0, high=1e6
+        30.0, "seconds between saves, or 5m; longer if saving takes over 1 % of it", low=0, high=1e6, duration=True
     )
     on_nan: str = setting(
-        "stop", "if the loss is not finite: stop, or go back to the last save and halve the rate", choices=ON_NAN
+        "stop",
+        "if the loss is not finite: stop, or go back to the last save and halve the rate",
+        choices=("stop", "rollback"),
     )
     length_changes: tuple[tuple[int, int], ...] = setting(
         (), "changes of the length on the way, to end on time: pairs of step and length until then"
     )
+    resume_changes: tuple[str, ...] = setting((), "changes of the settings and the text where the run was resumed")
     seed: int = setting(0, "seed of the random numbers", low=0, high=LARGEST_SEED)
     device: str = setting("auto", "where to compute; auto = the fastest device found", choices=DEVICES)
     precision: str = setting("auto", "number format of the cells; auto = bf16 where it is faster", choices=PRECISIONS)
@@ -196,16 +201,17 @@ class Config:
 class SamplingOptions:
     """How a text is written.
 
-    `length` counts characters (bytes for a byte-level model) after the prompt. `stop`, `max_lines` and `until` end the
-    text earlier; a stop text is not written. The temperature changes linearly from `temperature` to `temperature_end`
-    over the length. `ban` lists characters that are never written; `logit_bias` adds to the logits of others: at
-    temperature 1, +1 makes one 2.7 times as likely.
+    `length` counts characters (bytes for a byte-level model) after the prompt. No text ends within a grapheme cluster:
+    it goes on until the last one is whole. `stop`, `max_lines` and `until` end the text earlier; a stop text is not
+    written. The temperature changes linearly from `temperature` to `temperature_end` over the length. `ban` lists
+    characters that are never written, and clusters of several, which are banned as a whole; `logit_bias` adds to the
+    logits of others: at temperature 1, +1 makes one 2.7 times as likely.
 
     Raises:
         ConfigError: an option is out of its range.
     """
 
-    length: int = setting(1000, "characters to write", low=0, flags=("-n", "--length"))
+    length: int = setting(1000, "characters to write, and the rest of the last emoji", low=0, flags=("-n", "--length"))
     temperature: float = setting(
         0.8,
         "0 = always the most likely character, 1 = as learned, higher = more random; 0.5:1.2 = from one to the other",
@@ -230,7 +236,7 @@ class SamplingOptions:
     repetition_window: int = setting(64, "how many characters back the penalty looks", low=0, high=1_000_000)
     max_lines: int = setting(0, "end after this many lines; 0 = never", low=0)
     until: str = setting("", "end after the first sentence, line or paragraph", choices=UNTIL)
-    ban: str = setting("", "never write any of these characters")
+    ban: str = setting("", "never write any of these characters; an emoji is banned as a whole")
     logit_bias: tuple[tuple[str, float], ...] = setting(
         (), "make a character more likely, or with a negative number less likely; may be repeated"
     )
@@ -256,10 +262,6 @@ class SamplingOptions:
                 )
 
     @property
-    def last_temperature(self) -> float:
-        return self.temperature if self.temperature_end is None else self.temperature_end
-
-    @property
     def expected_length(self) -> int:
         """Estimates the characters of a text. If an option may end it early, it is assumed to be short."""
         ends_early = self.stop or self.max_lines or self.until
@@ -271,8 +273,9 @@ class SamplingOptions:
         >>> [SamplingOptions(length=5, temperature=0.5, temperature_end=1.5).temperature_at(i) for i in range(5)]
         [0.5, 0.75, 1.0, 1.25, 1.5]
         """
-        fraction = index / max(1, self.length - 1)
-        return self.temperature + (self.last_temperature - self.temperature) * fraction
+        if self.temperature_end is None:
+            return self.temperature
+        return self.temperature + (self.temperature_end - self.temperature) * min(1, index / max(1, self.length - 1))
 
 
 def _converted(name: str, value: Any, kind: Any) -> Any:

@@ -21,6 +21,15 @@ LARGEST_WHOLE_FLOAT = 2**63 - 1
 OLD_NAMES = {"training.earlier_plans": "training.length_changes"}  # in files of earlier versions
 Pair = tuple[int, int]
 
+DURATION_EXAMPLES = "for example 90s, 5m, 2h, 1h30m, 1d, or 1:30 for a minute and a half"
+SECONDS_OF = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600),
+    **dict.fromkeys(("d", "day", "days"), 86400),
+}
+DURATION_NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
+
 
 def current_name(name: str) -> str:
     """The name that a setting has today, by that or by the one of earlier versions."""
@@ -99,6 +108,8 @@ def _from_text(name: str, text: str, kind: Any) -> Any:
                 raise ValueError
             return kind(text)
         except ValueError:
+            if limits(name).duration:
+                return parse_duration(name, text)
             word = "a whole number" if kind is int else "a number"
             raise ConfigError(f"{name}: expected {word}, found {quoted(text)}") from None
     return text if kind is str else (text,)
@@ -214,3 +225,33 @@ def sampling_options(values: Mapping[str, Any]) -> SamplingOptions:
         if name not in known:
             raise ConfigError(f"there is no sampling option {quoted(name)}{_near(name, known)}")
     return SamplingOptions(**values)
+
+
+def parse_duration(name: str, text: str) -> float:
+    """Parses a duration into seconds.
+
+    A number alone is seconds. Two or three numbers with colons are read as on a stopwatch: minutes and seconds, or
+    hours, minutes and seconds.
+
+    >>> [parse_duration("--for", text) for text in ("90", "5min", "1h 30m", "0.5h", "1:30", "1:00:05")]
+    [90.0, 300.0, 5400.0, 1800.0, 90.0, 3605.0]
+
+    Args:
+        name: of the option or setting, for the message.
+
+    Raises:
+        ConfigError: it is not a duration.
+    """
+    given = text.strip(" ").lower()
+    if re.fullmatch(DURATION_NUMBER, given, re.ASCII):
+        return float(given)
+    if re.fullmatch(r"\d{1,9}(:[0-5]\d){1,2}", given, re.ASCII):
+        seconds = 0
+        for number in given.split(":"):
+            seconds = 60 * seconds + int(number)
+        return float(seconds)
+    if re.fullmatch(rf"(?:{DURATION_NUMBER} ?[a-z]+ ?)+", given, re.ASCII):
+        parts = re.findall(rf"({DURATION_NUMBER}) ?([a-z]+)", given, re.ASCII)
+        if all(unit in SECONDS_OF for _, unit in parts):
+            return sum(float(number) * SECONDS_OF[unit] for number, unit in parts)
+    raise ConfigError(f"{name}: expected a time, found {quoted(text)}; {DURATION_EXAMPLES}")

@@ -4,6 +4,7 @@ small trained run. Tests of files share the bytes of a small checkpoint and what
 from __future__ import annotations
 
 import random
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,13 @@ def sentences(words: int = 900, seed: int = 1) -> str:
     """A text of few words in random order: spelling can be learned in seconds, the order of words never."""
     choose = random.Random(seed)
     return "".join(choose.choice(WORDS) + (" " if choose.random() < 0.85 else "\n") for _ in range(words))
+
+
+def accept_signals() -> None:
+    """Undoes, as the `preexec_fn` of a process, what it would inherit from tests that `nohup` or a shell in the
+    background has started: that it ignores Ctrl-C or SIGHUP."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,17 +14,18 @@ import charnet
 PACKAGE = Path(charnet.__file__).parent
 TABLE = """
 0  ground      errors version machine regular_file durable signals config overlay config_file
-1  data        vocab utf8 decoding normalize segment fields footer encoded_copy cache download datasets sources
-               readers encode fingerprints workers corpus batches documents split
+1  data        hanzi variants vocab utf8 file_kinds encodings decoding prompts normalize segment fields footer
+               encoded_copy cache download datasets sources readers refusals gutenberg encode fingerprints workers
+               corpus widen batches documents split
 1  model       shapes cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells
                device network ensemble loss
 2  storage     tensorfile quantize document checkpoint runs describe verify
 3  engines     base sampling numpy_engine ensemble kernels_llvm kernels_layer kernels packing compiled_engine
                torch_engine registry
-4  generation  stopping detokenizer sampler generate batch
-4  evaluation  baselines corpus_stats evaluate forecast
+4  generation  graphemes sentences stopping detokenizer sampler generate batch
+4  evaluation  baselines unicode_blocks line_stats corpus_stats evaluate forecast
 5  training    optim resolve sizes planner events throughput time_budget train_state saver recorder trainer start
-               setup
+               resume setup
 6  bench       bench
 6  doctor      doctor
 7  api         api

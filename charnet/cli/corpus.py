@@ -26,32 +26,35 @@ def info(
     ],
     encoding: Annotated[str | None, setting("data.encoding", group=TEXT)] = None,
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
+    as_bytes: Annotated[bool, setting("data.bytes", "--bytes", group=TEXT)] = False,
     glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,
+    strip: Annotated[str | None, setting("data.strip", group=TEXT)] = None,
     documents: Annotated[str | None, setting("data.documents", group=TEXT, metavar=SEPARATORS)] = None,
     field: Annotated[str | None, setting("data.field", group=TEXT, metavar="NAME|NUMBER")] = None,
+    newlines: Annotated[str | None, setting("data.newlines", group=TEXT)] = None,
+    normalize: Annotated[str | None, setting("data.normalize", group=TEXT)] = None,
+    lowercase: Annotated[bool, setting("data.lowercase", "--lowercase", group=TEXT)] = False,
+    min_count: Annotated[int | None, setting("data.min_count", group=TEXT)] = None,
+    max_alphabet: Annotated[int | None, setting("data.max_alphabet", group=TEXT)] = None,
     json: Annotated[bool, option("--json", help="print everything as JSON", group=OUTPUT)] = False,
 ) -> None:
     """Show statistics of a text: characters, lines, entropy, and what to change before training on it."""
+    given = dict(locals())  # first of all: each option that is a setting has the name of its field
     from charnet.cli.tables import show_corpus_stats
     from charnet.config import Config
     from charnet.data.corpus import read
     from charnet.evaluation.corpus_stats import describe
-    from charnet.overlay import overlay
+    from charnet.overlay import overlay, qualified_names
     from charnet.training import resolve
 
-    given = {
-        "data.encoding": encoding,
-        "data.encoding_errors": encoding_errors,
-        "data.glob": glob,
-        "data.documents": unescaped_separator(documents),
-        "data.field": field,
-    }
-    config = overlay(Config(), {name: value for name, value in given.items() if value is not None})
+    given["documents"] = unescaped_separator(documents)
+    names = {field: full for field, full in qualified_names().items() if given.get(field) not in (None, False)}
+    values = {full: given[field] for field, full in names.items()} | ({"data.bytes": True} if as_bytes else {})
+    config = overlay(Config(), values)
     resolve.check(config)
-    data = config.data
     with training_view(quiet=False, json=False) as view:
         view.starting()
-        found = read(text, data, progress=view.reading)
+        found = read(text, config.data, progress=view.reading)
     stats = describe(found)
     if json:
         console.write_json(stats.as_dict())

@@ -9,6 +9,7 @@ import typer
 
 from charnet.cli import console, tables
 from charnet.cli.options import SEPARATORS, option, unescaped_separator
+from charnet.config import ENCODING_ERRORS
 
 TEXT, OUTPUT = "The text", "Output"
 
@@ -19,9 +20,27 @@ def eval_(
     encoding: Annotated[
         str | None, option("--encoding", help="encoding of the text [default: that of the training text]", group=TEXT)
     ] = None,
+    encoding_errors: Annotated[
+        str | None,
+        option(
+            "--encoding-errors",
+            metavar="|".join(ENCODING_ERRORS),
+            help="what to do where bytes are not in the encoding [default: as in the training text]",
+            group=TEXT,
+        ),
+    ] = None,
     glob: Annotated[
         str, option("--glob", help="read the files of a folder that match this pattern", group=TEXT)
     ] = "*.txt",
+    strip: Annotated[
+        str | None,
+        option(
+            "--strip",
+            metavar="gutenberg",
+            help="take the head and foot of Project Gutenberg off each text [default: as of the training text]",
+            group=TEXT,
+        ),
+    ] = None,
     documents: Annotated[
         str | None,
         option(
@@ -57,9 +76,18 @@ def eval_(
 
     from charnet.evaluation.evaluate import evaluate_files
 
-    given = {"encoding": encoding, "glob": glob, "documents": unescaped_separator(documents), "field": field}
+    given = {
+        "encoding": encoding,
+        "encoding_errors": encoding_errors,
+        "glob": glob,
+        "strip": strip,
+        "documents": unescaped_separator(documents),
+        "field": field,
+    }
     changes = {name: value for name, value in given.items() if value is not None}
     evaluation = evaluate_files(model, text, changes, threads=threads)
+    for note in evaluation.notes:
+        console.note(note)
     if json:
         console.write_json({"checkpoint": str(path), "precision": model.precision, **evaluation.as_dict()})
     else:

@@ -23,7 +23,8 @@ class RunHistory:
         self.best: tuple[float | None, int] | None = None  # nats per character, step
         self.sample = ""
         self.steps = 0  # the length of the run
-        self.chars_per_step = 0.0
+        self.chars_per_step = 0.0  # since the last metrics
+        self._counted: tuple[int, int] | None = None  # steps and characters by then, if they are known
         self.baselines: Baselines | None = None
 
     def update(self, event: Event) -> None:
@@ -34,11 +35,14 @@ class RunHistory:
             case Started():
                 t = event.config.training
                 self.started, self.steps, self.chars_per_step = event, t.steps, t.batch_size * t.window
+                self._counted = None if event.step else (0, 0)
                 self.val = [line["val_nats_per_char"] for line in event.history if "val_nats_per_char" in line]
             case Progress():
                 self.latest = event
             case Metrics():
-                self.latest, self.chars_per_step = event, event.chars_seen / event.step
+                if self._counted and event.step > self._counted[0]:
+                    self.chars_per_step = (event.chars_seen - self._counted[1]) / (event.step - self._counted[0])
+                self.latest, self._counted = event, (event.step, event.chars_seen)
                 if event.val_nats_per_char is not None:
                     self.val.append(event.val_nats_per_char)
             case Evaluated():

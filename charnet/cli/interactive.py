@@ -12,6 +12,7 @@ from pathlib import Path
 
 from charnet.cli import console, output, sample_options, surprise
 from charnet.config import SamplingOptions
+from charnet.data import prompts
 from charnet.data.vocab import Vocabulary
 from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, DivergedError, StorageError, did_you_mean, plural
@@ -58,10 +59,10 @@ class Session:
         skip_unknown: bool = False,
         color: bool = False,
     ) -> None:
-        Generation(engine, vocab, start(engine), options)  # raises an error if the options do not fit the model
+        Generation(engine, vocab, start(engine, vocab), options)  # raises an error if the options do not fit the model
         self._engine, self._vocab, self._options = engine, vocab, options
         self._normalize, self._skip_unknown, self._color = normalize, skip_unknown, color
-        self._draft, self._earlier = _Draft("", start(engine)), list[_Draft]()
+        self._draft, self._earlier = _Draft("", start(engine, vocab)), list[_Draft]()
         self._saved: set[Path] = set()
 
     def run(self, prompt: str = "") -> None:
@@ -90,7 +91,10 @@ class Session:
 
     def _turn(self, typed: str) -> None:
         encode = self._vocab.encode_known if self._skip_unknown else lambda text: (self._vocab.encode(text), 0)
-        ids, dropped = encode(self._normalize(typed))
+        typed, notes = prompts.fit(self._normalize(typed), self._vocab)
+        for note in notes:
+            console.note(note)
+        ids, dropped = encode(typed)
         if dropped:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
         state = self._draft.state.extend(ids.tolist())

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import Any
 
 import typer
 
 from charnet.config import SamplingOptions, flags_of, options_of
+from charnet.errors import ConfigError
 from charnet.overlay import default, limits
 from charnet.training.planner import PLANNED
 
+ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.|$)", re.DOTALL)
+ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "\\": "\\"}
+ESCAPES_SHOWN = r"\n \t \r \f \\ \xNN \uNNNN \UNNNNNNNN"
 SEPARATORS = "blank-line|line|file|SEPARATOR|/REGEX/"
 
 
@@ -21,7 +27,8 @@ def setting(name: str, *flags: str, group: str, metavar: str | None = None) -> A
     """
     limit, value = limits(name), default(name)
     flags = flags or ("--" + name.partition(".")[2].replace("_", "-"),)
-    metavar = "|".join(limit.choices) if limit.choices else metavar
+    metavar = "TIME" if limit.duration else "|".join(filter(None, limit.choices)) or metavar
+    value = f"{value:g}s" if limit.duration else value
     shown_default = f"chosen to fit; with --epochs or --steps {value}" if name in PLANNED else value
     if name == "training.steps":
         shown_default = "chosen to fit"
@@ -50,11 +57,36 @@ def option(*flags: str, help: str, group: str, **more: Any) -> Any:
     return typer.Option(*flags, help=help, rich_help_panel=group, **more)
 
 
-def unescaped(text: str) -> str:
-    """Replaces \\n, \\t and \\f by the characters they stand for, which are hard to type in a shell."""
-    return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\f", "\f")
+def unescaped(text: str, flag: str, *, any_bytes: bool = False) -> str:
+    r"""Replaces the escapes in the text of an option, for characters that are hard to type in a shell.
+
+    Args:
+        any_bytes: whether the text may have bytes that are not UTF-8.
+
+    Raises:
+        ConfigError: there is an unknown escape, or such a byte.
+
+    >>> unescaped(r"a\nb\\ \u00e9", "--stop")
+    'a\nb\\ é'
+    """
+
+    def character(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in ESCAPES:
+            return ESCAPES[name]
+        code = int(name[1:], 16) if len(name) > 1 else -1
+        if code < 0 or code > sys.maxunicode or 0xD800 <= code < 0xE000:
+            known, shown = f"expected one of {ESCAPES_SHOWN}", found[0] if found[0].isprintable() else ascii(found[0])
+            raise ConfigError(f"{flag}: {known}, found {shown}; write \\\\ for a backslash")
+        return chr(code)
+
+    raw = next((c for c in text if "\udc80" <= c <= "\udcff"), None)
+    if raw and not any_bytes:
+        known = f"found byte {ord(raw) - 0xDC00:#04x}, which is not UTF-8"
+        raise ConfigError(f"{flag}: {known}; write the character in UTF-8, or as \\uNNNN")
+    return ESCAPE.sub(character, text)
 
 
 def unescaped_separator(text: str | None) -> str | None:
     """Unescapes what separates documents, unless it is a regular expression, which has escapes of its own."""
-    return text if text is None or text.startswith("/") else unescaped(text)
+    return text if text is None or text.startswith("/") else unescaped(text, "--documents")

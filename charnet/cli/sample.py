@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.cli import console, sample_options
+from charnet.cli.options import unescaped
 from charnet.config import SHORT_TEXT, SamplingOptions, options_of
 from charnet.errors import ConfigError, plural
 
@@ -71,10 +72,11 @@ def sample(
     options = _sampling_options(given)
     if lines and options.temperature_end is not None:
         raise ConfigError(f"--temp: expected one temperature with --lines, found {temperature}")
-    text = sample_options.prompt_text(prompt, prompt_file)
+    raw, source = sample_options.prompt_bytes(prompt, prompt_file)
 
     from charnet.cli import output
     from charnet.cli.surprise import COLORS_REFUSED, can_color, legend
+    from charnet.data import prompts
     from charnet.data.normalize import normalize
     from charnet.engines import registry
     from charnet.generation.batch import texts
@@ -95,9 +97,12 @@ def sample(
         config.model, weights, registry.available(fastest) if engine is None else engine, threads=threads
     )
     color = surprise and not (json or destination.is_on_disk) and can_color()
+    text = prompts.decode(raw, source, config.data.encoding, of_bytes=vocab.of_bytes)
     normalize_text = functools.partial(normalize, data=config.data)
     if not interactive:  # raises errors before anything is shown
-        text = normalize_text(text)
+        text, notes = prompts.fit(normalize_text(text), vocab)
+        for note in () if quiet else notes:
+            console.note(note)
         ids, dropped = vocab.encode_known(text) if unknown == "skip" else (vocab.encode(text), 0)
         if dropped and not quiet:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
@@ -143,7 +148,8 @@ def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
     if given["interactive"]:
         values.setdefault("length", TURN_LENGTH)
     values.setdefault("seed", sample_options.random_seed())
-    values["stop"] = tuple(values.get("stop", ()))
+    values["stop"] = tuple(unescaped(text, "--stop") for text in values.get("stop", ()))
+    values["ban"] = unescaped(values.get("ban", ""), "--ban")
     values["logit_bias"] = tuple(map(sample_options.parse_logit_bias, values.get("logit_bias", ())))
     return SamplingOptions(**values)
 

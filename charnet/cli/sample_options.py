@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from charnet import regular_file
-from charnet.cli.options import option, sampling
+from charnet.cli.options import option, sampling, unescaped
 from charnet.config import Config
 from charnet.errors import ConfigError, PromptError, StorageError
 from charnet.overlay import overlay
@@ -65,7 +65,7 @@ Lines = Annotated[
     int,
     option(
         "--lines",
-        help="write this many whole lines, with a model trained with --lines; whole documents with --documents",
+        help="write this many whole lines or documents, with a model that was trained on them",
         group=WRITING,
     ),
 ]
@@ -106,9 +106,10 @@ def parse_logit_bias(text: str) -> tuple[str, float]:
     ('e', -2.0)
     """
     try:
-        if text[1:2] != "=":
+        character, equals, number = unescaped(text, "--logit-bias").rpartition("=")
+        if not equals:
             raise ValueError
-        return text[0], float(text[2:])
+        return character, float(number)
     except ValueError:
         raise ConfigError(f"--logit-bias: expected CHARACTER=NUMBER, as in e=-2, found {text[:40]!r}") from None
 
@@ -120,8 +121,8 @@ def random_seed() -> int:
     return secrets.randbelow(10**6)
 
 
-def prompt_text(prompt: str | None, prompt_file: Path | None) -> str:
-    """Reads the text to continue from the command line, a file or standard input."""
+def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, str]:
+    """Reads the text to continue from the command line, a file or standard input. Returns also its name."""
     if prompt is not None and prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
     if prompt == "-" or str(prompt_file) == "-":
@@ -135,12 +136,8 @@ def prompt_text(prompt: str | None, prompt_file: Path | None) -> str:
         except OSError as error:
             raise StorageError(f"{prompt_file}: cannot be read: {error.strerror}") from None
     else:
-        return prompt or ""
-    try:
-        return raw.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        found = f"byte {raw[error.start]:#04x} at offset {error.start}"
-        raise PromptError(f"{name}: expected a prompt in UTF-8, found {found}; convert it first") from None
+        return unescaped(prompt or "", "--prompt", any_bytes=True).encode("utf-8", "surrogateescape"), "--prompt"
+    return raw.removesuffix(b"\n").removesuffix(b"\r") if raw.endswith(b"\n") else raw, name
 
 
 def limit_threads(threads: int) -> None:

@@ -83,6 +83,7 @@ def show_description(d: Description) -> None:
         ("", f"SHA-256 {d.corpus.fingerprint}, {held_out_part(d.config.data, f'{about}{held_out:,}')}"),
         ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
                     f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
+        *(("changed", change) for change in t.resume_changes),
         ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
         ("last", format_loss(d.last_nats_per_char)),
         ("history", f"{d.curve[0]:.2f} {curve(d.curve)} {d.curve[-1]:.2f}" if d.curve else "-"),
@@ -142,7 +143,7 @@ def show_evaluation(e: Evaluation) -> None:
         names = ", ".join(f"{name} x {count:,}" for name, count in common)
         count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
         lines.append(f"{count} unknown to the model and not counted: {names}")
-    for line in [*lines, *e.notes]:
+    for line in lines:
         write(visible(line) + "\n")
 
 
@@ -176,6 +177,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
         ("line ends", ", ".join(f"{name} x {count:,}" for name, count in stats.line_ends.items()) or "none"),
         ("lines", f"{stats.lines:,}{part}; lengths: {lengths}"),
         *([("documents", f"{stats.documents:,}; lengths: {_joined(stats.document_lengths)}")] * bool(stats.documents)),
+        ("", f"{stats.repeated_lines:,} came before, {stats.distinct_lines:,} distinct; blank ones do not count"),
         ("repeated", f"{stats.repeated:.1%} of the text is in lines of 20 characters or more that appeared before"),
         ("entropy", f"bits per character, given the 0 to {len(stats.entropies) - 1} characters before it{sample}:"),
         ("", " ".join(f"{bits:.3f}" for bits in stats.entropies)),

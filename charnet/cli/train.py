@@ -13,9 +13,8 @@ from charnet.cli.options import SEPARATORS, option, setting, unescaped, unescape
 from charnet.config import RUNS
 from charnet.config_file import read_yaml
 from charnet.errors import ConfigError
-from charnet.overlay import assignments, qualified_names
+from charnet.overlay import assignments, parse_duration, qualified_names
 from charnet.signals import Interrupted, SignalGuard
-from charnet.training.resolve import parse_duration
 
 TEXT, MODEL, TRAINING, RUN, OUTPUT = "The text", "The model", "Training", "The run", "Output"
 SAMPLE_LENGTH = 160  # characters that the model writes after each evaluation
@@ -34,6 +33,7 @@ def train(
     test_fraction: Annotated[float | None, setting("data.test_fraction", group=TEXT)] = None,
     val_chars: Annotated[int | None, setting("data.val_chars", group=TEXT)] = None,
     encoding_errors: Annotated[str | None, setting("data.encoding_errors", group=TEXT)] = None,
+    strip: Annotated[str | None, setting("data.strip", group=TEXT)] = None,
     newlines: Annotated[str | None, setting("data.newlines", group=TEXT)] = None,
     normalize: Annotated[str | None, setting("data.normalize", group=TEXT)] = None,
     lowercase: Annotated[bool, setting("data.lowercase", "--lowercase", group=TEXT)] = False,
@@ -55,8 +55,8 @@ def train(
         option(
             "--for",
             metavar="TIME",
-            help="train the best model that fits in this time: 90s, 5m, 2h; charnet chooses the settings that you "
-            "leave out [default: 5m, unless a length is given]",
+            help="train the best model that fits in this time: 90s, 5m, 1h30m, 1d, 1:30 (m:ss), 1:30:00 (h:mm:ss); "
+            "charnet chooses the settings that you leave out [default: 5m, unless a length is given]",
             group=TRAINING,
         ),
     ] = None,
@@ -76,8 +76,18 @@ def train(
     name: Annotated[str, option("--name", help="name of the run [default: the name of the text]", group=RUN)] = "",
     out: Annotated[Path, option("--out", help="folder for the runs", group=RUN)] = RUNS,
     resume: Annotated[
-        Path | None, option("--resume", metavar="RUN", help="resume an interrupted run, bit for bit", group=RUN)
+        Path | None,
+        option(
+            "--resume",
+            metavar="RUN",
+            help="resume a run, bit for bit; with --learning-rate, --batch-size and others it goes on with a change",
+            group=RUN,
+        ),
     ] = None,
+    continue_text: Annotated[
+        bool,
+        option("--continue", help="with --resume: go on with a changed text, such as a longer one", group=RUN),
+    ] = False,
     strict: Annotated[
         bool, option("--strict", help="with --resume: refuse a damaged newest checkpoint", group=RUN)
     ] = False,
@@ -108,16 +118,17 @@ def train(
     flags |= {"data.paths": text} if text else {}
     flags |= {"data.bytes": True} if as_bytes else {}
     if document_separator is not None:
-        flags["data.document_separator"] = unescaped(document_separator)
+        flags["data.document_separator"] = unescaped(document_separator, "--document-separator", any_bytes=as_bytes)
     if documents is not None:
         flags["data.documents"] = unescaped_separator(documents)
     values = assignments(settings or []) | flags
     file_values = read_yaml(config) if config else {}
-    seconds = None if time is None else parse_duration(time)
+    seconds = None if time is None else parse_duration("--for", time)
     if resume and (init_from or name):
         raise ConfigError("--resume cannot change the name or the start of a run: leave out --init-from and --name")
-    if strict and not resume:
-        raise ConfigError("--strict needs --resume: leave it out, or add --resume RUN")
+    if (strict or continue_text) and not resume:
+        flag = "--strict" if strict else "--continue"
+        raise ConfigError(f"{flag} needs --resume: leave it out, or add --resume RUN")
 
     shown = not (quiet or json)
     length = SAMPLE_LENGTH if shown else 0
@@ -143,9 +154,11 @@ def train(
                     file_values=file_values,
                     out=out,
                     strict=strict,
+                    continue_text=continue_text,
                     sample_length=length,
                     seconds=seconds,
                     on_start=on_start,
+                    on_read=view.reading,
                 )
             else:
                 run = setup.new_run(

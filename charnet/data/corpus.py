@@ -25,24 +25,31 @@ import numpy as np
 
 from charnet import durable
 from charnet.config import DOCUMENT_END, DataSettings
-from charnet.data import cache, datasets, encoded_copy, fields, fingerprints
+from charnet.data import cache, datasets, encoded_copy, fields, fingerprints, gutenberg, normalize, refusals
 from charnet.data.cache import TEMPORARY, cache_folder, writable_cache, writing
 from charnet.data.decoding import check_encoding
-from charnet.data.encode import SourceInfo, SymbolCounts, symbols_of, write_ids
+from charnet.data.encode import SymbolCounts, symbols_of, write_ids
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
 from charnet.data.readers import FileDigest
+from charnet.data.refusals import SourceInfo
 from charnet.data.segment import LeftOut, leave_out
 from charnet.data.sources import Selection, find, name_of, size_of
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, id_dtype
 from charnet.data.workers import count_all
-from charnet.errors import CorpusError, plural, quoted
+from charnet.errors import ConfigError, CorpusError, plural, quoted
 
 ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
+CHECKS_VERSION = 1  # changes when more is checked or noted: the text is read again, and the same copy comes of it
+CASING_VERSION = 2  # the same for texts in lower case
 KEY_SETTINGS = (
     *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
     *("lines", "document_separator", "min_count", "max_alphabet"),
 )
-LATER_KEY_SETTINGS = ("documents", "field")  # part of the key only where they are used: copies without them keep theirs
+LATER_KEY_SETTINGS = (
+    "documents",
+    "field",
+    "strip",
+)  # part of the key only where they are used: copies without them keep theirs
 
 DEFAULT = DataSettings()
 
@@ -92,7 +99,7 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     copy = None
     if digests and any(digest.size for digest in digests):
         copy = cache.open_copy(_key(digests, selection, data), fingerprint_of(digests))
-    if copy is None:
+    if copy is None or copy.footer.checks != CHECKS_VERSION:
         copy = _encode(selection, data, name_of(paths), progress)
     if data.documents and copy.ends is not None and len(copy.ends) < 2:
         raise CorpusError(f"{selection}: only one document: {quoted(data.documents)} separates nothing in it")
@@ -107,6 +114,8 @@ def _key(digests: Sequence[FileDigest], selection: Selection, data: DataSettings
     """Returns the name of an encoded copy: a hash of the files and of all settings that change the copy."""
     settings = {key: getattr(data, key) for key in KEY_SETTINGS} | {"encoding": codecs.lookup(data.encoding).name}
     settings |= {key: value for key in LATER_KEY_SETTINGS if (value := getattr(data, key))}
+    if data.lowercase:
+        settings["casing"] = CASING_VERSION
     if data.field:
         settings["formats"] = [fields.suffix_of(source.name) for source in selection.sources]
     files = [(digest.size, digest.sha256) for digest in digests]
@@ -140,6 +149,7 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
             selection.sources, _separators(selection, data), data, new_file, lambda read: progress(read, total)
         )
         infos = [info for part in parts for info in part.sources]
+        refusals.check(infos, data.encoding)
         length = sum(part.length for part in parts)
         if length == 0:
             raise CorpusError(f"{selection}: the text is empty")
@@ -153,7 +163,8 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
             "name": name,
             "size_bytes": sum(digest.size for digest in digests),
             "fingerprint": fingerprint_of(digests),
-            "notes": [*_notes(infos, data), *vocab_notes],
+            "notes": [*describe_reading(infos, data), *vocab_notes],
+            "checks": CHECKS_VERSION,
         }
         if len(infos) > 1:
             metadata["file_ends"] = list(itertools.accumulate(info.length for info in infos))
@@ -177,6 +188,8 @@ def _alphabet(parts: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: boo
     counts = whole.counts
     present = np.flatnonzero(counts)
     symbols = present[counts[present] >= data.min_count]
+    if not len(symbols):
+        raise ConfigError(f"data.min_count: no character occurs {data.min_count:,} times; choose a smaller number")
     if data.max_alphabet and len(symbols) > data.max_alphabet:
         symbols = np.sort(symbols[np.argsort(-counts[symbols], kind="stable")][: data.max_alphabet])
     if data.document_end:
@@ -191,7 +204,8 @@ def _alphabet(parts: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: boo
     return vocab, [f"{plural(len(present) - len(symbols), 'rare character')} folded into one, {share}"]
 
 
-def _notes(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
+def describe_reading(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
+    """Returns sentences on how the files were read: what was replaced, and what is perhaps not as it should be."""
     notes = []
     if num_errors := sum(info.num_errors for info in infos):
         verb = {"replace": "replaced", "ignore": "left out"}[data.encoding_errors]
@@ -204,7 +218,29 @@ def _notes(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
     others = {info.encoding for info in infos} - {data.encoding, ""}
     if others:
         notes.append(f"read as {' and '.join(sorted(others))}, because of the byte order mark at the start")
-    return notes
+    notes += gutenberg.note([info.gutenberg for info in infos], take_off=bool(data.strip))
+    return notes + normalize.note_changed(info.changed for info in infos) + _remarks(infos)
+
+
+def _remarks(infos: Sequence[SourceInfo]) -> list[str]:
+    """Returns sentences on files that were read, but perhaps not as their owner means them."""
+    groups: dict[tuple[str, str], list[SourceInfo]] = {}
+    for info in infos:
+        if info.markup:
+            groups.setdefault((info.markup.partition(":")[0], "markup"), []).append(info)
+        if info.is_really:
+            groups.setdefault((info.is_really, "encoding"), []).append(info)
+    return [_remark(kind, found) for (_, kind), found in groups.items()]
+
+
+def _remark(kind: str, infos: Sequence[SourceInfo]) -> str:
+    """Returns a sentence on files of which the same is to be said. It names the first."""
+    first, more = infos[0], f" and {plural(len(infos) - 1, 'more file')}" if len(infos) > 1 else ""
+    be, they = ("are", "they are") if more else ("is", "it is")
+    if kind == "markup":
+        return f"{first.name}{more} {be} {first.markup}"
+    really = first.is_really
+    return f"{first.name}{more}: read as {first.encoding}, but {they} {really}: try --encoding {really}"
 
 
 def encode_for(
@@ -232,10 +268,11 @@ def encode_for(
                 ids = ids[ids >= 0]
             out.write(ids.astype(dtype).data)
             total += len(ids)
+        refusals.check(infos, data.encoding)
         if total + unknown.length == 0:
             raise CorpusError(f"{selection}: the text is empty")
         out.flush()
         # An empty file cannot be mapped.
         mapped: Ids = np.memmap(out.name, dtype=dtype, mode="r") if total else np.zeros(0, dtype)
     counts = {symbol: int(unknown.counts[symbol]) for symbol in np.flatnonzero(unknown.counts).tolist()}
-    return mapped, counts, _notes(infos, data)
+    return mapped, counts, [*selection.notes(), *describe_reading(infos, data)]

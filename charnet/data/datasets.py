@@ -43,7 +43,7 @@ DATASETS = {
         "https://raw.githubusercontent.com/karpathy/makemore/988aa59/names.txt",
         "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
         228_145,
-        "32,033 first names, one a line: for --lines",
+        "32,033 first names, one a line: charnet train names --lines",
     ),
     "shakespeare": Dataset(
         "https://cs.stanford.edu/people/karpathy/char-rnn/shakespeare_input.txt",

@@ -67,11 +67,13 @@ class Documents(NamedTuple):
         return Documents(begins, ends)
 
 
-def hashes(ids: Ids, documents: Documents) -> npt.NDArray[np.uint64]:
+def hashes(
+    ids: Ids, documents: Documents, symbols_V: npt.NDArray[np.unsignedinteger] | None = None
+) -> npt.NDArray[np.uint64]:
     """Returns a number for each document, (N), the same for equal ones and hardly ever for others.
 
     It is a polynomial modulo 2^64 of the first `HASHED` ids and the length, mixed as in SplitMix64 (Steele, Lea & Flood
-    2014).
+    2014). With `symbols_V`, the symbols by their ids, it is one of the symbols: the same in every alphabet.
     """
     powers = np.cumprod(np.full(HASHED, FACTOR, np.uint64))
     found = [np.zeros(0, np.uint64)]
@@ -80,7 +82,9 @@ def hashes(ids: Ids, documents: Documents) -> npt.NDArray[np.uint64]:
         lengths = np.minimum(block.lengths, HASHED)
         starts = np.cumsum(lengths) - lengths
         offsets = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
-        terms = (ids[np.repeat(block.begins, lengths) + offsets].astype(np.uint64) + np.uint64(1)) * powers[offsets]
+        found_ids = ids[np.repeat(block.begins, lengths) + offsets]
+        symbols = found_ids if symbols_V is None else symbols_V[found_ids]
+        terms = (symbols.astype(np.uint64) + np.uint64(1)) * powers[offsets]
         found.append(np.add.reduceat(terms, starts) + block.lengths.astype(np.uint64))
     return mix(np.concatenate(found))
 

@@ -19,10 +19,12 @@ import numpy.typing as npt
 
 from charnet import machine
 from charnet.config import DataSettings
-from charnet.data import fields, readers
-from charnet.data.decoding import ByteDecoder
+from charnet.data import fields, gutenberg, readers
+from charnet.data.decoding import ANY_BYTES, ByteDecoder
 from charnet.data.encoded_copy import Ids
-from charnet.data.segment import LeftOut, segment
+from charnet.data.normalize import count_changed
+from charnet.data.refusals import Refusal, SourceInfo, texts_only
+from charnet.data.segment import segment
 from charnet.data.sources import Source
 from charnet.data.vocab import Vocabulary, id_dtype
 from charnet.errors import CorpusError
@@ -33,21 +35,6 @@ SEGMENTS_AT_ONCE = 16
 Symbols = npt.NDArray[np.unsignedinteger[Any]]  # code points or bytes
 OnProgress = Callable[[int], object]  # called with the bytes that are read
 NewFile = Callable[[], Path]
-
-
-@dataclass
-class SourceInfo:
-    """The facts about one source that was read: its digest, invalid byte sequences, encoding and length.
-
-    `left_out` counts rows and documents that are not in the text, by reason, and names the first of each.
-    """
-
-    digest: readers.FileDigest = field(default_factory=readers.FileDigest)
-    num_errors: int = 0
-    encoding: str = ""
-    length: int = 0  # symbols, with those of the separator behind it
-    is_utf8: bool = False
-    left_out: LeftOut = field(default_factory=dict)
 
 
 @dataclass
@@ -196,21 +183,26 @@ def symbols_of(
         on_progress: called now and then with the bytes that are read.
 
     Raises:
-        CorpusError: invalid bytes, surrogates, a file that is damaged or that changes.
+        CorpusError: a separator is no whole text. A source that cannot be read is noted in its info, so that all such
+            are known at the end: invalid bytes, surrogates, no text, a file that is damaged or that changes.
         StorageError: the system refused to read.
     """
-    read = 0
+    read, is_whole = 0, True
 
     def report(read_of_source: int) -> None:
         on_progress(read + read_of_source)
 
     for source, separator in zip(sources, separators, strict=True):
-        info = SourceInfo()
+        info = SourceInfo(source.name)
         infos.append(info)
-        for symbols in _source_symbols(source, data, info, report):
-            info.length += len(symbols)
-            yield symbols
-        if separator:
+        try:
+            for symbols in _source_symbols(source, data, info, report):
+                info.length += len(symbols)
+                if is_whole:
+                    yield symbols
+        except CorpusError as error:
+            info.refusal, is_whole = Refusal.of(error), False
+        if separator and is_whole:
             yield (symbols := _separator_symbols(separator, data))
             info.length += len(symbols)
         read += info.digest.size
@@ -222,8 +214,11 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
     if data.bytes:
         yield from _bytes(chunks, source.name, data, info)
         return
+    chunks = texts_only(chunks, source, info)
     decoder = ByteDecoder(source.name, data.encoding, data.encoding_errors)
-    texts = decoder.decode(chunks)
+    texts = gutenberg.strip(decoder.decode(chunks), info.gutenberg, take_off=bool(data.strip))
+    if data.normalize == "nfkc":
+        texts = count_changed(texts, info.changed)
     if data.field:
         texts = fields.documents(texts, source.name, data, info.left_out)
     for text in segment(texts, data, info.left_out, source.name):
@@ -233,9 +228,10 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
         except UnicodeEncodeError:
             raise CorpusError(
                 f"{source.name}: in {decoder.encoding} it holds halves of characters (surrogates); "
-                "name another encoding with --encoding, or read it with --bytes"
+                f"name another encoding with --encoding; {ANY_BYTES}"
             ) from None
     info.num_errors, info.encoding = decoder.num_errors, decoder.encoding
+    info.is_ascii, info.is_really = decoder.is_ascii, decoder.is_really
 
 
 def _separator_symbols(text: str, data: DataSettings) -> Symbols:
@@ -268,13 +264,11 @@ def _report_chunks(chunks: Iterable[bytes], digest: readers.FileDigest, report: 
 
 def _bytes(chunks: Iterable[bytes], name: str, data: DataSettings, info: SourceInfo) -> Iterator[Symbols]:
     """Yields the bytes as they are, or as documents, and notes whether they are UTF-8."""
-    chunks = _note_utf8(chunks, info)
-    if data.document_end:
-        texts = segment((raw.decode("latin-1") for raw in chunks), data, info.left_out, name)
-        chunks = (text.encode("latin-1") for text in texts)
-    for raw in chunks:
-        if raw:
-            yield np.frombuffer(raw, np.uint8)
+    decoded = (raw.decode("latin-1") for raw in _note_utf8(chunks, info))
+    texts = gutenberg.strip(decoded, info.gutenberg, take_off=bool(data.strip))
+    for text in segment(texts, data, info.left_out, name) if data.document_end else texts:
+        if text:
+            yield np.frombuffer(text.encode("latin-1"), np.uint8)
 
 
 def _note_utf8(chunks: Iterable[bytes], info: SourceInfo) -> Iterator[bytes]:

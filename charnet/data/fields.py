@@ -70,7 +70,7 @@ def documents(texts: Iterable[str], name: str, data: DataSettings, left_out: Lef
             leave_out(left_out, why, f"{name}, line {line:,}")
             continue
         found = True
-        buffered.append((" ".join(value.split("\n")) if end == "\n" else value) + end)
+        buffered.append((re.sub(r"\r\n|\r|\n", " ", value) if end == "\n" else value) + end)
         size += len(value)
         if size >= AT_ONCE:
             yield "".join(buffered)

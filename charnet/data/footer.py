@@ -33,7 +33,8 @@ DIGEST = re.compile("[0-9a-f]{64}")
 class Footer:
     """What an encoded copy says about its text, checked.
 
-    `documents` is the number of documents, None for a running text; `sums` are the checksums of the blocks.
+    `documents` is the number of documents, None for a running text; `sums` are the checksums of the blocks; `checks` is
+    the version of the checks that the text has passed.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Footer:
     vocab: Vocabulary
     documents: int | None
     sums: tuple[int, ...]
+    checks: int
 
     @property
     def ids_bytes(self) -> int:
@@ -117,7 +119,8 @@ def _parse(raw: Any) -> Footer:
     _check(isinstance(raw, dict))
     length, documents, by_documents = raw["length"], raw["documents"], raw["by_lines"]
     file_ends, sums, notes = raw.get("file_ends", []), raw["sums"], raw["notes"]
-    _check(all(_is_size(value) for value in (length, documents, raw["size_bytes"])) and length > 0)
+    checks = raw.get("checks", 0)
+    _check(all(_is_size(value) for value in (length, documents, raw["size_bytes"], checks)) and length > 0)
     _check(isinstance(by_documents, bool) and by_documents == (documents > 0))
     _check(all(isinstance(raw[name], str) and DIGEST.fullmatch(raw[name]) for name in ("key", "fingerprint")))
     _check(isinstance(notes, list) and all(_is_string(text) for text in (raw["name"], *notes)))
@@ -126,7 +129,7 @@ def _parse(raw: Any) -> Footer:
     _check(not file_ends or file_ends[-1] == length)
     return Footer(
         raw["key"], raw["name"], raw["size_bytes"], raw["fingerprint"], tuple(notes), tuple(file_ends), length,
-        _vocabulary(raw), documents if by_documents else None, tuple(sums),
+        _vocabulary(raw), documents if by_documents else None, tuple(sums), checks,
     )  # fmt: skip
 
 

@@ -5,12 +5,17 @@ Prompts and texts to evaluate are normalized in the same way, so everything here
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Protocol
 
 LONGEST_CLUSTER = 1 << 20  # characters; no language puts so many marks on a letter
+LETTERS_SHOWN = 3
+# Of letters beyond these, NFKC changes ligatures, forms and symbols; that is what it is for.
+LETTERS = (*range(0x100, 0x1E00), *range(0x3131, 0x318F))
 
 
 class Normalization(Protocol):
@@ -35,18 +40,30 @@ def normalize(text: str, data: Normalization) -> str:
     """
     if data.newlines == "lf" or data.document_end:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if data.normalize != "none":
-        text = unicodedata.normalize("NFC" if data.normalize == "nfc" else "NFKC", text)
-    if data.lowercase:
-        # lower() knows another sigma for the end of a word, but a piece of a text does not show where words end.
-        text = text.replace("Σ", "σ").lower()
-    return text
+    text = _compose(text, data)
+    # A small letter may compose with a mark where its capital does not: T̈ has no code point, ẗ has.
+    return _compose(_lower(text), data) if data.lowercase else text
+
+
+def _compose(text: str, data: Normalization) -> str:
+    return (
+        text if data.normalize == "none" else unicodedata.normalize("NFC" if data.normalize == "nfc" else "NFKC", text)
+    )
+
+
+def _lower(text: str) -> str:
+    """Converts to lower case as Unicode does, but for İ: Unicode leaves a second dot, U+0307, on its i.
+
+    >>> _lower("İSTANBUL ΟΔΟΣ")
+    'istanbul οδος'
+    """
+    return text.replace("İ", "i").replace("I\u0307", "i").lower()
 
 
 def normalize_stream(pieces: Iterable[str], data: Normalization) -> Iterator[str]:
     """Normalizes a text that comes in pieces. The result does not depend on where the text is cut."""
-    if data.newlines == "keep" and data.normalize == "none" and not data.document_end:
-        yield from (normalize(piece, data) for piece in pieces)
+    if data.newlines == "keep" and data.normalize == "none" and not data.document_end and not data.lowercase:
+        yield from pieces
         return
     rest = ""
     for piece in pieces:
@@ -61,7 +78,12 @@ def normalize_stream(pieces: Iterable[str], data: Normalization) -> Iterator[str
 def _last_cut(text: str, data: Normalization) -> int:
     """Returns the last place where a text can be cut and each side normalized alone, or 0."""
     for at in range(len(text) - 1, 0, -1):
-        if text[at - 1] != "\r" and (data.normalize == "none" or _starts_cluster(text[at])):
+        before, after = text[at - 1], text[at]
+        if (
+            before != "\r"
+            and (data.normalize == "none" or _starts_cluster(after))
+            and not (data.lowercase and (_joins_words(before) or _joins_words(after)))
+        ):
             return at
     return len(text) if len(text) > LONGEST_CLUSTER else 0
 
@@ -73,3 +95,45 @@ def _starts_cluster(character: str) -> bool:
         return True
     first = unicodedata.normalize("NFKD", character)[0]
     return not unicodedata.category(first).startswith("M") and not "\u1160" <= first <= "\u11ff"
+
+
+@cache
+def _joins_words(character: str) -> bool:
+    """Returns whether the case of one side depends on the other, if a text is cut beside this character.
+
+    Σ becomes ς at the end of a word. Marks, apostrophes and other "case-ignorable" characters are passed over where
+    Unicode looks for that end: they end no word, and they begin none.
+    """
+    ends_word = ("AΣ" + character).lower()[1] == "ς"
+    return character == "Σ" or (ends_word and ("AΣ" + character + "A").lower()[1] == "σ")
+
+
+@cache
+def _changed_by_nfkc() -> re.Pattern[str]:
+    """Returns a pattern of the letters of languages that NFKC takes apart or replaces, and NFC keeps."""
+    letters = [
+        chr(code)
+        for code in LETTERS
+        if unicodedata.category(chr(code))[0] == "L" and unicodedata.decomposition(chr(code)).startswith("<compat>")
+    ]
+    return re.compile(f"[{''.join(letters)}]")
+
+
+def count_changed(pieces: Iterable[str], changed: dict[str, int]) -> Iterator[str]:
+    """Passes a text on, and counts the letters in it that NFKC changes."""
+    for piece in pieces:
+        for letter, count in Counter(_changed_by_nfkc().findall(piece)).items():
+            changed[letter] = changed.get(letter, 0) + count
+        yield piece
+
+
+def note_changed(changed: Iterable[Mapping[str, int]]) -> list[str]:
+    """Returns a sentence about the letters that NFKC changed in some texts, if there are any."""
+    total = Counter[str]()
+    for counts in changed:
+        total.update(counts)
+    common = total.most_common(LETTERS_SHOWN)
+    names = [f"{letter} (U+{ord(letter):04X} {unicodedata.name(letter)}) x {count:,}" for letter, count in common]
+    more = f" and {len(total) - len(names):,} more" if len(total) > len(names) else ""
+    letters = ", ".join(names) + more
+    return [f"nfkc changes letters of the language: {letters}; charnet train --normalize nfc keeps them"] * bool(total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
@@ -77,7 +78,9 @@ def chunks(source: Source, digest: FileDigest) -> Iterator[bytes]:
         while True:
             try:
                 raw = unpacked.read(CHUNK_BYTES)
-            except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, _zstd_error()) as error:
+            except (EOFError, zlib.error, lzma.LZMAError, OSError, _zstd_error()) as error:
+                if isinstance(error, OSError) and error.errno is not None:  # gzip and bz2 have no number in their own
+                    raise
                 raise CorpusError(
                     f"{source.name}: expected a whole {source.path.suffix} file, found {error}; "
                     "download or pack it again"
@@ -124,6 +127,8 @@ def _unpack(source: Source, file: _HashingReader) -> Any:
     buffered = io.BufferedReader(file, CHUNK_BYTES)
     if source.path.suffix == ".gz":
         return gzip.GzipFile(fileobj=buffered, mode="rb")
+    if source.path.suffix == ".bz2":
+        return bz2.BZ2File(buffered)
     if source.path.suffix == ".xz":
         return lzma.LZMAFile(buffered)
     try:

@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +18,11 @@ from charnet.data import datasets
 from charnet.errors import ConfigError, CorpusError, StorageError, plural, shortened
 
 STANDARD_INPUT = "-"
+ITS_OTHER_NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+HIDDEN, BINARY = "hidden", "binary"
+KINDS_SHOWN = 6  # of what is left out
 SNIFFED_BYTES = 1 << 13  # at the start of a file, to see whether it is text
-PACKED = {".gz": b"\x1f\x8b", ".xz": b"\xfd7zXZ\0", ".zst": b"\x28\xb5\x2f\xfd"}  # the first bytes of such files
+PACKED = (".gz", ".bz2", ".xz", ".zst")  # the suffixes of files that are unpacked
 BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
@@ -33,7 +37,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Selection:
-    """The files to read; how many files of folders were left out, by reason; remarks on the choice."""
+    """The files to read; what was left out of folders, each kind with its number; remarks on the choice."""
 
     sources: list[Source]
     skipped: Counter[str] = field(default_factory=Counter)
@@ -43,10 +47,17 @@ class Selection:
         return self.sources[0].name if len(self.sources) == 1 else f"{len(self.sources):,} files"
 
     def notes(self) -> list[str]:
-        """Returns sentences about the choice: remarks, and how many files of folders were left out."""
-        left_out = ", ".join(f"{count:,} {why}" for why, count in sorted(self.skipped.items()))
-        reading = [f"reading {plural(len(self.sources), 'file')}; left out: {left_out}"] if left_out else []
-        return self.remarks + reading
+        """Returns sentences about the choice: remarks, and what was left out of folders."""
+        if not self.skipped:
+            return self.remarks
+        known = [_counted(kind, self.skipped[kind]) for kind in sorted(self.skipped)]
+        others = f" and {plural(len(known) - KINDS_SHOWN, 'other kind')}" if len(known) > KINDS_SHOWN else ""
+        left_out = ", ".join(known[:KINDS_SHOWN]) + others
+        return [*self.remarks, f"reading {plural(len(self.sources), 'file')}; left out: {left_out}"]
+
+
+def _counted(kind: str, count: int) -> str:
+    return f"{count:,} {kind}" if kind in (HIDDEN, BINARY) else plural(count, kind)
 
 
 def bundled_text() -> Path:
@@ -69,12 +80,13 @@ def find(
 
     Args:
         paths: files, folders, names of datasets, or "-" for standard input; the bundled text if there are none.
-        glob: which files of a folder are read, sorted by name. Hidden files are left out, and binary files too.
+        glob: which files of a folder are read, in natural order: chapter 2 before chapter 10. Hidden files are left
+            out, and binary files too.
         any_bytes: whether binary files are read as well.
         fetch: returns the file of a dataset; it is called where there is no file of that name.
 
     Raises:
-        CorpusError: a path is missing, or a folder has no file that matches.
+        CorpusError: a path is missing or no text, or a folder has no file that matches.
         ConfigError: the pattern is not valid.
         StorageError: a folder cannot be listed, and no file was found in the others.
     """
@@ -83,13 +95,18 @@ def find(
     selection = Selection([])
     for name in paths:
         path = Path(name)
-        if name == STANDARD_INPUT:
-            selection.sources.append(Source("standard input", path, is_stream=True))
+        if _is_standard_input(name):
+            standard_input = Source("standard input", Path(STANDARD_INPUT), is_stream=True)
+            if standard_input in selection.sources:
+                raise CorpusError(f"{name}: standard input is named twice, and it can be read only once")
+            selection.sources.append(standard_input)
         elif os.path.isdir(name):
             _add_folder(selection, path, glob, any_bytes)
         elif os.path.isfile(name):
             selection.sources.append(Source(name, path))
-        elif is_stream(name):  # for instance a pipe: `charnet train <(zcat book.gz)`
+        elif _is_device(name):
+            raise CorpusError(f"{shortened(name)}: a device, not a text: name a file or folder")
+        elif os.path.exists(name):  # for instance a pipe: `charnet train <(zcat book.gz)`
             selection.sources.append(Source(name, path, is_stream=True))
         elif not name:
             raise CorpusError("expected the name of a file or folder, found an empty one")
@@ -97,46 +114,99 @@ def find(
             selection.sources.append(Source(name, file))
             selection.remarks.append(f"{name} is {file}, from {datasets.DATASETS[name].url}")
         else:
-            raise CorpusError(f"{shortened(name)}: there is no such file or folder{_similar_files(path)}")
+            raise CorpusError(f"{shortened(name)}: {_why_missing(path, name)}")
     return selection
 
 
-def is_stream(path: str) -> bool:
-    """Returns whether a path leads to a pipe, a socket or a device."""
-    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+def _is_standard_input(name: str) -> bool:
+    """Returns whether a path names standard input; a file that is redirected to it is read as that file."""
+    return name == STANDARD_INPUT or (name in ITS_OTHER_NAMES and not os.path.isfile(name))
+
+
+def is_stream(name: str) -> bool:
+    """Returns whether a path names a stream, for instance a pipe, which can be read only once."""
+    return _is_standard_input(name) or (os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name))
+
+
+def _is_device(name: str) -> bool:
+    try:
+        mode = Path(name).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def _why_missing(path: Path, name: str) -> str:
+    if os.path.lexists(name):
+        return f"a link that leads nowhere, to {shortened(str(path.readlink()))}"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
+        return "an address, not a file: save it first, or pipe it, as in curl -L ADDRESS | charnet train -"
+    return f"there is no such file or folder{_similar_files(path)}"
 
 
 def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) -> None:
     try:
         with reading(str(folder)):
-            matching = sorted(path for path in folder.glob(glob) if path.is_file())
+            matching = sorted((path for path in folder.glob(glob) if path.is_file()), key=_natural_order)
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f'data.glob: "{shortened(glob)}" is not a pattern for files in {folder}: {error}') from None
-    unlisted = _unlisted(folder, glob)
+    unlisted, others = _pass_over(folder, glob, matching)
     if unlisted and not matching:
         raise unlisted[0]
     if unlisted:
-        others = f", and {plural(len(unlisted) - 1, 'folder')} more" if len(unlisted) > 1 else ""
-        selection.remarks.append(f"{unlisted[0]}; left out{others}")
+        more = f", and {plural(len(unlisted) - 1, 'folder')} more" if len(unlisted) > 1 else ""
+        selection.remarks.append(f"{unlisted[0]}; left out{more}")
     left_out: Counter[str] = Counter()
     for path in matching:
-        why = "hidden" if _is_hidden(path.relative_to(folder)) else "binary" if _is_binary(path, any_bytes) else ""
+        why = HIDDEN if _is_hidden(path.relative_to(folder)) else BINARY if _is_binary(path, any_bytes) else ""
         if why:
             left_out[why] += 1
         else:
             selection.sources.append(Source(str(path), path))
-    selection.skipped.update(left_out)
+    selection.skipped.update(left_out + others)
     if len(matching) == left_out.total():
-        raise CorpusError(f'{folder}: no file here matches "{glob}"{_other_files(folder, left_out)}')
+        raise CorpusError(f'{folder}: no file here matches "{glob}"{_other_files(left_out, others, glob)}')
 
 
-def _unlisted(folder: Path, glob: str) -> list[StorageError]:
-    """Returns an error for each folder that the pattern looks into and that the system refuses to list."""
-    pattern, refused = Path(glob).parts, list[OSError]()
-    for at, names, _ in os.walk(folder, onerror=refused.append):
+def _natural_order(path: Path) -> tuple[list[list[str | int]], Path]:
+    """Returns a key that sorts numbers in names by their value.
+
+    >>> sorted(map(Path, ["chapter10", "chapter2"]), key=_natural_order)[0].name
+    'chapter2'
+    """
+    names = [re.split(r"(\d+)", name) for name in path.parts]  # text, number, text, ...
+    return [[int(part) if index % 2 else part for index, part in enumerate(parts)] for parts in names], path
+
+
+def _pass_over(folder: Path, glob: str, matching: Sequence[Path]) -> tuple[list[StorageError], Counter[str]]:
+    """Looks for what is not read in the folders that a pattern looks into. Hidden names that do not match do not count.
+
+    Returns:
+        An error for each folder that the system refuses to list, and the number of each kind that does not match.
+    """
+    pattern, refused, others = Path(glob).parts, list[OSError](), Counter[str]()
+    entered = {above for path in matching for above in path.parents}
+    for at, folders, names in os.walk(folder, onerror=refused.append):
         above = Path(at).relative_to(folder).parts
-        names[:] = sorted(name for name in names if _looks_into(pattern, (*above, name)))
-    return [StorageError(f"{error.filename}: cannot be read: {error.strerror or error}") for error in refused]
+        into = sorted(name for name in folders if _looks_into(pattern, (*above, name)))
+        for path in (Path(at, name) for name in folders if not name.startswith(".")):
+            if path.is_symlink() and path not in entered:
+                others["linked folder"] += 1
+            elif path.name not in into:
+                others["sub-folder"] += 1
+        folders[:] = into
+        for path in {Path(at, name) for name in names if not name.startswith(".")}.difference(matching):
+            others[_kind_of(path)] += 1
+    return [StorageError(f"{error.filename}: cannot be read: {error.strerror or error}") for error in refused], others
+
+
+def _kind_of(path: Path) -> str:
+    """Returns a name for what lies at a path: a file by its suffix, or something that is none."""
+    if path.is_symlink() and not os.path.exists(path):
+        return "dangling link"
+    if not os.path.isfile(path):
+        return "device or pipe"
+    return f"{path.suffix} file" if path.suffix else "file without a suffix"
 
 
 def _looks_into(pattern: Sequence[str], folders: Sequence[str]) -> bool:
@@ -153,15 +223,17 @@ def _looks_into(pattern: Sequence[str], folders: Sequence[str]) -> bool:
     return len(folders) < len(pattern)
 
 
-def _other_files(folder: Path, left_out: Counter[str]) -> str:
+def _other_files(left_out: Counter[str], others: Counter[str], glob: str) -> str:
     if left_out:
         reasons = " and ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
-        return f" but {reasons}, left out: name such files one by one, or read binary files with --bytes"
-    with reading(str(folder)):
-        others = sorted({path.suffix for path in folder.iterdir() if path.is_file() and path.suffix})
-    if not others:
-        return "; name another folder, or the files with --glob"
-    return f"; it holds {', '.join(others[:5])} files: name them with --glob '*{others[0]}'"
+        return f" but {reasons}, left out: name such files one by one; charnet train --bytes reads binary files too"
+    suffixes = sorted(kind.removesuffix(" file") for kind in others if kind.startswith("."))
+    if suffixes:
+        return f"; it holds {', '.join(suffixes[:5])} files: name them with --glob '*{suffixes[0]}'"
+    if others:
+        within = f": --glob '**/{glob}' reads sub-folders too" if others["sub-folder"] else ""
+        return f"; it holds {' and '.join(_counted(kind, others[kind]) for kind in sorted(others))}{within}"
+    return "; name another folder, or the files with --glob"
 
 
 def size_of(source: Source) -> int:
@@ -192,7 +264,7 @@ def _similar_files(path: Path) -> str:
         names = [entry.name for entry in path.parent.iterdir()]
     except (OSError, ValueError):
         return f"; the folder {shortened(str(path.parent))} does not exist either"
-    near = difflib.get_close_matches(path.name, names, n=3)
+    near = [name for name in difflib.get_close_matches(path.name, names, n=3) if os.path.exists(path.parent / name)]
     return f" (did you mean {' or '.join(str(path.parent / name) for name in near)}?)" if near else ""
 
 

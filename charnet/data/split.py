@@ -81,13 +81,20 @@ class Split:
         data: how much is held out, and which part.
         seed: draws the documents that are held out.
         file_ends: the indices behind the files of a running text.
+        symbols: the alphabet: documents are then drawn alike in every alphabet that has their characters.
 
     Raises:
         CorpusError: there is only one document, and a part of the text is to be held out.
     """
 
     def __init__(
-        self, ids: Ids, ends: Ends | None, data: DataSettings, seed: int = 0, file_ends: Sequence[int] = ()
+        self,
+        ids: Ids,
+        ends: Ends | None,
+        data: DataSettings,
+        seed: int = 0,
+        file_ends: Sequence[int] = (),
+        symbols: Sequence[int] | None = None,
     ) -> None:
         self.kind = data.val or default_val(ends, file_ends)
         self._word = "line" if data.document_end == "\n" else "document"
@@ -100,7 +107,8 @@ class Split:
         if self.kind == RANDOM and len(pieces.ends) < 2 and any(fractions):
             raise CorpusError("one running text: --val random needs --lines or several files; leave it out")
         if self.kind == RANDOM:
-            parts = _drawn(ids, pieces, fractions, seed)
+            symbols_V = None if symbols is None else np.array(symbols, np.uint32)
+            parts = _drawn(hashes(ids, pieces, symbols_V), pieces, fractions, seed)
         elif self.kind == EACH:
             parts = _ends_of_each(pieces, fractions)
         elif ends is None:
@@ -151,14 +159,14 @@ Fractions = tuple[float, float]
 Parts = tuple[Documents, Documents, Documents]
 
 
-def _drawn(ids: Ids, pieces: Documents, fractions: Fractions, seed: int) -> Parts:
+def _drawn(hash_N: npt.NDArray[np.uint64], pieces: Documents, fractions: Fractions, seed: int) -> Parts:
     """Draws whole pieces for validation, then for the test, each up to its fraction of the characters.
 
     A piece that is longer than that is never drawn and does not count. If all are, the shortest is held out. The draw
     depends on the content: in a longer list the same documents are held out, and few more.
     """
     lengths, held_out = pieces.lengths, []
-    left = _shuffled(hashes(ids, pieces), seed)
+    left = _shuffled(hash_N, seed)
     for fraction in fractions:
         fitting = left[lengths[left] <= int(lengths.sum() * fraction)]
         behind = np.cumsum(lengths[fitting])

@@ -7,7 +7,7 @@ import operator
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -19,6 +19,10 @@ from charnet.errors import PromptError
 
 LAST_CODE_POINT = 0x10FFFF
 RARE, RARE_BYTE = LAST_CODE_POINT + 1, 0x100  # one symbol for all characters too rare for symbols of their own
+CONTROLS = {
+    0x00: "NULL", 0x07: "BELL", 0x08: "BACKSPACE", 0x09: "TAB", 0x0A: "LINE FEED", 0x0B: "VERTICAL TAB",
+    0x0C: "FORM FEED", 0x0D: "CARRIAGE RETURN", 0x1A: "SUBSTITUTE", 0x1B: "ESCAPE", 0x7F: "DELETE", 0x85: "NEXT LINE",
+}  # fmt: skip
 RARE_SHOWN = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -38,7 +42,8 @@ class Vocabulary:
 
     The last symbol may be `RARE` (`RARE_BYTE` for bytes). Then every character that is not in the alphabet maps to it,
     and no character is unknown. `is_utf8` is for alphabets of bytes: whether the whole training text was UTF-8.
-    `document_end` is the symbol that ends each document, if that is not the line end; it is never written.
+    `document_end` is the symbol that ends each document, if that is not the line end; it is never written. If the text
+    `has_documents`, the model read the start id before each of them.
 
     Raises:
         ValueError: the symbols are not sorted, not unique or out of range.
@@ -54,6 +59,7 @@ class Vocabulary:
     of_bytes: bool = False
     is_utf8: bool = False
     document_end: int | None = None
+    has_documents: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         last = RARE_BYTE if self.of_bytes else RARE
@@ -89,6 +95,15 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.symbols)
+
+    def union(self, other: Vocabulary) -> Vocabulary:
+        """Returns this alphabet with the symbols of another one added.
+
+        >>> Vocabulary.of_text("cab").union(Vocabulary.of_text("bed")).symbols
+        (97, 98, 99, 100, 101)
+        """
+        symbols = tuple(sorted({*self.symbols, *other.symbols}))
+        return Vocabulary(symbols, self.of_bytes, self.is_utf8 and other.is_utf8, self.document_end)
 
     @property
     def rare_id(self) -> int | None:
@@ -141,9 +156,8 @@ class Vocabulary:
         if len(unknown):
             where = int(unknown[0])
             raise PromptError(
-                f"the model does not know {self.name(int(codes[where]))}, at position {where + 1} of the prompt; "
-                f"the nearest it knows: {', '.join(self.nearest(int(codes[where])))} "
-                "(change the prompt, or drop such characters with --unknown skip)"
+                f"the model does not know {self.name(int(codes[where]))}, at position {where + 1} of the prompt"
+                f"{self.advice(int(codes[where]))} (change the prompt, or drop such characters with --unknown skip)"
             )
         return ids
 
@@ -179,19 +193,25 @@ class Vocabulary:
         if self.of_bytes:
             return f"byte {symbol:#04x}"
         shown = repr(chr(symbol))
-        return f"{shown} (U+{symbol:04X} {unicodedata.name(chr(symbol), 'without a name')})"
+        return f"{shown} (U+{symbol:04X} {unicodedata.name(chr(symbol), CONTROLS.get(symbol, 'without a name'))})"
 
     def nearest(self, symbol: int, count: int = 3) -> list[str]:
-        """Returns the most similar symbols of the alphabet: base letter and other case, then Unicode neighbors."""
+        """Returns characters of the alphabet that are other forms of this one: in width, case or accent, another quote
+        or dash, simplified or traditional. There may be none."""
         if self.of_bytes:
-            return [f"{s:#04x}" for s in sorted(self.characters, key=lambda s: abs(s - symbol))[:count]]
-        character = chr(symbol)
-        base = unicodedata.normalize("NFKD", character)
-        alike = set({"Pi": "\"'", "Pf": "\"'", "Pd": "-"}.get(unicodedata.category(character), ""))
-        alike |= {character.lower(), character.upper(), base[0], base[0].lower(), base[0].upper()}
-        known = [s for s in self.characters if s != self.document_end]
-        ranked = sorted(known, key=lambda s: (chr(s) not in alike, abs(s - symbol)))
-        return [repr(chr(s)) for s in ranked[:count]]
+            return []
+        from charnet.data.variants import base_letter, variants  # imported here: only an error needs it
+
+        known = {chr(s) for s in self.characters if s != self.document_end}
+        alike = [c for c in variants(chr(symbol)) if c in known]
+        if base := base_letter(chr(symbol)):
+            alike += [c for c in sorted(known) if base_letter(c) == base]
+        return [repr(c) for c in dict.fromkeys(alike)][:count]
+
+    def advice(self, symbol: int) -> str:
+        """Returns what the alphabet has in place of a symbol that it lacks, as the end of a message, or ""."""
+        near = self.nearest(symbol)
+        return f"; the nearest it knows: {', '.join(near)}" if near else ""
 
     def start_id(self) -> int:
         """Returns the id that precedes a text without a prompt: the end of a document or a line, a space, or 0."""

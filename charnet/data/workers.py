@@ -24,8 +24,9 @@ import numpy as np
 
 from charnet import errors, machine
 from charnet.config import Config, DataSettings
-from charnet.data.encode import NewFile, OnProgress, SourceInfo, SymbolCounts, count
+from charnet.data.encode import NewFile, OnProgress, SymbolCounts, count
 from charnet.data.readers import FileDigest
+from charnet.data.refusals import Refusal, SourceInfo
 from charnet.data.sources import Source, size_of
 from charnet.overlay import as_dict, from_dict
 
@@ -234,4 +235,5 @@ def _parse_part(answer: Any) -> SymbolCounts:
 
 
 def _parse_info(values: Any) -> SourceInfo:
-    return SourceInfo(**values | {"digest": FileDigest(**values["digest"])})
+    refusal = values["refusal"] and Refusal(**values["refusal"])
+    return SourceInfo(**values | {"digest": FileDigest(**values["digest"]), "refusal": refusal})

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,9 @@ from charnet.data.corpus import encode_for
 from charnet.data.documents import Documents, ends_of_lines, read_window
 from charnet.data.encoded_copy import Ids
 from charnet.data.segment import separator
+from charnet.data.sources import is_stream
 from charnet.data.split import Part
+from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError
 from charnet.machine import explain_out_of_memory
 from charnet.model.device import set_threads
@@ -82,7 +85,7 @@ class Evaluation:
             "characters": self.characters,
             "unknown_characters": sum(self.unknown.values()),
             "unknown": self.unknown,
-            "notes": self.notes,
+            "notes": list(self.notes),
         }
 
 
@@ -101,11 +104,25 @@ def evaluate_files(
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
     data = _changed(checkpoint.config.data, changes or {})
-    ids, unknown, notes = encode_for(checkpoint.vocab, paths, data)
+    ids, unknown, notes = _encode(checkpoint.vocab, paths, data)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
     set_threads(threads)
     return dataclasses.replace(evaluate_checkpoint(checkpoint, ids, unknown), notes=tuple(notes))
+
+
+def _encode(
+    vocab: Vocabulary, paths: Sequence[str], data: DataSettings
+) -> tuple[Ids, Mapping[int, int], Sequence[str]]:
+    """Encodes texts; composes them if the alphabet has composed letters and the texts have accents of their own."""
+    found = encode_for(vocab, paths, data)
+    unknown = found[1]
+    if vocab.of_bytes or any(map(is_stream, paths)) or not any(map(unicodedata.combining, map(chr, unknown))):
+        return found
+    ids, others, notes = encode_for(vocab, paths, dataclasses.replace(data, normalize="nfc"))
+    if sum(others.values()) >= sum(unknown.values()):
+        return found
+    return ids, others, [*notes, "the text was composed (NFC), as the alphabet is"]
 
 
 def _changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from charnet.config import SamplingOptions
-from charnet.data.utf8 import LONGEST_UTF8
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, MultiStepEngine
@@ -52,7 +51,7 @@ def texts(
     """
     sampler = Sampler(vocab, options)
     if count == 1 or (isinstance(engine, MultiStepEngine) and sampler.temperature_only and count < engine.min_batch):
-        state = start(engine, prompt_ids)
+        state = start(engine, vocab, prompt_ids)
         return (iter(Generation(engine, vocab, state, options, index=index, nats=nats)) for index in range(count))
     batches = (range(first, min(first + MAX_BATCH, count)) for first in range(0, count, MAX_BATCH))
     return (
@@ -68,17 +67,20 @@ class _BatchedText:
     def __init__(
         self, batch: _Batch, vocab: Vocabulary, options: SamplingOptions, index: int, recent: Sequence[int]
     ) -> None:
-        self._batch, self._ready, self.ended = batch, deque[Chunk](), False
+        self._batch, self._ready = batch, deque[Chunk]()
         self.random = random_generator(options, index).random
-        self.recent = deque(recent, maxlen=max(LONGEST_UTF8, options.repetition_window))
-        self._detokenizer = Detokenizer(vocab, stopping.stop_criteria(options.stop, options.max_lines, options.until))
+        self.recent = deque(recent, maxlen=batch.sampler.num_recent)
+        self._detokenizer = Detokenizer(vocab, stopping.stop_criteria(options, vocab), length=options.length)
 
-    def feed(self, ids: Sequence[int], nats: Sequence[float], *, last: bool) -> None:
-        """Takes the next symbols of the text; after the `last` ones it has ended."""
+    @property
+    def ended(self) -> bool:
+        return self._detokenizer.ended
+
+    def feed(self, ids: Sequence[int], nats: Sequence[float]) -> None:
+        """Takes the next symbols of the text."""
         self._ready.append(self._detokenizer.feed(ids, nats))
-        if last or self._detokenizer.ended:
+        if self.ended:
             self._ready.append(self._detokenizer.finish())
-            self.ended = True
 
     def chunks(self) -> Iterator[Chunk]:
         """Yields the chunks; advances the whole batch when none is ready."""
@@ -101,9 +103,10 @@ class _Batch:
         indices: range,
         nats: bool,
     ) -> None:
-        self._engine, self._options, self._sampler, self._nats = engine, options, sampler, nats
-        *before, last = map(int, prompt_ids if len(prompt_ids) else [vocab.start_id()])
-        state = engine.start(1)
+        self._engine, self._options, self.sampler, self._nats = engine, options, sampler, nats
+        begun = start(engine, vocab, prompt_ids)
+        *before, last = begun.pending or (vocab.start_id(),)
+        state = begun.state
         for i in before:
             _, state = engine.advance([i], state)
         self._state = _select(state, [0] * len(indices))
@@ -114,11 +117,11 @@ class _Batch:
 
     def advance(self) -> None:
         """Samples the next symbols of each running text, and drops the texts that have ended."""
-        began, left = time.perf_counter(), self._options.length - self._position
-        num_steps = min(self._num_steps, left)
+        began = time.perf_counter()
+        num_steps = min(self._num_steps, max(1, self._options.length - self._position))  # 1: to complete a cluster
         ids_TB, nats_TB = self._sample(num_steps)
         for text, ids, nats in zip(self._running, ids_TB.T.tolist(), nats_TB.T.tolist(), strict=True):
-            text.feed(ids, nats, last=num_steps == left)
+            text.feed(ids, nats)
         rows = [row for row, text in enumerate(self._running) if not text.ended]
         if len(rows) < len(self._running):
             self._running = [self._running[row] for row in rows]
@@ -136,12 +139,12 @@ class _Batch:
         for t in range(num_steps):
             logits_BV, self._state = self._engine.advance(self._ids_B, self._state)
             recent = [text.recent for text in self._running]
-            ids_TB[t] = self._sampler.sample_rows(logits_BV, self._position, u_TB[t], recent)
+            ids_TB[t] = self.sampler.sample_rows(logits_BV, self._position, u_TB[t], recent)
             if self._nats:
                 nats_TB[t] = sampling.surprisal_rows(logits_BV, ids_TB[t])
             self._ids_B = ids_TB[t].tolist()
             self._position += 1
-            if self._sampler.uses_history:
+            if self.sampler.uses_history:
                 for text, i in zip(self._running, self._ids_B, strict=True):
                     text.recent.append(i)
         return ids_TB, nats_TB

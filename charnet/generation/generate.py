@@ -6,12 +6,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from charnet.config import SamplingOptions
-from charnet.data.utf8 import LONGEST_UTF8
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, MultiStepEngine
@@ -20,6 +19,7 @@ from charnet.generation.detokenizer import Chunk, Detokenizer
 from charnet.generation.sampler import Sampler
 
 MAX_STEPS = 4096  # symbols in one call of a multi-step engine
+MAX_GIVEN_BACK = 64  # symbols: more are read beyond a sentence only if its marks repeat
 SECONDS_PER_CALL = 0.02  # the number of steps no longer grows near this: the reader waits for all of a call
 
 
@@ -44,9 +44,13 @@ class GenerationState:
         return replace(self, pending=self.pending + more, recent=self.recent + more)
 
 
-def start(engine: Engine, prompt_ids: Sequence[int] = ()) -> GenerationState:
-    """Returns the state after a prompt. An empty prompt stands for the start of a line or a document."""
-    return GenerationState(engine.start(1)).extend(prompt_ids)
+def start(engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int] = ()) -> GenerationState:
+    """Returns the state after a prompt. An empty prompt stands for the start of a line or a document.
+
+    A model of documents reads a prompt as the start of one.
+    """
+    before = (vocab.start_id(),) if vocab.has_documents else ()
+    return GenerationState(engine.start(1), before).extend(prompt_ids)
 
 
 def random_generator(options: SamplingOptions, index: int, num_sampled: int = 0) -> np.random.Generator:
@@ -55,11 +59,20 @@ def random_generator(options: SamplingOptions, index: int, num_sampled: int = 0)
     return np.random.Generator(bits.advance(num_sampled))
 
 
+class _Call(NamedTuple):
+    """Symbols that were sampled in one call, and what the engine had read before."""
+
+    engine_state: Any
+    pending: tuple[int, ...]
+    ids: tuple[int, ...]
+
+
 class Generation:
     """Generates a text: iterate over it, once, for its chunks.
 
     `state` is always the state after all that was sampled, also after what a stop criterion cut off, so a text that is
-    continued from it does not stop at the same place again. `withheld` is the text that was cut off.
+    continued from it does not stop at the same place again. `withheld` is the text that was cut off. Only what was read
+    to see where a sentence or a grapheme cluster ends is given back: it is sampled again.
 
     Args:
         state: what to continue.
@@ -81,7 +94,7 @@ class Generation:
         index: int = 0,
         nats: bool = True,
     ) -> None:
-        self._engine, self._options, self._nats = engine, options, nats
+        self._engine, self._vocab, self._options, self._nats = engine, vocab, options, nats
         self._sampler = Sampler(vocab, options)
         plain = self._sampler.temperature_only
         self._generate = engine.generate if plain and isinstance(engine, MultiStepEngine) else None
@@ -89,15 +102,15 @@ class Generation:
         self._random = random_generator(options, index, state.num_sampled).random
         self._engine_state, self._pending = state.state, state.pending
         self._start, self._sampled_before, self._position = (vocab.start_id(),), state.num_sampled, 0
-        self._recent = deque(state.recent, maxlen=max(LONGEST_UTF8, options.repetition_window))
-        self._detokenizer = Detokenizer(vocab, stopping.stop_criteria(options.stop, options.max_lines, options.until))
+        self._recent = deque(state.recent, maxlen=self._sampler.num_recent + MAX_GIVEN_BACK)
+        self._detokenizer = Detokenizer(vocab, stopping.stop_criteria(options, vocab), length=options.length)
 
     @property
     def state(self) -> GenerationState:
         """The state after all that was sampled; when a document has ended, the one before the next document."""
         num_sampled = self._sampled_before + self._position
         if self.document_ended:
-            return replace(start(self._engine), num_sampled=num_sampled)
+            return replace(start(self._engine, self._vocab), num_sampled=num_sampled)
         return GenerationState(self._engine_state, self._pending, num_sampled, tuple(self._recent))
 
     @property
@@ -111,20 +124,35 @@ class Generation:
         return self._detokenizer.rest()
 
     def __iter__(self) -> Iterator[Chunk]:
-        length, detokenizer = self._options.length, self._detokenizer
+        detokenizer = self._detokenizer
         advance = self._multi_step if self._generate else self._single_step
-        while self._position < length and not detokenizer.ended:
-            engine_state, pending = self._engine_state, self._pending
+        calls = list[_Call]()  # those whose symbols may be given back
+        while not detokenizer.ended:
+            before, pending = self._engine_state, self._pending
             ids, nats, self._engine_state = advance()
             chunk = detokenizer.feed(ids, nats)
             self._pending = ids[-1:]
-            if detokenizer.surplus:  # the text ended within the call: keep the state before it, with more to be read
-                ids = ids[: -detokenizer.surplus]
-                self._engine_state, self._pending = engine_state, pending + ids
+            if detokenizer.gives_back or detokenizer.surplus:
+                calls.append(_Call(before, pending, ids))
+                ids = self._give_back(calls) if detokenizer.surplus else ids
+                while calls and sum(len(call.ids) for call in calls[1:]) >= detokenizer.num_uncertain:
+                    del calls[0]
             self._position += len(ids)
             self._recent.extend(ids)
             yield chunk
         yield detokenizer.finish()
+
+    def _give_back(self, calls: Sequence[_Call]) -> tuple[int, ...]:
+        """Goes back to the end of the text within some calls; returns the symbols of the last call that are kept."""
+        *earlier, last = (call.ids for call in calls)
+        sampled = tuple(i for ids in (*earlier, last) for i in ids)
+        kept = sampled[: -self._detokenizer.surplus]
+        self._engine_state, self._pending = calls[0].engine_state, calls[0].pending + kept
+        dropped = max(0, sum(map(len, earlier)) - len(kept))
+        self._position -= dropped
+        for _ in range(min(dropped, len(self._recent))):
+            self._recent.pop()
+        return last[: len(last) - self._detokenizer.surplus + dropped]
 
     def _single_step(self) -> tuple[tuple[int, ...], tuple[float, ...], Any]:
         """Samples a symbol; returns it, its nats (none without `nats`), and the engine's state before it is read."""
@@ -139,7 +167,8 @@ class Generation:
         """Samples like `_single_step`, but several symbols: twice as many as before while that is fast enough."""
         assert self._generate is not None
         o, began = self._options, time.perf_counter()
-        positions = range(self._position, min(self._position + self._num_steps, o.length))
+        num_steps = min(self._num_steps, max(1, o.length - self._position))  # 1: to complete a cluster
+        positions = range(self._position, self._position + num_steps)
         temperatures_T, u_T = np.array([o.temperature_at(t) for t in positions]), self._random(len(positions))
         ids_T, nats_T, state = self._generate(
             self._pending or self._start, self._engine_state, u_T, temperatures_T, self._sampler.bias_V
@@ -161,5 +190,5 @@ def stream(
     Raises:
         ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
     """
-    generation = Generation(engine, vocab, start(engine, prompt_ids), options, index=index, nats=False)
+    generation = Generation(engine, vocab, start(engine, vocab, prompt_ids), options, index=index, nats=False)
     return (chunk.text for chunk in generation)

@@ -15,25 +15,33 @@ from charnet.data.utf8 import LONGEST_UTF8, Utf8Guard
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.errors import ConfigError
+from charnet.generation import graphemes
+
+LOST = "\N{REPLACEMENT CHARACTER}"  # stands for bytes that could not be decoded: no text is meant to hold it
 
 
 class Sampler:
     """Samples symbols as the options say, in the fastest way for them.
 
     `temperature_only` says that only the temperature and `bias_V` apply, and no filter or penalty. If `uses_history` is
-    set, the probabilities depend on the last symbols of the text.
+    set, the probabilities depend on the last symbols of the text; `num_recent` of them are enough.
 
     Raises:
-        ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
+        ConfigError: `ban` leaves no character, or an option names a character that the model does not know.
     """
 
     def __init__(self, vocab: Vocabulary, options: SamplingOptions) -> None:
-        self._options, self.bias_V = options, _bias(vocab, options)
+        for text in options.stop:
+            check_known(vocab, text, "--stop")
+        clusters = graphemes.split(options.ban)
+        self._options, self.bias_V = options, _bias(vocab, options, [c for c in clusters if len(c) == 1])
+        self._banned = _sequences(vocab, [cluster for cluster in clusters if len(cluster) > 1])
         self.penalized = options.repetition_penalty != 1 and options.repetition_window > 0
         self.filtered = bool(options.top_k or options.top_p < 1 or options.min_p > 0 or options.typical_p < 1)
         self._guard = Utf8Guard(vocab) if vocab.is_utf8 else None
-        self.temperature_only = not self.penalized and not self.filtered and self._guard is None
-        self.uses_history = self.penalized or self._guard is not None
+        self.uses_history = self.penalized or self._guard is not None or bool(self._banned)
+        self.temperature_only = not self.uses_history and not self.filtered
+        self.num_recent = max(LONGEST_UTF8, options.repetition_window, *(len(before) for before, _ in self._banned))
 
     def sample(self, logits_V: sampling.Floats, position: int, u: float, recent: Sequence[int]) -> int:
         """Samples the symbol of one text that comes after `position` others.
@@ -65,16 +73,20 @@ class Sampler:
         return sampling.sample_rows(self._probabilities(logits_BV, o.temperature_at(position)), u_B)
 
     def _apply_history(self, logits_V: sampling.Floats, position: int, recent: Sequence[int]) -> sampling.Floats:
-        """Returns logits that make repeated symbols less likely, and bytes that would break UTF-8 impossible."""
+        """Returns logits that make repeated symbols less likely, and what may not come next impossible."""
         o, last = self._options, list(recent)
         if self.penalized:
             logits_V = sampling.penalize_repetition(logits_V, last[-o.repetition_window :], o.repetition_penalty)
+        banned = [symbol for before, symbol in self._banned if tuple(last[-len(before) :]) == before]
+        if banned:
+            logits_V = logits_V.astype(np.float64)
+            logits_V[banned] = -np.inf
         if self._guard is not None:
             logits_V = np.where(
                 self._guard.forbidden(last[-LONGEST_UTF8 + 1 :], o.length - position), -np.inf, logits_V
             )
-            if np.isneginf(logits_V).all():
-                raise ConfigError("--ban: every byte that could complete a character is banned; ban fewer characters")
+        if (banned or self._guard is not None) and np.isneginf(logits_V).all():
+            raise ConfigError("--ban: everything that could come next is banned; ban fewer characters")
         return logits_V
 
     def _probabilities(self, logits: sampling.Floats, temperature: float) -> sampling.Probabilities:
@@ -85,25 +97,40 @@ class Sampler:
         )
 
 
-def _bias(vocab: Vocabulary, options: SamplingOptions) -> npt.NDArray[np.float64] | None:
-    """Computes what is added to the logits (V): the biases, and minus infinity for banned characters."""
-    if not options.ban and not options.logit_bias and vocab.rare_id is None:
+def _bias(vocab: Vocabulary, options: SamplingOptions, banned: Sequence[str]) -> npt.NDArray[np.float64] | None:
+    """Computes what is added to the logits (V): the biases, and minus infinity for what is never generated."""
+    lost = [] if vocab.of_bytes else vocab.lookup(vocab.codes(LOST)).tolist()
+    never = [i for i in {vocab.rare_id, *lost} - {None, -1} if len(vocab) > 1]
+    if not banned and not options.logit_bias and not never:
         return None
     bias_V = np.zeros(len(vocab))
-    if vocab.rare_id is not None:  # it stands for many characters, so it cannot be generated
-        bias_V[vocab.rare_id] = -np.inf
+    bias_V[never] = -np.inf
     for character, bias in options.logit_bias:
         bias_V[_id(vocab, character, "--logit-bias")] += bias
-    for character in options.ban:
-        codes = vocab.codes(character)
-        if len(codes) > 1 or vocab.lookup(codes)[0] not in (
-            -1,
-            vocab.rare_id,
-        ):  # what is never generated needs no ban
+    for character in banned:
+        if character != LOST:  # it is never generated
             bias_V[_id(vocab, character, "--ban")] = -np.inf
     if np.isneginf(bias_V).all():
         raise ConfigError("--ban: every character of the model is banned; ban fewer characters")
     return bias_V
+
+
+def _sequences(vocab: Vocabulary, banned: Sequence[str]) -> list[tuple[tuple[int, ...], int]]:
+    """Returns the ids of banned sequences: all but the last, and the last, which may not come after them."""
+    if vocab.of_bytes and banned:
+        raise ConfigError(f"--ban: the model knows bytes: expected characters of one byte, found {banned[0]!r}")
+    for sequence in banned:
+        check_known(vocab, sequence, "--ban")
+    found = [tuple(vocab.lookup(vocab.codes(sequence)).tolist()) for sequence in banned]
+    return [(ids[:-1], ids[-1]) for ids in found]
+
+
+def check_known(vocab: Vocabulary, text: str, option: str) -> None:
+    """Raises ConfigError if a text of an option has a symbol that the model never writes."""
+    codes = vocab.codes(text)
+    ids = vocab.lookup(codes)
+    for code in codes[(ids < 0) | (ids == (-1 if vocab.rare_id is None else vocab.rare_id))].tolist():
+        raise ConfigError(f"{option}: the model does not know {vocab.name(code)}{vocab.advice(code)}")
 
 
 def _id(vocab: Vocabulary, character: str, option: str) -> int:
@@ -116,9 +143,5 @@ def _id(vocab: Vocabulary, character: str, option: str) -> int:
     found = vocab.lookup(codes)
     if len(codes) > 1:
         raise ConfigError(f"{option}: the model knows bytes: expected characters of one byte, found {character!r}")
-    if found[0] < 0 or found[0] == vocab.rare_id:
-        known = ", ".join(vocab.nearest(int(codes[0])))
-        raise ConfigError(
-            f"{option}: the model does not know {vocab.name(int(codes[0]))}; the nearest it knows: {known}"
-        )
+    check_known(vocab, character, option)
     return int(found[0])

@@ -77,7 +77,8 @@ class Description:
             f"{key} {value}"
             for section in ("data", "training")
             for key, value in as_dict(self.config)[section].items()
-            if value not in (default(f"{section}.{key}"), []) and key not in ("paths", "length_changes")
+            if value not in (default(f"{section}.{key}"), [])
+            and key not in ("paths", "length_changes", "resume_changes")
         ]
         return ", ".join([*shown, f"length changed {plural(changes, 'time')} to end on time"] if changes else shown)
 

@@ -5,7 +5,7 @@ Every part of a document is checked here before any part of it is used.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -49,6 +49,7 @@ class TrainerState:
     grad_norm_since_report: float = 0.0
     seconds_at_report: float = 0.0
     rollbacks: int = 0
+    chars_at_report: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def parse(path: Path, raw: Any) -> Document:
                 _bool(raw.get("alphabet_has_rare", False)),
                 _bool(raw.get("alphabet_is_utf8", False)),
                 ord(DOCUMENT_END) if config.data.document_end == DOCUMENT_END else None,
+                bool(config.data.document_end),
             ),
             corpus=_parse_dataclass(CorpusInfo, raw["corpus"]),
             trainer_state=_trainer_state(raw["progress"], config),
@@ -134,11 +136,11 @@ def parse(path: Path, raw: Any) -> Document:
         raise invalid(path, f"invalid metadata ({error})") from None
 
 
-def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool, document_end: int | None) -> Vocabulary:
+def _alphabet(symbols: Any, has_rare: bool, is_utf8: bool, document_end: int | None, has_documents: bool) -> Vocabulary:
     if (isinstance(symbols, str) and len(symbols) <= LAST_CODE_POINT) or are_sizes(symbols):
         own = Vocabulary.from_stored(symbols, rare=has_rare, is_utf8=is_utf8, document_end=document_end)
         if own.characters and (own.rare_id is not None) == has_rare:
-            return own
+            return replace(own, has_documents=has_documents)
     raise ValueError("invalid alphabet")
 
 

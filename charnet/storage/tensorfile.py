@@ -153,6 +153,11 @@ def _header_length(path: Path, file: IO[bytes], size: int) -> int:
         raise invalid(path, f"a file of {size} bytes")
     (length,) = struct.unpack("<Q", prefix)
     if not 2 <= length <= min(size - 8, LARGEST_HEADER):
+        from charnet.data.file_kinds import CHARNET, HEAD_BYTES, SAFETENSORS, kind_of
+
+        kind = kind_of(prefix + file.read(HEAD_BYTES))
+        if kind and kind not in (CHARNET, SAFETENSORS):
+            raise invalid(path, kind.name)
         raise invalid(path, f"a header of {length:,} bytes in a file of {size:,}")
     return int(length)
 

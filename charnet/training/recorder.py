@@ -151,6 +151,6 @@ class Recorder:
 
 def _chars_per_second(state: TrainerState, seconds: float) -> float:
     """Returns the speed since the last line of metrics. `seconds` is the training time so far."""
-    steps = max(1, state.step - state.reported_step)
-    chars = steps * state.chars_seen / max(1, state.step)
+    estimated = state.chars_seen * state.reported_step / max(1, state.step)  # earlier versions did not store the count
+    chars = state.chars_seen - (state.chars_at_report or estimated)
     return round(chars / max(seconds - state.seconds_at_report, 1e-9), 1)

@@ -6,7 +6,6 @@ After that, a run depends only on its settings: the same `config.yaml` on the sa
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from charnet.config import GATES, NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, Config, Dat
 from charnet.errors import ConfigError
 from charnet.machine import processor_cores
 from charnet.model.shapes import model_shapes
-from charnet.overlay import as_dict, default, overlay
+from charnet.overlay import DURATION_EXAMPLES, as_dict, default, overlay, parse_duration
 
 if TYPE_CHECKING:
     from charnet.storage.document import TrainerState
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SECONDS = 300.0
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30 * 86400.0
-EXAMPLES = "for example 90s, 5m, 2h or 1h30m"
-UNITS = {"h": 3600, "m": 60, "s": 1}
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
 MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run shows progress
@@ -34,28 +31,19 @@ BYTES_OF_THE_LIBRARY = 40_000_000
 LONGEST_NAME = 200  # bytes; file systems stop at 255
 LENGTH = {"training.steps", "training.epochs"}
 DEPENDS_ON_LENGTH = {"training.eval_every", "training.report_every", "data.val_chars"}
-CHANGEABLE_AT_RESUME = (
-    LENGTH
-    | {"data.paths"}
-    | {f"training.{key}" for key in ("patience", "device", "threads", "checkpoint_every", "on_nan")}
-)
+# What a resumed run may change: what leaves its steps as they are, what changes them, what describes another text.
+CHANGE_NO_STEP = LENGTH | {
+    "data.paths",
+    *(f"training.{key}" for key in ("patience", "device", "threads", "checkpoint_every", "on_nan")),
+}
+RESTART_STREAMS = {"training.batch_size", "training.window"}
+CHANGE_STEPS = RESTART_STREAMS | {
+    *(f"training.{key}" for key in ("learning_rate", "final_learning_rate", "warmup", "weight_decay", "clip")),
+    *(f"training.{key}" for key in ("precision", "eval_every", "report_every")),
+    *("model.dropout", "model.weight_dropout"),
+}
+DESCRIBE_TEXT = {f"data.{key}" for key in ("encoding", "encoding_errors", "glob", "document_separator")}
 NEEDS_CHARACTERS = ("newlines", "normalize", "lowercase", "field", "encoding_errors")  # not for bytes
-
-
-def parse_duration(text: str) -> float:
-    """Parses a duration into seconds.
-
-    >>> parse_duration("90s"), parse_duration("5m"), parse_duration("1h30m"), parse_duration("0.5h")
-    (90.0, 300.0, 5400.0, 1800.0)
-
-    Raises:
-        ConfigError: it is not a duration, or too short or too long to train for.
-    """
-    if not re.fullmatch(r"(\d{1,9}(\.\d{1,9})?[hms])+", text, re.ASCII):
-        raise ConfigError(f"--for: expected a time, found {text[:40]!r}; {EXAMPLES}")
-    seconds = sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)([hms])", text))
-    check_seconds(seconds)
-    return seconds
 
 
 def check_seconds(seconds: float) -> None:
@@ -63,19 +51,19 @@ def check_seconds(seconds: float) -> None:
     if not isinstance(seconds, int | float) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
         raise ConfigError(
             f"a time to train for: expected between one second and thirty days, found {str(seconds)[:40]}; "
-            f"{EXAMPLES}, from Python seconds=90"
+            f"{DURATION_EXAMPLES}, from Python seconds=90"
         )
 
 
 def choose_length(
-    values: Mapping[str, Any], file_values: Mapping[str, Any], seconds: float | None, *, resumes: bool = False
+    values: Mapping[str, Any], file_values: Mapping[str, Any], seconds: float | str | None, *, resumes: bool = False
 ) -> tuple[dict[str, Any], float | None]:
     """Decides the length of a run: the caller's, else that of the file of settings, else five minutes.
 
     Args:
         values: settings that the caller gives.
         file_values: settings of a file; the length in it is dropped if the caller gives one.
-        seconds: the training time that the caller gives.
+        seconds: the training time that the caller gives, as a number or as text like "5m".
         resumes: whether a run is resumed; it has a length already.
 
     Returns:
@@ -90,10 +78,14 @@ def choose_length(
     if seconds is not None:
         if resumes:
             raise ConfigError("--for plans a new run; a resumed run has a length, which --steps changes")
+        if isinstance(seconds, str):
+            seconds = parse_duration("--for", seconds)
         check_seconds(seconds)
         if given:
             raise ConfigError(f"{min(given)} and a time to train for: expected one length, found two; leave one out")
-    dropped = LENGTH | {"training.length_changes"} if given or seconds is not None else set()
+    dropped = {"training.resume_changes"}  # of the run that the file belongs to
+    if given or seconds is not None:
+        dropped |= LENGTH | {"training.length_changes"}
     if seconds is not None:
         dropped |= DEPENDS_ON_LENGTH
     merged = {name: value for name, value in file_values.items() if name not in dropped} | dict(values)
@@ -161,15 +153,25 @@ def _check_documents(data: DataSettings) -> None:
         separator(data)
 
 
-def check_resumable(values: Collection[str]) -> None:
+def check_resumable(values: Collection[str], *, continue_text: bool) -> None:
     """Checks that a resumed run can change these settings.
+
+    Args:
+        continue_text: whether the text may change.
 
     Raises:
         ConfigError: it cannot; names the first such setting.
     """
-    for key in values:
-        if key not in CHANGEABLE_AT_RESUME:
-            raise ConfigError(f"--resume: {key} cannot change in a run; start a new one with --init-from")
+    for key in sorted(set(values) - CHANGE_NO_STEP - CHANGE_STEPS):
+        if key.startswith("model."):
+            todo = "the weights have their shape; leave it out, or start a new run without --resume"
+        elif key not in DESCRIBE_TEXT:
+            todo = "start a new one with --init-from"
+        elif continue_text:
+            continue
+        else:
+            todo = "add --continue if its text has changed, or start a new one with --init-from"
+        raise ConfigError(f"--resume: {key} cannot change in a run; {todo}")
 
 
 def check_unfinished(run: Path, state: TrainerState, config: Config) -> None:

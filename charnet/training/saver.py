@@ -7,6 +7,7 @@ import datetime
 import json
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,24 +96,30 @@ class Saver:
         self.has_saved = self.has_saved or state.step > 0  # set first: an error may come after the rename
         self.folder.save(name, checkpoint)
 
-    def rewind(self, state: TrainerState, damage: str) -> None:
+    def rewind(self, state: TrainerState, damage: str, changes: Sequence[str]) -> None:
         """Returns to an earlier state: moves a damaged `last` out of the way, and drops later metrics.
 
         `last` is written again before the next step.
+
+        Args:
+            changes: of the settings of the run until then.
         """
         if damage:
             self.folder.quarantine(runs.LAST)
         self.has_saved = self.has_saved or state.step > 0
         self._saved = None  # the state may come from another file, or have other settings
         lines = self.folder.metrics()
-        remaining = [line for line in lines if _is_line_of(line, state.reported_step)]
+        remaining = [line for line in lines if _is_line_of(line, state.reported_step, changes)]
         if remaining != lines:
             self.folder.write(runs.METRICS, b"".join(remaining))
 
 
-def _is_line_of(line: bytes, last_step: int) -> bool:
-    """Returns whether this is a complete line of metrics from a step no later than `last_step`."""
+def _is_line_of(line: bytes, last_step: int, changes: Sequence[str]) -> bool:
+    """Returns whether this is a complete line of metrics from a step no later than `last_step`, or one of `changes`."""
     try:
-        return line.endswith(b"\n") and bool(json.loads(line)["step"] <= last_step)
+        values = json.loads(line)
+        if "changes" in values:
+            return f"step {values['step']}: {values['changes']}" in changes
+        return line.endswith(b"\n") and bool(values["step"] <= last_step)
     except (ValueError, KeyError, TypeError, RecursionError):
         return False  # cut off when the run was interrupted

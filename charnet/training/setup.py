@@ -23,7 +23,7 @@ def new_run(
     name: str = "",
     init_from: Path | None = None,
     sample_length: int = 0,
-    seconds: float | None = None,
+    seconds: float | str | None = None,
     on_start: Callable[[], object] = lambda: None,
     on_read: OnRead = lambda *_: None,
 ) -> Trainer:
@@ -36,8 +36,8 @@ def new_run(
         name: of this run; by default the name of the text.
         init_from: a checkpoint to take the weights from; the settings of its model become the defaults.
         sample_length: characters that the model writes after each evaluation.
-        seconds: how long training may take; settings that are not given are chosen to fit. Without this and without a
-            length, five minutes.
+        seconds: how long training may take, also as text like "5m"; settings that are not given are chosen to fit.
+            Without this and without a length, five minutes.
         on_start: called before the folder is made; from then on a signal must not raise, but ask the training to stop.
         on_read: called now and then with the bytes read so far and the total.
 
@@ -71,27 +71,41 @@ def resume_run(
     file_values: Mapping[str, Any] | None = None,
     out: Path = RUNS,
     strict: bool = False,
+    continue_text: bool = False,
     sample_length: int = 0,
-    seconds: float | None = None,
+    seconds: float | str | None = None,
     on_start: Callable[[], object] = lambda: None,
+    on_read: OnRead = lambda *_: None,
 ) -> Trainer:
-    """Prepares to resume a run, to the bit.
+    """Prepares to resume a run, to the bit unless settings or text change.
 
     Args:
         given: the folder of the run, or its name below `out`.
-        values, file_values: settings that change; only the length, patience, device and threads may.
+        values, file_values: settings that change. Sizes of the model, optimizer, seed and most settings of the text
+            cannot.
         strict: refuse if the newest checkpoint is damaged, instead of resuming the one before it.
+        continue_text: the text may be another one: a longer one at the same path, or the one in `values`.
         seconds: refused: a resumed run has a length.
         on_start: called before anything in the folder is changed, as by `new_run`.
+        on_read: as in `new_run`.
 
     Raises:
         ConfigError: a run cannot change one of the settings.
-        CorpusError: the text is not the one that the run was trained on.
+        CorpusError: the text is not the one that the run was trained on, and `continue_text` is not set.
         CheckpointError: there is no checkpoint that can be resumed.
         StorageError: another training is at work in this run.
     """
     values, _ = resolve.choose_length(values or {}, file_values or {}, seconds, resumes=True)
     resolve.check(overlay(Config(), values))
-    from charnet.training import start
+    from charnet.training import resume
 
-    return start.resume_run(given, values, out=out, strict=strict, sample_length=sample_length, on_start=on_start)
+    return resume.resume_run(
+        given,
+        values,
+        out=out,
+        strict=strict,
+        continue_text=continue_text,
+        sample_length=sample_length,
+        on_start=on_start,
+        on_read=on_read,
+    )

@@ -8,8 +8,10 @@ Shape legend: B streams, T characters in a window.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ from charnet.storage.tensorfile import Tensors
 from charnet.training import optim
 from charnet.training.resolve import memory_needed
 
+Array = npt.NDArray[Any]
 MEMORY_ADVICE = "choose a smaller --hidden-size, --batch-size or --window, fewer --members, or close other programs"
 
 
@@ -171,17 +174,43 @@ class TrainState:
         Returns:
             How many characters are in both alphabets.
         """
-        rows = weights.vocab.lookup(np.array(vocab.symbols, dtype=np.uint32))
-        known = torch.from_numpy(rows >= 0)
-        pretrained = weights.weights
+        rows_V = _rows(weights.vocab, vocab)
+        pretrained, initial = weights.weights, to_numpy(self.model.state_dict())
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
-                old = torch.from_numpy(np.array(pretrained[name]))
-                if "layers." not in name:  # has a row for each character
-                    parameter[known] = old[torch.from_numpy(rows[rows >= 0]).long()].to(parameter.device)
-                else:
-                    parameter.copy_(old)
-        return int(known.sum())
+                parameter.copy_(torch.from_numpy(_carry_over(name, pretrained[name], initial[name], rows_V)))
+        return len(set(vocab.symbols).intersection(weights.vocab.symbols))
+
+    def adapt(self, before: Checkpoint, vocab: Vocabulary, *, restart_streams: bool) -> Checkpoint:
+        """Returns a checkpoint of this run from before a change with tensors that fit the network as it is now.
+
+        Args:
+            vocab: the alphabet of this network, which has all symbols of the one before. New rows, of weights and
+                optimizer, are as in a new network.
+            restart_streams: the streams have the initial state.
+        """
+        tensors = dict(before.tensors)
+        if restart_streams:
+            tensors |= {name: t for name, t in to_numpy(self.resume_state()).items() if name.startswith("state.")}
+        if vocab.symbols != before.vocab.symbols:
+            rows_V = _rows(before.vocab, vocab)
+            for name, new in to_numpy(self.weights() | self.resume_state()).items():
+                if name.startswith(("model.", "optimizer.")) and name in tensors:
+                    tensors[name] = _carry_over(name, tensors[name], new, rows_V)
+        return dataclasses.replace(before, vocab=vocab, tensors=tensors)
+
+
+def _rows(trained: Vocabulary, vocab: Vocabulary) -> npt.NDArray[np.int32]:
+    """Returns the id in a trained alphabet of each symbol of another, (V), or -1."""
+    return trained.lookup(np.array(vocab.symbols, dtype=np.uint32))
+
+
+def _carry_over(name: str, old: Array, new: Array, rows_V: npt.NDArray[np.int32]) -> Array:
+    """Returns a trained tensor for another alphabet: of `new` it keeps the rows of symbols that have none in `old`."""
+    if "layers." in name or len(old) <= rows_V.max() or old.shape[1:] != new.shape[1:]:  # wrong shapes are found later
+        return np.array(old)
+    found_V = (rows_V >= 0).reshape(-1, *[1] * (old.ndim - 1))
+    return np.where(found_V, old[rows_V], new)
 
 
 def _is_finite(tensor: Tensor) -> bool:

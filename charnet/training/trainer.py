@@ -71,11 +71,11 @@ class Trainer:
         self.notes: tuple[str, ...] = ()  # about the text
         self.damage = ""
         self.streams: Streams | DocumentStreams
-        if text.train.documents is None:
-            self.streams = Streams(text.train.ids, t.batch_size, t.window)
+        ids, documents = text.train.ids, text.train.documents
+        if documents is None:
+            self.streams = Streams(ids, t.batch_size, t.window)
         else:
-            documents = (text.train.ids, text.train.documents, vocab.start_id())
-            self.streams = DocumentStreams(*documents, t.batch_size, t.window)
+            self.streams = DocumentStreams(ids, documents, vocab.start_id(), t.batch_size, t.window)
         with explain_out_of_memory(MEMORY_ADVICE):
             self.train_state = TrainState(config, len(vocab))
         self.recorder = Recorder(text, vocab, self.train_state, sample_length)
@@ -249,10 +249,10 @@ class Trainer:
         seconds = s.seconds + (time.perf_counter() - began if self.train_state.device.type != "cpu" else 0.0)
         val = self._validate(stop) if evaluates and len(self.recorder.text.val) else None
         metrics = self.recorder.metrics(s, seconds, val, self._learning_rate(s.step - 1))
-        self.state = dataclasses.replace(s, seconds=seconds, seconds_at_report=seconds, reported_step=s.step)
-        better = False
-        if evaluates:
-            better, self.state = self.recorder.update_best(metrics, self.state)
+        self.state = dataclasses.replace(
+            s, seconds=seconds, seconds_at_report=seconds, reported_step=s.step, chars_at_report=s.chars_seen
+        )
+        better, self.state = self.recorder.update_best(metrics, self.state) if evaluates else (False, self.state)
         self.folder.append_metrics(json.dumps(metrics.as_dict()))
         if evaluates:
             if better:
@@ -292,7 +292,7 @@ class Trainer:
             raise CheckpointError(f"{self.folder.path}: {error}") from None
         self.damage = damage
         self.state, self.recorder.history = before.trainer_state, list(before.history)
-        self.saver.rewind(self.state, damage)
+        self.saver.rewind(self.state, damage, before.config.training.resume_changes)
 
     def load_pretrained(self, weights: Checkpoint) -> None:
         """Starts from trained weights. New characters keep their initial weights."""

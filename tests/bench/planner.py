@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from charnet.training.resolve import parse_duration
+from charnet.overlay import parse_duration
 
 USUAL = ["--cell", "lstm", "--num-layers", "2", "--hidden-size", "128", "--optimizer", "adamw", "--learning-rate",
          "0.002", "--batch-size", "50", "--window", "50", "--dropout", "0", "--embedding-size", "128",
@@ -37,7 +37,10 @@ def usual_length(text: str, seconds: str) -> list[str]:
         said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     pace = re.search(r"about ([0-9,]+) characters a second", said)
     assert pace is not None, said
-    return ["--steps", str(round(int(pace[1].replace(",", "")) * parse_duration(seconds) / USUAL_CHARACTERS_A_STEP))]
+    return [
+        "--steps",
+        str(round(int(pace[1].replace(",", "")) * parse_duration("--for", seconds) / USUAL_CHARACTERS_A_STEP)),
+    ]
 
 
 def trained(text: str, length: list[str], seed: int, more: list[str]) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def main() -> None:
             for name, length, more in recipes:
                 runs = [trained(text, length, seed, more) for seed in asked.seeds]
                 best = [run["best"] for run in runs]
-                over = max(run["wall"] for run in runs) - parse_duration(seconds)
+                over = max(run["wall"] for run in runs) - parse_duration("--for", seconds)
                 print(
                     f"| {Path(text).name} | {seconds} | {name} | {statistics.median(best):.4f} | "
                     f"{min(best):.4f}-{max(best):.4f} | {max(r['over_best'] for r in runs):.4f} | "

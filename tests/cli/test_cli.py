@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import sentences
+from conftest import accept_signals, sentences
 
 import charnet
 from charnet import overlay
@@ -144,8 +144,9 @@ def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
         ("train --learning-rate inf", ["training.learning_rate"]),
         ("train --val-fraction -0.1", ["data.val_fraction"]),
         ("train --steps 5 --epochs 1", ["--steps and --epochs"]),
-        ("train --for 5", ["--for", "'5'", "90s, 5m, 2h"]),
-        ("train --for 5min", ["--for", "90s, 5m, 2h"]),
+        ("train --for soon", ["--for", '"soon"', "90s, 5m, 2h"]),
+        ("train --for 1:60", ["--for", '"1:60"', "1:30 for a minute and a half"]),
+        ("train --checkpoint-every soon", ["training.checkpoint_every", '"soon"', "90s, 5m, 2h"]),
         ("train --for 0s", ["a time to train for", "between one second and thirty days"]),
         ("train --for 5m --steps 5", ["training.steps and a time", "one length"]),
         ("train --for 5m --set training.epochs=5", ["training.epochs and a time", "one length"]),
@@ -158,7 +159,9 @@ def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
         ("train pets.txt --encoding utf-9", ['"utf-9"', "try utf-8"]),
         ("train pets.txt --window 8 --name a/b", ["--name"]),
         ("train --resume pets --name other", ["--resume", "--name"]),
-        ("train --resume pets --hidden-size 8", ["model.hidden_size cannot change in a run"]),
+        ("train --resume pets --hidden-size 8", ["model.hidden_size cannot change in a run", "leave it out"]),
+        ("train --resume pets --optimizer sgd", ["training.optimizer cannot change in a run", "--init-from"]),
+        ("train pets.txt --continue", ["--continue needs --resume"]),
         ("train --resume pets", ["already at step 120 of 120", "--steps 240"]),
         ("train pets.txt --init-from pets --cell gru", ["--init-from", "cell lstm"]),
         ("sample --prmopt x", ["--prmopt", "--prompt"]),
@@ -401,8 +404,15 @@ def test_writing_ends_before_the_first_stop_text(sample: Callable[..., str]) -> 
 
 
 def test_banned_characters_do_not_appear_and_favored_ones_do(sample: Callable[..., str]) -> None:
-    assert "t" not in sample("-n", "200", "--seed", "1", "--ban", "tÜ", "--no-echo")
+    assert "t" not in sample("-n", "200", "--seed", "1", "--ban", "t", "--no-echo")
     assert set(sample("-n", "20", "--seed", "1", "--logit-bias", "a=500", "--no-echo")) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "more", [["--ban", "tÜ"], ["--stop", "theÜ"], ["--logit-bias", "Ü=1"], ["--ban", "t\\u0308"]], ids=" ".join
+)
+def test_a_character_that_the_alphabet_lacks_is_refused_in_every_option(charnet_: Charnet, more: list[str]) -> None:
+    assert_refused(charnet_("sample", "-q", *more), 2, more[0], "the model does not know")
 
 
 def test_banning_the_whole_alphabet_is_refused(charnet_: Charnet) -> None:
@@ -433,7 +443,7 @@ def test_a_temperature_may_change_on_the_way(sample: Callable[..., str]) -> None
 
 
 def test_a_stop_text_that_never_comes_changes_nothing(sample: Callable[..., str]) -> None:
-    assert sample("--seed", 1, "--stop", "the catastrophe") == sample("--seed", 1)
+    assert sample("--seed", 1, "--stop", "the ttt") == sample("--seed", 1)
 
 
 def test_several_samples_differ_and_the_first_is_the_single_one(sample: Callable[..., str]) -> None:
@@ -452,7 +462,7 @@ def test_json_is_one_valid_object_a_text(sample: Callable[..., str]) -> None:
 
 
 def test_a_text_is_written_again_from_its_json(sample: Callable[..., str]) -> None:
-    line = "-n 60 --samples 3 -p the --temp 0.7:1.1 --ban x --logit-bias a=1.5 --stop zz --until paragraph --json"
+    line = "-n 60 --samples 3 -p the --temp 0.7:1.1 --ban c --logit-bias a=1.5 --stop tt --until paragraph --json"
     for record in map(json.loads, sample("--seed", 5, *line.split()).splitlines()):
         options = {name: record[name] for name in SamplingOptions.__dataclass_fields__}
         model = charnet.load(record["checkpoint"], engine=record["engine"])
@@ -683,6 +693,30 @@ def test_training_can_start_from_pretrained_weights(charnet_: Charnet) -> None:
     assert "pretrained weights: 16 characters known, 0 new" in result.err
 
 
+def test_a_change_at_resume_is_said_in_one_line_and_shown_by_inspect(charnet_: Charnet) -> None:
+    assert charnet_("train", "-q", "pets.txt", *SMALL, "--name", "new").code == 0
+    with Path("pets.txt").open("a", encoding="utf-8") as file:
+        file.write("a new é\n" * 40)
+    longer = ["--steps", 12, "--checkpoint-every", "1:30", "--learning-rate", 0.1, "--batch-size", 4]
+    result = charnet_("train", "--resume", "checkpoints/new", "--continue", *longer)
+    assert result.code == 0, result.err
+    said = [line for line in result.err.splitlines() if line.startswith("changed at step 8: ")]
+    assert len(said) == 1
+    assert "batch_size 3 -> 4, learning_rate 0.5 -> 0.1, text pets of" in said[0]
+    assert "alphabet of 16 -> 18; from here on it resumes bit for bit again" in said[0]
+    shown = " ".join(charnet_("inspect", "checkpoints/new").out.split())
+    assert "changed step 8: batch_size 3 -> 4, learning_rate 0.5 -> 0.1, text pets of" in shown
+
+
+def test_the_alphabet_of_pretrained_weights_is_kept_and_said(charnet_: Charnet) -> None:
+    Path("cats.txt").write_text("cat é\n" * 60, encoding="utf-8")
+    result = charnet_("train", "cats.txt", "--init-from", "pets", "--steps", 2, "--threads", 1, "--window", 8)
+    assert result.code == 0
+    assert "11 characters of the old alphabet do not occur in this text and are kept" in result.err
+    assert "pretrained weights: 16 characters known, 1 new" in result.err
+    assert charnet_("sample", "checkpoints/cats", "-p", "the dog", "-n", 5).code == 0
+
+
 def test_a_signal_that_the_parent_ignores_stays_ignored() -> None:
     """`nohup charnet train` must outlive its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -732,7 +766,9 @@ def test_a_signal_saves_the_run_and_the_resumed_run_equals_the_whole_run(
 ) -> None:
     cut, whole = Path("checkpoints/cut"), Path("checkpoints/whole")
     command = [sys.executable, "-m", "charnet", "train", "pets.txt", *LONGER, "--name", "cut"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=accept_signals
+    ) as process:
         until((cut / runs.METRICS).is_file)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)

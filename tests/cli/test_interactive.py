@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import accept_signals
 
 import charnet
 from charnet.api import TextModel
@@ -84,6 +85,7 @@ def _take_the_terminal() -> None:
     import fcntl
     import termios
 
+    accept_signals()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 

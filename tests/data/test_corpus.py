@@ -176,7 +176,7 @@ def test_a_file_in_place_of_a_folder_is_refused(folder: Path) -> None:
 
 def test_a_dangling_link_is_refused(folder: Path) -> None:
     (folder / "a.txt").symlink_to(folder / "none")
-    with pytest.raises(CorpusError, match="no such file"):
+    with pytest.raises(CorpusError, match=r"a\.txt: a link that leads nowhere, to .*none$"):
         corpus.read([str(folder / "a.txt")])
 
 
@@ -363,7 +363,7 @@ def test_the_file_with_the_invalid_byte_is_named_among_several(folder: Path) -> 
 
 def test_a_character_is_not_completed_by_the_next_file(folder: Path) -> None:
     halves = [put(folder / "1.txt", b"a\xc3"), put(folder / "2.txt", b"\xa9")]
-    with pytest.raises(CorpusError, match=r"1\.txt, line 1, column 2, byte offset 1:"):
+    with pytest.raises(CorpusError, match=r"^2 of 2 files are not utf-8: .*1\.txt \(line 1\), .*2\.txt \(line 1\)"):
         corpus.read(halves)
 
 
@@ -739,7 +739,7 @@ def test_a_full_disk_while_evaluating_is_an_error_of_storage(folder: Path, monke
         ("ü.txt", "ü"),
         ("x" * 200, "x" * 60),
         ("a.tar.gz", "a"),
-        ("a.tar.bz2", "a.tar"),
+        ("a.txt.bz2", "a"),
         ("/dev/fd/63", "pipe"),
     ],
 )

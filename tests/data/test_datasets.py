@@ -225,7 +225,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Ho
     monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "cache"))
 
     class Own(Hostile):
-        headers_sent = dict[str, str]()
+        pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Own) as listening:
         threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()

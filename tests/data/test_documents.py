@@ -12,12 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import charnet
 from charnet.cli.app import run
 from charnet.data.batches import StreamPosition
 from charnet.data.documents import NO_TARGET, Documents, DocumentStreams, ends_of_lines, hashes
 from charnet.data.split import Part
 from charnet.errors import CorpusError
-from charnet.evaluation.evaluate import LONG_DOCUMENT, evaluate
+from charnet.evaluation.evaluate import evaluate
+from charnet.model.ensemble import from_weights
 from charnet.model.network import CharModel
 from charnet.storage import document
 from charnet.storage.checkpoint import Checkpoint
@@ -138,8 +140,9 @@ def test_equal_documents_and_no_others_have_equal_hashes(lines: list[list[int]])
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("longest", [40, 3 * LONG_DOCUMENT])
-def test_a_text_of_documents_is_evaluated_one_document_at_a_time(longest: int) -> None:
+@pytest.mark.parametrize("longest", [40, 2100])
+def test_a_text_of_documents_is_evaluated_one_document_at_a_time(longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charnet.evaluation.evaluate.LONG_DOCUMENT", 2000)
     torch.manual_seed(1)
     torch.set_num_threads(1)
     model = CharModel(V, cell="gru", hidden_size=5, embedding_size=3, num_layers=2).eval()
@@ -220,6 +223,44 @@ def test_lines_are_evaluated_as_they_were_learned(names: Path, capsys: pytest.Ca
     evaluated = json.loads(capsys.readouterr().out)
     assert evaluated["characters"] == sum(len(name) + 1 for name in NAMES)
     assert evaluated["unknown_characters"] == 0
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled", "torch"])
+def test_a_prompt_is_read_after_the_line_start_that_training_fed(names: Path, engine: str) -> None:
+    """What is measured as the model writes equals what the evaluation of the same line gives."""
+    model = charnet.load(names, engine=engine)
+    network = from_weights(model.checkpoint.config.model, model.checkpoint.weights)
+    vocab = model.checkpoint.vocab
+
+    def nats_of(line: str) -> float:
+        ids = vocab.encode(line)
+        return evaluate(network, Part(ids, Documents.up_to(np.array([len(ids)]))), vocab.start_id()).nats if line else 0
+
+    for prompt in ("", "an", "fi"):
+        generation = model.write(model.start(prompt), length=8, seed=1)
+        chunks = list(generation)
+        written = "".join(chunk.text for chunk in chunks)
+        first = written[: written.find("\n") + 1 or None]
+        nats = sum([n for chunk in chunks for n in chunk.nats][: len(first)])
+        assert nats == pytest.approx(nats_of(prompt + first) - nats_of(prompt), abs=1e-3)
+
+
+def test_every_way_to_write_reads_a_prompt_alike(names: Path) -> None:
+    model = charnet.load(names, engine="numpy")
+    options = {"length": 12, "seed": 3, "temperature": 0.5}
+    text = model.generate("ha", **options)
+    assert "".join(model.stream("ha", **options)) == text[2:]
+    assert next(iter(model.texts("ha", count=2, **options))) == text
+    assert "".join(chunk.text for chunk in model.write(model.start("ha"), **options)) == text[2:]
+    assert "".join(chunk.text for chunk in model.write(model.extend(model.start(), "ha"), **options)) == text[2:]
+
+
+def test_the_last_line_end_of_a_prompt_file_is_dropped(names: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (names / "prompt.txt").write_bytes(b"han\r\n")
+    assert run(["sample", str(names), "--lines", "5", "--prompt-file", str(names / "prompt.txt"), "-q"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert all(line.startswith("han") for line in lines)
 
 
 @pytest.mark.parametrize("more", [["--samples", "2"], ["--until", "line"], ["--max-lines", "1"]])

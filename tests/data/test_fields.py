@@ -92,8 +92,11 @@ def test_a_packed_table_is_read_and_its_notes_are_kept(tmp_path: Path) -> None:
 
 def test_with_lines_a_field_is_a_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('text\n"one\ntwo"\nthree\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "one\\rtwo\\r\\nthree"}\n')
     found = corpus.read([str(tmp_path / "a.csv")], DataSettings(field="text", lines=True))
     assert found.vocab.decode(found.ids.tolist()) == "one two\nthree\n"
+    found = corpus.read([str(tmp_path / "b.jsonl")], DataSettings(field="text", lines=True))
+    assert found.vocab.decode(found.ids.tolist()) == "one two three\n"
 
 
 def test_the_suffix_is_part_of_what_is_read(tmp_path: Path) -> None:

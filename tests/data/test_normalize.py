@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.config import DataSettings
-from charnet.data.normalize import normalize, normalize_stream
+from charnet.data.normalize import count_changed, normalize, normalize_stream, note_changed
 from charnet.data.segment import segment
 
 # What changes, or is changed by, what stands beside it.
-TRICKY = "aé\u0301\u0323\r\n\r \u1100\u1161\u11a8가ﾞｶがΣσİßﬁ①\u0344\u0958\u09be\u09c7K"
+TRICKY = "Iİ\u0307'.T\u0308Σaé\u0301\u0323\r\n\r \u1100\u1161\u11a8가ﾞｶがΣσİßﬁ①\u0344\u0958\u09be\u09c7K"
 texts = st.text(st.one_of(st.sampled_from(TRICKY), st.characters(exclude_categories=("Cs",))), max_size=30)
 shapes = st.builds(
     DataSettings,
@@ -60,3 +60,32 @@ def test_lines_are_documents_each_with_its_end_and_none_empty(pieces: list[str])
     data = DataSettings(lines=True)
     found = "".join(segment(pieces, data, {}))
     assert found == "".join(line + "\n" for line in "".join(pieces).replace("\r", "\n").split("\n") if line)
+
+
+@pytest.mark.parametrize(
+    ("text", "small"),
+    [
+        ("ΟΔΥΣΣΕΥΣ ΚΑΙ ΣΑΣ.", "οδυσσευς και σας."),
+        ("ΣΟΦΟΣ’Α Σ", "σοφοσ’α σ"),  # an apostrophe ends no word
+        ("İSTANBUL I\u0307", "istanbul i"),
+    ],
+)
+@pytest.mark.parametrize("form", ["none", "nfc", "nfkc"])
+def test_lower_case_is_that_of_unicode_without_a_dot_on_i(text: str, small: str, form: str) -> None:
+    for pieces in ([text], list(text)):
+        assert "".join(normalize_stream(pieces, DataSettings(lowercase=True, normalize=form))) == small
+
+
+def test_small_letters_are_composed_where_their_capitals_are_not() -> None:
+    assert normalize("T\u0308", DataSettings(lowercase=True, normalize="nfc")) == "\u1e97"
+
+
+@pytest.mark.parametrize("letters", ["ำ", "և", "ㄱㅋ", "ຳ"])
+def test_it_is_said_which_letters_of_a_language_nfkc_changes(letters: str) -> None:
+    changed: dict[str, int] = {}
+    text = f"ﬁ ½ Ａ µ ｶ {letters}"
+    assert "".join(count_changed([text, letters], changed)) == text + letters
+    assert changed == dict.fromkeys(letters, 2)
+    (note,) = note_changed([changed, {}])
+    assert all(f"{letter} (U+{ord(letter):04X} " in note for letter in letters)
+    assert note_changed([{}]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +30,7 @@ from charnet.data.sources import Source
 from charnet.data.vocab import Vocabulary, id_dtype
 from charnet.errors import ConfigError, CorpusError, StorageError
 
-PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
 TEXT = "a name, ein Name, 名字 😀\n" * 300
 
 
@@ -109,6 +111,92 @@ def test_hidden_and_binary_files_of_a_folder_are_left_out_and_counted(folder: Pa
     found = read(folder, glob="**/*.txt")
     assert text_of(found) == "as"
     assert found.notes == ("reading 2 files; left out: 1 binary, 2 hidden",)
+
+
+def test_what_a_folder_holds_beside_the_texts_is_counted(folder: Path) -> None:
+    for name in ("a.txt", "UPPER.TXT", "notes.md", "more.md", "README", "sub/deep.txt", ".hidden.md"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "dead.txt").symlink_to("nowhere.txt")
+    (folder / "self.txt").symlink_to("self.txt")
+    (folder / "loop").symlink_to(folder)
+    os.mkfifo(folder / "pipe.txt")
+    said = "1 .TXT file, 2 .md files, 2 dangling links, 1 device or pipe, 1 file without a suffix, 1 linked folder"
+    assert read(folder).notes == (f"reading 1 file; left out: {said} and 1 other kind",)
+    found = read(folder, glob="**/*.txt")
+    assert found.notes == (f"reading 2 files; left out: {said}",)
+    assert corpus.encode_for(found.vocab, [str(folder)], DataSettings(glob="**/*.txt"))[2] == list(found.notes)
+    for path in folder.glob("*.*"):
+        path.unlink()
+    with pytest.raises(CorpusError, match=r"1 linked folder and 1 sub-folder: --glob '\*\*/\*.txt' reads sub-folders"):
+        read(folder)
+
+
+def test_files_of_a_folder_are_read_in_natural_order(folder: Path) -> None:
+    for name in ("chapter10", "chapter2", "chapter1", "part10/a", "part9/b"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / f"{name}.txt").write_text(f"{name}\n")
+    assert text_of(read(folder, glob="**/*.txt")).split() == [
+        "chapter1",
+        "chapter2",
+        "chapter10",
+        "part9/b",
+        "part10/a",
+    ]
+
+
+def test_standard_input_is_refused_the_second_time(folder: Path) -> None:
+    (folder / "a.txt").write_text("text")
+    with pytest.raises(CorpusError, match="-: standard input is named twice"):
+        read("-", folder / "a.txt", "-")
+
+
+@pytest.fixture
+def device_as_input(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Standard input is a device, as a terminal is; what is typed is "typed"."""
+    kept, null = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"typed")))
+    yield
+    os.dup2(kept, 0)
+    os.close(kept)
+    os.close(null)
+
+
+@pytest.mark.usefixtures("device_as_input")
+@pytest.mark.parametrize("name", ["-", "/dev/stdin", "/dev/fd/0"])
+def test_standard_input_is_read_by_each_of_its_names_once_though_it_is_a_device(name: str) -> None:
+    assert text_of(read(name)) == "typed"
+    with pytest.raises(CorpusError, match=f"{name}: standard input is named twice"):
+        read("-", name)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])
+def test_a_device_is_refused(name: str) -> None:
+    with pytest.raises(CorpusError, match=f"{name}: a device"):
+        read(name)
+
+
+def test_a_pipe_is_read_by_its_number() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"from a pipe")
+    os.close(writing)
+    assert text_of(read(f"/dev/fd/{reading}")) == "from a pipe"
+    os.close(reading)
+
+
+def test_an_address_is_answered_with_what_to_do() -> None:
+    with pytest.raises(
+        CorpusError, match=r"^https://example.org/a.txt: an address, not a file: save it first, or pipe it"
+    ):
+        read("https://example.org/a.txt")
+
+
+def test_a_link_that_leads_nowhere_is_never_proposed(folder: Path) -> None:
+    (folder / "book.txt").symlink_to("nowhere")
+    (folder / "books.txt").write_text("text")
+    with pytest.raises(CorpusError, match=r"no such file or folder \(did you mean [^ ]*/books\.txt\?\)"):
+        read(folder / "bok.txt")
 
 
 def test_wide_text_with_a_mark_is_no_binary_file(folder: Path) -> None:
@@ -330,7 +418,7 @@ def test_a_folder_within_that_may_not_be_listed_is_named_not_passed_over(
     assert found.notes[0] == f"{folder}/closed: cannot be read: Permission denied; left out, and 1 folder more"
     with pytest.raises(StorageError, match=r"closed: cannot be read: Permission denied$"):
         read(folder / "open", glob="*/*.txt")
-    assert read(folder, glob="open/*.txt").notes == ()  # which looks into neither
+    assert read(folder, glob="open/*.txt").notes == ("reading 1 file; left out: 2 sub-folders",)
 
 
 def test_a_wrong_limit_of_the_cache_is_refused_before_anything_is_read(
@@ -403,6 +491,6 @@ def test_chunks_may_end_at_every_byte_of_a_mixed_text(
 def test_standard_input_is_read_once_and_found_again_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.encode())))
     found = read("-")
-    copy = open_copy(found.key)
+    copy = open_copy(found.key, found.fingerprint)
     assert copy is not None
     assert (copy.ids == found.ids).all()

@@ -14,7 +14,8 @@ from charnet.cli.app import run
 from charnet.config import DataSettings
 from charnet.data.corpus import read
 from charnet.evaluation import corpus_stats
-from charnet.evaluation.corpus_stats import CorpusStats, block_of, describe, entropies
+from charnet.evaluation.corpus_stats import CorpusStats, describe, entropies
+from charnet.evaluation.unicode_blocks import block_of
 
 HEADER = "# licensed to you under the terms that are found elsewhere\n"
 
@@ -80,6 +81,45 @@ def test_advice_fits_the_text(tmp_path: Path, text: str, advice: str) -> None:
     assert any(advice in line for line in stats_of(tmp_path, text).advice)
 
 
+def test_a_line_ends_at_line_ends_and_nowhere_else(tmp_path: Path) -> None:
+    found = stats_of(tmp_path, "one\fpage\u2028same\x85line\x1cstill\nsecond\r\nthird\rfourth\v")
+    assert (found.lines, found.line_lengths["longest"]) == (4, 24)
+    assert found.breaks == {
+        "vertical tab": 1, "form feed": 1, "next line (U+0085)": 1, "line separator (U+2028)": 1,
+    }  # fmt: skip
+    assert any("form feed x 1" in line and "no line ends there" in line for line in found.advice)
+
+
+def test_joiners_marks_of_direction_and_new_emoji_can_be_printed(tmp_path: Path) -> None:
+    text = (
+        "می\u200cخواهم \U0001f468\u200d\U0001f467 \u200eA\u200f \u2067ب\u2069 \U0001fae9 \U0001f3f4\U000e0067\U000e007f"
+    )
+    assert stats_of(tmp_path, text).odd == {}
+    assert set(stats_of(tmp_path, "\x1b \ufffe \ue000 \ufeff").odd) == {
+        "'\\x1b' (U+001B ESCAPE)", "'\\ufffe' (U+FFFE without a name)", "'\\ue000' (U+E000 without a name)",
+        "'\\ufeff' (U+FEFF ZERO WIDTH NO-BREAK SPACE)",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [("ab" * 500 + "xyz", "--min-count 10 "), ("ab" * 100 + "xyyy", "--min-count 3 "), ("字句文章" * 9, ""), ("a", "")],
+)
+def test_advice_folds_no_more_than_a_hundredth_of_the_text(tmp_path: Path, text: str, folded: str) -> None:
+    advice = " ".join(stats_of(tmp_path, text).advice)
+    assert folded in advice
+    assert ("--min-count" in advice) == bool(folded)
+
+
+def test_repeated_lines_of_a_list_are_counted_however_short_they_are(tmp_path: Path) -> None:
+    found = stats_of(tmp_path, "Ada\nBo\nAda\n\nEve\n" * 5)
+    assert (found.repeated_lines, found.distinct_lines, found.repeated) == (17, 3, 0)
+    assert not any("came before" in line for line in found.advice)  # a fifth is blank: this is no list
+    found = stats_of(tmp_path, "Ada\nBo\nAda\nEve\n" * 5)
+    assert any(line.startswith("85% of the lines came before (3 distinct)") for line in found.advice)
+    assert not any("repeated lines" in line for line in found.advice)
+
+
 @pytest.mark.parametrize("of_bytes", [False, True])
 def test_folded_characters_have_no_block_and_are_not_unprintable(tmp_path: Path, of_bytes: bool) -> None:
     path = tmp_path / "a.txt"
@@ -100,7 +140,7 @@ def test_bytes_beyond_ascii_are_not_counted_as_characters(tmp_path: Path) -> Non
 def test_a_plain_long_text_needs_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_stats, "SHORT", 50_000)
     words = np.random.default_rng(1).integers(10, 99, size=20_000)
-    assert stats_of(tmp_path, "\n".join(map(str, words))).advice == ()
+    assert stats_of(tmp_path, " ".join(map(str, words))).advice == ()
 
 
 def test_info_is_printed_as_text_and_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Evaluation: nats per character over every character of a text."""
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from charnet.config import DataSettings
 from charnet.data.split import Part
+from charnet.data.vocab import Vocabulary
+from charnet.evaluation import evaluate as module
 from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped
 from charnet.evaluation.evaluate import evaluate as evaluate_part
 from charnet.model.cells import CELLS
@@ -209,3 +213,13 @@ def test_a_part_is_the_first_characters_of_each_stream(streams):
 def test_a_part_as_long_as_the_text_is_all_of_it(most):
     model, ids = build("gru"), text(700)
     assert evaluate(model, ids, START, most=most) == evaluate(model, ids, START)
+
+
+def test_a_decomposed_text_from_a_pipe_is_read_once_with_its_accents_unknown() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, "cafe\u0301".encode())
+    os.close(writing)
+    vocab = Vocabulary.of_text("caféeé")
+    ids, unknown, _ = module._encode(vocab, [f"/dev/fd/{reading}"], DataSettings())
+    os.close(reading)
+    assert (vocab.decode(ids.tolist()), unknown) == ("cafe", {0x301: 1})

@@ -196,6 +196,9 @@ def serve(orders: Iterator[str], answer: Callable[[object], object]) -> dict[str
 
 def become(order: dict[str, Any]) -> None:
     """Makes the forked process the one that was ordered."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started with
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])

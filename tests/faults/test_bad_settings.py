@@ -293,6 +293,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.faults
 def test_a_wrong_command_line_or_file_of_settings_is_refused_before_numpy_and_torch_load() -> None:
     lines = [line for line in LINES if line]
     for number, kind in enumerate(FILES):

@@ -13,7 +13,7 @@ from signal import SIGINT
 from typing import Any
 
 import pytest
-from conftest import sentences
+from conftest import accept_signals, sentences
 from faults.processes import LONG, PATIENCE, SMALL, newest, outcome, run, seeds, start, until
 
 from charnet.training import setup
@@ -134,8 +134,9 @@ def test_ctrl_c_in_a_python_program_that_trains_saves_and_then_interrupts_it(
 ) -> None:
     cut = folder / "cut"
     shutil.rmtree(cut, ignore_errors=True)
+    pipe = subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM], cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=accept_signals
     ) as process:
         until(lambda: (cut / "last.safetensors").exists())
         time.sleep(random.Random(seed).uniform(0, 0.1))

@@ -17,7 +17,7 @@ from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any
 
 import pytest
-from conftest import sentences
+from conftest import accept_signals, sentences
 from faults.files import at_most
 from faults.processes import (
     PATIENCE,
@@ -210,7 +210,7 @@ def test_a_signal_while_charnet_starts_ends_it_and_leaves_no_run_behind(
     chance = random.Random(seed)
     number = NUMBERS[seed % 3]
     command = [sys.executable, "-m", "charnet", *TRAIN, "--name", "cut", "--steps", "100000"]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=accept_signals) as process:
         time.sleep(chance.uniform(0.03, 2.0))
         before = processor_seconds(process.pid)
         process.send_signal(number)

@@ -103,7 +103,9 @@ def test_each_text_of_a_batch_has_the_nats_of_the_one_generated_alone() -> None:
     for index, chunks in enumerate(
         batch.texts(engine, LETTERS, [0], SamplingOptions(length=60, stop=("ab",)), 4, nats=True)
     ):
-        single = Generation(engine, LETTERS, start(engine, [0]), SamplingOptions(length=60, stop=("ab",)), index=index)
+        single = Generation(
+            engine, LETTERS, start(engine, LETTERS, [0]), SamplingOptions(length=60, stop=("ab",)), index=index
+        )
         both = list(chunks)
         assert nats(both) == pytest.approx(nats(list(single)), abs=1e-5)
         assert len(nats(both)) == len("".join(chunk.text for chunk in both))

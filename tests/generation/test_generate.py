@@ -170,7 +170,7 @@ def test_writing_ends_before_a_stop_text_and_does_not_write_it():
 
 
 def test_a_stop_text_that_is_never_completed_is_written():
-    assert "".join(written("abcdeab", None, "abx", "deaf")) == "abcdeab"
+    assert "".join(written("abcdeab", None, "abd", "deac")) == "abcdeab"
 
 
 def test_a_stop_text_that_begins_again_within_itself_is_found():
@@ -180,7 +180,7 @@ def test_a_stop_text_that_begins_again_within_itself_is_found():
 
 def test_the_stop_text_that_is_complete_first_counts():
     assert "".join(written("abcdefgh", None, "efg", "cd", "h")) == "ab"
-    assert "".join(written("abcdefgh", None, "abcdefx", "de")) == "abc"
+    assert "".join(written("abcdefgh", None, "abcdefa", "de")) == "abc"
     assert "".join(written("abcdefgh", None, "bcde", "cd")) == "ab"
 
 

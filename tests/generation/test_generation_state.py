@@ -51,7 +51,7 @@ def generate(
 
 
 def in_parts(engine: Engine, prompt: list[int], parts: list[int], **options: object) -> str:
-    state, text = start(engine, prompt), ""
+    state, text = start(engine, LETTERS, prompt), ""
     for length in parts:
         part, generation = generate(engine, state, length=length, **options)
         state, text = generation.state, text + part
@@ -75,11 +75,11 @@ def test_a_text_generated_in_parts_is_the_one_generated_at_once(
 @every_kind
 def test_a_state_may_be_continued_from_as_often_as_wanted(engine: str, cell: str, activation: str) -> None:
     opened = open_engine(build(cell, activation), engine)
-    _, generation = generate(opened, start(opened, [0, 1]), length=20)
+    _, generation = generate(opened, start(opened, LETTERS, [0, 1]), length=20)
     state = generation.state
     texts = {generate(opened, state, length=50)[0] for _ in range(3)}
     assert len(texts) == 1
-    assert texts != {generate(opened, start(opened, [0, 1]), length=50)[0]}
+    assert texts != {generate(opened, start(opened, LETTERS, [0, 1]), length=50)[0]}
 
 
 @every_engine
@@ -87,7 +87,9 @@ def test_a_state_may_be_continued_from_as_often_as_wanted(engine: str, cell: str
 def test_a_saved_text_is_continued_as_if_it_had_never_ended(engine: str, cell: str, activation: str) -> None:
     """Only the text and the number of its sampled characters need saving: another process reads it and continues."""
     checkpoint = build(cell, activation)
-    text, generation = generate(open_engine(checkpoint, engine), start(open_engine(checkpoint, engine), [4]), length=40)
+    text, generation = generate(
+        open_engine(checkpoint, engine), start(open_engine(checkpoint, engine), LETTERS, [4]), length=40
+    )
     saved, num_sampled = "e" + text, generation.state.num_sampled
     anew = open_engine(checkpoint, engine)
     state = GenerationState(anew.start(1), num_sampled=num_sampled).extend(LETTERS.encode(saved).tolist())
@@ -96,7 +98,7 @@ def test_a_saved_text_is_continued_as_if_it_had_never_ended(engine: str, cell: s
 
 def test_text_given_in_between_is_read_before_more_is_sampled() -> None:
     engine = open_engine(build())
-    text, generation = generate(engine, start(engine, [0]), length=5)
+    text, generation = generate(engine, start(engine, LETTERS, [0]), length=5)
     given = LETTERS.encode("abc").tolist()
     continued, _ = generate(engine, generation.state.extend(given), length=30)
     state = GenerationState(engine.start(1), num_sampled=5).extend([0, *LETTERS.encode(text).tolist(), *given])
@@ -105,15 +107,15 @@ def test_text_given_in_between_is_read_before_more_is_sampled() -> None:
 
 def test_the_state_without_a_prompt_is_the_start_of_a_line() -> None:
     engine = open_engine(build())
-    at_start, _ = generate(engine, start(engine), length=30)
-    assert generate(engine, start(engine, [LETTERS.start_id()]), length=30)[0] == at_start
+    at_start, _ = generate(engine, start(engine, LETTERS), length=30)
+    assert generate(engine, start(engine, LETTERS, [LETTERS.start_id()]), length=30)[0] == at_start
 
 
 @pytest.mark.parametrize("options", [{"stop": ("c", "ab")}, {"stop": ("abc",)}])
 def test_a_text_continued_after_a_stop_criterion_continues_after_what_was_cut_off(options: dict[str, object]) -> None:
     engine = open_engine(build())
     whole = in_parts(engine, [0], [300])
-    state, text = start(engine, [0]), ""
+    state, text = start(engine, LETTERS, [0]), ""
     for _ in range(5):
         part, generation = generate(engine, state, length=60, **options)
         state, text = generation.state, text + part + generation.withheld
@@ -131,9 +133,11 @@ def test_a_text_continued_after_a_stop_criterion_continues_after_what_was_cut_of
 )
 def test_a_multi_step_engine_generates_the_same_text(cell: str, activation: str, options: dict[str, object]) -> None:
     checkpoint = build(cell, activation)
-    expected, plain = generate(open_engine(checkpoint), start(open_engine(checkpoint), [0, 1]), length=300, **options)
+    expected, plain = generate(
+        open_engine(checkpoint), start(open_engine(checkpoint), LETTERS, [0, 1]), length=300, **options
+    )
     engine = multi_step(checkpoint)
-    text, generation = generate(engine, start(engine, [0, 1]), length=300, **options)
+    text, generation = generate(engine, start(engine, LETTERS, [0, 1]), length=300, **options)
     assert text == expected
     assert generation.state.num_sampled == plain.state.num_sampled == 300
 
@@ -144,7 +148,7 @@ def test_a_text_that_ends_within_a_call_leaves_the_same_state_as_single_steps(st
     checkpoint = build()
     texts, states = [], []
     for engine in (open_engine(checkpoint), multi_step(checkpoint)):
-        text, generation = generate(engine, start(engine, [0]), length=200, stop=tuple(stops), seed=seed)
+        text, generation = generate(engine, start(engine, LETTERS, [0]), length=200, stop=tuple(stops), seed=seed)
         continued, _ = generate(engine, generation.state, length=50, seed=seed)
         texts.append((text, generation.withheld, continued))
         states.append((generation.state.num_sampled, generation.state.recent))
@@ -154,7 +158,9 @@ def test_a_text_that_ends_within_a_call_leaves_the_same_state_as_single_steps(st
 
 def test_the_first_call_samples_one_symbol_so_that_it_is_shown_at_once() -> None:
     engine = multi_step(build())
-    sizes = [len(chunk.text) for chunk in Generation(engine, LETTERS, start(engine), SamplingOptions(length=100))]
+    sizes = [
+        len(chunk.text) for chunk in Generation(engine, LETTERS, start(engine, LETTERS), SamplingOptions(length=100))
+    ]
     assert sizes[0] == 1
     assert max(sizes) > 1
 
@@ -163,7 +169,7 @@ def test_the_first_call_samples_one_symbol_so_that_it_is_shown_at_once() -> None
 
 
 def chunks_of(engine: Engine, vocab: Vocabulary = LETTERS, **options: object) -> list[Chunk]:
-    return list(Generation(engine, vocab, start(engine, [0]), SamplingOptions(**options)))  # type: ignore[arg-type]
+    return list(Generation(engine, vocab, start(engine, LETTERS, [0]), SamplingOptions(**options)))  # type: ignore[arg-type]
 
 
 @every_engine
@@ -194,7 +200,9 @@ def test_a_character_of_several_bytes_has_the_nats_of_all_of_them(seed: int) -> 
     text, nats = "".join(c.text for c in chunks), [n for c in chunks for n in c.nats]
     ids = BYTES.encode(text).tolist()
     singly = list(
-        Generation(short, Vocabulary.of_text("abcdefghi"), start(short, [0]), SamplingOptions(length=60, seed=seed))
+        Generation(
+            short, Vocabulary.of_text("abcdefghi"), start(short, LETTERS, [0]), SamplingOptions(length=60, seed=seed)
+        )
     )
     each = [n for c in singly for n in c.nats]
     assert len(ids) == len(each) == 60
@@ -208,7 +216,7 @@ def test_a_character_of_several_bytes_has_the_nats_of_all_of_them(seed: int) -> 
 
 def test_nats_are_not_computed_unless_they_are_asked_for() -> None:
     generation = Generation(
-        open_engine(build()), LETTERS, start(open_engine(build())), SamplingOptions(length=9), nats=False
+        open_engine(build()), LETTERS, start(open_engine(build()), LETTERS), SamplingOptions(length=9), nats=False
     )
     assert {chunk.nats for chunk in generation} == {()}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.generation import stopping
 from charnet.generation.detokenizer import Detokenizer
@@ -22,10 +24,14 @@ CRITERIA = {
 texts = st.text("ab.!。？\r\n \"'」3", max_size=30)
 
 
-def ended(text: str, *criteria: StopCriterion, chunks: list[str] | None = None) -> str:
+def criteria(**options: object) -> list[StopCriterion]:
+    return stopping.stop_criteria(SamplingOptions(**options), Vocabulary.of_text("Ab"))  # type: ignore[arg-type]
+
+
+def ended(text: str, *stops: StopCriterion, chunks: list[str] | None = None) -> str:
     """The text as far as it is shown, when it comes in these chunks."""
     vocab = Vocabulary.of_text(text + " ")
-    detokenizer, shown = Detokenizer(vocab, criteria), ""
+    detokenizer, shown = Detokenizer(vocab, stops), ""
     for chunk in [text] if chunks is None else chunks:
         if not detokenizer.ended:
             shown += detokenizer.feed(vocab.encode(chunk).tolist()).text
@@ -53,7 +59,8 @@ def test_what_is_shown_is_the_beginning_of_the_text(name: str, text: str) -> Non
         ("Pi is 3.14 or so. Yes.", "Pi is 3.14 or so."),
         ('"Is it?" he said.', '"Is it?"'),
         ("(Well!) Then", "(Well!)"),
-        ("Wait... what?", "Wait..."),
+        ("Wait... What?", "Wait..."),
+        ("Wait... what? No.", "Wait... what?"),
         ("He left.\nShe stayed.", "He left."),
         ("下雨了。他走了。", "下雨了。"),
         ("「下雨了。」他走了。", "「下雨了。」"),
@@ -90,21 +97,28 @@ def test_lines_with_the_ends_of_windows_are_lines() -> None:
     assert ended("a\r\nb\r\nc", MaxLines(2)) == "a\r\nb"
 
 
-@pytest.mark.parametrize(("unit", "text"), [("sentence", "A b. "), ("line", "A b\n"), ("paragraph", "A b\n\n")])
-def test_an_end_is_known_with_its_last_character_and_not_before(unit: str, text: str) -> None:
-    (criterion,) = stopping.stop_criteria(until=unit)
+@pytest.mark.parametrize(("options", "shown"), [({"max_lines": 2}, "a\rb"), ({"until": "paragraph"}, "a\rb")])
+def test_a_carriage_return_ends_a_line_in_an_alphabet_without_line_feeds(options: Any, shown: str) -> None:
+    assert ended("a\rb\r\rc", *stopping.stop_criteria(SamplingOptions(**options), Vocabulary.of_text("abc\r"))) == shown
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "beyond"), [("sentence", "So it. A", 2), ("line", "A b\n", 1), ("paragraph", "A b\n\n", 2)]
+)
+def test_an_end_is_known_with_the_character_that_shows_it_and_not_before(unit: str, text: str, beyond: int) -> None:
+    (criterion,) = criteria(until=unit)
     assert [criterion.push(character) for character in text] == [False] * (len(text) - 1) + [True]
-    assert criterion.held_back == len(text) - len(text.rstrip())
+    assert criterion.held_back == beyond
 
 
 def test_of_several_criteria_the_first_that_is_met_ends_the_text() -> None:
-    assert ended("a b. c\nd", *stopping.stop_criteria(["\nd"], 1, "sentence")) == "a b."
-    assert ended("a b\nc. d", *stopping.stop_criteria(["c."], 1, "sentence")) == "a b"
-    assert ended("a b\nc. d", *stopping.stop_criteria(["b\nc"], 2, "sentence")) == "a "
+    assert ended("a bc. C\nd", *criteria(stop=["\nd"], max_lines=1, until="sentence")) == "a bc."
+    assert ended("a b\nbc. D", *criteria(stop=["c."], max_lines=1, until="sentence")) == "a b"
+    assert ended("a b\nc. D", *criteria(stop=["b\nc"], max_lines=2, until="sentence")) == "a "
 
 
 def test_what_one_criterion_held_back_is_shown_when_another_ends_the_text() -> None:
-    assert ended("one. two", *stopping.stop_criteria(["e. x"], 0, "sentence")) == "one."
+    assert ended("one. Two", *criteria(stop=["e. x"], max_lines=0, until="sentence")) == "one."
 
 
 @given(text=texts)

@@ -1,0 +1,212 @@
+"""Resumes a run: as if it had not been interrupted, or with changes that the user asks for, which are recorded.
+
+Where settings or text change, all that fits is carried over: weights, optimizer, random numbers. With another number or
+length of windows, or another text, the streams start anew. From there on, resuming is exact again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from charnet.config import Config
+from charnet.config_file import read_yaml, to_yaml
+from charnet.data import corpus as data_corpus
+from charnet.data.batches import check_length
+from charnet.data.cache import open_copy
+from charnet.data.corpus import Corpus, OnRead
+from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
+from charnet.data.sources import STANDARD_INPUT, is_stream
+from charnet.data.split import LAST, Split
+from charnet.data.vocab import Vocabulary
+from charnet.data.widen import map_ids, widen
+from charnet.errors import CheckpointError, ConfigError, CorpusError, plural, short_repr
+from charnet.overlay import as_dict, overlay
+from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import CorpusInfo, TrainerState
+from charnet.storage.runs import RunFolder
+from charnet.training import resolve
+from charnet.training.start import absolute, info_of, is_dataset, on_device
+
+if TYPE_CHECKING:
+    from charnet.training.trainer import Trainer
+
+
+class _Text(NamedTuple):
+    """The text of a resumed run, in an alphabet that has all characters of the network's."""
+
+    ids: Ids
+    vocab: Vocabulary
+    ends: Ends | None
+    file_ends: Sequence[int]
+    info: CorpusInfo
+    notes: tuple[str, ...] = ()
+
+
+def resume_run(
+    given: Path,
+    values: Mapping[str, Any],
+    *,
+    out: Path,
+    strict: bool,
+    continue_text: bool,
+    sample_length: int,
+    on_start: Callable[[], object],
+    on_read: OnRead,
+) -> Trainer:
+    """See `setup.resume_run`, which has checked `values`."""
+    path = runs.find_resumable(given, out)
+    folder = RunFolder(path.parent)
+    try:
+        if given.name != path.name:  # which is the newest is certain only when no other process writes there
+            path = runs.find_resumable(path.parent)
+        before, damage = runs.load_resumable(path, strict=strict)
+        if before.trainer_state.step and not before.part("optimizer"):
+            raise CheckpointError(f"{path}: holds weights only and cannot be resumed; try --init-from")
+        is_named = "data.paths" in values
+        values = _changed(before, path.parent / runs.SETTINGS, dict(values), continue_text=continue_text)
+        config = overlay(before.config, values)
+        config = overlay(config, {"data.paths": absolute(config.data.paths)})
+        text = _read(before, config, on_read, continue_text=continue_text, is_named=is_named)
+        return _resume(before, damage, config, values, text, folder, sample_length, on_start)
+    except BaseException:
+        folder.close()
+        raise
+
+
+def _resume(
+    before: Checkpoint,
+    damage: str,
+    config: Config,
+    values: Mapping[str, Any],
+    text: _Text,
+    folder: RunFolder,
+    sample_length: int,
+    on_start: Callable[[], object],
+) -> Trainer:
+    """Resumes from a checkpoint.
+
+    Args:
+        config: settings of the run with the changes.
+        values: what was changed.
+    """
+    data = overlay(config, {"data.val": config.data.val or LAST}).data  # earlier versions held out the end
+    split = Split(text.ids, text.ends, data, config.training.seed, text.file_ends, text.vocab.symbols)
+    config = resolve.resolve(config, split.train.padded_length(config.training.window))
+    if split.train.documents is None:
+        check_length(len(split.train), config.training.batch_size, config.training.window)
+    changes = _in_words(before, config, text)
+    restarts = text.info != before.corpus or not resolve.RESTART_STREAMS.isdisjoint(values)
+    state = _state_after(before.trainer_state, values, bool(changes), restarts, text.info != before.corpus)
+    resolve.check_unfinished(folder.path, state, config)
+    folder.check_space(resolve.bytes_on_disk(config, len(text.vocab)), damage=damage)
+    config = on_device(config, len(text.vocab))
+    if changes:
+        record = (*before.config.training.resume_changes, f"step {state.step}: {changes}")
+        config = overlay(config, {"training.resume_changes": record})
+
+    from charnet.training import trainer
+
+    on_start()
+    run = trainer.Trainer(config, text.vocab, text.info, split, folder, sample_length)
+    history = before.history if text.info == before.corpus else []
+    before = run.train_state.adapt(before, text.vocab, restart_streams=restarts)
+    run.restore(dataclasses.replace(before, trainer_state=state, history=history), damage)
+    if changes:
+        folder.append_metrics(json.dumps({"step": state.step, "changes": changes}))
+        exact = "from here on it resumes bit for bit again"
+        run.notes = (*text.notes, *split.notes(), f"changed at step {state.step:,}: {changes}; {exact}")
+    folder.write(runs.SETTINGS, to_yaml(config).encode())
+    return run
+
+
+def _state_after(
+    state: TrainerState, values: Collection[str], changes: bool, restarts: bool, other_text: bool
+) -> TrainerState:
+    """Returns where a training stands after its settings or its text have changed."""
+    if changes or resolve.LENGTH.intersection(values):
+        state = dataclasses.replace(state, evaluations_without_improvement=0)
+    if "training.learning_rate" in values:
+        state = dataclasses.replace(state, rollbacks=0)  # the rate that was asked for is not halved
+    if restarts:
+        passes, window = state.position
+        state = dataclasses.replace(state, position=(passes + bool(window), 0))
+    if other_text:  # losses on other held-out text cannot be compared
+        state = dataclasses.replace(state, best_step=0, best_nats_per_char=None)
+    return state
+
+
+def _changed(before: Checkpoint, settings: Path, values: dict[str, Any], *, continue_text: bool) -> dict[str, Any]:
+    """Returns the settings that differ from those of the run, and the paths of its texts on this machine."""
+    theirs, ours = as_dict(before.config), as_dict(overlay(before.config, values))
+    changed = {}
+    for name, value in values.items():
+        section, _, key = name.partition(".")
+        if name == "data.paths" or theirs[section][key] != ours[section][key]:
+            changed[name] = value
+    resolve.check_resumable(changed, continue_text=continue_text)
+    if "data.paths" not in changed and settings.is_file():
+        with contextlib.suppress(ConfigError):  # a damaged file: the text may be in the cache
+            changed["data.paths"] = read_yaml(settings).get("data.paths", [])
+    return changed
+
+
+def _in_words(before: Checkpoint, config: Config, text: _Text) -> str:
+    """Lists what has changed the steps to come: settings, text and alphabet; "" if nothing has."""
+    theirs, ours, listed = as_dict(before.config), as_dict(config), []
+    for name in sorted(resolve.CHANGE_STEPS | resolve.DESCRIBE_TEXT):
+        section, _, key = name.partition(".")
+        if theirs[section][key] != ours[section][key]:
+            listed.append(f"{key} {short_repr(theirs[section][key])} -> {short_repr(ours[section][key])}")
+    old, new = before.corpus, text.info
+    if old != new:
+        listed.append(f"text {old.name} of {old.characters:,} -> {new.name} of {plural(new.characters, 'character')}")
+    if len(text.vocab) != len(before.vocab):
+        listed.append(f"alphabet of {len(before.vocab):,} -> {len(text.vocab):,}")
+    return ", ".join(listed)
+
+
+def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text: bool, is_named: bool) -> _Text:
+    """Returns the text of a run, from the cache if the files are gone, or the one that it continues with.
+
+    Args:
+        is_named: the user names the text anew. Else what became a pipe is not waited for: it counts as gone.
+
+    Raises:
+        CorpusError: the text has changed and may not, or is neither at its path nor in the cache.
+    """
+    data, info = config.data, before.corpus
+    source: EncodedCopy | Corpus | None
+    if not continue_text and any(_is_gone(path) or (is_stream(path) and not is_named) for path in data.paths):
+        source = open_copy(info.key, info.fingerprint)
+        if source is None:
+            raise CorpusError(
+                f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "
+                "give its path, as in charnet train TEXT --resume RUN"
+            )
+    else:
+        source = data_corpus.read(data.paths, data, progress=on_read)
+        # Runs in lower case have another key since Σ and İ are written as Unicode does; without them nothing changed.
+        same_case = data.lowercase and source.vocab == before.vocab and ord("σ") not in source.vocab.symbols
+        same_key = source.key == info.key or same_case
+        if source.fingerprint != info.fingerprint or not same_key:
+            if continue_text:
+                source = widen(source, before.vocab)
+                return _Text(source.ids, source.vocab, source.ends, source.file_ends, info_of(source), source.notes)
+            raise CorpusError(
+                f"{', '.join(data.paths) or 'the bundled text'}: expected the text that this run was trained on "
+                f"({info.name}, SHA-256 {info.fingerprint[:12]}...), found another ({source.fingerprint[:12]}...); "
+                "restore it, continue with this one by --continue, or start a new run with --init-from"
+            )
+    ids = map_ids(source.ids, source.vocab, before.vocab)
+    return _Text(ids, before.vocab, source.ends, source.file_ends, info)
+
+
+def _is_gone(path: str) -> bool:
+    return path == STANDARD_INPUT or not (os.path.exists(path) or is_dataset(path))

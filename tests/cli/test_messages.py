@@ -1,0 +1,160 @@
+"""No message names an option that its command lacks, but as part of another command: `charnet train --bytes`."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+import charnet
+from charnet.cli.app import app, run
+
+PACKAGE = Path(charnet.__file__).parent
+READING = ("train", "eval", "corpus info")
+SHOWN_BY = {  # the commands that show what is written in a module, if it names an option; the first match counts
+    "api": ("train",),
+    "bench": ("bench train", "bench sample"),
+    "config": ("train or sample",),
+    "overlay": ("train",),
+    "data.batches": ("train",),
+    "data.documents": ("train",),
+    "data.split": ("train",),
+    "data.datasets": ("corpus list",),
+    "data.vocab": ("sample",),
+    "data.*": READING,
+    "model.*": ("train",),
+    "storage.checkpoint": ("sample", "eval"),
+    "storage.runs": ("train",),
+    "engines.*": ("sample",),
+    "generation.*": ("sample",),
+    "evaluation.corpus_stats": ("corpus info",),
+    "evaluation.*": ("eval",),
+    "training.*": ("train",),
+    "cli.app": ("",),
+    "cli.bench": ("bench train", "bench sample"),
+    "cli.cache": ("cache list or cache clear",),
+    "cli.corpus": ("corpus info",),
+    "cli.messages": ("train",),
+    "cli.options": ("train",),
+    "cli.train": ("train",),
+    "cli.eval": ("eval",),
+    "cli.inspect": ("inspect",),
+    "cli.quantize": ("quantize",),
+    "cli.doctor": ("doctor",),
+    "cli.*": ("sample",),
+}
+EITHER = ("train or sample", "cache list or cache clear")
+TRAIN_ALONE = {"--document-separator"}  # only a training can be given a wrong one
+WORD = re.compile(r"charnet ((?:bench |cache |corpus )?[a-z]+)|(?<![\w-])(--[a-z][a-z-]*[a-z])|[;,.)]")
+
+
+def options_by_command() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+
+    def visit(command: Any, name: str) -> None:
+        found[name] = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)} | {"--help"}
+        for sub, each in getattr(command, "commands", {}).items():
+            visit(each, f"{name} {sub}".strip())
+
+    visit(typer.main.get_command(app), "")
+    for either in EITHER:
+        one, other = either.split(" or ")
+        found[either] = found[one] | found[other]
+    return found
+
+
+OPTIONS = options_by_command()
+
+
+def lacking(message: str, command: str) -> list[str]:
+    """The options in a message that neither the command has nor the one that the message names right before."""
+    wrong, other = [], ""
+    for word in WORD.finditer(message):
+        if word[1]:
+            other = word[1]
+        elif not word[2]:
+            other = ""
+        elif word[2] not in OPTIONS.get(other or command, OPTIONS[command]):
+            wrong.append(word[2])
+    return wrong
+
+
+def texts(path: Path) -> Iterator[str]:
+    """The strings in a module that are no docstrings; `{}` stands for a value in one."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    skipped = {
+        id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)
+    }  # type: ignore[attr-defined]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
+            skipped |= {id(part) for part in node.values}
+            yield "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+            yield node.value
+
+
+MESSAGES = [
+    (module, text)
+    for path in sorted(PACKAGE.rglob("*.py"))
+    for module in [".".join(path.relative_to(PACKAGE).with_suffix("").parts)]
+    for text in texts(path)
+    if re.search(r"(?<![\w-])--[a-z]", text)
+]
+
+
+def test_every_option_in_a_message_belongs_to_each_command_that_shows_it() -> None:
+    assert len(MESSAGES) > 100
+    for module, text in MESSAGES:
+        commands = next((shown for pattern, shown in SHOWN_BY.items() if fnmatch(module, pattern)), None)
+        assert commands, f"{module} names options and is not in the table: {text}"
+        for command in ("train",) if any(option in text for option in TRAIN_ALONE) else commands:
+            assert not lacking(text, command), f"{module}, shown by {command}: {text}"
+
+
+@pytest.mark.parametrize("command", sorted(set(OPTIONS) - set(EITHER)))
+def test_the_help_of_a_command_names_only_its_own_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*command.split(), "--help"]) == 0, command
+    assert not lacking(capsys.readouterr().out, command)
+
+
+UNREADABLE = {
+    "latin.txt": "contraseña\nseñora\nmañana\n".encode("latin-1"),
+    "flaw.txt": "près de la forêt\n".encode() * 9 + b"\xe9t\xe9\n",
+    "cut.txt": "très".encode()[:3] * 2 + "é".encode()[:1],
+    "wide.txt": "a text of two bytes a letter\n".encode("utf-16-le"),
+    "java.txt": b"a smile \xed\xa0\xbd\xed\xb8\x80\n",
+    "zero.txt": b"\xff\0\xfe\1" * 9,
+    "book.pdf": b"%PDF-1.7\n",
+    "book.txt": b"PK\x03\x04" + bytes(40),
+    "empty.txt": b"",
+    "missing.txt": None,
+    "folder": None,
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_text_that_cannot_be_read_is_answered_with_options_of_the_running_command(
+    name: str, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("folder", "binary.txt").write_bytes(b"\0")
+    if (raw := UNREADABLE[name]) is not None:
+        Path(name).write_bytes(raw)
+    for command, line in {
+        "train": ["train", name],
+        "eval": ["eval", str(tiny_run), name],
+        "corpus info": ["corpus", "info", name],
+    }.items():
+        assert run(line) == 3
+        message = capsys.readouterr().err
+        assert message.startswith(f"charnet: {name}")
+        assert not lacking(message, command), message

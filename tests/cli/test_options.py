@@ -1,0 +1,48 @@
+"""One rule of escapes in every option that takes text."""
+
+from __future__ import annotations
+
+import pytest
+
+from charnet.cli.app import run
+from charnet.cli.options import unescaped
+from charnet.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (r"a\n\t\r\f\\b", "a\n\t\r\f\\b"),
+        (r"\xe9\u4e2d\U0001F600", "é中😀"),
+        (r"\\n", r"\n"),
+        ("", ""),
+        ("/é", "/é"),
+    ],
+)
+def test_an_escape_stands_for_its_character(written: str, text: str) -> None:
+    assert unescaped(written, "--stop") == text
+
+
+@pytest.mark.parametrize("written", ["\\q", "\\", "a\\", "\\x1", "\\u12", "\\ud800", "\\U00110000", "\\\x1b", "\\N"])
+def test_an_unknown_escape_is_refused_and_the_known_ones_are_named(written: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--stop: expected one of .*\\uNNNN") as caught:
+        unescaped(written, "--stop")
+    assert str(caught.value).isprintable()
+
+
+def test_a_byte_that_is_not_utf8_is_named_by_its_value() -> None:
+    with pytest.raises(ConfigError, match="--stop: found byte 0xe9, which is not UTF-8"):
+        unescaped("\udce9", "--stop")
+    assert unescaped("\udce9", "--prompt", any_bytes=True) == "\udce9"
+
+
+@pytest.mark.parametrize("option", ["--prompt", "--stop", "--ban", "--logit-bias"])
+def test_every_option_of_sample_that_takes_text_has_the_rule(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sample", option, "\\q=1"]) == 2
+    assert capsys.readouterr().err.startswith(f"charnet: {option}: expected one of ")
+
+
+@pytest.mark.parametrize("option", ["--documents", "--document-separator"])
+def test_every_option_of_train_that_takes_text_has_the_rule(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", option, "\\q"]) == 2
+    assert capsys.readouterr().err.startswith(f"charnet: {option}: expected one of ")

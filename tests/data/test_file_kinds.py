@@ -1,0 +1,200 @@
+"""Files that are no text are known by their first bytes, under any name, and come with the command that helps."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import pickle
+import sqlite3
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zstandard
+from safetensors.numpy import save
+
+from charnet.cli.app import run
+from charnet.config import DataSettings
+from charnet.data import corpus, readers
+from charnet.data.file_kinds import kind_of
+from charnet.errors import CorpusError
+
+BOOK = b"A plain line of a plain book.\n" * 40
+
+
+def zipped(*names: str, mimetype: str = "") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        if mimetype:
+            archive.writestr("mimetype", mimetype, zipfile.ZIP_STORED)
+        for name in names:
+            archive.writestr(name, BOOK)
+    return file.getvalue()
+
+
+def tarred() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        info = tarfile.TarInfo("book.txt")
+        info.size = len(BOOK)
+        archive.addfile(info, io.BytesIO(BOOK))
+    return file.getvalue()
+
+
+def database() -> bytes:
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute("CREATE TABLE texts (text)")
+        raw: bytes = connection.serialize()
+    return raw
+
+
+def of_torch(*, in_zip: bool) -> bytes:
+    file = io.BytesIO()
+    torch.save({"weight": torch.zeros(3)}, file, _use_new_zipfile_serialization=in_zip)
+    return file.getvalue()
+
+
+def of_numpy() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, text=np.zeros(3))
+    return file.getvalue()
+
+
+OFFICE = ("[Content_Types].xml", "_rels/.rels")
+KINDS = [
+    # the bytes, what they are, a part of the advice
+    (gzip.compress(BOOK), "packed by gzip", "gzip -dc"),
+    (bz2.compress(BOOK), "packed by bzip2", "bzcat"),
+    (bz2.compress(b""), "packed by bzip2", "bzcat"),
+    (lzma.compress(BOOK), "packed by xz", "xzcat"),
+    (zstandard.compress(BOOK), "packed by zstd", "zstdcat"),
+    (zipped("chat.txt"), "zip archive", "unzip -p"),
+    (zipped(*OFFICE, "word/document.xml"), "Word document", "pandoc -f docx"),
+    (zipped(*OFFICE, "xl/workbook.xml"), "Excel", "CSV"),
+    (zipped("META-INF/container.xml", mimetype="application/epub+zip"), "EPUB", "pandoc -f epub"),
+    (zipped("content.xml", mimetype="application/vnd.oasis.opendocument.text"), "OpenDocument text", "pandoc -f odt"),
+    (b"7z\xbc\xaf\x27\x1c\0\4", "7-Zip", "7z x -so"),
+    (b"Rar!\x1a\x07\1\0", "RAR", "unrar p"),
+    (tarred(), "tar archive", "tar -xOf"),
+    (b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n", "PDF", "pdftotext"),
+    (b"\xef\xbb\xbf%PDF-1.4\n", "PDF", "pdftotext"),
+    (rb"{\rtf1\ansi\deff0 A plain line.\par}", "RTF", "pandoc -f rtf"),
+    (b"%!PS-Adobe-3.0\n", "PostScript", "ps2ascii"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Office", "the program that made it"),
+    (b"\x89PNG\r\n\x1a\n", "PNG", "tesseract"),
+    (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG", "tesseract"),
+    (b"GIF89a", "GIF", "tesseract"),
+    (database(), "SQLite", "sqlite3"),
+    (pickle.dumps(["a text"]), "pickle", "Python"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5", "the program that made it"),
+    (of_numpy(), "arrays of NumPy", "Python"),
+    (of_torch(in_zip=True), "checkpoint of PyTorch", "a model and no text"),
+    (of_torch(in_zip=False), "checkpoint of PyTorch", "a model and no text"),
+    (save({"weight": np.zeros(3)}), "safetensors", "a model and no text"),
+    (b"\3\0\0\0\1\0\0\0\2\0\0\0", "Torch 7", "a model and no text"),
+    (b"GGUF\3\0\0\0", "llama.cpp", "a model and no text"),
+    (b"MThd\0\0\0\6\0\1", "MIDI", "midicsv"),
+    (b"RIFF\x24\0\0\0WAVEfmt ", "sound", "whisper"),
+    (b"ID3\3\0\0", "sound", "whisper"),
+    (b"\x7fELF\2\1\1\0", "program", "give a text"),
+    (b"MZ\x90\0\3\0", "program", "give a text"),
+]
+
+
+@pytest.mark.parametrize(("raw", "name", "advice"), KINDS, ids=[f"{n}-{name}" for n, (_, name, _) in enumerate(KINDS)])
+def test_a_file_that_is_no_text_is_named_with_what_turns_it_into_text_and_learned_only_as_bytes(
+    raw: bytes, name: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "CHUNK_BYTES", 300)
+    path = tmp_path / "my book.txt"
+    path.write_bytes(raw)
+    with pytest.raises(CorpusError) as caught:
+        corpus.read([str(path)])
+    message = str(caught.value)
+    assert message.startswith(f"{path}: this is ")
+    assert name in message
+    assert advice in message
+    assert "\n" not in message
+    assert len(corpus.read([str(path)], DataSettings(bytes=True)).ids) == len(raw)
+
+
+def test_a_checkpoint_of_charnet_is_named_with_the_command_that_writes_with_it(whole: bytes) -> None:
+    kind = kind_of(whole)
+    assert kind is not None
+    assert kind.name == "a checkpoint of charnet"
+    assert "charnet sample a.safetensors" in kind.advice("a.safetensors")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("BM, a short name", "GIF is a format", "MZ and more\n", "PK\n", "RIFF: a short melody", "ID3 tags", "GGUF"),
+        *(
+            "%PDF is how they begin",
+            r"\documentclass{rtf1}",
+            r"{\rtfm}",
+            "<3",
+            "<h1>a heading",
+            "<html5ever> is a name",
+        ),
+        *("SQLite format 3 is new", "MThd", "BZh9 is its mark", "7z x", "Rar!", "OggS", "ustar " * 90, "a <html> tag"),
+        *('12345678{"a": 1}', "X:1\nT:a tune\nK:D\n", '{"json": 1}', "From a@b Mon\n", "\ufeffwith a mark", ""),
+    ],
+)
+def test_a_text_that_begins_like_another_file_is_a_text(text: str) -> None:
+    assert kind_of(text.encode()) is None
+
+
+@pytest.mark.parametrize(
+    "start", ["<!DOCTYPE html>", "\ufeff\n<html lang='en'>", "<?xml version='1.0'?>\n<!-- a page --><!doctype HTML>"]
+)
+def test_html_is_learned_with_its_tags_and_that_is_said_once_for_all_files(start: str, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text(f"{start}<p>text {number}</p>")
+    one, three = corpus.read([str(tmp_path / "0.txt")]), corpus.read([str(tmp_path)])
+    assert [note.partition(";")[0] for note in one.notes] == [
+        f"{tmp_path / '0.txt'} is HTML: the model learns its tags too"
+    ]
+    assert [note.partition(";")[0] for note in three.notes] == [
+        f"{tmp_path / '0.txt'} and 2 more files are HTML: the model learns its tags too"
+    ]
+    assert three.vocab.decode(three.ids.tolist()).count("<p>text") == 3
+
+
+def test_a_long_row_of_comments_is_no_trap() -> None:
+    assert kind_of(b"<!---->" * 10_000) is None
+
+
+def test_what_a_packed_file_holds_is_named_too_and_the_command_takes_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "book.tar.gz"
+    path.write_bytes(gzip.compress(tarred()))
+    with pytest.raises(CorpusError, match=r"this is a tar archive; take the texts out: tar -xOf FILE > text\.txt"):
+        corpus.read([str(path)])
+
+
+def test_a_command_never_writes_over_the_file_that_it_reads() -> None:
+    kind = kind_of(b"%PDF-1.7")
+    assert kind is not None
+    assert kind.advice("my text.txt").endswith("pdftotext 'my text.txt' text.txt")
+    assert kind.advice("text.txt").endswith("pdftotext text.txt plain.txt")
+
+
+def test_a_model_of_another_program_is_named_where_a_checkpoint_is_expected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.safetensors"
+    for raw, name in ((of_torch(in_zip=True), "PyTorch"), (b"\3\0\0\0\1\0\0\0\2\0\0\0", "Torch 7")):
+        path.write_bytes(raw)
+        assert run(["sample", str(path)]) == 4
+        assert name in capsys.readouterr().err
+
+
+def test_a_header_of_any_length_is_examined() -> None:
+    named = {length: kind_of(struct.pack("<Q", length) + b'{"a": 1}') for length in (2, 1 << 40, (1 << 64) - 1)}
+    assert [length for length, kind in named.items() if kind] == [2]

@@ -1,0 +1,53 @@
+"""Prompts as people have them: their encoding, normal form, width and last line end."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from charnet.data.prompts import decode, fit
+from charnet.data.vocab import Vocabulary
+from charnet.errors import PromptError
+
+
+def test_a_prompt_that_the_alphabet_has_stays_as_it_is() -> None:
+    for text in ("", "café", "cafe\u0301"):
+        assert fit(text, Vocabulary.of_text("a" + text)) == (text, [])
+
+
+@pytest.mark.parametrize(("known", "form"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_prompt_in_another_normal_form_gets_that_of_the_alphabet(known: str, form: str) -> None:
+    text = "Un café à Hà Nội"
+    vocab = Vocabulary.of_text(unicodedata.normalize(known, text))  # type: ignore[arg-type]
+    fitted, notes = fit(unicodedata.normalize(form, text), vocab)  # type: ignore[arg-type]
+    assert fitted == unicodedata.normalize(known, text)  # type: ignore[arg-type]
+    assert f"({known})" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "known", "fitted"),
+    [("好,行!", "好，行！", "好，行！"), ("７月", "7月", "7月"), ("ｱ", "ア", "ア"), ("a b", "a\u3000b", "a\u3000b")],
+)
+def test_punctuation_and_digits_get_the_width_of_the_alphabet(prompt: str, known: str, fitted: str) -> None:
+    text, notes = fit(prompt, Vocabulary.of_text(known))
+    assert text == fitted
+    assert notes[0].startswith("read in the alphabet's width: ")
+
+
+def test_what_has_no_other_form_stays_and_is_refused_later() -> None:
+    assert fit("ж", Vocabulary.of_text("abc")) == ("ж", [])
+
+
+def test_a_note_names_no_more_than_a_few_characters() -> None:
+    (note,) = fit("0123456789", Vocabulary.of_text("".join(chr(0xFF10 + n) for n in range(10))))[1]
+    assert note.endswith("'4' as '４' and 5 others")
+
+
+def test_a_prompt_is_utf8_or_in_the_encoding_of_the_text() -> None:
+    assert decode("été".encode(), "p", "cp1252", of_bytes=False) == "été"
+    assert decode("été".encode("cp1252"), "p", "cp1252", of_bytes=False) == "été"
+    assert decode(b"\xff\xe9", "p", "utf-8", of_bytes=True) == "\udcff\udce9"
+    assert decode(b"\xef\xbb\xbfa", "p", "utf-8", of_bytes=False) == "a"
+    with pytest.raises(PromptError, match=r"^p: expected a prompt in UTF-8, found byte 0xe9 at offset 0"):
+        decode(b"\xe9t", "p", "utf-8", of_bytes=False)

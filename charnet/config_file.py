@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from charnet import regular_file
 from charnet.config import Config
-from charnet.errors import ConfigError, StorageError, quoted
+from charnet.errors import ConfigError, quoted
 from charnet.overlay import as_dict, current_name, default, limits, list_depth, overlay, section_fields
 
 LARGEST_SETTINGS_FILE = 1 << 20  # bytes; a larger file is refused
@@ -47,14 +49,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     from yaml.reader import ReaderError
 
     try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST_SETTINGS_FILE + 1)
+        raw = regular_file.read(path, LARGEST_SETTINGS_FILE, or_open=True)
+    except regular_file.NotRegularError:
+        raise ConfigError(f"{path}: expected settings, found a pipe or a device") from None
     except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise StorageError(f"{str(path)!r}: cannot be read: no file has such a name") from None
-    if len(raw) > LARGEST_SETTINGS_FILE:
-        raise ConfigError(f"{path}: expected settings, found a file of more than {LARGEST_SETTINGS_FILE:,} bytes")
+        if error.errno == errno.EFBIG:
+            most = f"more than {LARGEST_SETTINGS_FILE:,} bytes"
+            raise ConfigError(f"{path}: expected settings, found a file of {most}") from None
+        raise regular_file.read_error(path, error) from None
     try:
         text = raw.decode("utf-8-sig")
         _refuse_unsafe_yaml(path, text)

@@ -12,12 +12,15 @@ import fnmatch
 import itertools
 import os
 import secrets
+import stat
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from charnet import regular_file
 from charnet.errors import StorageError
+from charnet.regular_file import NO_FOLLOW, NO_WAIT
 
 try:
     import fcntl
@@ -28,7 +31,6 @@ PART = ".part"  # the suffix of temporary files
 ATTEMPTS = 100  # to create a temporary file, if another process removes it before it is locked
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_FOLDER_SYNC = (errno.EINVAL, errno.EBADF, errno.EACCES)  # the system cannot sync folders, or may not open this one
-NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 class Folder:
@@ -68,8 +70,9 @@ class Folder:
         """
         try:
             is_new = not self._exists(name)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_FOLLOW
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_FOLLOW | NO_WAIT
             with os.fdopen(os.open(self._at(name), flags, 0o666, dir_fd=self._handle), "wb") as file:
+                regular_file.check(self.path / name, os.fstat(file.fileno()))
                 file.write(line.encode() + b"\n")
             if is_new:  # else a later checkpoint could survive a power cut, and this file not
                 sync_folder(self._path_or_handle)
@@ -115,12 +118,12 @@ class Folder:
             StorageError: the system refused.
         """
         try:
-            _sync_and_close(os.open(self._at(name), os.O_WRONLY | NO_FOLLOW, dir_fd=self._handle))
+            _sync_and_close(os.open(self._at(name), os.O_WRONLY | NO_FOLLOW | NO_WAIT, dir_fd=self._handle))
         except OSError as error:
             raise write_error(self.path / name, error) from None
 
     def clean(self, pattern: str = f"*{PART}") -> None:
-        """Removes the temporary files of processes that no longer run."""
+        """Removes the temporary files of processes that no longer run, and whatever else has such a name."""
         if fcntl is None:
             return
         found: list[str] = []
@@ -128,7 +131,11 @@ class Folder:
             found += [entry.name for entry in entries]
         for name in fnmatch.filter(found, pattern):
             with contextlib.suppress(OSError):
-                handle = os.open(self._at(name), os.O_RDONLY | NO_FOLLOW | os.O_NONBLOCK, dir_fd=self._handle)
+                status = os.stat(self._at(name), dir_fd=self._handle, follow_symlinks=False)
+                if not stat.S_ISREG(status.st_mode):  # opening a device may act on it
+                    self.remove(name)
+                    continue
+                handle = os.open(self._at(name), os.O_RDONLY | NO_FOLLOW | NO_WAIT, dir_fd=self._handle)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     self.remove(name)
@@ -224,7 +231,7 @@ def writing_aside(folder: Path, name: str) -> contextlib.AbstractContextManager[
 
 
 def clean(folder: Path, pattern: str = f"*{PART}") -> None:
-    """Removes the temporary files of processes that no longer run."""
+    """Removes the temporary files of processes that no longer run, and whatever else has such a name."""
     Folder(folder).clean(pattern)
 
 

@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from charnet import regular_file
 from charnet.cli.options import option, sampling, unescaped
 from charnet.config import Config
 from charnet.errors import ConfigError, PromptError, StorageError
 from charnet.overlay import overlay
 
+LARGEST_PROMPT_FILE = 1 << 30  # bytes
 PROMPT, WRITING, COMPUTATION, OUTPUT = "The prompt", "Writing", "Computation", "Output"
 
 Checkpoint = Annotated[
@@ -128,7 +130,7 @@ def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, s
     elif prompt_file is not None:
         name = str(prompt_file)
         try:
-            raw = prompt_file.read_bytes()
+            raw = regular_file.read(prompt_file, LARGEST_PROMPT_FILE, or_open=True)
         except FileNotFoundError:
             raise PromptError(f"{prompt_file}: there is no such file") from None
         except OSError as error:

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from charnet import durable
+from charnet import durable, regular_file
 from charnet.data import encoded_copy
 from charnet.data.encoded_copy import CHECKED_SUFFIX, SUFFIX, EncodedCopy
-from charnet.errors import ConfigError, StorageError
+from charnet.errors import ConfigError, StorageError, plural, shortened
 
+TEXTS = "texts"  # the folder of datasets
 TEMPORARY = "charnet-"  # how names of temporary files begin
 FINGERPRINTS_SUFFIX = ".fingerprints"
 OLD_CHECKED_SUFFIX, OLD_FINGERPRINTS_SUFFIX = ".seal", ".known"  # of older versions
@@ -70,6 +71,8 @@ def clean(folder: Path) -> None:
     """Removes temporary files of charnet's processes that have ended; those of other programs stay."""
     for pattern in LEFT_BEHIND:
         durable.clean(folder, pattern)
+    if folder == cache_folder():
+        durable.clean(folder / TEXTS, f"*.txt.*{durable.PART}")
 
 
 @contextlib.contextmanager
@@ -86,7 +89,7 @@ def writing() -> Iterator[None]:
         with contextlib.suppress(OSError):
             folder = writable_cache()
         raise StorageError(
-            f"{folder}: the text cannot be stored here: {error.strerror or error}; "
+            f"{shortened(str(folder))}: the text cannot be stored here: {error.strerror or error}; "
             "free some space or name another folder in CHARNET_CACHE"
         ) from None
 
@@ -119,9 +122,11 @@ def parse_size(text: str, name: str) -> int:
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 
-def open_copy(key: str) -> EncodedCopy | None:
-    """Returns the encoded copy of a key, or None if the cache has none that is whole."""
-    return encoded_copy.load(cache_folder() / f"{key}{SUFFIX}")
+def open_copy(key: str, fingerprint: str) -> EncodedCopy | None:
+    """Returns the encoded copy of a key, or None if the cache has none that is whole and of a text with this
+    fingerprint."""
+    copy = encoded_copy.load(cache_folder() / f"{key}{SUFFIX}")
+    return copy if copy and copy.footer.fingerprint == fingerprint else None
 
 
 def add_copy(file: IO[bytes], aside: Path, key: str) -> None:
@@ -139,40 +144,57 @@ def add_copy(file: IO[bytes], aside: Path, key: str) -> None:
     aside.replace(path)
     durable.sync_folder(path.parent)  # of a text from standard input there is no other copy
     encoded_copy.mark_checked(file, path)
-    clear(down_to=size_limit(), keep=key)
+    with contextlib.suppress(StorageError):  # what cannot be removed now stays
+        clear(down_to=size_limit(), keep=key)
 
 
 def entries() -> list[Entry]:
-    """Returns the encoded copies in the cache, the one that was used last first."""
-    return [entry for path, status, used in _copies() if (entry := _read_entry(path, status.st_size, used))]
+    """Returns the encoded copies in the cache, the one that was used last first.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    return [_read_entry(*copy) for copy in _copies()]
 
 
-def _copies() -> list[tuple[Path, os.stat_result, float]]:
-    """Returns the copies' paths, their status and the time of their last use, the one that was used last first."""
+def _copies() -> list[tuple[Path, int, float]]:
+    """Returns the copies' paths, their bytes and the time of their last use, the one that was used last first."""
     copies = []
-    for path in cache_folder().glob(f"*{SUFFIX}"):
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            used = status.st_mtime
-            for suffix in CHECKED_SUFFIXES:
-                with contextlib.suppress(OSError):
-                    used = max(used, path.with_suffix(suffix).stat().st_mtime)
-            copies.append((path, status, used))
+    for path in _files(SUFFIX):
+        if status := regular_file.status(path):
+            checked = (regular_file.status(path.with_suffix(suffix)) for suffix in CHECKED_SUFFIXES)
+            used = max(each.st_mtime for each in (status, *checked) if each)
+            copies.append((path, status.st_size, used))
     return sorted(copies, key=lambda copy: -copy[2])
 
 
-def _read_entry(path: Path, size: int, used: float) -> Entry | None:
-    """Reads the metadata of a copy; returns None if the file is gone."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        metadata = encoded_copy.read_metadata(file)
-        return Entry(path.stem, metadata.get("name", "damaged"), metadata.get("length", 0), size, used)
-    return None
+def _files(*suffixes: str) -> list[Path]:
+    """Lists what has a name in the cache folder that ends so, whatever it is.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    folder = cache_folder()
+    try:
+        with os.scandir(folder) as found:
+            return [folder / entry.name for entry in found if entry.name.endswith(suffixes)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        name = shortened(str(folder))
+        raise StorageError(f"{name}: cannot be read: {error.strerror}; name another folder in CHARNET_CACHE") from None
+
+
+def _read_entry(path: Path, size: int, used: float) -> Entry:
+    """Reads what a copy says about its text."""
+    footer = encoded_copy.read_footer(path)
+    return Entry(path.stem, footer.name if footer else "damaged", footer.length if footer else 0, size, used)
 
 
 def clear(*, down_to: int = 0, keep: str = "") -> list[Entry]:
     """Removes the copies that were not used for the longest time until the others fit.
 
-    With `down_to` 0 it also removes the fingerprints, and what older versions left.
+    With `down_to` 0 it also removes the fingerprints, what older versions left, and what only has the name of a copy.
 
     Args:
         down_to: the bytes that the other copies may take.
@@ -180,23 +202,38 @@ def clear(*, down_to: int = 0, keep: str = "") -> list[Entry]:
 
     Returns:
         The copies that were removed.
+
+    Raises:
+        StorageError: the folder cannot be read, or the system refused to remove a file. All others were removed.
     """
-    folder = cache_folder()
-    clean(folder)
-    removed, total = [], 0
-    for path, status, used in sorted(_copies(), key=lambda copy: copy[0].stem != keep):
-        total += status.st_size
+    clean(cache_folder())
+    copies, removed, total = _copies(), list[Entry](), 0
+    refused: dict[Path, OSError] = {}
+    for path, size, used in sorted(copies, key=lambda copy: copy[0].stem != keep):
+        total += size
         if total > down_to and path.stem != keep:
-            if entry := _read_entry(path, status.st_size, used):
+            entry = _read_entry(path, size, used)
+            if _remove(path, refused):
                 removed.append(entry)
-            _remove(path, *(path.with_suffix(suffix) for suffix in CHECKED_SUFFIXES))
+                for suffix in CHECKED_SUFFIXES:
+                    _remove(path.with_suffix(suffix), refused)
     if not down_to:
-        notes = (path for suffix in NOTE_SUFFIXES for path in folder.glob(f"*{suffix}"))
-        _remove(*(path for path in notes if path.stem != keep))
+        for path in _files(SUFFIX, *NOTE_SUFFIXES):
+            if path.stem != keep:
+                _remove(path, refused)
+    for path, error in refused.items():
+        raise StorageError(
+            f"{shortened(str(path))}: cannot be removed: {error.strerror}; "
+            f"{len(removed):,} of {plural(len(copies), 'file')} with encoded copies removed"
+        )
     return removed
 
 
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        with contextlib.suppress(OSError):
-            path.unlink()
+def _remove(path: Path, refused: dict[Path, OSError]) -> bool:
+    """Removes a file, or a link without what it leads to; returns False and notes why if the system refuses."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        refused[path] = error
+        return False
+    return True

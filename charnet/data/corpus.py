@@ -96,17 +96,17 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     selection = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: datasets.fetch(name, progress))
     cache.clean(cache_folder())
     digests = fingerprints.load(selection.sources)
-    known = digests and any(digest.size for digest in digests)
-    copy = cache.open_copy(_key(digests, selection, data)) if digests and known else None
-    if copy is None or copy.metadata.get("checks") != CHECKS_VERSION:
+    copy = None
+    if digests and any(digest.size for digest in digests):
+        copy = cache.open_copy(_key(digests, selection, data), fingerprint_of(digests))
+    if copy is None or copy.footer.checks != CHECKS_VERSION:
         copy = _encode(selection, data, name_of(paths), progress)
     if data.documents and copy.ends is not None and len(copy.ends) < 2:
         raise CorpusError(f"{selection}: only one document: {quoted(data.documents)} separates nothing in it")
-    metadata = copy.metadata
-    notes = (*selection.notes(), *metadata["notes"])
+    footer = copy.footer
     return Corpus(
-        name_of(paths), copy.ids, copy.vocab, len(selection.sources), metadata["size_bytes"], metadata["fingerprint"],
-        metadata["key"], copy.ends, copy.file_ends, notes,
+        name_of(paths), copy.ids, copy.vocab, len(selection.sources), footer.size_bytes, footer.fingerprint, footer.key,
+        copy.ends, copy.file_ends, (*selection.notes(), *footer.notes),
     )  # fmt: skip
 
 

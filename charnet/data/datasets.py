@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-from charnet import durable
-from charnet.data.cache import cache_folder, writing
+from charnet import durable, regular_file
+from charnet.data import download
+from charnet.data.cache import TEXTS, cache_folder, writing
+from charnet.data.download import CHUNK_BYTES, OnRead
 from charnet.errors import ConfigError, CorpusError, StorageError, did_you_mean
 
-CHUNK_BYTES = 1 << 18
-TIMEOUT_SECONDS = 30  # without a byte from the server
-
-OnRead = Callable[[int, int], object]
+ZIP_BYTES = 1 << 16  # that a zip may be larger than the text in it
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,25 @@ DATASETS = {
 
 def folder() -> Path:
     """Returns the folder of the downloaded texts."""
-    return cache_folder() / "texts"
+    return cache_folder() / TEXTS
 
 
 def cached(name: str) -> Path | None:
-    """Returns the path of a dataset that was downloaded before, else None."""
-    path = folder() / f"{name}.txt"
-    dataset = DATASETS.get(name)
-    return path if dataset and path.is_file() and path.stat().st_size == dataset.size_bytes else None
+    """Returns the path of a dataset that was downloaded before, else None. Its SHA-256 is checked, unless it came in a
+    zip: then its size."""
+    path, dataset = folder() / f"{name}.txt", DATASETS.get(name)
+    status = regular_file.status(path)
+    if dataset is None or status is None or status.st_size != dataset.size_bytes:
+        return None
+    with contextlib.suppress(OSError), regular_file.open_regular(path, follow=False) as file:
+        return path if dataset.member or _digest(file) == dataset.sha256 else None
+    return None
+
+
+def _digest(file: BufferedReader | BufferedRandom) -> str:
+    """Returns the SHA-256 of a whole file."""
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(name: str, progress: OnRead = lambda *_: None) -> Path | None:
@@ -88,21 +99,35 @@ def fetch(name: str, progress: OnRead = lambda *_: None) -> Path | None:
 
     Raises:
         CorpusError: the download is another text; it is deleted.
-        StorageError: the server cannot be reached, or the disk refused. The next call resumes the download, if the
-            server supports that.
+        StorageError: the server cannot be reached or sends too much, or the disk refused. The next call resumes the
+            download, if the server supports that.
     """
-    if name not in DATASETS or (path := cached(name)):
-        return path if name in DATASETS else None
-    dataset, path = DATASETS[name], folder() / f"{name}.txt"
+    if name not in DATASETS:
+        return None
+    dataset, path, part = DATASETS[name], folder() / f"{name}.txt", folder() / f"{name}.fetching"
+    if cached(name):
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)  # of a process that was killed at its end
+        return path
     with writing():
         durable.make_folders(folder())
-        download = _retrieve(name, dataset, progress)
-        if dataset.member:
-            _unzip(download, dataset, path)
-            download.unlink()
-        else:
-            durable.sync(download)
-            download.replace(path)
+        with regular_file.open_own(part) as file:
+            if not durable.try_lock(file.fileno()):
+                raise StorageError(f"{part}: another charnet is downloading this; wait for it")
+            if _digest(file) != dataset.sha256:  # else a process was killed that had read all
+                most = dataset.size_bytes + (ZIP_BYTES if dataset.member else 0)
+                download.append(file, dataset.url, most, progress)
+            if _digest(file) != dataset.sha256:
+                part.unlink(missing_ok=True)
+                raise CorpusError(
+                    f"{dataset.url}: expected the text with SHA-256 {dataset.sha256[:12]}..., found another; it was "
+                    "deleted: try again later, or train on a file of your own"
+                )
+            if dataset.member:
+                _unzip(file, part, dataset, path)
+            else:
+                os.fsync(file.fileno())
+                part.replace(path)
         durable.sync_folder(folder())
     return path
 
@@ -116,70 +141,8 @@ def check_name(name: str) -> None:
         )
 
 
-def _retrieve(name: str, dataset: Dataset, progress: OnRead) -> Path:
-    """Downloads the file at the URL and checks its SHA-256. Returns its path."""
-    import pooch  # type: ignore[import-untyped]
-    from requests import RequestException
-
-    pooch.get_logger().setLevel("ERROR")
-
-    def download(url: str, output_file: str, _: Any) -> None:
-        _download(url, Path(output_file), folder() / f"{name}.fetching", progress)
-
-    try:
-        known_hash, name_of_file = f"sha256:{dataset.sha256}", f"{name}.fetched"
-        return Path(pooch.retrieve(dataset.url, known_hash, name_of_file, folder(), downloader=download))
-    except RequestException as error:
-        why = type(error).__name__ if error.response is None else f"the server answers {error.response.status_code}"
-        raise StorageError(
-            f"{dataset.url}: cannot be downloaded: {why}; try again, or download it by other means"
-        ) from None
-    except ValueError as error:
-        if "hash" not in str(error):
-            raise
-        raise CorpusError(
-            f"{dataset.url}: expected the text with SHA-256 {dataset.sha256[:12]}..., found another; it was deleted: "
-            "try again later, or train on a file of your own"
-        ) from None
-
-
-def _download(url: str, to: Path, part: Path, progress: OnRead) -> None:
-    """Downloads a file; resumes from the bytes that an earlier try left in `part`."""
-    import requests
-
-    with part.open("ab") as file:
-        if not durable.try_lock(file.fileno()):
-            raise StorageError(f"{part}: another charnet is downloading this; wait for it")
-        read = file.tell()
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={read}-"} if read else {})
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
-            if not _fits(response, read):
-                file.truncate(0)
-                raise StorageError(f"{url}: the file on the server changed after a part was downloaded; try again")
-            response.raise_for_status()
-            if response.status_code != requests.codes.partial_content:
-                file.truncate(0)  # the server cannot resume and sends the whole file
-                read = 0
-            expected = int(response.headers.get("Content-Length", 0))
-            total = read + expected if expected else 0
-            progress(read, total)
-            for chunk in response.iter_content(CHUNK_BYTES):
-                read += file.write(chunk)
-                progress(read, total)
-        file.flush()
-        part.replace(to)
-
-
-def _fits(response: Any, read: int) -> bool:
-    """Returns whether a response is the whole file, or the part that follows the bytes that were read."""
-    from requests import codes
-
-    if response.status_code == codes.partial_content:
-        return bool(response.headers.get("Content-Range", "").startswith(f"bytes {read}-"))
-    return bool(response.status_code != codes.requested_range_not_satisfiable)
-
-
-def _unzip(packed: Path, dataset: Dataset, to: Path) -> None:
+def _unzip(packed: IO[bytes], part: Path, dataset: Dataset, to: Path) -> None:
+    """Takes the text out of a zip, which is deleted."""
     try:
         with (
             zipfile.ZipFile(packed) as archive,
@@ -191,8 +154,8 @@ def _unzip(packed: Path, dataset: Dataset, to: Path) -> None:
             os.fsync(file.fileno())
             aside.replace(to)
     except (zipfile.BadZipFile, KeyError) as error:
-        with contextlib.suppress(OSError):
-            packed.unlink()
         raise CorpusError(
             f"{dataset.url}: expected a zip with {dataset.member} in it, found {error}; it was deleted: try again later"
         ) from None
+    finally:
+        part.unlink(missing_ok=True)

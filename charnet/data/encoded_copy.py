@@ -1,45 +1,43 @@
 """The file of an encoded copy: ids that are written once and mapped many times, and checked each time.
 
-    KEY.ids       the ids; if there are documents, the end of each document; then the footer:
-                  metadata as JSON, its length, its SHA-256
+    KEY.ids       the ids; if there are documents, the end of each document; then the footer, see `footer`
     KEY.checked   the inode, size and time of KEY.ids when all of its blocks had been checked
 
-The metadata hold a checksum of every block of ids and ends. Whenever a copy is opened, its footer and some blocks are
-checked, others each time. If KEY.checked does not fit the file, every block is checked. A damaged copy counts as
-missing: the text is encoded again.
+The footer holds a checksum of every block of ids and ends. Whenever a copy is opened, its footer, its ends and some
+blocks are checked, others each time. If KEY.checked does not fit the file, every block is checked. A damaged or forged
+copy counts as missing, and so does whatever is not a regular file: the text is encoded again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from charnet import durable, machine
+from charnet import durable, machine, regular_file
+from charnet.data import footer as footers
+from charnet.data.footer import END_BYTES, Footer
 from charnet.data.vocab import Vocabulary, id_dtype
-from charnet.errors import StorageError
+from charnet.errors import CorpusError, StorageError
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 Ends = npt.NDArray[np.unsignedinteger[Any] | np.signedinteger[Any]]
+Result = TypeVar("Result")
 
 SUFFIX, CHECKED_SUFFIX = ".ids", ".checked"
-DIGEST_BYTES, LENGTH_BYTES = 32, 8
-TRAILER_BYTES = LENGTH_BYTES + DIGEST_BYTES
-MAX_METADATA_BYTES = 1 << 28
 IDS_AT_ONCE = 1 << 20  # that are searched for the ends of documents
-BLOCK_BYTES = 1 << 22  # under one checksum
 BLOCKS_CHECKED = 16  # of a copy that was checked before
+LONGEST_NOTE = 200  # bytes of KEY.checked
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,18 @@ class EncodedCopy:
     """An encoded text. `ids` is a read-only map, one id per character; `ends` are the indices behind the documents."""
 
     ids: Ids
-    vocab: Vocabulary
     ends: Ends | None
-    metadata: dict[str, Any]
+    footer: Footer
+
+    @property
+    def vocab(self) -> Vocabulary:
+        """The alphabet."""
+        return self.footer.vocab
 
     @property
     def file_ends(self) -> tuple[int, ...]:
         """The indices behind the files, if there are several."""
-        return tuple(self.metadata.get("file_ends", ()))
+        return self.footer.file_ends
 
 
 def write_footer(
@@ -66,13 +68,19 @@ def write_footer(
         file: holds `length` ids and nothing else.
         by_documents: whether the text consists of documents, each of which ends with `vocab.start_id()`.
         metadata: values to store with the copy, ready for JSON.
+
+    Raises:
+        CorpusError: the text has no document, or too many files.
     """
     width = id_dtype(len(vocab)).itemsize
     documents = _write_ends(file, length, vocab) if by_documents else 0
+    if by_documents and not documents:
+        raise CorpusError("the text is empty: it has no document")
     file.flush()
-    sizes = _block_sizes(length * width + 8 * documents)
+    sizes = footers.block_sizes(length * width + END_BYTES * documents)
     symbols: Any = list(vocab.characters) if vocab.of_bytes else "".join(map(chr, vocab.characters))
-    raw = json.dumps(
+    footers.append(
+        file,
         metadata
         | {
             "length": length,
@@ -82,12 +90,9 @@ def write_footer(
             "by_lines": by_documents,
             "document_end": vocab.document_end,
             "documents": documents,
-            "sums": _checksums(Path(file.name), sizes, range(len(sizes))),
-        }
-    ).encode()
-    file.seek(0, os.SEEK_END)
-    file.write(raw + len(raw).to_bytes(LENGTH_BYTES, "little") + hashlib.sha256(raw).digest())
-    file.flush()
+            "sums": _on_all_cores(lambda raw, _: zlib.crc32(raw), Path(file.name), dict(enumerate(sizes))),
+        },
+    )
 
 
 def _write_ends(file: IO[bytes], length: int, vocab: Vocabulary) -> int:
@@ -97,38 +102,38 @@ def _write_ends(file: IO[bytes], length: int, vocab: Vocabulary) -> int:
         file.seek(start * dtype.itemsize)
         ids = np.frombuffer(file.read(min(IDS_AT_ONCE, length - start) * dtype.itemsize), dtype)
         ends = (np.flatnonzero(ids == document_end) + (start + 1)).astype("<u8")
-        file.seek(length * dtype.itemsize + 8 * documents)
+        file.seek(length * dtype.itemsize + END_BYTES * documents)
         file.write(ends.data)
         documents += len(ends)
     return documents
 
 
-def _block_sizes(size: int) -> list[int]:
-    return [min(BLOCK_BYTES, size - start) for start in range(0, size, BLOCK_BYTES)]
+def _on_all_cores(function: Callable[[bytes, int], Result], path: Path, blocks: Mapping[int, int]) -> list[Result]:
+    """Calls a function with each block of a file and its number, on all cores.
 
+    Args:
+        blocks: the sizes of the blocks by number.
+    """
 
-def _checksums(path: Path, sizes: Sequence[int], blocks: Sequence[int]) -> list[int]:
-    """Computes the checksums of some blocks of a file, on all cores."""
-
-    def checksum(block: int) -> int:
-        with path.open("rb") as file:
-            file.seek(block * BLOCK_BYTES)
-            return zlib.crc32(file.read(sizes[block]))
+    def call(block: int) -> Result:
+        with regular_file.open_regular(path, follow=False) as file:
+            file.seek(block * footers.BLOCK_BYTES)
+            return function(file.read(blocks[block]), block)
 
     with ThreadPoolExecutor(machine.processor_cores()) as pool:
-        return list(pool.map(checksum, blocks))
+        return list(pool.map(call, blocks))
 
 
 def load(path: Path) -> EncodedCopy | None:
     """Checks and maps an encoded copy; returns None if it is missing, damaged or not the copy of its key."""
-    with contextlib.suppress(OSError, ValueError, KeyError), path.open("rb") as file:
+    with contextlib.suppress(OSError, ValueError), regular_file.open_regular(path, follow=False) as file:
         status = _status(file)
-        copy, checksums = _map(file)
-        if copy is None or copy.metadata.get("key") != path.stem:
+        copy = _map(file)
+        if copy is None or copy.footer.key != path.stem:
             return None
         checked_path = path.with_suffix(CHECKED_SUFFIX)
-        was_checked = _read_json(checked_path) == status
-        if not _is_whole(path, copy, checksums, every_block=not was_checked):
+        was_checked = _was_checked(checked_path, status)
+        if not (_ends_are_in_order(copy) and _is_whole(path, copy.footer, every_block=not was_checked)):
             return None
         if was_checked:
             with contextlib.suppress(OSError):
@@ -141,17 +146,17 @@ def load(path: Path) -> EncodedCopy | None:
 
 def map_new(file: IO[bytes]) -> EncodedCopy:
     """Maps a copy that this process has just written."""
-    copy, _ = _map(file)
+    copy = _map(file)
     assert copy is not None
     return copy
 
 
-def read_metadata(file: IO[bytes]) -> dict[str, Any]:
-    """Reads the metadata of a copy; they are empty if the footer is damaged."""
-    with contextlib.suppress(ValueError, KeyError):
-        copy, _ = _map(file)
-        return copy.metadata if copy else {}
-    return {}
+def read_footer(path: Path) -> Footer | None:
+    """Reads what a copy says about its text; returns None if it is missing, damaged or not the copy of its key."""
+    with contextlib.suppress(OSError), regular_file.open_regular(path, follow=False) as file:
+        footer = footers.read(file)
+        return footer if footer and footer.key == path.stem else None
+    return None
 
 
 def mark_checked(file: IO[bytes], path: Path) -> None:
@@ -159,47 +164,44 @@ def mark_checked(file: IO[bytes], path: Path) -> None:
     _write_checked(path.with_suffix(CHECKED_SUFFIX), _status(file))
 
 
-def _map(file: IO[bytes]) -> tuple[EncodedCopy | None, list[int]]:
-    """Returns the copy in a file and the checksums of its blocks, or None if the footer is damaged."""
-    size = os.fstat(file.fileno()).st_size
-    if size < TRAILER_BYTES:
-        return None, []
-    file.seek(size - TRAILER_BYTES)
-    trailer = file.read(TRAILER_BYTES)
-    length = int.from_bytes(trailer[:LENGTH_BYTES], "little")
-    if length > min(size - TRAILER_BYTES, MAX_METADATA_BYTES):
-        return None, []
-    file.seek(size - TRAILER_BYTES - length)
-    raw = file.read(length)
-    if hashlib.sha256(raw).digest() != trailer[LENGTH_BYTES:]:
-        return None, []
-    metadata = json.loads(raw)
-    vocab = Vocabulary.from_stored(
-        metadata.pop("symbols"),
-        rare=metadata.pop("rare"),
-        is_utf8=metadata.pop("is_utf8"),
-        document_end=metadata.pop("document_end", None),
-    )
-    characters, documents, checksums = metadata["length"], metadata.pop("documents"), metadata.pop("sums")
-    dtype = id_dtype(len(vocab))
-    if size - TRAILER_BYTES - length != characters * dtype.itemsize + 8 * documents:
-        return None, []
-    ids: Ids = np.memmap(file, dtype=dtype, mode="r", shape=(characters,)) if characters else np.zeros(0, dtype)
+def _map(file: IO[bytes]) -> EncodedCopy | None:
+    """Maps the copy in a file; returns None if its footer is not valid."""
+    footer = footers.read(file)
+    if footer is None:
+        return None
+    dtype = id_dtype(len(footer.vocab))
+    ids: Ids = np.memmap(file, dtype=dtype, mode="r", shape=(footer.length,))
     ends: Ends | None = None
-    if metadata.pop("by_lines"):
-        ends = np.memmap(file, dtype="<u8", mode="r", offset=characters * dtype.itemsize, shape=(documents,))
-    return EncodedCopy(ids, vocab, ends, metadata), checksums
+    if footer.documents is not None:
+        ends = np.memmap(file, dtype="<u8", mode="r", offset=footer.ids_bytes, shape=(footer.documents,))
+    return EncodedCopy(ids, ends, footer)
 
 
-def _is_whole(path: Path, copy: EncodedCopy, checksums: list[int], *, every_block: bool) -> bool:
-    """Compares the checksums of all blocks, or of some that are drawn at random."""
-    sizes = _block_sizes(copy.ids.nbytes + (0 if copy.ends is None else copy.ends.nbytes))
-    if len(sizes) != len(checksums):
-        return False
-    blocks = list(range(len(sizes)))
+def _ends_are_in_order(copy: EncodedCopy) -> bool:
+    """Checks that each document ends behind the one before it, and inside the text."""
+    last = 0
+    for start in range(0, 0 if copy.ends is None else len(copy.ends), IDS_AT_ONCE):
+        ends = np.asarray(copy.ends[start : start + IDS_AT_ONCE])  # type: ignore[index]
+        if not (last < ends[0] and np.all(ends[1:] > ends[:-1]) and ends[-1] <= len(copy.ids)):
+            return False
+        last = ends[-1]
+    return True
+
+
+def _is_whole(path: Path, footer: Footer, *, every_block: bool) -> bool:
+    """Compares the checksums of all blocks, or of some that are drawn at random, and checks that the alphabet has their
+    ids."""
+    sizes = dict(enumerate(footer.block_sizes))
     if not every_block and len(sizes) > BLOCKS_CHECKED:
-        blocks = sorted(random.SystemRandom().sample(blocks, BLOCKS_CHECKED))
-    return _checksums(path, sizes, blocks) == [checksums[block] for block in blocks]
+        sizes = {block: sizes[block] for block in sorted(random.SystemRandom().sample(list(sizes), BLOCKS_CHECKED))}
+    dtype = id_dtype(len(footer.vocab))
+
+    def is_valid(raw: bytes, block: int) -> bool:
+        ids_bytes = max(0, min(len(raw), footer.ids_bytes - block * footers.BLOCK_BYTES))
+        ids = np.frombuffer(raw, dtype, ids_bytes // dtype.itemsize)
+        return zlib.crc32(raw) == footer.sums[block] and int(ids.max(initial=0)) < len(footer.vocab)
+
+    return all(_on_all_cores(is_valid, path, sizes))
 
 
 def _status(file: IO[bytes]) -> list[int]:
@@ -207,10 +209,10 @@ def _status(file: IO[bytes]) -> list[int]:
     return [status.st_ino, status.st_size, status.st_mtime_ns]
 
 
-def _read_json(path: Path) -> Any:
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(path.read_bytes())
-    return None
+def _was_checked(path: Path, status: list[int]) -> bool:
+    with contextlib.suppress(OSError):
+        return regular_file.read(path, LONGEST_NOTE, follow=False) == json.dumps(status).encode()
+    return False
 
 
 def _write_checked(path: Path, status: list[int]) -> None:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import operator
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from charnet import durable
+from charnet import durable, regular_file
 from charnet.data.cache import FINGERPRINTS_SUFFIX, cache_folder
+from charnet.data.footer import DIGEST
 from charnet.data.readers import FileDigest, fingerprint
 from charnet.data.sources import Source, reading
 from charnet.errors import StorageError
 
 READ_EACH_TIME = 1 << 26  # bytes of all files together: 0.06 s
+BYTES_PER_FILE = 200  # of what is stored: four numbers and the SHA-256
 SETTLED_SECONDS = 2.0  # a file that changed later than this could change again and still have the same time
 
 
@@ -67,10 +70,12 @@ def _statuses(sources: Sequence[Source]) -> list[list[int]]:
 
 
 def _read(sources: Sequence[Source]) -> list[tuple[list[int], str]] | None:
-    """Reads the stored status and SHA-256 of each file."""
-    with contextlib.suppress(OSError, ValueError):
-        values = json.loads(_path(sources).read_bytes())
-        return [(status, sha256) for status, sha256 in values] if len(values) == len(sources) else None
+    """Reads the stored status and SHA-256 of each file; returns None if they are missing, damaged or forged."""
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        values = json.loads(regular_file.read(_path(sources), BYTES_PER_FILE * (len(sources) + 1), follow=False))
+        pairs = [([*map(operator.index, status)], sha256) for status, sha256 in values]
+        if len(pairs) == len(sources) and all(DIGEST.fullmatch(sha256) for _, sha256 in pairs):
+            return pairs
     return None
 
 

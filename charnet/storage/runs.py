@@ -20,7 +20,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from charnet import durable
+from charnet import durable, regular_file
 from charnet.config import RUNS
 from charnet.errors import CheckpointError, StorageError, quoted, shortened
 from charnet.storage.checkpoint import Checkpoint
@@ -28,6 +28,7 @@ from charnet.storage.checkpoint import Checkpoint
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 DAMAGED = "damaged.safetensors"
 SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
+LARGEST_METRICS = 1 << 30  # bytes: some four million lines
 SAMPLE_ORDER = (BEST, LAST, PREVIOUS)  # the checkpoints of a run, by preference
 RESUME_ORDER = (LAST, PREVIOUS, BEST)
 
@@ -129,16 +130,19 @@ class RunFolder:
             folder.sync(METRICS)
 
     def metrics(self) -> list[bytes]:
-        """Reads the lines of the metrics."""
+        """Reads the lines of the metrics. A file that has a second name is replaced by a copy."""
         path = self._checked_folder().path / METRICS
         if path.is_symlink():  # `append_metrics` would refuse it, but only after the first steps
             raise durable.write_error(path, OSError(errno.ELOOP, os.strerror(errno.ELOOP)))
         try:
-            return path.read_bytes().splitlines(keepends=True)
+            lines = regular_file.read(path, LARGEST_METRICS).splitlines(keepends=True)
+            if path.stat().st_nlink > 1:  # the file behind the other name must not grow
+                self.write(METRICS, b"".join(lines))
+            return lines
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StorageError(f"{path}: cannot be read: {error.strerror}; fix that, or move it away") from None
+            raise StorageError(f"{regular_file.read_error(path, error)}; fix that, or move it away") from None
 
     def quarantine(self, name: str) -> None:
         """Renames a damaged checkpoint to `damaged.safetensors`, if it exists."""
@@ -248,5 +252,6 @@ def newest_first(runs: Path) -> list[Path]:
     for name in (BEST, LAST, PREVIOUS):
         for path in runs.glob(f"*/{name}"):
             with contextlib.suppress(OSError):  # it is being replaced
-                written[path.parent] = max(written.get(path.parent, 0), path.stat().st_mtime_ns)
+                regular_file.check(path, status := path.stat())
+                written[path.parent] = max(written.get(path.parent, 0), status.st_mtime_ns)
     return sorted(written, key=lambda run: -written[run])

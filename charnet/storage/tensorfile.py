@@ -18,7 +18,6 @@ import json
 import math
 import os
 import re
-import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +27,8 @@ from typing import IO, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from charnet.errors import CheckpointError, StorageError
+from charnet import regular_file
+from charnet.errors import CheckpointError
 from charnet.machine import memory
 
 LARGEST_HEADER = 5 << 20  # bytes; an alphabet of all Unicode characters takes 4.4 MB
@@ -123,24 +123,16 @@ def read(path: Path, *, only: str = "") -> Content:
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file to read it; turns errors of the system into errors of charnet."""
     try:
-        kind = _kind(path)  # before opening it: that would wait for a pipe and may act on a device
-        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-            raise invalid(path, "a pipe or a device")
-        with path.open("rb") as file:
+        with regular_file.open_regular(path) as file:
             yield file
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such checkpoint") from None
+    except regular_file.NotRegularError:
+        raise invalid(path, "a pipe or a device") from None
     except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
+        raise regular_file.read_error(path, error) from None
     except MemoryError:
         raise invalid(path, "a file that takes more than this machine has memory") from None
-
-
-def _kind(path: Path) -> int:
-    try:
-        return path.stat().st_mode
-    except ValueError:
-        raise StorageError(f"{str(path)!r}: cannot be read: not a valid file name") from None
 
 
 def _read_exactly(path: Path, file: IO[bytes], buffer: Buffer) -> Buffer:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from charnet import durable
+from charnet import durable, regular_file
 from charnet.config import Config
 from charnet.config_file import read_yaml
 from charnet.data import corpus as texts
@@ -101,12 +101,14 @@ def _check_metrics(path: Path, newest: Checkpoint) -> Check:
     what = f"{path.name} matches the newest checkpoint"
     steps: list[int] = []
     try:
-        for line in path.read_bytes().splitlines():
+        for line in regular_file.read(path, runs.LARGEST_METRICS).splitlines():
             steps.append(operator.index(json.loads(line)["step"]))
     except FileNotFoundError:
         if newest.trainer_state.reported_step:
             return Check(what, False, "it is missing")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        return Check(what, False, f"it cannot be read: {error.strerror}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         return Check(what, False, f"line {len(steps) + 1} is not a line of metrics ({error})")
     if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
         return Check(what, False, "its steps are not in order")
@@ -122,6 +124,8 @@ def _check_text(paths: list[str] | None, newest: Checkpoint) -> Check:
         return Check(what, None, "it came from standard input" if paths else "its path is not known")
     try:
         sources = find(paths, data.glob, any_bytes=data.bytes).sources
+        if stream := next((source for source in sources if source.is_stream), None):
+            return Check(what, None, f"{stream.name} is a pipe or a device")
         found = texts.fingerprint_of([fingerprint(source) for source in sources])
     except (CharnetError, OSError) as error:
         return Check(what, None, str(error))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +21,7 @@ from charnet.data.batches import check_length
 from charnet.data.cache import open_copy
 from charnet.data.corpus import Corpus, OnRead
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
-from charnet.data.sources import STANDARD_INPUT
+from charnet.data.sources import STANDARD_INPUT, is_stream
 from charnet.data.split import LAST, Split
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import map_ids, widen
@@ -68,10 +69,11 @@ def resume_run(
         before, damage = runs.load_resumable(path, strict=strict)
         if before.trainer_state.step and not before.part("optimizer"):
             raise CheckpointError(f"{path}: holds weights only and cannot be resumed; try --init-from")
+        is_named = "data.paths" in values
         values = _changed(before, path.parent / runs.SETTINGS, dict(values), continue_text=continue_text)
         config = overlay(before.config, values)
         config = overlay(config, {"data.paths": absolute(config.data.paths)})
-        text = _read(before, config, on_read, continue_text=continue_text)
+        text = _read(before, config, on_read, continue_text=continue_text, is_named=is_named)
         return _resume(before, damage, config, values, text, folder, sample_length, on_start)
     except BaseException:
         folder.close()
@@ -170,16 +172,19 @@ def _in_words(before: Checkpoint, config: Config, text: _Text) -> str:
     return ", ".join(listed)
 
 
-def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text: bool) -> _Text:
+def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text: bool, is_named: bool) -> _Text:
     """Returns the text of a run, from the cache if the files are gone, or the one that it continues with.
+
+    Args:
+        is_named: the user names the text anew. Else what became a pipe is not waited for: it counts as gone.
 
     Raises:
         CorpusError: the text has changed and may not, or is neither at its path nor in the cache.
     """
     data, info = config.data, before.corpus
     source: EncodedCopy | Corpus | None
-    if not continue_text and any(map(_is_gone, data.paths)):
-        source = open_copy(info.key)
+    if not continue_text and any(_is_gone(path) or (is_stream(path) and not is_named) for path in data.paths):
+        source = open_copy(info.key, info.fingerprint)
         if source is None:
             raise CorpusError(
                 f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "
@@ -204,4 +209,4 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
 
 
 def _is_gone(path: str) -> bool:
-    return path == STANDARD_INPUT or not (Path(path).exists() or is_dataset(path))
+    return path == STANDARD_INPUT or not (os.path.exists(path) or is_dataset(path))

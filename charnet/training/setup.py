@@ -44,12 +44,14 @@ def new_run(
     Raises:
         CharnetError: the user has to change something; nothing was written.
     """
+    from_file = () if "data.paths" in values else (file_values or {}).get("data.paths", ())
     values, seconds = resolve.choose_length(values, file_values or {}, seconds)
     config = overlay(Config(), values)
     if init_from is None:  # else the defaults are those of the weights
         resolve.check(config, name)
     from charnet.training import start
 
+    start.check_named([from_file] if isinstance(from_file, str) else from_file)
     return start.new_run(
         values,
         seconds,

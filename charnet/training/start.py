@@ -16,9 +16,10 @@ from charnet.data import corpus as data_corpus
 from charnet.data.batches import check_length
 from charnet.data.corpus import Corpus
 from charnet.data.datasets import DATASETS
-from charnet.data.sources import STANDARD_INPUT
+from charnet.data.sources import ITS_OTHER_NAMES, STANDARD_INPUT, is_stream
 from charnet.data.split import Split, default_val
 from charnet.data.widen import widen
+from charnet.errors import CorpusError, shortened
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
@@ -84,6 +85,13 @@ def new_run(
         folder.close()
         raise
     return run
+
+
+def check_named(paths: Collection[str]) -> None:
+    """Raises CorpusError if a settings file names a pipe or a device as a text: reading it could last for ever."""
+    for path in paths:
+        if path not in (STANDARD_INPUT, *ITS_OTHER_NAMES) and is_stream(path):
+            raise CorpusError(f"{shortened(path)}: is a pipe or a device; name it on the command line, not in --config")
 
 
 def info_of(corpus: Corpus) -> CorpusInfo:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.config import DataSettings
-from charnet.data import corpus, encoded_copy, fingerprints, readers
+from charnet.data import corpus, encoded_copy, fingerprints, footer, readers
 from charnet.data.cache import LIMIT_VARIABLE, cache_folder, clear, entries, parse_size
 from charnet.data.sources import Source
 from charnet.errors import ConfigError
@@ -124,7 +124,7 @@ def test_a_copy_of_zeros_as_a_power_cut_leaves_is_never_used(path: Path, cache: 
 def test_a_copy_that_changed_since_it_was_checked_is_checked_block_by_block(
     path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoded_copy, "BLOCK_BYTES", 8)
+    monkeypatch.setattr(footer, "BLOCK_BYTES", 8)
     monkeypatch.setattr(encoded_copy, "BLOCKS_CHECKED", 1)
     every: list[bool] = []
     is_whole = encoded_copy._is_whole

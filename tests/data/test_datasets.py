@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
 import http.server
 import io
+import os
 import re
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from charnet.cli.app import run
-from charnet.data import corpus, datasets
+from charnet.data import corpus, datasets, download
 from charnet.data.sources import find
 from charnet.errors import ConfigError, CorpusError, StorageError
 
@@ -98,7 +101,7 @@ def test_another_text_is_refused_and_deleted(server: type[Server]) -> None:
 def test_a_download_that_was_broken_off_is_resumed_if_the_server_can(
     server: type[Server], monkeypatch: pytest.MonkeyPatch, ranges: bool
 ) -> None:
-    monkeypatch.setattr(datasets, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(download, "CHUNK_BYTES", 1000)
     monkeypatch.setattr(server, "ranges", ranges)
     monkeypatch.setattr(server, "breaks_after", 30_000)
     with pytest.raises(StorageError, match="cannot be downloaded"):
@@ -191,3 +194,128 @@ def test_a_training_by_name_can_be_resumed(server: type[Server], capsys: pytest.
     assert run(["inspect", "checkpoints/play", "--verify"]) == 0
     assert len(server.asked) == 1
     capsys.readouterr()
+
+
+# ------------------------------------------------------------------------------------------------- a hostile server
+
+
+class Hostile(http.server.BaseHTTPRequestHandler):
+    """Answers with `status`, `headers` and `body` again and again, until the client has had enough or `most` bytes."""
+
+    headers_sent: dict[str, str]
+    status, body, most, sent = 200, b"", 1 << 24, 0
+
+    def do_GET(self) -> None:
+        own = type(self)
+        self.wfile.write(f"HTTP/1.1 {own.status} x\r\n".encode())
+        for name, value in own.headers_sent.items():
+            self.wfile.write(f"{name}: {value}\r\n".encode())
+        self.wfile.write(b"\r\n")
+        with contextlib.suppress(OSError):
+            while own.body and own.sent < own.most:
+                own.sent += self.wfile.write(own.body)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hostile]]:
+    monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "cache"))
+
+    class Own(Hostile):
+        pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Own) as listening:
+        threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{listening.server_port}/play"
+        digest = hashlib.sha256(TEXT).hexdigest()
+        monkeypatch.setitem(datasets.DATASETS, "play", datasets.Dataset(url, digest, len(TEXT), "a text"))
+        yield Own
+        listening.shutdown()
+
+
+CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+HOSTILE: dict[str, tuple[int, dict[str, str], bytes, str]] = {
+    "an endless body": (200, {}, bytes(1 << 16), "sends more than the 100,000 bytes"),
+    "an endless body in chunks": (200, {"Transfer-Encoding": "chunked"}, CHUNK, "sends more than the 100,000 bytes"),
+    "a large length": (200, {"Content-Length": "100001"}, b"x", "sends more than the 100,000 bytes"),
+    "a length that is no number": (200, {"Content-Length": "abc"}, bytes(1 << 16), "sends more than"),
+    "a negative length": (200, {"Content-Length": "-5"}, bytes(1 << 16), "sends more than"),
+    "a length of 5,000 digits": (200, {"Content-Length": "9" * 5000}, bytes(1 << 16), "cannot be downloaded"),
+    "two lengths": (200, {"Content-Length": "5, 6"}, bytes(1 << 16), "cannot be downloaded"),
+    "a packed bomb": (200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(1 << 20)), 'packs it, as "gzip"'),
+    "a line of chunks without an end": (200, {"Transfer-Encoding": "chunked"}, b"1" * 100, "cannot be downloaded"),
+    "an endless header": (200, {f"X-{i}": "x" for i in range(200)}, b"", "cannot be downloaded"),
+    "a redirect to no address": (302, {"Location": "http://["}, b"", "cannot be downloaded: ValueError"),
+    "a redirect to no port": (302, {"Location": "http://a:b/"}, b"", "cannot be downloaded"),
+    "a redirect to a file": (302, {"Location": "file:///etc/passwd"}, b"", "cannot be downloaded: InvalidSchema"),
+    "a redirect to itself": (302, {"Location": "/play"}, b"", "more than 10 redirects"),
+    "a redirect with an endless body": (302, {"Location": "http://["}, bytes(1 << 16), "cannot be downloaded"),
+    "a redirect of control characters": (302, {"Location": "\x1b]0;x\x07"}, b"", "cannot be downloaded"),
+    "a redirect without a target": (302, {}, b"", "the server answers 302"),
+    "a part that was not asked for": (206, {"Content-Range": "bytes 5-9/10"}, b"", "changed after a part"),
+    "nothing more": (204, {}, b"", "the server answers 204"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_server_ends_in_a_line_and_little_is_read(
+    hostile: type[Hostile], kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile.status, hostile.headers_sent, hostile.body, said = HOSTILE[kind]
+    assert run(["corpus", "get", "play"]) == 6
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert err.strip().isprintable()
+    assert hostile.sent < hostile.most
+    assert [path.stat().st_size for path in datasets.folder().iterdir()] == [0]
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "device"])
+def test_a_download_writes_to_no_file_but_its_own(server: type[Server], tmp_path: Path, kind: str) -> None:
+    outside, part = tmp_path / "outside", datasets.folder() / "play.fetching"
+    outside.write_bytes(b"mine")
+    part.parent.mkdir(parents=True)
+    make: dict[str, Callable[[], object]] = {
+        "link": lambda: part.symlink_to(outside),
+        "hard link": lambda: part.hardlink_to(outside),
+        "pipe": lambda: os.mkfifo(part),
+        "device": lambda: part.symlink_to("/dev/full"),
+    }
+    make[kind]()
+    path = datasets.fetch("play")
+    assert path is not None
+    assert (path.read_bytes(), outside.read_bytes(), left()) == (TEXT, b"mine", ["play.txt"])
+    assert server.asked == [""]
+
+
+@pytest.mark.parametrize("kind", ["another text", "link", "pipe"])
+def test_what_only_has_the_name_of_a_dataset_is_fetched_again(server: type[Server], tmp_path: Path, kind: str) -> None:
+    path = datasets.folder() / "play.txt"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "outside").write_bytes(TEXT)
+    make: dict[str, Callable[[], object]] = {
+        "another text": lambda: path.write_bytes(bytes(len(TEXT))),
+        "link": lambda: path.symlink_to(tmp_path / "outside"),
+        "pipe": lambda: os.mkfifo(path),
+    }
+    make[kind]()
+    assert datasets.cached("play") is None
+    datasets.fetch("play")
+    assert (path.read_bytes(), path.is_symlink(), len(server.asked)) == (TEXT, False, 1)
+
+
+def test_what_a_killed_fetch_leaves_is_used_or_cleaned(server: type[Server]) -> None:
+    datasets.folder().mkdir(parents=True)
+    for name in ("play.fetching", "play.txt.0123abcd.part"):
+        (datasets.folder() / name).write_bytes(TEXT)
+    Path("own.txt").write_text("my own")
+    corpus.read(["own.txt"])
+    assert left() == ["play.fetching"]
+    datasets.fetch("play")
+    (datasets.folder() / "play.fetching").write_bytes(TEXT)
+    datasets.fetch("play")
+    assert (left(), server.asked) == (["play.txt"], [])

@@ -25,7 +25,7 @@ Prompt = Annotated[
     option(
         ARGUMENT,
         "-p",
-        help="text to continue; - reads it from stdin; \\n is a line end, \\\\ a backslash, here and in --stop, --ban, ...",
+        help="text to continue; - reads it from stdin; \\n is a line end, here and in --stop, --ban, ...",
         group=PROMPT,
     ),
 ]

@@ -18,6 +18,7 @@ from charnet.data import datasets
 from charnet.errors import ConfigError, CorpusError, StorageError, plural, shortened
 
 STANDARD_INPUT = "-"
+ITS_OTHER_NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 HIDDEN, BINARY = "hidden", "binary"
 KINDS_SHOWN = 6  # of what is left out
 SNIFFED_BYTES = 1 << 13  # at the start of a file, to see whether it is text
@@ -94,16 +95,17 @@ def find(
     selection = Selection([])
     for name in paths:
         path = Path(name)
-        if name == STANDARD_INPUT:
-            if any(source.is_stream and source.path == path for source in selection.sources):
-                raise CorpusError("-: standard input is named twice, and it can be read only once")
-            selection.sources.append(Source("standard input", path, is_stream=True))
+        if _is_standard_input(name):
+            standard_input = Source("standard input", Path(STANDARD_INPUT), is_stream=True)
+            if standard_input in selection.sources:
+                raise CorpusError(f"{name}: standard input is named twice, and it can be read only once")
+            selection.sources.append(standard_input)
         elif os.path.isdir(name):
             _add_folder(selection, path, glob, any_bytes)
         elif os.path.isfile(name):
             selection.sources.append(Source(name, path))
         elif _is_device(name):
-            raise CorpusError(f"{shortened(name)}: a device, which has no end: name a file or folder")
+            raise CorpusError(f"{shortened(name)}: a device, not a text: name a file or folder")
         elif os.path.exists(name):  # for instance a pipe: `charnet train <(zcat book.gz)`
             selection.sources.append(Source(name, path, is_stream=True))
         elif not name:
@@ -114,6 +116,16 @@ def find(
         else:
             raise CorpusError(f"{shortened(name)}: {_why_missing(path, name)}")
     return selection
+
+
+def _is_standard_input(name: str) -> bool:
+    """Returns whether a path names standard input; a file that is redirected to it is read as that file."""
+    return name == STANDARD_INPUT or (name in ITS_OTHER_NAMES and not os.path.isfile(name))
+
+
+def is_stream(name: str) -> bool:
+    """Returns whether a path names a stream, for instance a pipe, which can be read only once."""
+    return _is_standard_input(name) or (os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name))
 
 
 def _is_device(name: str) -> bool:

@@ -28,7 +28,7 @@ from charnet.data.documents import Documents, ends_of_lines, read_window
 from charnet.data.encoded_copy import Ids
 from charnet.data.normalize import starts_cluster
 from charnet.data.segment import separator
-from charnet.data.sources import STANDARD_INPUT
+from charnet.data.sources import is_stream
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError
@@ -120,7 +120,7 @@ def _encode(
     unknown = found[1]
     if vocab.of_bytes or data.normalize != "none" or not any(map(_is_composed_otherwise, map(chr, unknown))):
         return found
-    if STANDARD_INPUT in paths:
+    if any(map(is_stream, paths)):  # it can be read only once
         return *found[:2], [*found[2], "the text may be decomposed (NFD); as a file it is composed where that helps"]
     ids, others, notes = encode_for(vocab, paths, dataclasses.replace(data, normalize="nfc"))
     if sum(others.values()) >= sum(unknown.values()):

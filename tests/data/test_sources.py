@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -148,6 +149,26 @@ def test_standard_input_is_refused_the_second_time(folder: Path) -> None:
     (folder / "a.txt").write_text("text")
     with pytest.raises(CorpusError, match="-: standard input is named twice"):
         read("-", folder / "a.txt", "-")
+
+
+@pytest.fixture
+def device_as_input(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Standard input is a device, as a terminal is; what is typed is "typed"."""
+    kept, null = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"typed")))
+    yield
+    os.dup2(kept, 0)
+    os.close(kept)
+    os.close(null)
+
+
+@pytest.mark.usefixtures("device_as_input")
+@pytest.mark.parametrize("name", ["-", "/dev/stdin", "/dev/fd/0"])
+def test_standard_input_is_read_by_each_of_its_names_once_though_it_is_a_device(name: str) -> None:
+    assert text_of(read(name)) == "typed"
+    with pytest.raises(CorpusError, match=f"{name}: standard input is named twice"):
+        read("-", name)
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import torch
 from test_engines import build as build_checkpoint
 from torch import nn
 
+from charnet.config import DataSettings
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
+from charnet.evaluation import evaluate as module
 from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped, evaluate_files
 from charnet.evaluation.evaluate import evaluate as evaluate_part
 from charnet.model.cells import CELLS
@@ -229,3 +232,13 @@ def test_a_text_that_is_not_composed_is_composed_for_a_composed_alphabet_and_sai
     assert found.notes[-1] == "the text was composed (NFC), as the alphabet is"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((known + text).encode())))
     assert "as a file it is composed" in evaluate_files(checkpoint, ["-"], threads=1).notes[-1]
+
+
+def test_a_decomposed_text_from_a_pipe_is_read_once_with_its_accents_unknown() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, "cafe\u0301".encode())
+    os.close(writing)
+    vocab = Vocabulary.of_text("caféeé")
+    ids, unknown, _ = module._encode(vocab, [f"/dev/fd/{reading}"], DataSettings())
+    os.close(reading)
+    assert (vocab.decode(ids.tolist()), unknown) == ("cafe", {0x301: 1})

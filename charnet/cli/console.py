@@ -10,6 +10,7 @@ import contextlib
 import io
 import json as json_format
 import os
+import re
 import sys
 import time
 import unicodedata
@@ -19,6 +20,7 @@ from typing import Any
 from charnet.errors import StorageError
 
 SECONDS_BETWEEN_FLUSHES = 0.05
+_RAW_BYTE = re.compile("[\udc80-\udcff]|(?<!\\\\)\\\\udc([89a-f][0-9a-f])")  # as it is, or in a repr
 
 
 class PipeClosed(Exception):  # noqa: N818 - not an error: think of `charnet sample | head`
@@ -130,7 +132,16 @@ def error(message: str) -> None:
 def note(message: str, keep: str = "") -> None:
     """Writes a line to stderr. An error of stderr is ignored: the work continues."""
     with contextlib.suppress(OSError):
-        print(visible(message, keep), file=sys.stderr, flush=True)  # noqa: T201
+        print(visible(_with_bytes_named(message), keep), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _with_bytes_named(message: str) -> str:
+    r"""Names the bytes of arguments and file names that are not UTF-8, which Python has as surrogates (PEP 383).
+
+    >>> _with_bytes_named("caf\udce9 and 'caf\\udce9'")
+    "caf\\xe9 and 'caf\\xe9'"
+    """
+    return _RAW_BYTE.sub(lambda found: f"\\x{found[1] or format(ord(found[0]) & 0xFF, '02x')}", message)
 
 
 # Changes of direction can make a line look different from what it says.

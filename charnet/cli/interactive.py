@@ -44,7 +44,7 @@ class Session:
     """One text that the user and the model write in turns: the user types, the model continues.
 
     Args:
-        normalize: applied to what the user types.
+        read: decodes and normalizes what the user types; bytes that are not UTF-8 come as surrogates (PEP 383).
         skip_unknown: drops characters that the model does not know, instead of refusing the turn.
         color: colors each character by how unexpected it was.
     """
@@ -55,13 +55,13 @@ class Session:
         vocab: Vocabulary,
         options: SamplingOptions,
         *,
-        normalize: Callable[[str], str] = str,
+        read: Callable[[str], str] = str,
         skip_unknown: bool = False,
         color: bool = False,
     ) -> None:
         Generation(engine, vocab, start(engine, vocab), options)  # raises an error if the options do not fit the model
         self._engine, self._vocab, self._options = engine, vocab, options
-        self._normalize, self._skip_unknown, self._color = normalize, skip_unknown, color
+        self._read, self._skip_unknown, self._color = read, skip_unknown, color
         self._draft, self._earlier = _Draft("", start(engine, vocab)), list[_Draft]()
         self._saved: set[Path] = set()
 
@@ -91,7 +91,7 @@ class Session:
 
     def _turn(self, typed: str) -> None:
         encode = self._vocab.encode_known if self._skip_unknown else lambda text: (self._vocab.encode(text), 0)
-        typed, notes = prompts.fit(self._normalize(typed), self._vocab)
+        typed, notes = prompts.fit(self._read(typed), self._vocab)
         for note in notes:
             console.note(note)
         ids, dropped = encode(typed)
@@ -148,12 +148,13 @@ class Session:
         path = Path(os.path.expanduser(argument))  # noqa: PTH111 - Path.expanduser raises for an unknown user
         try:
             output.check_free(path, replace=path.absolute() in self._saved)
-            output.save(path, self._draft.text)
+            text = self._draft.text
+            output.save(path, text + "\n" if text.endswith("\n") else text)  # of a prompt file the last one is dropped
         except StorageError as error:
             console.error(str(error))
             return
         self._saved.add(path.absolute())
-        console.note(f"{len(self._draft.text):,} characters in {path}")
+        console.note(f"{len(text):,} characters in {path}")
 
     def _help(self, argument: str) -> None:
         del argument
@@ -163,6 +164,8 @@ class Session:
 def _line_reader() -> Callable[[], str | None]:
     """Returns a function that reads a line, or None at the end. On a terminal it has a prompt and readline's keys."""
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a model may have another encoding than the terminal
     if on_terminal:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - input() uses it
@@ -179,8 +182,6 @@ def _line_reader() -> Callable[[], str | None]:
                 if not on_terminal:
                     raise
                 console.note("\n(press Ctrl-D or type /quit to quit)", keep="\n")
-            except UnicodeDecodeError:
-                console.error("this line is not UTF-8")
 
     return ask
 

@@ -97,10 +97,11 @@ def sample(
         config.model, weights, registry.available(fastest) if engine is None else engine, threads=threads
     )
     color = surprise and not (json or destination.is_on_disk) and can_color()
-    text = prompts.decode(raw, source, config.data.encoding, of_bytes=vocab.of_bytes)
-    normalize_text = functools.partial(normalize, data=config.data)
+    decode = functools.partial(prompts.decode, encoding=config.data.encoding, of_bytes=vocab.of_bytes)
+    text = decode(raw, source)
+    text = text if source == sample_options.ARGUMENT else prompts.without_line_end(text)
     if not interactive:  # raises errors before anything is shown
-        text, notes = prompts.fit(normalize_text(text), vocab)
+        text, notes = prompts.fit(normalize(text, config.data), vocab)
         for note in () if quiet else notes:
             console.note(note)
         ids, dropped = vocab.encode_known(text) if unknown == "skip" else (vocab.encode(text), 0)
@@ -124,7 +125,10 @@ def sample(
     if interactive:
         from charnet.cli.interactive import Session
 
-        session = Session(opened, vocab, options, normalize=normalize_text, skip_unknown=unknown == "skip", color=color)
+        def read_turn(typed: str) -> str:
+            return normalize(decode(typed.encode("utf-8", "surrogateescape"), "this line"), config.data)
+
+        session = Session(opened, vocab, options, read=read_turn, skip_unknown=unknown == "skip", color=color)
         session.run(text)
         return
     read = vocab.decode(ids.tolist()) if dropped else text

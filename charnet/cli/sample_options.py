@@ -16,12 +16,21 @@ from charnet.errors import ConfigError, PromptError, StorageError
 from charnet.overlay import overlay
 
 LARGEST_PROMPT_FILE = 1 << 30  # bytes
+ARGUMENT = "--prompt"
 PROMPT, WRITING, COMPUTATION, OUTPUT = "The prompt", "Writing", "Computation", "Output"
 
 Checkpoint = Annotated[
     Path | None, typer.Argument(help="A run or a checkpoint; none = the newest run under checkpoints/.")
 ]
-Prompt = Annotated[str | None, option("--prompt", "-p", help="text to continue; - reads it from stdin", group=PROMPT)]
+Prompt = Annotated[
+    str | None,
+    option(
+        ARGUMENT,
+        "-p",
+        help="text to continue; - reads it from stdin; \\n is a line end, here and in --stop, --ban, ...",
+        group=PROMPT,
+    ),
+]
 PromptFile = Annotated[Path | None, option("--prompt-file", help="file to continue; - is stdin", group=PROMPT)]
 NoEcho = Annotated[bool, option("--no-echo", help="do not repeat the prompt", group=PROMPT)]
 Unknown = Annotated[
@@ -136,8 +145,8 @@ def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, s
         except OSError as error:
             raise StorageError(f"{prompt_file}: cannot be read: {error.strerror}") from None
     else:
-        return unescaped(prompt or "", "--prompt", any_bytes=True).encode("utf-8", "surrogateescape"), "--prompt"
-    return raw.removesuffix(b"\n").removesuffix(b"\r") if raw.endswith(b"\n") else raw, name
+        return unescaped(prompt or "", ARGUMENT, any_bytes=True).encode("utf-8", "surrogateescape"), ARGUMENT
+    return raw, name
 
 
 def limit_threads(threads: int) -> None:

@@ -117,11 +117,11 @@ def train(
     flags = {full: given[field] for field, full in qualified_names().items() if _is_given(given.get(field))}
     flags |= {"data.paths": text} if text else {}
     flags |= {"data.bytes": True} if as_bytes else {}
-    if document_separator is not None:
-        flags["data.document_separator"] = unescaped(document_separator, "--document-separator", any_bytes=as_bytes)
-    if documents is not None:
-        flags["data.documents"] = unescaped_separator(documents)
     values = assignments(settings or []) | flags
+    if isinstance(separator := values.get("data.document_separator"), str):  # by its flag or by --set
+        values["data.document_separator"] = unescaped(separator, "--document-separator", any_bytes=as_bytes)
+    if isinstance(separator := values.get("data.documents"), str):
+        values["data.documents"] = unescaped_separator(separator)
     file_values = read_yaml(config) if config else {}
     seconds = None if time is None else parse_duration("--for", time)
     if resume and (init_from or name):

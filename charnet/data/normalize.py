@@ -81,7 +81,7 @@ def _last_cut(text: str, data: Normalization) -> int:
         before, after = text[at - 1], text[at]
         if (
             before != "\r"
-            and (data.normalize == "none" or _starts_cluster(after))
+            and (data.normalize == "none" or starts_cluster(after))
             and not (data.lowercase and (_joins_words(before) or _joins_words(after)))
         ):
             return at
@@ -89,7 +89,7 @@ def _last_cut(text: str, data: Normalization) -> int:
 
 
 @cache
-def _starts_cluster(character: str) -> bool:
+def starts_cluster(character: str) -> bool:
     """Returns whether a character never combines with the one before it, as marks and inner parts of Hangul do."""
     if character < "\x80":
         return True

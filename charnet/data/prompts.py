@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from charnet.data.decoding import check_encoding
+from charnet.data.encodings import MARKS, is_same
 from charnet.data.variants import of_width
 from charnet.data.vocab import Vocabulary
 from charnet.errors import PromptError, plural
@@ -19,23 +21,39 @@ SHOWN = 5  # pairs of characters in a note
 
 
 def decode(raw: bytes, name: str, encoding: str, *, of_bytes: bool) -> str:
-    """Decodes a prompt: UTF-8, or else the encoding of the training text. A model of bytes takes any.
+    """Decodes a prompt: UTF-8, or else what its byte order mark says, or the encoding of the training text.
+
+    A model of bytes takes any.
 
     Args:
         name: of the prompt, for messages.
         encoding: of the training text.
 
     Raises:
-        PromptError: it is in neither encoding.
+        PromptError: it is in none of these encodings.
     """
-    try:
-        return raw.decode("utf-8", "surrogateescape" if of_bytes else "strict").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        found = f"byte {raw[error.start]:#04x} at offset {error.start}"
+    if of_bytes:
+        return raw.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    own = next((marked for mark, marked in MARKS.items() if raw.startswith(mark)), encoding)
+    check_encoding(own)
+    is_wide = b"\0" in raw and b"\0" in "a".encode(own)  # then it may be UTF-8 too, with zeros between its letters
+    found = ""
+    for each in (own, "utf-8") if is_wide else ("utf-8", own):
         try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            raise PromptError(f"{name}: expected a prompt in UTF-8, found {found}; convert it first") from None
+            return raw.decode(each).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            found = f"byte {raw[error.start]:#04x} at offset {error.start}"
+    expected = "UTF-8" if is_same(own, "utf-8") else f"UTF-8 or {own}"
+    raise PromptError(f"{name}: expected a prompt in {expected}, found {found}; convert it first")
+
+
+def without_line_end(text: str) -> str:
+    r"""Drops the last line end of a text: editors and shells put one behind what was typed.
+
+    >>> without_line_end("Iva\r\n"), without_line_end("Iva\n\n")
+    ('Iva', 'Iva\n')
+    """
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
 def fit(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:

@@ -26,6 +26,7 @@ from charnet.config import DOCUMENT_END, Config, DataSettings
 from charnet.data.corpus import encode_for
 from charnet.data.documents import Documents, ends_of_lines, read_window
 from charnet.data.encoded_copy import Ids
+from charnet.data.normalize import starts_cluster
 from charnet.data.segment import separator
 from charnet.data.sources import is_stream
 from charnet.data.split import Part
@@ -114,15 +115,22 @@ def evaluate_files(
 def _encode(
     vocab: Vocabulary, paths: Sequence[str], data: DataSettings
 ) -> tuple[Ids, Mapping[int, int], Sequence[str]]:
-    """Encodes texts; composes them if the alphabet has composed letters and the texts have accents of their own."""
+    """Encodes texts; composes them if the alphabet has composed letters and the texts have parts of letters."""
     found = encode_for(vocab, paths, data)
     unknown = found[1]
-    if vocab.of_bytes or any(map(is_stream, paths)) or not any(map(unicodedata.combining, map(chr, unknown))):
+    if vocab.of_bytes or data.normalize != "none" or not any(map(_is_composed_otherwise, map(chr, unknown))):
         return found
+    if any(map(is_stream, paths)):  # it can be read only once
+        return *found[:2], [*found[2], "the text may be decomposed (NFD); as a file it is composed where that helps"]
     ids, others, notes = encode_for(vocab, paths, dataclasses.replace(data, normalize="nfc"))
     if sum(others.values()) >= sum(unknown.values()):
         return found
     return ids, others, [*notes, "the text was composed (NFC), as the alphabet is"]
+
+
+def _is_composed_otherwise(character: str) -> bool:
+    """Returns whether a character is a part of a letter, such as an accent, or is replaced in the form NFC."""
+    return not starts_cluster(character) or unicodedata.normalize("NFC", character) != character
 
 
 def _changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:

@@ -39,9 +39,13 @@ class GenerationState:
     recent: tuple[int, ...] = ()
 
     def extend(self, ids: Sequence[int]) -> GenerationState:
-        """Returns the state after more text, which is given and not sampled."""
+        """Returns the state after more text, which is given and not sampled.
+
+        A document is begun once: where the start of one is all that was read, a start in the text adds nothing.
+        """
         more = tuple(map(int, ids))
-        return replace(self, pending=self.pending + more, recent=self.recent + more)
+        begun = bool(self.pending) and not self.recent and more[:1] == self.pending
+        return replace(self, pending=self.pending + more[begun:], recent=self.recent + more)
 
 
 def start(engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int] = ()) -> GenerationState:

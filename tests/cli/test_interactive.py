@@ -18,6 +18,7 @@ from conftest import accept_signals
 
 import charnet
 from charnet.api import TextModel
+from charnet.data.prompts import without_line_end
 
 PATIENCE = 60.0  # seconds
 PROMPT = "\n> "
@@ -232,7 +233,9 @@ def test_a_turn_that_ends_early_continues_after_its_end(open_: Open, model: Text
         terminal.answer("")
     terminal.answer("/save lines.txt")
     whole = "".join(model.stream(length=600, seed=1))
-    assert (tmp_path / "lines.txt").read_text() == "".join(whole.splitlines(keepends=True)[:3])
+    saved = (tmp_path / "lines.txt").read_text()
+    assert saved == "".join(whole.splitlines(keepends=True)[:3]) + "\n"
+    assert without_line_end(saved) in whole  # so that a prompt file of it is the text
 
 
 def test_surprise_colors_a_session_unless_no_color_is_set(open_: Open) -> None:

@@ -44,5 +44,14 @@ def test_every_option_of_sample_that_takes_text_has_the_rule(option: str, capsys
 
 @pytest.mark.parametrize("option", ["--documents", "--document-separator"])
 def test_every_option_of_train_that_takes_text_has_the_rule(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["train", option, "\\q"]) == 2
-    assert capsys.readouterr().err.startswith(f"charnet: {option}: expected one of ")
+    for arguments in ([option, "\\q"], ["--set", f"data.{option[2:].replace('-', '_')}=\\q"]):
+        assert run(["train", *arguments]) == 2
+        assert capsys.readouterr().err.startswith(f"charnet: {option}: expected one of ")
+
+
+@pytest.mark.parametrize("arguments", [["--until", "\udce9"], ["--temp", "\udce9"], ["no\udce9"], ["--no\udce9"]])
+def test_messages_name_the_bytes_of_an_argument_that_is_not_utf8(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["sample", *arguments]) in (2, 4)
+    assert "\\xe9" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 
 from charnet.data.prompts import decode, fit
 from charnet.data.vocab import Vocabulary
-from charnet.errors import PromptError
+from charnet.errors import ConfigError, PromptError
 
 
 def test_a_prompt_that_the_alphabet_has_stays_as_it_is() -> None:
@@ -51,3 +51,18 @@ def test_a_prompt_is_utf8_or_in_the_encoding_of_the_text() -> None:
     assert decode(b"\xef\xbb\xbfa", "p", "utf-8", of_bytes=False) == "a"
     with pytest.raises(PromptError, match=r"^p: expected a prompt in UTF-8, found byte 0xe9 at offset 0"):
         decode(b"\xe9t", "p", "utf-8", of_bytes=False)
+    with pytest.raises(PromptError, match=r"^p: expected a prompt in UTF-8 or cp1252, found byte 0x81 at offset 1"):
+        decode(b"a\x81", "p", "cp1252", of_bytes=False)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("text", ["Iva", "été", "\u4e00"])
+def test_a_prompt_with_a_byte_order_mark_is_in_the_encoding_of_the_mark(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding), "p", "utf-8", of_bytes=False) == text
+    assert decode(text.encode(), "p", encoding, of_bytes=False) == text
+    assert decode(text.encode(f"{encoding}-le"), "p", f"{encoding}-le", of_bytes=False) == text
+
+
+def test_an_encoding_in_a_checkpoint_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match='"zlib" does not encode text'):
+        decode(b"a", "p", "zlib", of_bytes=False)

@@ -1,19 +1,23 @@
 """Evaluation: nats per character over every character of a text."""
 
+import io
 import math
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from test_engines import build as build_checkpoint
 from torch import nn
 
 from charnet.config import DataSettings
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
 from charnet.evaluation import evaluate as module
-from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped
+from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped, evaluate_files
 from charnet.evaluation.evaluate import evaluate as evaluate_part
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
@@ -213,6 +217,21 @@ def test_a_part_is_the_first_characters_of_each_stream(streams):
 def test_a_part_as_long_as_the_text_is_all_of_it(most):
     model, ids = build("gru"), text(700)
     assert evaluate(model, ids, START, most=most) == evaluate(model, ids, START)
+
+
+@pytest.mark.parametrize(
+    ("text", "known"), [("cafe\u0301", "caf\xe9"), ("\u1112\u1161\u11ab", "\ud55c"), ("5 \u212b", "5 \xc5")]
+)
+def test_a_text_that_is_not_composed_is_composed_for_a_composed_alphabet_and_said(
+    text: str, known: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, file = build_checkpoint(vocab=Vocabulary.of_text(known)), tmp_path / "text.txt"
+    file.write_text(text, encoding="utf-8")
+    found = evaluate_files(checkpoint, [str(file)], threads=1)
+    assert (found.characters, found.unknown) == (len(known), {})
+    assert found.notes[-1] == "the text was composed (NFC), as the alphabet is"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((known + text).encode())))
+    assert "as a file it is composed" in evaluate_files(checkpoint, ["-"], threads=1).notes[-1]
 
 
 def test_a_decomposed_text_from_a_pipe_is_read_once_with_its_accents_unknown() -> None:

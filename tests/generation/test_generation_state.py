@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from charnet.engines import sampling
 from charnet.engines.base import Engine
 from charnet.engines.numpy_engine import NumpyEngine
 from charnet.engines.registry import open_engine
+from charnet.generation import batch
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, random_generator, start, stream
 from charnet.storage.checkpoint import Checkpoint
@@ -109,6 +112,26 @@ def test_the_state_without_a_prompt_is_the_start_of_a_line() -> None:
     engine = open_engine(build())
     at_start, _ = generate(engine, start(engine, LETTERS), length=30)
     assert generate(engine, start(engine, LETTERS, [LETTERS.start_id()]), length=30)[0] == at_start
+
+
+@every_engine
+@pytest.mark.parametrize("prompt", [[1], [1, 2]])
+def test_a_model_of_documents_reads_their_start_once(engine: str, prompt: list[int]) -> None:
+    opened, names = open_engine(build(), engine), replace(LETTERS, has_documents=True)
+    begun = [names.start_id(), *prompt]
+    texts = {
+        generate(opened, state, names, length=30)[0]
+        for state in (
+            start(opened, names, prompt),
+            start(opened, names, begun),
+            start(opened, names).extend(begun),
+            start(opened, LETTERS, begun),
+        )
+    }
+    assert len(texts) == 1
+    options = SamplingOptions(length=30)
+    many = batch.texts(NumpyEngine(build().weights, cell="lstm", activation="tanh"), names, begun, options, 2)
+    assert "".join(chunk.text for chunk in next(iter(many))) in texts
 
 
 @pytest.mark.parametrize("options", [{"stop": ("c", "ab")}, {"stop": ("abc",)}])

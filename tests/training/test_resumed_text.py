@@ -28,7 +28,9 @@ def test_a_text_in_lower_case_is_resumed_from_an_older_version_unless_it_changed
         before = corpus.read(data.paths, data)
     run: Any = SimpleNamespace(vocab=before.vocab, corpus=before)
     if is_same:
-        assert (resume._read(run, Config(data=data), lambda *_: None, continue_text=False).ids == before.ids).all()
+        assert (
+            resume._read(run, Config(data=data), lambda *_: None, continue_text=False, is_named=False).ids == before.ids
+        ).all()
     else:
         with pytest.raises(CorpusError, match="expected the text that this run was trained on"):
-            resume._read(run, Config(data=data), lambda *_: None, continue_text=False)
+            resume._read(run, Config(data=data), lambda *_: None, continue_text=False, is_named=False)

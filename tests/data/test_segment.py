@@ -212,7 +212,7 @@ def test_a_session_begins_a_new_document_when_one_has_ended(
     answers = iter(["ro", "vi", f"/save {tmp_path / 'saved.txt'}", "/quit"])
     monkeypatch.setattr("builtins.input", lambda _: next(answers))
     assert run(["sample", str(poems), "-i", "--temp", "0"]) == 0
-    assert (tmp_path / "saved.txt").read_text() == "roses\nred\n\nviolets\nblue\n\n"
+    assert (tmp_path / "saved.txt").read_text() == "roses\nred\n\nviolets\nblue\n\n\n"
     assert DOCUMENT_END not in capsys.readouterr().out
 
 

@@ -122,11 +122,15 @@ def parse_size(text: str, name: str) -> int:
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 
-def open_copy(key: str, fingerprint: str) -> EncodedCopy | None:
-    """Returns the encoded copy of a key, or None if the cache has none that is whole and of a text with this
-    fingerprint."""
+def open_copy(key: str, fingerprint: str, size_bytes: int) -> EncodedCopy | None:
+    """Returns the encoded copy of a key, or None if the cache has none that is whole and says that it is of this text.
+
+    Args:
+        fingerprint, size_bytes: of the text.
+    """
     copy = encoded_copy.load(cache_folder() / f"{key}{SUFFIX}")
-    return copy if copy and copy.footer.fingerprint == fingerprint else None
+    is_right = copy and (copy.footer.fingerprint, copy.footer.size_bytes) == (fingerprint, size_bytes)
+    return copy if is_right else None
 
 
 def add_copy(file: IO[bytes], aside: Path, key: str) -> None:

@@ -96,9 +96,9 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     selection = find(paths, data.glob, any_bytes=data.bytes, fetch=lambda name: datasets.fetch(name, progress))
     cache.clean(cache_folder())
     digests = fingerprints.load(selection.sources)
-    copy = None
-    if digests and any(digest.size for digest in digests):
-        copy = cache.open_copy(_key(digests, selection, data), fingerprint_of(digests))
+    copy, size = None, sum(digest.size for digest in digests or [])
+    if digests and size:
+        copy = cache.open_copy(_key(digests, selection, data), fingerprint_of(digests), size)
     if copy is None or copy.footer.checks != CHECKS_VERSION:
         copy = _encode(selection, data, name_of(paths), progress)
     if data.documents and copy.ends is not None and len(copy.ends) < 2:

@@ -191,7 +191,7 @@ def _ends_are_in_order(copy: EncodedCopy) -> bool:
 def _is_whole(path: Path, footer: Footer, *, every_block: bool) -> bool:
     """Compares the checksums of all blocks, or of some that are drawn at random, and checks that the alphabet has their
     ids."""
-    sizes = dict(enumerate(footer.block_sizes))
+    sizes = dict(enumerate(footers.block_sizes(footer.data_bytes)))
     if not every_block and len(sizes) > BLOCKS_CHECKED:
         sizes = {block: sizes[block] for block in sorted(random.SystemRandom().sample(list(sizes), BLOCKS_CHECKED))}
     dtype = id_dtype(len(footer.vocab))

@@ -55,9 +55,9 @@ class Footer:
         return self.length * id_dtype(len(self.vocab)).itemsize
 
     @property
-    def block_sizes(self) -> list[int]:
-        """The sizes of the blocks, in bytes."""
-        return block_sizes(self.ids_bytes + END_BYTES * (self.documents or 0))
+    def data_bytes(self) -> int:
+        """The size of the ids and the ends of documents."""
+        return self.ids_bytes + END_BYTES * (self.documents or 0)
 
 
 def block_sizes(size: int) -> list[int]:
@@ -97,9 +97,8 @@ def read(file: IO[bytes]) -> Footer | None:
         footer = _parse(json.loads(raw, object_pairs_hook=_flat))
     except (KeyError, ValueError, RecursionError):
         return None
-    sizes = footer.block_sizes
-    whole = size - TRAILER_BYTES - length == sum(sizes) and len(sizes) == len(footer.sums)
-    return footer if whole else None
+    fits = footer.data_bytes == size - TRAILER_BYTES - length  # first: a forged size could have any number of blocks
+    return footer if fits and len(block_sizes(footer.data_bytes)) == len(footer.sums) else None
 
 
 def _flat(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

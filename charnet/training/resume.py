@@ -184,7 +184,7 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
     data, info = config.data, before.corpus
     source: EncodedCopy | Corpus | None
     if not continue_text and any(_is_gone(path) or (is_stream(path) and not is_named) for path in data.paths):
-        source = open_copy(info.key, info.fingerprint)
+        source = open_copy(info.key, info.fingerprint, info.size_bytes)
         if source is None:
             raise CorpusError(
                 f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "

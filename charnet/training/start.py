@@ -160,7 +160,9 @@ def on_device(config: Config, alphabet_size: int) -> Config:
 
 def absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
     """Returns paths that lead to the same files from every folder."""
-    return tuple(p if p == STANDARD_INPUT or is_dataset(p) else str(Path(p).resolve()) for p in paths)
+    # Unlike Path.resolve, these accept any name, also of a link to itself or with a zero byte.
+    full = (os.path.realpath(p) if os.path.exists(p) else os.path.abspath(p) for p in paths)  # noqa: PTH100
+    return tuple(p if p == STANDARD_INPUT or is_dataset(p) else path for p, path in zip(paths, full, strict=True))
 
 
 def is_dataset(path: str) -> bool:

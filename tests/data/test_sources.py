@@ -491,6 +491,6 @@ def test_chunks_may_end_at_every_byte_of_a_mixed_text(
 def test_standard_input_is_read_once_and_found_again_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.encode())))
     found = read("-")
-    copy = open_copy(found.key, found.fingerprint)
+    copy = open_copy(found.key, found.fingerprint, found.size_bytes)
     assert copy is not None
     assert (copy.ids == found.ids).all()

@@ -140,7 +140,7 @@ def without(name: str) -> Callable[[dict[str, Any]], None]:
     return lambda metadata: metadata.__delitem__(name)
 
 
-ODD: list[object] = [None, -1, 1.5, True, "x", [], [None], {}, 10**30, [[1]], "\ud800", float("nan")]
+ODD: list[object] = [None, -1, 1.5, True, "x", [], [None], {}, 2**63 - 1, 10**30, [[1]], "\ud800", float("nan")]
 VALID: dict[str, list[object]] = {  # of these
     "name": ["x", "\ud800"], "notes": [[]], "file_ends": [[]], "is_utf8": [True], "by_lines": [True],
     "document_end": [None], "rare": [True],
@@ -319,20 +319,33 @@ def test_a_run_whose_best_is_a_pipe_is_not_the_newest(copied_run: Path, tmp_path
     assert runs.newest_first(tmp_path) == [copied_run]
 
 
+def name_text(run_folder: Path, name: str) -> None:
+    """Names another text in the settings of a run."""
+    lines = (run_folder / runs.SETTINGS).read_text().splitlines()
+    named = [f"  paths: {json.dumps([name])}" if line.startswith("  paths:") else line for line in lines]
+    (run_folder / runs.SETTINGS).write_text("\n".join(named))
+
+
 def test_a_text_that_became_a_pipe_is_not_waited_for_by_a_run(
     copied_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.mkfifo("pipe")
-    settings = (copied_run / runs.SETTINGS).read_text()
-    path = json.dumps([str(Path("pipe").absolute())])
-    (copied_run / runs.SETTINGS).write_text(
-        "\n".join(f"  paths: {path}" if line.startswith("  paths:") else line for line in settings.splitlines())
-    )
+    name_text(copied_run, name := str(Path("pipe").absolute()))
     said = assert_one_line(capsys, ["train", "--resume", str(copied_run), "--steps", "130", "-q"], 3)
     assert "nor in the cache" in said
     with at_most(60):
         checks = verify.verify(copied_run)
-    assert [check.found for check in checks if check.passed is None] == [f"{json.loads(path)[0]} is a pipe or a device"]
+    assert [check.found for check in checks if check.passed is None] == [f"{name} is a pipe or a device"]
+
+
+@pytest.mark.parametrize("name", ["loop", "a\0b", "x" * 300, "x/" * 2500])
+def test_a_text_of_an_impossible_name_counts_as_gone(
+    copied_run: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("loop").symlink_to("loop")
+    name_text(copied_run, name)
+    assert "nor in the cache" in assert_one_line(capsys, ["train", "--resume", str(copied_run), "-q"], 3)
+    assert verify.verify(copied_run)
 
 
 def test_settings_name_no_pipe_as_a_text_and_are_none(tmp_path: Path) -> None:

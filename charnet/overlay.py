@@ -103,13 +103,13 @@ def _from_text(name: str, text: str, kind: Any) -> Any:
         return text.lower() in YES
     if kind in (int, float):
         # Python also reads digits of other scripts and 1_000: settings are stricter.
+        if limits(name).duration:
+            return parse_duration(name, text)
         try:
             if not text.isascii() or "_" in text:
                 raise ValueError
             return kind(text)
         except ValueError:
-            if limits(name).duration:
-                return parse_duration(name, text)
             word = "a whole number" if kind is int else "a number"
             raise ConfigError(f"{name}: expected {word}, found {quoted(text)}") from None
     return text if kind is str else (text,)

@@ -89,4 +89,6 @@ def unescaped(text: str, flag: str, *, any_bytes: bool = False) -> str:
 
 def unescaped_separator(text: str | None) -> str | None:
     """Unescapes what separates documents, unless it is a regular expression, which has escapes of its own."""
-    return text if text is None or text.startswith("/") else unescaped(text, "--documents")
+    from charnet.data.segment import is_pattern  # imported here: a command line without it loads less
+
+    return text if text is None or is_pattern(text) else unescaped(text, "--documents")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 MIN_WIDE_BYTES = 4
 WIDE_SAMPLE = 1 << 12  # bytes
 WIDE_SHARE = 0.9  # of the characters that must be usual ones
-MIN_WIDE_SHARE = 0.4  # of its bytes that are not printable ASCII, or of its commonest first half
+MIN_WIDE_SHARE = 0.35  # of its bytes that are not printable ASCII, or of its commonest first half
 JAPANESE = ("euc-jp", "cp932")
 KANA_SHARE = 0.3  # of its characters
 FIRST_LINES = 1 << 11  # bytes, to guess from where the whole sample is in no encoding: it may have a flaw too
@@ -22,7 +22,7 @@ HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 CONTROLS = frozenset(range(0x20)) - frozenset(b"\t\n\f\r\x1a\x1b")
 LATIN_SHARE = 0.9  # of the letters beyond ASCII that must belong to one language
 SOME_LATIN = 0.5  # or this share, where they stand by themselves between other letters
-FEW_PAIRS = 0.3  # of them beside another one, as almost all are in other scripts
+FEW_PAIRS, MANY_PAIRS = 0.3, 0.7  # of them beside another one, as almost all are in other scripts
 LATIN = {  # the letters beyond ASCII of the languages that are written in each; the first encoding wins a draw
     "cp1252": (
         *("àâæçéèêëîïôœùûüÿ", "äöüß", "áéíñóúü", "áâãàçéêíóôõúü", "àèéìîòóù", "æøåéèêóòôüäö", "åäöéàü"),
@@ -36,6 +36,9 @@ LATIN = {  # the letters beyond ASCII of the languages that are written in each;
     "mac-roman": ("àâæçéèêëîïôœùûüÿ", "äöüß", "áéíñóúü", "áâãàçéêíóôõúü", "àèéìîòóù", "æøåéäöü"),
 }
 PUNCTUATION = frozenset("«»„“”‘’‚‹›…–—§°©®€£¿¡ºª·´ß\xa0")
+# Letters beyond ASCII, and what stands between two letters: where the true encoding has a letter, others have a sign.
+LETTERS = re.compile(r"[^\W\d_\x00-\x7f²³¹ªº¼½¾]|(?<=[^\W\d_])[^\x00-\x7f](?=[^\W\d_])")
+MARK_IN_WORD = re.compile(r"[^\W\d_][^\x00-\x7f\w’—–·\xa0][^\W\d_]")
 OTHERS = [  # for charset-normalizer, which would find rare relatives of them as likely
     *("gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1251", "koi8_r", "cp866", "iso8859_5", "mac_cyrillic"),
     *("cp1253", "cp1255", "cp1256", "tis_620"),
@@ -74,7 +77,7 @@ def _guess(sample: bytes, failed: str) -> str:
     if japanese := next((name for name in JAPANESE if _kana_share(sample, name) >= KANA_SHARE), ""):
         return japanese
     other = _most_likely(sample, [name for name in OTHERS if not is_same(name, failed) and decoded(sample, name)])
-    return other or (latin if share > SOME_LATIN else "")
+    return other or (latin if share > SOME_LATIN and _pairs_share(sample) < MANY_PAIRS else "")
 
 
 def _most_likely(sample: bytes, names: list[str]) -> str:
@@ -123,13 +126,11 @@ def _latin_shares(sample: bytes, failed: str) -> Iterator[tuple[float, str]]:
     """Yields how much of the letters beyond ASCII belongs to one language, for each encoding of Latin script."""
     for encoding, languages in LATIN.items():
         text = "" if is_same(encoding, failed) else decoded(sample, encoding)
-        letters = Counter(
-            character for character in text.lower() if character > "\x7f" and character not in PUNCTUATION
-        )
+        letters = Counter(found for found in LETTERS.findall(text.lower()) if found not in PUNCTUATION)
         if total := letters.total():
             yield max(sum(letters[letter] for letter in language) for language in languages) / total, encoding
         elif text:
-            yield 1.0, encoding  # quotes and dashes only
+            yield (0.5 if MARK_IN_WORD.search(text) else 1.0), encoding  # quotes and dashes only
 
 
 def wide_without_mark(sample: bytes, odd: int = 0) -> str:

@@ -78,7 +78,7 @@ SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
     (rb".{257}ustar[\x00 ]", Kind("a tar archive", "take the texts out: tar -xOf {file} > {text}")),
     (rb"\s*%PDF-\d\.\d", Kind("a PDF document", "turn it into text: pdftotext {file} {text}")),
     (rb"\s*%!PS-Adobe", Kind("a PostScript document", "turn it into text: ps2ascii {file} {text}")),
-    (rb"\s*\{\\rtf\d", _pandoc("an RTF document, text between formatting commands", "rtf")),
+    (rb"\s*\{\\rtf[\d\\]", _pandoc("an RTF document, text between formatting commands", "rtf")),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("an old Office document (.doc, .xls, .ppt)", OWN_PROGRAM)),
     (rb".{60}BOOKMOBI", Kind("a Kindle book", "turn it into text: ebook-convert {file} {text}")),
     (rb"AT&TFORM", Kind("a DjVu document", "turn it into text: djvutxt {file} {text}")),
@@ -110,14 +110,14 @@ ENTRIES = (  # in a zip archive: the name of a member, and its content where tha
     (rb"mimetypeapplication/epub\+zip", _pandoc("an EPUB book", "epub")),
     (rb"mimetypeapplication/vnd\.oasis\.opendocument\.text", _pandoc("an OpenDocument text (.odt)", "odt")),
     (rb"mimetypeapplication/vnd\.oasis", Kind("an OpenDocument file", OWN_PROGRAM)),
-    (rb"word/", _pandoc("a Word document (.docx)", "docx")),
+    (rb"word/document\.xml|\[Content_Types\]\.xml(?=.*word/)", _pandoc("a Word document (.docx)", "docx")),
     (rb"xl/", Kind("an Excel workbook (.xlsx)", "save it as CSV")),
     (rb"ppt/", Kind("a PowerPoint presentation (.pptx)", OWN_PROGRAM)),
     (rb"[^/]+/data\.pkl|[^/]+/\.?format_version", TORCH),
     (rb"[^/]+\.npy", Kind("arrays of NumPy (.npz)", "write their text to a file from Python")),
     (rb"META-INF/", PROGRAM),
 )
-OPENING_TAG = rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?i:!doctype\s+html|html|head|body)\b"
+OPENING_TAG = rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?i:!doctype\s+html|html|head|body|div|table|p)\b"
 
 
 def kind_of(start: bytes) -> Kind | None:

@@ -58,12 +58,17 @@ def separator(data: DataSettings) -> re.Pattern[str]:
     given = data.documents
     if data.bytes:
         given = given.encode("utf-8", "surrogateescape").decode("latin-1")
-    if len(given) > 2 and given.startswith("/") and given.endswith("/"):
+    if is_pattern(given):
         try:
             return re.compile(given[1:-1], re.MULTILINE)
         except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError(f"--documents: {quoted(given)} is not a regular expression: {error}") from None
     return re.compile(SEPARATORS.get(given) or re.escape(normalize(given, data)))
+
+
+def is_pattern(separator: str) -> bool:
+    """Returns whether a separator of documents is a regular expression between slashes."""
+    return len(separator) > 2 and separator.startswith("/") and separator.endswith("/")
 
 
 def _lines(pieces: Iterable[str]) -> Iterator[str]:

@@ -50,7 +50,8 @@ class Selection:
         """Returns sentences about the choice: remarks, and what was left out of folders."""
         if not self.skipped:
             return self.remarks
-        known = [_counted(kind, self.skipped[kind]) for kind in sorted(self.skipped)]
+        kinds = sorted(self.skipped, key=lambda kind: (kind.startswith("."), kind))  # last
+        known = [_counted(kind, self.skipped[kind]) for kind in kinds]
         others = f" and {plural(len(known) - KINDS_SHOWN, 'other kind')}" if len(known) > KINDS_SHOWN else ""
         left_out = ", ".join(known[:KINDS_SHOWN]) + others
         return [*self.remarks, f"reading {plural(len(self.sources), 'file')}; left out: {left_out}"]

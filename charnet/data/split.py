@@ -16,7 +16,7 @@ import numpy.typing as npt
 from charnet.config import DataSettings
 from charnet.data.documents import FACTOR, Documents, Ints, hashes, mix, windows_in_pass
 from charnet.data.encoded_copy import Ends, Ids
-from charnet.errors import CorpusError, plural
+from charnet.errors import ConfigError, CorpusError, plural
 
 FILES_TO_DRAW_FROM = 50  # of fewer files the end of each is held out
 FEW_HELD_OUT = 100  # characters
@@ -58,6 +58,13 @@ class Part:
         """Returns the characters in which training reads this part: documents are padded to whole windows."""
         return len(self) if self.documents is None else window * int(windows_in_pass(self.documents, window).sum())
 
+    def fill(self, window: int) -> float:
+        """Returns how much of what training reads in a pass is text; the rest is padding behind documents."""
+        if self.documents is None:
+            return 1.0
+        read = np.minimum(self.documents.lengths, window * windows_in_pass(self.documents, window))
+        return float(read.sum()) / self.padded_length(window)
+
     def head(self, characters: int) -> Ids:
         """Returns the ids of the first characters, or of all if there are fewer."""
         if self.documents is None:
@@ -85,6 +92,7 @@ class Split:
 
     Raises:
         CorpusError: there is only one document, and a part of the text is to be held out.
+        ConfigError: the end of each file is to be held out, and the text has documents.
     """
 
     def __init__(
@@ -99,10 +107,14 @@ class Split:
         self.kind = data.val or default_val(ends, file_ends)
         self._word = "line" if data.document_end == "\n" else "document"
         pieces = Documents.up_to(np.array((file_ends or [len(ids)]) if ends is None else ends))
+        pieces = pieces.take(np.flatnonzero(pieces.lengths))  # a file may be empty
         fractions = (data.val_fraction, data.test_fraction)
-        self._longest, self._median = (int(f(pieces.lengths)) if ends is not None else 0 for f in (np.max, np.median))
+        lengths = np.sort(pieces.lengths) if ends is not None else np.zeros(1, np.int64)
+        self._longest, self._median = int(lengths[-1]), int(lengths[(len(lengths) - 1) // 2])
+        if ends is not None and self.kind == EACH:
+            raise ConfigError(f"--val each: every {self._word} is a text of its own here; choose random or last")
         if ends is not None and len(pieces.ends) < 2 and any(fractions):
-            option = "--lines" if data.document_end == "\n" else "--documents"
+            option = "--field" if data.field else "--lines" if data.document_end == "\n" else "--documents"
             raise CorpusError(f"one {self._word}: {option} needs two or more; leave it out, or give --val-fraction 0")
         if self.kind == RANDOM and len(pieces.ends) < 2 and any(fractions):
             raise CorpusError("one running text: --val random needs --lines or several files; leave it out")
@@ -169,9 +181,12 @@ def _drawn(hash_N: npt.NDArray[np.uint64], pieces: Documents, fractions: Fractio
     left = _shuffled(hash_N, seed)
     for fraction in fractions:
         fitting = left[lengths[left] <= int(lengths.sum() * fraction)]
-        behind = np.cumsum(lengths[fitting])
         target = int(fraction * lengths[lengths <= int(lengths.sum() * fraction)].sum())
-        chosen = fitting[: np.searchsorted(behind, target, side="right")]
+        chosen = fitting[:0]
+        while len(fitting):  # pass over those that no longer fit
+            count = int(np.searchsorted(np.cumsum(lengths[fitting]), target, side="right"))
+            chosen, target = np.append(chosen, fitting[:count]), target - int(lengths[fitting[:count]].sum())
+            fitting = fitting[count:][lengths[fitting[count:]] <= target]
         if fraction and not len(chosen) and len(left) > 1:
             chosen = left[[int(np.argmin(lengths[left]))]]
         left = left[~np.isin(left, chosen)]

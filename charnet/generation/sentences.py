@@ -42,10 +42,10 @@ EMPTY_LINE = re.compile("ns*n")
 
 # Words before a full stop that does not end a sentence, in many languages.
 TITLES = """
-    mr mrs ms dr prof rev hon gov sen rep gen col capt maj lt sgt cpl st ste mt ft messrs esq al cf viz vs approx dept
-    hr fr frl str bzw bspw ca evtl exkl ggf inkl insb sog vgl zzgl bd phil dipl mme mlle mgr av env éd ex eks
-    sr sra srta dra ud uds vd vds dña avda sig dott avv gent exmo exma dhr mevr mw drs bijv evt esim ns
-    np tzn tzw ks płk inż ul św tzv sv např doç yrd bkz örn им ул св гр проф акад тов вул ім κα δρ βλ jl tgl yth ts tp
+    mr mrs ms dr prof rev gov capt maj lt sgt cpl st ste mt ft messrs esq al cf viz vs approx dept
+    hr fr frl str bzw bspw ca evtl exkl ggf inkl insb sog vgl zzgl bd phil dipl mme mlle mgr av env éd eks
+    sr sra srta dra ud uds vd vds dña avda sig dott avv gent exmo exma dhr mevr mw drs bijv evt esim
+    np tzn tzw ks płk inż ul św tzv sv např doç yrd bkz örn ул св гр проф акад тов вул ім κα δρ βλ jl tgl yth ts tp
 """
 # Those before which a number must not follow.
 NUMBERED = """
@@ -57,6 +57,7 @@ MONTHS = """
     Januar Jänner Februar Feber März April Mai Juni Juli August September Oktober November Dezember
     Jan Feb Mär Apr Jun Jul Aug Sep Sept Okt Nov Dez
 """  # of languages that write them with a capital, after an ordinal with a full stop
+WORDS = frozenset("яèéáőή")  # words of one letter that often end a sentence, unlike initials
 NEVER, NOT_BEFORE_NUMBERS, MONTH_NAMES = frozenset(TITLES.split()), frozenset(NUMBERED.split()), MONTHS.split()
 
 
@@ -190,7 +191,7 @@ def _role(text: str) -> str:
     p = _patterns()
     found = p.word.search(text)
     word = found.group().lstrip("'’") if found else ""
-    if p.pronoun.search(text):
+    if p.pronoun.search(text) or word in WORDS:
         return ""
     patterns = (p.initial, p.abbreviation, p.roman)
     if word.casefold() in NEVER or any(pattern.fullmatch(word) for pattern in patterns) or p.item.search(text):

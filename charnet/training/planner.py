@@ -153,9 +153,7 @@ def _final_evaluation(full: float, evaluation: float, seconds: float) -> float:
 def _remarks(config: Config, train_chars: int, characters: int, limit: str) -> tuple[str, ...]:
     usual, t = nearest_size(config.model.hidden_size), config.training
     remarks = []
-    if train_chars < SHORTEST_TEXT:
-        remarks.append("the text is far too short: the model learns it by heart; give it a hundred times as much")
-    elif characters < FEW_CHARACTERS:
+    if train_chars >= SHORTEST_TEXT and characters < FEW_CHARACTERS:
         remarks.append(f"the {limit} is enough to train on {characters:,} characters only: expect letters, few words")
     if t.window < usual.window and t.batch_size <= FEWEST_STREAMS:
         remarks.append(f"the text is short: windows of {t.window} characters instead of {usual.window}")

@@ -199,6 +199,11 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
             if continue_text:
                 source = widen(source, before.vocab)
                 return _Text(source.ids, source.vocab, source.ends, source.file_ends, info_of(source), source.notes)
+            if source.fingerprint == info.fingerprint and data.lowercase:
+                raise CorpusError(
+                    f"{info.name}: this version writes ς and İ in lower case as Unicode does, so the text of this run "
+                    "is another one: start a new run with --init-from"
+                )
             raise CorpusError(
                 f"{', '.join(data.paths) or 'the bundled text'}: expected the text that this run was trained on "
                 f"({info.name}, SHA-256 {info.fingerprint[:12]}...), found another ({source.fingerprint[:12]}...); "

@@ -40,6 +40,7 @@ FIXED_BY_MODEL = (
     "documents",
     "field",
 )  # settings of the text that come with the weights
+FAR_TOO_SHORT = "the text is far too short: the model learns it by heart; give it a hundred times as much"
 INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
 
 
@@ -76,7 +77,8 @@ def new_run(
     try:
         source = (config, corpus.vocab, info_of(corpus), text, folder, sample_length)
         run = trainer.Trainer(*source, plan=plan, time_budget=time_budget)
-        run.notes = (*corpus.notes, *text.notes())
+        short = (FAR_TOO_SHORT,) if len(text.train) < sizes.SHORTEST_TEXT else ()
+        run.notes = (*corpus.notes, *text.notes(), *short)
         if weights is not None:
             run.load_pretrained(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
@@ -141,7 +143,7 @@ def _plan(
     size = sizes.Text(text.train.padded_length(config.training.window), len(text.val), alphabet_size)
     fresh = overlay(config, {"training.length_changes": ()})
     plan = planner.plan(fresh, given, size, seconds, seconds_per_step)
-    fill = len(text.train) / size.train_chars  # the plan counts the padding behind documents as characters
+    fill = text.train.fill(config.training.window)  # the plan counts the padding behind documents as characters
     plan = dataclasses.replace(plan, chars_per_second=plan.chars_per_second * fill)
     ends_at = began + seconds - plan.reserved_seconds
     return plan, TimeBudget(ends_at, plan.seconds_per_evaluation, plan.most_steps)

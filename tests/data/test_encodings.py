@@ -70,6 +70,19 @@ def test_the_encoding_of_a_text_that_has_a_flaw_too_is_recognized(tmp_path: Path
     assert message.endswith("it looks like GBK or GB18030: try --encoding gb18030")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "½ tsp salt\n¼ cup sugar\n1½ cups, 20°C ±5\n",
+        "20 m² and 3.0 ± 0.5\n",
+        "ÉCOLE\nGARÇON\nÜBER\nSEÑOR\n",
+        "¥500 or 20¢\n",
+    ],
+)
+def test_signs_beside_numbers_and_capitals_are_cp1252(tmp_path: Path, text: str) -> None:
+    assert refusal(tmp_path, text.encode("cp1252")).endswith("it looks like cp1252: try --encoding cp1252")
+
+
 def test_text_that_is_utf8_under_another_name_is_recognized(tmp_path: Path) -> None:
     assert refusal(tmp_path, CHINESE.encode(), encoding="ascii").endswith("try --encoding utf-8")
     assert refusal(tmp_path, FRENCH.encode(), encoding="utf-16").endswith("try --encoding utf-8")

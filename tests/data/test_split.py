@@ -15,7 +15,7 @@ from charnet.cli.app import run
 from charnet.config import DataSettings
 from charnet.data.documents import Documents, ends_of_lines
 from charnet.data.split import FILES_TO_DRAW_FROM, Excerpt, Part, Split
-from charnet.errors import CorpusError
+from charnet.errors import ConfigError, CorpusError
 from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 
@@ -120,6 +120,32 @@ def test_of_several_files_the_end_of_each_is_held_out() -> None:
     assert Split(ids, None, DataSettings(val="last"), 0, (50, 100)).val.ids.tolist() == list(range(90, 100))
 
 
+@pytest.mark.parametrize("at", [0, FILES_TO_DRAW_FROM // 2, FILES_TO_DRAW_FROM])
+def test_an_empty_file_among_many_is_passed_over(at: int) -> None:
+    lengths = [4] * FILES_TO_DRAW_FROM
+    lengths.insert(at, 0)
+    ids = np.arange(sum(lengths), dtype=np.uint16)
+    split = Split(ids, None, DataSettings(), 0, np.cumsum(lengths).tolist())
+    assert len(split.val) == len(ids) // 10
+
+
+def test_the_end_of_each_line_is_never_held_out() -> None:
+    with pytest.raises(ConfigError, match="--val each: every line is a text of its own"):
+        of_lines(NAMES, val="each")
+
+
+def test_the_median_of_two_documents_is_the_shorter_one() -> None:
+    notes = of_lines([[1] * 6, [2] * 300_000]).notes()
+    assert any("the longest line has 300,001 characters, the median 7" in note for note in notes)
+
+
+def test_after_a_document_that_no_longer_fits_shorter_ones_are_drawn() -> None:
+    lines = [[1 + n % 6] * (200 if n % 3 else 2) for n in range(60)]
+    total = len(text(lines))
+    for seed in range(5):
+        assert len(of_lines(lines, seed=seed).val) > 0.08 * total
+
+
 def test_of_many_files_whole_ones_are_drawn() -> None:
     ids = np.arange(4 * FILES_TO_DRAW_FROM, dtype=np.uint16)
     split = Split(ids, None, DataSettings(), 0, range(4, len(ids) + 1, 4))
@@ -141,6 +167,13 @@ def test_an_excerpt_reads_as_the_array_that_it_stands_for(pieces: list[tuple[int
     assert (excerpt[:at] == expected[:at]).all()
     index = np.array([0, len(expected) - 1, len(expected) // 2])
     assert (excerpt[index] == expected[index]).all()
+
+
+def test_the_fill_counts_what_a_pass_reads_of_a_very_long_document() -> None:
+    ids = text([*NAMES, [5] * 100_000])
+    part = Part(ids, Documents.up_to(ends_of_lines(ids, END)))
+    plain = Part(ids, Documents.up_to(ends_of_lines(ids, END)[:-1]))
+    assert plain.fill(16) < part.fill(16) < 1
 
 
 @pytest.fixture

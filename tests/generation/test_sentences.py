@@ -92,6 +92,10 @@ def test_a_full_stop_within_a_sentence_does_not_end_it(sentence: str) -> None:
     ("sentence", "more"),
     [
         ("« Oui. »", " Il part."),
+        ("Я помог им.", " Потом он ушёл."),
+        ("Это сделал я.", " Потом он ушёл."),
+        ("Ecco dove lo è.", " Poi va."),
+        ("He is my ex.", " Then he left."),
         ("« Oui ! »", "\nIl part."),
         ("« Oui.\u202f»", " Il part."),
         ("»Geh.«", " Er ging."),

@@ -243,7 +243,7 @@ def parse_duration(name: str, text: str) -> float:
         ConfigError: it is not a duration.
     """
     given = text.strip(" ").lower()
-    if re.fullmatch(r"\d{1,9}\.?\d{0,20}(?:e[+-]?\d{1,3})?", given, re.ASCII):
+    if re.fullmatch(r"\d{1,9}(?:\.\d{0,20})?(?:e[+-]?\d{1,3})?", given, re.ASCII):
         return float(given)
     if re.fullmatch(r"\d{1,9}(:[0-5]\d){1,2}", given, re.ASCII):
         seconds = 0

@@ -34,7 +34,8 @@ class Engine(Protocol):
         """Reads one character of each text.
 
         Returns:
-            The logits (B, V) of the next character, which the next call in this thread may overwrite, and the new state.
+            The logits (B, V) of the next character, which the next call in this thread may overwrite, and the new
+            state.
         """
         ...
 

@@ -169,8 +169,8 @@ class Layer:
     def allocate(self, batch: int) -> Products:
         """Allocates the arrays for the products of `batch` texts."""
         gates, columns = len(self.bias), len(self.hidden_product)
-        zeros = (np.zeros((batch, width), np.float32) for width in (gates, gates, columns))  # a NaN left there would warn
-        return Products(*zeros)
+        # Zeros, since a NaN left in memory would warn.
+        return Products(*(np.zeros((batch, width), np.float32) for width in (gates, gates, columns)))
 
     def advance(self, below: Any, state: LayerState, products: Products) -> LayerState:
         """Computes the new state.

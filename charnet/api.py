@@ -167,7 +167,8 @@ def train(
     on_event: Callable[[Event], None] | None = None,
     **settings: Any,
 ) -> Path:
-    """Trains a model on texts and returns the folder of the run.
+    """Trains a model on texts and returns the folder of the run. Several threads may train at once; torch's number of
+    processor threads is that of the last that started.
 
     Args:
         texts: files and folders; none = the text that comes with charnet.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class TextModel:
-    """A trained model that writes text and evaluates texts. `charnet.load` makes one.
+    """A trained model that writes text and evaluates texts. `charnet.load` makes one. Threads may use it at once.
 
     Methods that write take the fields of `charnet.config.SamplingOptions` as keyword arguments, with the defaults
     there: `length=200, temperature=0.7, stop=("\\n",)`.
@@ -77,7 +77,7 @@ class TextModel:
             num_sampled: how many characters of the prompt this model wrote: the same seed then continues a saved text
                 as if it had not ended.
         """
-        engine = next(iter(self._engines.values()), None) or self._open("numpy")
+        engine = next(iter([*self._engines.values()]), None) or self._open("numpy")  # another thread may open one
         state = generate.start(engine, self.checkpoint.vocab, self._encode(prompt))
         return replace(state, num_sampled=num_sampled)
 
@@ -149,7 +149,6 @@ def load(path: str | PathLike[str] | None = None, *, engine: str = "auto") -> Te
     Args:
         path: a run's folder or a checkpoint file; none = the newest run under `checkpoints/`.
         engine: "numpy", "compiled", or "torch" for the reference; "auto" = for each text the one that finishes first.
-            One model may not write in several threads at once.
 
     Raises:
         CheckpointError: it is missing, damaged, or not one of charnet's.
@@ -168,7 +167,8 @@ def train(
     on_event: Callable[[Event], None] | None = None,
     **settings: Any,
 ) -> Path:
-    """Trains a model on texts and returns the folder of the run.
+    """Trains a model on texts and returns the folder of the run. Several threads may train at once; torch's number of
+    processor threads is that of the last that started.
 
     Args:
         texts: files and folders; none = the text that comes with charnet.

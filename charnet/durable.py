@@ -171,7 +171,7 @@ class Folder:
 
     def _claim(self, handle: int, name: str) -> bool:
         """Locks a new temporary file. Returns False if another process removed it first, as one of a killed process."""
-        return try_lock(handle) and self._exists(name)
+        return try_lock(handle) is not False and self._exists(name)
 
 
 class OpenFolder(Folder):
@@ -194,9 +194,9 @@ class OpenFolder(Folder):
             status = os.fstat(handle)
         self._identity = (status.st_dev, status.st_ino)
 
-    def try_lock(self) -> bool:
-        """Locks the folder until it is closed; returns False if another process holds the lock."""
-        return self._handle is None or try_lock(self._handle)
+    def try_lock(self) -> bool | None:
+        """Locks the folder until it is closed; see `try_lock` below."""
+        return None if self._handle is None else try_lock(self._handle)
 
     def is_in_place(self) -> bool:
         """Checks that the path still leads to this folder."""
@@ -277,16 +277,17 @@ def make_folders(path: Path) -> None:
         sync_folder(folder.parent)
 
 
-def try_lock(handle: int) -> bool:
-    """Locks an open file or folder until it is closed; returns False if another process holds the lock."""
+def try_lock(handle: int) -> bool | None:
+    """Locks an open file or folder until it is closed. Returns False if another process holds the lock, None if the
+    system or the file system has no locks, as some network file systems."""
     if fcntl is None:
-        return True
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return True  # a file system without locks
+        return None
     return True
 
 

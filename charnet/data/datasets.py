@@ -112,7 +112,7 @@ def fetch(name: str, progress: OnRead = lambda *_: None) -> Path | None:
     with writing():
         durable.make_folders(folder())
         with regular_file.open_own(part) as file:
-            if not durable.try_lock(file.fileno()):
+            if durable.try_lock(file.fileno()) is False:
                 raise StorageError(f"{part}: another charnet is downloading this; wait for it")
             if _digest(file) != dataset.sha256:  # else a process was killed that had read all
                 most = dataset.size_bytes + (ZIP_BYTES if dataset.member else 0)

@@ -19,8 +19,9 @@ Weights = dict[str, Any]  # by their names in a checkpoint: single precision, or
 class Engine(Protocol):
     """Computes the logits of the next character of each text, one character at a time.
 
-    The state is a value: a caller may store it and continue from it several times. It is an array whose first axis is
-    the text, or a tuple of states, so that rows can be selected from it.
+    The state is a value: a caller may store it and continue from it several times, also in another thread; threads may
+    use one engine at once. It is an array whose first axis is the text, or a tuple of states, so that rows can be
+    selected from it.
     """
 
     name: str
@@ -33,7 +34,8 @@ class Engine(Protocol):
         """Reads one character of each text.
 
         Returns:
-            The logits (B, V) of the next character, which the next call may overwrite, and the new state.
+            The logits (B, V) of the next character, which the next call in this thread may overwrite, and the new
+            state.
         """
         ...
 

@@ -95,9 +95,8 @@ class CompiledEngine:
         if len(ids_B) > 1:
             return self._batched().advance(ids_B, state)
         empty = np.empty(0)
-        _, after = self._run(np.array(ids_B, np.int64), state, empty, empty, empty, empty, threads=1)
-        logits_RV = self._mean_RV if self._model.members > 1 else self._logits_MV
-        return logits_RV[:1, : self._model.alphabet], after
+        _, logits_1V, after = self._run(np.array(ids_B, np.int64), state, empty, empty, empty, empty, threads=1)
+        return logits_1V, after
 
     def generate(
         self,
@@ -121,7 +120,7 @@ class CompiledEngine:
         if bias_V is None:
             bias_V = np.zeros(self._model.alphabet)
         threads, began = self._threads.choose(), time.perf_counter()
-        num_ids, after = self._run(all_ids, state, u_T, inverse_T, bias_V, nats_T, threads=threads)
+        num_ids, _, after = self._run(all_ids, state, u_T, inverse_T, bias_V, nats_T, threads=threads)
         if num_ids < len(all_ids):
             sampling.check_finite(float("nan"))
         self._threads.record(threads, count, time.perf_counter() - began)
@@ -137,8 +136,11 @@ class CompiledEngine:
         nats_T: npt.NDArray[np.float64],
         *,
         threads: int,
-    ) -> tuple[int, Any]:
-        """Calls `kernels.run` on several threads; returns how many ids there are then, and the state."""
+    ) -> tuple[int, Array, Any]:
+        """Calls `kernels.run` on several threads; returns how many ids there are then, the last logits, and the state.
+
+        The arrays of the loops are the engine's: what is returned is copied before another thread may use them.
+        """
         num_given = len(ids) - len(u_T)
         arrived = np.zeros((threads, 8), np.int64)
         run = functools.partial(
@@ -166,7 +168,9 @@ class CompiledEngine:
                 arrived[0, 0] = RELEASE_ALL
                 for other in others:
                     other.result()
-            return num_ids, self._state(max(num_given, len(ids) - 1) % 2)
+            logits_RV = self._mean_RV if self._model.members > 1 else self._logits_MV
+            logits_1V = logits_RV[:1, : self._model.alphabet].copy()
+            return num_ids, logits_1V, self._state(max(num_given, len(ids) - 1) % 2)
 
     def _workers(self) -> ThreadPoolExecutor:
         """Returns the pool of the other threads. A forked process starts its own: it has none of its parent's."""

@@ -2,16 +2,18 @@
 
 Three things make it fast. The input product of the lowest layer is a row of a table over the alphabet, computed once.
 Since sigmoid(x) = tanh(x / 2) / 2 + 1 / 2, those weights are halved in advance, and one tanh computes all gates.
-Results go into arrays that are allocated already; only the state, which is a value, is a new array at each step.
+Products go into arrays that are allocated already, one set for each thread; only the state, which is a value, is a new
+array at each step.
 
-Shape legend: B texts, H units, G = gates x H, V characters in the alphabet.
+Shape legend: B texts, H units, G = gates x H, C = units below + H, V characters in the alphabet.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -128,8 +130,16 @@ def _pop(weights: Weights, name: str) -> Array:
     return stored.dequantize() if isinstance(stored, QuantizedMatrix) else stored
 
 
+class Products(NamedTuple):
+    """Arrays for the products of a layer: what one step writes, the next one overwrites."""
+
+    recurrent_BG: Array
+    input_BG: Array
+    joined_BC: Array
+
+
 class Layer:
-    """The weights of one layer in the order of its `CellLayout`, and arrays for its products.
+    """The weights of one layer in the order of its `CellLayout`.
 
     An upper layer of an additive cell computes its input product and its recurrent product as one product of the joined
     matrices with the joined vectors. This halves the calls, and the product is large enough for two threads.
@@ -151,29 +161,28 @@ class Layer:
         self.inner_bias = weights.pop(f"{prefix}.bias_hn", np.zeros(self.units, np.float32))
         self.hidden_product = (np.concatenate([*inputs, recurrent], axis=1) if self.joins else recurrent).T
         self.input_product = inputs[0].T if inputs and not self.joins else np.zeros((0, 0), np.float32)
-        self.allocate(1)
 
     def start(self, batch: int) -> LayerState:
         """Returns the state before the first character of `batch` texts."""
         return tuple(np.zeros((batch, self.units), np.float32) for _ in range(self.layout.states))
 
-    def allocate(self, batch: int) -> None:
+    def allocate(self, batch: int) -> Products:
         """Allocates the arrays for the products of `batch` texts."""
-        self.recurrent = np.zeros((batch, len(self.bias)), np.float32)  # not empty: a NaN left there would warn
-        self.input = np.zeros_like(self.recurrent)
-        self.joined = np.zeros((batch, len(self.hidden_product)), np.float32)
+        gates, columns = len(self.bias), len(self.hidden_product)
+        # Zeros, since a NaN left in memory would warn.
+        return Products(*(np.zeros((batch, width), np.float32) for width in (gates, gates, columns)))
 
-    def advance(self, below: Any, state: LayerState) -> LayerState:
+    def advance(self, below: Any, state: LayerState, products: Products) -> LayerState:
         """Computes the new state.
 
         Args:
             below: ids of characters for the lowest layer, hidden states (B, H) of the layer below for the others.
         """
-        a_BG, x_BG = self.recurrent, self.input
+        a_BG, x_BG, joined_BC = products
         if self.joins:
-            self.joined[:, : -self.units] = below
-            self.joined[:, -self.units :] = state[0]
-            np.dot(self.joined, self.hidden_product, out=a_BG)
+            joined_BC[:, : -self.units] = below
+            joined_BC[:, -self.units :] = state[0]
+            np.dot(joined_BC, self.hidden_product, out=a_BG)
             return self.update(a_BG, self.bias[None], None, state)
         np.dot(state[0], self.hidden_product, out=a_BG)
         if not self.layout.additive:
@@ -201,6 +210,13 @@ def depth(weights: Mapping[str, Any]) -> int:
     return sum(name.endswith(".weight_hh") for name in weights)
 
 
+class _Workspace(threading.local):
+    """The arrays that a step overwrites. Each thread has its own, so that several can write with one model."""
+
+    logits_BV: Array = np.empty((0, 0), np.float32)
+    products: tuple[Products, ...] = ()
+
+
 class NumpyEngine:
     """Runs a model of any cell from its stored weights.
 
@@ -220,23 +236,23 @@ class NumpyEngine:
         embedding = _pop(weights, "embedding.weight")
         self._layers = [self.layer_type(layout_name, weights, f"layers.{i}", None if i else embedding) for i in layers]
         self._head, self._head_bias = _pop(weights, "head.weight").T, _pop(weights, "head.bias")
-        self._logits = np.empty((0, 0), np.float32)
+        self._workspace = _Workspace()
 
     def start(self, batch: int) -> State:
         return tuple(layer.start(batch) for layer in self._layers)
 
     @np.errstate(over="ignore", invalid="ignore")  # a diverged model is reported where a symbol is sampled
     def advance(self, ids_B: Sequence[int], state: State) -> tuple[Array, State]:
-        if len(self._logits) != len(ids_B):
-            self._logits = np.zeros((len(ids_B), len(self._head_bias)), np.float32)
-            for layer in self._layers:
-                layer.allocate(len(ids_B))
+        arrays = self._workspace
+        if len(arrays.logits_BV) != len(ids_B):
+            arrays.products = tuple(layer.allocate(len(ids_B)) for layer in self._layers)
+            arrays.logits_BV = np.zeros((len(ids_B), len(self._head_bias)), np.float32)
         below: Any = ids_B
         after = []
-        for layer, before in zip(self._layers, state, strict=True):
-            layer_state = layer.advance(below, before)
+        for layer, before, products in zip(self._layers, state, arrays.products, strict=True):
+            layer_state = layer.advance(below, before, products)
             below = layer_state[0]
             after.append(layer_state)
-        np.dot(below, self._head, out=self._logits)
-        self._logits += self._head_bias
-        return self._logits, tuple(after)
+        logits_BV = np.dot(below, self._head, out=arrays.logits_BV)
+        logits_BV += self._head_bias
+        return logits_BV, tuple(after)

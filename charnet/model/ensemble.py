@@ -54,17 +54,21 @@ class Ensemble(nn.Module):
 Model = CharModel | Ensemble
 
 
-def build(alphabet_size: int, settings: ModelSettings) -> Model:
-    """Builds a model with these settings and freshly initialized weights."""
+def build(alphabet_size: int, settings: ModelSettings, generator: torch.Generator | None = None) -> Model:
+    """Builds a model with these settings and freshly initialized weights.
+
+    Args:
+        generator: of the weights; by default torch's own.
+    """
     shape = {name: value for name, value in vars(settings).items() if name != "members"}
-    networks = [CharModel(alphabet_size, **shape) for _ in range(settings.members)]
+    networks = [CharModel(alphabet_size, **shape, generator=generator) for _ in range(settings.members)]
     return networks[0] if settings.members == 1 else Ensemble(networks)
 
 
 def from_weights(settings: ModelSettings, weights: Mapping[str, npt.NDArray[np.float32]]) -> Model:
     """Builds a model with stored weights, on the CPU."""
     alphabet_size = next(len(value) for name, value in weights.items() if name.endswith("head.bias"))
-    model = build(alphabet_size, settings)
+    model = build(alphabet_size, settings, torch.Generator())  # the caller's random numbers stay as they are
     model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     return model
 

@@ -22,7 +22,9 @@ def nats_per_char(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
     return F.cross_entropy(logits_BTV.transpose(0, 1).flatten(0, 1), targets_BT.t().flatten())
 
 
-def sampled_softmax_candidates(y_BT: Tensor, alphabet_size: int) -> tuple[Tensor, Tensor, Tensor]:
+def sampled_softmax_candidates(
+    y_BT: Tensor, alphabet_size: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Chooses the candidates of a sampled softmax: all targets of a window and a random sample of the other characters.
 
     The cross-entropy sums over the whole alphabet, which for 20,000 characters costs seven times as much as an LSTM of
@@ -32,6 +34,7 @@ def sampled_softmax_candidates(y_BT: Tensor, alphabet_size: int) -> tuple[Tensor
 
     Args:
         y_BT: the targets; those below 0 are not predicted.
+        generator: of the sample; by default torch's own.
 
     Returns:
         The candidates (C), the terms to add to their logits (C), and y_BT as indices of candidates.
@@ -39,7 +42,7 @@ def sampled_softmax_candidates(y_BT: Tensor, alphabet_size: int) -> tuple[Tensor
     occurs_V = torch.zeros(alphabet_size, dtype=torch.bool, device=y_BT.device)
     occurs_V[y_BT[y_BT >= 0]] = True
     targets, others = occurs_V.nonzero().flatten(), (~occurs_V).nonzero().flatten()
-    sample = others[torch.randperm(len(others), device=y_BT.device)[:NUM_SAMPLED]]
+    sample = others[torch.randperm(len(others), generator=generator, device=y_BT.device)[:NUM_SAMPLED]]
     candidates_C = torch.cat([targets, sample])
     log_weight_C = torch.zeros(len(candidates_C), device=y_BT.device)
     log_weight_C[len(targets) :] = math.log(len(others) / max(1, len(sample))) if len(others) else 0.0
@@ -56,6 +59,7 @@ def forward_backward(
     *,
     clip: float = math.inf,
     compute_dtype: torch.dtype | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, ModelState]:
     """Runs the forward and backward pass over one window of every stream; leaves the gradients in the parameters.
 
@@ -63,6 +67,7 @@ def forward_backward(
         x_BT: the inputs.
         y_BT: the targets: the character after each input.
         clip: the largest norm of all gradients of a network together.
+        generator: of all random numbers; by default torch's own.
 
     Returns:
         The mean loss in nats per character (an estimate for large alphabets, see `sampled_softmax_candidates`), the
@@ -71,10 +76,12 @@ def forward_backward(
     """
     candidates_C = log_weight_C = None
     if model.alphabet_size > SAMPLED_SOFTMAX_FROM:
-        candidates_C, log_weight_C, y_BT = sampled_softmax_candidates(y_BT, model.alphabet_size)
+        candidates_C, log_weight_C, y_BT = sampled_softmax_candidates(y_BT, model.alphabet_size, generator)
     losses, norms, after = [], [], []
     for network, before in split_state(model, detach(state)):
-        logits_BTC, network_state = network(x_BT, before, compute_dtype=compute_dtype, candidates_C=candidates_C)
+        logits_BTC, network_state = network(
+            x_BT, before, compute_dtype=compute_dtype, candidates_C=candidates_C, generator=generator
+        )
         loss = nats_per_char(logits_BTC if log_weight_C is None else logits_BTC + log_weight_C, y_BT)
         torch.autograd.backward(loss)  # one network at a time: only one holds tensors saved for backward
         losses.append(loss.detach())

@@ -6,6 +6,7 @@ in the alphabet, C candidates among them, U = V rounded up to a multiple of `ALI
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -33,6 +34,7 @@ class CharModel(nn.Module):
         dropout: dropout rate after every layer, in training.
         weight_dropout: dropout rate of the recurrent weights in training, with a new mask for each window (Merity,
             Keskar & Socher 2018, "Regularizing and optimizing LSTM language models").
+        generator: of the initial weights; by default torch's own, which all of the process shares.
     """
 
     def __init__(
@@ -46,16 +48,20 @@ class CharModel(nn.Module):
         embedding_size: int = 0,
         dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         embedding_size = embedding_size or hidden_size
         self.dropout, self.weight_dropout = dropout, weight_dropout
-        self.embedding = nn.Embedding(alphabet_size, embedding_size)
+        self.embedding = _Embedding(alphabet_size, embedding_size)
+        nn.init.normal_(self.embedding.weight, generator=generator)
         self.layers = nn.ModuleList(
-            _build_cell(cell, activation, hidden_size if layer else embedding_size, hidden_size)
+            _build_cell(cell, activation, hidden_size if layer else embedding_size, hidden_size, generator)
             for layer in range(num_layers)
         )
-        self.head = nn.Linear(hidden_size, alphabet_size)
+        self.head = _Head(hidden_size, alphabet_size)
+        nn.init.kaiming_uniform_(self.head.weight, a=math.sqrt(5), generator=generator)  # both as `nn.Linear` does,
+        nn.init.uniform_(self.head.bias, generator=generator)  # so that a seed still gives the same numbers after them
         nn.init.zeros_(self.head.bias)
 
     def initial_state(self, batch_size: int) -> ModelState:
@@ -69,20 +75,22 @@ class CharModel(nn.Module):
         *,
         compute_dtype: torch.dtype | None = None,
         candidates_C: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, ModelState]:
         """Returns the logits (B, T, V) of the character after each of ids_BT, and the state after the last.
 
         Args:
             compute_dtype: the dtype in which cells and head multiply; by default that of the weights.
             candidates_C: the characters whose logits are returned, (B, T, C); by default all.
+            generator: of the dropout masks; by default torch's own.
         """
         h_BTH, table = self._lowest_input(ids_BT, compute_dtype or self.embedding.weight.dtype)
         after = []
         for layer, before in zip(self.cells, state, strict=True):
-            h_BTH, layer_state = self._scan(layer, h_BTH, before, table)
+            h_BTH, layer_state = self._scan(layer, h_BTH, before, table, generator)
             table = None
             if self.training and self.dropout:
-                h_BTH = dropout(h_BTH.transpose(0, 1), self.dropout).transpose(0, 1)
+                h_BTH = dropout(h_BTH.transpose(0, 1), self.dropout, generator).transpose(0, 1)
             after.append(layer_state)
         head = (p if candidates_C is None else p.index_select(0, candidates_C) for p in self.head.parameters())
         weight, bias = (p.to(h_BTH.dtype) for p in head)
@@ -105,10 +113,12 @@ class CharModel(nn.Module):
         padded_UE = F.pad(weight_VE, (0, 0, 0, width - alphabet_size)).to(dtype)
         return one_hot_VU[ids_TB].transpose(0, 1), self.cells[0].weight_ih.to(dtype) @ padded_UE.t()
 
-    def _scan(self, cell: Cell, x_BTE: Tensor, state: State, table_GU: Tensor | None) -> tuple[Tensor, State]:
+    def _scan(
+        self, cell: Cell, x_BTE: Tensor, state: State, table_GU: Tensor | None, generator: torch.Generator | None
+    ) -> tuple[Tensor, State]:
         replaced = {} if table_GU is None else {"weight_ih": table_GU}
         if self.training and self.weight_dropout:
-            replaced["weight_hh"] = dropout(cell.weight_hh, self.weight_dropout)
+            replaced["weight_hh"] = dropout(cell.weight_hh, self.weight_dropout, generator)
         return functional_call(cell, replaced, (x_BTE, state)) if replaced else cell.scan(x_BTE, state)
 
     @property
@@ -126,21 +136,38 @@ class CharModel(nn.Module):
         return [self]
 
 
-def dropout(x: Tensor, rate: float) -> Tensor:
+class _Embedding(nn.Embedding):
+    """An embedding that leaves it to `CharModel` to initialize it: torch's takes no generator."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class _Head(nn.Linear):
+    """A linear layer that does the same."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+def dropout(x: Tensor, rate: float, generator: torch.Generator | None = None) -> Tensor:
     """Applies dropout (Srivastava et al. 2014): zeroes elements at random and scales the others to preserve the mean.
 
     On the CPU each 64-bit random number decides for eight elements, so the rate is rounded to a multiple of 1/256.
-    torch's own dropout draws a random number for each element, which took a fifth of the training time.
+    torch's own dropout draws a random number for each element, which took a fifth of the training time, and takes no
+    generator.
     """
     keep_levels = round((1 - rate) * DROPOUT_LEVELS)
     if x.device.type != "cpu" or not 0 < keep_levels < DROPOUT_LEVELS:
-        return F.dropout(x, rate)
-    random_bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        return x * torch.empty_like(x).bernoulli_(1 - rate, generator=generator).div_(1 - rate)
+    random_bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None, generator=generator)
     mask = (random_bits.view(torch.uint8)[: x.numel()] < keep_levels).view(x.shape)
     return x * mask.to(x.dtype) * (DROPOUT_LEVELS / keep_levels)
 
 
-def _build_cell(name: str, activation: str, input_size: int, hidden_size: int) -> Cell:
+def _build_cell(
+    name: str, activation: str, input_size: int, hidden_size: int, generator: torch.Generator | None
+) -> Cell:
     if name == "rnn":
-        return RNN(input_size, hidden_size, activation)
-    return CELLS[name](input_size, hidden_size)
+        return RNN(input_size, hidden_size, activation, generator)
+    return CELLS[name](input_size, hidden_size, generator)

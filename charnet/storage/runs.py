@@ -34,7 +34,11 @@ RESUME_ORDER = (LAST, PREVIOUS, BEST)
 
 
 class RunFolder:
-    """The folder of a run while this process trains it. No other process can train it at the same time.
+    """The folder of a run while this process trains it. No other process can train it at the same time, if its file
+    system has locks.
+
+    Attributes:
+        notes: sentences for the user about the folder: that it cannot be locked.
 
     Raises:
         StorageError: another process is training the run, or its folder cannot be opened.
@@ -47,8 +51,11 @@ class RunFolder:
             self._folder = durable.OpenFolder(path)
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened: {error.strerror}; fix that, or choose another run") from None
-        if not self._folder.try_lock():
+        locked = self._folder.try_lock()
+        if locked is False:
             raise StorageError(f"{path}: another process is training this run; wait for it, or stop it")
+        unlocked = f"{path}: cannot be locked on this file system: start no second training of this run beside this one"
+        self.notes = () if locked else (unlocked,)
         self._folder.clean(f".*.{'[0-9a-f]' * 8}{durable.PART}")
 
     @classmethod

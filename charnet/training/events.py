@@ -26,7 +26,7 @@ class Started:
         damage: what is wrong with the newest checkpoint, if the run resumes from the one before it.
         known_chars: characters of the alphabet that the weights of `--init-from` know.
         plan: if the run was planned to fit a time.
-        notes: sentences about the text and how it was read.
+        notes: sentences about the text and how it was read, and about the folder.
         held_out, test: characters held out for validation and for the test.
     """
 

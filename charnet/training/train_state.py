@@ -1,5 +1,7 @@
 """All that a training step changes: the network, the optimizer, the state of each stream, the random generators.
 
+The generators are a training's own, so that trainings in several threads do not take each other's numbers.
+
 It can be saved as named tensors (`weights`, `resume_state`), so that a resumed run is the same bit for bit. A step is
 two calls, `forward_backward` and `optimizer_step`; between them the caller checks that the numbers are finite.
 
@@ -51,10 +53,11 @@ class TrainState:
         settings = config.training
         self.device = choose_device(settings.device)
         set_threads(settings.threads)
-        torch.manual_seed(settings.seed)
+        places = {"cpu": torch.device("cpu"), self.device.type: self.device}
+        self._generators = {name: torch.Generator(place).manual_seed(settings.seed) for name, place in places.items()}
         self._streams, self._clip = settings.batch_size, settings.clip or math.inf
         self._compute_dtype = DTYPES[settings.precision]
-        self.model = build(alphabet_size, config.model).to(self.device)
+        self.model = build(alphabet_size, config.model, self._generators["cpu"]).to(self.device)
         self.optimizer = optim.Optimizer(
             self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay
         )
@@ -84,7 +87,13 @@ class TrainState:
             )
         x, y = (torch.from_numpy(ids).to(self.device) for ids in (x_BT, y_BT))
         loss, norm, self._after = forward_backward(
-            self.model, x, y, self.state, clip=self._clip, compute_dtype=self._compute_dtype
+            self.model,
+            x,
+            y,
+            self.state,
+            clip=self._clip,
+            compute_dtype=self._compute_dtype,
+            generator=self._generators[self.device.type],
         )
         self.sums += torch.stack([loss, norm])
 
@@ -116,10 +125,7 @@ class TrainState:
         tensors = {f"optimizer.{key}": t for key, t in self.optimizer.state.items()}
         for i, layer in enumerate(self.state):
             tensors |= {f"state.{i}.{j}": t for j, t in enumerate(layer)}
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
-        return tensors
+        return tensors | {f"random.{place}": each.get_state() for place, each in self._generators.items()}
 
     def restore(self, before: Checkpoint) -> None:
         """Restores the state in a checkpoint.
@@ -134,9 +140,9 @@ class TrainState:
             return {k[len(prefix) :]: t.to(self.device) for k, t in tensors.items() if k.startswith(prefix)}
 
         try:
-            torch.set_rng_state(tensors["random.cpu"])
-            if self.device.type == "cuda" and "random.cuda" in tensors:
-                torch.cuda.set_rng_state(tensors["random.cuda"])
+            for place, generator in self._generators.items():
+                if (name := f"random.{place}") in tensors:
+                    generator.set_state(tensors[name])
         except RuntimeError as error:
             raise CheckpointError(
                 f"cannot be resumed: the state of its random generator is invalid ({error}); try --init-from"
@@ -160,7 +166,7 @@ class TrainState:
             raise CheckpointError(f"cannot be resumed: optimizer.{unknown[0]} is unknown")
         for name, tensor in to_numpy(self.resume_state()).items():
             found = before.tensors.get(name)
-            if found is None and name == "random.cuda":
+            if found is None and name.startswith("random.") and name != "random.cpu":
                 continue  # written on a machine without a GPU
             if found is None or found.shape != tensor.shape or found.dtype != tensor.dtype:
                 raise CheckpointError(f"cannot be resumed: it lacks {name}, or has it in another shape")

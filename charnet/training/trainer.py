@@ -100,7 +100,7 @@ class Trainer:
             damage=self.damage,
             known_chars=self.known_chars,
             plan=self.plan,
-            notes=self.notes,
+            notes=(*self.notes, *self.folder.notes),
             held_out=len(self.recorder.text.val),
             test=len(self.recorder.text.test),
         )

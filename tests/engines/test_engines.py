@@ -23,6 +23,7 @@ from charnet.engines.compiled_engine import Threads
 from charnet.engines.numpy_engine import LAYOUTS
 from charnet.engines.registry import ENGINES, available, engine_of, fastest, open_engine
 from charnet.errors import ConfigError, DivergedError
+from charnet.generation import batch
 from charnet.generation.generate import stream
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
@@ -269,14 +270,45 @@ def test_a_model_whose_numbers_have_grown_beyond_all_bounds_is_said_to_have_dive
         "".join(stream(open_engine(checkpoint, engine), LETTERS, [0], SamplingOptions(length=50)))
 
 
-def test_one_engine_may_be_used_by_several_threads_and_by_a_forked_process():
+@pytest.fixture
+def hasty_threads():
+    """Threads that take turns after some ten bytecodes, and not after 5 ms."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@every_engine
+@every_number
+@pytest.mark.parametrize("options", [{}, {"top_k": 5}])
+@pytest.mark.usefixtures("hasty_threads")
+def test_eight_threads_that_use_one_engine_write_the_texts_that_one_would(engine, members, options):
+    opened = open_engine(build(members=members), engine)
+
+    def write(index: int) -> str:
+        return "".join(stream(opened, LETTERS, [index % V], SamplingOptions(length=25, seed=index, **options)))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(write, range(40))) == list(map(write, range(40)))
+
+
+@every_engine
+@pytest.mark.usefixtures("hasty_threads")
+def test_batches_in_several_threads_have_arrays_of_their_own(engine):
+    opened = open_engine(build(), engine)
+
+    def write(count: int) -> list[str]:
+        written = batch.texts(opened, LETTERS, [0], SamplingOptions(length=20, top_k=5), count)
+        return ["".join(chunk.text for chunk in chunks) for chunks in written]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(write, range(2, 10))) == list(map(write, range(2, 10)))
+
+
+def test_a_forked_process_writes_with_the_engine_of_its_parent():
     engine = open_engine(build(layers=3), "compiled")
     expected = "".join(stream(engine, LETTERS, [0], SamplingOptions(length=3000)))
-    with ThreadPoolExecutor(3) as pool:
-        texts_of_threads = list(
-            pool.map(lambda _: "".join(stream(engine, LETTERS, [0], SamplingOptions(length=3000))), range(3))
-        )
-    assert texts_of_threads == [expected] * 3
     child = os.fork()
     if child == 0:
         os._exit("".join(stream(engine, LETTERS, [0], SamplingOptions(length=3000))) != expected)

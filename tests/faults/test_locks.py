@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import os
 import statistics
 import subprocess
@@ -23,7 +24,7 @@ from charnet.errors import StorageError
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.runs import LAST, RunFolder
 from charnet.training import setup
-from charnet.training.events import Metrics
+from charnet.training.events import Metrics, Started
 
 pytestmark = pytest.mark.faults
 
@@ -54,6 +55,31 @@ def test_of_two_trainings_of_one_run_the_second_leaves_at_once(text: Path, tmp_p
     assert (run.folder.path / LAST).read_bytes() == before
     collections.deque(reports, maxlen=0)
     assert Checkpoint.load(run.folder.path / LAST).trainer_state.step == 6
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF])
+def test_a_folder_that_cannot_be_locked_is_said_at_every_start(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    said = f"{tmp_path / 'run'}: cannot be locked on this file system: start no second training"
+    events = setup.new_run({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run").events()
+    started = next(events)
+    assert isinstance(started, Started)
+    assert any(note.startswith(said) for note in started.notes)
+    next(event for event in events if isinstance(event, Metrics))
+    events.close()
+    again = setup.resume_run(tmp_path / "run").started()
+    assert any(note.startswith(said) for note in again.notes)
+
+
+def test_of_a_folder_that_is_locked_nothing_is_said(text: Path, tmp_path: Path) -> None:
+    run = setup.new_run({"data.paths": [str(text)]} | SMALL, out=tmp_path, name="run")
+    assert not any("locked" in note for note in run.started().notes)
+    run.folder.discard()
 
 
 def test_a_run_that_ended_can_be_resumed_in_the_same_process(text: Path, tmp_path: Path) -> None:
@@ -202,7 +228,7 @@ def cleaner_in_between(
     really, taken = durable.try_lock, list[Path]()
     fcntl = pytest.importorskip("fcntl")
 
-    def late(handle: int) -> bool:
+    def late(handle: int) -> bool | None:
         if len(taken) == 3:
             return really(handle)
         (path,) = tmp_path.rglob(f"*{durable.PART}")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -623,6 +625,31 @@ def test_the_random_numbers_of_dropout_are_resumed(runner: Runner) -> None:
     saved.tensors["random.cpu"] = torch.get_rng_state().numpy()
     saved.save(cut / runs.LAST)
     assert weights(resumed(cut)) != weights(runner.whole(model__dropout=0.5))
+
+
+DROPPED: dict[str, Any] = {"model__dropout": 0.5, "model__weight_dropout": 0.3}
+
+
+def test_trainings_in_turns_in_one_process_are_what_each_is_alone(runner: Runner) -> None:
+    alone = [weights(runner.whole(f"alone-{seed}", **DROPPED, training__seed=seed)) for seed in (1, 2)]
+    started = [runner.start(f"in-turns-{seed}", **DROPPED, training__seed=seed) for seed in (1, 2)]
+    for events in itertools.zip_longest(*(run.events() for run in started)):
+        assert any(events)
+    assert [weights(run.folder.path) for run in started] == alone
+
+
+def test_trainings_in_several_threads_are_what_each_is_alone(runner: Runner) -> None:
+    alone = [weights(runner.whole(f"alone-{seed}", **DROPPED, training__seed=seed)) for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as pool:
+        together = pool.map(lambda seed: runner.whole(f"thread-{seed}", **DROPPED, training__seed=seed), (1, 2))
+        assert [weights(run) for run in together] == alone
+
+
+def test_torchs_own_random_numbers_belong_to_the_caller(runner: Runner) -> None:
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    runner.whole(**DROPPED)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_run_that_stopped_early_is_not_resumed_without_a_word(runner: Runner) -> None:

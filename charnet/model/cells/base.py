@@ -43,20 +43,20 @@ class Cell(nn.Module, ABC):
     gates: ClassVar[tuple[str, ...]]
     state_names: ClassVar[tuple[str, ...]] = ("h",)
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         rows = len(self.gates) * hidden_size
         self.hidden_size = hidden_size
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
         self.bias = nn.Parameter(torch.empty(rows))
-        self.reset_parameters()
+        self.reset_parameters(generator)
 
-    def reset_parameters(self) -> None:
+    def reset_parameters(self, generator: torch.Generator | None) -> None:
         """Draws the weights uniformly from +-1/sqrt(H) and sets the biases to zero."""
         bound = 1 / math.sqrt(self.hidden_size)
-        nn.init.uniform_(self.weight_ih, -bound, bound)
-        nn.init.uniform_(self.weight_hh, -bound, bound)
+        nn.init.uniform_(self.weight_ih, -bound, bound, generator)
+        nn.init.uniform_(self.weight_hh, -bound, bound, generator)
         nn.init.zeros_(self.bias)
 
     def initial_state(self, batch_size: int) -> State:

@@ -29,8 +29,8 @@ class GRU(Cell):
 
     gates: ClassVar = ("r", "z", "n")
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
+    def __init__(self, input_size: int, hidden_size: int, generator: torch.Generator | None = None) -> None:
+        super().__init__(input_size, hidden_size, generator)
         self.bias_hn = nn.Parameter(torch.zeros(hidden_size))
 
     def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:

@@ -34,20 +34,22 @@ class RNN(Cell):
 
     gates: ClassVar[tuple[str, ...]] = ("h",)
 
-    def __init__(self, input_size: int, hidden_size: int, activation: str = "tanh") -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, activation: str = "tanh", generator: torch.Generator | None = None
+    ) -> None:
         self.activation = activation
-        super().__init__(input_size, hidden_size)
+        super().__init__(input_size, hidden_size, generator)
 
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
+    def reset_parameters(self, generator: torch.Generator | None) -> None:
+        super().reset_parameters(generator)
         if self.activation == "relu":
             nn.init.eye_(self.weight_hh)
             with torch.no_grad():
                 self.weight_hh.mul_(0.5)
         elif self.activation == "tanh":
-            nn.init.orthogonal_(self.weight_hh)
+            nn.init.orthogonal_(self.weight_hh, generator=generator)
         else:
-            nn.init.orthogonal_(self.weight_hh, gain=4)
+            nn.init.orthogonal_(self.weight_hh, gain=4, generator=generator)
             with torch.no_grad():
                 self.bias.sub_(0.5 * self.weight_hh.sum(1))
 

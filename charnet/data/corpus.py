@@ -40,7 +40,7 @@ from charnet.errors import ConfigError, CorpusError, plural, quoted
 
 ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
 CHECKS_VERSION = 1  # changes when more is checked or noted: the text is read again, and the same copy comes of it
-CASING_VERSION = 2  # the same for texts in lower case
+CASING_VERSION = 2  # changes when the encoded copy of the same text in lower case changes
 KEY_SETTINGS = (
     *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
     *("lines", "document_separator", "min_count", "max_alphabet"),
@@ -49,7 +49,7 @@ LATER_KEY_SETTINGS = (
     "documents",
     "field",
     "strip",
-)  # part of the key only where they are used: copies without them keep theirs
+)  # in a key only where they are used
 
 DEFAULT = DataSettings()
 

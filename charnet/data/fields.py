@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from charnet.config import DataSettings
 from charnet.data.normalize import normalize_stream
 from charnet.data.segment import LONGEST_DOCUMENT, LeftOut, leave_out
+from charnet.data.sources import PACKED
 from charnet.errors import CorpusError, did_you_mean, quoted
 
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}  # of the first, the one that the first line has most of
 JSON_SUFFIXES, SPACED_SUFFIXES = (".jsonl", ".ndjson"), (".smi", ".smiles")
-PACKED = (".gz", ".xz", ".bz2", ".zst")
 SURROGATES = re.compile("[\ud800-\udfff]")
 NAMES_SHOWN = 10
 AT_ONCE = 1 << 16  # characters that are passed on together

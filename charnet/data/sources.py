@@ -50,7 +50,7 @@ class Selection:
         """Returns sentences about the choice: remarks, and what was left out of folders."""
         if not self.skipped:
             return self.remarks
-        kinds = sorted(self.skipped, key=lambda kind: (kind.startswith("."), kind))  # last
+        kinds = sorted(self.skipped, key=lambda kind: (kind.startswith("."), kind))  # suffixes last
         known = [_counted(kind, self.skipped[kind]) for kind in kinds]
         others = f" and {plural(len(known) - KINDS_SHOWN, 'other kind')}" if len(known) > KINDS_SHOWN else ""
         left_out = ", ".join(known[:KINDS_SHOWN]) + others
@@ -58,7 +58,8 @@ class Selection:
 
 
 def _counted(kind: str, count: int) -> str:
-    return f"{count:,} {kind}" if kind in (HIDDEN, BINARY) else plural(count, kind)
+    noun, without, what = kind.partition(" without ")
+    return f"{count:,} {kind}" if kind in (HIDDEN, BINARY) else f"{plural(count, noun)}{without}{what}"
 
 
 def bundled_text() -> Path:
@@ -206,7 +207,7 @@ def _kind_of(path: Path) -> str:
     if path.is_symlink() and not os.path.exists(path):
         return "dangling link"
     if not os.path.isfile(path):
-        return "device or pipe"
+        return "special file"
     return f"{path.suffix} file" if path.suffix else "file without a suffix"
 
 

@@ -100,21 +100,24 @@ def _check_metrics(path: Path, newest: Checkpoint) -> Check:
     """Checks that the lines of metrics are JSON, in the order of their steps, and not older than the checkpoint."""
     what = f"{path.name} matches the newest checkpoint"
     steps: list[int] = []
+    number = 0
     try:
         for line in regular_file.read(path, runs.LARGEST_METRICS).splitlines():
-            steps.append(operator.index(json.loads(line)["step"]))
+            number += 1
+            step = operator.index((values := json.loads(line))["step"])
+            steps += [] if runs.CHANGES in values or runs.TEST in values else [step]
     except FileNotFoundError:
         if newest.trainer_state.reported_step:
             return Check(what, False, "it is missing")
     except OSError as error:
         return Check(what, False, f"it cannot be read: {error.strerror}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return Check(what, False, f"line {len(steps) + 1} is not a line of metrics ({error})")
+        return Check(what, False, f"line {number} is not a line of metrics ({error})")
     if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
         return Check(what, False, "its steps are not in order")
     if newest.trainer_state.reported_step and newest.trainer_state.reported_step not in steps:
         return Check(what, False, f"the line of step {newest.trainer_state.reported_step:,} is missing")
-    return Check(what, True, plural(len(steps), "line"))
+    return Check(what, True, plural(number, "line"))
 
 
 def _check_text(paths: list[str] | None, newest: Checkpoint) -> Check:

@@ -124,7 +124,7 @@ class Recorder:
                 history = [line | {"val_nats_per_char": line["val_nats_per_char"] + shift} for line in history]
             if reason != "interrupted" and best is not None and len(self.text.test):
                 test = self._evaluate_best(self.text.test, folder, config, read, state.seconds, stop).nats_per_char
-                folder.append_metrics(json.dumps({"step": state.best_step, "test_nats_per_char": test}))
+                folder.append_metrics(json.dumps({"step": state.best_step, runs.TEST: test}))
         advice = forecast(history, reason, state.chars_seen / len(self.text.train), limit)
         return Finished(folder.path, reason, state.step, state.best_step, best, advice, read, held_out, test)
 

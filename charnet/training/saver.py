@@ -118,8 +118,10 @@ def _is_line_of(line: bytes, last_step: int, changes: Sequence[str]) -> bool:
     """Returns whether this is a complete line of metrics from a step no later than `last_step`, or one of `changes`."""
     try:
         values = json.loads(line)
-        if "changes" in values:
-            return f"step {values['step']}: {values['changes']}" in changes
+        if runs.CHANGES in values:
+            return f"step {values['step']}: {values[runs.CHANGES]}" in changes
+        if runs.TEST in values:
+            return False  # the test is read at the end, which is another one now
         return line.endswith(b"\n") and bool(values["step"] <= last_step)
     except (ValueError, KeyError, TypeError, RecursionError):
         return False  # cut off when the run was interrupted

@@ -32,14 +32,7 @@ from charnet.training.time_budget import TimeBudget
 if TYPE_CHECKING:
     from charnet.training.trainer import Trainer
 
-FIXED_BY_MODEL = (
-    "newlines",
-    "normalize",
-    "lowercase",
-    "lines",
-    "documents",
-    "field",
-)  # settings of the text that come with the weights
+FIXED_BY_MODEL = ("newlines", "normalize", "lowercase", "lines", "documents", "field")  # they come with the weights
 FAR_TOO_SHORT = "the text is far too short: the model learns it by heart; give it a hundred times as much"
 INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
 

@@ -121,7 +121,7 @@ def test_what_a_folder_holds_beside_the_texts_is_counted(folder: Path) -> None:
     (folder / "self.txt").symlink_to("self.txt")
     (folder / "loop").symlink_to(folder)
     os.mkfifo(folder / "pipe.txt")
-    said = "2 dangling links, 1 device or pipe, 1 file without a suffix, 1 linked folder"
+    said = "2 dangling links, 1 file without a suffix, 1 linked folder, 1 special file"
     assert read(folder).notes == (f"reading 1 file; left out: {said}, 1 sub-folder, 1 .TXT file and 1 other kind",)
     found = read(folder, glob="**/*.txt")
     assert found.notes == (f"reading 2 files; left out: {said}, 1 .TXT file, 2 .md files",)

@@ -195,6 +195,21 @@ def test_a_run_tests_its_best_weights_once_on_text_of_its_own(
     assert "test: " in err
     lines = [json.loads(line) for line in Path("checkpoints/r/metrics.jsonl").read_text().splitlines()]
     assert [line["test_nats_per_char"] > 0 for line in lines if "test_nats_per_char" in line] == [True]
+    assert run(["inspect", "--verify", "checkpoints/r"]) == 0
+
+
+def test_a_run_that_is_trained_further_is_tested_anew(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "--test-fraction", "0.2"]) == 0
+    assert run(["train", "--resume", "checkpoints/r", "--steps", "9"]) == 0
+    assert capsys.readouterr().err.count("test: ") == 2
+    assert Path("checkpoints/r/metrics.jsonl").read_text().count("test_nats_per_char") == 1
+    assert run(["inspect", "--verify", "checkpoints/r"]) == 0
+
+
+def test_a_run_whose_settings_changed_is_found_whole(words: list[str]) -> None:
+    assert run(words) == 0
+    assert run(["train", "--resume", "checkpoints/r", "--steps", "9", "--batch-size", "2"]) == 0
+    assert run(["inspect", "--verify", "checkpoints/r"]) == 0
 
 
 def test_a_resumed_run_holds_out_the_same_documents(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

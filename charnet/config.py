@@ -167,7 +167,7 @@ class TrainingSettings:
     eval_every: int = setting(0, "steps between evaluations; 0 = a twentieth of the run", low=0, high=10**9)
     report_every: int = setting(0, "steps between lines of metrics; 0 = a hundredth of the run", low=0, high=10**9)
     checkpoint_every: float = setting(
-        30.0, "seconds between saves, or 5m; longer if saving takes over 1 % of it", low=0, high=1e6, duration=True
+        30.0, "seconds between saves, or 5m; longer if saving takes over 1 % of time", low=0, high=1e6, duration=True
     )
     on_nan: str = setting(
         "stop",

@@ -8,7 +8,7 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.help import GroupedCommand
-from charnet.cli.options import SEPARATORS, option, setting, unescaped_separator
+from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped_separator
 from charnet.cli.progress import training_view
 from charnet.cli.tables import format_size
 
@@ -44,13 +44,11 @@ def info(
     from charnet.config import Config
     from charnet.data.corpus import read
     from charnet.evaluation.corpus_stats import describe
-    from charnet.overlay import overlay, qualified_names
+    from charnet.overlay import overlay
     from charnet.training import resolve
 
     given["documents"] = unescaped_separator(documents)
-    names = {field: full for field, full in qualified_names().items() if given.get(field) not in (None, False)}
-    values = {full: given[field] for field, full in names.items()} | ({"data.bytes": True} if as_bytes else {})
-    config = overlay(Config(), values)
+    config = overlay(Config(), given_settings(given))
     resolve.check(config)
     with training_view(quiet=False, json=False) as view:
         view.starting()

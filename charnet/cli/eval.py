@@ -2,63 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from charnet.cli import console, tables
-from charnet.cli.options import SEPARATORS, option, unescaped_separator
-from charnet.config import ENCODING_ERRORS
+from charnet.cli.options import SEPARATORS, option, setting, unescaped_separator
 
 TEXT, OUTPUT = "The text", "Output"
+as_trained = functools.partial(setting, group=TEXT, shown_default="as in the training text")
 
 
 def eval_(
     checkpoint: Annotated[Path, typer.Argument(help="A run or a checkpoint.")],
     text: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
-    encoding: Annotated[
-        str | None, option("--encoding", help="encoding of the text [default: that of the training text]", group=TEXT)
-    ] = None,
-    encoding_errors: Annotated[
-        str | None,
-        option(
-            "--encoding-errors",
-            metavar="|".join(ENCODING_ERRORS),
-            help="what to do where bytes are not in the encoding [default: as in the training text]",
-            group=TEXT,
-        ),
-    ] = None,
+    encoding: Annotated[str | None, as_trained("data.encoding")] = None,
+    encoding_errors: Annotated[str | None, as_trained("data.encoding_errors")] = None,
     glob: Annotated[
         str, option("--glob", help="read the files of a folder that match this pattern", group=TEXT)
     ] = "*.txt",
-    strip: Annotated[
-        str | None,
-        option(
-            "--strip",
-            metavar="gutenberg",
-            help="take the head and foot of Project Gutenberg off each text [default: as of the training text]",
-            group=TEXT,
-        ),
-    ] = None,
-    documents: Annotated[
-        str | None,
-        option(
-            "--documents",
-            metavar=SEPARATORS,
-            help="what separates documents [default: as in the training text]",
-            group=TEXT,
-        ),
-    ] = None,
-    field: Annotated[
-        str | None,
-        option(
-            "--field",
-            metavar="NAME|NUMBER",
-            help="the field of a table to evaluate [default: that of the training text; '' = the file is no table]",
-            group=TEXT,
-        ),
-    ] = None,
+    strip: Annotated[str | None, as_trained("data.strip")] = None,
+    documents: Annotated[str | None, as_trained("data.documents", metavar=SEPARATORS)] = None,
+    field: Annotated[str | None, as_trained("data.field", metavar="NAME|NUMBER")] = None,
     quantize: Annotated[
         str | None, option("--quantize", help="evaluate with 8-bit weights", group=TEXT, metavar="int8")
     ] = None,

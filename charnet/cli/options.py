@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import typer
 
 from charnet.config import SamplingOptions, flags_of, options_of
 from charnet.errors import ConfigError
-from charnet.overlay import default, limits
+from charnet.overlay import default, limits, qualified_names
 from charnet.training.planner import PLANNED
 
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.|$)", re.DOTALL)
@@ -19,21 +20,22 @@ ESCAPES_SHOWN = r"\n \t \r \f \\ \xNN \uNNNN \UNNNNNNNN"
 SEPARATORS = "blank-line|line|file|SEPARATOR|/REGEX/"
 
 
-def setting(name: str, *flags: str, group: str, metavar: str | None = None) -> Any:
+def setting(name: str, *flags: str, group: str, metavar: str | None = None, shown_default: str = "") -> Any:
     """Makes an option for the setting `section.field`. If the option is not given, the setting keeps its value.
 
     Args:
         metavar: what `--help` shows for the value; by default its type, or its choices.
+        shown_default: what `--help` shows as the default where the command has one of its own.
     """
     limit, value = limits(name), default(name)
     flags = flags or ("--" + name.partition(".")[2].replace("_", "-"),)
     metavar = "TIME" if limit.duration else "|".join(filter(None, limit.choices)) or metavar
     value = f"{value:g}s" if limit.duration else value
-    shown_default = f"chosen to fit; with --epochs or --steps {value}" if name in PLANNED else value
+    if not shown_default and value is not False and value not in ((), ""):
+        shown_default = f"chosen to fit; with --epochs or --steps {value}" if name in PLANNED else str(value)
     if name == "training.steps":
         shown_default = "chosen to fit"
-    has_default = value is not False and value not in ((), "")
-    help = f"{limit.text} [default: {shown_default}]" if has_default else limit.text
+    help = f"{limit.text} [default: {shown_default}]" if shown_default else limit.text
     return typer.Option(*flags, help=help, metavar=metavar, show_default=False, rich_help_panel=group)
 
 
@@ -55,6 +57,18 @@ def sampling(name: str, *, group: str, metavar: str | None = None, default: str 
 def option(*flags: str, help: str, group: str, **more: Any) -> Any:
     """Makes an option that is not a setting."""
     return typer.Option(*flags, help=help, rich_help_panel=group, **more)
+
+
+def given_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings among the options of a command, by `section.field`, that have a value or are switched on.
+
+    Args:
+        given: the values of all options by the names of their parameters: a setting has that of its field, but for
+            `as_bytes`.
+    """
+    given = {**given, "bytes": given.get("as_bytes")}
+    named = ((full, given.get(name)) for name, full in qualified_names().items())
+    return {full: value for full, value in named if value is not None and value is not False}  # but 0 is a value
 
 
 def unescaped(text: str, flag: str, *, any_bytes: bool = False) -> str:

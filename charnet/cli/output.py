@@ -92,11 +92,15 @@ class Destination:
             console.note(f"{plural(count, 'text')} in {self.file or self.folder}")
 
 
-def watch_length(chunks: Iterable[Chunk], length: int, is_cut: list[bool]) -> Iterator[Chunk]:
-    """Yields the chunks of a text, and then adds to `is_cut` whether it has its full length: nothing ended it."""
+def watch_length(chunks: Iterable[Chunk], length: int, is_cut: list[bool], *, of_bytes: bool) -> Iterator[Chunk]:
+    """Yields the chunks of a text, and then adds to `is_cut` whether it has its full length: nothing ended it.
+
+    Args:
+        length: in characters, or in bytes for a text `of_bytes`.
+    """
     count = 0
     for chunk in chunks:
-        count += len(chunk.text)
+        count += len(chunk.text.encode("utf-8", "surrogateescape") if of_bytes else chunk.text)
         yield chunk
     is_cut.append(count >= length)
 

@@ -58,15 +58,8 @@ def sample(
 ) -> None:
     """Write new text with a trained model, by default the newest."""
     given = dict(locals())  # first of all: each sampling option has the name of its field
-    if samples < 1:
-        raise ConfigError(f"--samples: expected a number at least 1, found {samples}")
-    if unknown not in ("error", "skip"):
-        raise ConfigError(f'--unknown: expected error or skip, found "{unknown}"')
-    if interactive and (json or out or out_dir or samples > 1 or "-" in (prompt, str(prompt_file))):
-        raise ConfigError("-i: leave out --json, --out, --out-dir, --samples and a prompt from stdin")
+    _check(**given)
     if lines:
-        if lines < 0 or samples > 1 or until or max_lines or interactive:
-            raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines or -i")
         samples, given["max_lines"], given["length"] = lines, 1, LONGEST_LINE if length is None else length
     sample_options.limit_threads(threads)
     options = _sampling_options(given)
@@ -110,7 +103,8 @@ def sample(
         written = texts(opened, vocab, ids.tolist(), options, samples, nats=json or color)
         is_cut: list[bool] = []
         if length is None and options.length == LONGEST_LINE:
-            written = (output.watch_length(chunks, options.length, is_cut) for chunks in written)
+            length = LONGEST_LINE
+            written = (output.watch_length(chunks, length, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
     if not quiet:
         weights_of = "8-bit weights" if precision == "int8" else precision
         console.note(
@@ -146,7 +140,32 @@ def sample(
     else:
         destination.write_texts(written, echoed, samples, quiet=quiet, color=color)
     if any(is_cut) and not quiet:
-        console.note(f"{plural(sum(is_cut), 'text')} cut after {LONGEST_LINE:,} characters: the model did not end it")
+        symbols = "bytes" if vocab.of_bytes else "characters"
+        console.note(
+            f"{plural(sum(is_cut), 'text')} cut after {LONGEST_LINE:,} {symbols}, where the model had not ended"
+        )
+
+
+def _check(
+    *,
+    samples: int,
+    unknown: str,
+    interactive: bool,
+    lines: int,
+    until: str | None,
+    max_lines: int | None,
+    **more: Any,
+) -> None:
+    """Raises ConfigError if the options of the command contradict each other."""
+    if samples < 1:
+        raise ConfigError(f"--samples: expected a number at least 1, found {samples}")
+    if unknown not in ("error", "skip"):
+        raise ConfigError(f'--unknown: expected error or skip, found "{unknown}"')
+    has_output = any(more[name] for name in ("json", "out", "out_dir"))
+    if interactive and (has_output or samples > 1 or "-" in (more["prompt"], str(more["prompt_file"]))):
+        raise ConfigError("-i: leave out --json, --out, --out-dir, --samples and a prompt from stdin")
+    if lines and (lines < 0 or samples > 1 or until or max_lines or interactive):
+        raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines or -i")
 
 
 def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console, progress
-from charnet.cli.options import SEPARATORS, option, setting, unescaped, unescaped_separator
+from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped, unescaped_separator
 from charnet.config import RUNS
 from charnet.config_file import read_yaml
 from charnet.errors import ConfigError
-from charnet.overlay import assignments, parse_duration, qualified_names
+from charnet.overlay import assignments, parse_duration
 from charnet.signals import Interrupted, SignalGuard
 
 TEXT, MODEL, TRAINING, RUN, OUTPUT = "The text", "The model", "Training", "The run", "Output"
@@ -114,10 +114,7 @@ def train(
 ) -> int:
     """Train a model on a text. The run is saved in checkpoints/, under the name of the text."""
     given = dict(locals())  # first of all: each option that is a setting has the name of its field
-    flags = {full: given[field] for field, full in qualified_names().items() if _is_given(given.get(field))}
-    flags |= {"data.paths": text} if text else {}
-    flags |= {"data.bytes": True} if as_bytes else {}
-    values = assignments(settings or []) | flags
+    values = assignments(settings or []) | given_settings(given) | ({"data.paths": text} if text else {})
     if isinstance(separator := values.get("data.document_separator"), str):  # by its flag or by --set
         values["data.document_separator"] = unescaped(separator, "--document-separator", any_bytes=as_bytes)
     if isinstance(separator := values.get("data.documents"), str):
@@ -185,8 +182,3 @@ def train(
             if not finished:  # a finished run has nothing to resume
                 view.aborted()
     return 128 + signals.received if signals.received else 0
-
-
-def _is_given(value: object) -> bool:
-    """Returns whether an option has a value or a switch is on."""
-    return value is not None and value is not False

@@ -151,9 +151,15 @@ class DocumentStreams:
         self._first_B = np.arange(batch_size) * total // batch_size  # the window of the pass with which a stream begins
         self._total, self._windows_in_stream = total, -(-total // batch_size)
         self._passes, self._order_N, self._behind_N = -1, self._windows_N, self._windows_N
+        self._last: tuple[StreamPosition, tuple[Ints, Ints]] | None = None
 
     def _windows(self, position: StreamPosition) -> tuple[Ints, Ints]:
-        """Returns the document that each stream reads, and which of its windows, (B) each."""
+        """Returns the document that each stream reads, and which of its windows, (B) each. A step asks twice."""
+        if self._last is None or self._last[0] != position:
+            self._last = position, self._find(position)
+        return self._last[1]
+
+    def _find(self, position: StreamPosition) -> tuple[Ints, Ints]:
         if position.passes != self._passes:
             count = len(self._windows_N)
             rank_N = np.arange(count)

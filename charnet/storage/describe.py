@@ -55,7 +55,8 @@ class Description:
     @property
     def passes(self) -> float:
         """How often the training text was read (epochs)."""
-        trained = self.corpus.characters - self.config.data.num_held_out(self.corpus.characters)
+        data, characters = self.config.data, self.corpus.characters
+        trained = characters - data.num_held_out(characters) - int(characters * data.test_fraction)
         return self.progress.chars_seen / max(1, trained)
 
     @property
@@ -78,7 +79,7 @@ class Description:
             for section in ("data", "training")
             for key, value in as_dict(self.config)[section].items()
             if value not in (default(f"{section}.{key}"), [])
-            and key not in ("paths", "length_changes", "resume_changes")
+            and key not in ("paths", "val", "length_changes", "resume_changes")
         ]
         return ", ".join([*shown, f"length changed {plural(changes, 'time')} to end on time"] if changes else shown)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from charnet.training.trainer import Trainer
 
 FIXED_BY_MODEL = ("newlines", "normalize", "lowercase", "lines", "documents", "field")  # they come with the weights
+SEPARATE_DOCUMENTS = {"data.lines", "data.documents", "data.field"}
 FAR_TOO_SHORT = "the text is far too short: the model learns it by heart; give it a hundred times as much"
 INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
 
@@ -50,7 +51,7 @@ def new_run(
 ) -> Trainer:
     """See `setup.new_run`, which has checked `values` and decided on `seconds`."""
     weights = Checkpoint.load(runs.find(init_from, out), weights_only=True) if init_from else None
-    config = overlay(Config() if weights is None else _settings_of_model(weights), values)
+    config = overlay(Config() if weights is None else _settings_of_model(weights, values), values)
     if weights is not None:
         resolve.check_same_model(weights.config, config)
         resolve.check(config, name)
@@ -165,6 +166,9 @@ def is_dataset(path: str) -> bool:
     return path in DATASETS and not os.path.exists(path)
 
 
-def _settings_of_model(weights: Checkpoint) -> Config:
+def _settings_of_model(weights: Checkpoint, values: Collection[str]) -> Config:
+    """Returns the settings that come with weights; another way to separate documents in `values` replaces theirs."""
     data = {f"data.{key}": getattr(weights.config.data, key) for key in ("bytes", *FIXED_BY_MODEL)}
+    if not SEPARATE_DOCUMENTS.isdisjoint(values):
+        data = {name: value for name, value in data.items() if name not in SEPARATE_DOCUMENTS}
     return overlay(dataclasses.replace(Config(), model=weights.config.model), data)

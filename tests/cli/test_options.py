@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from charnet.cli.app import run
-from charnet.cli.options import unescaped
+from charnet.cli.options import given_settings, unescaped
 from charnet.errors import ConfigError
 
 
@@ -55,3 +55,8 @@ def test_messages_name_the_bytes_of_an_argument_that_is_not_utf8(
 ) -> None:
     assert run(["sample", *arguments]) in (2, 4)
     assert "\\xe9" in capsys.readouterr().err
+
+
+def test_a_setting_of_zero_is_given_and_a_switch_that_is_off_is_not() -> None:
+    given = {"min_count": 0, "val_fraction": 0.0, "lowercase": False, "glob": None, "as_bytes": True, "json": True}
+    assert given_settings(given) == {"data.min_count": 0, "data.val_fraction": 0.0, "data.bytes": True}

@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from conftest import sentences
 from test_trainer import Runner, after, finish, outcome
 
 import charnet
+from charnet.config import Config
 from charnet.config_file import read_yaml
 from charnet.errors import ConfigError, CorpusError
+from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
-from charnet.training import setup
+from charnet.training import setup, start
 from charnet.training.events import Started
 from charnet.training.trainer import Trainer
 
@@ -302,3 +305,10 @@ def test_python_resumes_with_the_same_changes(runner: Runner, longer: Path) -> N
         charnet.train(resume=cut, name="other")
     with pytest.raises(ConfigError, match="give resume=RUN"):
         charnet.train(longer, continue_text=True)
+
+
+def test_another_way_to_separate_documents_replaces_that_of_the_weights() -> None:
+    weights: Any = SimpleNamespace(config=overlay(Config(), {"data.lines": True, "data.newlines": "lf"}))
+    kept, replaced = (start._settings_of_model(weights, values).data for values in ((), {"data.documents": "%%"}))
+    assert (kept.lines, kept.newlines) == (True, "lf")
+    assert (replaced.lines, replaced.newlines) == (False, "lf")

@@ -22,6 +22,7 @@ OUT_OF_MEMORY = (
     "bad_alloc",
     "memory object",
     "create a primitive",  # oneDNN gives no other reason
+    "start new thread",  # there is no room for its stack
 )
 
 

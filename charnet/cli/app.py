@@ -25,7 +25,7 @@ from charnet.cli.quantize import quantize
 from charnet.cli.sample import sample
 from charnet.cli.train import train
 from charnet.errors import CharnetError, ConfigError, StorageError, quoted
-from charnet.machine import omp_spin_count
+from charnet.machine import explain_out_of_memory, omp_spin_count
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
 
@@ -78,7 +78,8 @@ def run(arguments: list[str]) -> int:
         for argument in arguments:
             if "\0" in argument:  # no shell can give one, but a program can
                 raise ConfigError(f"{quoted(argument)}: an argument cannot hold a zero byte; remove it")
-        result = app(arguments, standalone_mode=False, prog_name="charnet")
+        with explain_out_of_memory("close other programs, or do less at once"):
+            result = app(arguments, standalone_mode=False, prog_name="charnet")
         console.flush()
     except CharnetError as error:
         console.error(str(error))
@@ -95,9 +96,6 @@ def run(arguments: list[str]) -> int:
         return StorageError.exit_code
     except (console.PipeClosed, SystemExit):  # typer exits so when the reader of its help is gone
         return 128 + 13
-    except MemoryError:
-        console.error("not enough memory: close other programs, or do less at once")
-        return ConfigError.exit_code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     finally:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -339,6 +340,17 @@ def test_ctrl_c_while_writing_is_code_130(charnet_: Charnet, monkeypatch: pytest
     monkeypatch.setattr("charnet.generation.batch.texts", interrupted)
     result = charnet_("sample", "-q")
     assert (result.code, result.out, result.err) == (130, "a", "")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")], ids=["memory", "a thread"])
+def test_a_command_without_memory_is_one_line_and_code_2(
+    charnet_: Charnet, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise error
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    assert_refused(charnet_("corpus", "info", "pets.txt"), 2, "not enough memory: ")
 
 
 def test_a_bug_keeps_its_traceback(charnet_: Charnet, monkeypatch: pytest.MonkeyPatch) -> None:

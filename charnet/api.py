@@ -95,7 +95,7 @@ class TextModel:
         Raises:
             CorpusError: the text is empty, or the alphabet has none of its characters.
         """
-        from charnet.evaluation.evaluate import evaluate_checkpoint
+        from charnet.evaluation.evaluate_checkpoint import evaluate_checkpoint
 
         vocab, data = self.checkpoint.vocab, replace(self.checkpoint.config.data, bytes=False)  # the text is no bytes
         text, _ = prompts.compose("".join(segment([text], data, {})), vocab)

@@ -19,17 +19,14 @@ from typing import Any
 from charnet.errors import ConfigError, did_you_mean, quoted, short_repr
 
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
-SAMPLED_SOFTMAX_FROM = 8192  # characters in the alphabet: from there on the loss is a sampled softmax
-NUM_SAMPLED = 1024  # characters drawn for it, beside those that occur in the window
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 OPTIMIZERS = ("muon", "adamw", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 ENCODING_ERRORS = ("strict", "replace", "ignore")
-NORMAL_FORMS = ("none", "nfc", "nfkc")
-VAL = ("", "random", "last", "each")
-UNTIL = ("", "sentence", "line", "paragraph")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+VAL, UNTIL = ("", "random", "last", "each"), ("", "sentence", "line", "paragraph")
 LARGEST_SEED = 2**63 - 1
+AUTO = -1  # charnet chooses
 RUNS = Path("checkpoints")  # the folder of runs, unless another is named
 LARGEST_BIAS = 1000.0
 SHORT_TEXT = 1000  # characters
@@ -41,7 +38,7 @@ class Limits:
     """What an option may be: a closed range, or one of some words.
 
     `text` is what `--help` says about it. `flags` are its flags on the command line, where they do not follow from the
-    name of the field. A `duration` is in seconds, and its text may have another unit.
+    name of the field. A `duration` is in seconds, its text may have another unit. With `auto`, "auto" stands for -1.
     """
 
     text: str
@@ -50,6 +47,7 @@ class Limits:
     choices: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     duration: bool = False
+    auto: bool = False
 
     def __str__(self) -> str:
         if self.choices:
@@ -96,6 +94,8 @@ class ModelSettings:
     embedding_size: int = setting(0, "size of the embedding of a character; 0 = hidden size", low=0, high=32768)
     dropout: float = setting(0.3, "dropout rate after every layer", low=0, high=0.95)
     weight_dropout: float = setting(0.0, "dropout rate of the recurrent weights, per window", low=0, high=0.95)
+    ngram: int = setting(AUTO, "order of an n-gram beside the networks; 0 = none", low=AUTO, high=16, auto=True)
+    ngram_megabytes: float = setting(0.0, "largest size of the n-gram in MB; 0 = by the weights", low=0, high=4000)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class DataSettings:
     )
     strip: str = setting("", "take the head and foot of Project Gutenberg off each text", choices=("", "gutenberg"))
     newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=("keep", "lf"))
-    normalize: str = setting("none", "Unicode normal form of the text", choices=NORMAL_FORMS)
+    normalize: str = setting("none", "Unicode normal form of the text", choices=("none", "nfc", "nfkc"))
     lowercase: bool = setting(False, "convert the text to lower case")
     lines: bool = setting(False, "treat every line as a document of its own: names, messages, recipes")
     documents: str = setting(

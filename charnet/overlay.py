@@ -13,7 +13,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from charnet.config import Config, Limits, SamplingOptions, options_of
+from charnet.config import AUTO, Config, Limits, SamplingOptions, options_of
 from charnet.errors import ConfigError, did_you_mean, quoted, short_repr, shortened
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -105,6 +105,8 @@ def _from_text(name: str, text: str, kind: Any) -> Any:
         # Python also reads digits of other scripts and 1_000: settings are stricter.
         if limits(name).duration:
             return parse_duration(name, text)
+        if limits(name).auto and text == "auto":
+            return AUTO
         try:
             if not text.isascii() or "_" in text:
                 raise ValueError

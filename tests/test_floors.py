@@ -17,15 +17,15 @@ TABLE = """
 1  data        hanzi variants vocab utf8 file_kinds encodings decoding prompts normalize segment footer encoded_copy
                cache download datasets sources fields readers refusals gutenberg encode fingerprints workers corpus
                widen batches documents split
-1  model       shapes cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells
-               device network ensemble loss
-2  storage     tensorfile quantize document checkpoint runs describe verify
-3  engines     base sampling numpy_engine ensemble kernels_llvm kernels_layer kernels packing compiled_engine
-               torch_engine registry
+1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
+               cells.cifg cells.gru cells device network ensemble loss
+2  storage     tensorfile quantize document ngram_tensors checkpoint runs describe verify
+3  engines     base sampling numpy_engine mixture kernels_llvm kernels_layer kernels_ngram kernels packing
+               compiled_engine torch_engine registry
 4  generation  graphemes sentences stopping detokenizer sampler generate batch
-4  evaluation  baselines unicode_blocks line_stats corpus_stats evaluate forecast
-5  training    optim resolve sizes planner events throughput time_budget train_state saver recorder trainer start
-               resume setup
+4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate evaluate_checkpoint forecast
+5  training    optim resolve sizes planner events throughput time_budget train_state trained_ngram saver recorder
+               trainer start resume setup
 6  bench       bench
 6  doctor      doctor
 7  api         api
@@ -35,9 +35,10 @@ TABLE = """
 """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
-    "evaluation.evaluate training.optim training.throughput training.train_state training.saver training.recorder "
-    "training.trainer bench",
-    "numba": "engines.kernels_llvm engines.kernels_layer engines.kernels engines.packing engines.compiled_engine",
+    "evaluation.evaluate evaluation.evaluate_checkpoint training.optim training.throughput training.train_state "
+    "training.trained_ngram training.saver training.recorder training.trainer bench",
+    "numba": "engines.kernels_llvm engines.kernels_layer engines.kernels_ngram engines.kernels engines.packing "
+    "engines.compiled_engine",
     "rich": "cli.live",
 }
 SOURCES = {

@@ -41,7 +41,7 @@ def eval_(
     if quantize is not None:
         model = model.quantize(quantize)
 
-    from charnet.evaluation.evaluate import evaluate_files
+    from charnet.evaluation.evaluate_checkpoint import evaluate_files
 
     given = {
         "encoding": encoding,

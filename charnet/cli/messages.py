@@ -26,12 +26,13 @@ def opening(event: Started) -> list[str]:
     model, t = config.model, config.training
     cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
     networks = f"{model.members} networks of " if model.members > 1 else ""
+    ngram = f", and a {model.ngram}-gram" if model.ngram > 0 else ""
     symbol = "byte" if config.data.bytes else "character"
     held_out = _held_out(config, event.held_out, event.test)
     lines = [
         *event.notes,
         f"text: {corpus.name}, {plural(corpus.characters, symbol)}, alphabet of {event.alphabet_size:,}, {held_out}",
-        f"model: {networks}{cell} {model.num_layers}x{model.hidden_size}, {event.parameters:,} parameters; "
+        f"model: {networks}{cell} {model.num_layers}x{model.hidden_size}, {event.parameters:,} parameters{ngram}; "
         f"{plural(t.steps, 'step')} of {t.batch_size} x {t.window} {symbol}s with {t.optimizer}",
         f"computing on {event.device} in {event.precision} with {plural(event.threads, 'thread')}; "
         f"the run is {event.run}",

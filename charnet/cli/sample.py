@@ -84,11 +84,11 @@ def sample(
     elif lines:
         destination = replace(destination, end="\n", between="")
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
+    ngram = model.ngram
     del model  # only the engine keeps weights in memory
     fastest = engine or _fastest(config, vocab, weights, options, 0 if interactive else samples)
-    opened = registry.engine_of(
-        config.model, weights, registry.available(fastest) if engine is None else engine, threads=threads
-    )
+    engine = registry.available(fastest) if engine is None else engine
+    opened = registry.engine_of(config.model, weights, engine, threads=threads, ngram=ngram)
     color = surprise and not (json or destination.is_on_disk) and can_color()
     decode = functools.partial(prompts.decode, encoding=config.data.encoding, of_bytes=vocab.of_bytes)
     text = decode(raw, source)

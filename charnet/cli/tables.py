@@ -90,10 +90,13 @@ def show_description(d: Description) -> None:
         ("settings", d.settings_line),
         ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
     ]  # fmt: skip
+    if d.ngram:
+        found = f"{d.ngram['entries']:,.0f} pieces of the text of up to {d.ngram['order']:.0f} characters, "
+        weight = f"weight {d.ngram['share']:.2f} beside the networks' {1 - d.ngram['share']:.2f}"
+        rows.insert(5, ("n-gram", f"{found}{format_size(d.ngram['size_bytes'])}, {weight}"))
     if d.progress.rollbacks:
-        rows.insert(
-            8, ("rolled back", f"{plural(d.progress.rollbacks, 'time')}, each time with half the learning rate")
-        )
+        times = plural(d.progress.rollbacks, "time")
+        rows.insert(8 + bool(d.ngram), ("rolled back", f"{times}, each time with half the learning rate"))
     show_rows(rows)
 
 

@@ -50,6 +50,9 @@ def train(
     embedding_size: Annotated[int | None, setting("model.embedding_size", group=MODEL)] = None,
     activation: Annotated[str | None, setting("model.activation", group=MODEL)] = None,
     dropout: Annotated[float | None, setting("model.dropout", group=MODEL)] = None,
+    ngram: Annotated[
+        str | None, setting("model.ngram", group=MODEL, metavar="auto|N", shown_default="auto: 7 with --for, else 0")
+    ] = None,
     time: Annotated[
         str | None,
         option(

@@ -1,5 +1,7 @@
 """Divides a text into parts: one to train on, one held out for validation, one for a test at the end.
 
+A part to tune on is taken from the one to train on, if it is asked for.
+
 Documents, and many short files, are drawn by the seed: the end of a sorted list is not like the rest of it. Of a few
 longer files the end of each is held out, of a single running text its end.
 """
@@ -14,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.config import DataSettings
-from charnet.data.documents import FACTOR, Documents, Ints, hashes, mix, windows_in_pass
+from charnet.data.batches import Streams
+from charnet.data.documents import FACTOR, Documents, DocumentStreams, Ints, hashes, mix, windows_in_pass
 from charnet.data.encoded_copy import Ends, Ids
 from charnet.errors import ConfigError, CorpusError, plural
 
@@ -22,6 +25,8 @@ FILES_TO_DRAW_FROM = 50  # of fewer files the end of each is held out
 FEW_HELD_OUT = 100  # characters
 LONG, MUCH_LONGER = 1000, 50  # characters; times the median
 MUCH_SEEN = 0.1  # of the held-out documents
+# The part to tune on: a fraction of the text, and the fewest and most characters; of a short text at most a twentieth.
+TUNING_FRACTION, FEWEST_TUNING, MOST_TUNING, LARGEST_TUNING_FRACTION = 0.01, 2000, 50_000, 0.05
 LAST, RANDOM, EACH = "last", "random", "each"
 
 
@@ -65,6 +70,12 @@ class Part:
         read = np.minimum(self.documents.lengths, window * windows_in_pass(self.documents, window))
         return float(read.sum()) / self.padded_length(window)
 
+    def streams(self, start_id: int, batch_size: int, window: int) -> Streams | DocumentStreams:
+        """Returns this part in streams, to train on."""
+        if self.documents is None:
+            return Streams(self.ids, batch_size, window)
+        return DocumentStreams(self.ids, self.documents, start_id, batch_size, window)
+
     def head(self, characters: int) -> Ids:
         """Returns the ids of the first characters, or of all if there are fewer."""
         if self.documents is None:
@@ -80,7 +91,7 @@ class Part:
 
 
 class Split:
-    """The parts of a text: `train`, `val` and `test`. Settings and seed decide where each character belongs.
+    """The parts of a text: `train`, `val`, `test` and `tune`. Settings and seed decide where each character belongs.
 
     Args:
         ids: the whole text.
@@ -89,6 +100,7 @@ class Split:
         seed: draws the documents that are held out.
         file_ends: the indices behind the files of a running text.
         symbols: the alphabet: documents are then drawn alike in every alphabet that has their characters.
+        tunes: whether to leave a part to tune on out of the text to train on.
 
     Raises:
         CorpusError: there is only one document, and a part of the text is to be held out.
@@ -103,20 +115,23 @@ class Split:
         seed: int = 0,
         file_ends: Sequence[int] = (),
         symbols: Sequence[int] | None = None,
+        *,
+        tunes: bool = False,
     ) -> None:
         self.kind = data.val or default_val(ends, file_ends)
         self._word = "line" if data.document_end == "\n" else "document"
         pieces = Documents.up_to(np.array((file_ends or [len(ids)]) if ends is None else ends))
         pieces = pieces.take(np.flatnonzero(pieces.lengths))  # a file may be empty
-        fractions = (data.val_fraction, data.test_fraction)
+        held_out = (data.val_fraction, data.test_fraction)
+        fractions = (*held_out, tuning_fraction(int(pieces.lengths.sum())) if tunes else 0.0)
         lengths = np.sort(pieces.lengths) if ends is not None else np.zeros(1, np.int64)
         self._longest, self._median = int(lengths[-1]), int(lengths[(len(lengths) - 1) // 2])
         if ends is not None and self.kind == EACH:
             raise ConfigError(f"--val each: every {self._word} is a text of its own here; choose random or last")
-        if ends is not None and len(pieces.ends) < 2 and any(fractions):
+        if ends is not None and len(pieces.ends) < 2 and any(held_out):
             option = "--field" if data.field else "--lines" if data.document_end == "\n" else "--documents"
             raise CorpusError(f"one {self._word}: {option} needs two or more; leave it out, or give --val-fraction 0")
-        if self.kind == RANDOM and len(pieces.ends) < 2 and any(fractions):
+        if self.kind == RANDOM and len(pieces.ends) < 2 and any(held_out):
             raise CorpusError("one running text: --val random needs --lines or several files; leave it out")
         if self.kind == RANDOM:
             symbols_V = None if symbols is None else np.array(symbols, np.uint32)
@@ -127,7 +142,7 @@ class Split:
             parts = _ends_of_each(Documents.up_to(np.array([len(ids)])), fractions)
         else:
             parts = _last_documents(pieces, fractions)
-        self.train, self.val, self.test = (_part(ids, each, ends is not None) for each in parts)
+        self.train, self.val, self.test, self.tune = (_part(ids, each, ends is not None) for each in parts)
 
     def notes(self) -> tuple[str, ...]:
         """Returns sentences about documents that are much longer than the others, and about repeated ones."""
@@ -152,6 +167,12 @@ class Split:
         return float(np.isin(hashes(self.val.ids, val), hashes(self.train.ids, train)).mean())
 
 
+def tuning_fraction(characters: int) -> float:
+    """Returns which fraction of a text of this length is the part to tune on."""
+    wanted = max(TUNING_FRACTION * characters, min(FEWEST_TUNING, LARGEST_TUNING_FRACTION * characters))
+    return min(wanted, MOST_TUNING) / max(1, characters)
+
+
 def default_val(ends: Ends | None, file_ends: Sequence[int]) -> str:
     """Returns which part of a new text is held out, unless the user chooses."""
     if ends is not None or len(file_ends) >= FILES_TO_DRAW_FROM:
@@ -167,12 +188,12 @@ def _part(ids: Ids, pieces: Documents, of_documents: bool) -> Part:
     return Part(Excerpt(ids, pieces) if len(pieces.ends) else ids[:0])
 
 
-Fractions = tuple[float, float]
-Parts = tuple[Documents, Documents, Documents]
+Fractions = tuple[float, float, float]  # for validation, for the test, to tune on
+Parts = tuple[Documents, Documents, Documents, Documents]  # the first one to train on
 
 
 def _drawn(hash_N: npt.NDArray[np.uint64], pieces: Documents, fractions: Fractions, seed: int) -> Parts:
-    """Draws whole pieces for validation, then for the test, each up to its fraction of the characters.
+    """Draws whole pieces for each part, up to its fraction of the characters.
 
     A piece that is longer than that is never drawn and does not count. If all are, the shortest is held out. The draw
     depends on the content: in a longer list the same documents are held out, and few more.
@@ -191,7 +212,7 @@ def _drawn(hash_N: npt.NDArray[np.uint64], pieces: Documents, fractions: Fractio
             chosen = left[[int(np.argmin(lengths[left]))]]
         left = left[~np.isin(left, chosen)]
         held_out.append(pieces.take(chosen))
-    return pieces.take(np.sort(left)), held_out[0], held_out[1]
+    return pieces.take(np.sort(left)), held_out[0], held_out[1], held_out[2]
 
 
 def _shuffled(hash_N: npt.NDArray[np.uint64], seed: int) -> Ints:
@@ -206,17 +227,26 @@ def _shuffled(hash_N: npt.NDArray[np.uint64], seed: int) -> Ints:
 
 
 def _ends_of_each(pieces: Documents, fractions: Fractions) -> Parts:
-    """Takes the end of each piece for the test, and what lies before it for validation."""
-    val, test = ((pieces.lengths * fraction).astype(np.int64) for fraction in fractions)
-    cut, second_cut = pieces.ends - val - test, pieces.ends - test
-    bounds = Documents(pieces.begins, cut), Documents(cut, second_cut), Documents(second_cut, pieces.ends)
+    """Takes the end of each piece for the test, what lies before it for validation, then what lies before that."""
+    val, test, tune = ((pieces.lengths * fraction).astype(np.int64) for fraction in fractions)
+    second_cut = pieces.ends - test
+    cut = second_cut - val
+    first_cut = cut - tune
+    bounds = (
+        Documents(pieces.begins, first_cut), Documents(cut, second_cut), Documents(second_cut, pieces.ends),
+        Documents(first_cut, cut),
+    )  # fmt: skip
     return tuple(part.take(np.flatnonzero(part.lengths)) for part in bounds)  # type: ignore[return-value]
 
 
 def _last_documents(documents: Documents, fractions: Fractions) -> Parts:
-    """Takes the last documents for the test, and those before them for validation."""
+    """Takes the last documents for the test, those before them for validation, then those before these."""
     length = int(documents.ends[-1])
-    cut = length - int(length * fractions[0]) - int(length * fractions[1])
-    second_cut = length - int(length * fractions[1])
-    first, second = (int(np.searchsorted(documents.ends, each, side="right")) for each in (cut, second_cut))
-    return documents.take(slice(0, first)), documents.take(slice(first, second)), documents.take(slice(second, None))
+    val, test, tune = (int(length * fraction) for fraction in fractions)
+    second, first = length - test, length - val - test
+    cuts = (first - tune, first, second)
+    zeroth, first, second = (int(np.searchsorted(documents.ends, cut, side="right")) for cut in cuts)
+    return (
+        documents.take(slice(0, zeroth)), documents.take(slice(first, second)), documents.take(slice(second, None)),
+        documents.take(slice(zeroth, first)),
+    )  # fmt: skip

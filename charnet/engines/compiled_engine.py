@@ -24,13 +24,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charnet.engines import kernels, sampling
+from charnet.engines import kernels, kernels_ngram, sampling
 from charnet.engines.base import COMPILED_MIN_BATCH
-from charnet.engines.ensemble import combine
 from charnet.engines.kernels_llvm import LANES
+from charnet.engines.mixture import combine
 from charnet.engines.numpy_engine import Array, Layer, LayerState, NumpyEngine, State
 from charnet.engines.packing import CELLS, VECTORS, Weights, pack, width
 from charnet.machine import processor_cores
+from charnet.model.ngram import ROOT, WeightedNgram
 
 MAX_THREADS = 2  # more would wait for each other longer than they would save
 RELEASE_ALL = np.iinfo(np.int64).max  # beyond the number of any barrier
@@ -61,14 +62,23 @@ class CompiledEngine:
         cell: the name of the cell.
         activation: of the `rnn` cell.
         threads: how many at most; 0 for the fastest number.
+        ngram: beside the networks.
     """
 
     name = "compiled"
 
-    def __init__(self, *networks: Weights, cell: str, activation: str = "tanh", threads: int = 0) -> None:
+    def __init__(
+        self,
+        *networks: Weights,
+        cell: str,
+        activation: str = "tanh",
+        threads: int = 0,
+        ngram: WeightedNgram | None = None,
+    ) -> None:
         self._batched = functools.cache(
-            lambda: combine(_BatchedEngine(dict(each), cell=cell, activation=activation) for each in networks)
+            lambda: combine((_BatchedEngine(dict(each), cell=cell, activation=activation) for each in networks), ngram)
         )
+        self._ngram, self._node = kernels_ngram.pack(ngram), np.zeros(1, np.int64)
         self._model = model = pack(networks, f"rnn-{activation}" if cell == "rnn" else cell)
         self._states = ("h", "c") if cell in ("lstm", "cifg") else ("h",)
         self._units = width(networks[0]["head.weight"])
@@ -89,7 +99,7 @@ class CompiledEngine:
 
     def start(self, batch: int) -> Any:
         layer = tuple(np.zeros((batch, self._units), np.float32) for _ in self._states)
-        return self._nested((layer,) * self._layers)
+        return self._nested((layer,) * self._layers, np.full(batch, ROOT, np.int64))
 
     def advance(self, ids_B: Sequence[int], state: Any) -> tuple[Array, Any]:
         if len(ids_B) > 1:
@@ -146,6 +156,8 @@ class CompiledEngine:
         run = functools.partial(
             kernels.run,
             self._model,
+            self._ngram,
+            self._node,
             self._hidden,
             self._memory,
             self._logits_MV,
@@ -168,7 +180,7 @@ class CompiledEngine:
                 arrived[0, 0] = RELEASE_ALL
                 for other in others:
                     other.result()
-            logits_RV = self._mean_RV if self._model.members > 1 else self._logits_MV
+            logits_RV = self._mean_RV if self._model.members > 1 or self._ngram.share else self._logits_MV
             logits_1V = logits_RV[:1, : self._model.alphabet].copy()
             return num_ids, logits_1V, self._state(max(num_given, len(ids) - 1) % 2)
 
@@ -178,17 +190,21 @@ class CompiledEngine:
             self._pool, self._process = ThreadPoolExecutor(MAX_THREADS - 1, "charnet-generate"), os.getpid()
         return self._pool
 
-    def _nested(self, layers: State) -> Any:
-        """Returns the layers of a single network as they are, those of an ensemble by network, as `EnsembleEngine`."""
+    def _nested(self, layers: State, nodes_B: npt.NDArray[np.int64]) -> Any:
+        """Returns the layers of a network alone as they are, those of a mixture by network, as `MixtureEngine`."""
         count = self._model.layers
-        if self._model.members == 1:
+        if self._model.members == 1 and not self._ngram.share:
             return layers
-        return tuple(layers[first : first + count] for first in range(0, len(layers), count))
+        networks = tuple(layers[first : first + count] for first in range(0, len(layers), count))
+        return (*networks, nodes_B) if self._ngram.share else networks
 
     def _set(self, state: Any) -> None:
         """Copies a state into the arrays of the loops."""
-        layers = state if self._model.members == 1 else itertools.chain.from_iterable(state)
-        for i, layer in enumerate(layers):
+        networks = (state,)
+        if self._model.members > 1 or self._ngram.share:
+            networks = state[: self._model.members]
+            self._node[:] = state[-1][0] if self._ngram.share else ROOT
+        for i, layer in enumerate(itertools.chain.from_iterable(networks)):
             self._hidden[0, i, : self._units] = layer[0][0]
             if len(layer) > 1:
                 self._memory[i, : self._units] = layer[1][0]
@@ -196,8 +212,8 @@ class CompiledEngine:
     def _state(self, side: int) -> Any:
         """Copies the state from the arrays of the loops; `side` says which of the two hidden states is the last."""
         arrays = (self._hidden[side], self._memory)[: len(self._states)]
-        layers = range(self._layers)
-        return self._nested(tuple(tuple(array[None, i, : self._units].copy() for array in arrays) for i in layers))
+        layers = tuple(tuple(array[None, i, : self._units].copy() for array in arrays) for i in range(self._layers))
+        return self._nested(layers, self._node.copy())
 
 
 @dataclass

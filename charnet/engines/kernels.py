@@ -19,8 +19,9 @@ from numba import njit
 
 from charnet.engines.kernels_layer import Bytes, Doubles, Floats, Ints, Model, product, update
 from charnet.engines.kernels_llvm import load_acquire, sched_yield, store_release
+from charnet.engines.kernels_ngram import Table, mix, step
 
-SOURCES = ("kernels_llvm.py", "kernels_layer.py", "kernels.py")  # of everything that the cached functions call
+SOURCES = ("kernels_llvm.py", "kernels_layer.py", "kernels_ngram.py", "kernels.py")  # all that cached functions call
 DIVERGED = -1
 SPINS = 2000  # of a waiting thread, before it lets other threads run on its core
 
@@ -173,6 +174,8 @@ def _log_mean_exp(logits_MV: Floats, mean_V: Floats, alphabet: int) -> None:
 @_cached_njit
 def run(
     model: Model,
+    ngram: Table,
+    node: Ints,
     hidden: Floats,
     memory: Floats,
     logits_MV: Floats,
@@ -189,12 +192,13 @@ def run(
 ) -> int:
     """Reads the first `num_given` ids and samples the others after them; the last sampled one is not read.
 
-    The logits for the next symbol are then in the first row of `mean_RV`, of a single network in `logits_MV`.
+    The logits for the next symbol are then in the first row of `mean_RV`, of a network alone in `logits_MV`.
 
     Args:
+        node: (1): the state of the n-gram.
         hidden: (2, L, H): the hidden states before and after a character, in turn.
         memory: (L, H): the cell states.
-        mean_RV: for each thread a row in which it averages the networks.
+        mean_RV: for each thread a row in which it averages the networks and the n-gram.
         ids: of the whole text; the sampled ones are stored here.
         uniforms: of each sampled symbol its random number; `inverse_temperatures` and `nats` (its surprisal) likewise.
         arrived: (R, 8): for each thread the last barrier that it reached, in a cache line of its own.
@@ -208,13 +212,19 @@ def run(
         np.empty(model.units, np.uint8),
         np.empty(model.units, np.uint8),
     )
-    logits_V = mean_RV[thread] if model.members > 1 else logits_MV[0]
-    epoch, symbol = 0, ids[0]
+    is_mixture = model.members > 1 or ngram.share > 0
+    logits_V = mean_RV[thread] if is_mixture else logits_MV[0]
+    p_V = np.empty(len(ngram.base_V), np.float32)
+    epoch, symbol, at = 0, ids[0], node[0]
     for position in range(max(num_given, len(ids) - 1)):
         before, after = hidden[position % 2], hidden[1 - position % 2]
         epoch = _forward(model, symbol, before, after, memory, logits_MV, scratch, arrived, thread, threads, epoch)
         if model.members > 1:
             _log_mean_exp(logits_MV, logits_V, model.alphabet)
+        if ngram.share > 0:
+            at = step(ngram, at, symbol)
+            of_networks_V = logits_V if model.members > 1 else logits_MV[0]
+            mix(ngram, at, of_networks_V, _logsumexp(of_networks_V, model.alphabet), p_V, logits_V)
         following = position + 1
         if following < num_given:
             symbol = ids[following]
@@ -226,6 +236,8 @@ def run(
             if thread == 0:
                 ids[following] = symbol
                 nats[t] = _surprisal(logits_V, len(bias_V), symbol)
+    if thread == 0:
+        node[0] = at
     return len(ids)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from charnet.config import ModelSettings
 from charnet.engines.base import COMPILED_MIN_BATCH, Engine, Weights
-from charnet.engines.ensemble import combine
+from charnet.engines.mixture import combine
 from charnet.errors import ConfigError, did_you_mean
+from charnet.model.ngram import WeightedNgram
 from charnet.model.shapes import member_prefixes
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.quantize import QuantizedMatrix, dequantize_all
@@ -33,13 +34,18 @@ COMPILED_SHARE_OF_A_BATCH = 0.75  # both engines leave the products of a batch t
 TABLES = ("embedding.weight", "layers.0.weight_ih")  # precomputed for each character of the alphabet
 
 
-def _numpy(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:  # noqa: ARG001
+def _numpy(
+    model: ModelSettings,
+    networks: Iterable[Weights],
+    ngram: WeightedNgram | None,
+    threads: int,  # noqa: ARG001
+) -> Engine:
     from charnet.engines.numpy_engine import NumpyEngine
 
-    return combine(NumpyEngine(weights, cell=model.cell, activation=model.activation) for weights in networks)
+    return combine((NumpyEngine(weights, cell=model.cell, activation=model.activation) for weights in networks), ngram)
 
 
-def _compiled(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:
+def _compiled(model: ModelSettings, networks: Iterable[Weights], ngram: WeightedNgram | None, threads: int) -> Engine:
     try:
         from charnet.engines.compiled_engine import CompiledEngine
     except ImportError as error:
@@ -47,10 +53,10 @@ def _compiled(model: ModelSettings, networks: Iterable[Weights], threads: int) -
             f"engine: the compiled engine needs numba, which is missing or does not work ({error}): "
             "pip install -U 'charnet[fast]'"
         ) from None
-    return CompiledEngine(*networks, cell=model.cell, activation=model.activation, threads=threads)
+    return CompiledEngine(*networks, cell=model.cell, activation=model.activation, threads=threads, ngram=ngram)
 
 
-def _torch(model: ModelSettings, networks: Iterable[Weights], threads: int) -> Engine:
+def _torch(model: ModelSettings, networks: Iterable[Weights], ngram: WeightedNgram | None, threads: int) -> Engine:
     from charnet.engines.torch_engine import TorchEngine
     from charnet.model.device import set_threads
     from charnet.model.ensemble import from_weights
@@ -58,10 +64,11 @@ def _torch(model: ModelSettings, networks: Iterable[Weights], threads: int) -> E
     if threads:
         set_threads(threads)
     one = replace(model, members=1)
-    return combine(TorchEngine(from_weights(one, dequantize_all(weights)).members[0]) for weights in networks)
+    opened = (TorchEngine(from_weights(one, dequantize_all(weights)).members[0]) for weights in networks)
+    return combine(opened, ngram)
 
 
-ENGINES: dict[str, Callable[[ModelSettings, Iterable[Weights], int], Engine]] = {
+ENGINES: dict[str, Callable[[ModelSettings, Iterable[Weights], WeightedNgram | None, int], Engine]] = {
     "numpy": _numpy,
     "compiled": _compiled,
     "torch": _torch,
@@ -116,16 +123,20 @@ def fastest(
 
 def open_engine(checkpoint: Checkpoint, name: str = "numpy", *, threads: int = 0) -> Engine:
     """Opens an engine that runs the model of a checkpoint; see `engine_of`."""
-    return engine_of(checkpoint.config.model, checkpoint.stored_weights, name, threads=threads)
+    model, weights = checkpoint.config.model, checkpoint.stored_weights
+    return engine_of(model, weights, name, threads=threads, ngram=checkpoint.ngram)
 
 
-def engine_of(model: ModelSettings, weights: Weights, name: str, *, threads: int = 0) -> Engine:
+def engine_of(
+    model: ModelSettings, weights: Weights, name: str, *, threads: int = 0, ngram: WeightedNgram | None = None
+) -> Engine:
     """Opens an engine that runs a model. Each engine imports its libraries only when it is opened.
 
     Args:
         weights: as in `Checkpoint.stored_weights`. The NumPy engine, and any engine of an ensemble, removes them from
             this table as it packs them, so that they are not in memory twice.
         threads: CPU threads; 0 for the fastest number. The NumPy engine leaves them to its library.
+        ngram: beside the networks.
 
     Raises:
         ConfigError: there is no such engine, or a library that it needs is not installed.
@@ -133,7 +144,7 @@ def engine_of(model: ModelSettings, weights: Weights, name: str, *, threads: int
     if name not in ENGINES:
         known = ", ".join(ENGINES)
         raise ConfigError(f'engine: expected one of {known}, found "{name}"{did_you_mean(name, ENGINES)}')
-    return ENGINES[name](model, _networks(model, weights), threads)
+    return ENGINES[name](model, _networks(model, weights), ngram, threads)
 
 
 def _networks(model: ModelSettings, weights: Weights) -> Iterator[Weights]:

@@ -10,10 +10,8 @@ Shape legend: S streams, T characters in a chunk, V characters in the alphabet.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,21 +20,11 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from charnet.config import DOCUMENT_END, Config, DataSettings
-from charnet.data.corpus import encode_for
-from charnet.data.documents import Documents, ends_of_lines, read_window
+from charnet.data.documents import NO_TARGET, Documents, read_window
 from charnet.data.encoded_copy import Ids
-from charnet.data.normalize import starts_cluster
-from charnet.data.segment import separator
-from charnet.data.sources import is_stream
 from charnet.data.split import Part
-from charnet.data.vocab import Vocabulary
-from charnet.errors import ConfigError, CorpusError
-from charnet.machine import explain_out_of_memory
-from charnet.model.device import set_threads
-from charnet.model.ensemble import Model, from_weights
-from charnet.overlay import overlay
-from charnet.storage.checkpoint import Checkpoint
+from charnet.evaluation.mixing import Targets, Total
+from charnet.model.ensemble import Model
 
 WARM_UP = 256  # characters before its own that a stream reads
 SHORTEST_STREAM = 4 * WARM_UP
@@ -90,83 +78,6 @@ class Evaluation:
         }
 
 
-def evaluate_files(
-    checkpoint: Checkpoint, paths: Sequence[str], changes: Mapping[str, str] | None = None, *, threads: int = 0
-) -> Evaluation:
-    """Evaluates the model of a checkpoint on texts.
-
-    Args:
-        changes: settings of `DataSettings` in which the texts are read in another way than the training text.
-        threads: CPU threads; 0 = one per core.
-
-    Raises:
-        ConfigError: the model knows no documents, or only lines.
-        CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
-    """
-    threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
-    data = _changed(checkpoint.config.data, changes or {})
-    ids, unknown, notes = _encode(checkpoint.vocab, paths, data)
-    if len(ids) == 0:
-        raise CorpusError(f"{paths[0]}: the model knows none of its characters")
-    set_threads(threads)
-    return dataclasses.replace(evaluate_checkpoint(checkpoint, ids, unknown), notes=tuple(notes))
-
-
-def _encode(
-    vocab: Vocabulary, paths: Sequence[str], data: DataSettings
-) -> tuple[Ids, Mapping[int, int], Sequence[str]]:
-    """Encodes texts; composes them if the alphabet has composed letters and the texts have parts of letters."""
-    found = encode_for(vocab, paths, data)
-    unknown = found[1]
-    if vocab.of_bytes or data.normalize != "none" or not any(map(_is_composed_otherwise, map(chr, unknown))):
-        return found
-    if any(map(is_stream, paths)):  # it can be read only once
-        return *found[:2], [*found[2], "the text may be decomposed (NFD); as a file it is composed where that helps"]
-    ids, others, notes = encode_for(vocab, paths, dataclasses.replace(data, normalize="nfc"))
-    if sum(others.values()) >= sum(unknown.values()):
-        return found
-    return ids, others, [*notes, "the text was composed (NFC), as the alphabet is"]
-
-
-def _is_composed_otherwise(character: str) -> bool:
-    """Returns whether a character is a part of a letter, such as an accent, or is replaced in the form NFC."""
-    return not starts_cluster(character) or unicodedata.normalize("NFC", character) != character
-
-
-def _changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
-    """Returns how texts are read; a field is given in place of a separator, and the other way round."""
-    documents, field = changes.get("documents"), changes.get("field")
-    if documents is not None or field is not None:
-        if trained.document_end != DOCUMENT_END:
-            raise ConfigError("--documents, --field: the model was not trained with one of them; leave them out")
-        if documents and field:
-            raise ConfigError("--documents and --field: two ways to separate documents; leave one out")
-        documents = "\n" if documents == "line" else documents or ("" if field else "file")
-        changes = {**changes, "documents": documents, "field": field or ""}
-    data = overlay(Config(data=trained), {f"data.{name}": value for name, value in changes.items()}).data
-    if data.documents:
-        separator(data)
-    return data
-
-
-def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int]) -> Evaluation:
-    """Evaluates the model of a checkpoint on the ids of a text.
-
-    A model that was trained on documents reads each document by itself.
-
-    Args:
-        ids: of the characters in the alphabet, at least one.
-        unknown: the count of each other symbol.
-    """
-    vocab = checkpoint.vocab
-    has_documents = bool(checkpoint.config.data.document_end)
-    documents = Documents.up_to(ends_of_lines(ids, vocab.start_id())) if has_documents else None
-    with explain_out_of_memory("close other programs"):
-        model = from_weights(checkpoint.config.model, checkpoint.weights)
-        evaluation = evaluate(model, Part(ids, documents), vocab.start_id())
-    return dataclasses.replace(evaluation, unknown={vocab.name(symbol): count for symbol, count in unknown.items()})
-
-
 def evaluate(
     model: Model,
     text: Part,
@@ -175,6 +86,7 @@ def evaluate(
     most: int = 0,
     streams: int | None = None,
     stop: Callable[[], object] = lambda: False,
+    total: Total | None = None,
 ) -> Evaluation:
     """Evaluates a model on a text: predicts each character from all before it, the first from `start_id`.
 
@@ -184,6 +96,7 @@ def evaluate(
             first documents.
         streams: the number of streams; by default chosen by the length of the text. 1 reads it in one piece.
         stop: called before every chunk.
+        total: adds up the loss of a chunk; by default that of the model alone.
 
     Raises:
         Stopped: `stop` returned true.
@@ -192,33 +105,46 @@ def evaluate(
     model.eval()
     try:
         if text.documents is None:
-            return _evaluate_text(model, text.ids, start_id, most, streams, stop)
+            return _evaluate_text(model, text.ids, start_id, most, streams, stop, total)
         documents = text.documents.head(most) if most else text.documents
-        nats = _nats_of_documents(model, text.ids, start_id, documents, stop)
+        nats = _nats_of_documents(model, text.ids, start_id, documents, stop, total)
         return Evaluation(nats, int(documents.lengths.sum()))
     finally:
         model.train(was_training)
 
 
 def _evaluate_text(
-    model: Model, ids: Any, start_id: int, most: int, streams: int | None, stop: Callable[[], object]
+    model: Model,
+    ids: Any,
+    start_id: int,
+    most: int,
+    streams: int | None,
+    stop: Callable[[], object],
+    total: Total | None,
 ) -> Evaluation:
     streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
     length = -(-len(ids) // streams)
     read_length = min(length, -(-most // streams)) if most else length
     counted = sum(min(read_length, max(0, len(ids) - stream * length)) for stream in range(streams))
-    return Evaluation(_total_nats(model, ids, start_id, streams, read_length, stop), counted)
+    return Evaluation(_total_nats(model, ids, start_id, streams, read_length, stop, total), counted)
 
 
 @torch.no_grad()
 def _total_nats(
-    model: Model, ids: Ids, start_id: int, streams: int, read_length: int, stop: Callable[[], object]
+    model: Model,
+    ids: Ids,
+    start_id: int,
+    streams: int,
+    read_length: int,
+    stop: Callable[[], object],
+    total: Total | None,
 ) -> float:
     device = next(model.parameters()).device
     length = -(-len(ids) // streams)
     chunk = _chunk_length(model, streams)
     warm_up = WARM_UP if streams > 1 else 0
-    total = 0.0
+    sum_nats = 0.0
+    begins_S, starts_S = np.zeros(streams, np.int64), np.arange(streams) * length
     state = model.initial_state(streams)
     for begin, end in [*_spans(-warm_up, 0, chunk), *_spans(0, read_length, chunk)]:
         if stop():
@@ -226,26 +152,34 @@ def _total_nats(
         x_ST, y_ST, counted_ST = _columns(ids, start_id, streams, length, begin, end)
         logits_STV, state = model(torch.from_numpy(x_ST).to(device), state)
         if begin >= 0:
-            y = torch.from_numpy(y_ST).to(device).flatten()
-            nats = F.cross_entropy(logits_STV.flatten(0, 1), y, reduction="none").cpu().double()
-            total += float(nats[torch.from_numpy(counted_ST).flatten()].sum())
+            targets = Targets(ids, begins_S, starts_S + begin, start_id, counted_ST)
+            sum_nats += _sum(logits_STV, y_ST, targets, total)
         elif end == 0:
             for each in (each for layer in state for each in layer):
                 each[0] = 0  # nothing comes before the first stream
-    return total
+    return sum_nats
+
+
+def _sum(logits_STV: torch.Tensor, y_ST: npt.NDArray[np.int64], targets: Targets, total: Total | None) -> float:
+    """Returns the sum of the losses that count, in nats."""
+    y = torch.from_numpy(y_ST).to(logits_STV.device).flatten()
+    nats = F.cross_entropy(logits_STV.flatten(0, 1), y, reduction="none").cpu().double()
+    if total is None:
+        return float(nats[torch.from_numpy(targets.counted_ST).flatten()].sum())
+    return total(nats.view(y_ST.shape).numpy(), targets)
 
 
 @torch.no_grad()
 def _nats_of_documents(
-    model: Model, ids: Any, start_id: int, documents: Documents, stop: Callable[[], object]
+    model: Model, ids: Any, start_id: int, documents: Documents, stop: Callable[[], object], total: Total | None
 ) -> float:
     """Reads each document from a zero state; documents of similar length are read side by side."""
     device = next(model.parameters()).device
     chunk = _chunk_length(model, MOST_STREAMS)
     is_long = documents.lengths > LONG_DOCUMENT
-    total = 0.0
+    sum_nats = 0.0
     for begin, end in zip(*map(np.ndarray.tolist, documents.take(np.flatnonzero(is_long))), strict=True):
-        total += _evaluate_text(model, ids[begin:end], start_id, 0, None, stop).nats
+        sum_nats += _evaluate_text(model, ids[begin:end], start_id, 0, None, stop, total).nats
     documents = documents.take(np.flatnonzero(~is_long))
     for first in range(0, len(documents.ends), DOCUMENTS_SORTED):
         block = documents.take(slice(first, first + DOCUMENTS_SORTED))
@@ -258,9 +192,9 @@ def _nats_of_documents(
                     raise Stopped
                 x_ST, y_ST = read_window(ids, group, group.begins + offset, chunk, start_id)
                 logits_STV, state = model(torch.from_numpy(x_ST).to(device), state)
-                y = torch.from_numpy(y_ST).to(device).flatten()
-                total += float(F.cross_entropy(logits_STV.flatten(0, 1), y, reduction="none").cpu().double().sum())
-    return total
+                targets = Targets(ids, group.begins, group.begins + offset, start_id, y_ST != NO_TARGET)
+                sum_nats += _sum(logits_STV, y_ST, targets, total)
+    return sum_nats
 
 
 def _chunk_length(model: Model, streams: int) -> int:

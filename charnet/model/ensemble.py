@@ -60,7 +60,8 @@ def build(alphabet_size: int, settings: ModelSettings, generator: torch.Generato
     Args:
         generator: of the weights; by default torch's own.
     """
-    shape = {name: value for name, value in vars(settings).items() if name != "members"}
+    of_one = ("cell", "activation", "hidden_size", "num_layers", "embedding_size", "dropout", "weight_dropout")
+    shape = {name: getattr(settings, name) for name in of_one}
     networks = [CharModel(alphabet_size, **shape, generator=generator) for _ in range(settings.members)]
     return networks[0] if settings.members == 1 else Ensemble(networks)
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from charnet.config import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM
 from charnet.model.ensemble import Model, split_state
 from charnet.model.network import ModelState
+from charnet.model.shapes import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM
 
 
 def nats_per_char(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from charnet.config import GATES, Config, ModelSettings
 
+SAMPLED_SOFTMAX_FROM = 8192  # characters in the alphabet: from there on the loss is a sampled softmax
+NUM_SAMPLED = 1024  # characters drawn for it, beside those that occur in the window
+
 
 def model_shapes(config: Config, alphabet_size: int) -> dict[str, tuple[int, ...]]:
     """Returns the names and shapes of the parameters of a model with these settings."""

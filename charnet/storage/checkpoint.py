@@ -1,12 +1,14 @@
 """A checkpoint: one file that is complete in itself.
 
-It holds the weights (`model.*`), in `last` also what training needs to resume (`optimizer.*`, `state.*`, `random.*`),
-and one JSON document: settings, alphabet, corpus, progress, history, versions. `tensorfile` keeps the bytes whole,
-`document` checks the document, and here the weights are checked against the settings.
+It holds the weights (`model.*`) and the n-gram if there is one (`ngram.*`), in `last` also what training needs to
+resume (`optimizer.*`, `state.*`, `random.*`), and one JSON document: settings, alphabet, corpus, progress, history,
+versions. `tensorfile` keeps the bytes whole, `document` checks the document, and here the weights are checked against
+the settings.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +21,9 @@ from charnet import durable
 from charnet.config import Config
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError
+from charnet.model.ngram import Ngram, WeightedNgram
 from charnet.model.shapes import model_shapes
-from charnet.storage import tensorfile
+from charnet.storage import ngram_tensors, tensorfile
 from charnet.storage.document import FORMAT, CorpusInfo, Document, TrainerState, parse
 from charnet.storage.quantize import LARGEST, LARGEST_SCALE, QuantizedMatrix, dequantize_all, quantize_all
 from charnet.storage.tensorfile import Tensors, invalid
@@ -41,12 +44,14 @@ class Checkpoint:
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
     sha256: str = ""
+    ngram_share: float = 0.0
+    path: Path | None = field(default=None, compare=False)
 
     @property
     def document(self) -> Document:
         """All but the tensors."""
         parts = {name: getattr(self, name) for name in Document.__dataclass_fields__ if name != "format"}
-        return Document(**parts, format=FORMAT if self.precision == "int8" else 1)
+        return Document(**parts, format=FORMAT if self.ngram_share else 2 if self.precision == "int8" else 1)
 
     def part(self, prefix: str) -> Tensors:
         """The tensors whose names begin with `prefix.`, without it."""
@@ -58,6 +63,24 @@ class Checkpoint:
         found = self.part("model")
         whole = {name: tensor for name, tensor in found.items() if not name.endswith(SCALE)}
         return {n: QuantizedMatrix(t, found[n + SCALE]) if t.dtype == np.int8 else t for n, t in whole.items()}
+
+    @functools.cached_property
+    def ngram(self) -> WeightedNgram | None:
+        """The n-gram beside the networks, if there is one.
+
+        Raises:
+            CheckpointError: its tensors are not those of an n-gram.
+        """
+        if not self.ngram_share:
+            return None
+        order, alphabet = self.config.model.ngram, len(self.vocab)
+        try:
+            table = Ngram.from_stored(order, ngram_tensors.from_tensors(self.part("ngram")))
+            if len(table.base_V) != alphabet:
+                raise ValueError("an n-gram of another alphabet")
+        except ValueError as error:
+            raise invalid(self.path or Path("checkpoint"), str(error)) from None
+        return WeightedNgram(table, self.ngram_share)
 
     @property
     def weights(self) -> Tensors:
@@ -79,7 +102,7 @@ class Checkpoint:
             raise ConfigError(f'--quantize: expected int8, found "{precision}"')
         if self.precision == "int8":
             return self
-        tensors: Tensors = {}
+        tensors = {name: tensor for name, tensor in self.tensors.items() if name.startswith(ngram_tensors.PREFIX)}
         for name, weight in quantize_all(self.weights).items():
             if isinstance(weight, QuantizedMatrix):
                 tensors |= {f"model.{name}": weight.values, f"model.{name}{SCALE}": weight.scale}
@@ -122,15 +145,18 @@ class Checkpoint:
             CheckpointError: the file is missing, damaged, or not one of charnet's; nothing of it was used.
             StorageError: the operating system refused to read it.
         """
-        content = tensorfile.read(path, only="model." if weights_only else "")
+        content = tensorfile.read(path, only=("model.", ngram_tensors.PREFIX) if weights_only else ("",))
         document = parse(path, content.document)
         int8 = [name for name, dtype in content.types.items() if dtype == np.int8]
         if int8 and document.format < 2:
             raise invalid(path, "8-bit weights in a file of format 1")
+        has_ngram = any(name.startswith(ngram_tensors.PREFIX) for name in content.types)
+        if has_ngram != bool(document.ngram_share) or (has_ngram and document.format < 3):
+            raise invalid(path, "an n-gram without its share, or the other way round")
         if not all(name.startswith("model.") for name in int8):
             raise invalid(path, "8-bit numbers outside the weights")
         parts = {name: value for name, value in vars(document).items() if name != "format"}
-        checkpoint = cls(**parts, tensors=content.tensors, sha256=content.sha256)
+        checkpoint = cls(**parts, tensors=content.tensors, sha256=content.sha256, path=path)
         _check_weights(path, checkpoint)
         return checkpoint
 

@@ -20,7 +20,10 @@ ALPHABET_SHOWN = 400  # characters
 
 @dataclass(frozen=True)
 class Description:
-    """The content of a checkpoint, for people and programs. Losses are in nats per character."""
+    """The content of a checkpoint, for people and programs. Losses are in nats per character.
+
+    `ngram` has order, share, number of entries and bytes on disk of the n-gram; it is empty without one.
+    """
 
     path: str
     size_bytes: int
@@ -34,6 +37,7 @@ class Description:
     alphabet_shown: str
     parameters: int
     parameters_by_part: dict[str, int]
+    ngram: dict[str, float]
     corpus: CorpusInfo
     progress: TrainerState
     history: list[dict[str, float]]
@@ -125,11 +129,20 @@ def describe(path: Path) -> Description:
         alphabet_shown=printable(checkpoint.vocab),
         parameters=sum(parts.values()),
         parameters_by_part={part: parts[part] for part in sorted(parts, key=_place)},
+        ngram=_ngram(checkpoint),
         corpus=checkpoint.corpus,
         progress=checkpoint.trainer_state,
         history=checkpoint.history,
         versions=checkpoint.versions,
     )
+
+
+def _ngram(checkpoint: Checkpoint) -> dict[str, float]:
+    """Describes the n-gram."""
+    if (ngram := checkpoint.ngram) is None:
+        return {}
+    size = sum(tensor.nbytes for tensor in checkpoint.part("ngram").values())
+    return {"order": ngram.table.order, "share": ngram.share, "entries": len(ngram.table), "size_bytes": size}
 
 
 def _place(part: str) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.overlay import as_dict, from_dict
 from charnet.storage.tensorfile import DIGEST, are_sizes, invalid
 
-FORMAT = 2  # the newest; format 1 has no 8-bit weights
+FORMAT = 3  # the newest; format 1 has no 8-bit weights, formats 1 and 2 have no n-gram
 LONGEST_STRING = 10_000  # characters of a name, a version or a date
 WINDOWS_PER_GROUP = 1 << 24  # in checkpoints of earlier versions
 
@@ -54,7 +54,11 @@ class TrainerState:
 
 @dataclass(frozen=True)
 class Document:
-    """The content of a checkpoint without its tensors. `format` is the version of the file format."""
+    """The content of a checkpoint without its tensors.
+
+    `ngram_share` is the weight of the n-gram in the mean of the probabilities, 0 without one. `format` is the version
+    of the file format.
+    """
 
     config: Config
     vocab: Vocabulary
@@ -63,6 +67,7 @@ class Document:
     history: list[dict[str, float]]
     versions: dict[str, str]
     created: str
+    ngram_share: float = 0.0
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +85,7 @@ class Document:
             "progress": vars(self.trainer_state),
             "history": self.history,
             "versions": self.versions,
+            **({"ngram_share": self.ngram_share} if self.ngram_share else {}),
         }
 
 
@@ -128,6 +134,7 @@ def parse(path: Path, raw: Any) -> Document:
             history=_history(raw["history"]),
             versions=_string_map(raw["versions"]),
             created=_string(raw["created"]),
+            ngram_share=_share(raw.get("ngram_share", 0.0)),
             format=raw["format"],
         )
     except ConfigError as error:
@@ -148,6 +155,12 @@ def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("invalid boolean")
     return value
+
+
+def _share(value: Any) -> float:
+    if not _is_number(value) or not 0 <= value < 1:
+        raise ValueError("invalid share of the n-gram")
+    return float(value)
 
 
 def _parse_dataclass(kind: type[Any], values: Any) -> Any:

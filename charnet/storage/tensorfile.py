@@ -88,11 +88,11 @@ def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
     return raw
 
 
-def read(path: Path, *, only: str = "") -> Content:
+def read(path: Path, *, only: tuple[str, ...] = ("",)) -> Content:
     """Reads and checks a file, each tensor into memory of its own.
 
     Args:
-        only: the prefix of the tensors to return. The others are checked too.
+        only: the prefixes of the tensors to return. The others are checked too.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not written by charnet.

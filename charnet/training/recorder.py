@@ -17,6 +17,7 @@ from charnet.errors import CheckpointError, ConfigError, StorageError
 from charnet.evaluation.baselines import MOST_HELD_OUT, MOST_LEARNED, Baselines, baselines
 from charnet.evaluation.evaluate import Evaluation, Stopped, evaluate
 from charnet.evaluation.forecast import forecast
+from charnet.evaluation.mixing import total_of_mixture
 from charnet.generation.generate import stream
 from charnet.machine import explain_out_of_memory
 from charnet.model.ensemble import from_weights
@@ -28,6 +29,7 @@ from charnet.training.events import Finished, Metrics, Progress
 from charnet.training.planner import FINAL_EVALUATION_FRACTION, LONGEST_FINAL_EVALUATION
 from charnet.training.saver import History
 from charnet.training.train_state import MEMORY_ADVICE, TrainState, to_numpy
+from charnet.training.trained_ngram import TrainedNgram
 
 LONGEST_HISTORY = 1000  # evaluations in a checkpoint; if there are more, every second one is dropped
 
@@ -40,18 +42,40 @@ class Recorder:
     Args:
         text: the text for training and the held-out text.
         sample_length: characters of the sample after each evaluation.
+        ngram: beside the networks; each evaluation chooses its share.
     """
 
-    def __init__(self, text: Split, vocab: Vocabulary, train_state: TrainState, sample_length: int) -> None:
-        self.text, self.history = text, History()
+    def __init__(
+        self,
+        text: Split,
+        vocab: Vocabulary,
+        train_state: TrainState,
+        sample_length: int,
+        ngram: TrainedNgram | None = None,
+    ) -> None:
+        self.text, self.history, self._ngram = text, History(), ngram
         self._vocab, self._train_state, self._sample_length = vocab, train_state, sample_length
         self._chars_per_second = 0.0  # in the newest evaluation
 
-    def evaluate(self, val_chars: int, stop: Stop) -> tuple[float, float]:
-        """Returns the loss on the held-out text, in nats per character, and the seconds that it took."""
+    def restore(self, before: Checkpoint) -> None:
+        """Restores the history in a checkpoint, and the share of the n-gram."""
+        self.history = list(before.history)
+        if self._ngram and before.ngram_share:
+            self._ngram.share = before.ngram_share
+
+    def evaluate(self, val_chars: int, stop: Stop) -> tuple[float | None, float]:
+        """Returns the loss on the held-out text, in nats per character, and the seconds that it took.
+
+        None if no text is held out.
+        """
         began = time.monotonic()
         model, start_id = self._train_state.model, self._vocab.start_id()
-        evaluation = evaluate(model, self.text.val, start_id, most=val_chars, stop=stop)
+        if self._ngram:
+            self._ngram.fit_share(model, self.text.tune, start_id, stop)
+        if not len(self.text.val):
+            return None, time.monotonic() - began
+        total = total_of_mixture(self._ngram.weighted) if self._ngram else None
+        evaluation = evaluate(model, self.text.val, start_id, most=val_chars, stop=stop, total=total)
         seconds = time.monotonic() - began
         self._chars_per_second = evaluation.characters / max(seconds, 1e-9)
         return evaluation.nats_per_char, seconds
@@ -101,7 +125,8 @@ class Recorder:
         """Returns a short text that the model writes now, or "" if no sample is wanted."""
         if not self._sample_length:
             return ""
-        engine = engine_of(config.model, to_numpy(self._train_state.model.state_dict()), "numpy")
+        ngram, weights = self._ngram, to_numpy(self._train_state.model.state_dict())
+        engine = engine_of(config.model, weights, "numpy", ngram=ngram.weighted if ngram else None)
         return "".join(stream(engine, self._vocab, [], SamplingOptions(length=self._sample_length)))
 
     def finish(
@@ -133,10 +158,11 @@ class Recorder:
     ) -> Evaluation:
         """Evaluates the best weights on at least `read` characters of a part, and on more if there is time."""
         seconds = max(LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION * train_seconds)
-        weights = Checkpoint.load(folder.path / runs.BEST, weights_only=True).weights
+        best = Checkpoint.load(folder.path / runs.BEST, weights_only=True)
         most = max(read, int(seconds * self._chars_per_second))
-        model = from_weights(config.model, weights).to(self._train_state.device)
-        return evaluate(model, part, self._vocab.start_id(), most=most, stop=stop)
+        model = from_weights(config.model, best.weights).to(self._train_state.device)
+        total = total_of_mixture(best.ngram) if best.ngram else None
+        return evaluate(model, part, self._vocab.start_id(), most=most, stop=stop, total=total)
 
     def baselines(self) -> Baselines | None:
         """Returns the losses of n-gram models and compressors on the same text, in a second or two.

@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.config import GATES, NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, Config, DataSettings
+from charnet.config import AUTO, GATES, Config, DataSettings
 from charnet.errors import ConfigError
 from charnet.machine import processor_cores
-from charnet.model.shapes import model_shapes
+from charnet.model.shapes import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, model_shapes
 from charnet.overlay import DURATION_EXAMPLES, as_dict, default, overlay, parse_duration
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ CHANGE_STEPS = RESTART_STREAMS | {
     *("model.dropout", "model.weight_dropout"),
 }
 DESCRIBE_TEXT = {f"data.{key}" for key in ("encoding", "encoding_errors", "glob", "document_separator")}
+USUAL_NGRAM, SHORTEST_FOR_NGRAM, FEWEST_FOR_NGRAM = 7, 5000, 50  # its order; characters and documents to count in
 NEEDS_CHARACTERS = ("newlines", "normalize", "lowercase", "field", "encoding_errors")  # not for bytes
 
 
@@ -111,6 +112,7 @@ def resolve(config: Config, train_characters: int) -> Config:
         config,
         {
             "model.embedding_size": model.embedding_size or model.hidden_size,
+            "model.ngram": max(0, model.ngram),
             "training.steps": steps,
             "training.epochs": 0.0,
             "training.learning_rate": training.learning_rate or DEFAULT_LEARNING_RATE[training.optimizer],
@@ -119,6 +121,28 @@ def resolve(config: Config, train_characters: int) -> Config:
             "training.threads": training.threads or processor_cores(),
         },
     )
+
+
+def choose_ngram(config: Config, alphabet_size: int, characters: int, documents: int, *, planned: bool) -> Config:
+    """Returns the settings with an order of the n-gram, 0 for none.
+
+    Args:
+        documents: in the text; 0 for running text.
+        planned: whether the run has a time to fit. Where charnet may choose, only such a run gets an n-gram.
+
+    Raises:
+        ConfigError: the order is 1, or too large for the alphabet.
+    """
+    from charnet.model.ngram import longest_order
+
+    order, longest = config.model.ngram, longest_order(alphabet_size)
+    if order == AUTO:
+        is_short = characters < SHORTEST_FOR_NGRAM or 0 < documents < FEWEST_FOR_NGRAM
+        order = min(USUAL_NGRAM, longest) if planned and not is_short else 0
+    if order and not 2 <= order <= longest:
+        size = f"an alphabet of {alphabet_size:,}"
+        raise ConfigError(f"--ngram: expected 0, or a number between 2 and {longest} with {size}, found {order}")
+    return overlay(config, {"model.ngram": order})
 
 
 def check(config: Config, name: str = "") -> None:
@@ -193,7 +217,8 @@ def check_unfinished(run: Path, state: TrainerState, config: Config) -> None:
 def check_same_model(trained: Config, config: Config) -> None:
     """Raises ConfigError if weights that were trained with one config do not fit another."""
     theirs, ours = as_dict(trained), as_dict(config)
-    for section, key in [("model", k) for k in theirs["model"] if not k.endswith("dropout")] + [("data", "bytes")]:
+    of_model = [("model", key) for key in theirs["model"] if not key.endswith("dropout") and "ngram" not in key]
+    for section, key in [*of_model, ("data", "bytes")]:
         if theirs[section][key] != ours[section][key]:
             raise ConfigError(
                 f"--init-from: the weights were trained with {section}.{key} {theirs[section][key]}, "
@@ -203,8 +228,15 @@ def check_same_model(trained: Config, config: Config) -> None:
 
 def bytes_on_disk(config: Config, alphabet_size: int) -> int:
     """Returns the most bytes that the checkpoints of a run take: weights in all three, the optimizer's two tensors per
-    weight in the newest two, and one more checkpoint while it is written."""
-    return 4 * 10 * _weights(config, alphabet_size) + (1 << 20)
+    weight in the newest two, the n-gram in all, and one more checkpoint while it is written."""
+    return 4 * 10 * _weights(config, alphabet_size) + 4 * ngram_bytes(config, alphabet_size) + (1 << 20)
+
+
+def ngram_bytes(config: Config, alphabet_size: int) -> int:
+    """Returns the most bytes that the n-gram takes in a checkpoint, by default those of weights and optimizer."""
+    if config.model.ngram <= 0:
+        return 0
+    return int(config.model.ngram_megabytes * 1e6) or 4 * 3 * _weights(config, alphabet_size)
 
 
 def memory_needed(config: Config, alphabet_size: int) -> int:

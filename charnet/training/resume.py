@@ -26,15 +26,18 @@ from charnet.data.split import LAST, Split
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import map_ids, widen
 from charnet.errors import CheckpointError, ConfigError, CorpusError, plural, short_repr
+from charnet.model.ngram_counts import smooth
 from charnet.overlay import as_dict, overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
+from charnet.storage.ngram_tensors import from_tensors
 from charnet.storage.runs import RunFolder
 from charnet.training import resolve
-from charnet.training.start import absolute, info_of, is_dataset, on_device
+from charnet.training.start import absolute, info_of, is_dataset, on_device, split_of
 
 if TYPE_CHECKING:
+    from charnet.training.trained_ngram import TrainedNgram
     from charnet.training.trainer import Trainer
 
 
@@ -97,7 +100,7 @@ def _resume(
         values: what was changed.
     """
     data = overlay(config, {"data.val": config.data.val or LAST}).data  # earlier versions held out the end
-    split = Split(text.ids, text.ends, data, config.training.seed, text.file_ends, text.vocab.symbols)
+    split = split_of(text.ids, text.ends, dataclasses.replace(config, data=data), text.file_ends, text.vocab)
     config = resolve.resolve(config, split.train.padded_length(config.training.window))
     if split.train.documents is None:
         check_length(len(split.train), config.training.batch_size, config.training.window)
@@ -114,7 +117,8 @@ def _resume(
     from charnet.training import trainer
 
     on_start()
-    run = trainer.Trainer(config, text.vocab, text.info, split, folder, sample_length)
+    ngram = _ngram(before, config, text, split) if config.model.ngram else None
+    run = trainer.Trainer(config, text.vocab, text.info, split, folder, sample_length, ngram=ngram)
     history = before.history if text.info == before.corpus else []
     before = run.train_state.adapt(before, text.vocab, restart_streams=restarts)
     run.restore(dataclasses.replace(before, trainer_state=state, history=history), damage)
@@ -124,6 +128,18 @@ def _resume(
         run.notes = (*text.notes, *split.notes(), f"changed at step {state.step:,}: {changes}; {exact}")
     folder.write(runs.SETTINGS, to_yaml(config).encode())
     return run
+
+
+def _ngram(before: Checkpoint, config: Config, text: _Text, split: Split) -> TrainedNgram:
+    """Returns the n-gram of the run, counted anew if the text is another one."""
+    from charnet.training import trained_ngram
+
+    order, alphabet = config.model.ngram, len(text.vocab)
+    if before.ngram is not None and text.info == before.corpus and text.vocab == before.vocab:
+        return trained_ngram.TrainedNgram(order, from_tensors(before.part("ngram")), before.ngram_share)
+    counts = trained_ngram.count_part(split.train, alphabet, text.vocab.start_id(), order)
+    stored = smooth(counts, resolve.ngram_bytes(config, alphabet))
+    return trained_ngram.TrainedNgram(order, stored, before.ngram_share or trained_ngram.FIRST_SHARE)
 
 
 def _state_after(

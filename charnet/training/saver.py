@@ -22,6 +22,7 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training.train_state import TrainState, to_numpy
+from charnet.training.trained_ngram import TrainedNgram
 from charnet.version import __version__
 
 MOST_TIME_SAVING = 0.01  # fraction of the training time, for the regular saves
@@ -37,6 +38,7 @@ class Saver:
         vocab: of the run, for every checkpoint.
         info: about the text, for every checkpoint.
         train_state: what is saved.
+        ngram: beside the networks, saved with them.
 
     Attributes:
         has_saved: whether a checkpoint of a trained model may be on disk.
@@ -48,8 +50,9 @@ class Saver:
         vocab: Vocabulary,
         info: CorpusInfo,
         train_state: TrainState,
+        ngram: TrainedNgram | None,
     ) -> None:
-        self.folder, self.has_saved = folder, False
+        self.folder, self.has_saved, self._ngram = folder, False, ngram
         self._vocab, self._info, self._train_state = vocab, info, train_state
         self._saved: TrainerState | None = None  # the state in `last`
         self._saved_at, self._seconds_per_save = time.monotonic(), 0.0
@@ -83,7 +86,8 @@ class Saver:
             vocab=self._vocab,
             corpus=self._info,
             trainer_state=dataclasses.replace(state, nats_since_report=nats, grad_norm_since_report=norm),
-            tensors=to_numpy(self._train_state.weights() | extra),
+            tensors=to_numpy(self._train_state.weights() | extra) | (self._ngram.tensors if self._ngram else {}),
+            ngram_share=self._ngram.share if self._ngram else 0.0,
             history=history,
             versions={
                 "charnet": __version__,

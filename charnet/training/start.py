@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet import machine
-from charnet.config import Config
+from charnet.config import AUTO, Config
 from charnet.config_file import to_yaml
 from charnet.data import corpus as data_corpus
 from charnet.data.batches import check_length
 from charnet.data.corpus import Corpus
 from charnet.data.datasets import DATASETS
+from charnet.data.encoded_copy import Ends, Ids
 from charnet.data.sources import ITS_OTHER_NAMES, STANDARD_INPUT, is_stream
 from charnet.data.split import Split, default_val
+from charnet.data.vocab import Vocabulary
 from charnet.data.widen import widen
 from charnet.errors import CorpusError, shortened
+from charnet.model.ngram_counts import smooth
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
@@ -60,17 +63,25 @@ def new_run(
         corpus = widen(corpus, weights.vocab)
     val = config.data.val or default_val(corpus.ends, corpus.file_ends)
     config = overlay(config, {"data.paths": absolute(config.data.paths), "data.val": val})
-    text = Split(corpus.ids, corpus.ends, config.data, config.training.seed, corpus.file_ends, corpus.vocab.symbols)
+    num_documents = 0 if corpus.ends is None else len(corpus.ends)
+    config = resolve.choose_ngram(
+        config, len(corpus.vocab), len(corpus.ids), num_documents, planned=seconds is not None
+    )
+    text = split_of(corpus.ids, corpus.ends, config, corpus.file_ends, corpus.vocab)
+
+    from charnet.training import trained_ngram, trainer
+
+    ngram, order = None, config.model.ngram
+    counts = trained_ngram.count_part(text.train, len(corpus.vocab), corpus.vocab.start_id(), order) if order else None
     given = set(values) | (INHERITED if weights else set())
     config, plan, time_budget = _settle(config, given, text, len(corpus.vocab), seconds)
-
-    from charnet.training import trainer
-
+    if counts:
+        ngram = trained_ngram.TrainedNgram(order, smooth(counts, resolve.ngram_bytes(config, len(corpus.vocab))))
     on_start()
     folder = RunFolder.new(out, name or corpus.name, resolve.bytes_on_disk(config, len(corpus.vocab)))
     try:
         source = (config, corpus.vocab, info_of(corpus), text, folder, sample_length)
-        run = trainer.Trainer(*source, plan=plan, time_budget=time_budget)
+        run = trainer.Trainer(*source, plan=plan, time_budget=time_budget, ngram=ngram)
         short = (FAR_TOO_SHORT,) if len(text.train) < sizes.SHORTEST_TEXT else ()
         run.notes = (*corpus.notes, *text.notes(), *short)
         if weights is not None:
@@ -81,6 +92,12 @@ def new_run(
         folder.close()
         raise
     return run
+
+
+def split_of(ids: Ids, ends: Ends | None, config: Config, file_ends: Sequence[int], vocab: Vocabulary) -> Split:
+    """Returns the parts of a text for a run with these settings."""
+    tunes = config.model.ngram > 0
+    return Split(ids, ends, config.data, config.training.seed, file_ends, vocab.symbols, tunes=tunes)
 
 
 def check_named(paths: Collection[str]) -> None:
@@ -169,6 +186,7 @@ def is_dataset(path: str) -> bool:
 def _settings_of_model(weights: Checkpoint, values: Collection[str]) -> Config:
     """Returns the settings that come with weights; another way to separate documents in `values` replaces theirs."""
     data = {f"data.{key}": getattr(weights.config.data, key) for key in ("bytes", *FIXED_BY_MODEL)}
+    data["model.ngram"] = weights.config.model.ngram or AUTO
     if not SEPARATE_DOCUMENTS.isdisjoint(values):
         data = {name: value for name, value in data.items() if name not in SEPARATE_DOCUMENTS}
     return overlay(dataclasses.replace(Config(), model=weights.config.model), data)

@@ -24,8 +24,8 @@ import torch
 
 from charnet.config import Config
 from charnet.config_file import to_yaml
-from charnet.data.batches import StreamPosition, Streams
-from charnet.data.documents import NO_TARGET, DocumentStreams
+from charnet.data.batches import StreamPosition
+from charnet.data.documents import NO_TARGET
 from charnet.data.split import Split
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError, DivergedError
@@ -44,6 +44,7 @@ from charnet.training.recorder import Recorder
 from charnet.training.saver import Saver
 from charnet.training.time_budget import TimeBudget
 from charnet.training.train_state import MEMORY_ADVICE, TrainState
+from charnet.training.trained_ngram import TrainedNgram
 
 SECONDS_BETWEEN_PROGRESS = 0.5
 MOST_ROLLBACKS = 3
@@ -63,6 +64,7 @@ class Trainer:
         *,
         plan: Plan | None = None,
         time_budget: TimeBudget | None = None,
+        ngram: TrainedNgram | None = None,
     ) -> None:
         t = config.training
         self.config, self.vocab, self.info, self.folder = config, vocab, info, folder
@@ -70,16 +72,11 @@ class Trainer:
         self.known_chars: int | None = None
         self.notes: tuple[str, ...] = ()  # about the text
         self.damage = ""
-        self.streams: Streams | DocumentStreams
-        ids, documents = text.train.ids, text.train.documents
-        if documents is None:
-            self.streams = Streams(ids, t.batch_size, t.window)
-        else:
-            self.streams = DocumentStreams(ids, documents, vocab.start_id(), t.batch_size, t.window)
+        self.streams = text.train.streams(vocab.start_id(), t.batch_size, t.window)
         with explain_out_of_memory(MEMORY_ADVICE):
             self.train_state = TrainState(config, len(vocab))
-        self.recorder = Recorder(text, vocab, self.train_state, sample_length)
-        self.saver = Saver(folder, vocab, info, self.train_state)
+        self.recorder = Recorder(text, vocab, self.train_state, sample_length, ngram)
+        self.saver = Saver(folder, vocab, info, self.train_state, ngram)
         self.state = TrainerState()
         self._progress_at = time.monotonic()
 
@@ -247,7 +244,7 @@ class Trainer:
         began, s, evaluates = time.perf_counter(), self.state, self._evaluation_due()
         self._check_sums()
         seconds = s.seconds + (time.perf_counter() - began if self.train_state.device.type != "cpu" else 0.0)
-        val = self._validate(stop) if evaluates and len(self.recorder.text.val) else None
+        val = self._validate(stop) if evaluates else None
         metrics = self.recorder.metrics(s, seconds, val, self._learning_rate(s.step - 1))
         self.state = dataclasses.replace(
             s, seconds=seconds, seconds_at_report=seconds, reported_step=s.step, chars_at_report=s.chars_seen
@@ -264,8 +261,10 @@ class Trainer:
             s = self.state
             yield Evaluated(s.step, better, s.best_step, s.best_nats_per_char, self.recorder.sample(self.config))
 
-    def _validate(self, stop: Callable[[], object]) -> float:
+    def _validate(self, stop: Callable[[], object]) -> float | None:
         loss, seconds = self.recorder.evaluate(self.config.data.val_chars, stop)
+        if loss is None:
+            return None
         if self.time_budget:
             self.time_budget.record_evaluation(seconds)
         if not math.isfinite(loss):
@@ -291,7 +290,8 @@ class Trainer:
         except CheckpointError as error:
             raise CheckpointError(f"{self.folder.path}: {error}") from None
         self.damage = damage
-        self.state, self.recorder.history = before.trainer_state, list(before.history)
+        self.state = before.trainer_state
+        self.recorder.restore(before)
         self.saver.rewind(self.state, damage, before.config.training.resume_changes)
 
     def load_pretrained(self, weights: Checkpoint) -> None:

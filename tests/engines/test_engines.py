@@ -1,5 +1,6 @@
 """All engines give the same logits and, for a seed, the same text. Shape legend as in `charnet.engines.base`."""
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -28,10 +29,12 @@ from charnet.generation.generate import stream
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
 from charnet.model.ensemble import from_weights
+from charnet.model.ngram_counts import count, smooth
 from charnet.model.shapes import model_shapes
 from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
+from charnet.storage.ngram_tensors import to_tensors
 from charnet.storage.quantize import quantize_all
 
 T, V, E, H = 7, 11, 3, 5
@@ -72,6 +75,16 @@ def build(
     return Checkpoint(config, vocab, CorpusInfo("letters", 0, 0, 1, "", ""), TrainerState(), tensors)
 
 
+def with_ngram(checkpoint: Checkpoint, share: float = 0.4, order: int = 4) -> Checkpoint:
+    """The checkpoint with an n-gram of a random text beside its networks."""
+    random, alphabet = np.random.default_rng(4), len(checkpoint.vocab)
+    ids = random.choice(alphabet, p=random.dirichlet(np.full(alphabet, 0.3)), size=2000)
+    counts = count(ids, np.array([0]), np.array([2000]), alphabet=alphabet, start_id=0, order=order)
+    tensors = checkpoint.tensors | to_tensors(smooth(counts, 1e9))
+    config = overlay(checkpoint.config, {"model.ngram": order})
+    return dataclasses.replace(checkpoint, config=config, tensors=tensors, ngram_share=share)
+
+
 def texts(batch: int, length: int = T) -> np.ndarray:
     return np.random.default_rng(2).integers(V, size=(batch, length))
 
@@ -108,6 +121,61 @@ def test_every_engine_gives_the_logits_of_the_model(engine, cell, activation, la
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     assert np.ptp(expected, axis=1).max() > 0.05, "the text makes no difference to these logits: the test is empty"
+
+
+@every_engine
+@pytest.mark.parametrize("batch", [1, 3])
+@every_number
+@pytest.mark.parametrize("of_bytes", [False, True], ids=["fp32", "int8"])
+def test_with_an_ngram_every_engine_gives_the_mean_of_the_probabilities(engine, batch, members, of_bytes):
+    alone = build(members=members)
+    alone = alone.quantize() if of_bytes else alone
+    both, ids_BT = with_ngram(alone), texts(batch, 40)
+    p_BTV = sampling.softmax(read(open_engine(alone, "torch"), ids_BT))
+    nodes = np.zeros(batch, np.int64)
+    for t, ids_B in enumerate(ids_BT.T):
+        nodes = both.ngram.table.step(nodes, ids_B)
+        p_BTV[:, t] = 0.6 * p_BTV[:, t] + 0.4 * both.ngram.table.probabilities(nodes)
+    found = read(open_engine(both, engine), ids_BT)
+    assert found.dtype == np.float32
+    assert np.exp(found.astype(np.float64)).sum(-1) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(found, np.log(p_BTV), rtol=0, atol=2e-3 if of_bytes else 1e-4)
+
+
+@every_number
+@pytest.mark.parametrize("of_bytes", [False, True], ids=["fp32", "int8"])
+def test_with_an_ngram_all_engines_write_the_same_text_for_a_seed(members, of_bytes):
+    checkpoint = with_ngram(build(members=members))
+    checkpoint = checkpoint.quantize() if of_bytes else checkpoint
+    names = [name for name in ENGINES if not (of_bytes and name == "compiled")]  # its input has 16 bits
+    first, *others = [write(checkpoint, engine, length=600, seed=5) for engine in names]
+    assert len(set(first)) > 3
+    assert others == [first] * len(others)
+    assert first != write(build(members=members), "numpy", length=600, seed=5)
+
+
+@every_engine
+def test_with_an_ngram_a_state_may_be_kept_and_a_text_changes_between_engines(engine):
+    checkpoint, ids_BT = with_ngram(build()), texts(1, 20)
+    opened, numpy_engine = open_engine(checkpoint, engine), open_engine(checkpoint, "numpy")
+    expected, state = read(numpy_engine, ids_BT)[0], opened.start(1)
+    for i in ids_BT[0, :9].tolist():
+        _, state = opened.advance([i], state)
+    if engine != "torch":  # its states are tensors
+        logits, _ = numpy_engine.advance([int(ids_BT[0, 9])], state)
+        np.testing.assert_allclose(logits[0], expected[9], rtol=0, atol=1e-4)
+    for i in [0, 1, 2]:
+        opened.advance([i], state)
+    logits, _ = opened.advance([int(ids_BT[0, 9])], state)
+    np.testing.assert_allclose(logits[0], expected[9], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_with_an_ngram_the_number_of_threads_does_not_change_the_text(threads):
+    checkpoint = with_ngram(build(layers=1, members=3))
+    engine = open_engine(checkpoint, "compiled", threads=threads)
+    text = "".join(stream(engine, LETTERS, [0], SamplingOptions(length=3000, seed=9)))
+    assert text == "".join(stream(open_engine(checkpoint, "numpy"), LETTERS, [0], SamplingOptions(length=3000, seed=9)))
 
 
 @every_kind

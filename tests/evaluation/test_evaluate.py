@@ -14,15 +14,20 @@ from test_engines import build as build_checkpoint
 from torch import nn
 
 from charnet.config import DataSettings
+from charnet.data.documents import Documents
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
 from charnet.evaluation import evaluate as module
-from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped, evaluate_files
+from charnet.evaluation import evaluate_checkpoint, mixing
+from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped
 from charnet.evaluation.evaluate import evaluate as evaluate_part
+from charnet.evaluation.evaluate_checkpoint import evaluate_files
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
 from charnet.model.ensemble import Ensemble, Model
 from charnet.model.network import CharModel
+from charnet.model.ngram import Ngram, WeightedNgram
+from charnet.model.ngram_counts import count, smooth
 
 V, E, H = 11, 3, 5
 START = 4
@@ -239,6 +244,60 @@ def test_a_decomposed_text_from_a_pipe_is_read_once_with_its_accents_unknown() -
     os.write(writing, "cafe\u0301".encode())
     os.close(writing)
     vocab = Vocabulary.of_text("caféeé")
-    ids, unknown, _ = module._encode(vocab, [f"/dev/fd/{reading}"], DataSettings())
+    ids, unknown, _ = evaluate_checkpoint._encode(vocab, [f"/dev/fd/{reading}"], DataSettings())
     os.close(reading)
     assert (vocab.decode(ids.tolist()), unknown) == ("cafe", {0x301: 1})
+
+
+def ngram(share: float, order: int = 3) -> WeightedNgram:
+    ids = text(500)
+    counts = count(ids, np.array([0]), np.array([500]), alphabet=V, start_id=START, order=order)
+    return WeightedNgram(Ngram.from_stored(order, smooth(counts, 1e9)), share)
+
+
+def probabilities_of(model: CharModel, ids: np.ndarray) -> np.ndarray:
+    """The model's probability of each character, the first after START."""
+    x = torch.from_numpy(np.append(START, ids[:-1]).astype(np.int64))[None]
+    with torch.no_grad():
+        logits_1TV, _ = model.eval()(x, model.initial_state(1))
+    return logits_1TV[0].double().softmax(-1).numpy()[np.arange(len(ids)), ids]
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_the_loss_of_a_mixture_is_that_of_its_mean_probabilities(streams: int) -> None:
+    model, ids, beside = build(), text(900), ngram(0.3)
+    of_ngram = beside.table.score(np.append(START, ids)[None])[0, 1:]
+    expected = -np.log(0.7 * probabilities_of(model, ids) + 0.3 * of_ngram).sum()
+    total = mixing.total_of_mixture(beside)
+    assert evaluate(model, ids, START, streams=streams, total=total).nats == pytest.approx(expected, abs=1e-2)
+
+
+def test_documents_are_evaluated_with_an_ngram_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONG_DOCUMENT", 300)
+    model, ids, beside = build(), text(1000), ngram(0.4)
+    documents = Documents.up_to(np.array([3, 10, 600, 601, 1000]))
+    total = mixing.total_of_mixture(beside)
+    whole = evaluate_part(model, Part(ids, documents), START, total=total)
+    alone = [evaluate(model, ids[a:b], START, total=total).nats for a, b in zip(*documents, strict=True)]
+    assert whole.nats == pytest.approx(sum(alone), abs=1e-3)
+
+
+def test_the_share_of_an_ngram_is_the_one_with_the_lowest_loss() -> None:
+    model, ids, table = build(), text(2000), ngram(0.5).table
+    fit = mixing.ShareFit(table)
+    evaluate(model, ids, START, total=fit)
+    found = fit.share()
+    losses = {
+        share: evaluate(model, ids, START, total=mixing.total_of_mixture(WeightedNgram(table, share))).nats
+        for share in (found, 0.8 * found, min(0.99, 1.2 * found))
+    }
+    assert min(losses, key=losses.__getitem__) == found
+
+
+def test_a_network_that_has_diverged_leaves_a_share() -> None:
+    model = build()
+    with torch.no_grad():
+        model.head.bias.fill_(math.nan)
+    fit = mixing.ShareFit(ngram(0.5).table)
+    evaluate(model, text(100), START, total=fit)
+    assert 0 < fit.share() < 1

@@ -41,7 +41,7 @@ def test_a_value_that_the_user_chose_stays(name: str) -> None:
 
 def test_settings_that_say_nothing_of_choosing_stay() -> None:
     resolved = resolve.resolve(Config(), 10_000)
-    for name in set(setting_names()) - set(CHOOSE_FOR_ME):
+    for name in set(setting_names()) - {*CHOOSE_FOR_ME, "model.ngram"}:
         assert value(resolved, name) == value(Config(), name), name
 
 
@@ -164,3 +164,28 @@ def test_auto_is_bf16_from_128_units_on_where_the_processor_has_it(
     assert choose_precision(config, has) == expected
     for said in ("fp32", "bf16"):
         assert choose_precision(overlay(config, {"training.precision": said}), has) == said
+
+
+def test_a_run_with_a_length_of_its_own_has_no_ngram_unless_it_is_asked_for() -> None:
+    assert resolve.resolve(Config(), 10_000).model.ngram == 0
+    assert resolve.choose_ngram(Config(), 65, 10_000, 0, planned=False).model.ngram == 0
+    asked = overlay(Config(), {"model.ngram": "5"})
+    assert resolve.resolve(resolve.choose_ngram(asked, 65, 100, 0, planned=False), 100).model.ngram == 5
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "characters", "documents", "order"),
+    [(65, 10_000, 0, 7), (256, 10_000, 0, 7), (5000, 10_000, 0, 4), (65, 4000, 0, 0), (65, 10_000, 10, 0)],
+)
+def test_a_planned_run_has_an_ngram_that_fits_its_text(
+    alphabet: int, characters: int, documents: int, order: int
+) -> None:
+    chosen = resolve.choose_ngram(Config(), alphabet, characters, documents, planned=True)
+    assert chosen.model.ngram == order
+
+
+@pytest.mark.parametrize(("alphabet", "order"), [(65, 1), (65, 10), (5000, 5)])
+def test_an_order_that_no_table_can_have_is_refused(alphabet: int, order: int) -> None:
+    asked = overlay(Config(), {"model.ngram": order})
+    with pytest.raises(ConfigError, match=f"--ngram: expected 0, or a number between 2 and .*, found {order}"):
+        resolve.choose_ngram(asked, alphabet, 10_000, 0, planned=True)

@@ -27,11 +27,12 @@ from charnet.data.cache import cache_folder
 from charnet.data.split import Part
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
 from charnet.evaluation.evaluate import evaluate
+from charnet.evaluation.evaluate_checkpoint import evaluate_files
 from charnet.model.device import choose_device
 from charnet.model.ensemble import from_weights
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
-from charnet.training import recorder, setup
+from charnet.training import recorder, setup, trained_ngram
 from charnet.training.events import Evaluated, Finished, Metrics, Progress, RolledBack, Started
 from charnet.training.train_state import TrainState
 from charnet.training.trainer import Trainer
@@ -171,6 +172,89 @@ def test_every_cell_and_optimizer_resumes_bit_for_bit(runner: Runner, cell: str,
 def test_an_ensemble_resumes_bit_for_bit(runner: Runner, cell: str) -> None:
     changes: dict[str, Any] = {"model__members": 3, "model__cell": cell, "model__num_layers": 2, "training__steps": 6}
     assert outcome(resumed(runner.cut(3, **changes))) == outcome(runner.whole(**changes))
+
+
+WITH_NGRAM: dict[str, Any] = {"model__ngram": 5}
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["running text", "lines"])
+def test_a_run_with_an_ngram_resumes_bit_for_bit(runner: Runner, lines: bool) -> None:
+    changes = WITH_NGRAM | {"data__lines": lines}
+    assert outcome(resumed(runner.cut(7, **changes))) == outcome(runner.whole(**changes))
+
+
+def test_an_ngram_makes_the_loss_lower_and_its_share_is_stored(runner: Runner) -> None:
+    with_ngram, alone = (runner.whole(name, **changes) for name, changes in (("a", WITH_NGRAM), ("b", {})))
+    found = Checkpoint.load(with_ngram / runs.BEST)
+    assert 0.3 < found.ngram_share < 1  # twelve steps teach a network of eight units little
+    assert (
+        found.trainer_state.best_nats_per_char
+        < 0.7 * Checkpoint.load(alone / runs.BEST).trainer_state.best_nats_per_char
+    )
+
+
+def test_the_loss_of_a_run_with_an_ngram_is_that_of_its_best_checkpoint(runner: Runner, tmp_path: Path) -> None:
+    found = Checkpoint.load(runner.whole(**WITH_NGRAM) / runs.BEST)
+    held_out = runner.text.read_bytes()[-int(0.1 * len(runner.text.read_bytes())) :]
+    (tmp_path / "end.txt").write_bytes(held_out)
+    evaluation = evaluate_files(found, [str(tmp_path / "end.txt")], threads=1)
+    assert evaluation.nats_per_char == pytest.approx(found.trainer_state.best_nats_per_char, abs=0.02)
+
+
+def test_neither_networks_nor_ngram_learn_the_part_that_the_share_is_chosen_on(runner: Runner) -> None:
+    run = runner.start(**WITH_NGRAM)
+    text = run.recorder.text
+    assert len(text.tune) > 0
+    assert len(text.train) + len(text.tune) + len(text.val) == len(runner.text.read_text())
+    assert len(runner.start("b").recorder.text.tune) == 0
+    pieces = [np.asarray(part.ids[:]).tobytes() for part in (text.train, text.tune, text.val)]
+    assert run.vocab.decode(list(b"".join(pieces))) == runner.text.read_text()
+
+
+def test_the_share_of_the_ngram_does_not_depend_on_the_held_out_text(runner: Runner, tmp_path: Path) -> None:
+    text = runner.text.read_text()
+    cut = len(text) - int(len(text) * 0.1)
+    other = tmp_path / "other.txt"
+    other.write_text(text[:cut] + "".join(sorted(text[cut:])))
+    shares = [
+        Checkpoint.load(runner.whole(name, data__paths=[str(path)], **WITH_NGRAM) / runs.LAST).ngram_share
+        for name, path in (("a", runner.text), ("b", other))
+    ]
+    assert shares[0] == shares[1]
+
+
+def test_a_run_with_an_ngram_and_no_held_out_text_chooses_its_share_too(runner: Runner) -> None:
+    found = Checkpoint.load(runner.whole(data__val_fraction=0, **WITH_NGRAM) / runs.LAST)
+    assert 0 < found.ngram_share < 1
+    assert found.ngram_share != trained_ngram.FIRST_SHARE
+
+
+def test_weights_with_an_ngram_start_a_run_with_one_of_the_new_text(runner: Runner, tmp_path: Path) -> None:
+    first = runner.whole("first", **WITH_NGRAM)
+    (tmp_path / "new.txt").write_text(runner.text.read_text()[::-1])
+    second = runner.whole("second", init_from=first, data__paths=[str(tmp_path / "new.txt")])
+    one, other = (Checkpoint.load(run / runs.BEST) for run in (first, second))
+    assert other.config.model.ngram == 5
+    assert one.part("ngram")["symbols"].tobytes() != other.part("ngram")["symbols"].tobytes()
+
+
+def test_the_ngram_of_a_run_that_goes_on_with_a_longer_text_is_counted_anew(runner: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "grows.txt"
+    path.write_text(runner.text.read_text())
+    run = runner.cut(7, data__paths=[str(path)], **WITH_NGRAM)
+    before = Checkpoint.load(run / runs.LAST)
+    path.write_text(runner.text.read_text() + sentences(400, seed=3))
+    finish(setup.resume_run(run, {}, continue_text=True))
+    assert len(Checkpoint.load(run / runs.LAST).part("ngram")["codes"]) > len(before.part("ngram")["codes"])
+
+
+def test_of_a_very_long_text_the_ngram_counts_pieces_from_all_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trained_ngram, "MOST_COUNTED", 1000)
+    monkeypatch.setattr(trained_ngram, "LONGEST_PIECE", 50)
+    ids = np.repeat(np.arange(10), 1000).astype(np.uint8)
+    counts = trained_ngram.count_part(Part(ids), 10, 0, 3).levels[0].counts_K
+    assert counts.sum() == pytest.approx(1000, abs=100)
+    assert counts.min() > 50
 
 
 def test_a_run_on_a_large_alphabet_resumes_bit_for_bit(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,89 @@
+"""A mixture of models as one engine: its probabilities are the weighted mean of theirs.
+
+The networks of an ensemble have equal weights. An n-gram has a weight of its own, its share.
+
+Shape legend: B texts, V characters in the alphabet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from charnet.engines.base import Engine
+from charnet.model.ngram import ROOT, Ngram, WeightedNgram
+
+
+def combine(networks: Iterable[Engine], ngram: WeightedNgram | None = None) -> Engine:
+    """Returns one engine that runs all networks of a model, and its n-gram."""
+    members = list(networks)
+    weights = [1.0] * len(members)
+    if ngram is not None:
+        weights.append(len(members) * ngram.share / (1 - ngram.share))
+        members.append(NgramEngine(ngram.table))
+    return MixtureEngine(members, weights) if len(members) > 1 else members[0]
+
+
+class MixtureEngine:
+    """Runs several engines, one for each model.
+
+    Args:
+        members: the engines; the first one gives its name.
+        weights: one for each, above 0; only their ratios count.
+    """
+
+    def __init__(self, members: Sequence[Engine], weights: Sequence[float]) -> None:
+        self._members, self.name = members, members[0].name
+        self._log_ratios = [np.float32(math.log(weight / weights[0])) for weight in weights]
+        self._log_total = np.float32(math.log(sum(weights) / weights[0]))
+
+    def start(self, batch: int) -> tuple[Any, ...]:
+        return tuple(member.start(batch) for member in self._members)
+
+    @np.errstate(invalid="ignore")  # a model that has diverged is reported where a symbol is sampled
+    def advance(self, ids_B: Sequence[int], state: tuple[Any, ...]) -> tuple[npt.NDArray[np.float32], tuple[Any, ...]]:
+        """Returns the logarithms of the mean probabilities, which are logits too, and the states of all members."""
+        mean_BV: npt.NDArray[np.float32] | None = None
+        after = []
+        for member, ratio, before in zip(self._members, self._log_ratios, state, strict=True):
+            logits_BV, member_state = member.advance(ids_B, before)
+            log_p_BV = log_probabilities(logits_BV)
+            log_p_BV += ratio
+            mean_BV = log_p_BV if mean_BV is None else np.logaddexp(mean_BV, log_p_BV, out=mean_BV)
+            after.append(member_state)
+        assert mean_BV is not None
+        mean_BV -= self._log_total
+        return mean_BV, tuple(after)
+
+
+class NgramEngine:
+    """Gives the logarithms of an n-gram's probabilities. The state (B) is the number of an entry of its table."""
+
+    name = "n-gram"
+
+    def __init__(self, table: Ngram) -> None:
+        self._table = table
+
+    def start(self, batch: int) -> npt.NDArray[np.int64]:
+        return np.full(batch, ROOT, np.int64)
+
+    def advance(
+        self, ids_B: Sequence[int], state: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        after = self._table.step(state, np.asarray(ids_B, np.int64))
+        return np.log(self._table.probabilities(after)).astype(np.float32), after
+
+
+def log_probabilities(logits_BV: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Computes the logarithm of the softmax of each row; returns a new array.
+
+    >>> log_probabilities(np.array([[1000.0, 1000.0]], np.float32)).round(3).tolist()
+    [[-0.6930000185966492, -0.6930000185966492]]
+    """
+    shifted_BV: npt.NDArray[np.float32] = logits_BV - logits_BV.max(axis=1, keepdims=True)
+    shifted_BV -= np.log(np.exp(shifted_BV).sum(axis=1, keepdims=True))
+    return shifted_BV

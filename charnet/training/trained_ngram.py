@@ -1,0 +1,61 @@
+"""The n-gram of a run: counted in the text to train on, its share chosen on the part to tune on.
+
+Neither the networks nor the n-gram learn from that part, and no held-out character is looked at: the share that is best
+there is used on the held-out text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from charnet.data.documents import Documents
+from charnet.data.split import Part
+from charnet.evaluation.evaluate import evaluate
+from charnet.evaluation.mixing import ShareFit
+from charnet.model.ensemble import Model
+from charnet.model.ngram import Ngram, Stored, WeightedNgram
+from charnet.model.ngram_counts import Counts, count
+from charnet.storage.ngram_tensors import to_tensors
+
+MOST_COUNTED = 8_000_000  # characters, in pieces spread evenly over a longer text: reading a text must stay quick
+LONGEST_PIECE = 1 << 16
+FIRST_SHARE = 0.5  # before the first evaluation
+
+
+class TrainedNgram:
+    """An n-gram beside networks in training.
+
+    Attributes:
+        share: its weight in the mean of the probabilities; each evaluation chooses it anew.
+        tensors: the table by the names of its tensors in a checkpoint.
+    """
+
+    def __init__(self, order: int, stored: Stored, share: float = FIRST_SHARE) -> None:
+        self.share, self.tensors = share, to_tensors(stored)
+        self._table = Ngram.from_stored(order, stored)
+
+    @property
+    def weighted(self) -> WeightedNgram:
+        """The n-gram with its share now."""
+        return WeightedNgram(self._table, self.share)
+
+    def fit_share(self, model: Model, tune: Part, start_id: int, stop: Callable[[], object]) -> None:
+        """Chooses the share with the lowest loss on a text that neither the networks nor the n-gram have learned."""
+        if len(tune):
+            fit = ShareFit(self._table)
+            evaluate(model, tune, start_id, stop=stop, total=fit)
+            self.share = fit.share()
+
+
+def count_part(part: Part, alphabet: int, start_id: int, order: int) -> Counts:
+    """Counts the strings of a text; of a long one those of pieces that are spread evenly over it."""
+    documents = part.documents
+    if documents is None:
+        pieces = max(1, -(-len(part) // LONGEST_PIECE)) if len(part) > MOST_COUNTED else 1
+        documents = Documents.up_to(np.arange(1, pieces + 1) * len(part) // pieces)
+    if (total := int(documents.lengths.sum())) > MOST_COUNTED:
+        chosen = np.arange(0, len(documents.ends), total / MOST_COUNTED).astype(np.int64)
+        documents = documents.take(chosen).head(MOST_COUNTED)
+    return count(part.ids, *documents, alphabet=alphabet, start_id=start_id, order=order)

@@ -19,7 +19,7 @@ TABLE = """
                widen batches documents split
 1  model       shapes cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm cells.cifg cells.gru cells
                device network ensemble loss
-2  storage     tensorfile quantize document checkpoint runs describe verify
+2  storage     tensorfile quantize document checkpoint runs capacity describe verify
 3  engines     base sampling numpy_engine ensemble kernels_llvm kernels_layer kernels packing compiled_engine
                torch_engine registry
 4  generation  graphemes sentences stopping detokenizer sampler generate batch

@@ -31,7 +31,7 @@ from charnet.data.segment import separator
 from charnet.data.sources import is_stream
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
-from charnet.errors import ConfigError, CorpusError
+from charnet.errors import ConfigError, CorpusError, DivergedError, plural
 from charnet.machine import explain_out_of_memory
 from charnet.model.device import set_threads
 from charnet.model.ensemble import Model, from_weights
@@ -102,6 +102,7 @@ def evaluate_files(
     Raises:
         ConfigError: the model knows no documents, or only lines.
         CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
+        DivergedError: the loss is not finite.
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
     data = _changed(checkpoint.config.data, changes or {})
@@ -163,8 +164,18 @@ def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, 
     documents = Documents.up_to(ends_of_lines(ids, vocab.start_id())) if has_documents else None
     with explain_out_of_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
-        evaluation = evaluate(model, Part(ids, documents), vocab.start_id())
+        evaluation = checked(evaluate(model, Part(ids, documents), vocab.start_id()))
     return dataclasses.replace(evaluation, unknown={vocab.name(symbol): count for symbol, count in unknown.items()})
+
+
+def checked(evaluation: Evaluation) -> Evaluation:
+    """Returns an evaluation; raises DivergedError if its loss is not a finite number."""
+    if not math.isfinite(evaluation.nats):
+        raise DivergedError(
+            f"the model has diverged: its loss on {plural(evaluation.characters, 'character')} is not a finite number; "
+            "use earlier weights, or train it again with a smaller --learning-rate"
+        )
+    return evaluation
 
 
 def evaluate(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from charnet import durable
 from charnet.config import Config
 from charnet.data.vocab import Vocabulary
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, DivergedError
 from charnet.model.shapes import model_shapes
 from charnet.storage import tensorfile
 from charnet.storage.document import FORMAT, CorpusInfo, Document, TrainerState, parse
@@ -74,6 +74,7 @@ class Checkpoint:
 
         Raises:
             ConfigError: another precision is wanted.
+            DivergedError: a weight is too large for a row of 8-bit numbers and their scale.
         """
         if precision != "int8":
             raise ConfigError(f'--quantize: expected int8, found "{precision}"')
@@ -82,6 +83,11 @@ class Checkpoint:
         tensors: Tensors = {}
         for name, weight in quantize_all(self.weights).items():
             if isinstance(weight, QuantizedMatrix):
+                if (largest := weight.scale.max() * LARGEST) >= LARGEST_SCALE * LARGEST:
+                    raise DivergedError(
+                        f"the model has diverged: {name} holds {largest:.1g}, too large for 8 bits; "
+                        "train it again with a smaller --learning-rate"
+                    )
                 tensors |= {f"model.{name}": weight.values, f"model.{name}{SCALE}": weight.scale}
             else:
                 tensors[f"model.{name}"] = weight

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -119,7 +118,7 @@ def _resume(
     before = run.train_state.adapt(before, text.vocab, restart_streams=restarts)
     run.restore(dataclasses.replace(before, trainer_state=state, history=history), damage)
     if changes:
-        folder.append_metrics(json.dumps({"step": state.step, runs.CHANGES: changes}))
+        folder.append_metrics({"step": state.step, runs.CHANGES: changes})
         exact = "from here on it resumes bit for bit again"
         run.notes = (*text.notes, *split.notes(), f"changed at step {state.step:,}: {changes}; {exact}")
     folder.write(runs.SETTINGS, to_yaml(config).encode())

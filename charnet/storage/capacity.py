@@ -19,7 +19,7 @@ from charnet.storage.document import LONGEST_HISTORY
 from charnet.storage.runs import LARGEST_METRICS, LONGEST_METRICS_LINE
 
 LONGEST_ENTRY = {f"{index:024}": -2.2250738585072014e-308 for index in range(8)}  # of the history
-MOST_LENGTH_CHANGES, LONGEST_CHANGE = 500, (10**9, 10**9)  # each comes after an eighth of the time that is left
+MOST_LENGTH_CHANGES, LONGEST_CHANGE = 200, (10**9, 10**9)  # each comes after an eighth of the time that is left
 ADVICE = {
     "data.paths": "give the folder of the texts instead of each file",
     "training.resume_changes": "start a new run with --init-from",
@@ -64,10 +64,10 @@ def _at_its_largest(config: Config) -> Config:
 def _check_metrics(training: TrainingSettings) -> None:
     lines = training.steps // training.report_every + training.steps // training.eval_every
     if lines * LONGEST_METRICS_LINE > LARGEST_METRICS:
-        rarer = "--report-every" if training.report_every <= training.eval_every else "--eval-every"
+        more_often = "report" if training.report_every <= training.eval_every else "eval"
         raise ConfigError(
             f"training.steps: {training.steps:,} steps give {lines:,} lines of metrics, more than a run can hold "
-            f"({LARGEST_METRICS // LONGEST_METRICS_LINE:,}); choose a larger {rarer}"
+            f"({LARGEST_METRICS // LONGEST_METRICS_LINE:,}); choose a larger training.{more_often}_every"
         )
 
 

@@ -26,12 +26,12 @@ from charnet.data import corpus
 from charnet.data.cache import cache_folder
 from charnet.data.split import Part
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
-from charnet.evaluation.evaluate import evaluate
+from charnet.evaluation.evaluate import Evaluation, evaluate
 from charnet.model.device import choose_device
 from charnet.model.ensemble import from_weights
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
-from charnet.training import recorder, setup
+from charnet.training import recorder, setup, trainer
 from charnet.training.events import Evaluated, Finished, Metrics, Progress, RolledBack, Started
 from charnet.training.train_state import TrainState
 from charnet.training.trainer import Trainer
@@ -227,6 +227,39 @@ def test_metrics_from_after_the_checkpoint_are_dropped_at_resume(runner: Runner)
     with (cut / runs.METRICS).open("a") as file:  # as a run that was killed later than it was saved leaves them
         file.write('{"step": 8, "train_nats_per_char": 1.0}\n{"step": 10, "train_na')
     assert metrics(resumed(cut)) == metrics(runner.whole())
+
+
+def test_a_test_loss_that_is_not_finite_is_an_error_and_no_line_of_metrics(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runner.start(data__test_fraction=0.2)
+
+    def spoiled(model: Any, part: Part, *more: Any, **options: Any) -> Evaluation:
+        found = evaluate(model, part, *more, **options)
+        return dataclasses.replace(found, nats=math.inf) if len(part) == len(run.recorder.text.test) else found
+
+    monkeypatch.setattr(recorder, "evaluate", spoiled)
+    with pytest.raises(DivergedError, match=r"its loss on [\d,]+ characters is not a finite number"):
+        finish(run)
+    lines = (run.folder.path / runs.METRICS).read_text().splitlines()
+    assert json.loads(lines[-1])["step"] == 12
+    assert runs.TEST not in lines[-1]
+
+
+def test_progress_shows_no_number_that_is_not_finite(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_PROGRESS", -1)
+    run = runner.start(training__report_every=12, training__eval_every=12)
+    original = run._step
+
+    def stepped() -> None:  # as on a GPU, where a step does not wait to check its loss
+        original()
+        run.train_state.sums.fill_(math.nan)
+
+    monkeypatch.setattr(run, "_step", stepped)
+    shown: list[object] = []
+    with pytest.raises(DivergedError):
+        shown.extend(run.events())
+    assert not [event for event in shown if isinstance(event, Progress)]
 
 
 @pytest.mark.parametrize("rubbish", [b"\n\n[]\n3\nnull\n", b"\0\0\0\0", b"\xff\xfe{"], ids=["odd", "zeros", "no-utf8"])

@@ -81,11 +81,13 @@ class Checkpoint:
         if self.precision == "int8":
             return self
         tensors: Tensors = {}
-        for name, weight in quantize_all(self.weights).items():
+        weights = self.weights
+        for name, weight in quantize_all(weights).items():
             if isinstance(weight, QuantizedMatrix):
-                if (largest := weight.scale.max() * LARGEST) >= LARGEST_SCALE * LARGEST:
+                if not (weight.scale < LARGEST_SCALE).all():
+                    largest = np.abs(weights[name]).max()
                     raise DivergedError(
-                        f"the model has diverged: {name} holds {largest:.1g}, too large for 8 bits; "
+                        f"the model has diverged: {name} holds {largest:.1e}, too large for 8 bits; "
                         "train it again with a smaller --learning-rate"
                     )
                 tensors |= {f"model.{name}": weight.values, f"model.{name}{SCALE}": weight.scale}

@@ -341,6 +341,20 @@ def test_a_text_that_is_gone_everywhere_is_asked_for(
     finish(setup.resume_run(cut, {"data.paths": [str(moved)]}))
 
 
+def test_many_texts_that_are_gone_are_not_all_named(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number:03}.txt" for number in range(40)]
+    for path in paths:
+        path.write_text(sentences(20))
+    cut = runner.cut(5, data__paths=list(map(str, paths)))
+    paths[0].unlink()
+    monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "empty"))
+    with pytest.raises(CorpusError, match=r"neither at .*000.txt, .*\.\.\. nor in the cache: give its path") as refused:
+        setup.resume_run(cut)
+    assert len(str(refused.value)) < 500
+
+
 def test_a_text_named_at_resume_is_found_from_another_folder_later(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

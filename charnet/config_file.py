@@ -28,9 +28,11 @@ def to_yaml(config: Config) -> str:
         for key, value in values.items():
             # Quotes keep any text on one line. Words of letters and digits need none.
             quotes = None if isinstance(value, int | float) or (isinstance(value, str) and value.isalnum()) else '"'
-            dumped = yaml.safe_dump(value, default_flow_style=True, default_style=quotes, width=math.inf)
             is_nested = isinstance(value, list) and not all(isinstance(each, str) for each in value)
-            written = str(value) if is_nested else dumped.split("\n")[0]
+            written = str(value)
+            if not is_nested:
+                written = yaml.safe_dump(value, default_flow_style=True, default_style=quotes, width=math.inf)
+                written = written.split("\n")[0]
             lines.append(f"  {key}: {written}  # {limits(f'{section}.{key}').text}")
     return "\n".join(lines) + "\n"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json as json_format
+import math
 import os
 import re
 import sys
@@ -120,8 +121,24 @@ def write_json(value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    """Formats one JSON value as a line of printable ASCII."""
-    return json_format.dumps(value).replace("\x7f", "\\u007f") + "\n"
+    """Formats one JSON value as a line of printable ASCII. JSON has no word for NaN and infinity: they become null.
+
+    >>> as_json({"bits": [1.5, float("nan")]})
+    '{"bits": [1.5, null]}\\n'
+    """
+    try:
+        text = json_format.dumps(value, allow_nan=False)
+    except ValueError:
+        text = json_format.dumps(_finite(value), allow_nan=False)
+    return text.replace("\x7f", "\\u007f") + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def error(message: str) -> None:

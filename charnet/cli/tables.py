@@ -34,13 +34,22 @@ def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
     if len(values) > width:
         values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
     low, high = min(values), max(values)
-    scale = (len(BARS) - 1) / (high - low) if high > low else 0
-    return "".join(BARS[round((value - low) * scale)] for value in values)
+    shares = [(value - low) / (high - low) if high > low else 0 for value in values]
+    return "".join(BARS[round(share * (len(BARS) - 1))] for share in shares)
 
 
 def format_loss(nats: float | None) -> str:
     """Formats a loss in nats and in bits."""
-    return "-" if nats is None else f"{nats:.4f} nats ({nats / math.log(2):.4f} bits)"
+    return "-" if nats is None else f"{_fixed(nats, 4)} nats ({_fixed(nats / math.log(2), 4)} bits)"
+
+
+def _fixed(number: float, digits: int) -> str:
+    """Formats a number with some digits behind the point; a huge one, as of a diverged model, with an exponent.
+
+    >>> _fixed(1.23456, 4), _fixed(9.6e37, 4)
+    ('1.2346', '9.600e+37')
+    """
+    return f"{number:.{digits}f}" if abs(number) < 1e9 else f"{number:.3e}"
 
 
 def format_duration(seconds: float) -> str:
@@ -86,7 +95,7 @@ def show_description(d: Description) -> None:
         *(("changed", change) for change in t.resume_changes),
         ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
         ("last", format_loss(d.last_nats_per_char)),
-        ("history", f"{d.curve[0]:.2f} {curve(d.curve)} {d.curve[-1]:.2f}" if d.curve else "-"),
+        ("history", f"{_fixed(d.curve[0], 2)} {curve(d.curve)} {_fixed(d.curve[-1], 2)}" if d.curve else "-"),
         ("settings", d.settings_line),
         ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
     ]  # fmt: skip
@@ -136,9 +145,9 @@ def show_evaluation(e: Evaluation) -> None:
     """Shows the losses on a text, as `eval` does."""
     unknown = sum(e.unknown.values())
     lines = [
-        f"{e.nats_per_char:.4f} nats per character",
-        f"{e.bits_per_char:.4f} bits per character",
-        f"{e.perplexity:.3f} perplexity",
+        f"{_fixed(e.nats_per_char, 4)} nats per character",
+        f"{_fixed(e.bits_per_char, 4)} bits per character",
+        f"{_fixed(e.perplexity, 3)} perplexity" if math.isfinite(e.perplexity) else "perplexity: too large to compute",
         f"{e.characters:,} characters, each predicted from all before it",
     ]
     if unknown:

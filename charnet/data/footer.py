@@ -21,7 +21,7 @@ from charnet.errors import CorpusError
 DIGEST_BYTES, LENGTH_BYTES = 32, 8
 TRAILER_BYTES = LENGTH_BYTES + DIGEST_BYTES
 MAX_METADATA_BYTES = 1 << 26  # 13 MB of alphabet at most, then 12 bytes for each file and each block
-MOST_LISTS = 1000  # in the metadata: there are five, and brackets in notes
+MOST_LISTS = 1 << 17  # in the metadata: there are five, and brackets in the names of files in notes
 LONGEST_STRING = 10_000
 BLOCK_BYTES = 1 << 22  # under one checksum
 END_BYTES = 8  # of an index behind a document
@@ -72,7 +72,7 @@ def append(file: IO[bytes], metadata: dict[str, Any]) -> None:
         CorpusError: they are too large to be read again.
     """
     raw = json.dumps(metadata).encode()
-    if len(raw) > MAX_METADATA_BYTES:
+    if len(raw) > MAX_METADATA_BYTES or raw.count(b"[") > MOST_LISTS:
         raise CorpusError("the text has too many files for one encoded copy: join some of them")
     file.seek(0, os.SEEK_END)
     file.write(raw + len(raw).to_bytes(LENGTH_BYTES, "little") + hashlib.sha256(raw).digest())

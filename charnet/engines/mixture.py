@@ -44,7 +44,7 @@ class MixtureEngine:
     def start(self, batch: int) -> tuple[Any, ...]:
         return tuple(member.start(batch) for member in self._members)
 
-    @np.errstate(invalid="ignore")  # a model that has diverged is reported where a symbol is sampled
+    @np.errstate(over="ignore", invalid="ignore")  # a model that has diverged is reported where a symbol is sampled
     def advance(self, ids_B: Sequence[int], state: tuple[Any, ...]) -> tuple[npt.NDArray[np.float32], tuple[Any, ...]]:
         """Returns the logarithms of the mean probabilities, which are logits too, and the states of all members."""
         mean_BV: npt.NDArray[np.float32] | None = None

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from charnet.config import ModelSettings
 from charnet.engines.base import COMPILED_MIN_BATCH, Engine, Weights
 from charnet.engines.mixture import combine
@@ -144,7 +146,8 @@ def engine_of(
     if name not in ENGINES:
         known = ", ".join(ENGINES)
         raise ConfigError(f'engine: expected one of {known}, found "{name}"{did_you_mean(name, ENGINES)}')
-    return ENGINES[name](model, _networks(model, weights), ngram, threads)
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverged model is reported where a symbol is sampled
+        return ENGINES[name](model, _networks(model, weights), ngram, threads)
 
 
 def _networks(model: ModelSettings, weights: Weights) -> Iterator[Weights]:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from charnet.data.documents import NO_TARGET, Documents, read_window
 from charnet.data.encoded_copy import Ids
 from charnet.data.split import Part
+from charnet.errors import DivergedError, plural
 from charnet.evaluation.mixing import Targets, Total
 from charnet.model.ensemble import Model
 
@@ -76,6 +77,16 @@ class Evaluation:
             "unknown": self.unknown,
             "notes": list(self.notes),
         }
+
+
+def checked(evaluation: Evaluation) -> Evaluation:
+    """Returns an evaluation; raises DivergedError if its loss is not a finite number."""
+    if not math.isfinite(evaluation.nats):
+        raise DivergedError(
+            f"the model has diverged: its loss on {plural(evaluation.characters, 'character')} is not a finite number; "
+            "use earlier weights, or train it again with a smaller --learning-rate"
+        )
+    return evaluation
 
 
 def evaluate(

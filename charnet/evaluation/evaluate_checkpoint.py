@@ -16,7 +16,7 @@ from charnet.data.sources import is_stream
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError
-from charnet.evaluation.evaluate import Evaluation, evaluate
+from charnet.evaluation.evaluate import Evaluation, checked, evaluate
 from charnet.evaluation.mixing import total_of_mixture
 from charnet.machine import explain_out_of_memory
 from charnet.model.device import set_threads
@@ -37,6 +37,7 @@ def evaluate_files(
     Raises:
         ConfigError: the model knows no documents, or only lines.
         CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
+        DivergedError: the loss is not finite.
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
     data = _changed(checkpoint.config.data, changes or {})
@@ -99,5 +100,5 @@ def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, 
     with explain_out_of_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
         total = total_of_mixture(checkpoint.ngram) if checkpoint.ngram else None
-        evaluation = evaluate(model, Part(ids, documents), vocab.start_id(), total=total)
+        evaluation = checked(evaluate(model, Part(ids, documents), vocab.start_id(), total=total))
     return dataclasses.replace(evaluation, unknown={vocab.name(symbol): count for symbol, count in unknown.items()})

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from charnet import durable
 from charnet.config import Config
 from charnet.data.vocab import Vocabulary
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, DivergedError
 from charnet.model.ngram import Ngram, WeightedNgram
 from charnet.model.shapes import model_shapes
 from charnet.storage import ngram_tensors, tensorfile
@@ -97,14 +97,22 @@ class Checkpoint:
 
         Raises:
             ConfigError: another precision is wanted.
+            DivergedError: a weight is too large for a row of 8-bit numbers and their scale.
         """
         if precision != "int8":
             raise ConfigError(f'--quantize: expected int8, found "{precision}"')
         if self.precision == "int8":
             return self
         tensors = {name: tensor for name, tensor in self.tensors.items() if name.startswith(ngram_tensors.PREFIX)}
-        for name, weight in quantize_all(self.weights).items():
+        weights = self.weights
+        for name, weight in quantize_all(weights).items():
             if isinstance(weight, QuantizedMatrix):
+                if not (weight.scale < LARGEST_SCALE).all():
+                    largest = np.abs(weights[name]).max()
+                    raise DivergedError(
+                        f"the model has diverged: {name} holds {largest:.1e}, too large for 8 bits; "
+                        "train it again with a smaller --learning-rate"
+                    )
                 tensors |= {f"model.{name}": weight.values, f"model.{name}{SCALE}": weight.scale}
             else:
                 tensors[f"model.{name}"] = weight

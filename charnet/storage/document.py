@@ -17,6 +17,7 @@ from charnet.storage.tensorfile import DIGEST, are_sizes, invalid
 
 FORMAT = 3  # the newest; format 1 has no 8-bit weights, formats 1 and 2 have no n-gram
 LONGEST_STRING = 10_000  # characters of a name, a version or a date
+LONGEST_HISTORY = 1000  # evaluations; if there are more, every second one is dropped
 WINDOWS_PER_GROUP = 1 << 24  # in checkpoints of earlier versions
 
 

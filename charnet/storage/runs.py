@@ -15,10 +15,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from charnet import durable, regular_file
 from charnet.config import RUNS
@@ -29,6 +31,7 @@ BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safeten
 DAMAGED = "damaged.safetensors"
 SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
 LARGEST_METRICS = 1 << 30  # bytes: some four million lines
+LONGEST_METRICS_LINE = 400  # bytes
 CHANGES, TEST = "changes", "test_nats_per_char"  # the keys of the lines of metrics that are no reports
 SAMPLE_ORDER = (BEST, LAST, PREVIOUS)  # the checkpoints of a run, by preference
 RESUME_ORDER = (LAST, PREVIOUS, BEST)
@@ -127,9 +130,9 @@ class RunFolder:
         """Replaces `config.yaml` or `metrics.jsonl`."""
         self._checked_folder().write(name, content)
 
-    def append_metrics(self, line: str) -> None:
-        """Appends a line to the metrics."""
-        self._checked_folder().append(METRICS, line)
+    def append_metrics(self, values: Mapping[str, Any]) -> None:
+        """Appends a line to the metrics: finite numbers and texts, as JSON."""
+        self._checked_folder().append(METRICS, json.dumps(values, allow_nan=False))
 
     def sync_metrics(self) -> None:
         """Flushes the metrics to the disk."""

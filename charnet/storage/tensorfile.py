@@ -31,6 +31,7 @@ from charnet import regular_file
 from charnet.errors import CheckpointError
 from charnet.machine import memory
 
+# What the reader refuses, the writer does not write: see `excess`.
 LARGEST_HEADER = 5 << 20  # bytes; an alphabet of all Unicode characters takes 4.4 MB
 MOST_TENSORS = 10_000
 MOST_VALUES = 100_000  # in a header, lists and objects included; counted before they are created
@@ -66,8 +67,32 @@ def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
     """Returns the bytes of a file.
 
     Raises:
-        CheckpointError: the document is too large to be read again.
+        CheckpointError: they are too large to be read again.
     """
+    encoded, in_order = _new_header(document, tensors)
+    if found := _excess(encoded, len(tensors)):
+        raise CheckpointError(f"nothing was written: a checkpoint cannot hold {found}")
+    parts = [np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data for tensor in in_order]
+    raw = bytearray().join([struct.pack("<Q", len(encoded)), encoded, *parts])
+    at = raw.index(_marked(NO_DIGEST)) + len('"sha256":"')
+    raw[at : at + 64] = hashlib.sha256(raw).hexdigest().encode()
+    return raw
+
+
+def excess(document: dict[str, Any], tensors: Tensors) -> str:
+    """Returns what would be too large to be read again, as in "11,702 tensors", or ""."""
+    return _excess(_new_header(document, tensors)[0], len(tensors))
+
+
+def _excess(encoded: bytes, num_tensors: int) -> str:
+    if num_tensors + 1 > MOST_TENSORS:  # the metadata have an entry too
+        return f"{num_tensors:,} tensors"
+    is_too_large = len(encoded) > LARGEST_HEADER or _too_large(encoded.decode())
+    return f"{num_tensors:,} tensors with {len(encoded):,} bytes of names and settings" if is_too_large else ""
+
+
+def _new_header(document: dict[str, Any], tensors: Tensors) -> tuple[bytes, list[npt.NDArray[Any]]]:
+    """Returns a header with zeros as its checksum, and the tensors in the order of the file."""
     text = json.dumps(document, allow_nan=False, ensure_ascii=False)
     text = SURROGATES.sub(lambda half: f"\\u{ord(half[0]):04x}", text)  # from file names that are not UTF-8
     header: dict[str, Any] = {"__metadata__": {"format": "charnet", "charnet": text, "sha256": NO_DIGEST}}
@@ -76,16 +101,8 @@ def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
     for name, tensor in in_order:
         begin, end = end, end + tensor.nbytes
         header[name] = {"dtype": TYPES[tensor.dtype], "shape": tensor.shape, "data_offsets": [begin, end]}
-    head = json.dumps(header, ensure_ascii=False, separators=(",", ":"))
-    if _too_large(head):
-        raise CheckpointError("too many names for a checkpoint: give the folder of the texts instead of each file")
-    encoded = head.encode()
-    encoded += b" " * (-len(encoded) % 8)
-    parts = [np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data for _, tensor in in_order]
-    raw = bytearray().join([struct.pack("<Q", len(encoded)), encoded, *parts])
-    at = raw.index(_marked(NO_DIGEST)) + len('"sha256":"')
-    raw[at : at + 64] = hashlib.sha256(raw).hexdigest().encode()
-    return raw
+    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    return encoded + b" " * (-len(encoded) % 8), [tensor for _, tensor in in_order]
 
 
 def read(path: Path, *, only: tuple[str, ...] = ("",)) -> Content:

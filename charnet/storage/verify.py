@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from charnet.errors import CharnetError, CheckpointError, plural
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.tensorfile import strict_json
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _check_metrics(path: Path, newest: Checkpoint) -> Check:
     try:
         for line in regular_file.read(path, runs.LARGEST_METRICS).splitlines():
             number += 1
-            step = operator.index((values := json.loads(line))["step"])
+            step = operator.index((values := strict_json(line.decode()))["step"])
             steps += [] if runs.CHANGES in values or runs.TEST in values else [step]
     except FileNotFoundError:
         if newest.trainer_state.reported_step:

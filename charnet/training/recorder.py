@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines.registry import engine_of
 from charnet.errors import CheckpointError, ConfigError, StorageError
 from charnet.evaluation.baselines import MOST_HELD_OUT, MOST_LEARNED, Baselines, baselines
-from charnet.evaluation.evaluate import Evaluation, Stopped, evaluate
+from charnet.evaluation.evaluate import Evaluation, Stopped, checked, evaluate
 from charnet.evaluation.forecast import forecast
 from charnet.evaluation.mixing import total_of_mixture
 from charnet.generation.generate import stream
@@ -23,15 +22,13 @@ from charnet.machine import explain_out_of_memory
 from charnet.model.ensemble import from_weights
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
-from charnet.storage.document import TrainerState
+from charnet.storage.document import LONGEST_HISTORY, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training.events import Finished, Metrics, Progress
 from charnet.training.planner import FINAL_EVALUATION_FRACTION, LONGEST_FINAL_EVALUATION
 from charnet.training.saver import History
 from charnet.training.train_state import MEMORY_ADVICE, TrainState, to_numpy
 from charnet.training.trained_ngram import TrainedNgram
-
-LONGEST_HISTORY = 1000  # evaluations in a checkpoint; if there are more, every second one is dropped
 
 Stop = Callable[[], object]
 
@@ -149,7 +146,7 @@ class Recorder:
                 history = [line | {"val_nats_per_char": line["val_nats_per_char"] + shift} for line in history]
             if reason != "interrupted" and best is not None and len(self.text.test):
                 test = self._evaluate_best(self.text.test, folder, config, read, state.seconds, stop).nats_per_char
-                folder.append_metrics(json.dumps({"step": state.best_step, runs.TEST: test}))
+                folder.append_metrics({"step": state.best_step, runs.TEST: test})
         advice = forecast(history, reason, state.chars_seen / len(self.text.train), limit)
         return Finished(folder.path, reason, state.step, state.best_step, best, advice, read, held_out, test)
 
@@ -162,7 +159,7 @@ class Recorder:
         most = max(read, int(seconds * self._chars_per_second))
         model = from_weights(config.model, best.weights).to(self._train_state.device)
         total = total_of_mixture(best.ngram) if best.ngram else None
-        return evaluate(model, part, self._vocab.start_id(), most=most, stop=stop, total=total)
+        return checked(evaluate(model, part, self._vocab.start_id(), most=most, stop=stop, total=total))
 
     def baselines(self) -> Baselines | None:
         """Returns the losses of n-gram models and compressors on the same text, in a second or two.

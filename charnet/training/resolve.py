@@ -26,6 +26,7 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30 * 86400.0
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
 MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run shows progress
+MOST_REPORTS = 2_000_000  # so that the metrics of a very long run can be read
 VERY_LONG, PART_OF_VERY_LONG = 10_000_000, 1_000_000  # characters: of held-out text, and of an evaluation on it
 BYTES_OF_THE_LIBRARY = 40_000_000
 LONGEST_NAME = 200  # bytes; file systems stop at 255
@@ -117,7 +118,8 @@ def resolve(config: Config, train_characters: int) -> Config:
             "training.epochs": 0.0,
             "training.learning_rate": training.learning_rate or DEFAULT_LEARNING_RATE[training.optimizer],
             "training.eval_every": training.eval_every or max(1, steps // EVALUATIONS),
-            "training.report_every": training.report_every or max(1, min(steps // REPORTS, MOST_STEPS_BETWEEN_REPORTS)),
+            "training.report_every": training.report_every
+            or max(1, min(steps // REPORTS, MOST_STEPS_BETWEEN_REPORTS), steps // MOST_REPORTS),
             "training.threads": training.threads or processor_cores(),
         },
     )

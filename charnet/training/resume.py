@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from charnet.data.sources import STANDARD_INPUT, is_stream
 from charnet.data.split import LAST, Split
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import map_ids, widen
-from charnet.errors import CheckpointError, ConfigError, CorpusError, plural, short_repr
+from charnet.errors import CheckpointError, ConfigError, CorpusError, plural, short_repr, shortened
 from charnet.model.ngram_counts import smooth
 from charnet.overlay import as_dict, overlay
 from charnet.storage import runs
@@ -39,6 +38,8 @@ from charnet.training.start import absolute, info_of, is_dataset, on_device, spl
 if TYPE_CHECKING:
     from charnet.training.trained_ngram import TrainedNgram
     from charnet.training.trainer import Trainer
+
+LONGEST_PATHS = 300  # characters in a message
 
 
 class _Text(NamedTuple):
@@ -123,7 +124,7 @@ def _resume(
     before = run.train_state.adapt(before, text.vocab, restart_streams=restarts)
     run.restore(dataclasses.replace(before, trainer_state=state, history=history), damage)
     if changes:
-        folder.append_metrics(json.dumps({"step": state.step, runs.CHANGES: changes}))
+        folder.append_metrics({"step": state.step, runs.CHANGES: changes})
         exact = "from here on it resumes bit for bit again"
         run.notes = (*text.notes, *split.notes(), f"changed at step {state.step:,}: {changes}; {exact}")
     folder.write(runs.SETTINGS, to_yaml(config).encode())
@@ -197,13 +198,13 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
     Raises:
         CorpusError: the text has changed and may not, or is neither at its path nor in the cache.
     """
-    data, info = config.data, before.corpus
+    data, info, paths = config.data, before.corpus, shortened(", ".join(config.data.paths), LONGEST_PATHS)
     source: EncodedCopy | Corpus | None
     if not continue_text and any(_is_gone(path) or (is_stream(path) and not is_named) for path in data.paths):
         source = open_copy(info.key, info.fingerprint, info.size_bytes)
         if source is None:
             raise CorpusError(
-                f"the text of this run ({info.name}) is neither at {', '.join(data.paths)} nor in the cache: "
+                f"the text of this run ({info.name}) is neither at {paths} nor in the cache: "
                 "give its path, as in charnet train TEXT --resume RUN"
             )
     else:
@@ -221,7 +222,7 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
                     "is another one: start a new run with --init-from"
                 )
             raise CorpusError(
-                f"{', '.join(data.paths) or 'the bundled text'}: expected the text that this run was trained on "
+                f"{paths or 'the bundled text'}: expected the text that this run was trained on "
                 f"({info.name}, SHA-256 {info.fingerprint[:12]}...), found another ({source.fingerprint[:12]}...); "
                 "restore it, continue with this one by --continue, or start a new run with --init-from"
             )

@@ -17,7 +17,7 @@ from torch import Tensor
 from charnet.config import Config
 from charnet.data.vocab import Vocabulary
 from charnet.overlay import overlay
-from charnet.storage import runs
+from charnet.storage import capacity, runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
@@ -78,10 +78,21 @@ class Saver:
         """Writes the weights with the best loss so far."""
         self._save(runs.BEST, config, state, history, {})
 
+    def check_capacity(self, config: Config, state: TrainerState) -> None:
+        """Raises ConfigError if a file of this run could not be read again."""
+        capacity.check(config, self._checkpoint(config, state, [], self._train_state.resume_state()))
+
     def _save(self, name: str, config: Config, state: TrainerState, history: History, extra: dict[str, Tensor]) -> None:
+        checkpoint = self._checkpoint(config, state, history, extra)
+        self.has_saved = self.has_saved or state.step > 0  # set first: an error may come after the rename
+        self.folder.save(name, checkpoint)
+
+    def _checkpoint(
+        self, config: Config, state: TrainerState, history: History, extra: dict[str, Tensor]
+    ) -> Checkpoint:
         nats, norm = self._train_state.sums.tolist()
         names = tuple(Path(path).name for path in config.data.paths)  # the folders stay private
-        checkpoint = Checkpoint(
+        return Checkpoint(
             config=overlay(config, {"data.paths": names}),
             vocab=self._vocab,
             corpus=self._info,
@@ -97,8 +108,6 @@ class Saver:
             },
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
-        self.has_saved = self.has_saved or state.step > 0  # set first: an error may come after the rename
-        self.folder.save(name, checkpoint)
 
     def rewind(self, state: TrainerState, damage: str, changes: Sequence[str]) -> None:
         """Returns to an earlier state: moves a damaged `last` out of the way, and drops later metrics.

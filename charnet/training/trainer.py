@@ -15,7 +15,6 @@ Shape legend: B streams, T characters in a window.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -78,6 +77,7 @@ class Trainer:
         self.recorder = Recorder(text, vocab, self.train_state, sample_length, ngram)
         self.saver = Saver(folder, vocab, info, self.train_state, ngram)
         self.state = TrainerState()
+        self.saver.check_capacity(config, self.state)
         self._progress_at = time.monotonic()
 
     def started(self) -> Started:
@@ -137,6 +137,10 @@ class Trainer:
                 yield from self._adjust_length()
                 if self.saver.is_due(self.config.training.checkpoint_every):
                     self.save_last()
+                if time.monotonic() - self._progress_at > SECONDS_BETWEEN_PROGRESS:
+                    self._check_sums()
+                    self._progress_at = time.monotonic()
+                    yield self.recorder.progress(self.state)
             except Stopped:
                 reason = "interrupted"
                 break
@@ -144,10 +148,6 @@ class Trainer:
                 if self.config.training.on_nan == "stop" or self.state.rollbacks >= MOST_ROLLBACKS:
                     raise
                 yield self._roll_back()
-                continue
-            if time.monotonic() - self._progress_at > SECONDS_BETWEEN_PROGRESS:
-                self._progress_at = time.monotonic()
-                yield self.recorder.progress(self.state)
         self.save_last()
         limit = self.plan.limit if self.plan else "time"
         yield self.recorder.finish(self.folder, self.config, self.state, reason, limit, stop)
@@ -250,7 +250,7 @@ class Trainer:
             s, seconds=seconds, seconds_at_report=seconds, reported_step=s.step, chars_at_report=s.chars_seen
         )
         better, self.state = self.recorder.update_best(metrics, self.state) if evaluates else (False, self.state)
-        self.folder.append_metrics(json.dumps(metrics.as_dict()))
+        self.folder.append_metrics(metrics.as_dict())
         if evaluates:
             if better:
                 self._check_all()

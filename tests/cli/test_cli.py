@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import accept_signals, sentences
 
@@ -910,3 +911,14 @@ def test_every_command_works_with_an_ensemble(charnet_: Charnet) -> None:
     assert charnet_("eval", "checkpoints/three", "pets.txt").code == 0
     resumed = charnet_("train", "--resume", "checkpoints/three", "--steps", "10")
     assert resumed.code == 0
+
+
+def test_a_model_whose_weights_are_too_large_gives_no_numbers_and_no_file(charnet_: Charnet) -> None:
+    whole = Checkpoint.load(Path("checkpoints/pets/best.safetensors"), weights_only=True)
+    huge = {name: np.full_like(tensor, 3e38) for name, tensor in whole.tensors.items()}
+    replace(whole, tensors=huge).save(Path("huge.safetensors"))
+    commands = [["quantize"], ["eval"], ["eval", "--json"], ["eval", "--quantize", "int8"], ["sample", "-q", "--json"]]
+    for command, *options in commands:
+        text = ["pets.txt"] if command == "eval" else []
+        assert_refused(charnet_(command, "huge.safetensors", *text, *options), 5, "the model has diverged")
+    assert not list(Path().glob("*int8*"))

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ import pytest
 from charnet.cli import console, history, live, progress, tables
 from charnet.config import Config
 from charnet.errors import StorageError
+from charnet.evaluation.evaluate import Evaluation
 from charnet.overlay import overlay
 from charnet.storage.document import CorpusInfo
 from charnet.training.events import Progress
@@ -102,6 +104,17 @@ def test_json_is_one_line_of_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out) == {"text": "é\n\u2028"}
 
 
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_json_is_valid_whatever_the_numbers_are(number: float) -> None:
+    value = {"a": number, "b": [1.5, (number, "x")], "c": {"d": number}, "e": True}
+    assert json.loads(console.as_json(value), parse_constant=pytest.fail) == {
+        "a": None,
+        "b": [1.5, [None, "x"]],
+        "c": {"d": None},
+        "e": True,
+    }
+
+
 class Refusing(io.StringIO):
     def __init__(self, error: OSError) -> None:
         super().__init__()
@@ -127,7 +140,8 @@ def test_a_stdout_that_fails_is_not_a_closed_pipe(
 
 
 @pytest.mark.parametrize(
-    ("values", "drawn"), [([], ""), ([1.0], "▁"), ([2.0, 2.0], "▁▁"), ([0, 7], "▁█"), ([7, 0], "█▁")]
+    ("values", "drawn"),
+    [([], ""), ([1.0], "▁"), ([2.0, 2.0], "▁▁"), ([0, 7], "▁█"), ([7, 0], "█▁"), ([0, 5e-324], "▁█")],
 )
 def test_a_curve_is_a_bar_for_each_value(values: list[float], drawn: str) -> None:
     assert tables.curve(values) == drawn
@@ -152,6 +166,12 @@ def test_a_duration_carries_over_when_it_is_rounded(seconds: float, shown: str) 
 )
 def test_a_size_is_shown_in_the_unit_that_fits(count: float, shown: str) -> None:
     assert tables.format_size(count) == shown
+
+
+def test_a_perplexity_that_overflows_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.show_evaluation(Evaluation(nats=1e37, characters=1))
+    out = capsys.readouterr().out
+    assert out.startswith("1.000e+37 nats per character\n1.443e+37 bits per character\nperplexity: too large")
 
 
 def test_a_loss_is_shown_in_nats_and_bits() -> None:

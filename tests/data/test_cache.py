@@ -50,6 +50,19 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprints, "SETTLED_SECONDS", -60.0)
 
 
+def test_a_note_that_names_a_folder_of_brackets_can_be_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path.joinpath(*["[" * 250] * 5)
+    folder.mkdir(parents=True)
+    path = folder / "a.txt"
+    path.write_text("<html>\n<body>\n" + "<p>some text</p>\n" * 50 + "</body></html>\n")
+    (note,) = read(path).notes
+    assert str(folder) in note
+    no_reading(monkeypatch)
+    assert read(path).notes == (note,)
+
+
 @pytest.mark.usefixtures("large")
 def test_a_large_file_is_not_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read(path)

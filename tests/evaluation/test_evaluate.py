@@ -4,6 +4,7 @@ import io
 import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from charnet.config import DataSettings
 from charnet.data.documents import Documents
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
+from charnet.errors import DivergedError
 from charnet.evaluation import evaluate as module
 from charnet.evaluation import evaluate_checkpoint, mixing
 from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped
@@ -191,6 +193,13 @@ def test_a_perplexity_that_overflows_is_infinite():
     evaluation = Evaluation(nats=1e6, characters=1)
     assert evaluation.perplexity == math.inf
     assert evaluation.as_dict()["perplexity"] is None  # JSON has no infinity
+
+
+def test_a_loss_that_is_not_finite_is_no_result():
+    checkpoint = build_checkpoint()
+    huge = {name: np.full_like(tensor, 3e38) for name, tensor in checkpoint.tensors.items()}
+    with pytest.raises(DivergedError, match="its loss on 2 characters is not a finite number"):
+        evaluate_checkpoint.evaluate_checkpoint(replace(checkpoint, tensors=huge), np.array([0, 1]), {})
 
 
 def test_unknown_characters_are_summed_up_for_json():

@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import io
 import itertools
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -346,7 +347,7 @@ def settings(step: int) -> bytes:
 
 
 def line(step: int) -> str:
-    return f'{{"step": {step}}}'
+    return json.dumps({"step": step})
 
 
 def all_lines(step: int) -> bytes:
@@ -357,7 +358,7 @@ WRITERS: dict[str, Callable[[RunFolder, int], None]] = {
     "last": lambda folder, step: folder.save(LAST, checkpoint(step)),
     "best": lambda folder, step: folder.save(BEST, checkpoint(step)),
     "settings": lambda folder, step: folder.write(SETTINGS, settings(step)),
-    "metrics-line": lambda folder, step: folder.append_metrics(line(step)),
+    "metrics-line": lambda folder, step: folder.append_metrics({"step": step}),
     "metrics-synced": lambda folder, _: folder.sync_metrics(),
     "metrics": lambda folder, step: folder.write(METRICS, all_lines(step)),
 }

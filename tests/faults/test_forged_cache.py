@@ -307,7 +307,7 @@ def test_metrics_with_a_second_name_become_a_file_of_their_own(copied_run: Path,
     before = outside.read_bytes()
     folder = RunFolder(copied_run)
     assert b"".join(folder.metrics()) == before
-    folder.append_metrics("{}")
+    folder.append_metrics({})
     folder.close()
     assert outside.read_bytes() == before
     assert (copied_run / runs.METRICS).read_bytes() == before + b"{}\n"

@@ -14,7 +14,7 @@ from test_engines import KINDS, LETTERS, build, read, texts
 
 from charnet.config import SamplingOptions
 from charnet.engines.registry import open_engine
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, DivergedError
 from charnet.generation.generate import stream
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.describe import describe
@@ -60,6 +60,18 @@ def test_what_only_training_needs_is_left_out() -> None:
     whole = build()
     whole.tensors["optimizer.head.bias.1"] = np.zeros(3, np.float32)
     assert all(name.startswith("model.") for name in whole.quantize().tensors)
+
+
+@pytest.mark.parametrize("large", [1e38, 1.26e38, 1.28e38, 3.4028235e38])
+def test_weights_too_large_for_8_bits_are_refused_and_others_read_back(large: float, tmp_path: Path) -> None:
+    whole, path = sealed(build()), tmp_path / "small"
+    whole.tensors["model.head.weight"] = np.full_like(whole.tensors["model.head.weight"], -large)
+    if large < 1.27e38:
+        whole.quantize().save(path)
+        Checkpoint.load(path)
+    else:
+        with pytest.raises(DivergedError, match=r"head.weight holds .* too large for 8 bits"):
+            whole.quantize()
 
 
 def test_another_precision_is_refused_with_the_one_there_is() -> None:

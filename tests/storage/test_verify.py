@@ -125,7 +125,7 @@ def test_a_temporary_file_is_reported_but_not_wrong(run: Path) -> None:
     assert [check.what for check in verify(run) if check.passed is None] == ["no leftovers"]
 
 
-@pytest.mark.parametrize("line", [b'{"step": "x"}', b"[" * 100_000, b"7", b'{"step": 1.5}'])
+@pytest.mark.parametrize("line", [b'{"step": "x"}', b'{"step": 60, "x": NaN}', b"[" * 100_000, b"7", b'{"step": 1.5}'])
 def test_an_invalid_line_of_metrics_is_named(run: Path, line: bytes) -> None:
     lines = (run / runs.METRICS).read_bytes().splitlines()
     (run / runs.METRICS).write_bytes(b"\n".join([lines[0], line, *lines[2:]]))

@@ -26,13 +26,13 @@ from charnet.data import corpus
 from charnet.data.cache import cache_folder
 from charnet.data.split import Part
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
-from charnet.evaluation.evaluate import evaluate
+from charnet.evaluation.evaluate import Evaluation, evaluate
 from charnet.evaluation.evaluate_checkpoint import evaluate_files
 from charnet.model.device import choose_device
 from charnet.model.ensemble import from_weights
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
-from charnet.training import recorder, setup, trained_ngram
+from charnet.training import recorder, setup, trained_ngram, trainer
 from charnet.training.events import Evaluated, Finished, Metrics, Progress, RolledBack, Started
 from charnet.training.train_state import TrainState
 from charnet.training.trainer import Trainer
@@ -313,6 +313,39 @@ def test_metrics_from_after_the_checkpoint_are_dropped_at_resume(runner: Runner)
     assert metrics(resumed(cut)) == metrics(runner.whole())
 
 
+def test_a_test_loss_that_is_not_finite_is_an_error_and_no_line_of_metrics(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runner.start(data__test_fraction=0.2)
+
+    def spoiled(model: Any, part: Part, *more: Any, **options: Any) -> Evaluation:
+        found = evaluate(model, part, *more, **options)
+        return dataclasses.replace(found, nats=math.inf) if len(part) == len(run.recorder.text.test) else found
+
+    monkeypatch.setattr(recorder, "evaluate", spoiled)
+    with pytest.raises(DivergedError, match=r"its loss on [\d,]+ characters is not a finite number"):
+        finish(run)
+    lines = (run.folder.path / runs.METRICS).read_text().splitlines()
+    assert json.loads(lines[-1])["step"] == 12
+    assert runs.TEST not in lines[-1]
+
+
+def test_progress_shows_no_number_that_is_not_finite(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_PROGRESS", -1)
+    run = runner.start(training__report_every=12, training__eval_every=12)
+    original = run._step
+
+    def stepped() -> None:  # as on a GPU, where a step does not wait to check its loss
+        original()
+        run.train_state.sums.fill_(math.nan)
+
+    monkeypatch.setattr(run, "_step", stepped)
+    shown: list[object] = []
+    with pytest.raises(DivergedError):
+        shown.extend(run.events())
+    assert not [event for event in shown if isinstance(event, Progress)]
+
+
 @pytest.mark.parametrize("rubbish", [b"\n\n[]\n3\nnull\n", b"\0\0\0\0", b"\xff\xfe{"], ids=["odd", "zeros", "no-utf8"])
 def test_lines_of_metrics_that_are_no_lines_are_dropped_at_resume(runner: Runner, rubbish: bytes) -> None:
     cut = runner.cut(5)
@@ -390,6 +423,20 @@ def test_a_text_that_is_gone_everywhere_is_asked_for(
     with pytest.raises(CorpusError, match=r"neither at .*own.txt nor in the cache: give its path"):
         setup.resume_run(cut)
     finish(setup.resume_run(cut, {"data.paths": [str(moved)]}))
+
+
+def test_many_texts_that_are_gone_are_not_all_named(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number:03}.txt" for number in range(40)]
+    for path in paths:
+        path.write_text(sentences(20))
+    cut = runner.cut(5, data__paths=list(map(str, paths)))
+    paths[0].unlink()
+    monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "empty"))
+    with pytest.raises(CorpusError, match=r"neither at .*000.txt, .*\.\.\. nor in the cache: give its path") as refused:
+        setup.resume_run(cut)
+    assert len(str(refused.value)) < 500
 
 
 def test_a_text_named_at_resume_is_found_from_another_folder_later(

@@ -17,6 +17,9 @@ import numpy.typing as npt
 from charnet.engines.base import Engine
 from charnet.model.ngram import ROOT, Ngram, WeightedNgram
 
+KEPT_BYTES = 1 << 24  # of distributions
+FEWEST_AT_ONCE = 16  # texts; fewer take their steps one by one
+
 
 def combine(networks: Iterable[Engine], ngram: WeightedNgram | None = None) -> Engine:
     """Returns one engine that runs all networks of a model, and its n-gram."""
@@ -51,8 +54,10 @@ class MixtureEngine:
         after = []
         for member, ratio, before in zip(self._members, self._log_ratios, state, strict=True):
             logits_BV, member_state = member.advance(ids_B, before)
-            log_p_BV = log_probabilities(logits_BV)
-            log_p_BV += ratio
+            is_ngram = isinstance(member, NgramEngine)
+            log_p_BV = logits_BV if is_ngram else log_probabilities(logits_BV)
+            if ratio:
+                log_p_BV += ratio
             mean_BV = log_p_BV if mean_BV is None else np.logaddexp(mean_BV, log_p_BV, out=mean_BV)
             after.append(member_state)
         assert mean_BV is not None
@@ -61,12 +66,18 @@ class MixtureEngine:
 
 
 class NgramEngine:
-    """Gives the logarithms of an n-gram's probabilities. The state (B) is the number of an entry of its table."""
+    """Gives the logarithms of an n-gram's probabilities. The state (B) is the number of an entry of its table.
+
+    The distribution of a state is that of its link, changed in a few places, and texts come back to the same states all
+    the time: distributions are kept.
+    """
 
     name = "n-gram"
 
     def __init__(self, table: Ngram) -> None:
         self._table = table
+        self._kept: dict[int, npt.NDArray[np.float32]] = {}
+        self._most_kept = KEPT_BYTES // table.base_V.nbytes
 
     def start(self, batch: int) -> npt.NDArray[np.int64]:
         return np.full(batch, ROOT, np.int64)
@@ -74,8 +85,37 @@ class NgramEngine:
     def advance(
         self, ids_B: Sequence[int], state: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        after = self._table.step(state, np.asarray(ids_B, np.int64))
-        return np.log(self._table.probabilities(after)).astype(np.float32), after
+        if len(ids_B) < FEWEST_AT_ONCE:
+            after = np.array([self._step(node, i) for node, i in zip(state.tolist(), ids_B, strict=True)], np.int64)
+        else:
+            after = self._table.step(state, np.asarray(ids_B, np.int64))
+        return np.log([self._probabilities(node) for node in after.tolist()]), after
+
+    def _step(self, node: int, symbol: int) -> int:
+        """Returns the state of one text after one more character, as `Ngram.step` does."""
+        table = self._table
+        while node:
+            begin, end = table.first[node], table.first[node + 1]
+            at = begin + table.symbols[begin:end].searchsorted(symbol)
+            if at < end and table.symbols[at] == symbol:
+                return int(at) if at < len(table.backoff) else int(table.link[at])
+            node = table.link[node]
+        return 1 + symbol
+
+    def _probabilities(self, node: int) -> npt.NDArray[np.float32]:
+        """Returns the distribution (V) of the next character in a state, which nobody may change."""
+        table = self._table
+        if not node:
+            return table.base_V
+        if (kept_V := self._kept.get(node)) is not None:
+            return kept_V
+        p_V: npt.NDArray[np.float32] = table.backoff[node] * self._probabilities(int(table.link[node]))
+        begin, end = table.first[node], table.first[node + 1]
+        p_V[table.symbols[begin:end]] += table.added[begin:end]
+        if len(self._kept) >= self._most_kept:
+            self._kept.clear()
+        self._kept[node] = p_V
+        return p_V
 
 
 def log_probabilities(logits_BV: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

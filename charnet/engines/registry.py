@@ -30,6 +30,7 @@ from charnet.storage.quantize import QuantizedMatrix, dequantize_all
 LOADING = 0.65  # seconds to load numba and the compiled loops from its cache
 CALL, LAYER, NUMPY_MEGABYTE = 12e-6, 20e-6, 25e-6  # seconds per character, layer, MB of weights
 COMPILED_CALL, COMPILED_MEGABYTE = 4e-6, 12e-6
+NUMPY_NGRAM, COMPILED_NGRAM = 27e-6, 2e-6  # seconds per character of one text, with an n-gram
 # A batch is one product of matrices. The weights are packed for it, then each text adds its multiplications.
 BATCH_MEGABYTE, BATCH_MEGABYTE_A_TEXT = 55e-6, 3.5e-6
 COMPILED_SHARE_OF_A_BATCH = 0.75  # both engines leave the products of a batch to NumPy
@@ -116,9 +117,11 @@ def fastest(
     megabytes = sum(w.values.size if isinstance(w, QuantizedMatrix) else w.size for w in read_weights) * 4e-6
     is_int8 = any(isinstance(w, QuantizedMatrix) for w in read_weights)
     layers = model.members * model.num_layers * LAYER
-    single = CALL + layers + NUMPY_MEGABYTE * megabytes
+    has_ngram = model.ngram > 0
+    single = CALL + layers + NUMPY_MEGABYTE * megabytes + NUMPY_NGRAM * has_ngram
     batch = CALL + layers + megabytes * (BATCH_MEGABYTE + BATCH_MEGABYTE_A_TEXT * texts)
-    one_by_one = texts * (COMPILED_CALL + COMPILED_MEGABYTE * megabytes / (4 if is_int8 else 1))
+    of_one = COMPILED_CALL + COMPILED_MEGABYTE * megabytes / (4 if is_int8 else 1) + COMPILED_NGRAM * has_ngram
+    one_by_one = texts * of_one
     compiled = one_by_one if is_int8 or texts < COMPILED_MIN_BATCH else COMPILED_SHARE_OF_A_BATCH * batch
     return "compiled" if LOADING + length * compiled < length * (single if texts == 1 else batch) else "numpy"
 

@@ -18,7 +18,7 @@ import torch
 import charnet
 from charnet.config import Config, SamplingOptions
 from charnet.data.vocab import Vocabulary
-from charnet.engines import compiled_engine, kernels, registry, sampling
+from charnet.engines import compiled_engine, kernels, mixture, registry, sampling
 from charnet.engines.base import Engine
 from charnet.engines.compiled_engine import Threads
 from charnet.engines.numpy_engine import LAYOUTS
@@ -500,3 +500,14 @@ def test_without_numba_long_texts_are_left_to_the_numpy_engine_and_the_other_say
     assert available("compiled") == "numpy"
     with pytest.raises(ConfigError, match=r"pip install -U 'charnet\[fast\]'"):
         open_engine(build(), "compiled")
+
+
+@pytest.mark.parametrize("few", [1, 100], ids=["one by one", "at once"])
+def test_texts_side_by_side_take_the_steps_of_texts_alone_in_an_ngram(monkeypatch, few):
+    monkeypatch.setattr(mixture, "FEWEST_AT_ONCE", few)
+    monkeypatch.setattr(mixture, "KEPT_BYTES", 4 * 4 * V)  # four distributions: they are dropped now and then
+    table, ids_BT = with_ngram(build()).ngram.table, texts(3, 60)
+    together = read(mixture.NgramEngine(table), ids_BT)
+    for row, ids_T in zip(together, ids_BT, strict=True):
+        scored_T = table.score(ids_T[None])[0]
+        assert np.exp(row[np.arange(59), ids_T[1:]]) == pytest.approx(scored_T[1:], rel=1e-4)

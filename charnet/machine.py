@@ -13,6 +13,7 @@ from charnet.errors import ConfigError
 UNKNOWN = 1 << 62
 LOAD = Path("/proc/loadavg")
 SPINS_ALONE, SPINS_BESIDE_OTHERS = 30_000, 3_000
+OWN_THREADS = Path("/proc/self/task")
 LOOKS, SECONDS_BETWEEN_LOOKS = 3, 0.001  # a single look often finds a program that runs only for a moment
 MALLOPT_TRIM_THRESHOLD, MALLOPT_TOP_PAD, MALLOPT_MMAP_MAX = -1, -2, -4  # of <malloc.h>
 OUT_OF_MEMORY = (
@@ -78,6 +79,19 @@ def omp_spin_count() -> int:
                 return SPINS_ALONE
             time.sleep(SECONDS_BETWEEN_LOOKS)
     return SPINS_BESIDE_OTHERS
+
+
+def free_cores() -> float | None:
+    """Returns how many cores no other program computes on at this moment, of those that this process may use.
+
+    None if the system does not say. It is a single look: the mean of several says more.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        running = int(LOAD.read_text().split()[3].split("/")[0])
+        states = (path.read_text().rpartition(")")[2].split()[0] for path in OWN_THREADS.glob("*/stat"))
+        others = max(0, running - max(1, sum(state == "R" for state in states)))
+        return max(0.0, min(processor_cores(), (os.cpu_count() or 1) - others))
+    return None
 
 
 def tune_malloc() -> None:

@@ -24,8 +24,8 @@ TABLE = """
                compiled_engine torch_engine registry
 4  generation  graphemes sentences stopping detokenizer sampler generate batch
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate evaluate_checkpoint forecast
-5  training    optim resolve sizes planner events throughput time_budget train_state trained_ngram saver recorder
-               trainer start resume setup
+5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
+               saver recorder trainer start resume setup
 6  bench       bench
 6  doctor      doctor
 7  api         api
@@ -35,8 +35,8 @@ TABLE = """
 """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
-    "evaluation.evaluate evaluation.evaluate_checkpoint training.optim training.throughput training.train_state "
-    "training.trained_ngram training.saver training.recorder training.trainer bench",
+    "evaluation.evaluate evaluation.evaluate_checkpoint training.optim training.throughput training.thread_count "
+    "training.train_state training.trained_ngram training.saver training.recorder training.trainer bench",
     "numba": "engines.kernels_llvm engines.kernels_layer engines.kernels_ngram engines.kernels engines.packing "
     "engines.compiled_engine",
     "rich": "cli.live",

@@ -54,3 +54,20 @@ def test_a_command_sets_the_spins_that_the_user_did_not(monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "environ", environment)
     assert app.run(["--version"]) == 0
     assert environment["GOMP_SPINCOUNT"] == used
+
+
+@pytest.mark.parametrize(
+    ("line", "free"), [("0 0 0 1/345 1", 4), ("0 0 0 3/345 1", 2), ("0 0 0 9/345 1", 0), ("x", None)]
+)
+def test_cores_are_free_where_no_other_program_computes(load: Path, line: str, free: float | None) -> None:
+    load.write_text(line)
+    assert machine.free_cores() == free
+
+
+def test_threads_of_this_process_leave_cores_free(load: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, state in enumerate("RSRR"):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "stat").write_text(f"{number} (a) b) {state} 1 2")
+    monkeypatch.setattr(machine, "OWN_THREADS", tmp_path)
+    load.write_text("0 0 0 4/345 1")
+    assert machine.free_cores() == 3

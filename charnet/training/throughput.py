@@ -11,11 +11,13 @@ import time
 import torch
 
 from charnet.config import GATES, Config
+from charnet.evaluation.evaluate import MOST_STREAMS
 from charnet.model.device import DTYPES
 from charnet.model.ensemble import build
 from charnet.model.loss import forward_backward
 from charnet.training import optim
 
+EVALUATED = 64 * MOST_STREAMS  # characters
 WARMUP_STEPS = 2  # while the library chooses and compiles its kernels
 FEWEST_STEPS, SHORTEST_SECONDS = 3, 0.1  # timed at least
 
@@ -45,12 +47,19 @@ class TrainingStep:
         weights = sum(p.numel() for name, p in self._model.named_parameters() if optim.is_cell_matrix(name))
         self.operations_a_character = 2 * 3 * weights  # multiply and add, forward; twice as many backward
 
-    def run(self, times: int) -> None:
+    def run(self, times: int, learning_rate: float = 0.0) -> None:
         """Takes this many steps."""
         for _ in range(times):
-            self.timed()
+            self.timed(learning_rate)
 
-    def timed(self) -> tuple[float, float]:
+    @torch.no_grad()
+    def result(self) -> list[torch.Tensor]:
+        """Returns copies of the weights, and the logits of an evaluation."""
+        ids_ST = self._x_BT.flatten().repeat(-(-EVALUATED // self._x_BT.numel()))[:EVALUATED].view(MOST_STREAMS, -1)
+        logits_STV, _ = self._model.eval()(ids_ST, self._model.initial_state(MOST_STREAMS))
+        return [logits_STV, *(p.detach().clone() for p in self._model.parameters())]
+
+    def timed(self, learning_rate: float = 0.0) -> tuple[float, float]:
         """Takes a step. Returns the seconds of the forward and backward pass, and of the optimizer."""
         began = time.perf_counter()
         _, norm, _ = forward_backward(
@@ -64,7 +73,7 @@ class TrainingStep:
         )
         norm.item()  # waits for a GPU
         between = time.perf_counter()
-        self._optimizer.step(0, 0.0)
+        self._optimizer.step(0, learning_rate)
         if self._device.type == "cuda":
             torch.cuda.synchronize()
         return between - began, time.perf_counter() - between

@@ -11,6 +11,7 @@ Shape legend: B streams, T characters in a window.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -31,6 +32,7 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.tensorfile import Tensors
 from charnet.training import optim
 from charnet.training.resolve import memory_needed
+from charnet.training.thread_count import ThreadCount, agrees
 
 Array = npt.NDArray[Any]
 MEMORY_ADVICE = "choose a smaller --hidden-size, --batch-size or --window, fewer --members, or close other programs"
@@ -53,6 +55,8 @@ class TrainState:
         settings = config.training
         self.device = choose_device(settings.device)
         set_threads(settings.threads)
+        most = settings.threads if self.device.type == "cpu" else 1
+        self._threads = ThreadCount(most, functools.partial(agrees, config, alphabet_size))
         places = {"cpu": torch.device("cpu"), self.device.type: self.device}
         self._generators = {name: torch.Generator(place).manual_seed(settings.seed) for name, place in places.items()}
         self._streams, self._clip = settings.batch_size, settings.clip or math.inf
@@ -77,6 +81,7 @@ class TrainState:
             y_BT: targets.
             resets_B: the streams that start from the initial state.
         """
+        self._threads.adjust()
         if resets_B.all():
             self.state = self.model.initial_state(self._streams)
         elif resets_B.any():

@@ -94,6 +94,20 @@ def free_cores() -> float | None:
     return None
 
 
+def threads_beside_others(most: int) -> int:
+    """Returns how many of `most` threads have a core of their own while other programs compute as they do now.
+
+    Threads that share a product of matrices wait for each other; if one of them has no core, all wait. At least 1; `most`
+    if the system does not say what others do.
+    """
+    found = []
+    for _ in range(LOOKS):
+        found.append(free_cores())
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    known = [cores for cores in found if cores is not None]
+    return max(1, min(most, round(sum(known) / len(known)))) if known else most
+
+
 def tune_malloc() -> None:
     """Tells glibc to reuse freed memory instead of returning it to the system; does nothing with other C libraries.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from charnet import machine
-from charnet.cli import app
+from charnet.cli import app, sample_options
 
 
 @pytest.fixture
@@ -71,3 +71,25 @@ def test_threads_of_this_process_leave_cores_free(load: Path, tmp_path: Path, mo
     monkeypatch.setattr(machine, "OWN_THREADS", tmp_path)
     load.write_text("0 0 0 4/345 1")
     assert machine.free_cores() == 3
+
+
+@pytest.mark.parametrize(
+    ("looks", "threads"), [([2, 0, 2], 1), ([2, 1, 2], 2), ([0, 0, 0], 1), ([None, None, None], 2)]
+)
+def test_threads_are_as_many_as_the_cores_that_are_free_in_the_mean(
+    monkeypatch: pytest.MonkeyPatch, looks: list[float | None], threads: int
+) -> None:
+    found = iter(looks)
+    monkeypatch.setattr(machine, "free_cores", lambda: next(found))
+    assert machine.threads_beside_others(2) == threads
+
+
+@pytest.mark.parametrize(("given", "said", "used"), [(0, None, "3"), (0, "7", "7"), (5, "7", "5")])
+def test_writing_uses_the_threads_that_the_user_says_else_those_with_a_core(
+    monkeypatch: pytest.MonkeyPatch, given: int, said: str | None, used: str
+) -> None:
+    environment = {"OPENBLAS_NUM_THREADS": said} if said else {}
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr(machine, "threads_beside_others", lambda _: 3)
+    sample_options.limit_threads(given)
+    assert environment["OPENBLAS_NUM_THREADS"] == used

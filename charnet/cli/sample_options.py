@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from charnet import regular_file
+from charnet import machine, regular_file
 from charnet.cli.options import option, sampling, unescaped
 from charnet.config import Config
 from charnet.errors import ConfigError, PromptError, StorageError
@@ -150,11 +150,14 @@ def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, s
 
 
 def limit_threads(threads: int) -> None:
-    """Limits the threads of libraries that are not loaded yet; 0 = no limit.
+    """Limits the threads of libraries that are not loaded yet; 0 = to the cores on which no other program computes.
+
+    The number does not change the text: each row of a product is summed in the same order.
 
     Raises:
         ConfigError: the number is out of range.
     """
     overlay(Config(), {"training.threads": threads})
-    if threads:
+    if threads or "OPENBLAS_NUM_THREADS" not in os.environ:
+        threads = threads or machine.threads_beside_others(machine.processor_cores())
         os.environ["OPENBLAS_NUM_THREADS"] = str(threads)

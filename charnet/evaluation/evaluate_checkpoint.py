@@ -6,6 +6,7 @@ import dataclasses
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from charnet import machine
 from charnet.config import DOCUMENT_END, Config, DataSettings
 from charnet.data.corpus import encode_for
 from charnet.data.documents import Documents, ends_of_lines
@@ -18,7 +19,6 @@ from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError
 from charnet.evaluation.evaluate import Evaluation, checked, evaluate
 from charnet.evaluation.mixing import total_of_mixture
-from charnet.machine import explain_out_of_memory
 from charnet.model.device import set_threads
 from charnet.model.ensemble import from_weights
 from charnet.overlay import overlay
@@ -32,7 +32,7 @@ def evaluate_files(
 
     Args:
         changes: settings of `DataSettings` in which the texts are read in another way than the training text.
-        threads: CPU threads; 0 = one per core.
+        threads: CPU threads; 0 = one per core on which no other program computes.
 
     Raises:
         ConfigError: the model knows no documents, or only lines.
@@ -44,7 +44,7 @@ def evaluate_files(
     ids, unknown, notes = _encode(checkpoint.vocab, paths, data)
     if len(ids) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
-    set_threads(threads)
+    set_threads(threads or machine.threads_beside_others(machine.processor_cores()))
     return dataclasses.replace(evaluate_checkpoint(checkpoint, ids, unknown), notes=tuple(notes))
 
 
@@ -97,7 +97,7 @@ def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, 
     vocab = checkpoint.vocab
     has_documents = bool(checkpoint.config.data.document_end)
     documents = Documents.up_to(ends_of_lines(ids, vocab.start_id())) if has_documents else None
-    with explain_out_of_memory("close other programs"):
+    with machine.explain_out_of_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
         total = total_of_mixture(checkpoint.ngram) if checkpoint.ngram else None
         evaluation = checked(evaluate(model, Part(ids, documents), vocab.start_id(), total=total))

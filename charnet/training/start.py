@@ -137,14 +137,12 @@ def _plan(
 ) -> tuple[Plan, TimeBudget]:
     """Plans a run on this text that fits the time on this machine. The time starts when torch is loaded."""
     from charnet.model import device
-    from charnet.training import thread_count, throughput
+    from charnet.training import throughput
     from charnet.training.train_state import MEMORY_ADVICE
 
     began = time.monotonic()
     where = device.choose_device(config.training.device)
-    device.set_threads(config.training.threads)
-    if where.type == "cpu" and config.training.threads != 1:
-        thread_count.set_first(config.training.threads or machine.processor_cores())
+    device.set_threads(machine.threads_beside_others(config.training.threads or machine.processor_cores()))
 
     def seconds_per_step(candidate: Config) -> float:
         if text.train.documents is None:

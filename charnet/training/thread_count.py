@@ -18,7 +18,6 @@ from charnet.overlay import overlay
 from charnet.training.throughput import TrainingStep
 
 SECONDS_BETWEEN_LOOKS, WEIGHT_OF_LOOK = 0.1, 0.15  # in the running mean
-FIRST_LOOKS, SECONDS_BETWEEN_FIRST = 5, 0.004
 STEPS_COMPARED, COMPARED_RATE = 2, 0.01
 
 
@@ -59,16 +58,6 @@ def threads_for(free_cores: float, most: int) -> int:
     (2, 1, 1)
     """
     return max(1, min(most, round(free_cores)))
-
-
-def set_first(most: int) -> None:
-    """Sets the number of threads before a run, to measure how fast it would be."""
-    looks = []
-    for _ in range(FIRST_LOOKS):
-        looks.append(machine.free_cores())
-        time.sleep(SECONDS_BETWEEN_FIRST)
-    known = [look for look in looks if look is not None]
-    torch.set_num_threads(threads_for(sum(known) / len(known), most) if known else most)
 
 
 def agrees(config: Config, alphabet_size: int, threads: int) -> bool:

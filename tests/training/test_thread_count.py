@@ -114,14 +114,3 @@ def test_a_difference_in_one_bit_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     config = overlay(Config(), {"training.threads": 1})
     assert agrees(config, 11, 1)
     assert not agrees(config, 11, 2)
-
-
-def test_before_a_run_the_mean_of_several_looks_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = iter([2, 2, 0, 2, 2])
-    monkeypatch.setattr(machine, "free_cores", lambda: next(looks))
-    monkeypatch.setattr(thread_count, "SECONDS_BETWEEN_FIRST", 0)
-    thread_count.set_first(2)
-    assert torch.get_num_threads() == 2
-    monkeypatch.setattr(machine, "free_cores", lambda: 0.0)
-    thread_count.set_first(2)
-    assert torch.get_num_threads() == 1

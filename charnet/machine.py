@@ -97,8 +97,8 @@ def free_cores() -> float | None:
 def threads_beside_others(most: int) -> int:
     """Returns how many of `most` threads have a core of their own while other programs compute as they do now.
 
-    Threads that share a product of matrices wait for each other; if one of them has no core, all wait. At least 1; `most`
-    if the system does not say what others do.
+    Threads that share a product of matrices wait for each other; if one of them has no core, all wait. The number is at
+    least 1, and `most` if the system does not say what others do.
     """
     found = []
     for _ in range(LOOKS):

@@ -14,7 +14,7 @@ from pathlib import Path
 from charnet import durable, machine
 from charnet.config import RUNS
 from charnet.data.cache import cache_folder
-from charnet.errors import CharnetError
+from charnet.errors import CharnetError, shortened
 
 PACKAGES = ("charnet", "torch", "numpy", "typer", "rich", "PyYAML")
 VARIABLES = (
@@ -64,7 +64,8 @@ def _variables() -> list[str]:
 
 def _folder(folder: Path) -> str:
     """Describes a folder: its path, the free space, and how long it takes to write a file durably."""
-    existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    # Unlike Path.is_dir, this accepts any name, also one that is too long.
+    existing = next(parent for parent in (folder, *folder.parents) if os.path.isdir(parent))
     free = f"{shutil.disk_usage(existing).free / 1e9:.1f} GB free"
     try:
         with tempfile.TemporaryDirectory(prefix="charnet-", dir=existing) as name:
@@ -73,4 +74,14 @@ def _folder(folder: Path) -> str:
             write = f"fsync works, {1000 * (time.perf_counter() - began):.1f} ms for 4 kB"
     except (OSError, CharnetError) as error:
         write = f"cannot be written ({getattr(error, 'strerror', None) or error})"
-    return f"{folder}{'' if existing == folder else ' (does not exist yet)'}, {free}, {write}"
+    return f"{shortened(str(folder))}{'' if existing == folder else _why_missing(folder)}, {free}, {write}"
+
+
+def _why_missing(folder: Path) -> str:
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        return " (does not exist yet)"
+    except OSError as error:
+        return f" (cannot be used: {error.strerror})"
+    return " (is no folder)"

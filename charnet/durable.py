@@ -159,6 +159,8 @@ class Folder:
     def _create(self, name: str) -> tuple[IO[bytes], Path]:
         for _ in range(ATTEMPTS):
             aside = self.path / f"{name}.{secrets.token_hex(4)}{PART}"
+            if "\0" in str(aside):
+                raise OSError(errno.EINVAL, "not a valid file name", str(self.path / name))
             with contextlib.suppress(FileExistsError):
                 file = open(aside, "xb+", opener=self._open)  # noqa: SIM115
                 if self._claim(file.fileno(), aside.name):

@@ -32,7 +32,7 @@ def list_(json: Annotated[bool, option("--json", help="print the list as JSON", 
     for entry in found:
         used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
         figures = f"{format_size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
-        console.write_text(f"{entry.key[:12]}  {figures}  {entry.name}\n")
+        console.write_line(f"{entry.key[:12]}  {figures}  {entry.name}")
     console.note(f"{folder}: {_copies(found)}, {format_size(total)} of at most {format_size(limit)} ({LIMIT_VARIABLE})")
 
 

@@ -91,6 +91,11 @@ def write_text(text: str) -> None:
     write(visible(text, keep="\n\t") if sys.stdout.isatty() else text)
 
 
+def write_line(line: str) -> None:
+    """Writes a line with a name in it: exact in a pipe, on a terminal one line whatever the name is."""
+    write((shown(line) if sys.stdout.isatty() else line) + "\n")
+
+
 def stream_text(chunks: Iterable[str], *, harmless: bool = False) -> None:
     """Writes a text chunk by chunk, and ends its last line on a terminal.
 
@@ -149,16 +154,19 @@ def error(message: str) -> None:
 def note(message: str, keep: str = "") -> None:
     """Writes a line to stderr. An error of stderr is ignored: the work continues."""
     with contextlib.suppress(OSError):
-        print(visible(_with_bytes_named(message), keep), file=sys.stderr, flush=True)  # noqa: T201
+        print(shown(message, keep), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _with_bytes_named(message: str) -> str:
-    r"""Names the bytes of arguments and file names that are not UTF-8, which Python has as surrogates (PEP 383).
+def shown(message: str, keep: str = "") -> str:
+    r"""Returns a message as it may reach a terminal: the one door for all names.
 
-    >>> _with_bytes_named("caf\udce9 and 'caf\\udce9'")
-    "caf\\xe9 and 'caf\\xe9'"
+    Bytes of arguments and file names that are not UTF-8, which Python has as surrogates (PEP 383), are named.
+
+    >>> shown("caf\udce9, 'caf\\udce9' and a\x1b[2Jb")
+    "caf\\xe9, 'caf\\xe9' and a␛[2Jb"
     """
-    return _RAW_BYTE.sub(lambda found: f"\\x{found[1] or format(ord(found[0]) & 0xFF, '02x')}", message)
+    named = _RAW_BYTE.sub(lambda found: f"\\x{found[1] or format(ord(found[0]) & 0xFF, '02x')}", message)
+    return visible(named, keep)
 
 
 # Changes of direction can make a line look different from what it says.

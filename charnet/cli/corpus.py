@@ -75,7 +75,7 @@ def list_(json: Annotated[bool, option("--json", help="print the list as JSON", 
         return
     for name, text in datasets.DATASETS.items():
         cached = "here" if datasets.cached(name) else ""
-        console.write_text(f"{name:<18}{format_size(text.size_bytes):>9}  {cached:<5} {text.about}\n")
+        console.write_line(f"{name:<18}{format_size(text.size_bytes):>9}  {cached:<5} {text.about}")
 
 
 @corpus.command("get", cls=GroupedCommand)
@@ -87,4 +87,4 @@ def get(name: Annotated[str, typer.Argument(help="A name from `charnet corpus li
     with training_view(quiet=False, json=False, reading=f"fetching {name}") as view:
         view.starting()
         path = datasets.fetch(name, view.reading)
-    console.write_text(f"{path}\n")
+    console.write_line(str(path))

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charnet.cli import messages
-from charnet.cli.console import folded, note, visible
+from charnet.cli.console import folded, note, shown, visible
 from charnet.cli.history import RunHistory, TransferRate
 from charnet.cli.tables import curve, format_duration, format_loss
 
@@ -106,7 +106,7 @@ class LiveDisplay:
     def _print(self, lines: list[str]) -> None:
         with contextlib.suppress(OSError):
             for line in lines:
-                self.console.print(visible(line), soft_wrap=True)
+                self.console.print(shown(line), soft_wrap=True)
 
     def _drawn(self) -> RenderableType:
         parts: list[RenderableType] = [self._bar(), self._losses()]

@@ -53,7 +53,7 @@ class Destination:
     def check(self, count: int, *, force: bool) -> None:
         """Raises StorageError if `count` texts would replace files, unless `force` is given."""
         for path in self.names(count):
-            check_free(path, replace=force, advice=", or replace it with --force")
+            check_free(path, replace=force, advice=", or replace it with --force", is_sample=True)
 
     def write_texts(
         self, texts: Iterable[Iterable[Chunk]], echoed: str, count: int, *, quiet: bool, color: bool
@@ -105,23 +105,25 @@ def watch_length(chunks: Iterable[Chunk], length: int, is_cut: list[bool], *, of
     is_cut.append(count >= length)
 
 
-def check_free(path: Path, *, replace: bool = False, advice: str = "") -> None:
+def check_free(path: Path, *, replace: bool = False, advice: str = "", is_sample: bool = False) -> None:
     """Checks that a file may be written to a path.
 
     Args:
         replace: a regular file may be replaced.
         advice: what to say after "choose another name".
+        is_sample: the command has --out-dir, and can write to stdout.
 
     Raises:
         StorageError: the path is a folder, a device or a link, or a file that may not be replaced.
     """
     try:
         if path.is_dir():
-            raise StorageError(f"{path}: is a folder; give the name of a file, or use --out-dir")
+            raise StorageError(f"{path}: is a folder; give the name of a file{', or use --out-dir' * is_sample}")
+        stdout = f", or use > {path}" * is_sample
         if path.is_symlink():
-            raise StorageError(f"{path}: is a link; name the file that it leads to, or use > {path}")
+            raise StorageError(f"{path}: is a link; name the file that it leads to{stdout}")
         if path.exists() and not path.is_file():
-            raise StorageError(f"{path}: is not a regular file; instead of --out use > {path}")
+            raise StorageError(f"{path}: is not a regular file; give another name{stdout}")
         if os.path.lexists(path) and not replace:
             raise StorageError(f"{path}: already exists; choose another name{advice}")
     except OSError as error:

@@ -31,4 +31,4 @@ def quantize(
     model.quantize().save(target)
     before, after = (file.stat().st_size for file in (path, target))
     console.note(f"{path.name}: {before:,} bytes, {model.precision}; {target.name}: {after:,} bytes, int8")
-    console.write_text(f"{target}\n")
+    console.write_line(str(target))

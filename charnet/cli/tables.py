@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from charnet.cli.console import flush, folded, visible, write
+from charnet.cli.console import flush, folded, shown, write
 from charnet.errors import plural
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ def show_rows(rows: Iterable[tuple[str, str]]) -> None:
     indent = 2 + max(len(label) for label, _ in rows)
     cells = max(20, shutil.get_terminal_size().columns - indent)
     for label, value in rows:
-        shown = visible(value)
-        lines = [line.rstrip() for line in folded(shown, cells)] if sys.stdout.isatty() else [shown]
+        text = shown(value)
+        lines = [line.rstrip() for line in folded(text, cells)] if sys.stdout.isatty() else [text]
         write(f"{label:{indent}}" + ("\n" + " " * indent).join(lines) + "\n")
     flush()
 
@@ -156,7 +156,7 @@ def show_evaluation(e: Evaluation) -> None:
         count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
         lines.append(f"{count} unknown to the model and not counted: {names}")
     for line in lines:
-        write(visible(line) + "\n")
+        write(shown(line) + "\n")
 
 
 def show_results(results: Iterable[Result]) -> None:
@@ -198,7 +198,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
         *(("advice" if not index else "", line) for index, line in enumerate(stats.advice)),
     ]
     for label, text in rows:
-        write(f"{label:<12}{visible(text)}\n")
+        write(f"{label:<12}{shown(text)}\n")
     flush()
 
 

@@ -62,9 +62,17 @@ def writable_cache() -> Path:
     with contextlib.suppress(OSError):
         durable.make_folders(folder)
     if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
-        folder = Path(tempfile.gettempdir())
+        with contextlib.suppress(OSError):  # without one either, the cache folder's own error is the one to raise
+            folder = Path(tempfile.gettempdir())
     clean(folder)
     return folder
+
+
+def note_unwritable(folder: Path) -> list[str]:
+    """Returns a sentence for the user if what is written to `folder` does not stay in the cache."""
+    named = shortened(str(cache_folder()))
+    lost = f"{named}: cannot be written, so the encoded text is not kept; name another folder in CHARNET_CACHE"
+    return [lost] * (folder != cache_folder())
 
 
 def clean(folder: Path) -> None:
@@ -76,7 +84,7 @@ def clean(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing() -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """Names the folder if the system refuses to write.
 
     Raises:
@@ -85,9 +93,6 @@ def writing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        folder = cache_folder()
-        with contextlib.suppress(OSError):
-            folder = writable_cache()
         raise StorageError(
             f"{shortened(str(folder))}: the text cannot be stored here: {error.strerror or error}; "
             "free some space or name another folder in CHARNET_CACHE"

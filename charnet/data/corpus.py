@@ -134,8 +134,8 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
 
     If the cache is not writable, the copy is a temporary file that lasts as long as this process maps it.
     """
-    with writing(), contextlib.ExitStack() as stack:
-        folder = writable_cache()
+    folder = writable_cache()
+    with writing(folder), contextlib.ExitStack() as stack:
         files: dict[Path, IO[bytes]] = {}
 
         def new_file() -> Path:
@@ -163,7 +163,7 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
             "name": name,
             "size_bytes": sum(digest.size for digest in digests),
             "fingerprint": fingerprint_of(digests),
-            "notes": [*describe_reading(infos, data), *vocab_notes],
+            "notes": [*describe_reading(infos, data), *vocab_notes, *cache.note_unwritable(folder)],
             "checks": CHECKS_VERSION,
         }
         if len(infos) > 1:
@@ -260,7 +260,8 @@ def encode_for(
     data = dataclasses.replace(data, bytes=vocab.of_bytes)
     selection = find(paths, data.glob, any_bytes=data.bytes, fetch=datasets.fetch)
     dtype, unknown, total, infos = id_dtype(len(vocab)), SymbolCounts(), 0, list[SourceInfo]()
-    with writing(), durable.writing_aside(writable_cache(), TEMPORARY) as (out, _):
+    folder = writable_cache()
+    with writing(folder), durable.writing_aside(folder, TEMPORARY) as (out, _):
         for symbols in symbols_of(selection.sources, _separators(selection, data), data, infos, lambda _: None):
             ids = vocab.lookup(symbols)
             if len(missing := symbols[ids < 0]):

@@ -109,7 +109,7 @@ def fetch(name: str, progress: OnRead = lambda *_: None) -> Path | None:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)  # of a process that was killed at its end
         return path
-    with writing():
+    with writing(cache_folder()):
         durable.make_folders(folder())
         with regular_file.open_own(part) as file:
             if durable.try_lock(file.fileno()) is False:

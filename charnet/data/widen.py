@@ -45,7 +45,8 @@ def map_ids(ids: Ids, own: Vocabulary, vocab: Vocabulary) -> Ids:
         return ids
     dtype = id_dtype(len(vocab))
     id_of = vocab.lookup(np.array(own.symbols, dtype=np.uint32)).astype(dtype)
-    with writing(), durable.writing_aside(writable_cache(), TEMPORARY) as (file, _):
+    folder = writable_cache()
+    with writing(folder), durable.writing_aside(folder, TEMPORARY) as (file, _):
         for first in range(0, len(ids), IDS_AT_ONCE):
             file.write(id_of[ids[first : first + IDS_AT_ONCE]].data)
         file.flush()

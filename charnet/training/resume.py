@@ -20,7 +20,7 @@ from charnet.data.batches import check_length
 from charnet.data.cache import open_copy
 from charnet.data.corpus import Corpus, OnRead
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
-from charnet.data.sources import STANDARD_INPUT, is_stream
+from charnet.data.sources import is_stream
 from charnet.data.split import LAST, Split
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import map_ids, widen
@@ -193,14 +193,14 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
     """Returns the text of a run, from the cache if the files are gone, or the one that it continues with.
 
     Args:
-        is_named: the user names the text anew. Else what became a pipe is not waited for: it counts as gone.
+        is_named: the user names the text anew. Else a pipe or standard input is not waited for: it counts as gone.
 
     Raises:
         CorpusError: the text has changed and may not, or is neither at its path nor in the cache.
     """
     data, info, paths = config.data, before.corpus, shortened(", ".join(config.data.paths), LONGEST_PATHS)
     source: EncodedCopy | Corpus | None
-    if not continue_text and any(_is_gone(path) or (is_stream(path) and not is_named) for path in data.paths):
+    if not continue_text and any(_is_gone(path) for path in data.paths if not (is_named and is_stream(path))):
         source = open_copy(info.key, info.fingerprint, info.size_bytes)
         if source is None:
             raise CorpusError(
@@ -231,4 +231,4 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
 
 
 def _is_gone(path: str) -> bool:
-    return path == STANDARD_INPUT or not (os.path.exists(path) or is_dataset(path))
+    return is_stream(path) or not (os.path.exists(path) or is_dataset(path))

@@ -1,0 +1,286 @@
+"""A walk through all commands: a file name that would command the terminal does not, wherever a command shows it.
+
+The program is called in this process, on a pseudo-terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import re
+import sys
+import termios
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from conftest import sentences
+
+from charnet.cli.app import app, run
+from charnet.data import datasets
+from charnet.data.datasets import Dataset
+from charnet.storage.checkpoint import Checkpoint
+
+# A title for the window, a line end, a change of direction, a byte that is not UTF-8; a terminal must not get one raw.
+NAME = "nameA\x1b]0;x\x07nameB\nnameC\u202enameD\udcff"
+SHOWN = "nameC"  # the part of it that every message shows
+BROKEN = re.compile(r"nameB\s*\nnameC")
+FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")  # but for tabs and line ends
+OUR_CODES = re.compile(r"\x1b\[(?:\?25[lh]|[0-9;]*m|[0-9]*[AGK])")  # of the live display
+TINY = ["--steps", "2", "--hidden-size", "4", "--batch-size", "2", "--window", "8", "--threads", "1"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Screen:
+    """How a command ended, and all that reached the terminal."""
+
+    code: int
+    raw: bytes
+
+    def check(self, *, names: bool = True) -> None:
+        """Asserts that the name commanded nothing, and that it was shown."""
+        text = self.raw.decode()  # strictly: a byte that is not UTF-8 is an error
+        assert "Traceback" not in text
+        rest = OUR_CODES.sub("", text).replace("\r\n", "\n").replace("\r", "")
+        assert not FORBIDDEN.findall(rest), rest
+        assert not BROKEN.search(rest), rest
+        assert (SHOWN in rest) or not names, rest
+
+
+def on_terminal(arguments: list[str], typed: str = "\x04", kind: str = "xterm-256color") -> Screen:
+    """Calls charnet on a pseudo-terminal on which this is typed."""
+    master, slave = os.openpty()
+    mode = termios.tcgetattr(slave)
+    mode[3] &= ~termios.ECHO  # what the user types is not what the program writes
+    termios.tcsetattr(slave, termios.TCSANOW, mode)
+    received: list[bytes] = []
+
+    def collect() -> None:
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while piece := os.read(master, 65536):
+                received.append(piece)
+
+    reader = threading.Thread(target=collect)
+    reader.start()
+    os.write(master, os.fsencode(typed))
+    try:
+        with (
+            os.fdopen(slave, "w", encoding="utf-8") as out,
+            os.fdopen(os.dup(slave), "w", encoding="utf-8") as err,
+            os.fdopen(os.dup(slave), encoding="utf-8") as given,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            for name in ("NO_COLOR", "FORCE_COLOR", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+                patch.delenv(name, raising=False)
+            patch.setenv("TERM", kind)
+            patch.setenv("COLUMNS", "9999")  # a name is not folded
+            for stream, file in (("stdin", given), ("stdout", out), ("stderr", err)):
+                patch.setattr(sys, stream, file)
+            code = run(arguments)
+    finally:
+        reader.join(10)
+        os.close(master)
+    return Screen(code, b"".join(received))
+
+
+
+FILES = {
+    "NAME.txt": sentences(100).encode(),
+    "NAME.html.txt": b"<!DOCTYPE html><html><body>" + sentences(100).encode(),
+    "NAME.latin.txt": "café ".encode("latin-1") * 90,
+    "NAME.cut.gz": b"\x1f\x8b",
+    "NAME.zip": b"PK\x03\x04" + bytes(60),
+    "NAME.yaml": b"data:\n  paths: [nowhere]\nmodel:\n  cell: 5\n",
+    "NAME.prompt": b"the cat ",
+    "NAME.unknown": "ж".encode(),
+    "texts_NAME/NAME.txt": sentences(100).encode(),
+    "texts_NAME/NAME.bin.txt": bytes(9),
+    "texts_NAME/NAME.md": b"of another kind",
+    "cache_NAME/texts/known.txt": b"known",
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of the name, with everything of that name in it. All commands run there."""
+    folder = tmp_path_factory.mktemp("walk") / NAME
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CHARNET_CACHE", f"cache_{NAME}")
+        patch.setattr("os.fsync", lambda _: None)
+        patch.setitem(datasets.DATASETS, "known", Dataset("", hashlib.sha256(b"known").hexdigest(), 5, "a known text"))
+        for name, content in FILES.items():
+            path = Path(words_of(name)[0])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        Path(f"{NAME}.link").symlink_to(f"nowhere {NAME}")
+        os.mkfifo(f"{NAME}.pipe")
+        trained = on_terminal(["train", f"{NAME}.txt", "--out", "runs", *TINY])
+        trained.check()
+        assert trained.code == 0
+        assert b"\x1b[?25l" in trained.raw  # the live display was there
+        (run_folder,) = Path("runs").iterdir()
+        run_folder.rename(NAME)
+        whole = Checkpoint.load(Path(NAME) / "last.safetensors")
+        boastful = dataclasses.replace(whole, created=NAME, versions={NAME: NAME})
+        boastful.save(Path(f"{NAME}.boasts"))
+        Path(f"{NAME}.damaged").write_bytes(Path(f"{NAME}.boasts").read_bytes()[:-1])
+        yield folder
+
+
+# Of every command: lines with their exit codes. NAME stands for the name. Those in NAMELESS show no name.
+WALK: dict[str, list[tuple[str, int]]] = {
+    "train": [
+        ("train NAME.txt --out NAME.runs TINY", 0),
+        ("train NAME.txt --out NAME.runs TINY --json", 0),
+        ("train NAME.txt NAME.html.txt --out NAME.runs TINY", 0),
+        ("train NAME.latin.txt --encoding latin-1 --out NAME.runs TINY", 0),
+        ("train NAME.latin.txt --encoding-errors replace --out NAME.runs TINY", 0),
+        ("train texts_NAME --out NAME.runs TINY", 0),
+        ("train NAME.txt --out NAME.runs --init-from NAME TINY", 0),
+        ("train NAME.txt --out NAME.runs --name taken TINY", 0),
+        ("train NAME.txt --out NAME.runs --name taken TINY", 0),
+        ("train --resume NAME --steps 3", 0),
+        ("train --resume NAME/last.safetensors", 2),
+        ("train NAME.html.txt --resume NAME --steps 4", 3),
+        ("train NAME.html.txt --resume NAME --steps 4 --continue", 0),
+        ("train --resume NAME.damaged", 4),
+        ("train NAME.latin.txt", 3),
+        ("train NAME.cut.gz", 3),
+        ("train NAME.zip", 3),
+        ("train NAME.link", 3),
+        ("train texts_NAME --glob NAME", 3),
+        ("train NAME.txt --config NAME.yaml", 2),
+        ("train NAME.txt --config NAME", 6),
+        ("train NAME.txt --config NAME.pipe", 6),
+        ("train NAME.txt --out NAME.txt TINY", 6),
+        ("train NAME.txt --out NAME.link/runs TINY", 6),
+        ("train NAME.txt --init-from NAME.zip TINY", 4),
+    ],
+    "sample": [
+        ("sample NAME -n 3", 0),
+        ("sample NAME -n 3 --json", 0),
+        ("sample NAME.boasts -n 3 --prompt-file NAME.prompt --surprise", 0),
+        ("sample NAME -n 3 --out NAME.out", 0),
+        ("sample NAME -n 3 --out NAME.out", 6),
+        ("sample NAME -n 3 --out NAME.pipe --force", 6),
+        ("sample NAME -n 3 --out NAME.link --force", 6),
+        ("sample NAME -n 3 --out NAME", 6),
+        ("sample NAME -n 3 --out-dir NAME.texts", 0),
+        ("sample NAME -n 3 --out-dir NAME.txt", 6),
+        ("sample NAME --prompt-file NAME", 6),
+        ("sample NAME --prompt-file NAME.pipe", 6),
+        ("sample NAME --prompt-file NAME.unknown", 3),
+        ("sample NAME --lines 2", 2),
+        ("sample NAME.damaged", 4),
+        ("sample NAME.zip", 4),
+        ("sample NAME.link", 4),
+        ("sample NAME.pipe", 4),
+        ("sample texts_NAME", 4),
+        ("sample NAME -i -n 3", 0),
+    ],
+    "inspect": [
+        ("inspect NAME", 0),
+        ("inspect NAME --json", 0),
+        ("inspect NAME --verify", 0),
+        ("inspect NAME --verify --json", 0),
+        ("inspect NAME.boasts", 0),
+        ("inspect NAME.damaged --verify", 4),
+        ("inspect NAME.damaged", 4),
+        ("inspect NAME.zip", 4),
+        ("inspect texts_NAME", 4),
+    ],
+    "eval": [
+        ("eval NAME NAME.txt", 0),
+        ("eval NAME NAME.html.txt", 0),
+        ("eval NAME NAME.txt --json", 0),
+        ("eval NAME texts_NAME", 0),
+        ("eval NAME NAME.latin.txt", 3),
+        ("eval NAME NAME.cut.gz", 3),
+        ("eval NAME NAME.zip", 3),
+        ("eval NAME NAME.link", 3),
+    ],
+    "quantize": [
+        ("quantize NAME", 0),
+        ("quantize NAME", 6),
+        ("quantize NAME --out NAME.small", 0),
+        ("quantize NAME --out NAME.pipe", 6),
+        ("quantize NAME --out NAME.link", 6),
+        ("quantize NAME --out NAME", 6),
+        ("quantize NAME --out missing/NAME", 6),
+        ("quantize NAME.zip", 4),
+    ],
+    "doctor": [("doctor", 0), ("doctor --json", 0)],
+    "bench sample": [("bench sample NAME", 2)],
+    "bench train": [("bench train NAME", 2)],
+    "cache list": [("corpus info NAME.txt", 0), ("cache list", 0), ("cache list --json", 0)],
+    "cache clear": [("cache clear --down-to 1G", 0), ("cache clear --down-to NAME", 2)],
+    "corpus info": [
+        ("corpus info NAME.txt", 0),
+        ("corpus info NAME.txt --json", 0),
+        ("corpus info NAME.html.txt texts_NAME", 0),
+        ("corpus info NAME.cut.gz", 3),
+    ],
+    "corpus list": [("corpus list", 0), ("corpus list --json", 0), ("corpus list NAME", 2)],
+    "corpus get": [("corpus get known", 0), ("corpus get NAME", 2)],
+}
+NAMELESS = ("cache clear --down-to 1G", "corpus list", "corpus list --json", "corpus get known --json")
+TYPED = [
+    *("", "/NAME", "/temp NAME", "/seed NAME", "/save NAME.saved", "/save NAME.saved", "/save NAME"),
+    *("/save NAME.link", "/save NAME.pipe", "/save missing/NAME", "/save a\0b", "NAME", "/back", "/quit"),
+]
+
+
+def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yields all commands of the program, as they are called."""
+    command = command or typer.main.get_command(app)
+    if not hasattr(command, "commands"):
+        yield " ".join(path), command
+        return
+    for name, each in command.commands.items():
+        yield from commands(each, (*path, name))
+
+
+def words_of(line: str) -> list[str]:
+    words = [word for part in line.split() for word in (TINY if part == "TINY" else [part])]
+    return [word.replace("NAME", NAME) for word in words]
+
+
+def test_the_walk_has_lines_of_every_command() -> None:
+    assert [name for name, _ in commands()] == list(WALK)
+
+
+@pytest.mark.parametrize("command", WALK)
+def test_a_hostile_name_never_commands_the_terminal(world: Path, command: str) -> None:
+    del world
+    typed = "".join(line.replace("NAME", NAME.replace("\n", "")) + "\n" for line in TYPED)
+    for line, code in WALK[command]:
+        screen = on_terminal(words_of(line), typed if " -i" in line else "\x04")
+        assert screen.code == code, (line, screen.raw)
+        screen.check(names=line not in NAMELESS)
+
+
+def test_a_dumb_terminal_gets_no_name_raw_either(world: Path) -> None:
+    del world
+    screen = on_terminal(words_of("train NAME.txt --out NAME.dumb TINY"), kind="dumb")
+    assert screen.code == 0
+    screen.check()
+
+
+@pytest.mark.parametrize("command", WALK)
+def test_a_hostile_value_of_any_option_is_refused_and_never_commands_the_terminal(world: Path, command: str) -> None:
+    """Together with a text and a checkpoint that are missing, so that nothing is done."""
+    del world
+    found = dict(commands())[command]
+    given = [f"missing {NAME}" for each in found.params if each.param_type_name == "argument"]
+    options = [each.opts[0] for each in found.params if each.param_type_name == "option" and not each.is_flag]
+    for more in (*([option, NAME] for option in options), [f"--{NAME}"], [NAME] * 9):
+        screen = on_terminal([*command.split(), *given, *more])
+        assert screen.code in (2, 3, 4, 6), (more, screen.raw)
+        screen.check()

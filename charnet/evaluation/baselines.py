@@ -1,10 +1,9 @@
 """Baselines to compare a loss with: n-gram models and compressors on the same held-out text, given the text before it.
 
-An n-gram model predicts each character from the n - 1 characters before it, by the counts in the training text. Where
-counts are low it relies on the model of the next shorter context (interpolated absolute discounting, Ney, Essen &
-Kneser 1994). `gzip -9` and `xz -9e` are common compressors: a model that does not beat them has learned little.
+The n-gram models are those that a model may hold beside its networks (`charnet.model.ngram_counts`). `gzip -9` and
+`xz -9e` are common compressors: a model that does not beat them has learned little.
 
-Shape legend: N characters: the training text and then the held-out text.
+Shape legend: N characters of the held-out text, V characters in the alphabet.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from charnet.data.encoded_copy import Ids
 from charnet.data.vocab import Vocabulary
+from charnet.model.ngram import Ngram, longest_order
+from charnet.model.ngram_counts import Counts, count, smooth
 
-LONGEST_NGRAM = 6
+LONGEST_NGRAM = 7
 MOST_LEARNED, MOST_HELD_OUT = 1_200_000, 250_000  # characters: about two seconds
 GZIP_REACH = 1 << 15  # bytes: the window of gzip
 SMALLEST_DICTIONARY = 1 << 12  # bytes, of xz
@@ -28,7 +28,7 @@ SMALLEST_DICTIONARY = 1 << 12  # bytes, of xz
 
 @dataclass(frozen=True)
 class Baselines:
-    """Bits per character of the held-out text. `ngram` is the best of orders 1 to 6, and `order` its n.
+    """Bits per character of the held-out text. `ngram` is the best of orders 1 to 7, and `order` its n.
 
     `learned` and `held_out` count the characters that were read of the training text and of the held-out text. For a
     very long text only those next to the cut are read (`is_part`).
@@ -80,40 +80,21 @@ def _as_bytes(ids: Ids, vocab: Vocabulary) -> bytes:
 def ngram_bits(learned: Ids, held_out: Ids, longest: int = LONGEST_NGRAM) -> list[float]:
     """Returns the bits per held-out character of n-gram models of orders 1, 2, ... `longest`.
 
-    The shortest backs off to a uniform distribution over the alphabet.
+    Of a large alphabet the longest strings do not fit into the keys of a table: the list is shorter.
     """
-    text_N = np.concatenate([learned, held_out]).astype(np.int64)
-    cut, alphabet = len(learned), int(text_N.max()) + 1
-    probability_N = np.full(len(text_N) - cut, 1 / alphabet)
-    context_N = np.zeros(len(text_N), dtype=np.int64)  # the n-gram that ends before each character: at first none
-    bits = []
-    for _ in range(longest):
-        grams, gram_N = np.unique(context_N * alphabet + text_N, return_inverse=True)
-        probability_N = _interpolated(gram_N, context_N, grams // alphabet, cut, probability_N)
-        bits.append(abs(float(np.log2(probability_N).mean())))
-        context_N = np.concatenate([[gram_N.max() + 1], gram_N[:-1]])
-    return bits
-
-
-def _interpolated(
-    gram_N: npt.NDArray[np.int64],
-    context_N: npt.NDArray[np.int64],
-    context_of_gram: npt.NDArray[np.int64],
-    cut: int,
-    shorter: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
-    """Returns the probability of each held-out character, from the counts before `cut` and the `shorter` contexts."""
-    count_of_gram = np.bincount(gram_N[:cut], minlength=len(context_of_gram))
-    count_of_context = np.bincount(context_N[:cut], minlength=context_N.max() + 1)
-    followers_of_context = np.bincount(context_of_gram[count_of_gram > 0], minlength=len(count_of_context))
-    once, twice = np.count_nonzero(count_of_gram == 1), np.count_nonzero(count_of_gram == 2)
-    discount = once / (once + 2 * twice) if once and twice else 0.5
-    gram, context = count_of_gram[gram_N[cut:]], count_of_context[context_N[cut:]]
-    seen = context > 0
-    backoff = discount * followers_of_context[context_N[cut:]]
-    probability = shorter.copy()
-    probability[seen] = (np.maximum(gram - discount, 0) + backoff * shorter)[seen] / context[seen]
-    return probability
+    alphabet = int(max(learned.max(), held_out.max())) + 1
+    longest = min(longest, longest_order(alphabet))
+    ends = np.array([len(learned)])
+    counts = count(learned, np.zeros(1, np.int64), ends, alphabet=alphabet, start_id=0, order=max(2, longest))
+    symbols = np.bincount(learned, minlength=alphabet)
+    shares_V = (symbols + 1) / (len(learned) + alphabet)  # order 1: add one (Laplace)
+    bits = [-float(np.log2(shares_V[held_out]).mean())]
+    for order in range(2, longest + 1):
+        of_order = Counts(counts.levels[:order], counts.first_levels[:order])
+        table, before = Ngram.from_stored(order, smooth(of_order, np.inf)), learned[-(order - 1) :]
+        p_N = table.score(np.concatenate([before, held_out])[None])[0, len(before) :]
+        bits.append(-float(np.log2(p_N).mean()))
+    return [max(0.0, each) for each in bits]
 
 
 def _gzip_bits(learned: bytes, held_out: bytes) -> int:

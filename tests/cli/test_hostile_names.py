@@ -88,7 +88,6 @@ def on_terminal(arguments: list[str], typed: str = "\x04", kind: str = "xterm-25
     return Screen(code, b"".join(received))
 
 
-
 FILES = {
     "NAME.txt": sentences(100).encode(),
     "NAME.html.txt": b"<!DOCTYPE html><html><body>" + sentences(100).encode(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import lzma
-import math
 import random
 import zlib
 
@@ -14,41 +13,24 @@ import pytest
 from charnet.data.vocab import Vocabulary
 from charnet.evaluation import baselines as module
 from charnet.evaluation.baselines import baselines, ngram_bits, xz
+from charnet.model.ngram import Ngram
+from charnet.model.ngram_counts import count, smooth
 
 
-def naive(learned: list[int], held_out: list[int], order: int) -> float:
-    """Computes the same n-gram model with dictionaries and recursion."""
-    text, alphabet = learned + held_out, max(learned + held_out) + 1
-    discounts, tables = {}, {}
-    for n in range(1, order + 1):
-        grams = [tuple(text[i - n + 1 : i + 1]) for i in range(n - 1, len(learned))]
-        counts = {gram: grams.count(gram) for gram in grams}
-        once, twice = (sum(1 for c in counts.values() if c == times) for times in (1, 2))
-        discounts[n], tables[n] = (once / (once + 2 * twice) if once and twice else 0.5), counts
-
-    def probability(context: tuple[int, ...], symbol: int) -> float:
-        n = len(context) + 1
-        shorter = probability(context[1:], symbol) if context else 1 / alphabet
-        counts = {gram[-1]: count for gram, count in tables[n].items() if gram[:-1] == context}
-        if not counts:
-            return shorter
-        total, discount = sum(counts.values()), discounts[n]
-        return (max(counts.get(symbol, 0) - discount, 0) + discount * len(counts) * shorter) / total
-
-    bits = [
-        -math.log2(probability(tuple(text[i - order + 1 : i]), text[i]))
-        for i in range(len(learned), len(learned + held_out))
-    ]
-    return sum(bits) / len(bits)
+def test_each_order_is_the_ngram_that_a_model_may_hold() -> None:
+    rng = random.Random(3)
+    text = np.array(rng.choices(range(4), weights=[8, 4, 2, 1], k=300))
+    found = ngram_bits(text[:250], text[250:], longest=4)
+    for order in (2, 3, 4):
+        counts = count(text, np.array([0]), np.array([250]), alphabet=4, start_id=0, order=order)
+        p = Ngram.from_stored(order, smooth(counts, 1e9)).score(text[None])[0, 250:]
+        assert found[order - 1] == pytest.approx(-np.log2(p).mean())
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_ngrams_equal_a_naive_count(seed: int) -> None:
-    rng = random.Random(seed)
-    text = rng.choices(range(4), weights=[8, 4, 2, 1], k=120)
-    found = ngram_bits(np.array(text[:100]), np.array(text[100:]), longest=3)
-    # The naive count has no n-grams that begin before the text: with 100 characters a difference in the third digit.
-    assert found == pytest.approx([naive(text[:100], text[100:], n) for n in (1, 2, 3)], abs=0.02)
+def test_of_a_large_alphabet_the_orders_end_earlier() -> None:
+    ids = np.arange(3000)
+    assert len(ngram_bits(ids, ids[:10])) == 5
+    assert len(ngram_bits(ids % 50, ids[:10])) == 7
 
 
 def test_probabilities_of_all_continuations_sum_to_one() -> None:

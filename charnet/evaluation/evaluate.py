@@ -84,7 +84,7 @@ def checked(evaluation: Evaluation) -> Evaluation:
     if not math.isfinite(evaluation.nats):
         raise DivergedError(
             f"the model has diverged: its loss on {plural(evaluation.characters, 'character')} is not a finite number; "
-            "use earlier weights, or train it again with a smaller --learning-rate"
+            "use earlier weights, or train it again with a smaller learning rate"
         )
     return evaluation
 

@@ -111,7 +111,7 @@ class Checkpoint:
                     largest = np.abs(weights[name]).max()
                     raise DivergedError(
                         f"the model has diverged: {name} holds {largest:.1e}, too large for 8 bits; "
-                        "train it again with a smaller --learning-rate"
+                        "train it again with a smaller learning rate"
                     )
                 tensors |= {f"model.{name}": weight.values, f"model.{name}{SCALE}": weight.scale}
             else:

@@ -231,7 +231,7 @@ class SamplingOptions:
         1.0, "divide the probability of characters just written by this; 1 = off", low=0.01, high=100
     )
     repetition_window: int = setting(64, "how many characters back the penalty looks", low=0, high=1_000_000)
-    max_lines: int = setting(0, "end after this many lines; 0 = never", low=0, high=LARGEST_COUNT)
+    max_lines: int = setting(0, "end after this many lines; 0 = never", low=0)
     until: str = setting("", "end after the first sentence, line or paragraph", choices=UNTIL)
     ban: str = setting("", "never write any of these characters; an emoji is banned as a whole")
     logit_bias: tuple[tuple[str, float], ...] = setting(

@@ -112,8 +112,9 @@ def sample(
         console.note(
             f"{path}: {opened.name} engine, {weights_of}, temperature {_temperature(options)}, seed {options.seed}"
         )
-        if fastest == "compiled" and not registry.has_numba():
-            console.note("an engine for long texts is several times as fast: pip install 'charnet[fast]'")
+        if engine != fastest:
+            advice = "--engine compiled says why not here" if registry.has_numba() else "pip install 'charnet[fast]'"
+            console.note(f"an engine for long texts is several times as fast: {advice}")
         if interactive:
             console.note("type the start of the text, or press Enter; /help lists the commands")
         if surprise and not json:

@@ -58,7 +58,7 @@ def format_duration(seconds: float) -> str:
     >>> format_duration(75.4), format_duration(3700), format_duration(1e299)
     ('1:15', '1:01:40', '1e+299 seconds')
     """
-    if seconds >= 1e12:  # of a forged checkpoint
+    if abs(seconds) >= 1e12:  # of a forged checkpoint
         return f"{seconds:g} seconds"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

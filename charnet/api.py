@@ -15,11 +15,11 @@ from charnet.data.normalize import normalize
 from charnet.data.segment import segment
 from charnet.engines import registry
 from charnet.engines.base import Engine
-from charnet.errors import ConfigError, CorpusError, did_you_mean
+from charnet.errors import ConfigError, CorpusError, did_you_mean, quoted
 from charnet.generation import batch, generate
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.sampler import Sampler
-from charnet.overlay import qualified_names, sampling_options
+from charnet.overlay import check_count, qualified_names, sampling_options
 from charnet.signals import Interrupted, SignalGuard
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
@@ -65,6 +65,7 @@ class TextModel:
     def texts(self, prompt: str = "", *, count: int, **options: Any) -> Iterator[str]:
         """Continues a prompt in several ways, computed together. The i-th text is what `generate` gives with `index=i`,
         except where rounding decides between two characters."""
+        check_count("count", count)
         chosen, ids = sampling_options(options), self._encode(prompt)
         engine = self._engine(chosen, count)
         written = batch.texts(engine, self.checkpoint.vocab, ids, chosen, count)
@@ -77,6 +78,7 @@ class TextModel:
             num_sampled: how many characters of the prompt this model wrote: the same seed then continues a saved text
                 as if it had not ended.
         """
+        check_count("num_sampled", num_sampled)
         engine = next(iter([*self._engines.values()]), None) or self._open("numpy")  # another thread may open one
         state = generate.start(engine, self.checkpoint.vocab, self._encode(prompt))
         return replace(state, num_sampled=num_sampled)
@@ -198,7 +200,7 @@ def train(
         if key == "paths":
             raise ConfigError("paths: give the texts as plain arguments, as in charnet.train('a.txt', 'b.txt')")
         if key not in known:
-            raise ConfigError(f'there is no setting "{key}"{did_you_mean(key, known)}')
+            raise ConfigError(f"there is no setting {quoted(key)}{did_you_mean(key, known)}")
         values[known[key]] = value
     with SignalGuard() as signals, _keyboard_interrupt():
         if resume is None:

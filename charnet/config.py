@@ -11,6 +11,7 @@ import dataclasses
 import math
 import numbers
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,15 +21,13 @@ from charnet.errors import ConfigError, did_you_mean, quoted, short_repr
 
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
-OPTIMIZERS = ("muon", "adamw", "sgd")
-PRECISIONS = ("auto", "fp32", "bf16")
+OPTIMIZERS, PRECISIONS = ("muon", "adamw", "sgd"), ("auto", "fp32", "bf16")
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 VAL, UNTIL = ("", "random", "last", "each"), ("", "sentence", "line", "paragraph")
-LARGEST_SEED = 2**63 - 1
+LARGEST_SEED, LARGEST_COUNT, LARGEST_BIAS = 2**63 - 1, 10**12, 1000.0
 AUTO = -1  # charnet chooses
 RUNS = Path("checkpoints")  # the folder of runs, unless another is named
-LARGEST_BIAS = 1000.0
 SHORT_TEXT = 1000  # characters
 DOCUMENT_END = "\x1e"  # the record separator: ends each document that may hold several lines
 
@@ -59,7 +58,7 @@ class Limits:
     def check(self, name: str, value: Any) -> None:
         """Raises ConfigError if a value of the right type is outside the limits. `name` is for the message."""
         if self.choices and value not in self.choices:
-            near = did_you_mean(str(value)[:200], filter(None, self.choices))
+            near = did_you_mean(str(value), self.choices)
             raise ConfigError(f"{name}: expected {self}, found {quoted(str(value))}{near}")
         if isinstance(value, int | float) and not self.low <= value <= self.high:
             raise ConfigError(f"{name}: expected a number {self}, found {short_repr(value)}")
@@ -119,7 +118,7 @@ class DataSettings:
     )
     field: str = setting("", "treat each value of a field of CSV, TSV or JSON lines as a document: its name or number")
     document_separator: str = setting("", "text to put between two files, as in --document-separator '\\n\\n'")
-    min_count: int = setting(0, "fold characters that occur less often into one", low=0, high=10**12)
+    min_count: int = setting(0, "fold characters that occur less often into one", low=0, high=LARGEST_COUNT)
     max_alphabet: int = setting(
         0, "keep only the most frequent characters, fold the others into one; 0 = keep all", low=0, high=10**6
     )
@@ -131,7 +130,7 @@ class DataSettings:
         0.0, "fraction of the text held out for one test of the best weights, at the end", low=0, high=0.5
     )
     val_chars: int = setting(
-        0, "held-out characters, spread evenly, that each evaluation reads; 0 = all", low=0, high=10**12
+        0, "held-out characters, spread evenly, that each evaluation reads; 0 = all", low=0, high=LARGEST_COUNT
     )
 
     @property
@@ -186,11 +185,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of one run.
-
-    >>> Config().model.cell
-    'lstm'
-    """
+    """All settings of one run."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
@@ -211,7 +206,9 @@ class SamplingOptions:
         ConfigError: an option is out of its range.
     """
 
-    length: int = setting(1000, "characters to write, and the rest of the last emoji", low=0, flags=("-n", "--length"))
+    length: int = setting(
+        1000, "characters to write, and the rest of the last emoji", low=0, high=LARGEST_COUNT, flags=("-n", "--length")
+    )
     temperature: float = setting(
         0.8,
         "0 = always the most likely character, 1 = as learned, higher = more random; 0.5:1.2 = from one to the other",
@@ -245,21 +242,21 @@ class SamplingOptions:
         for name, (described, kind) in options_of(SamplingOptions).items():
             value = getattr(self, name)
             if typing.get_origin(kind) is not tuple and not (name == "temperature_end" and value is None):
-                value = _converted(flags_of(name)[0], value, kind)
+                value = converted(flags_of(name)[0], value, kind)
                 described.metadata["limits"].check(flags_of(name)[0], value)
                 object.__setattr__(self, name, value)  # NumPy's numbers as Python's
-        if isinstance(self.stop, str):
-            raise ConfigError("stop: expected several texts, found one; put it in a list")
-        if "" in self.stop:
-            raise ConfigError("--stop: expected a text, found an empty one")
-        if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in self.logit_bias):
-            raise ConfigError('logit_bias: expected pairs of a character and a number, as in (("e", -2.0),)')
-        for character, bias in self.logit_bias:
-            if len(character) != 1 or not abs(bias) <= LARGEST_BIAS:
-                raise ConfigError(
-                    f"--logit-bias: expected CHARACTER=NUMBER with a number between {-LARGEST_BIAS:g} and "
-                    f"{LARGEST_BIAS:g}, found {character[:20]!r}={bias}"
-                )
+        for name, example in (("stop", '["end"]'), ("logit_bias", '[("e", -2.0)]')):
+            if isinstance(value := getattr(self, name), str) or not isinstance(value, Iterable):
+                raise ConfigError(f"{name}: expected a list, as in {example}, found {short_repr(value)}")
+            object.__setattr__(self, name, tuple(value))
+        if not all(isinstance(text, str) and text for text in self.stop):
+            raise ConfigError(f"--stop: expected texts that are not empty, found {short_repr(self.stop)}")
+        for pair in self.logit_bias:
+            match pair:
+                case [str(text), bias] if len(text) == 1 and abs(converted("logit_bias", bias, float)) <= LARGEST_BIAS:
+                    continue
+            bounds = f"a number between {-LARGEST_BIAS:g} and {LARGEST_BIAS:g}"
+            raise ConfigError(f"--logit-bias: expected a character and {bounds}, found {short_repr(pair)}")
 
     @property
     def expected_length(self) -> int:
@@ -278,14 +275,17 @@ class SamplingOptions:
         return self.temperature + (self.temperature_end - self.temperature) * min(1, index / max(1, self.length - 1))
 
 
-def _converted(name: str, value: Any, kind: Any) -> Any:
-    """A value as the type that an option declares; numbers of any library are numbers."""
+def converted(name: str, value: Any, kind: Any) -> Any:
+    """A value as the type that an option declares; numbers of any library are numbers. Raises ConfigError."""
     if kind is str and isinstance(value, str):
         return value
     if kind is int and isinstance(value, numbers.Integral):
         return int(value)
     if kind not in (str, int) and isinstance(value, numbers.Real):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return -math.inf if value < 0 else math.inf
     expected = {str: "a word", int: "a whole number"}.get(kind, "a number")
     raise ConfigError(f"{name}: expected {expected}, found {short_repr(value)}")
 

@@ -101,5 +101,5 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     >>> did_you_mean("transformer", ["rnn"])
     ''
     """
-    near = difflib.get_close_matches(wrong, list(known), n=1)
+    near = difflib.get_close_matches(wrong[:120], list(known), n=1)  # a whole book would be compared for seconds
     return f' (did you mean "{near[0]}"?)' if near else ""

@@ -10,10 +10,10 @@ import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from charnet.config import AUTO, Config, Limits, SamplingOptions, options_of
+from charnet.config import AUTO, LARGEST_COUNT, Config, Limits, SamplingOptions, converted, options_of
 from charnet.errors import ConfigError, did_you_mean, quoted, short_repr, shortened
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -44,7 +44,8 @@ def section_fields(section: str) -> dict[str, tuple[dataclasses.Field[Any], Any]
     """
     sections = {name: kind for name, (_, kind) in options_of(Config).items()}
     if section not in sections:
-        raise ConfigError(f"there is no section {quoted(section)}{_near(section, sections)}: {', '.join(sections)}")
+        near = did_you_mean(section, sections)
+        raise ConfigError(f"there is no section {quoted(section)}{near}: {', '.join(sections)}")
     return options_of(sections[section])
 
 
@@ -87,12 +88,8 @@ def _find(name: str) -> tuple[dataclasses.Field[Any], Any]:
 def _field(section: str, key: str) -> tuple[dataclasses.Field[Any], Any]:
     fields = section_fields(section)
     if key not in fields:
-        raise ConfigError(f'section "{section}" has no setting {quoted(key)}{_near(key, fields)}')
+        raise ConfigError(f'section "{section}" has no setting {quoted(key)}{did_you_mean(key, fields)}')
     return fields[key]
-
-
-def _near(wrong: str, known: Iterable[str]) -> str:
-    return did_you_mean(shortened(wrong), known)  # a whole book would be compared for seconds
 
 
 def _from_text(name: str, text: str, kind: Any) -> Any:
@@ -142,7 +139,7 @@ def _pair(name: str, value: Any) -> Pair:
     """Two whole numbers: as a list, as texts, or as earlier versions wrote them, "122:957"."""
     found = value.split(":") if isinstance(value, str) else value
     if isinstance(found, list | tuple) and len(found) == 2:
-        texts = [str(number) if type(number) is int else number for number in found]
+        texts = [short_repr(number) if type(number) is int else number for number in found]
         if all(isinstance(text, str) and re.fullmatch(r"\d{1,10}", text, re.ASCII) for text in texts):
             return int(texts[0]), int(texts[1])
     raise ConfigError(f"{name}: expected pairs of a step and a length, found {short_repr(value)}")
@@ -225,8 +222,17 @@ def sampling_options(values: Mapping[str, Any]) -> SamplingOptions:
     known = options_of(SamplingOptions)
     for name in values:
         if name not in known:
-            raise ConfigError(f"there is no sampling option {quoted(name)}{_near(name, known)}")
+            raise ConfigError(f"there is no sampling option {quoted(name)}{did_you_mean(name, known)}")
     return SamplingOptions(**values)
+
+
+def check_count(name: str, value: Any, *, low: int = 0) -> None:
+    """Checks the number of things that are not an option of `config`, such as of texts.
+
+    Raises:
+        ConfigError: it is no whole number, below `low` or beyond all that a machine can write.
+    """
+    Limits("", low, LARGEST_COUNT).check(name, converted(name, value, int))
 
 
 def parse_duration(name: str, text: str) -> float:

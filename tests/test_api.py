@@ -260,3 +260,33 @@ def test_texts_that_the_compiled_engine_cannot_speed_up_do_not_count(
         model.stream(length=10**7, logit_bias=[("@", 1.0)])
     model.stream(length=10)
     assert asked == ["numpy"]
+
+
+@pytest.mark.parametrize("call", ["generate", "texts", "start"])
+@pytest.mark.parametrize("number", [-1, 1.5, "1", None])
+def test_what_counts_texts_and_characters_is_a_whole_number_from_0(model: TextModel, call: str, number: Any) -> None:
+    name = {"generate": "index", "texts": "count", "start": "num_sampled"}[call]
+    with pytest.raises(ConfigError, match=f"^{name}: expected a (whole )?number"):
+        getattr(model, call)("the ", **{name: number})
+
+
+@pytest.mark.parametrize("digits", [309, 5000])
+def test_a_number_of_any_size_is_refused_in_one_short_line(model: TextModel, digits: int, tmp_path: Path) -> None:
+    huge: Any = 10**digits
+
+    def train(**more: Any) -> Any:
+        return lambda: charnet.train(out=tmp_path, **more)
+
+    for call in (
+        lambda: model.generate(length=huge),
+        lambda: model.texts(count=huge),
+        train(seconds=huge),
+        train(steps=2, epochs=huge),
+        train(steps=2, learning_rate=-huge),
+        train(steps=2, cell=huge),
+        train(steps=2, length_changes=[(huge, 1)]),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            call()
+        assert len(str(caught.value)) < 400
+    assert len(model.generate(length=3)) == 3

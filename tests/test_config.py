@@ -7,6 +7,7 @@ import dataclasses
 import math
 import re
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -708,3 +709,29 @@ def test_every_flag_that_a_message_names_exists(capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr().out
     for option in options_of(SamplingOptions):
         assert all(re.search(rf"[ ,]{flag}\b", shown) for flag in flags_of(option)), option
+
+
+def test_a_number_beyond_all_floats_is_out_of_range() -> None:
+    floats = [name for name, (_, kind) in options_of(SamplingOptions).items() if kind in (float, float | None)]
+    assert len(floats) > 5
+    for name in floats:
+        for huge in (10**400, -(10**400), Fraction(10**400)):
+            with pytest.raises(ConfigError, match=rf"^{flags_of(name)[0]}: expected a number between .* found -?inf$"):
+                SamplingOptions(**{name: huge})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["stop", "logit_bias"])
+@pytest.mark.parametrize(
+    "value", [None, 5, "e", b"ab", [1], [None], [""], {"": 1}, [("e",)], [("e", "x")], [(1, 2)], [("e", 10**5000)]]
+)
+def test_lists_of_something_else_are_refused_in_one_short_line(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^(--)?{name.replace('_', '.')}: expected ") as caught:
+        SamplingOptions(**{name: value})
+    assert len(str(caught.value)) < 200
+
+
+def test_several_texts_may_be_in_any_collection() -> None:
+    pairs = (("e", -2.0), ("f", 1.0))
+    for make in (list, tuple, iter, dict.fromkeys):
+        assert SamplingOptions(stop=make(("a", "b"))).stop == ("a", "b")
+        assert SamplingOptions(logit_bias=make(pairs)).logit_bias == pairs

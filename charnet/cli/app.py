@@ -27,6 +27,7 @@ from charnet.cli.train import train
 from charnet.errors import CharnetError, ConfigError, StorageError, quoted
 from charnet.machine import explain_out_of_memory, omp_spin_count
 
+LONGEST_MESSAGE, LONGEST_USAGE = 1000, 300  # characters: the former may name a path, the latter any argument
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
 
 # Some releases of typer contain a copy of click, others import it: find the class through a public one.
@@ -82,7 +83,7 @@ def run(arguments: list[str]) -> int:
             result = app(arguments, standalone_mode=False, prog_name="charnet")
         console.flush()
     except CharnetError as error:
-        console.error(str(error))
+        console.error(_short(str(error), LONGEST_MESSAGE))
         return error.exit_code
     except _ShownError as error:
         return _usage(error)
@@ -111,5 +112,11 @@ def _usage(error: Exception) -> int:
         return 2
     message = " ".join(message.split())
     command = context.command_path if context else "charnet"
-    console.error(f"{message.rstrip('.')} (see {command} --help)")
+    console.error(f"{_short(message.rstrip('.'), LONGEST_USAGE)} (see {command} --help)")
     return 2
+
+
+def _short(message: str, longest: int) -> str:
+    """Leaves out the middle of a message that holds a whole text, given as an argument by mistake."""
+    half = longest // 2
+    return message if len(message) <= longest else f"{message[:half]} ... {message[-half:]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,17 +44,35 @@ class Destination:
     def is_on_disk(self) -> bool:
         return self.file is not None or self.folder is not None
 
-    def names(self, count: int) -> list[Path]:
-        """Returns the files for `count` texts; none for the screen."""
+    def names(self, count: int) -> Iterator[Path]:
+        """Yields the files for `count` texts; none for the screen."""
         if self.folder is None:
-            return [self.file] if self.file else []
-        digits = max(3, len(str(count)))
-        return [self.folder / f"{number:0{digits}}{self.suffix}" for number in range(1, count + 1)]
+            yield from [self.file] if self.file else []
+        else:
+            yield from (self._name(number, count) for number in range(1, count + 1))
+
+    def _name(self, number: int, count: int) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{number:0{max(3, len(str(count)))}}{self.suffix}"
 
     def check(self, count: int, *, force: bool) -> None:
         """Raises StorageError if `count` texts would replace files, unless `force` is given."""
-        for path in self.names(count):
+        for path in self._taken(count):
             check_free(path, replace=force, advice=", or replace it with --force", is_sample=True)
+
+    def _taken(self, count: int) -> Iterator[Path]:
+        """Yields the files for `count` texts that may exist: of a folder with few files, few, however many texts."""
+        if self.folder is None:
+            yield from self.names(count)
+            return
+        try:
+            found = {path.name.partition(".")[0] for path in self.folder.iterdir()}
+        except (FileNotFoundError, NotADirectoryError):
+            found = set()
+        except OSError as error:
+            raise durable.write_error(self.folder, error) from None
+        numbers = sorted(int(name) for name in found if name.isascii() and name.isdigit())
+        yield from (self._name(number, count) for number in numbers if 1 <= number <= count)
 
     def write_texts(
         self, texts: Iterable[Iterable[Chunk]], echoed: str, count: int, *, quiet: bool, color: bool
@@ -78,22 +97,21 @@ class Destination:
                 console.write_json(each)
 
     def _save(self, contents: Iterable[str], count: int, *, between: str, quiet: bool) -> None:
-        names = self.names(count)
-        if self.folder is None:
-            save(names[0], between.join(contents))
-        else:
+        if self.file is not None:
+            save(self.file, between.join(contents))
+        elif self.folder is not None:
             try:
                 durable.make_folders(self.folder)
             except OSError as error:
                 raise durable.write_error(self.folder, error) from None
-            for path, content in zip(names, contents, strict=True):
+            for path, content in zip(self.names(count), contents, strict=True):
                 save(path, content)
         if not quiet:
             console.note(f"{plural(count, 'text')} in {self.file or self.folder}")
 
 
-def watch_length(chunks: Iterable[Chunk], length: int, is_cut: list[bool], *, of_bytes: bool) -> Iterator[Chunk]:
-    """Yields the chunks of a text, and then adds to `is_cut` whether it has its full length: nothing ended it.
+def watch_length(chunks: Iterable[Chunk], length: int, is_cut: Counter[bool], *, of_bytes: bool) -> Iterator[Chunk]:
+    """Yields the chunks of a text, and then counts in `is_cut` whether it has its full length: nothing ended it.
 
     Args:
         length: in characters, or in bytes for a text `of_bytes`.
@@ -102,7 +120,7 @@ def watch_length(chunks: Iterable[Chunk], length: int, is_cut: list[bool], *, of
     for chunk in chunks:
         count += len(chunk.text.encode("utf-8", "surrogateescape") if of_bytes else chunk.text)
         yield chunk
-    is_cut.append(count >= length)
+    is_cut[count >= length] += 1
 
 
 def check_free(path: Path, *, replace: bool = False, advice: str = "", is_sample: bool = False) -> None:

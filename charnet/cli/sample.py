@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from charnet.cli import console, sample_options
 from charnet.cli.options import unescaped
 from charnet.config import SHORT_TEXT, SamplingOptions, options_of
-from charnet.errors import ConfigError, plural
+from charnet.errors import ConfigError, plural, quoted
+from charnet.overlay import check_count
 
 if TYPE_CHECKING:
     from charnet.config import Config
@@ -101,7 +103,7 @@ def sample(
         if dropped and not quiet:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
         written = texts(opened, vocab, ids.tolist(), options, samples, nats=json or color)
-        is_cut: list[bool] = []
+        is_cut = Counter[bool]()
         if length is None and options.length == LONGEST_LINE:
             length = LONGEST_LINE
             written = (output.watch_length(chunks, length, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
@@ -110,8 +112,9 @@ def sample(
         console.note(
             f"{path}: {opened.name} engine, {weights_of}, temperature {_temperature(options)}, seed {options.seed}"
         )
-        if fastest == "compiled" and not registry.has_numba():
-            console.note("an engine for long texts is several times as fast: pip install 'charnet[fast]'")
+        if engine != fastest:
+            advice = "--engine compiled says why not here" if registry.has_numba() else "pip install 'charnet[fast]'"
+            console.note(f"an engine for long texts is several times as fast: {advice}")
         if interactive:
             console.note("type the start of the text, or press Enter; /help lists the commands")
         if surprise and not json:
@@ -139,10 +142,10 @@ def sample(
         destination.write_objects(output.objects(written, echoed, metadata, each=surprise), samples, quiet=quiet)
     else:
         destination.write_texts(written, echoed, samples, quiet=quiet, color=color)
-    if any(is_cut) and not quiet:
+    if is_cut[True] and not quiet:
         symbols = "bytes" if vocab.of_bytes else "characters"
         console.note(
-            f"{plural(sum(is_cut), 'text')} cut after {LONGEST_LINE:,} {symbols}, where the model had not ended"
+            f"{plural(is_cut[True], 'text')} cut after {LONGEST_LINE:,} {symbols}, where the model had not ended"
         )
 
 
@@ -157,15 +160,15 @@ def _check(
     **more: Any,
 ) -> None:
     """Raises ConfigError if the options of the command contradict each other."""
-    if samples < 1:
-        raise ConfigError(f"--samples: expected a number at least 1, found {samples}")
+    check_count("--samples", samples, low=1)
+    check_count("--lines", lines)
     if unknown not in ("error", "skip"):
-        raise ConfigError(f'--unknown: expected error or skip, found "{unknown}"')
+        raise ConfigError(f"--unknown: expected error or skip, found {quoted(unknown)}")
     has_output = any(more[name] for name in ("json", "out", "out_dir"))
     if interactive and (has_output or samples > 1 or "-" in (more["prompt"], str(more["prompt_file"]))):
         raise ConfigError("-i: leave out --json, --out, --out-dir, --samples and a prompt from stdin")
-    if lines and (lines < 0 or samples > 1 or until or max_lines or interactive):
-        raise ConfigError("--lines: expected a number above 0, without --samples, --until, --max-lines or -i")
+    if lines and (samples > 1 or until or max_lines or interactive):
+        raise ConfigError("--lines: leave out --samples, --until, --max-lines and -i")
 
 
 def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:

@@ -55,9 +55,11 @@ def _fixed(number: float, digits: int) -> str:
 def format_duration(seconds: float) -> str:
     """Formats seconds as hours, minutes and seconds.
 
-    >>> format_duration(75.4), format_duration(3700)
-    ('1:15', '1:01:40')
+    >>> format_duration(75.4), format_duration(3700), format_duration(1e299)
+    ('1:15', '1:01:40', '1e+299 seconds')
     """
+    if abs(seconds) >= 1e12:  # of a forged checkpoint
+        return f"{seconds:g} seconds"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

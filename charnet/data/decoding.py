@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 
 from charnet.data.encodings import MARKS, decoded, described, guess, is_same, wide_without_mark
-from charnet.errors import ConfigError, CorpusError, plural
+from charnet.errors import ConfigError, CorpusError, plural, quoted
 
 REPLACEMENTS = {"replace": "\N{REPLACEMENT CHARACTER}", "ignore": ""}
 LONGEST_MARK = 4  # bytes
@@ -54,9 +54,11 @@ def check_encoding(encoding: str) -> None:
         codec = codecs.lookup(encoding)
         codecs.getincrementaldecoder(encoding)().decode(b"", final=True)
     except (LookupError, ValueError, UnicodeError, TypeError):
-        raise ConfigError(f'data.encoding: "{encoding}" is no encoding of text; try utf-8, cp1252 or utf-16') from None
+        raise ConfigError(
+            f"data.encoding: {quoted(encoding)} is no encoding of text; try utf-8, cp1252 or utf-16"
+        ) from None
     if not getattr(codec, "_is_text_encoding", True) or codec.name in ("idna", "punycode"):
-        raise ConfigError(f'data.encoding: "{encoding}" does not encode text; try utf-8, cp1252 or utf-16')
+        raise ConfigError(f"data.encoding: {quoted(encoding)} does not encode text; try utf-8, cp1252 or utf-16")
 
 
 class InvalidBytesError(CorpusError):

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from charnet.config import ModelSettings
 from charnet.engines.base import COMPILED_MIN_BATCH, Engine, Weights
 from charnet.engines.mixture import combine
-from charnet.errors import ConfigError, did_you_mean
+from charnet.errors import ConfigError, did_you_mean, quoted, shortened
 from charnet.model.ngram import WeightedNgram
 from charnet.model.shapes import member_prefixes
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.quantize import QuantizedMatrix, dequantize_all
+
+if TYPE_CHECKING:
+    from charnet.engines.compiled_engine import CompiledEngine
 
 # Microseconds per character of one text: a compromise between two Intel cores with AMX (memory at 41 GB/s; the first
 # number) and two of Zen 4 (over twice that, alone and beside other work; the second and third). Near the break-even
@@ -49,14 +54,23 @@ def _numpy(
 
 
 def _compiled(model: ModelSettings, networks: Iterable[Weights], ngram: WeightedNgram | None, threads: int) -> Engine:
+    return _compiled_engine()(*networks, cell=model.cell, activation=model.activation, threads=threads, ngram=ngram)
+
+
+def _compiled_engine() -> type[CompiledEngine]:
+    """Imports numba, which raises errors of several kinds, or only warns, about environment variables of its own."""
     try:
-        from charnet.engines.compiled_engine import CompiledEngine
-    except ImportError as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Environment variable", RuntimeWarning)
+            from charnet.engines.compiled_engine import CompiledEngine
+    except Exception as error:
+        reason = shortened(str(error).partition("\n")[0])
+        variables = "".join(f", or unset {name}" for name in sorted(os.environ) if name.startswith("NUMBA_"))
         raise ConfigError(
-            f"engine: the compiled engine needs numba, which is missing or does not work ({error}): "
-            "pip install -U 'charnet[fast]'"
+            f"engine: the compiled engine needs numba, which is missing or does not work ({reason}): "
+            f"pip install -U 'charnet[fast]'{variables}"
         ) from None
-    return CompiledEngine(*networks, cell=model.cell, activation=model.activation, threads=threads, ngram=ngram)
+    return CompiledEngine
 
 
 def _torch(model: ModelSettings, networks: Iterable[Weights], ngram: WeightedNgram | None, threads: int) -> Engine:
@@ -91,8 +105,8 @@ def available(name: str) -> str:
 @functools.cache
 def _compiles() -> bool:
     try:
-        from charnet.engines.compiled_engine import CompiledEngine  # noqa: F401
-    except ImportError:
+        _compiled_engine()
+    except ConfigError:
         return False
     return True
 
@@ -148,7 +162,9 @@ def engine_of(
     """
     if name not in ENGINES:
         known = ", ".join(ENGINES)
-        raise ConfigError(f'engine: expected one of {known}, found "{name}"{did_you_mean(name, ENGINES)}')
+        raise ConfigError(
+            f"engine: expected one of {known}, found {quoted(str(name))}{did_you_mean(str(name), ENGINES)}"
+        )
     with np.errstate(over="ignore", invalid="ignore"):  # a diverged model is reported where a symbol is sampled
         return ENGINES[name](model, _networks(model, weights), ngram, threads)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charnet.config import SamplingOptions
+from charnet.config import Limits, SamplingOptions, converted
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, MultiStepEngine
@@ -58,7 +58,12 @@ def start(engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int] = ()) -> 
 
 
 def random_generator(options: SamplingOptions, index: int, num_sampled: int = 0) -> np.random.Generator:
-    """Returns the random numbers of a text, without the first `num_sampled`; each symbol uses one."""
+    """Returns the random numbers of a text, without the first `num_sampled`; each symbol uses one.
+
+    Raises:
+        ConfigError: the index is no whole number, or below 0.
+    """
+    Limits("", low=0).check("index", converted("index", index, int))
     bits = np.random.PCG64(np.random.SeedSequence(options.seed, spawn_key=(index,)))
     return np.random.Generator(bits.advance(num_sampled))
 

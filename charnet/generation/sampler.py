@@ -33,7 +33,7 @@ class Sampler:
     def __init__(self, vocab: Vocabulary, options: SamplingOptions) -> None:
         for text in options.stop:
             check_known(vocab, text, "--stop")
-        clusters = graphemes.split(options.ban)
+        clusters = [*dict.fromkeys(graphemes.split(options.ban))]
         self._options, self.bias_V = options, _bias(vocab, options, [c for c in clusters if len(c) == 1])
         self._banned = _sequences(vocab, [cluster for cluster in clusters if len(cluster) > 1])
         self.penalized = options.repetition_penalty != 1 and options.repetition_window > 0

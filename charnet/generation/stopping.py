@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
@@ -87,14 +88,40 @@ class StopStrings:
     gives_back = False
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self.held_back, self._stops, self._tail = 0, [graphemes.split(stop) for stop in stops], list[str]()
-        self._longest = max(map(len, self._stops))
+        self.held_back, self._stops = 0, [_stop_string(stop) for stop in stops]
+        self._matched = [0] * len(stops)  # the longest beginning of each that ends the text so far, in symbols
 
     def push(self, symbol: str) -> bool:
-        self._tail = [*self._tail, symbol][-self._longest :]
-        complete = [stop for stop in self._stops if self._tail[-len(stop) :] == stop]
-        begun = (
-            stop[:n] for stop in self._stops for n in range(1, len(stop)) if self._tail[-n:] == stop[:n]
-        )  # what may become one
-        self.held_back = max((len("".join(found)) for found in complete or begun), default=0)
-        return bool(complete)
+        self._matched = [stop.advance(n, symbol) for stop, n in zip(self._stops, self._matched, strict=True)]
+        lengths = [
+            (n == len(stop.symbols), stop.lengths[n]) for stop, n in zip(self._stops, self._matched, strict=True)
+        ]
+        is_complete, self.held_back = max(lengths)
+        return is_complete
+
+
+class _StopString(NamedTuple):
+    """A string that is found in time linear in the text (Knuth, Morris and Pratt 1977).
+
+    By a number of its first symbols: `lengths` has how many characters they are, `borders` the longest shorter
+    beginning of the string that they end with, in symbols.
+    """
+
+    symbols: list[str]
+    lengths: list[int]
+    borders: list[int]
+
+    def advance(self, matched: int, symbol: str) -> int:
+        """Returns how many first symbols of the string end the text, when they were `matched` before this symbol."""
+        while matched == len(self.symbols) or (matched and self.symbols[matched] != symbol):
+            matched = self.borders[matched]
+        return matched + (self.symbols[matched] == symbol)
+
+
+@lru_cache(16)  # many texts have the same
+def _stop_string(text: str) -> _StopString:
+    symbols = graphemes.split(text)
+    stop = _StopString(symbols, [0, *itertools.accumulate(map(len, symbols))], [0, 0])
+    for symbol in symbols[1:]:
+        stop.borders.append(stop.advance(stop.borders[-1], symbol))
+    return stop

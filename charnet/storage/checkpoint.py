@@ -20,7 +20,7 @@ import numpy.typing as npt
 from charnet import durable
 from charnet.config import Config
 from charnet.data.vocab import Vocabulary
-from charnet.errors import ConfigError, DivergedError
+from charnet.errors import ConfigError, DivergedError, quoted
 from charnet.model.ngram import Ngram, WeightedNgram
 from charnet.model.shapes import model_shapes
 from charnet.storage import ngram_tensors, tensorfile
@@ -100,7 +100,7 @@ class Checkpoint:
             DivergedError: a weight is too large for a row of 8-bit numbers and their scale.
         """
         if precision != "int8":
-            raise ConfigError(f'--quantize: expected int8, found "{precision}"')
+            raise ConfigError(f"--quantize: expected int8, found {quoted(precision)}")
         if self.precision == "int8":
             return self
         tensors = {name: tensor for name, tensor in self.tensors.items() if name.startswith(ngram_tensors.PREFIX)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import AUTO, GATES, Config, DataSettings
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, short_repr
 from charnet.machine import processor_cores
 from charnet.model.shapes import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, model_shapes
 from charnet.overlay import DURATION_EXAMPLES, as_dict, default, overlay, parse_duration
@@ -52,7 +52,7 @@ def check_seconds(seconds: float) -> None:
     """Raises ConfigError if the time is too short or too long to train for."""
     if not isinstance(seconds, int | float) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
         raise ConfigError(
-            f"a time to train for: expected between one second and thirty days, found {str(seconds)[:40]}; "
+            f"a time to train for: expected between one second and thirty days, found {short_repr(seconds)}; "
             f"{DURATION_EXAMPLES}, from Python seconds=90"
         )
 
@@ -75,7 +75,7 @@ def choose_length(
         ConfigError: the caller gives two lengths, or the time is too short or too long.
     """
     given = LENGTH.intersection(values)
-    if len(given) == 2 and str(values["training.epochs"]) not in ("0", "0.0"):
+    if len(given) == 2 and values["training.epochs"] not in (0, "0", "0.0"):
         raise ConfigError("--steps and --epochs: expected one length, found two; leave one out")
     if seconds is not None:
         if resumes:

@@ -158,3 +158,30 @@ def test_a_text_that_cannot_be_read_is_answered_with_options_of_the_running_comm
         message = capsys.readouterr().err
         assert message.startswith(f"charnet: {name}")
         assert not lacking(message, command), message
+
+
+LONG = "x" * 100_000
+DIGITS = "1" + "0" * 309
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"sample --{name} {LONG}" for name in ("top-k", "threads", "unknown", "lines", "seed", "until", "temp")),
+        *(f"sample RUN --{name} {LONG}" for name in ("engine", "quantize", "out", "out-dir")),
+        *(f"train --{name} {LONG}" for name in ("epochs", "cell", "name", "config", "set", "encoding", "for")),
+        *(f"train --set {name}={LONG}" for name in ("data.encoding", "data.encoding=x", LONG, f"model.{LONG}")),
+        *(f"sample --{name} {DIGITS}" for name in ("samples", "lines", "length")),
+        *(LONG, f"corpus {LONG}", f"corpus get {LONG}", f"sample --{LONG}", f"sample RUN {LONG}", f"inspect {LONG}"),
+    ],
+    ids=lambda line: line[:40],
+)
+def test_a_value_of_any_length_is_refused_in_one_short_line(
+    line: str, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run([word if word != "RUN" else str(tiny_run) for word in line.split(" ")]) in (2, 4, 6)
+    message = capsys.readouterr().err
+    assert message.startswith("charnet: ")
+    assert len(message) < (1100 if "cannot be" in message else 400)
+    assert message.count("\n") == 1

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import types
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -511,3 +513,24 @@ def test_texts_side_by_side_take_the_steps_of_texts_alone_in_an_ngram(monkeypatc
     for row, ids_T in zip(together, ids_BT, strict=True):
         scored_T = table.score(ids_T[None])[0]
         assert np.exp(row[np.arange(59), ids_T[1:]]) == pytest.approx(scored_T[1:], rel=1e-4)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    "problem", [ValueError("threads must be > 0."), RuntimeWarning("Environment variable 'NUMBA_X' is\nTraceback")]
+)
+def test_what_numba_says_about_its_environment_is_one_line_or_leaves_the_numpy_engine(monkeypatch, problem):
+    def import_name(name):
+        if isinstance(problem, Warning):
+            warnings.warn(problem, stacklevel=1)
+        raise problem if isinstance(problem, ValueError) else AttributeError(name)
+
+    module = types.ModuleType("charnet.engines.compiled_engine")
+    module.__getattr__ = import_name
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(registry, "_compiles", registry._compiles.__wrapped__)
+    monkeypatch.setenv("NUMBA_X", "0")
+    assert available("compiled") == "numpy"
+    first_line = str(problem).partition("\n")[0]
+    with pytest.raises(ConfigError, match=rf"\({first_line}\).*'charnet\[fast\]', or unset NUMBA_X$"):
+        open_engine(build(), "compiled")

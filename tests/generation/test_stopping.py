@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from typing import Any
 
 import pytest
@@ -129,3 +130,34 @@ def test_nothing_is_held_back_for_longer_than_an_end_may_take(text: str) -> None
             if criterion.push(character):
                 break
             assert 0 <= criterion.held_back <= count
+
+
+@given(
+    text=st.text("ab\n", max_size=30), stops=st.lists(st.text("ab\n", min_size=1, max_size=6), min_size=1, max_size=3)
+)
+def test_a_stop_text_holds_back_its_longest_beginning_until_it_is_complete(text: str, stops: list[str]) -> None:
+    criterion = StopStrings(stops)
+    for end in range(1, len(text) + 1):
+        complete = [len(stop) for stop in stops if text[:end].endswith(stop)]
+        begun = [n for stop in stops for n in range(len(stop)) if text[:end].endswith(stop[:n])]
+        assert criterion.push(text[end - 1]) == bool(complete)
+        assert criterion.held_back == max(complete or begun)
+
+
+@pytest.mark.parametrize("stop", ["a" * 3000 + "b", "ab" * 1500, "b" * 3000])
+def test_a_symbol_costs_the_same_however_long_a_stop_text_is(stop: str) -> None:
+    lines = 0
+
+    def count(*_: Any) -> Any:
+        nonlocal lines
+        lines += 1
+        return count
+
+    criterion, before = StopStrings([stop]), sys.gettrace()
+    sys.settrace(count)
+    try:
+        for symbol in "a" * 500 + "ab" * 250:
+            criterion.push(symbol)
+    finally:
+        sys.settrace(before)
+    assert lines < 1000 * 30

@@ -1,0 +1,40 @@
+"""Where texts go: to one file, to a folder with a file for each, or to the screen."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from charnet.cli import output
+from charnet.cli.output import Destination
+from charnet.errors import StorageError
+
+
+def test_the_files_of_a_folder_are_named_one_by_one(tmp_path: Path) -> None:
+    names = Destination(folder=tmp_path).names(10**12)
+    first = ["0000000000001.txt", "0000000000002.txt"]
+    assert [path.name for path in itertools.islice(names, 2)] == first
+
+
+@pytest.mark.parametrize("count", [3, 10**12])
+def test_only_files_that_are_there_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    name = f"{3:0{max(3, len(str(count)))}}.txt"
+    others = ("0.txt", "words.txt", f"{count + 1}.txt", "²")
+    for each in (*others, name):
+        (tmp_path / each).touch()
+    looked_at = []
+    monkeypatch.setattr(output, "check_free", lambda path, **_: looked_at.append(path.name))
+    Destination(folder=tmp_path).check(count, force=False)
+    assert looked_at == [name]
+
+
+def test_a_file_that_is_there_is_refused_unless_forced_and_a_folder_that_is_not_has_none(tmp_path: Path) -> None:
+    (tmp_path / "002.txt").touch()
+    with pytest.raises(StorageError, match=r"002\.txt: already exists; .* --force"):
+        Destination(folder=tmp_path).check(2, force=False)
+    Destination(folder=tmp_path).check(2, force=True)
+    Destination(folder=tmp_path).check(1, force=False)
+    Destination(folder=tmp_path, suffix=".json").check(2, force=False)
+    Destination(folder=tmp_path / "new").check(10**12, force=False)

@@ -1,0 +1,30 @@
+"""Results for people, whatever numbers are in a file."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkpoint_files import tiny
+
+from charnet.cli.app import run
+from charnet.storage.document import TrainerState
+
+HUGE = {"int": [2**62], "float": [1e299, -1e299], "float | None": [1e299, -1e299]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(each.name, value) for each in fields(TrainerState) for value in HUGE.get(str(each.type), [])]
+)
+def test_a_line_of_inspect_is_short_whatever_number_a_file_holds(
+    name: str, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = tiny()
+    forged = replace(whole, trainer_state=replace(whole.trainer_state, **{name: value}))
+    forged.save(tmp_path / "f.safetensors")
+    code = run(["inspect", str(tmp_path / "f.safetensors")])
+    shown = capsys.readouterr()
+    assert code in (0, 4)
+    assert max(map(len, (shown.out + shown.err).splitlines())) < 300

@@ -30,6 +30,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "data.*": READING,
     "model.*": ("train",),
     "storage.checkpoint": ("sample", "eval"),
+    "storage.capacity": ("train",),
     "storage.runs": ("train",),
     "engines.*": ("sample",),
     "generation.*": ("sample",),

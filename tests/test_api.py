@@ -8,6 +8,7 @@ import math
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from conftest import sentences
 import charnet
 from charnet.api import TextModel
 from charnet.engines import registry
-from charnet.errors import CheckpointError, ConfigError, CorpusError, PromptError
+from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, PromptError
 from charnet.storage import runs
 
 SMALL: dict[str, Any] = {
@@ -54,6 +55,28 @@ def test_without_a_path_the_newest_run_is_loaded(
     shutil.copytree(tiny_run, tmp_path / "checkpoints" / "pets")
     monkeypatch.chdir(tmp_path)
     assert charnet.load().checkpoint.weights_sha256() == charnet.load("pets").checkpoint.weights_sha256()
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda: charnet.load("a\0b"), 4),
+        (lambda: charnet.train("a.txt", resume="a\0b"), 4),
+        (lambda: charnet.train("a\0b", **SMALL), 3),
+        (lambda: charnet.train("a.txt", out="a\0b", **SMALL), 6),
+        (lambda: charnet.train("a.txt", name="a\0b", **SMALL), 2),
+        (lambda: charnet.train(".", glob="a\0b", **SMALL), 3),
+    ],
+)
+def test_a_name_with_a_zero_byte_is_an_error_that_the_caller_can_correct(
+    call: Callable[[], object], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text(sentences(60))
+    with pytest.raises(CharnetError) as caught:
+        call()
+    assert caught.value.exit_code == code
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.txt"]
 
 
 def test_a_missing_checkpoint_is_a_checkpoint_error() -> None:

@@ -60,11 +60,12 @@ def resume_run(
     out: Path,
     strict: bool,
     continue_text: bool,
+    is_named: bool,
     sample_length: int,
     on_start: Callable[[], object],
     on_read: OnRead,
 ) -> Trainer:
-    """See `setup.resume_run`, which has checked `values`."""
+    """See `setup.resume_run`, which has checked `values`; `is_named`: the user names the text anew."""
     path = runs.find_resumable(given, out)
     folder = RunFolder(path.parent)
     try:
@@ -73,7 +74,6 @@ def resume_run(
         before, damage = runs.load_resumable(path, strict=strict)
         if before.trainer_state.step and not before.part("optimizer"):
             raise CheckpointError(f"{path}: holds weights only and cannot be resumed; try --init-from")
-        is_named = "data.paths" in values
         values = _changed(before, path.parent / runs.SETTINGS, dict(values), continue_text=continue_text)
         config = overlay(before.config, values)
         config = overlay(config, {"data.paths": absolute(config.data.paths)})
@@ -193,14 +193,14 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
     """Returns the text of a run, from the cache if the files are gone, or the one that it continues with.
 
     Args:
-        is_named: the user names the text anew. Else a pipe or standard input is not waited for: it counts as gone.
+        is_named: the user names the text anew, so that is what is read.
 
     Raises:
         CorpusError: the text has changed and may not, or is neither at its path nor in the cache.
     """
     data, info, paths = config.data, before.corpus, shortened(", ".join(config.data.paths), LONGEST_PATHS)
     source: EncodedCopy | Corpus | None
-    if not continue_text and any(_is_gone(path) for path in data.paths if not (is_named and is_stream(path))):
+    if not (continue_text or is_named) and any(map(_is_gone, data.paths)):
         source = open_copy(info.key, info.fingerprint, info.size_bytes)
         if source is None:
             raise CorpusError(
@@ -231,4 +231,5 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
 
 
 def _is_gone(path: str) -> bool:
+    """Returns whether a text is no longer there. What would be waited for, a pipe or standard input, counts as gone."""
     return is_stream(path) or not (os.path.exists(path) or is_dataset(path))

@@ -95,6 +95,7 @@ def resume_run(
         CheckpointError: there is no checkpoint that can be resumed.
         StorageError: another training is at work in this run.
     """
+    is_named = "data.paths" in (values or {})  # a file of settings may be that of the run
     values, _ = resolve.choose_length(values or {}, file_values or {}, seconds, resumes=True)
     resolve.check(overlay(Config(), values))
     from charnet.training import resume
@@ -105,6 +106,7 @@ def resume_run(
         out=out,
         strict=strict,
         continue_text=continue_text,
+        is_named=is_named,
         sample_length=sample_length,
         on_start=on_start,
         on_read=on_read,

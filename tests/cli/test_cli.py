@@ -220,6 +220,14 @@ def test_without_a_command_the_help_is_shown_as_help(charnet_: Charnet) -> None:
 # ------------------------------------------------------------------------------------------- text and prompt: 3
 
 
+@pytest.mark.parametrize(
+    "command", ["train pets.txt", "train pets.txt --lines", "train pets.txt --bytes", "corpus info pets.txt"]
+)
+def test_an_alphabet_without_a_character_is_code_2(charnet_: Charnet, command: str) -> None:
+    refusal = "data.min_count: no character occurs 100,000 times"
+    assert_refused(charnet_(*command.split(), "--min-count", 100_000), 2, refusal)
+
+
 def test_a_missing_text_is_code_3_and_the_nearest_is_named(charnet_: Charnet) -> None:
     assert_refused(charnet_("train", "pet.txt", "-q"), 3, "pet.txt: there is no such file", "did you mean pets.txt")
 
@@ -539,6 +547,65 @@ def test_no_file_is_replaced_without_force(charnet_: Charnet, line: str, code: i
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     assert_refused(charnet_("sample", "-q", "-n", 20, *line.split()), code, *words)
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["sample -n 5 --out", "sample -n 5 --force --out", "sample -n 5 --json --force --out", "quantize pets --out"],
+)
+def test_no_link_and_no_device_is_replaced_or_written_through(charnet_: Charnet, line: str) -> None:
+    Path("file").write_text("mine")
+    os.mkfifo("pipe")
+    for name, target in {"link": "file", "dead": "nowhere", "null": "/dev/null", "out": "/dev/stdout"}.items():
+        Path(name).symlink_to(target)
+    before = sorted(Path().iterdir())
+    for name in ("link", "dead", "null", "out"):
+        assert_refused(charnet_(*line.split(), name), 6, f"{name}: is a link")
+        assert Path(name).is_symlink()
+    assert_refused(charnet_(*line.split(), "/dev/stdout"), 6, "/dev/stdout: is ")
+    for name in ("pipe", "/dev/null"):
+        assert_refused(charnet_(*line.split(), name), 6, f"{name}: is not a regular file")
+    assert Path("/dev/null").is_char_device()
+    assert Path("file").read_text() == "mine"
+    assert sorted(Path().iterdir()) == before
+
+
+def test_a_link_with_the_name_of_a_file_that_a_command_chooses_is_refused(charnet_: Charnet) -> None:
+    Path("file").write_text("mine")
+    Path("texts").mkdir()
+    for name in ("texts/002.txt", "checkpoints/pets/best.int8.safetensors"):
+        Path(name).symlink_to(Path("file").absolute())
+    out = ("--out-dir", "texts", "--samples", 2, "--force")
+    assert_refused(charnet_("sample", "-n", 5, *out), 6, "texts/002.txt: is a link")
+    assert_refused(charnet_("quantize", "pets"), 6, "pets/best.int8.safetensors: is a link")
+    assert not Path("texts/001.txt").exists()
+    assert Path("file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["pets.txt", "link", "dead", "pipe", "/dev/null"])
+def test_runs_are_made_in_a_folder_and_nowhere_else(charnet_: Charnet, name: str) -> None:
+    os.mkfifo("pipe")
+    Path("link").symlink_to("/dev/null")
+    Path("dead").symlink_to("nowhere")
+    before = sorted(Path().iterdir())
+    assert_refused(charnet_("train", "pets.txt", "-q", *SMALL, "--out", name), 6, name)
+    assert sorted(Path().iterdir()) == before
+
+
+def test_lines_of_a_model_that_never_ends_one_end_by_length_and_that_is_said(
+    charnet_: Charnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert charnet_("train", "pets.txt", "-q", "--lines", "--name", "lines", *SMALL).code == 0
+    model = Checkpoint.load(Path("checkpoints/lines/last.safetensors"))
+    never = {name: tensor.copy() for name, tensor in model.tensors.items()}
+    (bias,) = (tensor for name, tensor in never.items() if name.startswith("model.") and name.endswith("head.bias"))
+    bias[model.vocab.symbols.index(ord("\n"))] = -1e9
+    replace(model, tensors=never).save(Path("never.safetensors"))
+    monkeypatch.setattr("charnet.cli.sample.LONGEST_LINE", 50)
+    result = charnet_("sample", "never.safetensors", "--lines", 3)
+    assert result.code == 0
+    assert [len(line) for line in result.out.splitlines()] == [50, 50, 50]
+    assert result.err.splitlines()[-1] == "3 texts cut after 50 characters, where the model had not ended"
 
 
 def test_force_replaces_a_file(sample: Callable[..., str]) -> None:

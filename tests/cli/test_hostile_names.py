@@ -26,11 +26,12 @@ from charnet.data import datasets
 from charnet.data.datasets import Dataset
 from charnet.storage.checkpoint import Checkpoint
 
-# A title for the window, a line end, a change of direction, a byte that is not UTF-8; a terminal must not get one raw.
-NAME = "nameA\x1b]0;x\x07nameB\nnameC\u202enameD\udcff"
+# Commands for a terminal: a title, a line end, a tab, another direction, an escape in one character, a byte not UTF-8.
+NAME = "nameA\x1b]0;x\x07nameB\nnameC\t\u202enameD\x9b2J\udcff"
+ON_ONE_LINE = NAME.replace("\n", "")  # as a user can type it
 SHOWN = "nameC"  # the part of it that every message shows
 BROKEN = re.compile(r"nameB\s*\nnameC")
-FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")  # but for tabs and line ends
+FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")  # all controls but line ends
 OUR_CODES = re.compile(r"\x1b\[(?:\?25[lh]|[0-9;]*m|[0-9]*[AGK])")  # of the live display
 TINY = ["--steps", "2", "--hidden-size", "4", "--batch-size", "2", "--window", "8", "--threads", "1"]
 
@@ -67,7 +68,7 @@ def on_terminal(arguments: list[str], typed: str = "\x04", kind: str = "xterm-25
 
     reader = threading.Thread(target=collect)
     reader.start()
-    os.write(master, os.fsencode(typed))
+    os.write(master, typed.encode("utf-8", "surrogateescape"))
     try:
         with (
             os.fdopen(slave, "w", encoding="utf-8") as out,
@@ -118,8 +119,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             path = Path(words_of(name)[0])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        Path(f"{NAME}.link").symlink_to(f"nowhere {NAME}")
-        os.mkfifo(f"{NAME}.pipe")
+        for name in (NAME, ON_ONE_LINE):
+            Path(f"{name}.link").symlink_to(f"nowhere {name}")
+            os.mkfifo(f"{name}.pipe")
         trained = on_terminal(["train", f"{NAME}.txt", "--out", "runs", *TINY])
         trained.check()
         assert trained.code == 0
@@ -157,7 +159,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("train texts_NAME --glob NAME", 3),
         ("train NAME.txt --config NAME.yaml", 2),
         ("train NAME.txt --config NAME", 6),
-        ("train NAME.txt --config NAME.pipe", 6),
+        ("train NAME.txt --config NAME.pipe", 2),
         ("train NAME.txt --out NAME.txt TINY", 6),
         ("train NAME.txt --out NAME.link/runs TINY", 6),
         ("train NAME.txt --init-from NAME.zip TINY", 4),
@@ -229,7 +231,11 @@ WALK: dict[str, list[tuple[str, int]]] = {
     "corpus list": [("corpus list", 0), ("corpus list --json", 0), ("corpus list NAME", 2)],
     "corpus get": [("corpus get known", 0), ("corpus get NAME", 2)],
 }
-NAMELESS = ("cache clear --down-to 1G", "corpus list", "corpus list --json", "corpus get known --json")
+NUMBERS = ("integer", "integer range", "float", "float range")
+NAMELESS = (
+    *("eval NAME NAME.txt", "eval NAME texts_NAME", "sample NAME --prompt-file NAME.unknown"),
+    *("cache clear --down-to 1G", "corpus list", "corpus list --json"),
+)
 TYPED = [
     *("", "/NAME", "/temp NAME", "/seed NAME", "/save NAME.saved", "/save NAME.saved", "/save NAME"),
     *("/save NAME.link", "/save NAME.pipe", "/save missing/NAME", "/save a\0b", "NAME", "/back", "/quit"),
@@ -258,7 +264,7 @@ def test_the_walk_has_lines_of_every_command() -> None:
 @pytest.mark.parametrize("command", WALK)
 def test_a_hostile_name_never_commands_the_terminal(world: Path, command: str) -> None:
     del world
-    typed = "".join(line.replace("NAME", NAME.replace("\n", "")) + "\n" for line in TYPED)
+    typed = "".join(line.replace("NAME", ON_ONE_LINE) + "\n" for line in TYPED)
     for line, code in WALK[command]:
         screen = on_terminal(words_of(line), typed if " -i" in line else "\x04")
         assert screen.code == code, (line, screen.raw)
@@ -278,8 +284,31 @@ def test_a_hostile_value_of_any_option_is_refused_and_never_commands_the_termina
     del world
     found = dict(commands())[command]
     given = [f"missing {NAME}" for each in found.params if each.param_type_name == "argument"]
-    options = [each.opts[0] for each in found.params if each.param_type_name == "option" and not each.is_flag]
-    for more in (*([option, NAME] for option in options), [f"--{NAME}"], [NAME] * 9):
+    options = [each for each in found.params if each.param_type_name == "option" and not each.is_flag]
+    # All numbers are refused by the same code: one of each type is enough.
+    by_kind = {(each.type.name if each.type.name in NUMBERS else each.opts[0]): each.opts[0] for each in options}
+    value = NAME.rstrip("\udcff")  # of a value that is not UTF-8, some options name nothing but the byte
+    for more in (*([option, value] for option in by_kind.values()), [f"--{NAME}"], [NAME] * 9):
         screen = on_terminal([*command.split(), *given, *more])
         assert screen.code in (2, 3, 4, 6), (more, screen.raw)
         screen.check()
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        *(("cache list", 6), ("cache clear", 6), ("corpus get known", 6), ("train known TINY", 6)),
+        *(("corpus info NAME.txt", 0), ("train NAME.txt --out NAME.runs TINY", 0), ("doctor", 0)),
+    ],
+)
+def test_a_hostile_cache_folder_never_commands_the_terminal(
+    world: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int
+) -> None:
+    """It is a file, so it cannot be used, and every command that needs it says so."""
+    del world
+    monkeypatch.setenv("CHARNET_CACHE", f"{NAME}.zip")
+    screen = on_terminal(words_of(line))
+    assert screen.code == code, screen.raw
+    screen.check()
+    if code == 0:
+        assert b"cannot be " in screen.raw or b"is no folder" in screen.raw

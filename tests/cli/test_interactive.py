@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import select
@@ -18,6 +19,7 @@ from conftest import accept_signals
 
 import charnet
 from charnet.api import TextModel
+from charnet.cli.app import run
 from charnet.data.prompts import without_line_end
 
 PATIENCE = 60.0  # seconds
@@ -194,6 +196,28 @@ def test_a_file_that_this_session_saved_may_be_saved_again(open_: Open, tmp_path
     terminal.answer("")
     assert "14 characters in a.txt" in terminal.answer("/save a.txt")
     assert len((tmp_path / "a.txt").read_text()) == 14
+
+
+def test_save_refuses_links_devices_and_impossible_names_and_the_session_continues(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("mine")
+    Path("link").symlink_to("file")
+    Path("dead").symlink_to("nowhere")
+    Path("null").symlink_to("/dev/null")
+    os.mkfifo("pipe")
+    names = ["link", "dead", "null", "pipe", "/dev/null", "a\0b", "a/\0/b"]
+    lines = ["the ", *(f"/save {name}" for name in names), "/temp 0.5", "/save saved"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(lines).encode())))
+    assert run(["sample", str(tiny_run), "-i", "-n", "5"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    refusals = ["is a link", "is a link", "is a link", *["is not a regular file"] * 2, *["cannot be written"] * 2]
+    for name, refusal, line in zip(names, refusals, said[-9:-2], strict=True):
+        assert line.startswith(f"charnet: {name}: {refusal}".replace("\0", "\u2400"))
+    assert said[-2:] == ["temperature 0.5", "9 characters in saved"]
+    assert Path("file").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "file", "link", "null", "pipe", "saved"]
 
 
 def test_ctrl_c_stops_the_text_and_not_the_session(open_: Open, tmp_path: Path) -> None:

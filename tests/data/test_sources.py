@@ -86,6 +86,73 @@ def test_a_packed_text_that_is_cut_at_any_byte_is_refused_and_a_whole_one_read(f
                 unpacked(whole[:end])
 
 
+def skippable(content: bytes) -> bytes:
+    """A frame of .zst whose content is for other programs."""
+    return b"\x50\x2a\x4d\x18" + len(content).to_bytes(4, "little") + content
+
+
+ONE = {suffix: pack(b"first ") for suffix, pack in PACKERS.items()}
+TWO = {suffix: pack(b"second") for suffix, pack in PACKERS.items()}
+ZEROS = {".gz": [1, 3, 4, 4099, 10240], ".xz": [4, 8, 4096, 10240]}  # any number behind .gz, as on tapes
+
+
+@pytest.mark.parametrize(
+    ("suffix", "raw", "text"),
+    [
+        *((s, ONE[s] + bytes(n), "first ") for s in ZEROS for n in ZEROS[s]),
+        *((s, ONE[s] + bytes(n) + TWO[s], "first second") for s in ZEROS for n in ZEROS[s]),
+        *((s, ONE[s] + TWO[s] + bytes(n), "first second") for s in ZEROS for n in ZEROS[s]),
+        (".zst", skippable(b"for others") + ONE[".zst"] + skippable(b"") + TWO[".zst"], "first second"),
+        (".zst", ONE[".zst"] + TWO[".zst"] + skippable(b"an index, as at the end of a seekable file"), "first second"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else len(value),
+)
+def test_padding_and_what_is_for_other_programs_are_no_part_of_a_packed_text(
+    folder: Path, suffix: str, raw: bytes, text: str
+) -> None:
+    path = folder / f"a{suffix}"
+    path.write_bytes(raw)
+    found = read(path)
+    assert text_of(found) == text
+    assert found.fingerprint == hashlib.sha256(raw).hexdigest()
+
+
+def without_a_bit(raw: bytes, at: int) -> bytes:
+    return raw[:at] + bytes([raw[at] ^ 0x10]) + raw[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "raw"),
+    [
+        *((s, ONE[s] + without_a_bit(TWO[s], len(TWO[s]) // 2)) for s in PACKERS),
+        *((s, ONE[s] + without_a_bit(TWO[s], 0)) for s in PACKERS),
+        *((s, without_a_bit(ONE[s], len(ONE[s]) // 2) + TWO[s]) for s in PACKERS),
+        *((s, ONE[s] + b"more") for s in PACKERS),
+        *((s, bytes(4) + ONE[s]) for s in PACKERS),
+        *((".xz", ONE[".xz"] + bytes(n)) for n in (1, 2, 3, 5, 4099)),
+        *((".xz", ONE[".xz"] + bytes(n) + TWO[".xz"]) for n in (1, 2, 3, 5, 4099)),
+        *((s, ONE[s] + bytes(4)) for s in (".bz2", ".zst")),
+        (".zst", ONE[".zst"] + skippable(b"for others")[:-1]),
+    ],
+    ids=lambda value: None if isinstance(value, str) else len(value),
+)
+def test_a_packed_text_with_anything_else_behind_it_is_refused_not_read_in_part(
+    folder: Path, suffix: str, raw: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / f"a{suffix}"
+    path.write_bytes(raw)
+    assert run(["corpus", "info", str(path)]) == 3
+    assert f"a{suffix}: expected a whole {suffix} file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="this system has no /proc")
+def test_a_file_whose_size_the_system_gives_as_0_is_read() -> None:
+    found = read("/proc/cpuinfo")
+    assert Path("/proc/cpuinfo").stat().st_size == 0
+    assert "processor" in text_of(found)
+    assert found.size_bytes > 100
+
+
 @pytest.mark.parametrize("suffix", PACKERS)
 @pytest.mark.parametrize("damage", ["cut", "no such file"])
 def test_a_damaged_packed_text_is_refused_by_its_name(folder: Path, suffix: str, damage: str) -> None:

@@ -19,6 +19,7 @@ from conftest import sentences
 from disk import SMALL, WRITERS, Call, Disk, checkpoint, parts, refused_at, settings, snapshot, write_all
 
 from charnet import durable
+from charnet.cli.app import run as run_command
 from charnet.data import corpus
 from charnet.errors import CheckpointError, ConfigError, StorageError
 from charnet.storage import runs
@@ -238,6 +239,25 @@ def test_a_read_only_disk_is_known_before_the_first_step(text: Path, small_disk:
             start()
         said(refused.value)
     Checkpoint.load(run.folder.path / LAST)
+
+
+def test_of_a_read_only_cache_nothing_is_cleared_and_that_is_said(
+    text: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHARNET_CACHE", str(small_disk))
+    assert run_command(["corpus", "info", str(text)]) == 0
+    before = snapshot(small_disk)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    for more in ([], ["--down-to", "1"]):
+        assert run_command(["cache", "clear", *more]) == StorageError.exit_code
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        assert "Read-only file system; 0 of 1 file with encoded copies removed" in err
+    assert run_command(["corpus", "info", str(text)]) == 0  # it is there
+    assert snapshot(small_disk) == before
+    text.write_text(text.read_text() * 2)
+    assert run_command(["corpus", "info", str(text)]) == 0
+    assert "cannot be written, so the encoded text is not kept" in capsys.readouterr().out
 
 
 def test_a_folder_without_permission_is_known_before_the_first_step(text: Path, tmp_path: Path) -> None:

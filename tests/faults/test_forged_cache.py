@@ -254,10 +254,21 @@ def test_a_cache_folder_of_an_impossible_name_ends_in_a_line(
     length: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHARNET_CACHE", "x" * length)
-    for command in (["cache", "list"], ["cache", "clear"]):
+    for command in (["cache", "list"], ["cache", "list", "--json"], ["cache", "clear"]):
         assert "File name too long; name another folder" in assert_one_line(capsys, command, 6)
-    assert run(["corpus", "list"]) == 0
-    assert_text(read())
+    assert "xxx...: the text cannot be stored here: File name too long" in assert_one_line(
+        capsys, ["train", "--quiet", "names"], 6
+    )
+    assert run(["corpus", "get", "names"]) == 6
+    assert run(["corpus", "list"]) == run(["corpus", "info", "a.txt"]) == run(["doctor"]) == 0
+    found = read()
+    assert_text(found)
+    assert found.notes[-1].endswith(
+        "xxx...: cannot be written, so the encoded text is not kept; name another folder in CHARNET_CACHE"
+    )
+    out = capsys.readouterr().out
+    assert "so the encoded text is not kept" in out
+    assert "xxx... (cannot be used: File name too long)" in out
     with pytest.raises(StorageError, match="cannot be stored here"):
         datasets.fetch("names")
 

@@ -110,6 +110,7 @@ def _from_text(name: str, text: str, kind: Any) -> Any:
             return kind(text)
         except ValueError:
             word = "a whole number" if kind is int else "a number"
+            word += " or auto" if limits(name).auto else ""
             raise ConfigError(f"{name}: expected {word}, found {quoted(text)}") from None
     return text if kind is str else (text,)
 

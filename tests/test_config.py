@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from charnet import config, config_file
 from charnet import overlay as settings_overlay
 from charnet.cli.app import run
-from charnet.config import Config, SamplingOptions, flags_of, options_of
+from charnet.config import AUTO, Config, SamplingOptions, flags_of, options_of
 from charnet.config_file import read_yaml, to_yaml
 from charnet.errors import ConfigError, StorageError
 from charnet.overlay import as_dict, assignments, from_dict, overlay
@@ -735,3 +735,11 @@ def test_several_texts_may_be_in_any_collection() -> None:
     for make in (list, tuple, iter, dict.fromkeys):
         assert SamplingOptions(stop=make(("a", "b"))).stop == ("a", "b")
         assert SamplingOptions(logit_bias=make(pairs)).logit_bias == pairs
+
+
+def test_a_number_that_charnet_may_choose_is_written_auto() -> None:
+    assert overlay(Config(), {"model.ngram": "auto"}).model.ngram == AUTO
+    with pytest.raises(ConfigError, match='model.ngram: expected a whole number or auto, found "x"'):
+        overlay(Config(), {"model.ngram": "x"})
+    with pytest.raises(ConfigError, match='model.members: expected a whole number, found "auto"'):
+        overlay(Config(), {"model.members": "auto"})

@@ -48,7 +48,7 @@ def verify(path: Path) -> list[Check]:
             continue
         try:
             loaded[file.name] = found = Checkpoint.load(file)
-            strings = f" and an n-gram of {plural(len(found.ngram.table), 'entry')}" if found.ngram else ""
+            strings = f" and an n-gram of {plural(len(found.ngram.table), 'string')}" if found.ngram else ""
             size = f"step {found.trainer_state.step:,}, {plural(len(found.tensors), 'tensor')}{strings}"
             checks.append(Check(f"{file.name} is intact", True, f"{size}; checksum and shapes match"))
         except CharnetError as error:

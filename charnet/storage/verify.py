@@ -14,7 +14,8 @@ from charnet.config import Config
 from charnet.config_file import read_yaml
 from charnet.data import corpus as texts
 from charnet.data.readers import fingerprint
-from charnet.data.sources import STANDARD_INPUT, find
+from charnet.data.sources import find
+from charnet.data.streams import STANDARD_INPUT, may_not_end
 from charnet.errors import CharnetError, CheckpointError, plural
 from charnet.overlay import overlay
 from charnet.storage import runs
@@ -128,8 +129,8 @@ def _check_text(paths: list[str] | None, newest: Checkpoint) -> Check:
         return Check(what, None, "it came from standard input" if paths else "its path is not known")
     try:
         sources = find(paths, data.glob, any_bytes=data.bytes).sources
-        if stream := next((source for source in sources if source.is_stream), None):
-            return Check(what, None, f"{stream.name} is a pipe or a device")
+        if stream := next((source for source in sources if may_not_end(str(source.path))), None):
+            return Check(what, None, f"{stream.name} is a pipe, a device or a file of the system")
         found = texts.fingerprint_of([fingerprint(source) for source in sources])
     except (CharnetError, OSError) as error:
         return Check(what, None, str(error))

@@ -21,8 +21,8 @@ from charnet.data.batches import check_length
 from charnet.data.cache import open_copy
 from charnet.data.corpus import Corpus, OnRead
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
-from charnet.data.sources import STANDARD_INPUT, is_stream
 from charnet.data.split import LAST, Split
+from charnet.data.streams import STANDARD_INPUT, may_not_end
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import map_ids, widen
 from charnet.errors import CheckpointError, ConfigError, CorpusError, plural, short_repr
@@ -199,7 +199,7 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
     """
     data, info = config.data, before.corpus
     source: EncodedCopy | Corpus | None
-    if not continue_text and any(_is_gone(path) or (is_stream(path) and not is_named) for path in data.paths):
+    if not continue_text and any(_is_gone(path) or (not is_named and may_not_end(path)) for path in data.paths):
         source = open_copy(info.key, info.fingerprint, info.size_bytes)
         if source is None:
             raise CorpusError(

@@ -19,6 +19,7 @@ from charnet.data.streams import STANDARD_INPUT, is_device, is_standard_input
 from charnet.errors import ConfigError, CorpusError, StorageError, plural, shortened
 
 HIDDEN, BINARY = "hidden", "binary"
+MOST_RECURSIVE = 4  # parts `**` of a pattern: each multiplies the folders to look into
 KINDS_SHOWN = 6  # of what is left out
 SNIFFED_BYTES = 1 << 13  # at the start of a file, to see whether it is text
 PACKED = (".gz", ".bz2", ".xz", ".zst")  # the suffixes of files that are unpacked
@@ -130,7 +131,7 @@ def _why_missing(path: Path, name: str) -> str:
 def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) -> None:
     try:
         with reading(str(folder)):
-            matching = sorted((path for path in folder.glob(glob) if _is_file(path)), key=_natural_order)
+            matching = sorted((path for path in folder.glob(_merged(glob)) if _is_file(path)), key=_natural_order)
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f'data.glob: "{shortened(glob)}" is not a pattern for files in {folder}: {error}') from None
     unlisted, others = _pass_over(folder, glob, matching)
@@ -149,6 +150,19 @@ def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) 
     selection.skipped.update(left_out + others)
     if len(matching) == left_out.total():
         raise CorpusError(f'{folder}: no file here matches "{glob}"{_other_files(left_out, others, glob)}')
+
+
+def _merged(glob: str) -> str:
+    """Returns the same pattern with one `**` in place of several in a row.
+
+    >>> _merged("**/**/a/**/*.txt"), _merged("*.txt")
+    ('**/a/**/*.txt', '*.txt')
+    """
+    parts = Path(glob).parts
+    kept = [part for part, before in zip(parts, ("", *parts), strict=False) if (part, before) != ("**", "**")]
+    if kept.count("**") > MOST_RECURSIVE:
+        raise ValueError(f"it has more than {MOST_RECURSIVE} parts **")
+    return str(Path(*kept)) if len(kept) < len(parts) else glob
 
 
 def _is_file(path: Path) -> bool:

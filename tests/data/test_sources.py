@@ -504,5 +504,5 @@ def test_a_pattern_does_not_look_into_a_folder_twice(tmp_path: Path, monkeypatch
     monkeypatch.setattr(Path, "glob", lambda self, pattern: asked.append(pattern) or whole(self, pattern))
     assert len(sources.find([str(tmp_path)], "**/" * 40 + "*.txt").sources) == 1
     assert asked == ["**/*.txt"]
-    with pytest.raises(ConfigError, match="is not a pattern for files in .*: it has more than 4 parts"):
+    with pytest.raises(ConfigError, match=r"is not a pattern for files in .*: it has more than 4 parts"):
         sources.find([str(tmp_path)], "**/*/" * 40 + "*.txt")

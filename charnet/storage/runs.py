@@ -17,6 +17,7 @@ import errno
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from charnet import durable, regular_file
 from charnet.config import RUNS
 from charnet.errors import CheckpointError, StorageError, quoted, shortened
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.tensorfile import RENAME_SECONDS
 
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 DAMAGED = "damaged.safetensors"
@@ -244,14 +246,23 @@ def find(given: Path | None, runs: Path = RUNS, *, order: Sequence[str] = SAMPLE
         given = runs / given
     if is_folder(given):
         for name in order:
-            if (given / name).is_file():
+            if is_there(given / name):
                 return given / name
         raise CheckpointError(f"{given}: expected the folder of a run, found no {BEST} or {LAST} in it")
-    if not exists(given):
+    if not (exists(given) or is_there(given)):
         names = ", ".join(path.name for path in newest_first(runs)[:5])
         known_runs = f"; runs in {runs}/: {names}" if names else ""
         raise CheckpointError(f"{shortened(str(given))}: there is no such checkpoint{known_runs}")
     return given
+
+
+def is_there(path: Path) -> bool:
+    """Returns whether a checkpoint exists. A training that saves gives `last` the name `previous`, and then the new one
+    its place: between the two `last` is looked for again.
+    """
+    if not os.path.isfile(path) and path.name == LAST and os.path.isfile(path.with_name(PREVIOUS)):
+        time.sleep(RENAME_SECONDS)
+    return os.path.isfile(path)
 
 
 def newest_first(runs: Path) -> list[Path]:

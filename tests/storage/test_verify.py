@@ -36,6 +36,22 @@ def test_a_single_checkpoint_is_checked(run: Path, tmp_path: Path) -> None:
     assert [(check.what, check.passed) for check in verify(Path(mailed))] == [("mailed.safetensors is intact", True)]
 
 
+def test_the_newest_state_that_is_missing_is_said(run: Path) -> None:
+    (run / runs.LAST).rename(run / runs.PREVIOUS)
+    assert [(each.what, each.found) for each in verify(run) if each.passed is None] == [
+        ("last.safetensors is intact", "it is missing, there is only the one before it")
+    ]
+
+
+def test_the_newest_state_is_found_while_it_is_being_replaced(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = (run / runs.LAST).read_bytes()
+    (run / runs.LAST).rename(run / runs.PREVIOUS)
+    monkeypatch.setattr(runs.time, "sleep", lambda _: (run / runs.LAST).write_bytes(whole))
+    assert runs.find(run / runs.LAST) == run / runs.LAST
+    (run / runs.LAST).unlink()
+    assert Checkpoint.load(run / runs.LAST).size_bytes == len(whole)
+
+
 def flip(run: Path) -> None:
     raw = bytearray((run / runs.BEST).read_bytes())
     raw[-1] ^= 1

@@ -46,7 +46,7 @@ def examine() -> dict[str, str]:
         "memory": f"{machine.free_memory() / 1e9:.1f} GB free of {machine.memory() / 1e9:.1f}",
         "gpu": ", ".join(gpus) or ("Metal" if torch.backends.mps.is_available() else "none found"),
         "cache folder": _folder(cache_folder()),
-        "runs folder": _folder(RUNS.resolve()),
+        "runs folder": _folder(Path(os.path.realpath(RUNS))),
         "environment": ", ".join(sorted(_variables())) or "no relevant variables set",
     }
 
@@ -64,7 +64,7 @@ def _variables() -> list[str]:
 
 def _folder(folder: Path) -> str:
     """Describes a folder: its path, the free space, and how long it takes to write a file durably."""
-    existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    existing = next(parent for parent in (folder, *folder.parents) if os.path.isdir(parent))
     free = f"{shutil.disk_usage(existing).free / 1e9:.1f} GB free"
     try:
         with tempfile.TemporaryDirectory(prefix="charnet-", dir=existing) as name:

@@ -1,4 +1,4 @@
-"""Ctrl-C and similar signals, deferred while there is work that can be saved; a limit of processor time."""
+"""Ctrl-C and similar signals, deferred while there is work that can be saved; a limit of time."""
 
 from __future__ import annotations
 
@@ -77,8 +77,11 @@ class SignalGuard:
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float, *, idle: bool = False) -> Iterator[None]:
     """Raises TimeoutError in its body after so many seconds of processor time, also within a search of `re`.
+
+    Args:
+        idle: the time in which the process waits counts too.
 
     Only the main thread can be interrupted so, and not on Windows: elsewhere there is no limit.
     """
@@ -89,13 +92,14 @@ def time_limit(seconds: float) -> Iterator[None]:
     def end(_number: int, _frame: FrameType | None) -> None:
         raise TimeoutError
 
-    before = signal.signal(signal.SIGVTALRM, end)
+    timer, number = (signal.ITIMER_REAL, signal.SIGALRM) if idle else (signal.ITIMER_VIRTUAL, signal.SIGVTALRM)
+    before = signal.signal(number, end)
     try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+        signal.setitimer(timer, seconds)
         yield
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+        signal.setitimer(timer, 0)
+        signal.signal(number, before)
 
 
 def _importing(frame: FrameType | None) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from charnet import machine
 from charnet.cli import app
+from charnet.errors import ConfigError
 
 
 @pytest.fixture
@@ -54,3 +55,10 @@ def test_a_command_sets_the_spins_that_the_user_did_not(monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "environ", environment)
     assert app.run(["--version"]) == 0
     assert environment["GOMP_SPINCOUNT"] == used
+
+
+def test_a_library_that_finds_no_room_is_a_lack_of_memory_and_a_missing_one_is_not() -> None:
+    with pytest.raises(ConfigError, match="not enough memory: wait"), machine.explain_out_of_memory("wait"):
+        raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
+    with pytest.raises(ImportError), machine.explain_out_of_memory("wait"):
+        raise ModuleNotFoundError("No module named 'torch'")

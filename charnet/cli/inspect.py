@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,7 @@ def inspect(
 
     path = runs.find(checkpoint)
     if verify:
-        return _verify(path if checkpoint and checkpoint.is_file() else path.parent, json=json)
+        return _verify(path if checkpoint and os.path.isfile(checkpoint) else path.parent, json=json)
     description = describe(path)
     if json:
         console.write_json(description.as_dict())

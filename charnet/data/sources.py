@@ -125,6 +125,12 @@ def _why_missing(path: Path, name: str) -> str:
         return f"a link that leads nowhere, to {shortened(str(path.readlink()))}"
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
         return "an address, not a file: save it first, or pipe it, as in curl -L ADDRESS | charnet train -"
+    try:
+        path.lstat()
+    except PermissionError as error:
+        raise StorageError(f"{shortened(name)}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError):
+        pass
     return f"there is no such file or folder{_similar_files(path)}"
 
 
@@ -132,6 +138,8 @@ def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) 
     try:
         with reading(str(folder)):
             matching = sorted((path for path in folder.glob(_merged(glob)) if _is_file(path)), key=_natural_order)
+    except RecursionError:
+        raise StorageError(f"{folder}: cannot be read: its folders are nested too deeply; name one of them") from None
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f'data.glob: "{shortened(glob)}" is not a pattern for files in {folder}: {error}') from None
     unlisted, others = _pass_over(folder, glob, matching)
@@ -263,6 +271,8 @@ def _is_binary(path: Path, any_bytes: bool) -> bool:
 def _similar_files(path: Path) -> str:
     try:
         names = [entry.name for entry in path.parent.iterdir()]
+    except PermissionError:
+        return ""
     except (OSError, ValueError):
         return f"; the folder {shortened(str(path.parent))} does not exist either"
     near = [name for name in difflib.get_close_matches(path.name, names, n=3) if os.path.exists(path.parent / name)]

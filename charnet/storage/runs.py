@@ -30,7 +30,7 @@ from charnet.storage.tensorfile import RENAME_SECONDS
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 DAMAGED = "damaged.safetensors"
 SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
-LARGEST_METRICS = 1 << 30  # bytes: some four million lines
+LARGEST_METRICS = 1 << 27  # bytes: some half a million lines
 CHANGES, TEST = "changes", "test_nats_per_char"  # the keys of the lines of metrics that are no reports
 SAMPLE_ORDER = (BEST, LAST, PREVIOUS)  # the checkpoints of a run, by preference
 RESUME_ORDER = (LAST, PREVIOUS, BEST)
@@ -74,6 +74,8 @@ class RunFolder:
         if "\0" in str(out):
             raise StorageError(f"{quoted(str(out))}: cannot be written: not a valid file name")
         try:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.lstat(out / name / f".{PREVIOUS}.{'0' * 8}{durable.PART}")  # the longest path is not too long
             _check_space(out, needed_bytes, "choose another folder with --out")
             durable.make_folders(out)
             for number in itertools.count(1):
@@ -107,7 +109,7 @@ class RunFolder:
         try:
             folder = self._checked_folder()
             replaced = [folder.path / name for name in (BEST, PREVIOUS, *(() if damage else (LAST,)))]
-            existing_bytes = sum(path.stat().st_size for path in replaced if path.is_file())
+            existing_bytes = sum(path.stat().st_size for path in replaced if os.path.isfile(path))
             _check_space(self.path, needed_bytes - existing_bytes, "move the run to another disk")
         except OSError as error:
             raise durable.write_error(self.path, error) from None
@@ -136,7 +138,7 @@ class RunFolder:
     def sync_metrics(self) -> None:
         """Flushes the metrics to the disk."""
         folder = self._checked_folder()
-        if (folder.path / METRICS).is_file():
+        if os.path.isfile(folder.path / METRICS):
             folder.sync(METRICS)
 
     def metrics(self) -> list[bytes]:
@@ -180,7 +182,7 @@ class RunFolder:
 
 
 def _check_space(path: Path, needed_bytes: int, advice: str) -> None:
-    existing = next((parent for parent in (path, *path.absolute().parents) if parent.exists()), path)
+    existing = next((parent for parent in (path, *path.absolute().parents) if os.path.exists(parent)), path)
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
         raise StorageError(
@@ -219,7 +221,7 @@ def load_resumable(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str
         return Checkpoint.load(path), ""
     except (CheckpointError, StorageError) as error:
         previous = path.with_name(PREVIOUS)
-        if strict or path.name != LAST or not previous.is_file():
+        if strict or path.name != LAST or not os.path.isfile(previous):
             raise
         with contextlib.suppress(CheckpointError, StorageError):
             return Checkpoint.load(previous), str(error)

@@ -167,7 +167,7 @@ def _changed(before: Checkpoint, settings: Path, values: dict[str, Any], *, cont
         if name == "data.paths" or theirs[section][key] != ours[section][key]:
             changed[name] = value
     resolve.check_resumable(changed, continue_text=continue_text)
-    if "data.paths" not in changed and settings.is_file():
+    if "data.paths" not in changed and os.path.isfile(settings):
         with contextlib.suppress(ConfigError):  # a damaged file: the text may be in the cache
             changed["data.paths"] = read_yaml(settings).get("data.paths", [])
     return changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
@@ -506,3 +507,23 @@ def test_a_pattern_does_not_look_into_a_folder_twice(tmp_path: Path, monkeypatch
     assert asked == ["**/*.txt"]
     with pytest.raises(ConfigError, match=r"is not a pattern for files in .*: it has more than 4 parts"):
         sources.find([str(tmp_path)], "**/*/" * 40 + "*.txt")
+
+
+def test_folders_that_are_nested_too_deeply_are_an_error_of_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_deep(*_: object) -> Iterator[Path]:
+        raise RecursionError
+
+    monkeypatch.setattr(Path, "glob", too_deep)
+    with pytest.raises(StorageError, match="nested too deeply"):
+        sources.find([str(tmp_path)])
+
+
+def test_a_folder_without_permission_is_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "lstat", denied)
+    with pytest.raises(StorageError, match=r"^closed/a\.txt: cannot be read: Permission denied$"):
+        sources.find(["closed/a.txt"])

@@ -169,7 +169,7 @@ def test_settings_that_call_for_other_weights_are_refused(
     assert "settings call for" in message
 
 
-@pytest.mark.parametrize("alphabet", ["\n abé", "\n abcé😀", [1, 2, 3, 4, 5]])
+@pytest.mark.parametrize("alphabet", ["\n abé", "\n abcé😀"])
 def test_an_alphabet_of_another_size_is_refused(whole: bytes, refused: Refused, alphabet: Any) -> None:
     assert "settings call for" in refused(with_document(whole, lambda d: put(d, "alphabet", alphabet)))
 

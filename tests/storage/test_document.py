@@ -104,6 +104,7 @@ WRONG = [
     ("alphabet", []),
     ("alphabet", 6),
     ("alphabet", {}),
+    ("alphabet", [1, 2, 3, 4, 5, 6]),
     ("alphabet", "\n aabé"),
     ("alphabet", "b\n aé😀"),
     ("alphabet", "\n abé\ud800"),

@@ -11,6 +11,7 @@ import pytest
 
 from charnet.errors import CheckpointError
 from charnet.storage import runs
+from charnet.storage import verify as verify_module
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.verify import verify
 
@@ -99,6 +100,16 @@ def swapped_metrics(run: Path) -> None:
 def short_metrics(run: Path) -> None:
     lines = (run / runs.METRICS).read_bytes().splitlines(keepends=True)
     (run / runs.METRICS).write_bytes(b"".join(lines[:-1]))
+
+
+def test_metrics_are_read_to_a_limit(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "LARGEST_METRICS", (run / runs.METRICS).stat().st_size)
+    assert wrong(run) == []
+    monkeypatch.setattr(runs, "LARGEST_METRICS", (run / runs.METRICS).stat().st_size - 1)
+    assert wrong(run) == ["metrics.jsonl matches the newest checkpoint"]
+    monkeypatch.setattr(verify_module, "LONGEST_LINE", 9)
+    monkeypatch.setattr(runs, "LARGEST_METRICS", 10**6)
+    assert wrong(run) == ["metrics.jsonl matches the newest checkpoint"]
 
 
 def part_file(run: Path) -> None:

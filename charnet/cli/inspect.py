@@ -15,7 +15,8 @@ from charnet.errors import CheckpointError
 
 def inspect(
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="A run or a checkpoint [default: the newest run in checkpoints/].")
+        Path | None,
+        typer.Argument(readable=False, help="A run or a checkpoint [default: the newest run in checkpoints/]."),
     ] = None,
     verify: Annotated[
         bool, option("--verify", help="check every file of the run: checksums, settings, metrics, text", group="Output")

@@ -12,7 +12,7 @@ from charnet.cli.options import option
 
 
 def quantize(
-    checkpoint: Annotated[Path, typer.Argument(help="A run or a checkpoint.")],
+    checkpoint: Annotated[Path, typer.Argument(readable=False, help="A run or a checkpoint.")],
     out: Annotated[
         Path | None,
         option("--out", "-o", help="path of the new file [default: in the folder of the old one]", group="Output"),

@@ -20,7 +20,7 @@ ARGUMENT = "--prompt"
 PROMPT, WRITING, COMPUTATION, OUTPUT = "The prompt", "Writing", "Computation", "Output"
 
 Checkpoint = Annotated[
-    Path | None, typer.Argument(help="A run or a checkpoint; none = the newest run under checkpoints/.")
+    Path | None, typer.Argument(readable=False, help="A run or a checkpoint; none = the newest run under checkpoints/.")
 ]
 Prompt = Annotated[
     str | None,

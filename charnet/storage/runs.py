@@ -25,7 +25,7 @@ from charnet import durable, regular_file
 from charnet.config import RUNS
 from charnet.errors import CheckpointError, StorageError, quoted, shortened
 from charnet.storage.checkpoint import Checkpoint
-from charnet.storage.tensorfile import RENAME_SECONDS
+from charnet.storage.tensorfile import ATTEMPTS, RENAME_SECONDS
 
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 DAMAGED = "damaged.safetensors"
@@ -262,9 +262,13 @@ def is_there(path: Path) -> bool:
     """Returns whether a checkpoint exists. A training that saves gives `last` the name `previous`, and then the new one
     its place: between the two `last` is looked for again.
     """
-    if not os.path.isfile(path) and path.name == LAST and os.path.isfile(path.with_name(PREVIOUS)):
+    for _ in range(ATTEMPTS):
+        if os.path.isfile(path):
+            return True
+        if path.name != LAST or not os.path.isfile(path.with_name(PREVIOUS)):
+            return False
         time.sleep(RENAME_SECONDS)
-    return os.path.isfile(path)
+    return False
 
 
 def newest_first(runs: Path) -> list[Path]:

@@ -37,7 +37,7 @@ MOST_TENSORS = 10_000
 MOST_VALUES = 100_000  # in a header, lists and objects included; counted before they are created
 MOST_CHARACTERS = 2_000_000  # in a header; Unicode has 1.1 million
 MOST_DIGITS = 200  # of an integer; Python takes a millisecond to convert ten thousand
-RENAME_SECONDS = 0.05  # a training that saves moves the old file away, and then the new one into its place
+ATTEMPTS, RENAME_SECONDS = 5, 0.02  # a training that saves moves the old file away, then the new one into its place
 LONGEST_NAME = 200
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1"), "I8": np.dtype("i1")}
 TYPES = {dtype: name for name, dtype in DTYPES.items()}
@@ -139,9 +139,10 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _open(path: Path) -> IO[bytes]:
-    with contextlib.suppress(FileNotFoundError):
-        return regular_file.open_regular(path)
-    time.sleep(RENAME_SECONDS)
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError):
+            return regular_file.open_regular(path)
+        time.sleep(RENAME_SECONDS)
     return regular_file.open_regular(path)
 
 

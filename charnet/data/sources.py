@@ -15,11 +15,11 @@ from pathlib import Path
 
 from charnet import regular_file
 from charnet.data import datasets
+from charnet.data.globs import merged, natural_order
 from charnet.data.streams import STANDARD_INPUT, is_device, is_standard_input
 from charnet.errors import ConfigError, CorpusError, StorageError, plural, shortened
 
 HIDDEN, BINARY = "hidden", "binary"
-MOST_RECURSIVE = 4  # parts `**` of a pattern: each multiplies the folders to look into
 KINDS_SHOWN = 6  # of what is left out
 SNIFFED_BYTES = 1 << 13  # at the start of a file, to see whether it is text
 PACKED = (".gz", ".bz2", ".xz", ".zst")  # the suffixes of files that are unpacked
@@ -137,7 +137,7 @@ def _why_missing(path: Path, name: str) -> str:
 def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) -> None:
     try:
         with reading(str(folder)):
-            matching = sorted((path for path in folder.glob(_merged(glob)) if _is_file(path)), key=_natural_order)
+            matching = sorted((path for path in folder.glob(merged(glob)) if _is_file(path)), key=natural_order)
     except RecursionError:
         raise StorageError(f"{folder}: cannot be read: its folders are nested too deeply; name one of them") from None
     except (ValueError, NotImplementedError) as error:
@@ -160,31 +160,8 @@ def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) 
         raise CorpusError(f'{folder}: no file here matches "{glob}"{_other_files(left_out, others, glob)}')
 
 
-def _merged(glob: str) -> str:
-    """Returns the same pattern with one `**` in place of several in a row.
-
-    >>> _merged("**/**/a/**/*.txt"), _merged("*.txt")
-    ('**/a/**/*.txt', '*.txt')
-    """
-    parts = Path(glob).parts
-    kept = [part for part, before in zip(parts, ("", *parts), strict=False) if (part, before) != ("**", "**")]
-    if kept.count("**") > MOST_RECURSIVE:
-        raise ValueError(f"it has more than {MOST_RECURSIVE} parts **")
-    return str(Path(*kept)) if len(kept) < len(parts) else glob
-
-
 def _is_file(path: Path) -> bool:
     return path.is_file() and not regular_file.is_of_system(path)
-
-
-def _natural_order(path: Path) -> tuple[list[list[str | int]], Path]:
-    """Returns a key that sorts numbers in names by their value.
-
-    >>> sorted(map(Path, ["chapter10", "chapter2"]), key=_natural_order)[0].name
-    'chapter2'
-    """
-    names = [re.split(r"(\d+)", name) for name in path.parts]  # text, number, text, ...
-    return [[int(part) if index % 2 else part for index, part in enumerate(parts)] for parts in names], path
 
 
 def _pass_over(folder: Path, glob: str, matching: Sequence[Path]) -> tuple[list[StorageError], Counter[str]]:

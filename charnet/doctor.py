@@ -46,7 +46,7 @@ def examine() -> dict[str, str]:
         "memory": f"{machine.free_memory() / 1e9:.1f} GB free of {machine.memory() / 1e9:.1f}",
         "gpu": ", ".join(gpus) or ("Metal" if torch.backends.mps.is_available() else "none found"),
         "cache folder": _folder(cache_folder()),
-        "runs folder": _folder(RUNS.resolve()),
+        "runs folder": _folder(Path(os.path.realpath(RUNS))),
         "environment": ", ".join(sorted(_variables())) or "no relevant variables set",
     }
 

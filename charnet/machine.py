@@ -23,6 +23,7 @@ OUT_OF_MEMORY = (
     "bad_alloc",
     "memory object",
     "create a primitive",  # oneDNN gives no other reason
+    "failed to map segment",  # of a library that is loaded
     "start new thread",  # there is no room for its stack
 )
 
@@ -126,7 +127,7 @@ def tune_malloc() -> None:
 
 @contextlib.contextmanager
 def explain_out_of_memory(advice: str) -> Iterator[None]:
-    """Turns an out-of-memory error of Python, torch or oneDNN into a message of one line.
+    """Turns an out-of-memory error of Python, its loader, torch or oneDNN into a message of one line.
 
     Args:
         advice: what to do about it.
@@ -136,7 +137,7 @@ def explain_out_of_memory(advice: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ImportError) as error:
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
             raise ConfigError(f"not enough memory: {advice}") from None

@@ -18,6 +18,7 @@ from charnet.errors import StorageError
 
 NO_FOLLOW, NO_WAIT = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
 OPEN_ALREADY = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")  # as the shell names `<(command)`
+SYSTEM_FOLDERS = ("/proc/", "/sys/")  # what looks like a regular file there may have no end
 ATTEMPTS = 10  # to open a file, if another process removes it meanwhile
 
 
@@ -89,6 +90,13 @@ def status(path: Path) -> os.stat_result | None:
         found = os.lstat(path)
         return found if stat.S_ISREG(found.st_mode) else None
     return None
+
+
+def is_of_system(path: Path | str) -> bool:
+    """Returns whether a path leads into a folder in which the system shows its state, as files of any size."""
+    with contextlib.suppress(ValueError, OSError):  # no file can have such a name
+        return os.path.realpath(path).startswith(SYSTEM_FOLDERS)
+    return False
 
 
 def _is_own(found: os.stat_result) -> bool:

@@ -1,11 +1,11 @@
-"""Ctrl-C and similar signals, deferred while there is work that can be saved."""
+"""Ctrl-C and similar signals, deferred while there is work that can be saved; a limit of time."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -74,6 +74,32 @@ class SignalGuard:
         elif first:
             with contextlib.suppress(RuntimeError):  # Python refuses to write during a write to the same file
                 self._on_signal()
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float, *, idle: bool = False) -> Iterator[None]:
+    """Raises TimeoutError in its body after so many seconds of processor time, also within a search of `re`.
+
+    Args:
+        idle: the time in which the process waits counts too.
+
+    Only the main thread can be interrupted so, and not on Windows: elsewhere there is no limit.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    timer, number = (signal.ITIMER_REAL, signal.SIGALRM) if idle else (signal.ITIMER_VIRTUAL, signal.SIGVTALRM)
+    before = signal.signal(number, end)
+    try:
+        signal.setitimer(timer, seconds)
+        yield
+    finally:
+        signal.setitimer(timer, 0)
+        signal.signal(number, before)
 
 
 def _importing(frame: FrameType | None) -> bool:

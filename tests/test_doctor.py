@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from charnet import durable
+from charnet import doctor, durable
 from charnet.doctor import examine
 from charnet.errors import StorageError
 
@@ -31,3 +31,15 @@ def test_a_folder_that_cannot_be_written_is_reported(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(durable, "write", refuse)
     assert "cannot be written (no)" in examine()["cache folder"]
+
+
+def test_a_folder_of_an_impossible_name_is_described(tmp_path: Path) -> None:
+    assert "does not exist yet" in doctor._folder(tmp_path / ("x" * 300))
+    (tmp_path / "loop").symlink_to("loop")
+    assert "does not exist yet" in doctor._folder(tmp_path / "loop")
+
+
+def test_runs_in_a_link_to_itself_are_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("checkpoints").symlink_to("checkpoints")
+    assert "checkpoints" in doctor.examine()["runs folder"]

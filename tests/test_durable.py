@@ -36,3 +36,10 @@ def test_a_place_that_cannot_be_written_is_an_error_of_storage(tmp_path: Path, k
     with pytest.raises(StorageError, match="cannot be written"):
         durable.write(path, b"content")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_folders_are_made_at_any_depth(tmp_path: Path) -> None:
+    durable.make_folders(deep := tmp_path / ("q/" * 1100))
+    assert deep.is_dir()
+    for folder in (deep, *deep.parents[:1099]):
+        folder.rmdir()

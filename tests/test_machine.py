@@ -7,6 +7,7 @@ import pytest
 
 from charnet import machine
 from charnet.cli import app, sample_options
+from charnet.errors import ConfigError
 
 
 @pytest.fixture
@@ -93,3 +94,10 @@ def test_writing_uses_the_threads_that_the_user_says_else_those_with_a_core(
     monkeypatch.setattr(machine, "threads_beside_others", lambda _: 3)
     sample_options.limit_threads(given)
     assert environment["OPENBLAS_NUM_THREADS"] == used
+
+
+def test_a_library_that_finds_no_room_is_a_lack_of_memory_and_a_missing_one_is_not() -> None:
+    with pytest.raises(ConfigError, match="not enough memory: wait"), machine.explain_out_of_memory("wait"):
+        raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
+    with pytest.raises(ImportError), machine.explain_out_of_memory("wait"):
+        raise ModuleNotFoundError("No module named 'torch'")

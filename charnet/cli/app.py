@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -76,6 +77,7 @@ def run(arguments: list[str]) -> int:
     console.prepare()
     os.environ.setdefault("GOMP_SPINCOUNT", str(omp_spin_count()))  # torch reads it when it is loaded
     try:
+        _check_current_folder()
         for argument in arguments:
             if "\0" in argument:  # no shell can give one, but a program can
                 raise ConfigError(f"{quoted(argument)}: an argument cannot hold a zero byte; remove it")
@@ -102,6 +104,14 @@ def run(arguments: list[str]) -> int:
     finally:
         console.end()
     return result if isinstance(result, int) else 0
+
+
+def _check_current_folder() -> None:
+    """Raises StorageError if the current folder was removed: with torch that would be found only seconds later."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise StorageError("the current folder was removed; change to another one") from None
 
 
 def _usage(error: Exception) -> int:

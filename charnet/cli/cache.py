@@ -30,7 +30,7 @@ def list_(json: Annotated[bool, option("--json", help="print the list as JSON", 
         )
         return
     for entry in found:
-        used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
+        used = _time(entry.used)
         figures = f"{format_size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
         console.write_line(f"{entry.key[:12]}  {figures}  {entry.name}")
     console.note(f"{folder}: {_copies(found)}, {format_size(total)} of at most {format_size(limit)} ({LIMIT_VARIABLE})")
@@ -49,6 +49,13 @@ def clear(
 
     removed = clear_cache(down_to=parse_size(down_to, "--down-to"))
     console.note(f"removed {_copies(removed)}, {format_size(sum(entry.size_bytes for entry in removed))}")
+
+
+def _time(seconds: float) -> str:
+    try:
+        return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):  # a file can have a time that no calendar has
+        return f"{'at an odd time':16}"
 
 
 def _copies(entries: Sized) -> str:

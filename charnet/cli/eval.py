@@ -16,7 +16,7 @@ as_trained = functools.partial(setting, group=TEXT, shown_default="as in the tra
 
 
 def eval_(
-    checkpoint: Annotated[Path, typer.Argument(help="A run or a checkpoint.")],
+    checkpoint: Annotated[Path, typer.Argument(readable=False, help="A run or a checkpoint.")],
     text: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
     encoding: Annotated[str | None, as_trained("data.encoding")] = None,
     encoding_errors: Annotated[str | None, as_trained("data.encoding_errors")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,8 @@ from charnet.errors import CheckpointError
 
 def inspect(
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="A run or a checkpoint [default: the newest run in checkpoints/].")
+        Path | None,
+        typer.Argument(readable=False, help="A run or a checkpoint [default: the newest run in checkpoints/]."),
     ] = None,
     verify: Annotated[
         bool, option("--verify", help="check every file of the run: checksums, settings, metrics, text", group="Output")
@@ -27,7 +29,7 @@ def inspect(
 
     path = runs.find(checkpoint)
     if verify:
-        return _verify(path if checkpoint and checkpoint.is_file() else path.parent, json=json)
+        return _verify(path if checkpoint and os.path.isfile(checkpoint) else path.parent, json=json)
     description = describe(path)
     if json:
         console.write_json(description.as_dict())

@@ -12,7 +12,7 @@ from charnet.cli.options import option
 
 
 def quantize(
-    checkpoint: Annotated[Path, typer.Argument(help="A run or a checkpoint.")],
+    checkpoint: Annotated[Path, typer.Argument(readable=False, help="A run or a checkpoint.")],
     out: Annotated[
         Path | None,
         option("--out", "-o", help="path of the new file [default: in the folder of the old one]", group="Output"),
@@ -28,7 +28,6 @@ def quantize(
     target = out or path.with_name(f"{path.stem}.int8.safetensors")
     check_free(target, advice=" with --out")
     model = Checkpoint.load(path, weights_only=True)
-    model.quantize().save(target)
-    before, after = (file.stat().st_size for file in (path, target))
-    console.note(f"{path.name}: {before:,} bytes, {model.precision}; {target.name}: {after:,} bytes, int8")
+    after = model.quantize().save(target)
+    console.note(f"{path.name}: {model.size_bytes:,} bytes, {model.precision}; {target.name}: {after:,} bytes, int8")
     console.write_line(str(target))

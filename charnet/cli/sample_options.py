@@ -15,12 +15,12 @@ from charnet.config import Config
 from charnet.errors import ConfigError, PromptError, StorageError
 from charnet.overlay import overlay
 
-LARGEST_PROMPT_FILE = 1 << 30  # bytes
+LARGEST_PROMPT = 1 << 26  # bytes
 ARGUMENT = "--prompt"
 PROMPT, WRITING, COMPUTATION, OUTPUT = "The prompt", "Writing", "Computation", "Output"
 
 Checkpoint = Annotated[
-    Path | None, typer.Argument(help="A run or a checkpoint; none = the newest run under checkpoints/.")
+    Path | None, typer.Argument(readable=False, help="A run or a checkpoint; none = the newest run under checkpoints/.")
 ]
 Prompt = Annotated[
     str | None,
@@ -135,11 +135,13 @@ def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, s
     if prompt is not None and prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
     if prompt == "-" or str(prompt_file) == "-":
-        name, raw = "standard input", sys.stdin.buffer.read()
+        name, raw = "standard input", sys.stdin.buffer.read(LARGEST_PROMPT + 1)
+        if len(raw) > LARGEST_PROMPT:
+            raise StorageError(f"{name}: cannot be read: it has more than {LARGEST_PROMPT:,} bytes")
     elif prompt_file is not None:
         name = str(prompt_file)
         try:
-            raw = regular_file.read(prompt_file, LARGEST_PROMPT_FILE, or_open=True)
+            raw = regular_file.read(prompt_file, LARGEST_PROMPT, or_open=True)
         except FileNotFoundError:
             raise PromptError(f"{prompt_file}: there is no such file") from None
         except OSError as error:

@@ -12,9 +12,11 @@ from typing import IO, Any
 from urllib.parse import urljoin
 
 from charnet.errors import StorageError, quoted, shortened
+from charnet.signals import time_limit
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30  # without a byte from the server
+STEP_SECONDS = 300  # for an answer, or for the next chunk: a server may send what is neither, without end
 MOST_REDIRECTS = 10
 MOST_DIGITS = 18  # of a length
 
@@ -70,8 +72,9 @@ def _network(url: str) -> Iterator[None]:
     from urllib3.exceptions import HTTPError
 
     try:
-        yield
-    except (RequestException, HTTPError, http.client.HTTPException, ValueError) as error:
+        with time_limit(STEP_SECONDS, idle=True):
+            yield
+    except (RequestException, HTTPError, http.client.HTTPException, ValueError, TimeoutError) as error:
         raise _failure(url, type(error).__name__) from None
 
 

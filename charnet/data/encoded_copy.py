@@ -145,9 +145,14 @@ def load(path: Path) -> EncodedCopy | None:
 
 
 def map_new(file: IO[bytes]) -> EncodedCopy:
-    """Maps a copy that this process has just written."""
+    """Maps a copy that this process has just written.
+
+    Raises:
+        StorageError: another process changed it.
+    """
     copy = _map(file)
-    assert copy is not None
+    if copy is None:
+        raise StorageError(f"{file.name}: the encoded copy changed while it was written; start again")
     return copy
 
 

@@ -5,17 +5,21 @@ Prompts and texts to evaluate are normalized in the same way, so everything here
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Protocol
+from typing import Literal, Protocol
 
 LONGEST_CLUSTER = 1 << 20  # characters; no language puts so many marks on a letter
+LONGEST_RUN = 1000  # marks that are put in order together: the time grows with their square
 LETTERS_SHOWN = 3
 # Of letters beyond these, NFKC changes ligatures, forms and symbols; that is what it is for.
 LETTERS = (*range(0x100, 0x1E00), *range(0x3131, 0x318F))
+
+Form = Literal["NFC", "NFD", "NFKC"]
 
 
 class Normalization(Protocol):
@@ -46,9 +50,25 @@ def normalize(text: str, data: Normalization) -> str:
 
 
 def _compose(text: str, data: Normalization) -> str:
-    return (
-        text if data.normalize == "none" else unicodedata.normalize("NFC" if data.normalize == "nfc" else "NFKC", text)
-    )
+    return text if data.normalize == "none" else normal_form("NFC" if data.normalize == "nfc" else "NFKC", text)
+
+
+def normal_form(form: Form, text: str) -> str:
+    """Returns a Unicode normal form of a text, of each `LONGEST_RUN` marks in a row by themselves."""
+    cuts = [0, *_cuts(text), len(text)]
+    return "".join(unicodedata.normalize(form, text[begin:end]) for begin, end in itertools.pairwise(cuts))
+
+
+def _cuts(text: str) -> Iterator[int]:
+    """Yields the places to cut runs of more than `LONGEST_RUN` marks, counted from where each begins."""
+    end = 0
+    for at in range(LONGEST_RUN, len(text), LONGEST_RUN):  # a longer run has a mark at one of these places
+        if at >= end and not starts_cluster(text[at]):
+            begin = at
+            while begin > end and not starts_cluster(text[begin - 1]):
+                begin -= 1
+            end = next((i for i in range(at, len(text)) if starts_cluster(text[i])), len(text))
+            yield from range(begin + LONGEST_RUN, end, LONGEST_RUN)
 
 
 def _lower(text: str) -> str:

@@ -5,14 +5,13 @@ People type on another keyboard than the author of the training text. What a pro
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from charnet.data.decoding import check_encoding
 from charnet.data.encodings import MARKS, is_same
+from charnet.data.normalize import Form, normal_form
 from charnet.data.variants import of_width
 from charnet.data.vocab import Vocabulary
 from charnet.errors import PromptError, plural
@@ -81,9 +80,9 @@ def compose(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:
     unknown = _unknown(text, vocab)
     if vocab.of_bytes or not unknown:
         return text, notes
-    forms: tuple[tuple[Literal["NFC", "NFD"], str], ...] = (("NFC", "composed"), ("NFD", "decomposed"))
+    forms: tuple[tuple[Form, str], ...] = (("NFC", "composed"), ("NFD", "decomposed"))
     for form, done in forms:
-        other = unicodedata.normalize(form, text)
+        other = normal_form(form, text)
         if len(left := _unknown(other, vocab)) < len(unknown):
             text, unknown = other, left
             notes.append(f"the prompt was {done} ({form}), as the alphabet is")

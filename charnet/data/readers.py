@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
 import lzma
+import math
 import os
 import sys
 import zlib
@@ -14,10 +16,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from charnet.data.sources import PACKED, STANDARD_INPUT, Source, reading
+from charnet import regular_file
+from charnet.data.sources import PACKED, Source, reading
+from charnet.data.streams import STANDARD_INPUT
 from charnet.errors import ConfigError, CorpusError
 
 CHUNK_BYTES = 1 << 20
+LARGEST_UNKNOWN = 1 << 30  # bytes of a file that the system says is empty: those of /proc are not
 PACKED_BYTES = 1 << 11  # at once; hostile ones unpack to 32,000 times as many
 
 
@@ -30,23 +35,32 @@ class FileDigest:
 
 
 class _HashingReader(io.RawIOBase):
-    """Passes on the bytes of a file, counts them and hashes them."""
+    """Passes on the bytes of a source, counts them and hashes them. A file is read to the size that it has now.
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._sha256, self.size = file, hashlib.sha256(), 0
+    Raises:
+        CorpusError: a file grows while it is read.
+    """
+
+    def __init__(self, source: Source, file: IO[bytes]) -> None:
+        self._source, self._file, self._sha256, self.size = source, file, hashlib.sha256(), 0
+        self._most = math.inf if source.is_stream else _status(file)[1] or LARGEST_UNKNOWN
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        raw = self._file.read(len(buffer))
+        raw = self.read(len(buffer))
         buffer[: len(raw)] = raw
-        self._update(raw)
         return len(raw)
 
     def read(self, size: int | None = -1) -> bytes:
-        raw = self._file.read(-1 if size is None else size)
-        self._update(raw)
+        raw: bytes | None = self._file.read(-1 if size is None else size)
+        if raw is None:  # such a file waits for what the system has to say
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        self._sha256.update(raw)
+        self.size += len(raw)
+        if self.size > self._most:
+            raise _changed(self._source)
         return raw
 
     def finish(self) -> FileDigest:
@@ -54,10 +68,6 @@ class _HashingReader(io.RawIOBase):
         while self.read(CHUNK_BYTES):
             pass
         return FileDigest(self.size, self._sha256.hexdigest())
-
-    def _update(self, raw: bytes) -> None:
-        self._sha256.update(raw)
-        self.size += len(raw)
 
 
 def chunks(source: Source, digest: FileDigest) -> Iterator[bytes]:
@@ -73,7 +83,7 @@ def chunks(source: Source, digest: FileDigest) -> Iterator[bytes]:
     """
     with reading(source.name), _open(source) as file:
         before = None if source.is_stream else _status(file)
-        reader = _HashingReader(file)
+        reader = _HashingReader(source, file)
         unpacked = _unpack(source, reader)
         while True:
             try:
@@ -91,15 +101,21 @@ def chunks(source: Source, digest: FileDigest) -> Iterator[bytes]:
             yield raw
         whole = reader.finish()  # bytes behind packed data belong to the digest too
         if before is not None and (_status(file) != before or before[1] not in (0, whole.size)):  # 0: of /proc
-            raise CorpusError(f"{source.name}: the text changed while it was read; start again")
+            raise _changed(source)
         digest.size, digest.sha256 = whole.size, whole.sha256
         yield b""
+
+
+def _changed(source: Source) -> CorpusError:
+    return CorpusError(f"{source.name}: the text changed while it was read; start again")
 
 
 def _open(source: Source) -> IO[bytes]:
     if source.is_stream and str(source.path) == STANDARD_INPUT:
         return _StaysOpen(sys.stdin.buffer)  # type: ignore[return-value]
-    return source.path.open("rb", buffering=0)
+    if source.is_stream:
+        return source.path.open("rb", buffering=0)
+    return regular_file.open_regular(source.path).detach()  # type: ignore[return-value]
 
 
 class _StaysOpen:
@@ -206,7 +222,8 @@ def fingerprint(source: Source) -> FileDigest:
     """Returns the size and the SHA-256 of a file. It reads the whole file.
 
     Raises:
+        CorpusError: it grows while it is read.
         StorageError: the system refused.
     """
-    with reading(source.name), source.path.open("rb", buffering=0) as file:
-        return _HashingReader(file).finish()
+    with reading(source.name), _open(source) as file:
+        return _HashingReader(source, file).finish()

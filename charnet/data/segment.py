@@ -12,9 +12,12 @@ from collections.abc import Iterable, Iterator
 from charnet.config import DOCUMENT_END, DataSettings
 from charnet.data.normalize import normalize, normalize_stream
 from charnet.errors import ConfigError, CorpusError, quoted
+from charnet.signals import time_limit
 
 LONGEST_DOCUMENT = 1 << 26  # characters: it is held in memory
 LONGEST_SEPARATOR = 1 << 16  # characters, with those around it that a pattern looks at
+NEEDS_CHARACTERS = ("newlines", "normalize", "lowercase", "field", "encoding_errors")  # not for bytes
+PATTERN_SECONDS = 30.0  # for a piece of about a million characters; some patterns take ages
 SEPARATORS = {"blank-line": r"\n(?:[^\S\n]*\n)+", "file": r"(?!)"}
 
 LeftOut = dict[str, tuple[int, str]]  # of each reason, in the plural: how many were left out, and where the first was
@@ -39,7 +42,7 @@ def segment(texts: Iterable[str], data: DataSettings, left_out: LeftOut, name: s
 
     Raises:
         ConfigError: the separator is not a regular expression.
-        CorpusError: a document is too long.
+        CorpusError: a document is too long, or the search for its end takes too much time.
     """
     texts = normalize_stream(texts, data)
     if data.document_end == "\n":
@@ -47,6 +50,23 @@ def segment(texts: Iterable[str], data: DataSettings, left_out: LeftOut, name: s
     if data.document_end:
         return _records(_cut(texts, separator(data), name) if data.documents else texts, left_out)
     return iter(texts)
+
+
+def check_settings(data: DataSettings) -> None:
+    """Checks that the settings of a text do not contradict each other.
+
+    Raises:
+        ConfigError: one needs characters where there are bytes, two cut the text, or what cuts it is no pattern.
+    """
+    changed = [key for key in NEEDS_CHARACTERS if getattr(data, key) != getattr(DataSettings, key)]
+    if data.bytes and changed:
+        raise ConfigError(f"data.{changed[0]}: does not apply to bytes; leave it out, or --bytes")
+    for one, other in (("lines", "documents"), ("field", "documents"), ("document_separator", "documents"),
+                       ("document_separator", "field")):  # fmt: skip
+        if getattr(data, one) and getattr(data, other):
+            raise ConfigError(f"data.{one} and data.{other}: two ways to separate documents; leave one out")
+    if data.documents:
+        separator(data)
 
 
 def separator(data: DataSettings) -> re.Pattern[str]:
@@ -96,7 +116,7 @@ def _cut(pieces: Iterable[str], pattern: re.Pattern[str], name: str) -> Iterator
         sure = len(text) - LONGEST_SEPARATOR
         if sure <= scan:
             continue
-        parts, begin, scan = _split(text, begin, scan, sure, pattern)
+        parts, begin, scan = _split(text, begin, scan, sure, pattern, name)
         yield from parts
         if len(text) - begin > LONGEST_DOCUMENT:
             raise CorpusError(
@@ -105,24 +125,33 @@ def _cut(pieces: Iterable[str], pattern: re.Pattern[str], name: str) -> Iterator
             )
         keep = max(0, min(begin, scan - LONGEST_SEPARATOR))
         text, begin, scan = text[keep:], begin - keep, scan - keep
-    parts, begin, _ = _split(text, begin, scan, len(text), pattern)
+    parts, begin, _ = _split(text, begin, scan, len(text), pattern, name)
     yield from parts
     yield text[begin:]
 
 
-def _split(text: str, begin: int, scan: int, sure: int, pattern: re.Pattern[str]) -> tuple[list[str], int, int]:
+def _split(
+    text: str, begin: int, scan: int, sure: int, pattern: re.Pattern[str], name: str
+) -> tuple[list[str], int, int]:
     """Cuts a text at each match that ends before `sure`.
 
     Returns:
         The parts, each with its end, where the part after them begins, and from where to look for the next match.
     """
     parts = list[str]()
-    for match in pattern.finditer(text, scan):
-        if match.end() > sure:
-            return parts, begin, match.start()
-        if match.end() > begin:  # the empty match at the start of a document is the one that began it
-            parts.append(text[begin : match.start()] + DOCUMENT_END)
-            begin = match.end()
+    try:
+        with time_limit(PATTERN_SECONDS):
+            for match in pattern.finditer(text, scan):
+                if match.end() > sure:
+                    return parts, begin, match.start()
+                if match.end() > begin:  # the empty match at the start of a document is the one that began it
+                    parts.append(text[begin : match.start()] + DOCUMENT_END)
+                    begin = match.end()
+    except TimeoutError:
+        raise CorpusError(
+            f"{name}: the search for {quoted(pattern.pattern)} takes more than {PATTERN_SECONDS:g} seconds for "
+            f"{len(text) - scan:,} characters: give --documents a pattern without repeats inside repeats"
+        ) from None
     return parts, begin, max(begin, sure)
 
 

@@ -7,18 +7,18 @@ import contextlib
 import difflib
 import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
+from charnet import regular_file
 from charnet.data import datasets
+from charnet.data.globs import merged, natural_order
+from charnet.data.streams import STANDARD_INPUT, is_device, is_standard_input
 from charnet.errors import ConfigError, CorpusError, StorageError, plural, shortened
 
-STANDARD_INPUT = "-"
-ITS_OTHER_NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 HIDDEN, BINARY = "hidden", "binary"
 KINDS_SHOWN = 6  # of what is left out
 SNIFFED_BYTES = 1 << 13  # at the start of a file, to see whether it is text
@@ -97,7 +97,7 @@ def find(
     selection = Selection([])
     for name in paths:
         path = Path(name)
-        if _is_standard_input(name):
+        if is_standard_input(name):
             standard_input = Source("standard input", Path(STANDARD_INPUT), is_stream=True)
             if standard_input in selection.sources:
                 raise CorpusError(f"{name}: standard input is named twice, and it can be read only once")
@@ -106,7 +106,7 @@ def find(
             _add_folder(selection, path, glob, any_bytes)
         elif os.path.isfile(name):
             selection.sources.append(Source(name, path))
-        elif _is_device(name):
+        elif is_device(name):
             raise CorpusError(f"{shortened(name)}: a device, not a text: name a file or folder")
         elif os.path.exists(name):  # for instance a pipe: `charnet train <(zcat book.gz)`
             selection.sources.append(Source(name, path, is_stream=True))
@@ -120,36 +120,26 @@ def find(
     return selection
 
 
-def _is_standard_input(name: str) -> bool:
-    """Returns whether a path names standard input; a file that is redirected to it is read as that file."""
-    return name == STANDARD_INPUT or (name in ITS_OTHER_NAMES and not os.path.isfile(name))
-
-
-def is_stream(name: str) -> bool:
-    """Returns whether a path names a stream, for instance a pipe, which can be read only once."""
-    return _is_standard_input(name) or (os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name))
-
-
-def _is_device(name: str) -> bool:
-    try:
-        mode = Path(name).stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
-
-
 def _why_missing(path: Path, name: str) -> str:
     if os.path.lexists(name):
         return f"a link that leads nowhere, to {shortened(str(path.readlink()))}"
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
         return "an address, not a file: save it first, or pipe it, as in curl -L ADDRESS | charnet train -"
+    try:
+        path.lstat()
+    except PermissionError as error:
+        raise StorageError(f"{shortened(name)}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError):
+        pass
     return f"there is no such file or folder{_similar_files(path)}"
 
 
 def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) -> None:
     try:
         with reading(str(folder)):
-            matching = sorted((path for path in folder.glob(glob) if path.is_file()), key=_natural_order)
+            matching = sorted((path for path in folder.glob(merged(glob)) if _is_file(path)), key=natural_order)
+    except RecursionError:
+        raise StorageError(f"{folder}: cannot be read: its folders are nested too deeply; name one of them") from None
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f'data.glob: "{shortened(glob)}" is not a pattern for files in {folder}: {error}') from None
     unlisted, others = _pass_over(folder, glob, matching)
@@ -170,14 +160,8 @@ def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) 
         raise CorpusError(f'{folder}: no file here matches "{glob}"{_other_files(left_out, others, glob)}')
 
 
-def _natural_order(path: Path) -> tuple[list[list[str | int]], Path]:
-    """Returns a key that sorts numbers in names by their value.
-
-    >>> sorted(map(Path, ["chapter10", "chapter2"]), key=_natural_order)[0].name
-    'chapter2'
-    """
-    names = [re.split(r"(\d+)", name) for name in path.parts]  # text, number, text, ...
-    return [[int(part) if index % 2 else part for index, part in enumerate(parts)] for parts in names], path
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not regular_file.is_of_system(path)
 
 
 def _pass_over(folder: Path, glob: str, matching: Sequence[Path]) -> tuple[list[StorageError], Counter[str]]:
@@ -206,7 +190,7 @@ def _kind_of(path: Path) -> str:
     """Returns a name for what lies at a path: a file by its suffix, or something that is none."""
     if path.is_symlink() and not os.path.exists(path):
         return "dangling link"
-    if not os.path.isfile(path):
+    if not _is_file(path):
         return "special file"
     return f"{path.suffix} file" if path.suffix else "file without a suffix"
 
@@ -256,7 +240,7 @@ def _is_binary(path: Path, any_bytes: bool) -> bool:
     """Returns whether a file has a zero byte at its start, as text never has. Packed files are not examined."""
     if any_bytes or path.suffix in PACKED:
         return False
-    with reading(str(path)), path.open("rb") as file:
+    with reading(str(path)), regular_file.open_regular(path) as file:
         start = file.read(SNIFFED_BYTES)
     return b"\0" in start and not start.startswith(BYTE_ORDER_MARKS)
 
@@ -264,6 +248,8 @@ def _is_binary(path: Path, any_bytes: bool) -> bool:
 def _similar_files(path: Path) -> str:
     try:
         names = [entry.name for entry in path.parent.iterdir()]
+    except PermissionError:
+        return ""
     except (OSError, ValueError):
         return f"; the folder {shortened(str(path.parent))} does not exist either"
     near = [name for name in difflib.get_close_matches(path.name, names, n=3) if os.path.exists(path.parent / name)]

@@ -11,7 +11,7 @@ from charnet.data.cache import TEMPORARY, writable_cache, writing
 from charnet.data.corpus import Corpus
 from charnet.data.encoded_copy import Ids
 from charnet.data.vocab import Vocabulary, id_dtype
-from charnet.errors import plural
+from charnet.errors import CheckpointError, plural
 
 IDS_AT_ONCE = 1 << 22
 
@@ -39,8 +39,12 @@ def map_ids(ids: Ids, own: Vocabulary, vocab: Vocabulary) -> Ids:
     They are in a temporary file, which lasts as long as this process maps it: memory does not grow with the text.
 
     Raises:
+        CheckpointError: the other alphabet lacks a symbol.
         StorageError: the file cannot be written.
     """
+    if missing := len(set(own.symbols).difference(vocab.symbols)):
+        known = plural(missing, "byte" if own.of_bytes else "character")
+        raise CheckpointError(f"the alphabet of the checkpoint lacks {known} of its text; it is damaged or foreign")
     if own.symbols == vocab.symbols or not len(ids):
         return ids
     dtype = id_dtype(len(vocab))

@@ -13,8 +13,8 @@ from charnet.data.documents import Documents, ends_of_lines
 from charnet.data.encoded_copy import Ids
 from charnet.data.normalize import starts_cluster
 from charnet.data.segment import separator
-from charnet.data.sources import is_stream
 from charnet.data.split import Part
+from charnet.data.streams import is_stream
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError
 from charnet.evaluation.evaluate import Evaluation, checked, evaluate

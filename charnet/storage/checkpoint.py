@@ -46,6 +46,7 @@ class Checkpoint:
     sha256: str = ""
     ngram_share: float = 0.0
     path: Path | None = field(default=None, compare=False)
+    size_bytes: int = field(default=0, compare=False)  # of the file that was read
 
     @property
     def document(self) -> Document:
@@ -133,14 +134,16 @@ class Checkpoint:
         """
         return tensorfile.pack(self.document.to_json(), self.tensors)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path) -> int:
         """Writes the checkpoint so that the file is at any instant the complete old version or the complete new one.
+        Returns its bytes.
 
         Raises:
             CheckpointError: the settings are too large to be read again.
             StorageError: the system refused to write; the old file is unchanged.
         """
-        durable.write(path, self.pack())
+        durable.write(path, packed := self.pack())
+        return len(packed)
 
     @classmethod
     def load(cls, path: Path, *, weights_only: bool = False) -> Checkpoint:
@@ -164,7 +167,9 @@ class Checkpoint:
         if not all(name.startswith("model.") for name in int8):
             raise invalid(path, "8-bit numbers outside the weights")
         parts = {name: value for name, value in vars(document).items() if name != "format"}
-        checkpoint = cls(**parts, tensors=content.tensors, sha256=content.sha256, path=path)
+        checkpoint = cls(
+            **parts, tensors=content.tensors, sha256=content.sha256, path=path, size_bytes=content.size_bytes
+        )
         _check_weights(path, checkpoint)
         return checkpoint
 

@@ -118,7 +118,7 @@ def describe(path: Path) -> Description:
         parts[part] = parts.get(part, 0) + tensor.size
     return Description(
         path=str(path),
-        size_bytes=path.stat().st_size,
+        size_bytes=checkpoint.size_bytes,
         sha256=checkpoint.sha256,
         weights_sha256=checkpoint.weights_sha256(),
         created=checkpoint.created,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from charnet.config import DOCUMENT_END, Config
+from charnet.data.segment import check_settings
 from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.overlay import as_dict, from_dict
@@ -121,6 +122,9 @@ def parse(path: Path, raw: Any) -> Document:
         )
     try:
         config = from_dict(raw["config"])
+        check_settings(config.data)
+        if isinstance(raw["alphabet"], str) == config.data.bytes:
+            raise ValueError("invalid alphabet")
         return Document(
             config=config,
             vocab=_alphabet(

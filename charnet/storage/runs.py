@@ -18,6 +18,7 @@ import itertools
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,12 @@ from charnet import durable, regular_file
 from charnet.config import RUNS
 from charnet.errors import CheckpointError, StorageError, quoted, shortened
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.tensorfile import ATTEMPTS, RENAME_SECONDS
 
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 DAMAGED = "damaged.safetensors"
 SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
-LARGEST_METRICS = 1 << 30  # bytes: some four million lines
+LARGEST_METRICS = 1 << 27  # bytes: some half a million lines
 LONGEST_METRICS_LINE = 400  # bytes
 CHANGES, TEST = "changes", "test_nats_per_char"  # the keys of the lines of metrics that are no reports
 SAMPLE_ORDER = (BEST, LAST, PREVIOUS)  # the checkpoints of a run, by preference
@@ -75,6 +77,8 @@ class RunFolder:
         if "\0" in str(out):
             raise StorageError(f"{quoted(str(out))}: cannot be written: not a valid file name")
         try:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.lstat(out / name / f".{PREVIOUS}.{'0' * 8}{durable.PART}")  # the longest path is not too long
             _check_space(out, needed_bytes, "choose another folder with --out")
             durable.make_folders(out)
             for number in itertools.count(1):
@@ -108,7 +112,7 @@ class RunFolder:
         try:
             folder = self._checked_folder()
             replaced = [folder.path / name for name in (BEST, PREVIOUS, *(() if damage else (LAST,)))]
-            existing_bytes = sum(path.stat().st_size for path in replaced if path.is_file())
+            existing_bytes = sum(path.stat().st_size for path in replaced if os.path.isfile(path))
             _check_space(self.path, needed_bytes - existing_bytes, "move the run to another disk")
         except OSError as error:
             raise durable.write_error(self.path, error) from None
@@ -137,7 +141,7 @@ class RunFolder:
     def sync_metrics(self) -> None:
         """Flushes the metrics to the disk."""
         folder = self._checked_folder()
-        if (folder.path / METRICS).is_file():
+        if os.path.isfile(folder.path / METRICS):
             folder.sync(METRICS)
 
     def metrics(self) -> list[bytes]:
@@ -181,7 +185,7 @@ class RunFolder:
 
 
 def _check_space(path: Path, needed_bytes: int, advice: str) -> None:
-    existing = next((parent for parent in (path, *path.absolute().parents) if parent.exists()), path)
+    existing = next((parent for parent in (path, *path.absolute().parents) if os.path.exists(parent)), path)
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
         raise StorageError(
@@ -220,7 +224,7 @@ def load_resumable(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str
         return Checkpoint.load(path), ""
     except (CheckpointError, StorageError) as error:
         previous = path.with_name(PREVIOUS)
-        if strict or path.name != LAST or not previous.is_file():
+        if strict or path.name != LAST or not os.path.isfile(previous):
             raise
         with contextlib.suppress(CheckpointError, StorageError):
             return Checkpoint.load(previous), str(error)
@@ -247,14 +251,27 @@ def find(given: Path | None, runs: Path = RUNS, *, order: Sequence[str] = SAMPLE
         given = runs / given
     if is_folder(given):
         for name in order:
-            if (given / name).is_file():
+            if is_there(given / name):
                 return given / name
         raise CheckpointError(f"{given}: expected the folder of a run, found no {BEST} or {LAST} in it")
-    if not exists(given):
+    if not (exists(given) or is_there(given)):
         names = ", ".join(path.name for path in newest_first(runs)[:5])
         known_runs = f"; runs in {runs}/: {names}" if names else ""
         raise CheckpointError(f"{shortened(str(given))}: there is no such checkpoint{known_runs}")
     return given
+
+
+def is_there(path: Path) -> bool:
+    """Returns whether a checkpoint exists. A training that saves gives `last` the name `previous`, and then the new one
+    its place: between the two `last` is looked for again.
+    """
+    for _ in range(ATTEMPTS):
+        if os.path.isfile(path):
+            return True
+        if path.name != LAST or not os.path.isfile(path.with_name(PREVIOUS)):
+            return False
+        time.sleep(RENAME_SECONDS)
+    return False
 
 
 def newest_first(runs: Path) -> list[Path]:

@@ -19,6 +19,7 @@ import math
 import os
 import re
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ MOST_TENSORS = 10_000
 MOST_VALUES = 100_000  # in a header, lists and objects included; counted before they are created
 MOST_CHARACTERS = 2_000_000  # in a header; Unicode has 1.1 million
 MOST_DIGITS = 200  # of an integer; Python takes a millisecond to convert ten thousand
+ATTEMPTS, RENAME_SECONDS = 5, 0.02  # a training that saves moves the old file away, then the new one into its place
 LONGEST_NAME = 200
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1"), "I8": np.dtype("i1")}
 TYPES = {dtype: name for name, dtype in DTYPES.items()}
@@ -61,6 +63,7 @@ class Content:
     tensors: Tensors
     types: dict[str, np.dtype[Any]]
     sha256: str
+    size_bytes: int
 
 
 def pack(document: dict[str, Any], tensors: Tensors) -> bytearray:
@@ -133,14 +136,14 @@ def read(path: Path, *, only: tuple[str, ...] = ("",)) -> Content:
                 tensors[name] = tensor.reshape(shape)
     if found.hexdigest() != digest:
         raise invalid(path, "a checksum that does not match its content")
-    return Content(_document(path, header), tensors, {name: entry[0] for name, entry in entries.items()}, digest)
+    return Content(_document(path, header), tensors, {name: entry[0] for name, entry in entries.items()}, digest, size)
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file to read it; turns errors of the system into errors of charnet."""
     try:
-        with regular_file.open_regular(path) as file:
+        with _open(path) as file:
             yield file
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such checkpoint") from None
@@ -150,6 +153,14 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise regular_file.read_error(path, error) from None
     except MemoryError:
         raise invalid(path, "a file that takes more than this machine has memory") from None
+
+
+def _open(path: Path) -> IO[bytes]:
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError):
+            return regular_file.open_regular(path)
+        time.sleep(RENAME_SECONDS)
+    return regular_file.open_regular(path)
 
 
 def _read_exactly(path: Path, file: IO[bytes], buffer: Buffer) -> Buffer:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,15 @@ from charnet.config import Config
 from charnet.config_file import read_yaml
 from charnet.data import corpus as texts
 from charnet.data.readers import fingerprint
-from charnet.data.sources import STANDARD_INPUT, find
+from charnet.data.sources import find
+from charnet.data.streams import STANDARD_INPUT, may_not_end
 from charnet.errors import CharnetError, CheckpointError, plural
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.tensorfile import strict_json
+
+LONGEST_LINE = 1 << 16  # bytes of metrics
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,14 @@ def verify(path: Path) -> list[Check]:
     Raises:
         CheckpointError: the folder holds no checkpoint.
     """
-    run = path if path.is_dir() else path.parent
-    files = [run / name for name in (runs.BEST, runs.LAST, runs.PREVIOUS)] if path.is_dir() else [path]
+    run = path if os.path.isdir(path) else path.parent
+    files = [run / name for name in (runs.BEST, runs.LAST, runs.PREVIOUS)] if os.path.isdir(path) else [path]
     checks: list[Check] = []
     loaded: dict[str, Checkpoint] = {}
     for file in files:
-        if not file.is_file():
+        if not runs.is_there(file):
+            if file.name == runs.LAST and os.path.isfile(files[-1]):
+                checks.append(Check(f"{file.name} is intact", None, "it is missing, there is only the one before it"))
             continue
         try:
             loaded[file.name] = found = Checkpoint.load(file)
@@ -58,7 +63,7 @@ def verify(path: Path) -> list[Check]:
             missing = _missing_to_resume(loaded[name])
             result = missing or "optimizer, state and random numbers are there"
             checks.append(Check(f"{name} can be resumed", not missing, result))
-    if path.is_dir() and (newest := loaded.get(runs.LAST) or loaded.get(runs.PREVIOUS)):
+    if os.path.isdir(path) and (newest := loaded.get(runs.LAST) or loaded.get(runs.PREVIOUS)):
         checks.extend(_check_other_files(run, newest))
     if not checks:
         raise CheckpointError(f"{path}: nothing to check: there is no checkpoint in this folder")
@@ -100,24 +105,28 @@ def _check_other_files(run: Path, newest: Checkpoint) -> Iterator[Check]:
 def _check_metrics(path: Path, newest: Checkpoint) -> Check:
     """Checks that the lines of metrics are JSON, in the order of their steps, and not older than the checkpoint."""
     what = f"{path.name} matches the newest checkpoint"
-    steps: list[int] = []
-    number = 0
+    reported = newest.trainer_state.reported_step
+    number, before, in_order, is_there = 0, -1, True, not reported
     try:
-        for line in regular_file.read(path, runs.LARGEST_METRICS).splitlines():
-            number += 1
-            step = operator.index((values := strict_json(line.decode()))["step"])
-            steps += [] if runs.CHANGES in values or runs.TEST in values else [step]
+        with regular_file.open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > runs.LARGEST_METRICS:
+                return Check(what, False, f"it has more than {runs.LARGEST_METRICS:,} bytes")
+            while line := file.readline(LONGEST_LINE):
+                number += 1
+                step = operator.index((values := strict_json(line.decode()))["step"])
+                if runs.CHANGES not in values and runs.TEST not in values:
+                    in_order, before, is_there = in_order and before < step, step, is_there or step == reported
     except FileNotFoundError:
-        if newest.trainer_state.reported_step:
+        if reported:
             return Check(what, False, "it is missing")
     except OSError as error:
         return Check(what, False, f"it cannot be read: {error.strerror}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         return Check(what, False, f"line {number} is not a line of metrics ({error})")
-    if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
+    if not in_order:
         return Check(what, False, "its steps are not in order")
-    if newest.trainer_state.reported_step and newest.trainer_state.reported_step not in steps:
-        return Check(what, False, f"the line of step {newest.trainer_state.reported_step:,} is missing")
+    if not is_there:
+        return Check(what, False, f"the line of step {reported:,} is missing")
     return Check(what, True, plural(number, "line"))
 
 
@@ -128,8 +137,8 @@ def _check_text(paths: list[str] | None, newest: Checkpoint) -> Check:
         return Check(what, None, "it came from standard input" if paths else "its path is not known")
     try:
         sources = find(paths, data.glob, any_bytes=data.bytes).sources
-        if stream := next((source for source in sources if source.is_stream), None):
-            return Check(what, None, f"{stream.name} is a pipe or a device")
+        if stream := next((source for source in sources if may_not_end(str(source.path))), None):
+            return Check(what, None, f"{stream.name} is a pipe, a device or a file of the system")
         found = texts.fingerprint_of([fingerprint(source) for source in sources])
     except (CharnetError, OSError) as error:
         return Check(what, None, str(error))

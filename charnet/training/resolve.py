@@ -10,11 +10,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.config import AUTO, GATES, Config, DataSettings
+from charnet.config import AUTO, GATES, Config
+from charnet.data.segment import check_settings
 from charnet.errors import ConfigError, short_repr
 from charnet.machine import processor_cores
 from charnet.model.shapes import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, model_shapes
-from charnet.overlay import DURATION_EXAMPLES, as_dict, default, overlay, parse_duration
+from charnet.overlay import DURATION_EXAMPLES, as_dict, overlay, parse_duration
 
 if TYPE_CHECKING:
     from charnet.storage.document import TrainerState
@@ -26,7 +27,7 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30 * 86400.0
 DEFAULT_LEARNING_RATE = {"muon": 0.04, "adamw": 0.004, "sgd": 0.5}
 EVALUATIONS, REPORTS = 20, 100  # in a run, unless the settings say how often
 MOST_STEPS_BETWEEN_REPORTS = 100  # so that a long run shows progress
-MOST_REPORTS = 2_000_000  # so that the metrics of a very long run can be read
+MOST_REPORTS = 300_000  # so that the metrics of a very long run can be read
 VERY_LONG, PART_OF_VERY_LONG = 10_000_000, 1_000_000  # characters: of held-out text, and of an evaluation on it
 BYTES_OF_THE_LIBRARY = 40_000_000
 LONGEST_NAME = 200  # bytes; file systems stop at 255
@@ -45,7 +46,6 @@ CHANGE_STEPS = RESTART_STREAMS | {
 }
 DESCRIBE_TEXT = {f"data.{key}" for key in ("encoding", "encoding_errors", "glob", "document_separator")}
 USUAL_NGRAM, SHORTEST_FOR_NGRAM, FEWEST_FOR_NGRAM = 7, 5000, 50  # its order; characters and documents to count in
-NEEDS_CHARACTERS = ("newlines", "normalize", "lowercase", "field", "encoding_errors")  # not for bytes
 
 
 def check_seconds(seconds: float) -> None:
@@ -155,28 +155,13 @@ def check(config: Config, name: str = "") -> None:
     """
     if config.model.cell != "rnn" and config.model.activation != "tanh":
         raise ConfigError(f"model.activation: only the rnn cell has a choice, found {config.model.cell}")
-    changed = [key for key in NEEDS_CHARACTERS if getattr(config.data, key) != default(f"data.{key}")]
-    if config.data.bytes and changed:
-        raise ConfigError(f"data.{changed[0]}: does not apply to bytes; leave it out, or --bytes")
-    _check_documents(config.data)
+    check_settings(config.data)
     invalid = name in (".", "..") or any(c in "/\\" or not c.isprintable() for c in name)
     if invalid or len(name.encode()) > LONGEST_NAME:
         raise ConfigError(f"--name: expected the name of a folder, found {name[:LONGEST_NAME]!r}")
     from charnet.data.decoding import check_encoding
 
     check_encoding(config.data.encoding)
-
-
-def _check_documents(data: DataSettings) -> None:
-    """Raises ConfigError if the text is to be cut into documents in two ways, or by something that is no pattern."""
-    for one, other in (("lines", "documents"), ("field", "documents"), ("document_separator", "documents"),
-                       ("document_separator", "field")):  # fmt: skip
-        if getattr(data, one) and getattr(data, other):
-            raise ConfigError(f"data.{one} and data.{other}: two ways to separate documents; leave one out")
-    if data.documents:
-        from charnet.data.segment import separator
-
-        separator(data)
 
 
 def check_resumable(values: Collection[str], *, continue_text: bool) -> None:

@@ -20,8 +20,8 @@ from charnet.data.batches import check_length
 from charnet.data.cache import open_copy
 from charnet.data.corpus import Corpus, OnRead
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
-from charnet.data.sources import is_stream
 from charnet.data.split import LAST, Split
+from charnet.data.streams import may_not_end
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import map_ids, widen
 from charnet.errors import CheckpointError, ConfigError, CorpusError, plural, short_repr, shortened
@@ -168,7 +168,7 @@ def _changed(before: Checkpoint, settings: Path, values: dict[str, Any], *, cont
         if name == "data.paths" or theirs[section][key] != ours[section][key]:
             changed[name] = value
     resolve.check_resumable(changed, continue_text=continue_text)
-    if "data.paths" not in changed and settings.is_file():
+    if "data.paths" not in changed and os.path.isfile(settings):
         with contextlib.suppress(ConfigError):  # a damaged file: the text may be in the cache
             changed["data.paths"] = read_yaml(settings).get("data.paths", [])
     return changed
@@ -232,4 +232,4 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
 
 def _is_gone(path: str) -> bool:
     """Returns whether a text is no longer there. What would be waited for, a pipe or standard input, counts as gone."""
-    return is_stream(path) or not (os.path.exists(path) or is_dataset(path))
+    return may_not_end(path) or not (os.path.exists(path) or is_dataset(path))

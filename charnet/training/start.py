@@ -17,8 +17,8 @@ from charnet.data.batches import check_length
 from charnet.data.corpus import Corpus
 from charnet.data.datasets import DATASETS
 from charnet.data.encoded_copy import Ends, Ids
-from charnet.data.sources import ITS_OTHER_NAMES, STANDARD_INPUT, is_stream
 from charnet.data.split import Split, default_val
+from charnet.data.streams import ITS_OTHER_NAMES, STANDARD_INPUT, may_not_end
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import widen
 from charnet.errors import CorpusError, shortened
@@ -103,8 +103,9 @@ def split_of(ids: Ids, ends: Ends | None, config: Config, file_ends: Sequence[in
 def check_named(paths: Collection[str]) -> None:
     """Raises CorpusError if a settings file names a pipe or a device as a text: reading it could last for ever."""
     for path in paths:
-        if path not in (STANDARD_INPUT, *ITS_OTHER_NAMES) and is_stream(path):
-            raise CorpusError(f"{shortened(path)}: is a pipe or a device; name it on the command line, not in --config")
+        if path not in (STANDARD_INPUT, *ITS_OTHER_NAMES) and may_not_end(path):
+            kinds = "a pipe, a device or a file of the system"
+            raise CorpusError(f"{shortened(path)}: is {kinds}; name it on the command line, not in --config")
 
 
 def info_of(corpus: Corpus) -> CorpusInfo:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
+from charnet.cli import sample_options
 from charnet.cli.app import run
 from charnet.cli.options import given_settings, unescaped
-from charnet.errors import ConfigError
+from charnet.data import cache
+from charnet.errors import ConfigError, StorageError
 
 
 @pytest.mark.parametrize(
@@ -60,3 +67,32 @@ def test_messages_name_the_bytes_of_an_argument_that_is_not_utf8(
 def test_a_setting_of_zero_is_given_and_a_switch_that_is_off_is_not() -> None:
     given = {"min_count": 0, "val_fraction": 0.0, "lowercase": False, "glob": None, "as_bytes": True, "json": True}
     assert given_settings(given) == {"data.min_count": 0, "data.val_fraction": 0.0, "data.bytes": True}
+
+
+def test_a_prompt_from_standard_input_has_the_limit_of_one_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_options, "LARGEST_PROMPT", 3)
+    (tmp_path / "prompt").write_bytes(b"abcd")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"abcd")))
+    for given in (("-", None), (None, tmp_path / "prompt")):
+        with pytest.raises(StorageError, match="it has more than 3 bytes"):
+            sample_options.prompt_bytes(*given)
+
+
+def test_a_current_folder_that_was_removed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(["train", "--steps", "1"]) == StorageError.exit_code
+    assert capsys.readouterr().err == "charnet: the current folder was removed; change to another one\n"
+
+
+def test_a_copy_of_a_time_that_no_calendar_has_is_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cache, "entries", lambda: [cache.Entry("a" * 64, "text", 7, 3, 1e12)])
+    assert run(["cache", "list"]) == 0
+    assert "used at an odd time" in capsys.readouterr().out

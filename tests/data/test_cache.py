@@ -15,7 +15,7 @@ from charnet.config import DataSettings
 from charnet.data import corpus, encoded_copy, fingerprints, footer, readers
 from charnet.data.cache import LIMIT_VARIABLE, cache_folder, clear, entries, parse_size
 from charnet.data.sources import Source
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, StorageError
 
 
 @pytest.fixture(autouse=True)
@@ -258,3 +258,8 @@ def test_rare_characters_are_folded_into_one(path: Path) -> None:
 def test_nothing_is_folded_where_nothing_is_rare(path: Path) -> None:
     found = read(path, min_count=2, max_alphabet=100)
     assert (found.vocab.rare_id, found.notes) == (None, ())
+
+
+def test_a_copy_that_another_process_cuts_while_it_is_written_is_an_error_of_storage(tmp_path: Path) -> None:
+    with (tmp_path / "copy").open("wb+") as file, pytest.raises(StorageError, match="changed while it was written"):
+        encoded_copy.map_new(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -20,7 +21,8 @@ from hypothesis import strategies as st
 from charnet.config import DataSettings
 from charnet.data import corpus, readers
 from charnet.data.cache import cache_folder
-from charnet.data.sources import bundled_text, name_of
+from charnet.data.readers import FileDigest
+from charnet.data.sources import Source, bundled_text, name_of
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CharnetError, ConfigError, CorpusError, StorageError
 
@@ -230,14 +232,14 @@ def test_an_empty_file_of_bytes_is_refused(folder: Path) -> None:
 
 def test_a_file_that_cannot_be_opened_is_an_error_of_storage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(folder / "a.txt", "x")
-    whole = Path.open
+    whole = os.open
 
-    def denied(self: Path, *args: Any, **kwargs: Any) -> Any:
-        if self == Path(path):
+    def denied(name: Any, *args: Any, **kwargs: Any) -> Any:
+        if str(name) == path:
             raise PermissionError(errno.EACCES, "Permission denied")
-        return whole(self, *args, **kwargs)
+        return whole(name, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     with pytest.raises(StorageError, match=r"a\.txt: cannot be read: Permission denied"):
         corpus.read([path])
 
@@ -629,6 +631,22 @@ def test_a_text_that_changes_while_it_is_read_is_refused(
     with pytest.raises(CorpusError, match=r"changed while it was read|expected utf-8"):
         corpus.read([path])
     assert files_in(cache) == files_in(temporary) == []
+
+
+def test_a_text_that_becomes_a_pipe_after_it_was_found_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "a.txt")
+    with pytest.raises(StorageError, match="it is a pipe or a device"):
+        list(readers.chunks(Source("a.txt", folder / "a.txt"), FileDigest()))
+
+
+def test_a_file_that_waits_for_the_system_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, writer = os.pipe()
+    os.set_blocking(waiting, False)
+    monkeypatch.setattr(readers, "_open", lambda _: contextlib.nullcontext(io.FileIO(waiting, closefd=False)))
+    with pytest.raises(StorageError, match="cannot be read: Resource temporarily unavailable"):
+        readers.fingerprint(Source("a.txt", folder / "a.txt"))
+    os.close(waiting)
+    os.close(writer)
 
 
 def test_a_full_disk_is_an_error_of_storage_and_leaves_nothing(

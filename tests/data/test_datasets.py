@@ -9,6 +9,7 @@ import http.server
 import io
 import os
 import re
+import socket
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -320,3 +321,33 @@ def test_what_a_killed_fetch_leaves_is_used_or_cleaned(server: type[Server]) -> 
     (datasets.folder() / "play.fetching").write_bytes(TEXT)
     datasets.fetch("play")
     assert (left(), server.asked) == (["play.txt"], [])
+
+
+@pytest.mark.parametrize(
+    ("head", "endless"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: a\r\n"),
+    ],
+    ids=["continue", "trailers"],
+)
+def test_a_server_that_sends_nothing_of_the_text_without_end_is_left(
+    head: bytes, endless: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "STEP_SECONDS", 0.2)
+
+    def answer(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(head)
+            while True:
+                connection.sendall(endless * 1000)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, (tmp_path / "part").open("wb+") as part:
+        thread = threading.Thread(target=answer, args=(listening,), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        with pytest.raises(StorageError, match="cannot be downloaded"):
+            download.append(part, url, 100, lambda *_: None)
+        thread.join()

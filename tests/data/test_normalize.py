@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.config import DataSettings
-from charnet.data.normalize import count_changed, normalize, normalize_stream, note_changed
+from charnet.data import normalize as module
+from charnet.data.normalize import count_changed, normal_form, normalize, normalize_stream, note_changed
 from charnet.data.segment import segment
 
 # What changes, or is changed by, what stands beside it.
@@ -89,3 +90,20 @@ def test_it_is_said_which_letters_of_a_language_nfkc_changes(letters: str) -> No
     (note,) = note_changed([changed, {}])
     assert all(f"{letter} (U+{ord(letter):04X} " in note for letter in letters)
     assert note_changed([{}]) == []
+
+
+def test_a_run_of_marks_is_put_in_order_in_pieces_that_do_not_depend_on_where_the_text_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    marks = "\u0323\u0301" * 20
+    text = "x" * 23 + marks + "é" * 9 + "e" + marks[:7] + "b"
+    usual = unicodedata.normalize("NFC", text)
+    assert normal_form("NFC", text) == usual
+    monkeypatch.setattr(module, "LONGEST_RUN", 8)
+    pieces = list(module._cuts(text))
+    assert pieces == [23 + 8, 23 + 16, 23 + 24, 23 + 32]
+    cut = normal_form("NFC", text)
+    assert cut != usual
+    assert sorted(cut) == sorted(usual)
+    data = DataSettings(normalize="nfc")
+    assert {"".join(normalize_stream([text[:i], text[i:]], data)) for i in range(len(text))} == {cut}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_a_text_has_the_same_documents_wherever_it_is_cut(pieces: list[str], doc
         patch.setattr(module, "LONGEST_SEPARATOR", 9)
         found = "".join(segment(pieces, DataSettings(documents=documents), {}))
     assert found == "".join(each + DOCUMENT_END for each in expected)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timers")
+def test_a_pattern_that_would_search_for_ages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATTERN_SECONDS", 0.01)
+    with pytest.raises(CorpusError, match=r"takes more than 0\.01 seconds for 5,000 characters"):
+        cut("word " * 1000, r"/(\w+\s?)+\x00/")
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+    assert signal.getsignal(signal.SIGVTALRM) == signal.SIG_DFL
 
 
 def test_a_separator_on_the_border_of_two_pieces_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
@@ -24,7 +25,7 @@ import zstandard
 
 from charnet.cli.app import run
 from charnet.config import DataSettings
-from charnet.data import corpus, encode, readers, workers
+from charnet.data import corpus, encode, readers, sources, workers
 from charnet.data.cache import cache_folder, open_copy
 from charnet.data.sources import Source
 from charnet.data.vocab import Vocabulary, id_dtype
@@ -561,3 +562,35 @@ def test_standard_input_is_read_once_and_found_again_by_its_key(monkeypatch: pyt
     copy = open_copy(found.key, found.fingerprint, found.size_bytes)
     assert copy is not None
     assert (copy.ids == found.ids).all()
+
+
+def test_a_pattern_does_not_look_into_a_folder_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c.txt").write_text("c")
+    asked: list[str] = []
+    whole = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: asked.append(pattern) or whole(self, pattern))
+    assert len(sources.find([str(tmp_path)], "**/" * 40 + "*.txt").sources) == 1
+    assert asked == ["**/*.txt"]
+    with pytest.raises(ConfigError, match=r"is not a pattern for files in .*: it has more than 4 parts"):
+        sources.find([str(tmp_path)], "**/*/" * 40 + "*.txt")
+
+
+def test_folders_that_are_nested_too_deeply_are_an_error_of_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_deep(*_: object) -> Iterator[Path]:
+        raise RecursionError
+
+    monkeypatch.setattr(Path, "glob", too_deep)
+    with pytest.raises(StorageError, match="nested too deeply"):
+        sources.find([str(tmp_path)])
+
+
+def test_a_folder_without_permission_is_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "lstat", denied)
+    with pytest.raises(StorageError, match=r"^closed/a\.txt: cannot be read: Permission denied$"):
+        sources.find(["closed/a.txt"])

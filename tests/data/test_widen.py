@@ -11,6 +11,7 @@ from charnet.config import DataSettings
 from charnet.data import widen
 from charnet.data.corpus import Corpus, read
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary
+from charnet.errors import CheckpointError
 
 
 def corpus_of(tmp_path: Path, text: bytes, **how: object) -> Corpus:
@@ -77,3 +78,10 @@ def test_documents_end_where_they_ended(tmp_path: Path, how: dict[str, object], 
     assert wide.vocab.start_id() == wide.vocab.symbols.index(ord(end))
     assert wide.vocab.document_end == corpus.vocab.document_end
     assert wide.vocab.decode(wide.ids.tolist()) == corpus.vocab.decode(corpus.ids.tolist())
+
+
+@pytest.mark.parametrize("lacks", ["ban", "nab\uffff"])
+def test_an_alphabet_that_lacks_a_character_of_its_text_is_refused(tmp_path: Path, lacks: str) -> None:
+    corpus = corpus_of(tmp_path, b"banana\n")
+    with pytest.raises(CheckpointError, match="lacks 1 character of its text"):
+        widen.map_ids(corpus.ids, corpus.vocab, Vocabulary.of_text(lacks))

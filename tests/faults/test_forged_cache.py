@@ -17,7 +17,7 @@ from charnet import durable, regular_file
 from charnet.cli.app import run
 from charnet.config import DataSettings
 from charnet.config_file import read_yaml
-from charnet.data import cache, corpus, datasets, fingerprints
+from charnet.data import cache, corpus, datasets, fingerprints, sources
 from charnet.errors import CharnetError, ConfigError, CorpusError, StorageError
 from charnet.storage import runs, verify
 from charnet.storage.runs import RunFolder
@@ -346,7 +346,27 @@ def test_a_text_that_became_a_pipe_is_not_waited_for_by_a_run(
     assert "nor in the cache" in said
     with at_most(60):
         checks = verify.verify(copied_run)
-    assert [check.found for check in checks if check.passed is None] == [f"{name} is a pipe or a device"]
+    assert [check.found for check in checks if check.passed is None] == [
+        f"{name} is a pipe, a device or a file of the system"
+    ]
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="the system shows no state in files")
+@pytest.mark.parametrize("as_link", [False, True])
+def test_a_file_of_the_system_is_no_text_unless_the_user_names_it(
+    copied_run: Path, as_link: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "/proc/version"
+    if as_link:
+        Path("link.txt").symlink_to(name)
+        name = str(Path("link.txt").absolute())
+    name_text(copied_run, name)
+    said = assert_one_line(capsys, ["train", "--resume", str(copied_run), "--steps", "130", "-q"], 3)
+    assert "nor in the cache" in said
+    assert f"{name} is a pipe, a device or a file of the system" in [each.found for each in verify.verify(copied_run)]
+    with pytest.raises(CorpusError, match="no file here matches"):
+        sources.find(["/proc"], "version")
+    assert sources.find([name]).sources[0].path == Path(name)
 
 
 @pytest.mark.parametrize("name", ["loop", "a\0b", "x" * 300, "x/" * 2500])
@@ -362,7 +382,9 @@ def test_a_text_of_an_impossible_name_counts_as_gone(
 def test_settings_name_no_pipe_as_a_text_and_are_none(tmp_path: Path) -> None:
     os.mkfifo("pipe")
     with at_most(60):
-        with pytest.raises(CorpusError, match="is a pipe or a device; name it on the command line"):
+        with pytest.raises(
+            CorpusError, match="is a pipe, a device or a file of the system; name it on the command line"
+        ):
             setup.new_run({"training.steps": 1}, file_values={"data.paths": ["pipe"]})
         with pytest.raises(ConfigError, match="found a pipe or a device"):
             read_yaml(tmp_path / "pipe")

@@ -47,7 +47,7 @@ def test_every_part_of_a_checkpoint_comes_back(tmp_path: Path, cell: str) -> Non
     ],
 )
 def test_any_alphabet_comes_back(tmp_path: Path, vocab: Vocabulary) -> None:
-    tiny(vocab=vocab).save(tmp_path / "c.safetensors")
+    tiny(vocab=vocab, **{"data.bytes": vocab.of_bytes}).save(tmp_path / "c.safetensors")
     assert Checkpoint.load(tmp_path / "c.safetensors").vocab == vocab
 
 
@@ -169,7 +169,7 @@ def test_settings_that_call_for_other_weights_are_refused(
     assert "settings call for" in message
 
 
-@pytest.mark.parametrize("alphabet", ["\n abé", "\n abcé😀", [1, 2, 3, 4, 5]])
+@pytest.mark.parametrize("alphabet", ["\n abé", "\n abcé😀"])
 def test_an_alphabet_of_another_size_is_refused(whole: bytes, refused: Refused, alphabet: Any) -> None:
     assert "settings call for" in refused(with_document(whole, lambda d: put(d, "alphabet", alphabet)))
 

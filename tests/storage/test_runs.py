@@ -123,3 +123,20 @@ def test_a_run_below_a_dangling_link_is_an_error_of_storage(tmp_path: Path, monk
     monkeypatch.setattr(Path, "mkdir", counted)
     with pytest.raises(StorageError):
         RunFolder.new(tmp_path / "out", "pets")
+
+
+def test_a_path_that_is_too_long_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    out = Path(f"{tmp_path}/{'x/' * 2040}"[:4080])
+    with pytest.raises(StorageError, match="no run can be made here: File name too long"):
+        RunFolder.new(out, "run")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        runs.find(out)
+
+
+def test_a_folder_whose_files_would_have_too_long_paths_holds_no_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / Path("y/../" * ((4085 - len(str(tmp_path))) // 5))
+    (tmp_path / "y").mkdir()
+    assert folder.is_dir()
+    with pytest.raises(CheckpointError, match="found no best"):
+        runs.find(folder)

@@ -11,6 +11,7 @@ import pytest
 
 from charnet.errors import CheckpointError
 from charnet.storage import runs
+from charnet.storage import verify as verify_module
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.verify import verify
 
@@ -34,6 +35,22 @@ def test_a_run_that_training_left_passes_all_checks(run: Path) -> None:
 def test_a_single_checkpoint_is_checked(run: Path, tmp_path: Path) -> None:
     mailed = shutil.copy(run / runs.BEST, tmp_path / "mailed.safetensors")
     assert [(check.what, check.passed) for check in verify(Path(mailed))] == [("mailed.safetensors is intact", True)]
+
+
+def test_the_newest_state_that_is_missing_is_said(run: Path) -> None:
+    (run / runs.LAST).rename(run / runs.PREVIOUS)
+    assert [(each.what, each.found) for each in verify(run) if each.passed is None] == [
+        ("last.safetensors is intact", "it is missing, there is only the one before it")
+    ]
+
+
+def test_the_newest_state_is_found_while_it_is_being_replaced(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = (run / runs.LAST).read_bytes()
+    (run / runs.LAST).rename(run / runs.PREVIOUS)
+    monkeypatch.setattr(runs.time, "sleep", lambda _: (run / runs.LAST).write_bytes(whole))
+    assert runs.find(run / runs.LAST) == run / runs.LAST
+    (run / runs.LAST).unlink()
+    assert Checkpoint.load(run / runs.LAST).size_bytes == len(whole)
 
 
 def flip(run: Path) -> None:
@@ -83,6 +100,16 @@ def swapped_metrics(run: Path) -> None:
 def short_metrics(run: Path) -> None:
     lines = (run / runs.METRICS).read_bytes().splitlines(keepends=True)
     (run / runs.METRICS).write_bytes(b"".join(lines[:-1]))
+
+
+def test_metrics_are_read_to_a_limit(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "LARGEST_METRICS", (run / runs.METRICS).stat().st_size)
+    assert wrong(run) == []
+    monkeypatch.setattr(runs, "LARGEST_METRICS", (run / runs.METRICS).stat().st_size - 1)
+    assert wrong(run) == ["metrics.jsonl matches the newest checkpoint"]
+    monkeypatch.setattr(verify_module, "LONGEST_LINE", 9)
+    monkeypatch.setattr(runs, "LARGEST_METRICS", 10**6)
+    assert wrong(run) == ["metrics.jsonl matches the newest checkpoint"]
 
 
 def part_file(run: Path) -> None:

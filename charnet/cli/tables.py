@@ -150,6 +150,11 @@ def show_evaluation(e: Evaluation) -> None:
         f"{_fixed(e.perplexity, 3)} perplexity" if math.isfinite(e.perplexity) else "perplexity: too large to compute",
         f"{e.characters:,} characters, each predicted from all before it",
     ]
+    if d := e.dynamic:
+        lines.append(
+            f"learning while it reads: {_fixed(d.nats_per_char, 4)} nats, {_fixed(d.bits_per_char, 4)} bits per "
+            f"character, {d.chars_per_second:,.0f} characters a second"
+        )
     if unknown:
         common = sorted(e.unknown.items(), key=lambda pair: -pair[1])[:5]
         names = ", ".join(f"{name} x {count:,}" for name, count in common)

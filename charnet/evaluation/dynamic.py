@@ -1,0 +1,148 @@
+"""Dynamic evaluation: a model learns from a text while it reads it (Krause et al. 2018, 2019).
+
+After every window the weights move a little against the gradient of its loss, and a little back to the trained ones. A
+window is scored before it is learned, so the loss is that on a text that the model has not seen.
+
+Shape legend: S documents side by side, T characters in a window.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from charnet.config import DYNAMIC_RATE
+from charnet.data.documents import NO_TARGET, Documents, read_window
+from charnet.data.split import Part
+from charnet.errors import ConfigError, DivergedError, plural
+from charnet.evaluation.evaluate import DynamicLoss
+from charnet.evaluation.mixing import Targets, Total
+from charnet.model.ensemble import Model, split_state
+from charnet.model.loss import detach
+from charnet.model.network import CharModel, ModelState
+
+WINDOW = 16  # characters between two steps
+PULL = 0.001  # of the way back to the trained weights, in each step
+LARGEST_RATE = 1.0
+
+
+def check_rate(rate: float) -> None:
+    """Raises ConfigError if a rate is out of its range."""
+    if not 0 <= rate <= LARGEST_RATE:
+        raise ConfigError(f"--dynamic-rate: expected a number between 0 and {LARGEST_RATE:g}, found {rate:g}")
+
+
+class Learner:
+    """A model that learns from what it reads.
+
+    A step divides the gradient of a network by the root of the mean square of its norm in all windows so far. That
+    needs no training text, and one rate fits networks of any size and training.
+
+    Args:
+        model: on the CPU, in single precision. Its weights change.
+        rate: the norm of what a typical step adds to the weights of a network; 0 = learn nothing.
+
+    Raises:
+        ConfigError: the rate is out of its range.
+    """
+
+    def __init__(self, model: Model, rate: float = DYNAMIC_RATE) -> None:
+        check_rate(rate)
+        self.model, self._rate = model.eval(), rate
+        self._trained = [[p.detach().clone() for p in network.parameters()] for network in model.members]
+        self._square_sums = [0.0] * len(self._trained)  # of the norms of each network's gradients
+        self._windows = 0
+
+    def copy(self) -> Learner:
+        """Returns a learner of its own that stands where this one stands."""
+        other = copy.copy(self)
+        other.model, other._square_sums = copy.deepcopy(self.model), [*self._square_sums]
+        return other
+
+    def read(self, text: Part, start_id: int, *, known: int = 0, total: Total | None = None) -> DynamicLoss:
+        """Reads a text in one pass and learns from it.
+
+        Each document begins with a zero state, and the weights go on. Short documents that together fill no more than a
+        window are read side by side.
+
+        Args:
+            known: the first characters are only read, to come to the right state: they are neither scored nor learned.
+            total: adds up the loss of a window; by default that of the networks alone.
+
+        Raises:
+            DivergedError: the loss or a weight is no longer a finite number.
+        """
+        began, nats, characters = time.perf_counter(), 0.0, 0
+        documents = Documents.up_to(np.array([len(text)])) if text.documents is None else text.documents
+        for group in _groups(documents):
+            state = self.model.initial_state(len(group.ends))
+            for offset in range(0, int(group.lengths.max()), WINDOW):
+                first_S = group.begins + offset
+                x_ST, y_ST = read_window(text.ids, group, first_S, WINDOW, start_id)
+                y_ST[first_S[:, None] + np.arange(y_ST.shape[1]) < known] = NO_TARGET
+                targets = Targets(text.ids, group.begins, first_S, start_id, y_ST != NO_TARGET)
+                nats_ST, state = self._read_window(torch.from_numpy(x_ST), torch.from_numpy(y_ST), state)
+                nats += total(nats_ST, targets) if total else float(nats_ST[targets.counted_ST].sum())
+                characters += int(targets.counted_ST.sum())
+                if not math.isfinite(nats):
+                    raise _diverged(characters)
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            raise _diverged(characters)
+        return DynamicLoss(nats, characters, time.perf_counter() - began)
+
+    def _read_window(
+        self, x_ST: torch.Tensor, y_ST: torch.Tensor, state: ModelState
+    ) -> tuple[npt.NDArray[np.float64], ModelState]:
+        """Scores a window, then learns it; each network learns by its own loss.
+
+        Returns:
+            The loss of the networks together (S, T), and the state after the window, from the weights before it.
+        """
+        learns = bool(self._rate) and bool((y_ST != NO_TARGET).any())
+        self._windows += learns
+        log_p_NST, after = [], list[tuple[torch.Tensor, ...]]()
+        with torch.set_grad_enabled(learns):
+            for index, (network, before) in enumerate(split_state(self.model, detach(state))):
+                logits_STV, network_state = network(x_ST, before)
+                nats = F.cross_entropy(logits_STV.flatten(0, 1), y_ST.flatten(), reduction="none")
+                if learns:  # a window with fewer characters moves the weights less
+                    self._step(index, torch.autograd.grad(nats.sum() / WINDOW, list(network.parameters())))
+                log_p_NST.append(-nats.detach().double().view(y_ST.shape))
+                after += network_state
+        mean_ST = torch.stack(log_p_NST).logsumexp(dim=0) - math.log(len(log_p_NST))
+        return -mean_ST.numpy(), detach(tuple(after))
+
+    @torch.no_grad()
+    def _step(self, index: int, gradients: Sequence[torch.Tensor]) -> None:
+        """Moves the weights of a network by one step."""
+        weights = list(self.model.members[index].parameters())
+        self._square_sums[index] += float(torch.stack(torch._foreach_norm(gradients)).square().sum())
+        mean_square = self._square_sums[index] / self._windows
+        torch._foreach_add_(weights, gradients, alpha=-self._rate / math.sqrt(mean_square) if mean_square else 0.0)
+        torch._foreach_lerp_(weights, self._trained[index], PULL)
+
+
+def _groups(documents: Documents) -> Iterator[Documents]:
+    """Yields documents that are read side by side: the next ones that together fill no more than a window, or one."""
+    lengths, first = documents.lengths.tolist(), 0
+    while first < len(lengths):
+        behind, together = first + 1, lengths[first]
+        while behind < len(lengths) and together + lengths[behind] <= WINDOW:
+            together += lengths[behind]
+            behind += 1
+        yield documents.take(slice(first, behind))
+        first = behind
+
+
+def _diverged(characters: int) -> DivergedError:
+    return DivergedError(
+        f"the model diverged while it learned from the text, after {plural(characters, 'character')}: "
+        "use a smaller --dynamic-rate"
+    )

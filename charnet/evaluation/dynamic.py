@@ -28,7 +28,7 @@ from charnet.model.ensemble import Model, split_state
 from charnet.model.loss import detach
 from charnet.model.network import CharModel, ModelState
 
-WINDOW = 16  # characters between two steps
+WINDOW = 32  # characters between two steps
 PULL = 0.001  # of the way back to the trained weights, in each step
 LARGEST_RATE = 1.0
 

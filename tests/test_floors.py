@@ -36,8 +36,9 @@ TABLE = """
 """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
-    "evaluation.evaluate evaluation.evaluate_checkpoint evaluation.dynamic evaluation.adapt training.optim training.throughput training.train_state "
-    "training.trained_ngram training.saver training.recorder training.trainer bench",
+    "evaluation.evaluate evaluation.dynamic evaluation.evaluate_checkpoint evaluation.adapt training.optim "
+    "training.throughput training.train_state training.trained_ngram training.saver training.recorder "
+    "training.trainer bench",
     "numba": "engines.kernels_llvm engines.kernels_layer engines.kernels_ngram engines.kernels engines.packing "
     "engines.compiled_engine",
     "rich": "cli.live",

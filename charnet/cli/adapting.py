@@ -37,8 +37,10 @@ def start(
         DivergedError: the loss is no longer a finite number.
     """
     from charnet.evaluation.adapt import Adaptation
+    from charnet.model.device import set_threads
 
-    adaptation = Adaptation(model, threads=threads)
+    set_threads(threads)
+    adaptation = Adaptation(model)
     if adapt_to is not None:
         ids = _encode_file(model, adapt_to, skip_unknown=skip_unknown, quiet=quiet)
         adaptation = _learn(adaptation, ids, adapt_to, quiet=quiet)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import datetime
+from typing import Any
 
 from charnet.config import DYNAMIC_RATE
 from charnet.data.encoded_copy import Ids
@@ -11,9 +13,8 @@ from charnet.errors import plural
 from charnet.evaluation.dynamic import Learner
 from charnet.evaluation.evaluate import DynamicLoss, Evaluation, checked, evaluate
 from charnet.evaluation.evaluate_checkpoint import check_learns, part_of
-from charnet.evaluation.mixing import total_of_mixture
+from charnet.evaluation.mixing import Mixture
 from charnet.machine import explain_out_of_memory
-from charnet.model.device import set_threads
 from charnet.model.ensemble import from_weights
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.ngram_tensors import PREFIX
@@ -21,9 +22,6 @@ from charnet.storage.ngram_tensors import PREFIX
 
 class Adaptation:
     """The model of a checkpoint while it adapts. It is a value: `learn` returns a new one.
-
-    Args:
-        threads: CPU threads; 0 = one per core.
 
     Attributes:
         characters: what it has learned from so far.
@@ -33,13 +31,12 @@ class Adaptation:
         ConfigError: the checkpoint has 8-bit weights, or the rate is out of its range.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, rate: float = DYNAMIC_RATE, threads: int = 0) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, rate: float = DYNAMIC_RATE) -> None:
         check_learns(checkpoint)
-        set_threads(threads)
         self._trained, self.characters, self.last = checkpoint, 0, DynamicLoss(0.0, 0, 0.0)
         with explain_out_of_memory("close other programs"):
-            self._learner = Learner(from_weights(checkpoint.config.model, checkpoint.weights), rate)
-        self._total = total_of_mixture(checkpoint.ngram) if checkpoint.ngram else None
+            model = from_weights(checkpoint.config.model, checkpoint.weights)
+            self._learner = Learner(model, checkpoint.ngram, rate)
 
     def learn(self, ids: Ids, *, known: int = 0) -> Adaptation:
         """Returns the model after it has learned from the ids of a text; this one stays as it is.
@@ -54,14 +51,14 @@ class Adaptation:
         with explain_out_of_memory("close other programs"):
             other._learner = self._learner.copy()
             part, start_id = part_of(self._trained, ids), self._trained.vocab.start_id()
-            other.last = other._learner.read(part, start_id, known=known, total=self._total)
+            other.last = other._learner.read(part, start_id, known=known)
         other.characters += other.last.characters
         return other
 
     def evaluate(self, ids: Ids) -> Evaluation:
         """Evaluates the model as it is now on the ids of a text."""
-        part, start_id = part_of(self._trained, ids), self._trained.vocab.start_id()
-        return checked(evaluate(self._learner.model, part, start_id, total=self._total))
+        part, start_id, ngram = part_of(self._trained, ids), self._trained.vocab.start_id(), self._learner.ngram
+        return checked(evaluate(self._learner.model, part, start_id, total=Mixture(ngram) if ngram else None))
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -73,4 +70,7 @@ class Adaptation:
         change = f"step {self._trained.trainer_state.step}: adapted to {plural(self.characters, 'character')}"
         changes = (*config.training.resume_changes, change)
         config = dataclasses.replace(config, training=dataclasses.replace(config.training, resume_changes=changes))
-        return dataclasses.replace(self._trained, config=config, tensors=tensors, sha256="", path=None)
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        share = ngram.share if (ngram := self._learner.ngram) else 0.0
+        more: dict[str, Any] = {"created": now, "sha256": "", "path": None, "ngram_share": share}
+        return dataclasses.replace(self._trained, config=config, tensors=tensors, **more)

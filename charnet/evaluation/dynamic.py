@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,17 @@ from charnet.data.documents import NO_TARGET, Documents, read_window
 from charnet.data.split import Part
 from charnet.errors import ConfigError, DivergedError, plural
 from charnet.evaluation.evaluate import DynamicLoss
-from charnet.evaluation.mixing import Targets, Total
+from charnet.evaluation.mixing import Mixture, Targets
 from charnet.model.ensemble import Model, split_state
 from charnet.model.loss import detach
-from charnet.model.network import CharModel, ModelState
+from charnet.model.network import ModelState
+from charnet.model.ngram import WeightedNgram
 
 WINDOW = 32  # characters between two steps
 PULL = 0.001  # of the way back to the trained weights, in each step
+SHARE_LEARNING = 0.005  # of the n-gram's share, for each character: a memory of some two hundred characters
 LARGEST_RATE = 1.0
+SMALLEST_NORM = 1e-12  # of gradients
 
 
 def check_rate(rate: float) -> None:
@@ -47,14 +50,16 @@ class Learner:
 
     Args:
         model: on the CPU, in single precision. Its weights change.
+        ngram: beside the networks. Its share is learned too; the networks learn by their own loss.
         rate: the norm of what a typical step adds to the weights of a network; 0 = learn nothing.
 
     Raises:
         ConfigError: the rate is out of its range.
     """
 
-    def __init__(self, model: Model, rate: float = DYNAMIC_RATE) -> None:
+    def __init__(self, model: Model, ngram: WeightedNgram | None = None, rate: float = DYNAMIC_RATE) -> None:
         check_rate(rate)
+        self._mixture = Mixture(ngram, SHARE_LEARNING * bool(rate)) if ngram else None
         self.model, self._rate = model.eval(), rate
         self._trained = [[p.detach().clone() for p in network.parameters()] for network in model.members]
         self._square_sums = [0.0] * len(self._trained)  # of the norms of each network's gradients
@@ -64,9 +69,15 @@ class Learner:
         """Returns a learner of its own that stands where this one stands."""
         other = copy.copy(self)
         other.model, other._square_sums = copy.deepcopy(self.model), [*self._square_sums]
+        other._mixture = copy.copy(self._mixture)
         return other
 
-    def read(self, text: Part, start_id: int, *, known: int = 0, total: Total | None = None) -> DynamicLoss:
+    @property
+    def ngram(self) -> WeightedNgram | None:
+        """The n-gram with its share now."""
+        return self._mixture.ngram if self._mixture else None
+
+    def read(self, text: Part, start_id: int, *, known: int = 0) -> DynamicLoss:
         """Reads a text in one pass and learns from it.
 
         Each document begins with a zero state, and the weights go on. Short documents that together fill no more than a
@@ -74,11 +85,20 @@ class Learner:
 
         Args:
             known: the first characters are only read, to come to the right state: they are neither scored nor learned.
-            total: adds up the loss of a window; by default that of the networks alone.
 
         Raises:
             DivergedError: the loss or a weight is no longer a finite number.
         """
+        threads = torch.get_num_threads()
+        # Windows of one stream are too small for two threads, which beside other work took three times as long. And so
+        # the result is the same on any number of cores.
+        torch.set_num_threads(1)
+        try:
+            return self._read(text, start_id, known)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _read(self, text: Part, start_id: int, known: int) -> DynamicLoss:
         began, nats, characters = time.perf_counter(), 0.0, 0
         documents = Documents.up_to(np.array([len(text)])) if text.documents is None else text.documents
         for group in _groups(documents):
@@ -89,8 +109,9 @@ class Learner:
                 y_ST[first_S[:, None] + np.arange(y_ST.shape[1]) < known] = NO_TARGET
                 targets = Targets(text.ids, group.begins, first_S, start_id, y_ST != NO_TARGET)
                 nats_ST, state = self._read_window(torch.from_numpy(x_ST), torch.from_numpy(y_ST), state)
-                nats += total(nats_ST, targets) if total else float(nats_ST[targets.counted_ST].sum())
-                characters += int(targets.counted_ST.sum())
+                counted_ST = targets.counted_ST
+                nats += self._mixture(nats_ST, targets) if self._mixture else float(nats_ST[counted_ST].sum())
+                characters += int(counted_ST.sum())
                 if not math.isfinite(nats):
                     raise _diverged(characters)
         if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
@@ -120,12 +141,12 @@ class Learner:
         return -mean_ST.numpy(), detach(tuple(after))
 
     @torch.no_grad()
-    def _step(self, index: int, gradients: Sequence[torch.Tensor]) -> None:
+    def _step(self, index: int, gradients: tuple[torch.Tensor, ...]) -> None:
         """Moves the weights of a network by one step."""
-        weights = list(self.model.members[index].parameters())
+        weights: list[torch.Tensor] = [*self.model.members[index].parameters()]
         self._square_sums[index] += float(torch.stack(torch._foreach_norm(gradients)).square().sum())
-        mean_square = self._square_sums[index] / self._windows
-        torch._foreach_add_(weights, gradients, alpha=-self._rate / math.sqrt(mean_square) if mean_square else 0.0)
+        root_mean_square = math.sqrt(self._square_sums[index] / self._windows)
+        torch._foreach_add_(weights, gradients, alpha=-self._rate / max(root_mean_square, SMALLEST_NORM))
         torch._foreach_lerp_(weights, self._trained[index], PULL)
 
 

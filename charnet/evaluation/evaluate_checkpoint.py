@@ -18,7 +18,7 @@ from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError
 from charnet.evaluation.dynamic import Learner, check_rate
 from charnet.evaluation.evaluate import Evaluation, checked, evaluate
-from charnet.evaluation.mixing import total_of_mixture
+from charnet.evaluation.mixing import Mixture
 from charnet.machine import explain_out_of_memory
 from charnet.model.device import set_threads
 from charnet.model.ensemble import from_weights
@@ -61,9 +61,8 @@ def evaluate_files(
 def check_learns(checkpoint: Checkpoint) -> None:
     """Raises ConfigError if a model cannot learn: it has 8-bit weights."""
     if checkpoint.precision == "int8":
-        raise ConfigError(
-            f"{checkpoint.path or 'the model'}: 8-bit weights cannot learn; adapt the checkpoint that they were made from"
-        )
+        name = checkpoint.path or "the model"
+        raise ConfigError(f"{name}: 8-bit weights cannot learn; use the checkpoint that they were made from")
 
 
 def encode_files(
@@ -140,9 +139,10 @@ def evaluate_checkpoint(
     vocab, part = checkpoint.vocab, part_of(checkpoint, ids)
     with explain_out_of_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
-        total = total_of_mixture(checkpoint.ngram) if checkpoint.ngram else None
+        ngram = checkpoint.ngram
+        total = Mixture(ngram) if ngram else None
         evaluation = checked(evaluate(model, part, vocab.start_id(), total=total))
         if dynamic_rate is not None:
-            dynamic = Learner(model, dynamic_rate).read(part, vocab.start_id(), total=total)
+            dynamic = Learner(model, ngram, dynamic_rate).read(part, vocab.start_id())
             evaluation = dataclasses.replace(evaluation, dynamic=dynamic)
     return dataclasses.replace(evaluation, unknown={vocab.name(symbol): count for symbol, count in unknown.items()})

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from charnet.config import DYNAMIC_RATE
 from charnet.data.documents import NO_TARGET, Documents, read_window
 from charnet.data.split import Part
-from charnet.errors import ConfigError, DivergedError, plural
+from charnet.errors import ConfigError, DivergedError
 from charnet.evaluation.evaluate import DynamicLoss
 from charnet.evaluation.mixing import Mixture, Targets
 from charnet.model.ensemble import Model, split_state
@@ -113,9 +113,9 @@ class Learner:
                 nats += self._mixture(nats_ST, targets) if self._mixture else float(nats_ST[counted_ST].sum())
                 characters += int(counted_ST.sum())
                 if not math.isfinite(nats):
-                    raise _diverged(characters)
+                    raise _diverged()
         if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            raise _diverged(characters)
+            raise _diverged()
         return DynamicLoss(nats, characters, time.perf_counter() - began)
 
     def _read_window(
@@ -145,6 +145,8 @@ class Learner:
         """Moves the weights of a network by one step."""
         weights: list[torch.Tensor] = [*self.model.members[index].parameters()]
         self._square_sums[index] += float(torch.stack(torch._foreach_norm(gradients)).square().sum())
+        if not math.isfinite(self._square_sums[index]):
+            raise _diverged()
         root_mean_square = math.sqrt(self._square_sums[index] / self._windows)
         torch._foreach_add_(weights, gradients, alpha=-self._rate / max(root_mean_square, SMALLEST_NORM))
         torch._foreach_lerp_(weights, self._trained[index], PULL)
@@ -162,8 +164,7 @@ def _groups(documents: Documents) -> Iterator[Documents]:
         first = behind
 
 
-def _diverged(characters: int) -> DivergedError:
+def _diverged() -> DivergedError:
     return DivergedError(
-        f"the model diverged while it learned from the text, after {plural(characters, 'character')}: "
-        "use a smaller --dynamic-rate"
+        "the model diverged while it learned from the text: try another text, or in eval a smaller --dynamic-rate"
     )

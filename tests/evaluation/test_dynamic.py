@@ -97,7 +97,8 @@ def test_an_ngram_of_another_text_loses_its_share() -> None:
     checkpoint = with_ngram(build(), share=0.9)
     after = Adaptation(checkpoint).learn(repeated(1500)).checkpoint
     assert 0 < after.ngram_share < 0.2
-    assert after.ngram is not None and after.ngram.share == after.ngram_share
+    assert after.ngram is not None
+    assert after.ngram.share == after.ngram_share
 
 
 def test_documents_begin_anew_and_the_weights_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +107,7 @@ def test_documents_begin_anew_and_the_weights_go_on(monkeypatch: pytest.MonkeyPa
     documents = Documents.up_to(np.array([3, 5, 30, 60]))  # two side by side, one and one
     together = Learner(model_of(checkpoint)).read(Part(ids, documents), START)
     learner = Learner(model_of(checkpoint))
-    one_by_one = [
-        learner.read(Part(ids, documents.take(slice(a, b))), START).nats for a, b in ((0, 2), (2, 3), (3, 4))
-    ]
+    one_by_one = [learner.read(Part(ids, documents.take(slice(a, b))), START).nats for a, b in ((0, 2), (2, 3), (3, 4))]
     assert together.nats == pytest.approx(sum(one_by_one), abs=1e-4)
     assert together.characters == 60
     at_rest = Learner(model_of(checkpoint), rate=0.0).read(Part(ids, documents), START).nats

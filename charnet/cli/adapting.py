@@ -39,7 +39,7 @@ def start(
     from charnet.evaluation.adapt import Adaptation
     from charnet.model.device import set_threads
 
-    set_threads(threads)
+    set_threads(threads or 1)  # learning takes one, and a prompt is too short for more
     adaptation = Adaptation(model)
     if adapt_to is not None:
         ids = _encode_file(model, adapt_to, skip_unknown=skip_unknown, quiet=quiet)

@@ -24,7 +24,6 @@ from charnet.generation.generate import Generation, GenerationState, start
 
 if TYPE_CHECKING:
     from charnet.evaluation.adapt import Adaptation
-    from charnet.storage.checkpoint import Checkpoint
 
 PROMPT = "> "
 BLANK_LINE = "\n\n"
@@ -36,6 +35,7 @@ HELP = """The model continues what you type. Press Enter alone for more, Ctrl-C 
   /help        show this help
   /quit        quit
 To start a text with a slash, type two: //like this"""
+LONG_LEARNING = 1.0  # seconds; if learning from a turn took longer, it is said
 LAST_SHOWN = 70  # characters of the text that /back shows
 
 
@@ -73,9 +73,9 @@ class Session:
         self._read, self._skip_unknown, self._color = read, skip_unknown, color
         self._draft, self._earlier = _Draft("", start(engine, vocab), engine), list[_Draft]()
         self._saved: set[Path] = set()
-        self._open: Callable[[Checkpoint], Engine] | None = None
+        self._open: Callable[[Adaptation], Engine] | None = None
 
-    def learn_turns(self, adaptation: Adaptation, open_engine: Callable[[Checkpoint], Engine]) -> None:
+    def learn_turns(self, adaptation: Adaptation, open_engine: Callable[[Adaptation], Engine]) -> None:
         """Lets the model learn from each turn that the user types, before it continues that.
 
         Args:
@@ -141,7 +141,9 @@ class Session:
             return draft
         context = draft.state.recent
         adaptation = draft.adaptation.learn(np.array([*context, *ids], np.int64), known=len(context))
-        return replace(draft, adaptation=adaptation, engine=self._open(adaptation.checkpoint))
+        if (loss := adaptation.last).seconds >= LONG_LEARNING:
+            console.note(f"learned from {plural(loss.characters, 'character')} in {loss.seconds:.1f} s")
+        return replace(draft, adaptation=adaptation, engine=self._open(adaptation))
 
     def _command(self, name: str, argument: str) -> None:
         commands = {"temp": self._temp, "seed": self._seed, "back": self._back, "save": self._save, "help": self._help}

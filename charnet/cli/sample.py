@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from charnet.config import Config
     from charnet.data.vocab import Vocabulary
     from charnet.engines.base import Engine
+    from charnet.evaluation.adapt import Adaptation
     from charnet.storage.checkpoint import Checkpoint
 
 TURN_LENGTH = 200  # characters
@@ -112,7 +113,7 @@ def sample(
             adapting.save(adaptation, save_as, quiet=quiet)
         model = adaptation.checkpoint
     model = model if quantize is None else model.quantize(quantize)
-    precision, ngram = model.precision, model.ngram
+    precision, ngram = model.precision, adaptation.ngram if adaptation else model.ngram
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
     del model  # only the engine keeps weights in memory
     fastest = engine or _fastest(config, vocab, weights, options, 0 if interactive else samples)
@@ -161,6 +162,7 @@ def sample(
             "precision": precision,
             "checkpoint": str(path),
             "weights_sha256": weights_sha256,
+            **({"adapt": adapt, "adapt_to": adapt_to} if adaptation else {}),
         }
         destination.write_objects(output.objects(written, echoed, metadata, each=surprise), samples, quiet=quiet)
     else:
@@ -233,11 +235,13 @@ def _load(given: Path | None, lines: int) -> tuple[Path, Checkpoint]:
     return path, model
 
 
-def _open(model: Checkpoint, engine: str, quantize: str | None, threads: int) -> Engine:
+def _open(adaptation: Adaptation, engine: str, quantize: str | None, threads: int) -> Engine:
     """Opens an engine with a model that has learned."""
     from charnet.engines import registry
 
-    return registry.open_engine(model if quantize is None else model.quantize(quantize), engine, threads=threads)
+    model = adaptation.checkpoint if quantize is None else adaptation.checkpoint.quantize(quantize)
+    weights = model.stored_weights
+    return registry.engine_of(model.config.model, weights, engine, threads=threads, ngram=adaptation.ngram)
 
 
 def _fastest(

@@ -16,6 +16,7 @@ from charnet.evaluation.evaluate_checkpoint import check_learns, part_of
 from charnet.evaluation.mixing import Mixture
 from charnet.machine import explain_out_of_memory
 from charnet.model.ensemble import from_weights
+from charnet.model.ngram import WeightedNgram
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.ngram_tensors import PREFIX
 
@@ -57,8 +58,13 @@ class Adaptation:
 
     def evaluate(self, ids: Ids) -> Evaluation:
         """Evaluates the model as it is now on the ids of a text."""
-        part, start_id, ngram = part_of(self._trained, ids), self._trained.vocab.start_id(), self._learner.ngram
-        return checked(evaluate(self._learner.model, part, start_id, total=Mixture(ngram) if ngram else None))
+        part, start_id = part_of(self._trained, ids), self._trained.vocab.start_id()
+        return checked(evaluate(self._learner.model, part, start_id, total=Mixture(self.ngram) if self.ngram else None))
+
+    @property
+    def ngram(self) -> WeightedNgram | None:
+        """The n-gram beside the networks, with its share now."""
+        return self._learner.ngram
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -71,6 +77,6 @@ class Adaptation:
         changes = (*config.training.resume_changes, change)
         config = dataclasses.replace(config, training=dataclasses.replace(config.training, resume_changes=changes))
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        share = ngram.share if (ngram := self._learner.ngram) else 0.0
+        share = self.ngram.share if self.ngram else 0.0
         more: dict[str, Any] = {"created": now, "sha256": "", "path": None, "ngram_share": share}
         return dataclasses.replace(self._trained, config=config, tensors=tensors, **more)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from test_cli import Charnet, Result, assert_refused, charnet_  # noqa: F401 - the fixture
 from test_engines import build, with_ngram
 
@@ -21,6 +22,12 @@ from charnet.storage.document import CorpusInfo
 
 TURNS = b"the dog ran\n\nover a mat\n/back\n/back\n/back\nthe dog ran\n/quit\n"
 SAMPLE = ("sample", "pets", "-n", "60", "--seed", "3", "--threads", "1")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Threads that wait for each other in sums this small cost seconds on a busy machine; conftest sets them back."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -146,6 +153,7 @@ def test_other_options_apply_to_the_adapted_model(call: Charnet, more: tuple[str
     adapted = written(call(*SAMPLE, *how, "--save-as", "new.safetensors"))
     if "--json" in more:
         found = json.loads(adapted)
+        assert found["adapt_to"] == "style.txt"
         assert found["weights_sha256"] == charnet.load("new.safetensors").checkpoint.weights_sha256()
         return
     again = written(call("sample", "new.safetensors", *SAMPLE[2:], *more))

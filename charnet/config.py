@@ -29,7 +29,7 @@ LARGEST_SEED = 2**63 - 1
 AUTO = -1  # charnet chooses
 RUNS = Path("checkpoints")  # the folder of runs, unless another is named
 LARGEST_BIAS, SHORT_TEXT = 1000.0, 1000  # logits; characters
-DYNAMIC_RATE = 0.2  # how far a step of dynamic evaluation moves all weights together: the norm of the change
+DYNAMIC_RATE = 0.4  # how far a step of dynamic evaluation moves all weights together: the norm of the change
 DOCUMENT_END = "\x1e"  # the record separator: ends each document that may hold several lines
 
 

@@ -32,8 +32,8 @@ from charnet.model.ngram import WeightedNgram
 WINDOW = 32  # characters between two steps
 PULL = 0.001  # of the way back to the trained weights, in each step
 SHARE_LEARNING = 0.005  # of the n-gram's share, for each character: a memory of some two hundred characters
-LARGEST_RATE = 1.0
-SMALLEST_NORM = 1e-12  # of gradients
+LARGEST_RATE = 10.0
+SMALLEST = 1e-12  # divisor
 
 
 def check_rate(rate: float) -> None:
@@ -45,13 +45,14 @@ def check_rate(rate: float) -> None:
 class Learner:
     """A model that learns from what it reads.
 
-    A step divides the gradient of a network by the root of the mean square of its norm in all windows so far. That
-    needs no training text, and one rate fits networks of any size and training.
+    A step is the gradient, each number divided by the root of its mean square in all windows so far plus the mean of
+    these roots in its tensor (Krause et al. 2018 take them from the training text), and scaled so that the root of the
+    mean square of the lengths of all steps so far is the rate. So one rate fits networks of any size and training.
 
     Args:
         model: on the CPU, in single precision. Its weights change.
         ngram: beside the networks. Its share is learned too; the networks learn by their own loss.
-        rate: the norm of what a typical step adds to the weights of a network; 0 = learn nothing.
+        rate: the typical length of a step in the weights of a network; 0 = learn nothing.
 
     Raises:
         ConfigError: the rate is out of its range.
@@ -62,14 +63,15 @@ class Learner:
         self._mixture = Mixture(ngram, SHARE_LEARNING * bool(rate)) if ngram else None
         self.model, self._rate = model.eval(), rate
         self._trained = [[p.detach().clone() for p in network.parameters()] for network in model.members]
-        self._square_sums = [0.0] * len(self._trained)  # of the norms of each network's gradients
+        self._mean_squares = [[torch.zeros_like(p) for p in weights] for weights in self._trained]  # of the gradients
+        self._length_squares = [0.0] * len(self._trained)  # of the steps of each network, before the rate, added up
         self._windows = 0
 
     def copy(self) -> Learner:
         """Returns a learner of its own that stands where this one stands."""
         other = copy.copy(self)
-        other.model, other._square_sums = copy.deepcopy(self.model), [*self._square_sums]
-        other._mixture = copy.copy(self._mixture)
+        other.model, other._mixture = copy.deepcopy(self.model), copy.copy(self._mixture)
+        other._mean_squares, other._length_squares = copy.deepcopy(self._mean_squares), [*self._length_squares]
         return other
 
     @property
@@ -144,11 +146,18 @@ class Learner:
     def _step(self, index: int, gradients: tuple[torch.Tensor, ...]) -> None:
         """Moves the weights of a network by one step."""
         weights: list[torch.Tensor] = [*self.model.members[index].parameters()]
-        self._square_sums[index] += float(torch.stack(torch._foreach_norm(gradients)).square().sum())
-        if not math.isfinite(self._square_sums[index]):
+        mean_squares = self._mean_squares[index]
+        torch._foreach_mul_(mean_squares, 1 - 1 / self._windows)
+        torch._foreach_addcmul_(mean_squares, gradients, gradients, value=1 / self._windows)
+        roots = torch._foreach_sqrt(mean_squares)
+        means = [float(root.mean()) for root in roots]
+        if not all(map(math.isfinite, means)):
             raise _diverged()
-        root_mean_square = math.sqrt(self._square_sums[index] / self._windows)
-        torch._foreach_add_(weights, gradients, alpha=-self._rate / max(root_mean_square, SMALLEST_NORM))
+        torch._foreach_add_(roots, [mean + SMALLEST for mean in means])
+        steps = torch._foreach_div(gradients, roots)
+        self._length_squares[index] += float(torch.stack(torch._foreach_norm(steps)).square().sum())
+        length = math.sqrt(self._length_squares[index] / self._windows)
+        torch._foreach_add_(weights, steps, alpha=-self._rate / max(length, SMALLEST))
         torch._foreach_lerp_(weights, self._trained[index], PULL)
 
 

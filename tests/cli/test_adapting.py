@@ -92,7 +92,7 @@ def test_eval_says_where_learning_made_it_worse(call: Charnet) -> None:
     ("line", "code", "words"),
     [
         ("eval pets pets.txt --dynamic-rate 0.1", 2, "--dynamic-rate: expected --dynamic beside it"),
-        ("eval pets pets.txt --dynamic --dynamic-rate 7", 2, "expected a number between 0 and 1, found 7"),
+        ("eval pets pets.txt --dynamic --dynamic-rate 70", 2, "expected a number between 0 and 10, found 70"),
         ("eval pets pets.txt --dynamic --quantize int8", 2, "8-bit weights cannot learn"),
         ("eval small.safetensors pets.txt --dynamic", 2, "small.safetensors: 8-bit weights cannot learn"),
         ("sample small.safetensors -p the --adapt", 2, "small.safetensors: 8-bit weights cannot learn"),
@@ -247,4 +247,4 @@ def test_from_python_a_new_model_learns_and_the_old_one_stays(call: Charnet) -> 
     with pytest.raises(charnet.CharnetError, match="the text is empty"):
         model.adapt("")
     with pytest.raises(charnet.CharnetError, match="--dynamic-rate"):
-        model.adapt("the", rate=2.0)
+        model.adapt("the", rate=20.0)

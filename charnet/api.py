@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.config import RUNS, SamplingOptions
+from charnet.config import DYNAMIC_RATE, RUNS, SamplingOptions
 from charnet.data import prompts
 from charnet.data.normalize import normalize
 from charnet.data.segment import segment
@@ -99,9 +99,8 @@ class TextModel:
         """
         from charnet.evaluation.evaluate_checkpoint import evaluate_checkpoint
 
-        vocab, data = self.checkpoint.vocab, replace(self.checkpoint.config.data, bytes=False)  # the text is no bytes
-        text, _ = prompts.compose("".join(segment([text], data, {})), vocab)
-        codes = vocab.codes(text)
+        vocab = self.checkpoint.vocab
+        codes = vocab.codes(self._as_training_text(text))
         ids = vocab.lookup(codes)
         if not (ids >= 0).any():
             raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
@@ -109,6 +108,31 @@ class TextModel:
         for code in codes[ids < 0].tolist():
             unknown[code] = unknown.get(code, 0) + 1
         return evaluate_checkpoint(self.checkpoint, ids[ids >= 0].astype("u4"), unknown)
+
+    def adapt(self, text: str, *, rate: float = DYNAMIC_RATE) -> TextModel:
+        """Returns a model that has learned from a text in one pass, as `charnet sample --adapt-to` does; this one stays
+        as it is. `.checkpoint.save(path)` keeps it. Loads torch.
+
+        Args:
+            rate: how far each window of the text moves the weights.
+
+        Raises:
+            PromptError: the text holds a character that the alphabet lacks.
+            CorpusError: the text is empty.
+            ConfigError: the model has 8-bit weights, or the rate is out of its range.
+            DivergedError: the loss is no longer a finite number: the rate is too large.
+        """
+        from charnet.evaluation.adapt import Adaptation
+
+        ids = self.checkpoint.vocab.encode(self._as_training_text(text)).astype("u4")
+        if not len(ids):
+            raise CorpusError("the text is empty")
+        return TextModel(Adaptation(self.checkpoint, rate=rate).learn(ids).checkpoint, engine=self._engine_name)
+
+    def _as_training_text(self, text: str) -> str:
+        """Returns a text in the form in which the training text was read."""
+        data = replace(self.checkpoint.config.data, bytes=False)  # the text is no bytes
+        return prompts.compose("".join(segment([text], data, {})), self.checkpoint.vocab)[0]
 
     def _write(
         self, state: GenerationState | None, ids: list[int], options: dict[str, Any], index: int, *, nats: bool

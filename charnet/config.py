@@ -26,9 +26,9 @@ ENCODING_ERRORS = ("strict", "replace", "ignore")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 VAL, UNTIL = ("", "random", "last", "each"), ("", "sentence", "line", "paragraph")
 LARGEST_SEED, LARGEST_COUNT, LARGEST_BIAS = 2**63 - 1, 10**12, 1000.0
-AUTO = -1  # charnet chooses
 RUNS = Path("checkpoints")  # the folder of runs, unless another is named
-SHORT_TEXT = 1000  # characters
+AUTO, SHORT_TEXT = -1, 1000  # charnet chooses; characters
+DYNAMIC_RATE = 0.4  # how far a step of dynamic evaluation moves all weights together: the norm of the change
 DOCUMENT_END = "\x1e"  # the record separator: ends each document that may hold several lines
 
 

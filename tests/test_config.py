@@ -739,7 +739,7 @@ def test_several_texts_may_be_in_any_collection() -> None:
 
 def test_a_number_that_charnet_may_choose_is_written_auto() -> None:
     assert overlay(Config(), {"model.ngram": "auto"}).model.ngram == AUTO
-    with pytest.raises(ConfigError, match='model.ngram: expected a whole number or auto, found "x"'):
+    with pytest.raises(ConfigError, match=r'model\.ngram: expected a whole number or auto, found "x"'):
         overlay(Config(), {"model.ngram": "x"})
-    with pytest.raises(ConfigError, match='model.members: expected a whole number, found "auto"'):
+    with pytest.raises(ConfigError, match=r'model\.members: expected a whole number, found "auto"'):
         overlay(Config(), {"model.members": "auto"})

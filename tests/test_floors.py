@@ -23,20 +23,22 @@ TABLE = """
 3  engines     base sampling numpy_engine mixture kernels_llvm kernels_layer kernels_ngram kernels packing
                compiled_engine torch_engine registry
 4  generation  graphemes sentences stopping detokenizer sampler generate batch
-4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate evaluate_checkpoint forecast
+4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic evaluate_checkpoint adapt
+               forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
                saver recorder trainer start resume setup
 6  bench       bench
 6  doctor      doctor
 7  api         api
 8  cli         console help options tables messages surprise output sample_options history live progress
-               interactive train sample inspect eval quantize doctor bench cache corpus app
+               interactive train adapting sample inspect eval quantize doctor bench cache corpus app
 9  root        __init__ __main__
 """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
-    "evaluation.evaluate evaluation.evaluate_checkpoint training.optim training.throughput training.thread_count "
-    "training.train_state training.trained_ngram training.saver training.recorder training.trainer bench",
+    "evaluation.evaluate evaluation.dynamic evaluation.evaluate_checkpoint evaluation.adapt training.optim "
+    "training.throughput training.thread_count training.train_state training.trained_ngram training.saver "
+    "training.recorder training.trainer bench",
     "numba": "engines.kernels_llvm engines.kernels_layer engines.kernels_ngram engines.kernels engines.packing "
     "engines.compiled_engine",
     "rich": "cli.live",

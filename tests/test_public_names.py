@@ -21,6 +21,7 @@ METHODS = {
     "stream": ["self", "prompt", "index", "options"],
     "texts": ["self", "prompt", "count", "options"],
     "evaluate": ["self", "text"],
+    "adapt": ["self", "text", "rate"],
     "start": ["self", "prompt", "num_sampled"],
     "extend": ["self", "state", "text"],
     "write": ["self", "state", "index", "options"],

@@ -10,8 +10,10 @@ import typer
 
 from charnet.cli import console, tables
 from charnet.cli.options import SEPARATORS, option, setting, unescaped_separator
+from charnet.config import DYNAMIC_RATE
+from charnet.errors import ConfigError
 
-TEXT, OUTPUT = "The text", "Output"
+TEXT, LEARNING, OUTPUT = "The text", "Learning", "Output"
 as_trained = functools.partial(setting, group=TEXT, shown_default="as in the training text")
 
 
@@ -30,9 +32,20 @@ def eval_(
         str | None, option("--quantize", help="evaluate with 8-bit weights", group=TEXT, metavar="int8")
     ] = None,
     threads: Annotated[int, option("--threads", help="processor threads; 0 = one per core", group=TEXT)] = 0,
+    dynamic: Annotated[
+        bool,
+        option("--dynamic", help="also the loss of a copy of the model that learns while it reads", group=LEARNING),
+    ] = False,
+    dynamic_rate: Annotated[
+        float | None, option("--dynamic-rate", help=f"how fast it learns [default: {DYNAMIC_RATE:g}]", group=LEARNING)
+    ] = None,
     json: Annotated[bool, option("--json", help="print the results as JSON", group=OUTPUT)] = False,
 ) -> None:
     """Evaluate a model on a text: nats and bits per character, perplexity."""
+    if dynamic_rate is not None and not dynamic:
+        raise ConfigError("--dynamic-rate: expected --dynamic beside it")
+    if dynamic and quantize:
+        raise ConfigError("--dynamic and --quantize: 8-bit weights cannot learn; leave out one of them")
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
 
@@ -52,10 +65,13 @@ def eval_(
         "field": field,
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    evaluation = evaluate_files(model, text, changes, threads=threads)
+    rate = (DYNAMIC_RATE if dynamic_rate is None else dynamic_rate) if dynamic else None
+    evaluation = evaluate_files(model, text, changes, threads=threads, dynamic_rate=rate)
     for note in evaluation.notes:
         console.note(note)
     if json:
         console.write_json({"checkpoint": str(path), "precision": model.precision, **evaluation.as_dict()})
     else:
         tables.show_evaluation(evaluation)
+    if evaluation.dynamic and evaluation.dynamic.nats > evaluation.nats:
+        console.note("learning while reading made it worse: try a smaller --dynamic-rate")

@@ -9,6 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from charnet.cli import console, output, sample_options, surprise
 from charnet.config import SamplingOptions
@@ -18,6 +21,9 @@ from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, DivergedError, StorageError, did_you_mean, plural
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, start
+
+if TYPE_CHECKING:
+    from charnet.evaluation.adapt import Adaptation
 
 PROMPT = "> "
 BLANK_LINE = "\n\n"
@@ -29,15 +35,18 @@ HELP = """The model continues what you type. Press Enter alone for more, Ctrl-C 
   /help        show this help
   /quit        quit
 To start a text with a slash, type two: //like this"""
+LONG_LEARNING = 1.0  # seconds; if learning from a turn took longer, it is said
 LAST_SHOWN = 70  # characters of the text that /back shows
 
 
 @dataclass(frozen=True)
 class _Draft:
-    """A text so far, and the generation state after it."""
+    """A text so far, the generation state after it, and the model that continues it: it may have learned on the way."""
 
     text: str
     state: GenerationState
+    engine: Engine
+    adaptation: Adaptation | None = None
 
 
 class Session:
@@ -60,10 +69,25 @@ class Session:
         color: bool = False,
     ) -> None:
         Generation(engine, vocab, start(engine, vocab), options)  # raises an error if the options do not fit the model
-        self._engine, self._vocab, self._options = engine, vocab, options
+        self._vocab, self._options = vocab, options
         self._read, self._skip_unknown, self._color = read, skip_unknown, color
-        self._draft, self._earlier = _Draft("", start(engine, vocab)), list[_Draft]()
+        self._draft, self._earlier = _Draft("", start(engine, vocab), engine), list[_Draft]()
         self._saved: set[Path] = set()
+        self._open: Callable[[Adaptation], Engine] | None = None
+
+    def learn_turns(self, adaptation: Adaptation, open_engine: Callable[[Adaptation], Engine]) -> None:
+        """Lets the model learn from each turn that the user types, before it continues that.
+
+        Args:
+            adaptation: the model so far.
+            open_engine: opens an engine with what it has learned. States pass from one engine to the next.
+        """
+        self._draft, self._open = replace(self._draft, adaptation=adaptation), open_engine
+
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """The model now, if it learns."""
+        return self._draft.adaptation
 
     def run(self, prompt: str = "") -> None:
         """Reads turns and commands until /quit, Ctrl-D or the end of the input. A prompt is the first turn.
@@ -97,8 +121,9 @@ class Session:
         ids, dropped = encode(typed)
         if dropped:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
-        state = self._draft.state.extend(ids.tolist())
-        generation = Generation(self._engine, self._vocab, state, self._options, nats=self._color)
+        before = self._learned(ids.tolist())
+        state = before.state.extend(ids.tolist())
+        generation = Generation(before.engine, self._vocab, state, self._options, nats=self._color)
         generated: list[str] = []
         with _deferred_ctrl_c() as stopped:
             chunks = _until(stopped, generated, generation)
@@ -107,7 +132,18 @@ class Session:
         text = self._vocab.decode(ids.tolist()) + "".join(generated) + generation.withheld
         text += BLANK_LINE * generation.document_ended
         self._earlier.append(self._draft)
-        self._draft = _Draft(self._draft.text + text, generation.state)
+        self._draft = replace(before, text=before.text + text, state=generation.state)
+
+    def _learned(self, ids: list[int]) -> _Draft:
+        """Returns the draft with a model that has learned from what comes next."""
+        draft = self._draft
+        if draft.adaptation is None or self._open is None or not ids:
+            return draft
+        context = draft.state.recent
+        adaptation = draft.adaptation.learn(np.array([*context, *ids], np.int64), known=len(context))
+        if (loss := adaptation.last).seconds >= LONG_LEARNING:
+            console.note(f"learned from {plural(loss.characters, 'character')} in {loss.seconds:.1f} s")
+        return replace(draft, adaptation=adaptation, engine=self._open(adaptation))
 
     def _command(self, name: str, argument: str) -> None:
         commands = {"temp": self._temp, "seed": self._seed, "back": self._back, "save": self._save, "help": self._help}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import console, sample_options
+from charnet.cli import adapting, console, sample_options
 from charnet.cli.options import unescaped
 from charnet.config import SHORT_TEXT, SamplingOptions, options_of
 from charnet.errors import ConfigError, plural, quoted
@@ -18,6 +18,8 @@ from charnet.overlay import check_count
 if TYPE_CHECKING:
     from charnet.config import Config
     from charnet.data.vocab import Vocabulary
+    from charnet.engines.base import Engine
+    from charnet.evaluation.adapt import Adaptation
     from charnet.storage.checkpoint import Checkpoint
 
 TURN_LENGTH = 200  # characters
@@ -32,6 +34,9 @@ def sample(
     no_echo: sample_options.NoEcho = False,
     unknown: sample_options.Unknown = "error",
     interactive: sample_options.Interactive = False,
+    adapt: sample_options.Adapt = False,
+    adapt_to: sample_options.AdaptTo = None,
+    save_as: sample_options.SaveAs = None,
     length: sample_options.Length = None,
     temperature: sample_options.Temperature = None,
     top_k: sample_options.TopK = None,
@@ -67,6 +72,8 @@ def sample(
     options = _sampling_options(given)
     if lines and options.temperature_end is not None:
         raise ConfigError(f"--temp: expected one temperature with --lines, found {temperature}")
+    reads_stdin = interactive or "-" in (prompt, str(prompt_file))
+    adapting.check(adapt=adapt, adapt_to=adapt_to, save_as=save_as, force=force, reads_stdin=reads_stdin)
     raw, source = sample_options.prompt_bytes(prompt, prompt_file)
 
     from charnet.cli import output
@@ -78,20 +85,13 @@ def sample(
 
     destination = output.Destination(out, out_dir, ".json" if json else ".txt")
     destination.check(samples, force=force)
-    path, model = _load(checkpoint, quantize, lines)
-    vocab, config, precision = model.vocab, model.config, model.precision
+    path, model = _load(checkpoint, lines)
+    vocab, config = model.vocab, model.config
     if vocab.document_end is not None and not interactive:
         options = _for_documents(options, lines, length)
         destination = replace(destination, end="\n", between="\n" if LINE_END in vocab.symbols else "")
     elif lines:
         destination = replace(destination, end="\n", between="")
-    weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
-    ngram = model.ngram
-    del model  # only the engine keeps weights in memory
-    fastest = engine or _fastest(config, vocab, weights, options, 0 if interactive else samples)
-    engine = registry.available(fastest) if engine is None else engine
-    opened = registry.engine_of(config.model, weights, engine, threads=threads, ngram=ngram)
-    color = surprise and not (json or destination.is_on_disk) and can_color()
     decode = functools.partial(prompts.decode, encoding=config.data.encoding, of_bytes=vocab.of_bytes)
     text = decode(raw, source)
     text = text if source == sample_options.ARGUMENT else prompts.without_line_end(text)
@@ -99,9 +99,30 @@ def sample(
         text, notes = prompts.fit(normalize(text, config.data), vocab)
         for note in () if quiet else notes:
             console.note(note)
+        if adapt and not text:
+            raise ConfigError("--adapt: expected a prompt to learn from; give one, or a text with --adapt-to")
         ids, dropped = vocab.encode_known(text) if unknown == "skip" else (vocab.encode(text), 0)
         if dropped and not quiet:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
+    adaptation = None
+    if adapt or adapt_to:
+        if quantize is not None:
+            model.quantize(quantize)  # raises errors before the model learns
+        learned = ids.astype("u4") if adapt and not interactive else None
+        skips = unknown == "skip"
+        adaptation = adapting.start(model, adapt_to, learned, skip_unknown=skips, threads=threads, quiet=quiet)
+        if save_as and not interactive:
+            adapting.save(adaptation, save_as, quiet=quiet)
+        model = adaptation.checkpoint
+    model = model if quantize is None else model.quantize(quantize)
+    precision, ngram = model.precision, adaptation.ngram if adaptation else model.ngram
+    weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
+    del model  # only the engine keeps weights in memory
+    fastest = engine or _fastest(config, vocab, weights, options, 0 if interactive else samples)
+    engine = registry.available(fastest) if engine is None else engine
+    opened = registry.engine_of(config.model, weights, engine, threads=threads, ngram=ngram)
+    color = surprise and not (json or destination.is_on_disk) and can_color()
+    if not interactive:
         written = texts(opened, vocab, ids.tolist(), options, samples, nats=json or color)
         is_cut = Counter[bool]()
         if length is None and options.length == LONGEST_LINE:
@@ -117,6 +138,8 @@ def sample(
             console.note(f"an engine for long texts is several times as fast: {advice}")
         if interactive:
             console.note("type the start of the text, or press Enter; /help lists the commands")
+            if adapt:
+                console.note("the model learns from each turn that you type; /back undoes that too")
         if surprise and not json:
             console.note(legend() if color else COLORS_REFUSED, keep="\x1b")
     if interactive:
@@ -126,7 +149,11 @@ def sample(
             return normalize(decode(typed.encode("utf-8", "surrogateescape"), "this line"), config.data)
 
         session = Session(opened, vocab, options, read=read_turn, skip_unknown=unknown == "skip", color=color)
+        if adapt and adaptation is not None:
+            session.learn_turns(adaptation, functools.partial(_open, engine=engine, quantize=quantize, threads=threads))
         session.run(text)
+        if save_as and adaptation is not None:
+            adapting.save(session.adaptation or adaptation, save_as, quiet=quiet)
         return
     read = vocab.decode(ids.tolist()) if dropped else text
     echoed = "" if no_echo else read
@@ -138,6 +165,7 @@ def sample(
             "precision": precision,
             "checkpoint": str(path),
             "weights_sha256": weights_sha256,
+            **({"adapt": adapt, "adapt_to": adapt_to} if adaptation else {}),
         }
         destination.write_objects(output.objects(written, echoed, metadata, each=surprise), samples, quiet=quiet)
     else:
@@ -198,8 +226,8 @@ def _temperature(options: SamplingOptions) -> str:
     return f"{options.temperature:g}{end}"
 
 
-def _load(given: Path | None, quantize: str | None, lines: int) -> tuple[Path, Checkpoint]:
-    """Loads a checkpoint, and quantizes its weights if the user wants it."""
+def _load(given: Path | None, lines: int) -> tuple[Path, Checkpoint]:
+    """Loads a checkpoint."""
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
 
@@ -207,7 +235,16 @@ def _load(given: Path | None, quantize: str | None, lines: int) -> tuple[Path, C
     model = Checkpoint.load(path, weights_only=True)
     if lines and not model.config.data.document_end:
         raise ConfigError(f"--lines: {path} was not trained with --lines; use --max-lines {lines} instead")
-    return path, model if quantize is None else model.quantize(quantize)
+    return path, model
+
+
+def _open(adaptation: Adaptation, engine: str, quantize: str | None, threads: int) -> Engine:
+    """Opens an engine with a model that has learned."""
+    from charnet.engines import registry
+
+    model = adaptation.checkpoint if quantize is None else adaptation.checkpoint.quantize(quantize)
+    weights = model.stored_weights
+    return registry.engine_of(model.config.model, weights, engine, threads=threads, ngram=adaptation.ngram)
 
 
 def _fastest(

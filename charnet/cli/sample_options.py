@@ -17,7 +17,8 @@ from charnet.overlay import overlay
 
 LARGEST_PROMPT = 1 << 26  # bytes
 ARGUMENT = "--prompt"
-PROMPT, WRITING, COMPUTATION, OUTPUT = "The prompt", "Writing", "Computation", "Output"
+PROMPT, LEARNING, WRITING = "The prompt", "Learning", "Writing"
+COMPUTATION, OUTPUT = "Computation", "Output"
 
 Checkpoint = Annotated[
     Path | None, typer.Argument(readable=False, help="A run or a checkpoint; none = the newest run under checkpoints/.")
@@ -36,6 +37,17 @@ NoEcho = Annotated[bool, option("--no-echo", help="do not repeat the prompt", gr
 Unknown = Annotated[
     str,
     option("--unknown", metavar="error|skip", help="what to do with characters that the alphabet lacks", group=PROMPT),
+]
+Adapt = Annotated[
+    bool,
+    option("--adapt", help="learn from the prompt, with -i from each turn, before continuing it", group=LEARNING),
+]
+AdaptTo = Annotated[
+    str | None, option("--adapt-to", metavar="FILE", help="learn from a text first, for this command", group=LEARNING)
+]
+SaveAs = Annotated[
+    Path | None,
+    option("--save-as", metavar="FILE", help="write what it has learned as a new checkpoint", group=LEARNING),
 ]
 Interactive = Annotated[
     bool, option("--interactive", "-i", help="write in turns: the model continues what you type", group=PROMPT)

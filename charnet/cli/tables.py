@@ -152,13 +152,26 @@ def show_evaluation(e: Evaluation) -> None:
         f"{_fixed(e.perplexity, 3)} perplexity" if math.isfinite(e.perplexity) else "perplexity: too large to compute",
         f"{e.characters:,} characters, each predicted from all before it",
     ]
+    if d := e.dynamic:
+        lines.append(
+            f"learning while it reads: {_fixed(d.nats_per_char, 4)} nats, {_fixed(d.bits_per_char, 4)} bits per "
+            f"character, {d.chars_per_second:,.0f} characters a second"
+        )
     if unknown:
-        common = sorted(e.unknown.items(), key=lambda pair: -pair[1])[:5]
-        names = ", ".join(f"{name} x {count:,}" for name, count in common)
         count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
-        lines.append(f"{count} unknown to the model and not counted: {names}")
+        lines.append(f"{count} unknown to the model and not counted: {most_frequent(e.unknown)}")
     for line in lines:
         write(shown(line) + "\n")
+
+
+def most_frequent(counts: Mapping[str, int]) -> str:
+    """Formats the most frequent of some characters.
+
+    >>> most_frequent({"U+00E9 'é'": 2, "U+4E2D '中'": 1000})
+    "U+4E2D '中' x 1,000, U+00E9 'é' x 2"
+    """
+    common = sorted(counts.items(), key=lambda pair: -pair[1])[:5]
+    return ", ".join(f"{name} x {count:,}" for name, count in common)
 
 
 def show_results(results: Iterable[Result]) -> None:

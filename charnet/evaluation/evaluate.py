@@ -41,17 +41,39 @@ class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an
 
 
 @dataclass(frozen=True)
+class DynamicLoss:
+    """The total loss, in nats, of a model that learned while it read, and how long that took."""
+
+    nats: float
+    characters: int
+    seconds: float
+
+    @property
+    def nats_per_char(self) -> float:
+        return self.nats / max(1, self.characters)
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.nats_per_char / math.log(2)
+
+    @property
+    def chars_per_second(self) -> float:
+        return self.characters / max(self.seconds, 1e-9)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The total loss on a text, in nats, and the number of characters it is summed over.
 
     `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted. `notes`
-    are sentences for the user about the text.
+    are sentences for the user about the text. `dynamic` is the loss with learning, if it was asked for.
     """
 
     nats: float
     characters: int
     unknown: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    dynamic: DynamicLoss | None = None
 
     @property
     def nats_per_char(self) -> float:
@@ -68,6 +90,11 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all numbers, for JSON."""
+        dynamic = {
+            name: getattr(self.dynamic, name)
+            for name in ("nats_per_char", "bits_per_char", "chars_per_second")
+            if self.dynamic
+        }
         return {
             "nats_per_char": self.nats_per_char,
             "bits_per_char": self.bits_per_char,
@@ -76,6 +103,7 @@ class Evaluation:
             "unknown_characters": sum(self.unknown.values()),
             "unknown": self.unknown,
             "notes": list(self.notes),
+            **({"dynamic": dynamic} if dynamic else {}),
         }
 
 

@@ -17,8 +17,9 @@ from charnet.data.split import Part
 from charnet.data.streams import is_stream
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError
+from charnet.evaluation.dynamic import Learner, check_rate
 from charnet.evaluation.evaluate import Evaluation, checked, evaluate
-from charnet.evaluation.mixing import total_of_mixture
+from charnet.evaluation.mixing import Mixture
 from charnet.model.device import set_threads
 from charnet.model.ensemble import from_weights
 from charnet.overlay import overlay
@@ -26,32 +27,64 @@ from charnet.storage.checkpoint import Checkpoint
 
 
 def evaluate_files(
-    checkpoint: Checkpoint, paths: Sequence[str], changes: Mapping[str, str] | None = None, *, threads: int = 0
+    checkpoint: Checkpoint,
+    paths: Sequence[str],
+    changes: Mapping[str, str] | None = None,
+    *,
+    threads: int = 0,
+    dynamic_rate: float | None = None,
 ) -> Evaluation:
     """Evaluates the model of a checkpoint on texts.
 
     Args:
         changes: settings of `DataSettings` in which the texts are read in another way than the training text.
         threads: CPU threads; 0 = one per core on which no other program computes.
+        dynamic_rate: also evaluates a copy of the model that learns while it reads, at this rate.
 
     Raises:
-        ConfigError: the model knows no documents, or only lines.
+        ConfigError: the model knows no documents, or only lines; the rate is out of its range, or 8-bit weights would
+            have to learn.
         CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
         DivergedError: the loss is not finite.
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
     data = _changed(checkpoint.config.data, changes or {})
-    ids, unknown, notes = _encode(checkpoint.vocab, paths, data)
-    if len(ids) == 0:
-        raise CorpusError(f"{paths[0]}: the model knows none of its characters")
+    if dynamic_rate is not None:
+        check_rate(dynamic_rate)
+        check_learns(checkpoint)
+    ids, unknown, notes = encode_files(checkpoint.vocab, paths, data)
     set_threads(threads or machine.threads_beside_others(machine.processor_cores()))
-    return dataclasses.replace(evaluate_checkpoint(checkpoint, ids, unknown), notes=tuple(notes))
+    evaluation = evaluate_checkpoint(checkpoint, ids, unknown, dynamic_rate=dynamic_rate)
+    return dataclasses.replace(evaluation, notes=tuple(notes))
+
+
+def check_learns(checkpoint: Checkpoint) -> None:
+    """Raises ConfigError if a model cannot learn: it has 8-bit weights."""
+    if checkpoint.precision == "int8":
+        name = checkpoint.path or "the model"
+        raise ConfigError(f"{name}: 8-bit weights cannot learn; use the checkpoint that they were made from")
+
+
+def encode_files(
+    vocab: Vocabulary, paths: Sequence[str], data: DataSettings
+) -> tuple[Ids, Mapping[int, int], Sequence[str]]:
+    """Encodes texts for a model; composes them if its alphabet has composed letters and they have parts of letters.
+
+    Returns:
+        The ids of the known characters, at least one, the count of each unknown symbol, and notes for the user.
+
+    Raises:
+        CorpusError: a text is missing, empty, in another encoding, or has no character of the alphabet.
+    """
+    found = _encode(vocab, paths, data)
+    if len(found[0]) == 0:
+        raise CorpusError(f"{paths[0]}: the model knows none of its characters")
+    return found
 
 
 def _encode(
     vocab: Vocabulary, paths: Sequence[str], data: DataSettings
 ) -> tuple[Ids, Mapping[int, int], Sequence[str]]:
-    """Encodes texts; composes them if the alphabet has composed letters and the texts have parts of letters."""
     found = encode_for(vocab, paths, data)
     unknown = found[1]
     if vocab.of_bytes or data.normalize != "none" or not any(map(_is_composed_otherwise, map(chr, unknown))):
@@ -85,7 +118,15 @@ def _changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
     return data
 
 
-def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int]) -> Evaluation:
+def part_of(checkpoint: Checkpoint, ids: Ids) -> Part:
+    """Returns the ids of a text as the model of a checkpoint reads it: whole, or document by document."""
+    has_documents = bool(checkpoint.config.data.document_end)
+    return Part(ids, Documents.up_to(ends_of_lines(ids, checkpoint.vocab.start_id())) if has_documents else None)
+
+
+def evaluate_checkpoint(
+    checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int], *, dynamic_rate: float | None = None
+) -> Evaluation:
     """Evaluates the model of a checkpoint on the ids of a text.
 
     A model that was trained on documents reads each document by itself.
@@ -93,12 +134,15 @@ def evaluate_checkpoint(checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, 
     Args:
         ids: of the characters in the alphabet, at least one.
         unknown: the count of each other symbol.
+        dynamic_rate: also evaluates a copy of the model that learns while it reads, at this rate.
     """
-    vocab = checkpoint.vocab
-    has_documents = bool(checkpoint.config.data.document_end)
-    documents = Documents.up_to(ends_of_lines(ids, vocab.start_id())) if has_documents else None
+    vocab, part = checkpoint.vocab, part_of(checkpoint, ids)
     with machine.explain_out_of_memory("close other programs"):
         model = from_weights(checkpoint.config.model, checkpoint.weights)
-        total = total_of_mixture(checkpoint.ngram) if checkpoint.ngram else None
-        evaluation = checked(evaluate(model, Part(ids, documents), vocab.start_id(), total=total))
+        ngram = checkpoint.ngram
+        total = Mixture(ngram) if ngram else None
+        evaluation = checked(evaluate(model, part, vocab.start_id(), total=total))
+        if dynamic_rate is not None:
+            dynamic = Learner(model, ngram, dynamic_rate).read(part, vocab.start_id())
+            evaluation = dataclasses.replace(evaluation, dynamic=dynamic)
     return dataclasses.replace(evaluation, unknown={vocab.name(symbol): count for symbol, count in unknown.items()})

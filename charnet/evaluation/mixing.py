@@ -38,14 +38,28 @@ class Targets(NamedTuple):
 Total = Callable[[Doubles, Targets], float]  # from the loss (S, T) of the networks to the sum over what counts
 
 
-def total_of_mixture(ngram: WeightedNgram) -> Total:
-    """Returns a function that adds up the loss of networks and n-gram together."""
+class Mixture:
+    """Adds up the loss of networks and n-gram together: call it as a `Total`.
 
-    def total(nats_ST: Doubles, targets: Targets) -> float:
-        p_ST = (1 - ngram.share) * np.exp(-nats_ST) + ngram.share * _probabilities(ngram.table, targets)
-        return -float(np.log(p_ST[targets.counted_ST]).sum())
+    Args:
+        learning: after each chunk the share moves by this part, for each character, toward the probability that the
+            character came from the n-gram: expectation maximization on the way (Neal & Hinton 1998).
 
-    return total
+    Attributes:
+        ngram: the n-gram with its share now.
+    """
+
+    def __init__(self, ngram: WeightedNgram, learning: float = 0.0) -> None:
+        self.ngram, self._learning = ngram, learning
+
+    def __call__(self, nats_ST: Doubles, targets: Targets) -> float:
+        share, counted_ST = self.ngram.share, targets.counted_ST
+        of_ngram_N = share * _probabilities(self.ngram.table, targets)[counted_ST]
+        of_both_N = (1 - share) * np.exp(-nats_ST[counted_ST]) + of_ngram_N
+        if self._learning:
+            moved = share + self._learning * float((of_ngram_N / of_both_N - share).sum())
+            self.ngram = WeightedNgram(self.ngram.table, min(max(moved, SMALLEST_SHARE), LARGEST_SHARE))
+        return -float(np.log(of_both_N).sum())
 
 
 class ShareFit:

@@ -16,7 +16,7 @@ from charnet.errors import CheckpointError, ConfigError, StorageError
 from charnet.evaluation.baselines import MOST_HELD_OUT, MOST_LEARNED, Baselines, baselines
 from charnet.evaluation.evaluate import Evaluation, Stopped, checked, evaluate
 from charnet.evaluation.forecast import forecast
-from charnet.evaluation.mixing import total_of_mixture
+from charnet.evaluation.mixing import Mixture
 from charnet.generation.generate import stream
 from charnet.machine import explain_out_of_memory
 from charnet.model.ensemble import from_weights
@@ -71,7 +71,7 @@ class Recorder:
             self._ngram.fit_share(model, self.text.tune, start_id, stop)
         if not len(self.text.val):
             return None, time.monotonic() - began
-        total = total_of_mixture(self._ngram.weighted) if self._ngram else None
+        total = Mixture(self._ngram.weighted) if self._ngram else None
         evaluation = evaluate(model, self.text.val, start_id, most=val_chars, stop=stop, total=total)
         seconds = time.monotonic() - began
         self._chars_per_second = evaluation.characters / max(seconds, 1e-9)
@@ -158,7 +158,7 @@ class Recorder:
         best = Checkpoint.load(folder.path / runs.BEST, weights_only=True)
         most = max(read, int(seconds * self._chars_per_second))
         model = from_weights(config.model, best.weights).to(self._train_state.device)
-        total = total_of_mixture(best.ngram) if best.ngram else None
+        total = Mixture(best.ngram) if best.ngram else None
         return checked(evaluate(model, part, self._vocab.start_id(), most=most, stop=stop, total=total))
 
     def baselines(self) -> Baselines | None:

@@ -34,9 +34,9 @@ from charnet.training import planner, setup
 
 COMMANDS = {
     "train": ["The text", "The model", "Training", "The run", "Output"],
-    "sample": ["The prompt", "Writing", "Computation", "Output"],
+    "sample": ["The prompt", "Learning", "Writing", "Computation", "Output"],
     "inspect": ["Output"],
-    "eval": ["The text", "Output"],
+    "eval": ["The text", "Learning", "Output"],
     "bench sample": ["Output"],
     "bench train": ["Output"],
     "doctor": ["Output"],

@@ -277,7 +277,7 @@ def test_the_loss_of_a_mixture_is_that_of_its_mean_probabilities(streams: int) -
     model, ids, beside = build(), text(900), ngram(0.3)
     of_ngram = beside.table.score(np.append(START, ids)[None])[0, 1:]
     expected = -np.log(0.7 * probabilities_of(model, ids) + 0.3 * of_ngram).sum()
-    total = mixing.total_of_mixture(beside)
+    total = mixing.Mixture(beside)
     assert evaluate(model, ids, START, streams=streams, total=total).nats == pytest.approx(expected, abs=1e-2)
 
 
@@ -285,7 +285,7 @@ def test_documents_are_evaluated_with_an_ngram_one_by_one(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "LONG_DOCUMENT", 300)
     model, ids, beside = build(), text(1000), ngram(0.4)
     documents = Documents.up_to(np.array([3, 10, 600, 601, 1000]))
-    total = mixing.total_of_mixture(beside)
+    total = mixing.Mixture(beside)
     whole = evaluate_part(model, Part(ids, documents), START, total=total)
     alone = [evaluate(model, ids[a:b], START, total=total).nats for a, b in zip(*documents, strict=True)]
     assert whole.nats == pytest.approx(sum(alone), abs=1e-3)
@@ -297,7 +297,7 @@ def test_the_share_of_an_ngram_is_the_one_with_the_lowest_loss() -> None:
     evaluate(model, ids, START, total=fit)
     found = fit.share()
     losses = {
-        share: evaluate(model, ids, START, total=mixing.total_of_mixture(WeightedNgram(table, share))).nats
+        share: evaluate(model, ids, START, total=mixing.Mixture(WeightedNgram(table, share))).nats
         for share in (found, 0.8 * found, min(0.99, 1.2 * found))
     }
     assert min(losses, key=losses.__getitem__) == found

@@ -65,7 +65,7 @@ def _learn(adaptation: Adaptation, ids: Ids, name: str, *, quiet: bool) -> Adapt
             f"learned from {name}: {plural(loss.characters, 'character')} in {loss.seconds:.1f} s, "
             f"{loss.nats_per_char:.4f} nats per character while learning, {without.nats_per_char:.4f} without"
         )
-    if loss.nats > without.nats and not quiet:
+    if loss.is_worse_than(without) and not quiet:
         console.note("learning made the prediction worse: a longer text, or one in the manner of the first, may help")
     return after
 

@@ -73,5 +73,5 @@ def eval_(
         console.write_json({"checkpoint": str(path), "precision": model.precision, **evaluation.as_dict()})
     else:
         tables.show_evaluation(evaluation)
-    if evaluation.dynamic and evaluation.dynamic.nats > evaluation.nats:
+    if evaluation.dynamic and evaluation.dynamic.is_worse_than(evaluation):
         console.note("learning while reading made it worse: try a smaller --dynamic-rate")

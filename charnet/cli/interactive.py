@@ -36,6 +36,7 @@ HELP = """The model continues what you type. Press Enter alone for more, Ctrl-C 
   /quit        quit
 To start a text with a slash, type two: //like this"""
 LONG_LEARNING = 1.0  # seconds; if learning from a turn took longer, it is said
+LEARNED_TURNS = 10  # that can be undone, where the model learns from each: all its weights are kept for that
 LAST_SHOWN = 70  # characters of the text that /back shows
 
 
@@ -132,6 +133,8 @@ class Session:
         text = self._vocab.decode(ids.tolist()) + "".join(generated) + generation.withheld
         text += BLANK_LINE * generation.document_ended
         self._earlier.append(self._draft)
+        if before.adaptation is not None:
+            del self._earlier[:-LEARNED_TURNS]
         self._draft = replace(before, text=before.text + text, state=generation.state)
 
     def _learned(self, ids: list[int]) -> _Draft:

@@ -139,7 +139,7 @@ def sample(
         if interactive:
             console.note("type the start of the text, or press Enter; /help lists the commands")
             if adapt:
-                console.note("the model learns from each turn that you type; /back undoes that too")
+                console.note("the model learns from each turn that you type; /back undoes that too, up to ten times")
         if surprise and not json:
             console.note(legend() if color else COLORS_REFUSED, keep="\x1b")
     if interactive:

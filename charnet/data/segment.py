@@ -60,7 +60,7 @@ def check_settings(data: DataSettings) -> None:
     """
     changed = [key for key in NEEDS_CHARACTERS if getattr(data, key) != getattr(DataSettings, key)]
     if data.bytes and changed:
-        raise ConfigError(f"data.{changed[0]}: does not apply to bytes; leave it out, or --bytes")
+        raise ConfigError(f"data.{changed[0]}: does not apply to a model of bytes; leave it out")
     for one, other in (("lines", "documents"), ("field", "documents"), ("document_separator", "documents"),
                        ("document_separator", "field")):  # fmt: skip
         if getattr(data, one) and getattr(data, other):

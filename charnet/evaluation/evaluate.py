@@ -34,6 +34,7 @@ LARGEST_CHUNK = 1 << 22  # logits in memory at once
 LONGEST_CHUNK = 256  # characters
 DOCUMENTS_SORTED = 1 << 14  # at once, by length: documents of similar length are read together
 LONG_DOCUMENT = 8 * SHORTEST_STREAM  # characters; it is read in streams, as a running text is
+CLEARLY_WORSE = 0.002  # nats per character
 
 
 class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an error
@@ -59,6 +60,10 @@ class DynamicLoss:
     @property
     def chars_per_second(self) -> float:
         return self.characters / max(self.seconds, 1e-9)
+
+    def is_worse_than(self, static: Evaluation) -> bool:
+        """Returns whether learning clearly made the prediction of the same text worse."""
+        return self.nats_per_char > static.nats_per_char + CLEARLY_WORSE
 
 
 @dataclass(frozen=True)

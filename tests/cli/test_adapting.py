@@ -17,6 +17,7 @@ from test_engines import build, with_ngram
 import charnet
 from charnet.api import TextModel
 from charnet.data.vocab import Vocabulary
+from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo
 
@@ -51,7 +52,9 @@ def written(result: Result) -> str:
 
 def saved(name: str, checkpoint: Checkpoint) -> Checkpoint:
     """Writes a checkpoint of `build` so that it can be read."""
-    checkpoint = dataclasses.replace(checkpoint, corpus=CorpusInfo("letters", 9, 9, 1, "ab" * 32, "cd" * 32))
+    config = overlay(checkpoint.config, {"data.bytes": checkpoint.vocab.of_bytes})
+    corpus = CorpusInfo("letters", 9, 9, 1, "ab" * 32, "cd" * 32)
+    checkpoint = dataclasses.replace(checkpoint, config=config, corpus=corpus)
     checkpoint.save(Path(f"{name}.safetensors"))
     return checkpoint
 
@@ -69,7 +72,9 @@ def test_eval_shows_the_loss_while_learning_beside_the_static_one_with_its_speed
 def test_eval_gives_both_as_json_and_a_rate_of_0_learns_nothing(call: Charnet) -> None:
     line = ("eval", "pets", "style.txt", "--threads", "1", "--json")
     assert "dynamic" not in json.loads(written(call(*line)))
-    at_rest = json.loads(written(call(*line, "--dynamic", "--dynamic-rate", "0")))
+    result = call(*line, "--dynamic", "--dynamic-rate", "0")
+    assert result.err == ""
+    at_rest = json.loads(written(result))
     assert at_rest["dynamic"]["nats_per_char"] == pytest.approx(at_rest["nats_per_char"], abs=1e-5)
     assert at_rest["dynamic"].keys() == {"nats_per_char", "bits_per_char", "chars_per_second"}
 
@@ -222,6 +227,12 @@ def test_in_a_session_the_model_learns_from_each_turn_and_back_undoes_that(call:
         call("sample", "pets", "-q", "-n", "30", "--seed", "3", "-p", "the dog ran", "--adapt", "--no-echo")
     )
     assert adapted[:30] == first
+
+
+def test_ten_learned_turns_can_be_undone(call: Charnet) -> None:
+    result = call("sample", "pets", "-i", "-q", "-n", "1", "--adapt", stdin=b"the \n" * 12 + b"/back\n" * 11)
+    assert result.err.count("back after: ") == 10
+    assert result.err.count("there is nothing to undo") == 1
 
 
 def test_a_session_saves_what_it_has_learned_at_its_end(call: Charnet) -> None:

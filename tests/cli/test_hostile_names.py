@@ -288,7 +288,9 @@ def test_a_hostile_value_of_any_option_is_refused_and_never_commands_the_termina
     # All numbers are refused by the same code: one of each type is enough.
     by_kind = {(each.type.name if each.type.name in NUMBERS else each.opts[0]): each.opts[0] for each in options}
     value = NAME.rstrip("\udcff")  # of a value that is not UTF-8, some options name nothing but the byte
-    for more in (*([option, value] for option in by_kind.values()), [f"--{NAME}"], [NAME] * 9):
+    beside = {"--save-as": ["--adapt-to", "missing"]}  # what an option needs
+    valued = ([*beside.get(option, []), option, value] for option in by_kind.values())
+    for more in (*valued, [f"--{NAME}"], [NAME] * 9):
         screen = on_terminal([*command.split(), *given, *more])
         assert screen.code in (2, 3, 4, 6), (more, screen.raw)
         screen.check()

@@ -103,7 +103,7 @@ def test_a_document_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) 
         ({"documents": "%%", "lines": True}, "two ways to separate documents"),
         ({"documents": "%%", "field": "text"}, "two ways to separate documents"),
         ({"documents": "%%", "document_separator": "-"}, "two ways to separate documents"),
-        ({"field": "text", "bytes": True}, "does not apply to bytes"),
+        ({"field": "text", "bytes": True}, "does not apply to a model of bytes"),
     ],
 )
 def test_documents_are_separated_in_one_way(values: dict[str, object], message: str, tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def _sync_and_close(handle: int) -> None:
 def make_folders(path: Path) -> None:
     """Creates a folder and its missing parents, and flushes their names to the disk."""
     new = list(itertools.takewhile(lambda folder: not os.path.exists(folder), (path, *path.parents)))
-    for folder in (*reversed(new), path):  # one by one: `parents=True` recurs
+    for folder in reversed(new or [path]):  # one by one: `parents=True` recurs
         folder.mkdir(exist_ok=True)
     for folder in new:
         sync_folder(folder.parent)

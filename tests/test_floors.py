@@ -14,9 +14,9 @@ import charnet
 PACKAGE = Path(charnet.__file__).parent
 TABLE = """
 0  ground      errors version machine regular_file durable signals config overlay config_file
-1  data        hanzi variants vocab utf8 file_kinds encodings decoding normalize prompts segment footer encoded_copy
-               cache download datasets globs streams sources fields readers refusals gutenberg encode fingerprints
-               workers corpus widen batches documents split
+1  data        hanzi variants vocab utf8 file_kinds encodings decoding normalize prompts segment text_settings footer
+               encoded_copy cache download datasets globs streams sources fields readers refusals gutenberg
+               encode fingerprints workers corpus widen batches documents split
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
 2  storage     tensorfile quantize document ngram_tensors checkpoint runs capacity describe verify

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charnet.cli import console, tables
-from charnet.cli.output import check_free
 from charnet.errors import ConfigError, PromptError, plural
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ def check(*, adapt: bool, adapt_to: str | None, save_as: Path | None, force: boo
     if save_as is not None:
         if not (adapt or adapt_to):
             raise ConfigError("--save-as: expected --adapt or --adapt-to beside it")
+        from charnet.cli.output import check_free  # imported here: it loads NumPy
+
         check_free(save_as, replace=force, advice=", or replace it with --force")
 
 

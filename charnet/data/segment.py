@@ -16,7 +16,6 @@ from charnet.signals import time_limit
 
 LONGEST_DOCUMENT = 1 << 26  # characters: it is held in memory
 LONGEST_SEPARATOR = 1 << 16  # characters, with those around it that a pattern looks at
-NEEDS_CHARACTERS = ("newlines", "normalize", "lowercase", "field", "encoding_errors")  # not for bytes
 PATTERN_SECONDS = 30.0  # for a piece of about a million characters; some patterns take ages
 SEPARATORS = {"blank-line": r"\n(?:[^\S\n]*\n)+", "file": r"(?!)"}
 
@@ -50,23 +49,6 @@ def segment(texts: Iterable[str], data: DataSettings, left_out: LeftOut, name: s
     if data.document_end:
         return _records(_cut(texts, separator(data), name) if data.documents else texts, left_out)
     return iter(texts)
-
-
-def check_settings(data: DataSettings) -> None:
-    """Checks that the settings of a text do not contradict each other.
-
-    Raises:
-        ConfigError: one needs characters where there are bytes, two cut the text, or what cuts it is no pattern.
-    """
-    changed = [key for key in NEEDS_CHARACTERS if getattr(data, key) != getattr(DataSettings, key)]
-    if data.bytes and changed:
-        raise ConfigError(f"data.{changed[0]}: does not apply to a model of bytes; leave it out")
-    for one, other in (("lines", "documents"), ("field", "documents"), ("document_separator", "documents"),
-                       ("document_separator", "field")):  # fmt: skip
-        if getattr(data, one) and getattr(data, other):
-            raise ConfigError(f"data.{one} and data.{other}: two ways to separate documents; leave one out")
-    if data.documents:
-        separator(data)
 
 
 def separator(data: DataSettings) -> re.Pattern[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from charnet.config import DOCUMENT_END, Config
-from charnet.data.segment import check_settings
+from charnet.data.text_settings import check_settings
 from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.errors import CheckpointError, ConfigError, shortened
 from charnet.overlay import as_dict, from_dict

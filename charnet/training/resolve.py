@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import AUTO, GATES, Config
-from charnet.data.segment import check_settings
+from charnet.data.text_settings import check_settings
 from charnet.errors import ConfigError, short_repr
 from charnet.machine import processor_cores
 from charnet.model.shapes import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, model_shapes

@@ -95,9 +95,16 @@ def new_run(
 
 
 def split_of(ids: Ids, ends: Ends | None, config: Config, file_ends: Sequence[int], vocab: Vocabulary) -> Split:
-    """Returns the parts of a text for a run with these settings."""
+    """Returns the parts of a text for a run with these settings.
+
+    Raises:
+        CorpusError: no document is left to train on, or as `Split` does.
+    """
     tunes = config.model.ngram > 0
-    return Split(ids, ends, config.data, config.training.seed, file_ends, vocab.symbols, tunes=tunes)
+    text = Split(ids, ends, config.data, config.training.seed, file_ends, vocab.symbols, tunes=tunes)
+    if ends is not None and not len(text.train):
+        raise CorpusError("no document is left to learn from: give a longer text, or a smaller --val-fraction")
+    return text
 
 
 def check_named(paths: Collection[str]) -> None:

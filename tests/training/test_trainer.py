@@ -1067,3 +1067,11 @@ def test_odd_texts_are_planned_for_too_or_refused_in_one_line(odd: str, more: di
         run = setup.new_run(values, out=tmp_path / "runs", seconds=0.2)
         assert isinstance(list(run.events())[-1], Finished)
         run.baselines()
+
+
+@pytest.mark.parametrize("order", [0, 5])
+def test_a_text_of_which_all_documents_would_be_held_out_is_refused(runner: Runner, tmp_path: Path, order: int) -> None:
+    (tmp_path / "two.txt").write_text("b" * 50 + "\na\n")
+    changes = {"data__lines": True, "data__val": "last", "data__val_fraction": 0.9, "model__ngram": order}
+    with pytest.raises(CorpusError, match="no document is left to learn from"):
+        runner.start(data__paths=[str(tmp_path / "two.txt")], **changes)

@@ -246,6 +246,8 @@ def _last_documents(documents: Documents, fractions: Fractions) -> Parts:
     second, first = length - test, length - val - test
     cuts = (first - tune, first, second)
     zeroth, first, second = (int(np.searchsorted(documents.ends, cut, side="right")) for cut in cuts)
+    if tune and zeroth == first > 1:  # a document is longer than the part
+        zeroth -= 1
     return (
         documents.take(slice(0, zeroth)), documents.take(slice(first, second)), documents.take(slice(second, None)),
         documents.take(slice(zeroth, first)),

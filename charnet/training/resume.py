@@ -33,7 +33,7 @@ from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.ngram_tensors import from_tensors
 from charnet.storage.runs import RunFolder
 from charnet.training import resolve
-from charnet.training.start import absolute, info_of, is_dataset, on_device, split_of
+from charnet.training.start import absolute, fit_ngram, info_of, is_dataset, on_device, split_of
 
 if TYPE_CHECKING:
     from charnet.training.trained_ngram import TrainedNgram
@@ -100,6 +100,7 @@ def _resume(
         config: settings of the run with the changes.
         values: what was changed.
     """
+    config = fit_ngram(config, len(text.vocab))
     data = overlay(config, {"data.val": config.data.val or LAST}).data  # earlier versions held out the end
     split = split_of(text.ids, text.ends, dataclasses.replace(config, data=data), text.file_ends, text.vocab)
     config = resolve.resolve(config, split.train.padded_length(config.training.window))
@@ -126,7 +127,10 @@ def _resume(
     if changes:
         folder.append_metrics({"step": state.step, runs.CHANGES: changes})
         exact = "from here on it resumes bit for bit again"
-        run.notes = (*text.notes, *split.notes(), f"changed at step {state.step:,}: {changes}; {exact}")
+        order = config.model.ngram
+        shorter = (f"the larger alphabet allows an n-gram of order {order} at most",)
+        run.notes = (*text.notes, *split.notes(), *shorter * (before.config.model.ngram > order))
+        run.notes = (*run.notes, f"changed at step {state.step:,}: {changes}; {exact}")
     folder.write(runs.SETTINGS, to_yaml(config).encode())
     return run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet import machine
-from charnet.config import AUTO, Config
+from charnet.config import Config
 from charnet.config_file import to_yaml
 from charnet.data import corpus as data_corpus
 from charnet.data.batches import check_length
@@ -22,6 +22,7 @@ from charnet.data.streams import ITS_OTHER_NAMES, STANDARD_INPUT, may_not_end
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import widen
 from charnet.errors import CorpusError, shortened
+from charnet.model.ngram import longest_order
 from charnet.model.ngram_counts import smooth
 from charnet.overlay import overlay
 from charnet.storage import runs
@@ -63,6 +64,8 @@ def new_run(
         corpus = widen(corpus, weights.vocab)
     val = config.data.val or default_val(corpus.ends, corpus.file_ends)
     config = overlay(config, {"data.paths": absolute(config.data.paths), "data.val": val})
+    if weights is not None and "model.ngram" not in values:  # an order that the user did not choose
+        config = fit_ngram(config, len(corpus.vocab))
     num_documents = 0 if corpus.ends is None else len(corpus.ends)
     config = resolve.choose_ngram(
         config, len(corpus.vocab), len(corpus.ids), num_documents, planned=seconds is not None
@@ -92,6 +95,11 @@ def new_run(
         folder.close()
         raise
     return run
+
+
+def fit_ngram(config: Config, alphabet_size: int) -> Config:
+    """Returns the settings with an n-gram of an order that an alphabet of this size can have."""
+    return overlay(config, {"model.ngram": min(config.model.ngram, longest_order(alphabet_size))})
 
 
 def split_of(ids: Ids, ends: Ends | None, config: Config, file_ends: Sequence[int], vocab: Vocabulary) -> Split:
@@ -194,7 +202,6 @@ def is_dataset(path: str) -> bool:
 def _settings_of_model(weights: Checkpoint, values: Collection[str]) -> Config:
     """Returns the settings that come with weights; another way to separate documents in `values` replaces theirs."""
     data = {f"data.{key}": getattr(weights.config.data, key) for key in ("bytes", *FIXED_BY_MODEL)}
-    data["model.ngram"] = weights.config.model.ngram or AUTO
     if not SEPARATE_DOCUMENTS.isdisjoint(values):
         data = {name: value for name, value in data.items() if name not in SEPARATE_DOCUMENTS}
     return overlay(dataclasses.replace(Config(), model=weights.config.model), data)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from charnet.data.documents import Documents
-from charnet.data.split import Part
+from charnet.data.split import MOST_TUNING, Part
 from charnet.evaluation.evaluate import evaluate
 from charnet.evaluation.mixing import ShareFit
 from charnet.model.ensemble import Model
@@ -45,7 +45,7 @@ class TrainedNgram:
         """Chooses the share with the lowest loss on a text that neither the networks nor the n-gram have learned."""
         if len(tune):
             fit = ShareFit(self._table)
-            evaluate(model, tune, start_id, stop=stop, total=fit)
+            evaluate(model, tune, start_id, most=MOST_TUNING, stop=stop, total=fit)
             self.share = fit.share()
 
 

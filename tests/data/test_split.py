@@ -229,3 +229,10 @@ def test_a_run_of_an_earlier_version_keeps_the_end_held_out(
     Checkpoint(**vars(checkpoint) | {"config": unset}).save(path)
     assert run(["train", "--resume", "checkpoints/r", "--steps", "8"]) == 0
     assert capsys.readouterr().err.count("the last 140 held out") == 2
+
+
+def test_a_part_to_tune_on_has_a_document_though_all_are_longer() -> None:
+    ends = np.arange(1, 53, dtype=np.uint64) * 10_000
+    split = Split(np.zeros(520_000, np.uint8), ends, DataSettings(lines=True, val="last"), tunes=True)
+    assert len(split.tune) == 10_000
+    assert len(split.train) + len(split.tune) + len(split.val) == 520_000

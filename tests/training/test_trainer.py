@@ -1075,3 +1075,36 @@ def test_a_text_of_which_all_documents_would_be_held_out_is_refused(runner: Runn
     changes = {"data__lines": True, "data__val": "last", "data__val_fraction": 0.9, "model__ngram": order}
     with pytest.raises(CorpusError, match="no document is left to learn from"):
         runner.start(data__paths=[str(tmp_path / "two.txt")], **changes)
+
+
+MANY = "".join(map(chr, range(0x4E00, 0x4E00 + 600)))  # more characters than a 7-gram can have
+
+
+def test_a_run_that_goes_on_with_a_larger_alphabet_gets_a_shorter_ngram_and_says_so(
+    runner: Runner, tmp_path: Path
+) -> None:
+    path = tmp_path / "grows.txt"
+    path.write_text(runner.text.read_text())
+    run = runner.cut(7, data__paths=[str(path)], model__ngram=7)
+    path.write_text(runner.text.read_text() + MANY)
+    resumed_run = setup.resume_run(run, {}, continue_text=True)
+    assert "the larger alphabet allows an n-gram of order 6 at most" in resumed_run.notes
+    finish(resumed_run)
+    found = Checkpoint.load(run / runs.LAST)
+    assert found.config.model.ngram == 6
+    assert found.ngram is not None
+
+
+def test_weights_with_an_ngram_start_a_run_on_an_alphabet_that_allows_a_shorter_one(
+    runner: Runner, tmp_path: Path
+) -> None:
+    first = runner.whole("first", model__ngram=7)
+    (tmp_path / "new.txt").write_text(MANY * 3)
+    second = runner.whole("second", init_from=first, data__paths=[str(tmp_path / "new.txt")])
+    assert Checkpoint.load(second / runs.BEST).config.model.ngram == 6
+
+
+def test_weights_without_an_ngram_start_a_run_without_one(runner: Runner) -> None:
+    first = runner.whole("first", model__ngram=0)
+    second = runner.whole("second", init_from=first)
+    assert Checkpoint.load(second / runs.BEST).config.model.ngram == 0

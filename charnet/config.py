@@ -53,7 +53,7 @@ class Limits:
             return "one of " + ", ".join(filter(None, self.choices))
         if self.high == math.inf:
             return f"at least {_plain(self.low)}"
-        return f"between {_plain(self.low)} and {_plain(self.high)}"
+        return f"between {_plain(0 if self.auto else self.low)} and {_plain(self.high)}" + ", or auto" * self.auto
 
     def check(self, name: str, value: Any) -> None:
         """Raises ConfigError if a value of the right type is outside the limits. `name` is for the message."""
@@ -180,7 +180,7 @@ class TrainingSettings:
     seed: int = setting(0, "seed of the random numbers", low=0, high=LARGEST_SEED)
     device: str = setting("auto", "where to compute; auto = the fastest device found", choices=DEVICES)
     precision: str = setting("auto", "number format of the cells; auto = bf16 where it is faster", choices=PRECISIONS)
-    threads: int = setting(0, "processor threads; 0 = one for each core", low=0, high=4096)
+    threads: int = setting(0, "processor threads at most; 0 = one for each core", low=0, high=4096)
 
 
 @dataclass(frozen=True)

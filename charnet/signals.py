@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -76,6 +77,9 @@ class SignalGuard:
                 self._on_signal()
 
 
+SHORTEST_TIMER = 1e-3  # seconds
+
+
 @contextlib.contextmanager
 def time_limit(seconds: float, *, idle: bool = False) -> Iterator[None]:
     """Raises TimeoutError in its body after so many seconds of processor time, also within a search of `re`.
@@ -93,13 +97,16 @@ def time_limit(seconds: float, *, idle: bool = False) -> Iterator[None]:
         raise TimeoutError
 
     timer, number = (signal.ITIMER_REAL, signal.SIGALRM) if idle else (signal.ITIMER_VIRTUAL, signal.SIGVTALRM)
-    before = signal.signal(number, end)
+    before, began = signal.signal(number, end), time.monotonic()
+    left, interval = 0.0, 0.0
     try:
-        signal.setitimer(timer, seconds)
+        left, interval = signal.setitimer(timer, seconds)
         yield
     finally:
         signal.setitimer(timer, 0)
-        signal.signal(number, before)
+        signal.signal(number, signal.SIG_DFL if before is None else before)
+        if left:  # the caller's own timer goes on
+            signal.setitimer(timer, max(SHORTEST_TIMER, left - (time.monotonic() - began) * idle), interval)
 
 
 def _importing(frame: FrameType | None) -> bool:

@@ -741,5 +741,7 @@ def test_a_number_that_charnet_may_choose_is_written_auto() -> None:
     assert overlay(Config(), {"model.ngram": "auto"}).model.ngram == AUTO
     with pytest.raises(ConfigError, match=r'model\.ngram: expected a whole number or auto, found "x"'):
         overlay(Config(), {"model.ngram": "x"})
+    with pytest.raises(ConfigError, match="expected a number between 0 and 16, or auto, found 17"):
+        overlay(Config(), {"model.ngram": 17})
     with pytest.raises(ConfigError, match=r'model\.members: expected a whole number, found "auto"'):
         overlay(Config(), {"model.members": "auto"})

@@ -17,6 +17,14 @@ COMMANDS = sorted(
 )
 
 
+def test_no_page_holds_the_marks_of_a_merge() -> None:
+    pages = [*ROOT.glob("*.md"), ROOT / "tests" / "bench" / "LOG.md"]
+    marks = ("<<<<<<< ", "=======", ">>>>>>> ")
+    assert not [
+        line for page in pages for line in page.read_text(encoding="utf-8").splitlines() if line.startswith(marks)
+    ]
+
+
 def test_the_readme_opens_with_a_command_that_installs_trains_and_writes_and_one_that_tests() -> None:
     first, second, *_ = [line.strip() for line in README.splitlines() if line.startswith("    ")]
     assert re.fullmatch(r"python3 -m venv .*pip install \. && .*charnet train --for 1m && .*charnet sample.*", first)

@@ -19,7 +19,7 @@ def check(*, adapt: bool, adapt_to: str | None, save_as: Path | None, force: boo
     if adapt_to == "-" and reads_stdin:
         raise ConfigError("--adapt-to -: standard input is read already; name a file")
     if save_as is not None:
-        if not (adapt or adapt_to):
+        if not adapt and adapt_to is None:
             raise ConfigError("--save-as: expected --adapt or --adapt-to beside it")
         from charnet.cli.output import check_free  # imported here: it loads NumPy
 

@@ -31,7 +31,7 @@ def eval_(
     quantize: Annotated[
         str | None, option("--quantize", help="evaluate with 8-bit weights", group=TEXT, metavar="int8")
     ] = None,
-    threads: Annotated[int, option("--threads", help="processor threads; 0 = one per core", group=TEXT)] = 0,
+    threads: Annotated[int, option("--threads", help="processor threads; 0 = one per free core", group=TEXT)] = 0,
     dynamic: Annotated[
         bool,
         option("--dynamic", help="also the loss of a copy of the model that learns while it reads", group=LEARNING),

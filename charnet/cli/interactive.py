@@ -122,7 +122,11 @@ class Session:
         ids, dropped = encode(typed)
         if dropped:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
-        before = self._learned(ids.tolist())
+        try:
+            before = self._learned(ids.tolist())
+        except KeyboardInterrupt:
+            console.note("stopped before it had learned from this turn, which is left out")
+            return
         state = before.state.extend(ids.tolist())
         generation = Generation(before.engine, self._vocab, state, self._options, nats=self._color)
         generated: list[str] = []

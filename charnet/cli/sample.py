@@ -105,7 +105,7 @@ def sample(
         if dropped and not quiet:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
     adaptation = None
-    if adapt or adapt_to:
+    if adapt or adapt_to is not None:
         if quantize is not None:
             model.quantize(quantize)  # raises errors before the model learns
         learned = ids.astype("u4") if adapt and not interactive else None

@@ -14,6 +14,7 @@ import torch
 
 from charnet import machine
 from charnet.config import Config
+from charnet.errors import ConfigError
 from charnet.overlay import overlay
 from charnet.training.throughput import TrainingStep
 
@@ -61,16 +62,22 @@ def threads_for(free_cores: float, most: int) -> int:
 
 
 def agrees(config: Config, alphabet_size: int, threads: int) -> bool:
-    """Returns whether this many threads give the same weights and logits as those of the settings, to the bit."""
+    """Returns whether this many threads give the same weights and logits as those of the settings, to the bit.
+
+    Two steps are compared, and an evaluation. False too if there is no memory for a second network.
+    """
     config = overlay(config, {"model.members": 1})  # all networks have one shape
     results = []
     before = torch.get_num_threads()
     try:
-        for count in (config.training.threads, threads):
-            torch.set_num_threads(count)
-            step = TrainingStep(config, alphabet_size)
-            step.run(STEPS_COMPARED, COMPARED_RATE)
-            results.append(step.result())
+        with machine.explain_out_of_memory(""):
+            for count in (config.training.threads, threads):
+                torch.set_num_threads(count)
+                step = TrainingStep(config, alphabet_size)
+                step.run(STEPS_COMPARED, COMPARED_RATE)
+                results.append(step.result())
+    except ConfigError:
+        return False
     finally:
         torch.set_num_threads(before)
     return all(map(torch.equal, *results))

@@ -8,6 +8,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -259,3 +260,29 @@ def test_from_python_a_new_model_learns_and_the_old_one_stays(call: Charnet) -> 
         model.adapt("")
     with pytest.raises(charnet.CharnetError, match="--dynamic-rate"):
         model.adapt("the", rate=20.0)
+
+
+def test_an_empty_name_of_a_file_to_learn_from_is_refused(call: Charnet) -> None:
+    result = call(*SAMPLE, "--adapt-to", "")
+    assert result.code in (2, 3)
+    assert result.err.count("\n") == 1
+
+
+def test_ctrl_c_while_a_turn_is_learned_leaves_that_turn_out_and_the_session_goes_on(
+    call: Charnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from charnet.evaluation.adapt import Adaptation
+
+    learn, calls = Adaptation.learn, list[int]()
+
+    def interrupted(*arguments: Any, **more: Any) -> Adaptation:
+        calls.append(0)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return learn(*arguments, **more)
+
+    monkeypatch.setattr(Adaptation, "learn", interrupted)
+    result = call("sample", "pets", "-i", "-q", "-n", "1", "--adapt", stdin=b"the \n" * 3 + b"/save out.txt\n")
+    assert result.code == 0
+    assert "stopped before it had learned from this turn, which is left out" in result.err
+    assert Path("out.txt").read_text().count("the ") == 2

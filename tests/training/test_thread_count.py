@@ -98,6 +98,14 @@ def test_the_same_number_of_threads_agrees_with_itself_and_another_does_as_its_b
     assert torch.get_num_threads() == before
 
 
+def test_without_memory_to_compare_the_threads_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(thread_count, "TrainingStep", fail)
+    assert not agrees(overlay(Config(), {"training.threads": 1}), 11, 2)
+
+
 def test_a_difference_in_one_bit_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     class Step:
         def __init__(self, *_: object) -> None:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import IO
 
 from charnet import regular_file
-from charnet.errors import StorageError
 from charnet.regular_file import NO_FOLLOW, NO_WAIT
 
 try:
@@ -29,7 +28,6 @@ except ImportError:  # Windows: without locks, files of killed processes are not
 
 PART = ".part"  # the suffix of temporary files
 ATTEMPTS = 100  # to create a temporary file, if another process removes it before it is locked
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_FOLDER_SYNC = (errno.EINVAL, errno.EBADF, errno.EACCES)  # the system cannot sync folders, or may not open this one
 
 
@@ -60,7 +58,7 @@ class Folder:
                 self.move(aside.name, name)
                 sync_folder(self._path_or_handle)
         except OSError as error:
-            raise write_error(self.path / name, error) from None
+            raise regular_file.write_error(self.path / name, error) from None
 
     def append(self, name: str, line: str) -> None:
         """Appends a line to a file and creates the file if necessary; does not follow a link.
@@ -77,7 +75,7 @@ class Folder:
             if is_new:  # else a later checkpoint could survive a power cut, and this file not
                 sync_folder(self._path_or_handle)
         except OSError as error:
-            raise write_error(self.path / name, error) from None
+            raise regular_file.write_error(self.path / name, error) from None
 
     @contextlib.contextmanager
     def writing_aside(self, name: str) -> Iterator[tuple[IO[bytes], Path]]:
@@ -120,7 +118,7 @@ class Folder:
         try:
             _sync_and_close(os.open(self._at(name), os.O_WRONLY | NO_FOLLOW | NO_WAIT, dir_fd=self._handle))
         except OSError as error:
-            raise write_error(self.path / name, error) from None
+            raise regular_file.write_error(self.path / name, error) from None
 
     def clean(self, pattern: str = f"*{PART}") -> None:
         """Removes the temporary files of processes that no longer run, and whatever else has such a name."""
@@ -292,11 +290,3 @@ def try_lock(handle: int) -> bool | None:
     except OSError:
         return None
     return True
-
-
-def write_error(path: Path, error: OSError) -> StorageError:
-    """Returns the error to raise if the system refuses to write, with what to do about it."""
-    if error.errno == errno.ELOOP:
-        return StorageError(f"{path}: cannot be written: it is a link; remove it")
-    advice = "free some space" if error.errno in FULL else "fix that, or write elsewhere"
-    return StorageError(f"{path}: cannot be written: {error.strerror or error}; {advice}")

@@ -73,12 +73,10 @@ def omp_spin_count() -> int:
     23 s if the first has 30,000 and the second 3,000. So a process that starts while others compute spins less. The
     number is chosen once, at the start: it does not change if other programs start later.
     """
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for _ in range(LOOKS):
-            running = LOAD.read_text().split()[3].split("/")[0]  # runnable threads, this one included
-            if int(running) - 1 + processor_cores() <= (os.cpu_count() or 1):
-                return SPINS_ALONE
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+    for _ in range(LOOKS):
+        if free_cores() == processor_cores():
+            return SPINS_ALONE
+        time.sleep(SECONDS_BETWEEN_LOOKS)
     return SPINS_BESIDE_OTHERS
 
 
@@ -101,12 +99,14 @@ def threads_beside_others(most: int) -> int:
     Threads that share a product of matrices wait for each other; if one of them has no core, all wait. The number is at
     least 1, and `most` if the system does not say what others do.
     """
-    found = []
-    for _ in range(LOOKS):
-        found.append(free_cores())
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-    known = [cores for cores in found if cores is not None]
-    return max(1, min(most, round(sum(known) / len(known)))) if known else most
+    found = 0.0
+    for look in range(LOOKS):
+        if look:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        if (free := free_cores()) is None:
+            return most
+        found += free
+    return max(1, min(most, round(found / LOOKS)))
 
 
 def tune_malloc() -> None:

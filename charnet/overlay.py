@@ -18,6 +18,7 @@ from charnet.errors import ConfigError, did_you_mean, quoted, short_repr, shorte
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 LARGEST_WHOLE_FLOAT = 2**63 - 1
+LARGEST_DYNAMIC_RATE = 10.0
 OLD_NAMES = {"training.earlier_plans": "training.length_changes"}  # in files of earlier versions
 Pair = tuple[int, int]
 
@@ -234,6 +235,15 @@ def check_count(name: str, value: Any, *, low: int = 0) -> None:
         ConfigError: it is no whole number, below `low` or beyond all that a machine can write.
     """
     Limits("", low, LARGEST_COUNT).check(name, converted(name, value, int))
+
+
+def check_rate(name: str, value: Any) -> None:
+    """Checks the rate at which a model learns while it reads.
+
+    Raises:
+        ConfigError: it is no number, or out of its range.
+    """
+    Limits("", 0, LARGEST_DYNAMIC_RATE).check(name, converted(name, value, float))
 
 
 def parse_duration(name: str, text: str) -> float:

@@ -19,6 +19,7 @@ from charnet.errors import StorageError
 NO_FOLLOW, NO_WAIT = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
 OPEN_ALREADY = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")  # as the shell names `<(command)`
 SYSTEM_FOLDERS = ("/proc/", "/sys/")  # what looks like a regular file there may have no end
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ATTEMPTS = 10  # to open a file, if another process removes it meanwhile
 
 
@@ -115,3 +116,11 @@ def check(path: Path, found: os.stat_result) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(found.st_mode):
         raise NotRegularError(errno.EINVAL, "it is a pipe or a device", str(path))
+
+
+def write_error(path: Path, error: OSError) -> StorageError:
+    """Returns the error to raise if the system refuses to write, with what to do about it."""
+    if error.errno == errno.ELOOP:
+        return StorageError(f"{path}: cannot be written: it is a link; remove it")
+    advice = "free some space" if error.errno in FULL else "fix that, or write elsewhere"
+    return StorageError(f"{path}: cannot be written: {error.strerror or error}; {advice}")

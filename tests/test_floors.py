@@ -19,7 +19,7 @@ TABLE = """
                encode fingerprints workers corpus widen batches documents split
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
-2  storage     tensorfile quantize document ngram_tensors checkpoint runs capacity describe verify
+2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint runs capacity describe verify
 3  engines     base sampling numpy_engine mixture kernels_llvm kernels_layer kernels_ngram kernels packing
                compiled_engine torch_engine registry
 4  generation  graphemes sentences stopping detokenizer sampler generate batch

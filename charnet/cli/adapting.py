@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from charnet.storage.checkpoint import Checkpoint
 
 
-def check(*, adapt: bool, adapt_to: str | None, save_as: Path | None, force: bool, reads_stdin: bool) -> None:
+def check(
+    *, adapt: bool, adapt_to: str | None, save_as: Path | None, out: Path | None, force: bool, reads_stdin: bool
+) -> None:
     """Raises an error if these options contradict each other, or if the new checkpoint may not be written."""
     if adapt_to == "-" and reads_stdin:
         raise ConfigError("--adapt-to -: standard input is read already; name a file")
     if save_as is not None:
         if not adapt and adapt_to is None:
             raise ConfigError("--save-as: expected --adapt or --adapt-to beside it")
+        if out is not None and save_as.absolute() == out.absolute():
+            raise ConfigError("--save-as and --out: expected two files, found one")
         from charnet.cli.output import check_free  # imported here: it loads NumPy
 
         check_free(save_as, replace=force, advice=", or replace it with --force")

@@ -12,6 +12,7 @@ from charnet.cli import console, tables
 from charnet.cli.options import SEPARATORS, option, setting, unescaped_separator
 from charnet.config import DYNAMIC_RATE
 from charnet.errors import ConfigError
+from charnet.overlay import check_rate
 
 TEXT, LEARNING, OUTPUT = "The text", "Learning", "Output"
 as_trained = functools.partial(setting, group=TEXT, shown_default="as in the training text")
@@ -44,6 +45,8 @@ def eval_(
     """Evaluate a model on a text: nats and bits per character, perplexity."""
     if dynamic_rate is not None and not dynamic:
         raise ConfigError("--dynamic-rate: expected --dynamic beside it")
+    if dynamic_rate is not None:
+        check_rate("--dynamic-rate", dynamic_rate)
     if dynamic and quantize:
         raise ConfigError("--dynamic and --quantize: 8-bit weights cannot learn; leave out one of them")
     from charnet.storage import runs

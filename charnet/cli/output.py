@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charnet import durable
+from charnet import durable, regular_file
 from charnet.cli import console, surprise
 from charnet.errors import ConfigError, StorageError, plural
 from charnet.generation.detokenizer import Chunk
@@ -70,7 +70,7 @@ class Destination:
         except (FileNotFoundError, NotADirectoryError):
             found = set()
         except OSError as error:
-            raise durable.write_error(self.folder, error) from None
+            raise regular_file.write_error(self.folder, error) from None
         numbers = sorted(int(name) for name in found if name.isascii() and name.isdigit())
         yield from (self._name(number, count) for number in numbers if 1 <= number <= count)
 
@@ -103,7 +103,7 @@ class Destination:
             try:
                 durable.make_folders(self.folder)
             except OSError as error:
-                raise durable.write_error(self.folder, error) from None
+                raise regular_file.write_error(self.folder, error) from None
             for path, content in zip(self.names(count), contents, strict=True):
                 save(path, content)
         if not quiet:
@@ -145,7 +145,7 @@ def check_free(path: Path, *, replace: bool = False, advice: str = "", is_sample
         if os.path.lexists(path) and not replace:
             raise StorageError(f"{path}: already exists; choose another name{advice}")
     except OSError as error:
-        raise durable.write_error(path, error) from None
+        raise regular_file.write_error(path, error) from None
     except ValueError:
         raise StorageError(f"{str(path)!r}: cannot be written: not a valid file name") from None
 

@@ -73,7 +73,7 @@ def sample(
     if lines and options.temperature_end is not None:
         raise ConfigError(f"--temp: expected one temperature with --lines, found {temperature}")
     reads_stdin = interactive or "-" in (prompt, str(prompt_file))
-    adapting.check(adapt=adapt, adapt_to=adapt_to, save_as=save_as, force=force, reads_stdin=reads_stdin)
+    adapting.check(adapt=adapt, adapt_to=adapt_to, save_as=save_as, out=out, force=force, reads_stdin=reads_stdin)
     raw, source = sample_options.prompt_bytes(prompt, prompt_file)
 
     from charnet.cli import output

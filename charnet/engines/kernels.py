@@ -171,6 +171,29 @@ def _log_mean_exp(logits_MV: Floats, mean_V: Floats, alphabet: int) -> None:
         mean_V[v] = largest + np.log(total / members)
 
 
+@njit(nogil=True, error_model="numpy")
+def _mean(model: Model, ngram: Table, node: int, logits_MV: Floats, p_V: Floats, mean_V: Floats) -> None:
+    """Computes the logarithms of the mean probabilities of the networks and the n-gram.
+
+    Args:
+        node: the state of the n-gram.
+        p_V: memory for the n-gram's probabilities.
+    """
+    of_networks_V = logits_MV[0]
+    if model.members > 1:
+        _log_mean_exp(logits_MV, mean_V, model.alphabet)
+        of_networks_V = mean_V
+    if ngram.share > 0:
+        mix(ngram, node, of_networks_V, _logsumexp(of_networks_V, model.alphabet), p_V, mean_V)
+
+
+@njit(nogil=True, error_model="numpy")
+def _scratch(model: Model) -> tuple[Floats, Bytes, Bytes]:
+    """Returns memory for the products of a layer, and for its input in bytes."""
+    gates = np.empty((2, model.table_MVG.shape[2]), np.float32)
+    return gates, np.empty(model.units, np.uint8), np.empty(model.units, np.uint8)
+
+
 @_cached_njit
 def run(
     model: Model,
@@ -207,11 +230,7 @@ def run(
     Returns:
         How many ids there are in the end: fewer than `len(ids)` if the logits are no longer finite.
     """
-    scratch = (
-        np.empty((2, model.table_MVG.shape[2]), np.float32),
-        np.empty(model.units, np.uint8),
-        np.empty(model.units, np.uint8),
-    )
+    scratch = _scratch(model)
     is_mixture = model.members > 1 or ngram.share > 0
     logits_V = mean_RV[thread] if is_mixture else logits_MV[0]
     p_V = np.empty(len(ngram.base_V), np.float32)
@@ -219,12 +238,10 @@ def run(
     for position in range(max(num_given, len(ids) - 1)):
         before, after = hidden[position % 2], hidden[1 - position % 2]
         epoch = _forward(model, symbol, before, after, memory, logits_MV, scratch, arrived, thread, threads, epoch)
-        if model.members > 1:
-            _log_mean_exp(logits_MV, logits_V, model.alphabet)
         if ngram.share > 0:
             at = step(ngram, at, symbol)
-            of_networks_V = logits_V if model.members > 1 else logits_MV[0]
-            mix(ngram, at, of_networks_V, _logsumexp(of_networks_V, model.alphabet), p_V, logits_V)
+        if is_mixture:
+            _mean(model, ngram, at, logits_MV, p_V, logits_V)
         following = position + 1
         if following < num_given:
             symbol = ids[following]

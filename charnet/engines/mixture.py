@@ -17,7 +17,7 @@ import numpy.typing as npt
 from charnet.engines.base import Engine
 from charnet.model.ngram import ROOT, Ngram, WeightedNgram
 
-KEPT_BYTES = 1 << 24  # of distributions
+KEPT_BYTES, BYTES_OF_AN_ARRAY = 1 << 25, 256  # of distributions; of each beside its numbers
 FEWEST_AT_ONCE = 16  # texts; fewer take their steps one by one
 
 
@@ -77,7 +77,7 @@ class NgramEngine:
     def __init__(self, table: Ngram) -> None:
         self._table = table
         self._kept: dict[int, npt.NDArray[np.float32]] = {}
-        self._most_kept = KEPT_BYTES // table.base_V.nbytes
+        self._most_kept = KEPT_BYTES // (table.base_V.nbytes + BYTES_OF_AN_ARRAY)
 
     def start(self, batch: int) -> npt.NDArray[np.int64]:
         return np.full(batch, ROOT, np.int64)
@@ -103,15 +103,12 @@ class NgramEngine:
         return 1 + symbol
 
     def _probabilities(self, node: int) -> npt.NDArray[np.float32]:
-        """Returns the distribution (V) of the next character in a state, which nobody may change."""
-        table = self._table
+        """Returns the distribution (V) of the next character in a state, to be read only."""
         if not node:
-            return table.base_V
+            return self._table.base_V
         if (kept_V := self._kept.get(node)) is not None:
             return kept_V
-        p_V: npt.NDArray[np.float32] = table.backoff[node] * self._probabilities(int(table.link[node]))
-        begin, end = table.first[node], table.first[node + 1]
-        p_V[table.symbols[begin:end]] += table.added[begin:end]
+        p_V = self._table.distribution(node, self._probabilities(int(self._table.link[node])))
         if len(self._kept) >= self._most_kept:
             self._kept.clear()
         self._kept[node] = p_V

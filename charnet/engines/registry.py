@@ -63,6 +63,8 @@ def _compiled_engine() -> type[CompiledEngine]:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "Environment variable", RuntimeWarning)
             from charnet.engines.compiled_engine import CompiledEngine
+    except MemoryError:
+        raise
     except Exception as error:
         reason = shortened(str(error).partition("\n")[0])
         variables = "".join(f", or unset {name}" for name in sorted(os.environ) if name.startswith("NUMBA_"))

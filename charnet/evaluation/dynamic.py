@@ -21,25 +21,19 @@ from torch.nn import functional as F
 from charnet.config import DYNAMIC_RATE
 from charnet.data.documents import NO_TARGET, Documents, read_window
 from charnet.data.split import Part
-from charnet.errors import ConfigError, DivergedError
+from charnet.errors import DivergedError
 from charnet.evaluation.evaluate import DynamicLoss
 from charnet.evaluation.mixing import Mixture, Targets
 from charnet.model.ensemble import Model, split_state
 from charnet.model.loss import detach
 from charnet.model.network import ModelState
 from charnet.model.ngram import WeightedNgram
+from charnet.overlay import check_rate
 
 WINDOW = 32  # characters between two steps
 PULL = 0.001  # of the way back to the trained weights, in each step
 SHARE_LEARNING = 0.005  # of the n-gram's share, for each character: a memory of some two hundred characters
-LARGEST_RATE = 10.0
 SMALLEST = 1e-12  # divisor
-
-
-def check_rate(rate: float) -> None:
-    """Raises ConfigError if a rate is out of its range."""
-    if not 0 <= rate <= LARGEST_RATE:
-        raise ConfigError(f"--dynamic-rate: expected a number between 0 and {LARGEST_RATE:g}, found {rate:g}")
 
 
 class Learner:
@@ -59,7 +53,7 @@ class Learner:
     """
 
     def __init__(self, model: Model, ngram: WeightedNgram | None = None, rate: float = DYNAMIC_RATE) -> None:
-        check_rate(rate)
+        check_rate("rate", rate)
         self._mixture = Mixture(ngram, SHARE_LEARNING * bool(rate)) if ngram else None
         self.model, self._rate = model.eval(), rate
         self._trained = [[p.detach().clone() for p in network.parameters()] for network in model.members]

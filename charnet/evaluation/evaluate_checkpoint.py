@@ -17,7 +17,7 @@ from charnet.data.split import Part
 from charnet.data.streams import is_stream
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError
-from charnet.evaluation.dynamic import Learner, check_rate
+from charnet.evaluation.dynamic import Learner
 from charnet.evaluation.evaluate import Evaluation, checked, evaluate
 from charnet.evaluation.mixing import Mixture
 from charnet.model.device import set_threads
@@ -50,7 +50,6 @@ def evaluate_files(
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
     data = _changed(checkpoint.config.data, changes or {})
     if dynamic_rate is not None:
-        check_rate(dynamic_rate)
         check_learns(checkpoint)
     ids, unknown, notes = encode_files(checkpoint.vocab, paths, data)
     set_threads(threads or machine.threads_beside_others(machine.processor_cores()))

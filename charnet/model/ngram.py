@@ -13,7 +13,7 @@ characters by length), M entries of fewer than n characters, B texts, T characte
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +64,7 @@ class Ngram:
         self.base_V = base_V
         sums = _sums(added, first)
         self.backoff = (1 - sums).astype(np.float32)
-        self._keys = np.repeat(np.arange(len(first) - 1, dtype=np.int64), np.diff(first)) * len(base_V) + symbols[1:]
+        self._keys = _keys(first, symbols, len(base_V))
 
     def __len__(self) -> int:
         """The number of entries, single characters included."""
@@ -119,25 +119,12 @@ class Ngram:
         leaves = len(self.backoff)  # an entry of n characters is no context; without its oldest one it is
         return np.where(found_B < leaves, found_B, self.link[found_B])
 
-    def probabilities(self, nodes_B: npt.NDArray[np.integer]) -> Doubles:
-        """Returns the distributions (B, V) of the next character in these states."""
-        nodes_B = nodes_B.astype(np.int64)
-        p_BV = np.zeros((len(nodes_B), len(self.base_V)))
-        weight_B = np.ones(len(nodes_B))
-        rows = np.flatnonzero(nodes_B)
-        while rows.size:
-            nodes = nodes_B[rows]
-            begins, counts = self.first[nodes], self.first[nodes + 1] - self.first[nodes]
-            behind = np.cumsum(counts)
-            entries = np.repeat(begins - (behind - counts), counts) + np.arange(behind[-1])
-            p_BV[np.repeat(rows, counts), self.symbols[entries]] += (
-                np.repeat(weight_B[rows], counts) * self.added[entries]
-            )
-            weight_B[rows] *= self.backoff[nodes]
-            nodes_B[rows] = self.link[nodes]
-            rows = rows[nodes_B[rows] > 0]
-        p_BV += weight_B[:, None] * self.base_V
-        return p_BV
+    def distribution(self, node: int, shorter_V: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Returns the distribution (V) after a state, from that after its link. After the root it is `base_V`."""
+        p_V: npt.NDArray[Any] = self.backoff[node] * shorter_V
+        begin, end = self.first[node], self.first[node + 1]
+        p_V[self.symbols[begin:end]] += self.added[begin:end]
+        return p_V
 
     def score(self, ids_BT: npt.NDArray[np.integer]) -> Doubles:
         """Returns the probability of each character given those before it in its row, (B, T).
@@ -206,13 +193,18 @@ def _are_sorted(symbols: Ints, first: Ints) -> bool:
     return bool(ascends.all())
 
 
+def _keys(first: Ints, symbols: Ints, alphabet: int) -> npt.NDArray[np.int64]:
+    """Returns ascending keys of all entries but the root: of the entry before their last character, and of that."""
+    return np.repeat(np.arange(len(first) - 1, dtype=np.int64), np.diff(first)) * alphabet + symbols[1:]
+
+
 def _links(first: Ints, symbols: Ints, alphabet: int) -> Ints:
     """Returns the entry without its oldest character of each entry.
 
     Raises:
         ValueError: it is not in the table.
     """
-    keys = np.repeat(np.arange(len(first) - 1, dtype=np.int64), np.diff(first)) * alphabet + symbols[1:]
+    keys = _keys(first, symbols, alphabet)
     link = np.zeros(len(symbols), np.int32)
     begin, end = 1 + alphabet, int(first[min(1 + alphabet, len(first) - 1)])
     while begin < end:

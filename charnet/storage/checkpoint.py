@@ -171,6 +171,7 @@ class Checkpoint:
             **parts, tensors=content.tensors, sha256=content.sha256, path=path, size_bytes=content.size_bytes
         )
         _check_weights(path, checkpoint)
+        _ = checkpoint.ngram  # refused now, and not where it is used
         return checkpoint
 
 

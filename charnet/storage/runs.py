@@ -115,7 +115,7 @@ class RunFolder:
             existing_bytes = sum(path.stat().st_size for path in replaced if os.path.isfile(path))
             _check_space(self.path, needed_bytes - existing_bytes, "move the run to another disk")
         except OSError as error:
-            raise durable.write_error(self.path, error) from None
+            raise regular_file.write_error(self.path, error) from None
 
     def close(self) -> None:
         """Releases the folder, so that another process can train the run."""
@@ -148,7 +148,7 @@ class RunFolder:
         """Reads the lines of the metrics. A file that has a second name is replaced by a copy."""
         path = self._checked_folder().path / METRICS
         if path.is_symlink():  # `append_metrics` would refuse it, but only after the first steps
-            raise durable.write_error(path, OSError(errno.ELOOP, os.strerror(errno.ELOOP)))
+            raise regular_file.write_error(path, OSError(errno.ELOOP, os.strerror(errno.ELOOP)))
         try:
             lines = regular_file.read(path, LARGEST_METRICS).splitlines(keepends=True)
             if path.stat().st_nlink > 1:  # the file behind the other name must not grow
@@ -165,7 +165,7 @@ class RunFolder:
             with contextlib.suppress(FileNotFoundError):
                 self._checked_folder().move(name, DAMAGED)
         except OSError as error:
-            raise durable.write_error(self.path / name, error) from None
+            raise regular_file.write_error(self.path / name, error) from None
 
     def discard(self) -> None:
         """Removes the folder and the run's files if this process created them. A folder with other files stays."""

@@ -31,13 +31,11 @@ import numpy.typing as npt
 from charnet import regular_file
 from charnet.errors import CheckpointError
 from charnet.machine import memory
+from charnet.storage.strict_json import is_too_large, strict_json
 
 # What the reader refuses, the writer does not write: see `excess`.
 LARGEST_HEADER = 5 << 20  # bytes; an alphabet of all Unicode characters takes 4.4 MB
 MOST_TENSORS = 10_000
-MOST_VALUES = 100_000  # in a header, lists and objects included; counted before they are created
-MOST_CHARACTERS = 2_000_000  # in a header; Unicode has 1.1 million
-MOST_DIGITS = 200  # of an integer; Python takes a millisecond to convert ten thousand
 ATTEMPTS, RENAME_SECONDS = 5, 0.02  # a training that saves moves the old file away, then the new one into its place
 LONGEST_NAME = 200
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1"), "I8": np.dtype("i1")}
@@ -90,8 +88,8 @@ def excess(document: dict[str, Any], tensors: Tensors) -> str:
 def _excess(encoded: bytes, num_tensors: int) -> str:
     if num_tensors + 1 > MOST_TENSORS:  # the metadata have an entry too
         return f"{num_tensors:,} tensors"
-    is_too_large = len(encoded) > LARGEST_HEADER or _too_large(encoded.decode())
-    return f"{num_tensors:,} tensors with {len(encoded):,} bytes of names and settings" if is_too_large else ""
+    exceeds = len(encoded) > LARGEST_HEADER or is_too_large(encoded.decode())
+    return f"{num_tensors:,} tensors with {len(encoded):,} bytes of names and settings" if exceeds else ""
 
 
 def _new_header(document: dict[str, Any], tensors: Tensors) -> tuple[bytes, list[npt.NDArray[Any]]]:
@@ -198,39 +196,6 @@ def _header(path: Path, raw: bytearray) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise invalid(path, "a header that is not a JSON object")
     return header
-
-
-def strict_json(raw: bytearray | str) -> Any:
-    """Parses JSON, but refuses duplicate names, NaN and infinity, and too many values.
-
-    Raises:
-        ValueError, RecursionError: the text is refused.
-    """
-    text = raw if isinstance(raw, str) else raw.decode("utf-8")
-    if _too_large(text):
-        raise ValueError("too many characters or values")
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer)
-
-
-def _too_large(text: str) -> bool:
-    return len(text) > MOST_CHARACTERS or sum(text.count(mark) for mark in ",[{") > MOST_VALUES
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("duplicate name")
-    return table
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > MOST_DIGITS:
-        raise ValueError("a number with too many digits")
-    return int(digits)
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
 
 
 def _entries(path: Path, header: dict[str, Any], data_size: int) -> dict[str, Entry]:

@@ -19,7 +19,7 @@ from charnet.errors import CharnetError, CheckpointError, plural
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
-from charnet.storage.tensorfile import strict_json
+from charnet.storage.strict_json import strict_json
 
 LONGEST_LINE = 1 << 16  # bytes of metrics
 

@@ -69,13 +69,14 @@ class Recorder:
         model, start_id = self._train_state.model, self._vocab.start_id()
         if self._ngram:
             self._ngram.fit_share(model, self.text.tune, start_id, stop)
+        fitted = time.monotonic()
         if not len(self.text.val):
-            return None, time.monotonic() - began
+            return None, fitted - began
         total = Mixture(self._ngram.weighted) if self._ngram else None
         evaluation = evaluate(model, self.text.val, start_id, most=val_chars, stop=stop, total=total)
-        seconds = time.monotonic() - began
-        self._chars_per_second = evaluation.characters / max(seconds, 1e-9)
-        return evaluation.nats_per_char, seconds
+        ended = time.monotonic()
+        self._chars_per_second = evaluation.characters / max(ended - fitted, 1e-9)
+        return evaluation.nats_per_char, ended - began
 
     def progress(self, state: TrainerState) -> Progress:
         """Returns loss and speed since the last line of metrics."""

@@ -223,7 +223,8 @@ def ngram_bytes(config: Config, alphabet_size: int) -> int:
     """Returns the most bytes that the n-gram takes in a checkpoint, by default those of weights and optimizer."""
     if config.model.ngram <= 0:
         return 0
-    return int(config.model.ngram_megabytes * 1e6) or 4 * 3 * _weights(config, alphabet_size)
+    given = config.model.ngram_megabytes
+    return int(given * 1e6) if given else 4 * 3 * _weights(config, alphabet_size)
 
 
 def memory_needed(config: Config, alphabet_size: int) -> int:

@@ -25,12 +25,11 @@ from charnet.data.streams import may_not_end
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import map_ids, widen
 from charnet.errors import CheckpointError, ConfigError, CorpusError, plural, short_repr, shortened
-from charnet.model.ngram_counts import smooth
 from charnet.overlay import as_dict, overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
-from charnet.storage.ngram_tensors import from_tensors
+from charnet.storage.ngram_tensors import PREFIX
 from charnet.storage.runs import RunFolder
 from charnet.training import resolve
 from charnet.training.start import absolute, fit_ngram, info_of, is_dataset, on_device, split_of
@@ -140,11 +139,12 @@ def _ngram(before: Checkpoint, config: Config, text: _Text, split: Split) -> Tra
     from charnet.training import trained_ngram
 
     order, alphabet = config.model.ngram, len(text.vocab)
+    share = before.ngram_share or trained_ngram.FIRST_SHARE
     if before.ngram is not None and text.info == before.corpus and text.vocab == before.vocab:
-        return trained_ngram.TrainedNgram(order, from_tensors(before.part("ngram")), before.ngram_share)
+        tensors = {name: tensor for name, tensor in before.tensors.items() if name.startswith(PREFIX)}
+        return trained_ngram.TrainedNgram(before.ngram.table, tensors, share)
     counts = trained_ngram.count_part(split.train, alphabet, text.vocab.start_id(), order)
-    stored = smooth(counts, resolve.ngram_bytes(config, alphabet))
-    return trained_ngram.TrainedNgram(order, stored, before.ngram_share or trained_ngram.FIRST_SHARE)
+    return trained_ngram.TrainedNgram.of_counts(counts, resolve.ngram_bytes(config, alphabet), share)
 
 
 def _state_after(

@@ -23,7 +23,6 @@ from charnet.data.vocab import Vocabulary
 from charnet.data.widen import widen
 from charnet.errors import CorpusError, shortened
 from charnet.model.ngram import longest_order
-from charnet.model.ngram_counts import smooth
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
@@ -79,7 +78,8 @@ def new_run(
     given = set(values) | (INHERITED if weights else set())
     config, plan, time_budget = _settle(config, given, text, len(corpus.vocab), seconds)
     if counts:
-        ngram = trained_ngram.TrainedNgram(order, smooth(counts, resolve.ngram_bytes(config, len(corpus.vocab))))
+        ngram = trained_ngram.TrainedNgram.of_counts(counts, resolve.ngram_bytes(config, len(corpus.vocab)))
+        del counts  # takes more memory than the n-gram
     on_start()
     folder = RunFolder.new(out, name or corpus.name, resolve.bytes_on_disk(config, len(corpus.vocab)))
     try:

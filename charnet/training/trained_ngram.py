@@ -14,10 +14,13 @@ from charnet.data.documents import Documents
 from charnet.data.split import MOST_TUNING, Part
 from charnet.evaluation.evaluate import evaluate
 from charnet.evaluation.mixing import ShareFit
+from charnet.machine import explain_out_of_memory
 from charnet.model.ensemble import Model
-from charnet.model.ngram import Ngram, Stored, WeightedNgram
-from charnet.model.ngram_counts import Counts, count
+from charnet.model.ngram import Ngram, WeightedNgram
+from charnet.model.ngram_counts import Counts, count, smooth
 from charnet.storage.ngram_tensors import to_tensors
+from charnet.storage.tensorfile import Tensors
+from charnet.training.train_state import MEMORY_ADVICE
 
 MOST_COUNTED = 8_000_000  # characters, in pieces spread evenly over a longer text: reading a text must stay quick
 LONGEST_PIECE = 1 << 16
@@ -32,9 +35,15 @@ class TrainedNgram:
         tensors: the table by the names of its tensors in a checkpoint.
     """
 
-    def __init__(self, order: int, stored: Stored, share: float = FIRST_SHARE) -> None:
-        self.share, self.tensors = share, to_tensors(stored)
-        self._table = Ngram.from_stored(order, stored)
+    def __init__(self, table: Ngram, tensors: Tensors, share: float) -> None:
+        self.share, self.tensors, self._table = share, tensors, table
+
+    @classmethod
+    @explain_out_of_memory(MEMORY_ADVICE)
+    def of_counts(cls, counts: Counts, most_bytes: float, share: float = FIRST_SHARE) -> TrainedNgram:
+        """Returns the n-gram of counted strings, of at most that size on disk."""
+        stored = smooth(counts, most_bytes)
+        return cls(Ngram.from_stored(len(counts.levels), stored), to_tensors(stored), share)
 
     @property
     def weighted(self) -> WeightedNgram:
@@ -49,6 +58,7 @@ class TrainedNgram:
             self.share = fit.share()
 
 
+@explain_out_of_memory(MEMORY_ADVICE)
 def count_part(part: Part, alphabet: int, start_id: int, order: int) -> Counts:
     """Counts the strings of a text; of a long one those of pieces that are spread evenly over it."""
     documents = part.documents

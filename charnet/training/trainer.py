@@ -263,10 +263,10 @@ class Trainer:
 
     def _validate(self, stop: Callable[[], object]) -> float | None:
         loss, seconds = self.recorder.evaluate(self.config.data.val_chars, stop)
-        if loss is None:
-            return None
         if self.time_budget:
             self.time_budget.record_evaluation(seconds)
+        if loss is None:
+            return None
         if not math.isfinite(loss):
             raise self._diverged("validation loss")
         return loss

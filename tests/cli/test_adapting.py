@@ -6,6 +6,7 @@ import dataclasses
 import json
 import random
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -258,7 +259,7 @@ def test_from_python_a_new_model_learns_and_the_old_one_stays(call: Charnet) -> 
         model.adapt("thé")
     with pytest.raises(charnet.CharnetError, match="the text is empty"):
         model.adapt("")
-    with pytest.raises(charnet.CharnetError, match="--dynamic-rate"):
+    with pytest.raises(charnet.CharnetError, match="rate: expected a number between 0 and 10"):
         model.adapt("the", rate=20.0)
 
 
@@ -286,3 +287,19 @@ def test_ctrl_c_while_a_turn_is_learned_leaves_that_turn_out_and_the_session_goe
     assert result.code == 0
     assert "stopped before it had learned from this turn, which is left out" in result.err
     assert Path("out.txt").read_text().count("the ") == 2
+
+
+def test_text_and_model_are_not_written_to_one_file(call: Charnet) -> None:
+    result = call(*SAMPLE, "--adapt-to", "style.txt", "--save-as", "x", "--out", "./x")
+    assert (result.code, result.out) == (2, "")
+    assert "two files" in result.err
+    assert not Path("x").exists()
+
+
+def test_a_rate_out_of_its_range_is_refused_before_torch_is_needed(
+    call: Charnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "charnet.evaluation.evaluate_checkpoint", None)
+    result = call("eval", "pets", "style.txt", "--dynamic", "--dynamic-rate", "99")
+    assert result.code == 2
+    assert "--dynamic-rate: expected a number between 0 and 10, found 99" in result.err

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from distributions import probabilities
 
 import charnet
 from charnet.config import Config, SamplingOptions
@@ -137,7 +138,7 @@ def test_with_an_ngram_every_engine_gives_the_mean_of_the_probabilities(engine, 
     nodes = np.zeros(batch, np.int64)
     for t, ids_B in enumerate(ids_BT.T):
         nodes = both.ngram.table.step(nodes, ids_B)
-        p_BTV[:, t] = 0.6 * p_BTV[:, t] + 0.4 * both.ngram.table.probabilities(nodes)
+        p_BTV[:, t] = 0.6 * p_BTV[:, t] + 0.4 * probabilities(both.ngram.table, nodes)
     found = read(open_engine(both, engine), ids_BT)
     assert found.dtype == np.float32
     assert np.exp(found.astype(np.float64)).sum(-1) == pytest.approx(1, abs=1e-5)
@@ -507,7 +508,7 @@ def test_without_numba_long_texts_are_left_to_the_numpy_engine_and_the_other_say
 @pytest.mark.parametrize("few", [1, 100], ids=["one by one", "at once"])
 def test_texts_side_by_side_take_the_steps_of_texts_alone_in_an_ngram(monkeypatch, few):
     monkeypatch.setattr(mixture, "FEWEST_AT_ONCE", few)
-    monkeypatch.setattr(mixture, "KEPT_BYTES", 4 * 4 * V)  # four distributions: they are dropped now and then
+    monkeypatch.setattr(mixture, "KEPT_BYTES", 4 * (4 * V + mixture.BYTES_OF_AN_ARRAY))  # four distributions: they are dropped now and then
     table, ids_BT = with_ngram(build()).ngram.table, texts(3, 60)
     together = read(mixture.NgramEngine(table), ids_BT)
     for row, ids_T in zip(together, ids_BT, strict=True):

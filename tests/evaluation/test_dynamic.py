@@ -150,7 +150,7 @@ def test_an_adapted_checkpoint_holds_what_writing_needs_and_says_what_it_learned
 
 @pytest.mark.parametrize("rate", [-0.1, 15, math.nan, math.inf])
 def test_a_rate_out_of_its_range_is_refused(rate: float) -> None:
-    with pytest.raises(ConfigError, match="--dynamic-rate: expected a number between 0 and 10, found"):
+    with pytest.raises(ConfigError, match="rate: expected a number between 0 and 10, found"):
         Learner(model_of(build()), rate=rate)
 
 

@@ -37,6 +37,7 @@ from charnet.cli.app import run
 from charnet.errors import CheckpointError, StorageError
 from charnet.storage import tensorfile
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.strict_json import MOST_CHARACTERS
 
 MOST_MEMORY = 64 << 20  # bytes beyond those of a process that has read a checkpoint
 LARGEST = tensorfile.LARGEST_HEADER
@@ -114,7 +115,7 @@ def document(text: str) -> Forge:
     return lambda whole: with_text(whole, text)
 
 
-def of_length(text: str, characters: int = tensorfile.MOST_CHARACTERS - 10_000) -> str:
+def of_length(text: str, characters: int = MOST_CHARACTERS - 10_000) -> str:
     return text.ljust(characters, "x")
 
 

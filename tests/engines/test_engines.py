@@ -508,7 +508,8 @@ def test_without_numba_long_texts_are_left_to_the_numpy_engine_and_the_other_say
 @pytest.mark.parametrize("few", [1, 100], ids=["one by one", "at once"])
 def test_texts_side_by_side_take_the_steps_of_texts_alone_in_an_ngram(monkeypatch, few):
     monkeypatch.setattr(mixture, "FEWEST_AT_ONCE", few)
-    monkeypatch.setattr(mixture, "KEPT_BYTES", 4 * (4 * V + mixture.BYTES_OF_AN_ARRAY))  # four distributions: they are dropped now and then
+    four = 4 * (4 * V + mixture.BYTES_OF_AN_ARRAY)  # distributions: they are dropped now and then
+    monkeypatch.setattr(mixture, "KEPT_BYTES", four)
     table, ids_BT = with_ngram(build()).ngram.table, texts(3, 60)
     together = read(mixture.NgramEngine(table), ids_BT)
     for row, ids_T in zip(together, ids_BT, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -226,7 +227,7 @@ def test_a_run_of_an_earlier_version_keeps_the_end_held_out(
     checkpoint = Checkpoint.load(path)
     assert checkpoint.config.data.val == "last"
     unset = overlay(checkpoint.config, {"data.val": ""})
-    Checkpoint(**vars(checkpoint) | {"config": unset}).save(path)
+    replace(checkpoint, config=unset).save(path)
     assert run(["train", "--resume", "checkpoints/r", "--steps", "8"]) == 0
     assert capsys.readouterr().err.count("the last 140 held out") == 2
 

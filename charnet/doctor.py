@@ -31,6 +31,7 @@ def examine() -> dict[str, str]:
     """
     import torch
 
+    from charnet.engines.agreement import check
     from charnet.model.device import cpu_capabilities
 
     capabilities = cpu_capabilities(torch.device("cpu"))
@@ -45,6 +46,7 @@ def examine() -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "memory": f"{machine.free_memory() / 1e9:.1f} GB free of {machine.memory() / 1e9:.1f}",
         "gpu": ", ".join(gpus) or ("Metal" if torch.backends.mps.is_available() else "none found"),
+        "8-bit models": check(),
         "cache folder": _folder(cache_folder()),
         "runs folder": _folder(Path(os.path.realpath(RUNS))),
         "environment": ", ".join(sorted(_variables())) or "no relevant variables set",

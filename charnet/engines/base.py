@@ -22,9 +22,14 @@ class Engine(Protocol):
     The state is a value: a caller may store it and continue from it several times, also in another thread; threads may
     use one engine at once. It is an array whose first axis is the text, or a tuple of states, so that rows can be
     selected from it.
+
+    The logits of an engine that `is_exact` are the same on every machine, to the last bit, for one text or for many.
     """
 
     name: str
+
+    @property
+    def is_exact(self) -> bool: ...
 
     def start(self, batch: int) -> Any:
         """Returns the state before the first character of `batch` texts."""

@@ -13,7 +13,6 @@ import contextlib
 import functools
 import itertools
 import os
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -26,6 +25,8 @@ import numpy.typing as npt
 
 from charnet.engines import kernels, kernels_ngram, sampling
 from charnet.engines.base import COMPILED_MIN_BATCH
+from charnet.engines.exact import is_exact
+from charnet.engines.exact_engine import ExactEngine, ExactLayer
 from charnet.engines.kernels_llvm import LANES
 from charnet.engines.mixture import combine
 from charnet.engines.numpy_engine import Array, Layer, LayerState, NumpyEngine, State
@@ -54,6 +55,19 @@ class _BatchedEngine(NumpyEngine):
     layer_type = _Layer
 
 
+class _ExactLayer(ExactLayer):
+    """The same of 8-bit weights."""
+
+    def update(self, a_BG: Array, x_BG: Array, state: LayerState) -> LayerState:
+        after, memory = np.empty_like(state[0]), state[-1].copy()
+        kernels.update_exact_rows(CELLS[self.layout_name], a_BG, x_BG, self.inner_bias_G, state[0], after, memory)
+        return (after, memory)[: len(state)]
+
+
+class _BatchedExactEngine(ExactEngine):
+    layer_type = _ExactLayer
+
+
 class CompiledEngine:
     """Runs a model of any cell from its stored weights, one text at a time; several texts go to a `_BatchedEngine`.
 
@@ -75,12 +89,18 @@ class CompiledEngine:
         threads: int = 0,
         ngram: WeightedNgram | None = None,
     ) -> None:
+        self.is_exact = is_exact(networks[0])
+        batched = _BatchedExactEngine if self.is_exact else _BatchedEngine
         self._batched = functools.cache(
-            lambda: combine((_BatchedEngine(dict(each), cell=cell, activation=activation) for each in networks), ngram)
+            lambda: combine(
+                (batched(dict(each), cell=cell, activation=activation) for each in networks),
+                ngram,
+                is_exact=self.is_exact,
+            )
         )
         self._ngram, self._node = kernels_ngram.pack(ngram), np.zeros(1, np.int64)
         self._model = model = pack(networks, f"rnn-{activation}" if cell == "rnn" else cell)
-        self._states = ("h", "c") if cell in ("lstm", "cifg") else ("h",)
+        self._states = ("h", "c") if cell in ("lstm", "cifg") or (cell == "gru" and self.is_exact) else ("h",)
         self._units = width(networks[0]["head.weight"])
         self._threads = Threads(threads)
         self._pool: ThreadPoolExecutor | None = None
@@ -95,7 +115,7 @@ class CompiledEngine:
 
     @property
     def min_batch(self) -> int:
-        return sys.maxsize if self._model.of_bytes else COMPILED_MIN_BATCH
+        return COMPILED_MIN_BATCH
 
     def start(self, batch: int) -> Any:
         layer = tuple(np.zeros((batch, self._units), np.float32) for _ in self._states)
@@ -155,6 +175,7 @@ class CompiledEngine:
         arrived = np.zeros((threads, 8), np.int64)
         run = functools.partial(
             kernels.run,
+            True if self.is_exact else None,
             self._model,
             self._ngram,
             self._node,

@@ -17,12 +17,21 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from charnet.engines.kernels_layer import Bytes, Doubles, Floats, Ints, Model, product, update
+from charnet.engines import kernels_exact
+from charnet.engines.kernels_layer import GRU, Bytes, Doubles, Floats, Ints, Model, product, update
 from charnet.engines.kernels_llvm import load_acquire, sched_yield, store_release
-from charnet.engines.kernels_ngram import Table, mix, step
+from charnet.engines.kernels_ngram import Table, mix, probabilities, step
 
-SOURCES = ("kernels_llvm.py", "kernels_layer.py", "kernels_ngram.py", "kernels.py")  # all that cached functions call
+SOURCES = (  # all that cached functions call, and the tables that they hold
+    "exact.py",
+    "kernels_llvm.py",
+    "kernels_layer.py",
+    "kernels_exact.py",
+    "kernels_ngram.py",
+    "kernels.py",
+)
 DIVERGED = -1
+OfBytes = bool | None
 SPINS = 2000  # of a waiting thread, before it lets other threads run on its core
 
 
@@ -70,7 +79,7 @@ def _barrier(arrived: Ints, thread: int, threads: int, epoch: int) -> None:
 
 
 @njit(nogil=True, error_model="numpy")
-def _sample(logits_V: Floats, bias_V: Doubles, inverse_temperature: float, u: float) -> int:
+def _sample(of_bytes: OfBytes, logits_V: Floats, bias_V: Doubles, inverse_temperature: float, u: float) -> int:
     """Samples as `sampling.sample_logits` does from the biased logits; an inverse temperature of 0 is greedy."""
     alphabet = len(bias_V)
     best = 0
@@ -85,7 +94,11 @@ def _sample(logits_V: Floats, bias_V: Doubles, inverse_temperature: float, u: fl
     ends = np.empty(alphabet)
     total = 0.0
     for v in range(alphabet):
-        total += np.exp((logits_V[v] + bias_V[v] - largest) * inverse_temperature)
+        score = (logits_V[v] + bias_V[v] - largest) * inverse_temperature
+        if of_bytes is None:
+            total += np.exp(score)
+        else:
+            total += kernels_exact.weight(score)
         ends[v] = total
     return min(int(np.searchsorted(ends, u * total, side="right")), alphabet - 1)
 
@@ -113,7 +126,19 @@ def _partition(blocks: int, thread: int, threads: int) -> tuple[int, int]:
 
 
 @njit(nogil=True, error_model="numpy")
+def _multiply(
+    of_bytes: OfBytes, model: Model, p: int, x: Floats, first: int, last: int, out: Floats, high: Bytes, low: Bytes
+) -> None:
+    """Computes the rows in the blocks `first` to `last` of a product."""
+    if of_bytes is None:
+        product(model, p, x, first, last, out)
+    else:
+        kernels_exact.product(model, p, x, first, last, out, high, low)
+
+
+@njit(nogil=True, error_model="numpy")
 def _forward(
+    of_bytes: OfBytes,
     model: Model,
     symbol: int,
     before: Floats,
@@ -137,19 +162,25 @@ def _forward(
         for member in range(model.members):
             p, at = member * products + 2 * layer, member * model.layers + layer
             first, last = _partition(model.blocks_P[p + 1], thread, threads)
-            product(model, p + 1, before[at], first, last, gates[0], high, low)
+            _multiply(of_bytes, model, p + 1, before[at], first, last, gates[0], high, low)
             x = gates[1]
             if layer == 0:
                 x = model.table_MVG[member, symbol]
             else:
-                product(model, p, after[at - 1], first, last, x, high, low)
+                _multiply(of_bytes, model, p, after[at - 1], first, last, x, high, low)
             units = model.units // model.blocks_P[p + 1]
-            update(model.cell, gates[0], x, before[at], after[at], memory[at], first * units, last * units)
+            begin, end = first * units, last * units
+            if of_bytes is None:
+                update(model.cell, gates[0], x, before[at], after[at], memory[at], begin, end)
+            else:
+                kernels_exact.update(model.cell, gates[0], x, before[at], after[at], memory[at], begin, end)
         _barrier(arrived, thread, threads, epoch + layer + 1)
     for member in range(model.members):
         head = (member + 1) * products - 1
         first, last = _partition(model.blocks_P[head], thread, threads)
-        product(model, head, after[(member + 1) * model.layers - 1], first, last, logits_MV[member], high, low)
+        _multiply(
+            of_bytes, model, head, after[(member + 1) * model.layers - 1], first, last, logits_MV[member], high, low
+        )
     _barrier(arrived, thread, threads, epoch + model.layers + 1)
     return epoch + model.layers + 1
 
@@ -172,19 +203,26 @@ def _log_mean_exp(logits_MV: Floats, mean_V: Floats, alphabet: int) -> None:
 
 
 @njit(nogil=True, error_model="numpy")
-def _mean(model: Model, ngram: Table, node: int, logits_MV: Floats, p_V: Floats, mean_V: Floats) -> None:
+def _mean(
+    of_bytes: OfBytes, model: Model, ngram: Table, node: int, logits_MV: Floats, p_V: Floats, mean_V: Floats
+) -> None:
     """Computes the logarithms of the mean probabilities of the networks and the n-gram.
 
     Args:
         node: the state of the n-gram.
         p_V: memory for the n-gram's probabilities.
     """
-    of_networks_V = logits_MV[0]
-    if model.members > 1:
-        _log_mean_exp(logits_MV, mean_V, model.alphabet)
-        of_networks_V = mean_V
-    if ngram.share > 0:
-        mix(ngram, node, of_networks_V, _logsumexp(of_networks_V, model.alphabet), p_V, mean_V)
+    if of_bytes is None:
+        of_networks_V = logits_MV[0]
+        if model.members > 1:
+            _log_mean_exp(logits_MV, mean_V, model.alphabet)
+            of_networks_V = mean_V
+        if ngram.share > 0:
+            mix(ngram, node, of_networks_V, _logsumexp(of_networks_V, model.alphabet), p_V, mean_V)
+    else:
+        if ngram.share > 0:
+            probabilities(ngram, node, p_V)
+        kernels_exact.mean(logits_MV, p_V, ngram.share, np.empty(model.alphabet), mean_V)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -196,6 +234,7 @@ def _scratch(model: Model) -> tuple[Floats, Bytes, Bytes]:
 
 @_cached_njit
 def run(
+    of_bytes: OfBytes,
     model: Model,
     ngram: Table,
     node: Ints,
@@ -218,6 +257,7 @@ def run(
     The logits for the next symbol are then in the first row of `mean_RV`, of a network alone in `logits_MV`.
 
     Args:
+        of_bytes: None for weights of fp32, True for those of 8 bits: numba compiles what each needs, and no more.
         node: (1): the state of the n-gram.
         hidden: (2, L, H): the hidden states before and after a character, in turn.
         memory: (L, H): the cell states.
@@ -237,17 +277,19 @@ def run(
     epoch, symbol, at = 0, ids[0], node[0]
     for position in range(max(num_given, len(ids) - 1)):
         before, after = hidden[position % 2], hidden[1 - position % 2]
-        epoch = _forward(model, symbol, before, after, memory, logits_MV, scratch, arrived, thread, threads, epoch)
+        epoch = _forward(
+            of_bytes, model, symbol, before, after, memory, logits_MV, scratch, arrived, thread, threads, epoch
+        )
         if ngram.share > 0:
             at = step(ngram, at, symbol)
         if is_mixture:
-            _mean(model, ngram, at, logits_MV, p_V, logits_V)
+            _mean(of_bytes, model, ngram, at, logits_MV, p_V, logits_V)
         following = position + 1
         if following < num_given:
             symbol = ids[following]
         elif following < len(ids):
             t = following - num_given
-            symbol = _sample(logits_V, bias_V, inverse_temperatures[t], uniforms[t])
+            symbol = _sample(of_bytes, logits_V, bias_V, inverse_temperatures[t], uniforms[t])
             if symbol == DIVERGED:
                 return following
             if thread == 0:
@@ -265,3 +307,15 @@ def update_rows(
     """Computes the new states (B, H) of many texts; the input product of text b is in row `rows_B[b]` of `x`."""
     for b in range(len(a_BG)):
         update(cell, a_BG[b], x[rows_B[b]], before[b], after[b], memory[b], 0, before.shape[1])
+
+
+@_cached_njit
+def update_exact_rows(
+    cell: int, a_BG: Floats, x_BG: Floats, inner_bias_G: Floats, before: Floats, after: Floats, memory: Floats
+) -> None:
+    """Computes the same of 8-bit weights; the bias that stands inside a gate is added to the recurrent products."""
+    for b in range(len(a_BG)):
+        if cell == GRU:
+            for i in range(len(inner_bias_G)):
+                a_BG[b, i] += inner_bias_G[i]
+        kernels_exact.update(cell, a_BG[b], x_BG[b], before[b], after[b], memory[b], 0, before.shape[1])

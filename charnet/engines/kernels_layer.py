@@ -3,8 +3,8 @@
 To generate one character, every weight is read once, so the weights are laid out for reading. A matrix is stored in
 blocks of a few 16-row vectors. The weights of a block lie in the order of use, one column after the other, and the
 sums of the block stay in the processor's registers. Weights of 8 bits come in fours: four columns of 16 rows are one
-64-byte vector, which one instruction of AVX-512 VNNI multiplies by four bytes of the input and adds up. The input
-has 16 bits there, as two bytes, so that only the weights lose precision.
+64-byte vector, which one instruction of AVX-512 VNNI multiplies by four bytes of the input and adds up; see
+`kernels_exact`.
 
 Shape legend: M networks of an ensemble, H units of a layer rounded up to whole blocks, G = gates x H, V characters in
 the alphabet, P products: for each network the input product and the recurrent product of each layer, then the head.
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from charnet.engines.kernels_llvm import LANES, byte_block_3, byte_block_4, float_block_3, float_block_4
+from charnet.engines.kernels_llvm import LANES, float_block_3, float_block_4
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
@@ -43,7 +43,6 @@ class Model(NamedTuple):
     layers: int  # of each network
     units: int
     alphabet: int
-    of_bytes: bool  # whether the weights have 8 bits
     blocks_P: Ints
     columns_P: Ints
     vectors_P: Ints
@@ -51,7 +50,7 @@ class Model(NamedTuple):
     weights_at_P: Ints
     rows_at_P: Ints
     weights: Bytes
-    scale: Floats  # of each row; 8-bit weights only
+    scale: Floats  # of each row: what its sums are multiplied with; 8-bit weights only
     zero: npt.NDArray[np.int32]  # of each row: what the sums of 8-bit weights begin with
     bias: Floats  # of each row
     table_MVG: Floats  # the input products of the lowest layers
@@ -80,58 +79,28 @@ def tanh(x: Float32) -> Float32:
 
 
 @njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _split_bytes(x: Floats, high: Bytes, low: Bytes) -> Float32:
-    """Rounds a vector to 16-bit integers, stores their high and low bytes, and returns the scale of the integers."""
-    largest: Float32 = np.float32(0)
-    for i in range(len(x)):
-        largest = max(largest, abs(x[i]))
-    if not 0 < largest < np.inf:
-        largest = np.float32(1)
-    steps = np.float32(32767) / largest
-    for i in range(len(x)):
-        step = np.int32(np.floor(x[i] * steps + np.float32(32768.5)))
-        high[i] = step >> 8
-        low[i] = step & 255
-    return largest / np.float32(32767)
-
-
-@njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
-def product(model: Model, p: int, x: Floats, first: int, last: int, out: Floats, high: Bytes, low: Bytes) -> None:
-    """Computes the rows in the blocks `first` to `last` of a product, and adds their bias."""
+def product(model: Model, p: int, x: Floats, first: int, last: int, out: Floats) -> None:
+    """Computes the rows in the blocks `first` to `last` of a product of fp32 weights, and adds their bias."""
     columns, vectors, stride = model.columns_P[p], model.vectors_P[p], model.stride_P[p]
     row = model.rows_at_P[p]
     width = LANES if stride > LANES else LANES * vectors  # adjacent rows of a block in the result
     weights = model.weights.ctypes.data + model.weights_at_P[p]
-    size = columns * vectors * LANES * (1 if model.of_bytes else 4)
-    scale_x: Float32 = np.float32(1)
-    if model.of_bytes:
-        scale_x = _split_bytes(x, high, low)
+    size = columns * vectors * LANES * 4
     for block in range(first, last):
         at = out.ctypes.data + 4 * block * width
-        if model.of_bytes:
-            zero = model.zero.ctypes.data + 4 * (row + block * width)
-            if vectors == 4:
-                byte_block_4(weights + block * size, high.ctypes.data, low.ctypes.data, columns, zero, at, stride)
-            else:
-                byte_block_3(weights + block * size, high.ctypes.data, low.ctypes.data, columns, zero, at, stride)
-        elif vectors == 4:
+        if vectors == 4:
             float_block_4(weights + block * size, x.ctypes.data, columns, at, stride)
         else:
             float_block_3(weights + block * size, x.ctypes.data, columns, at, stride)
     for part in range(LANES * vectors // width):
         begin, end = part * stride + first * width, part * stride + last * width
         sums, bias = out[begin:end], model.bias[row + begin : row + end]
-        if model.of_bytes:
-            scale = model.scale[row + begin : row + end]
-            for i in range(end - begin):
-                sums[i] = sums[i] * (scale[i] * scale_x) + bias[i]
-        else:
-            for i in range(end - begin):
-                sums[i] += bias[i]
+        for i in range(end - begin):
+            sums[i] += bias[i]
 
 
 @njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _gate(number: int, a: Floats, x: Floats, units: int, first: int, last: int) -> tuple[Floats, Floats]:
+def gate(number: int, a: Floats, x: Floats, units: int, first: int, last: int) -> tuple[Floats, Floats]:
     """Returns the recurrent and the input product of a gate for the units `first` to `last`.
 
     Loops over such slices start at 0, so LLVM sees that no index is negative, and vectorizes them.
@@ -151,23 +120,23 @@ def update(cell: int, a: Floats, x: Floats, before: Floats, after: Floats, c: Fl
     """Computes the new states of the units `first` to `last` from the recurrent products `a` and the input ones `x`."""
     units, count = len(before), last - first
     before, after, c = before[first:last], after[first:last], c[first:last]
-    a0, x0 = _gate(0, a, x, units, first, last)
+    a0, x0 = gate(0, a, x, units, first, last)
     if cell == LSTM:
-        a1, x1 = _gate(1, a, x, units, first, last)
-        a2, x2 = _gate(2, a, x, units, first, last)
-        a3, x3 = _gate(3, a, x, units, first, last)
+        a1, x1 = gate(1, a, x, units, first, last)
+        a2, x2 = gate(2, a, x, units, first, last)
+        a3, x3 = gate(3, a, x, units, first, last)
         for j in range(count):
             c[j] = _sigmoid(a1[j] + x1[j]) * c[j] + _sigmoid(a0[j] + x0[j]) * tanh(a3[j] + x3[j])
             after[j] = _sigmoid(a2[j] + x2[j]) * tanh(c[j])
     elif cell == CIFG:
-        a1, x1 = _gate(1, a, x, units, first, last)
-        a2, x2 = _gate(2, a, x, units, first, last)
+        a1, x1 = gate(1, a, x, units, first, last)
+        a2, x2 = gate(2, a, x, units, first, last)
         for j in range(count):
             c[j] += _sigmoid(a0[j] + x0[j]) * (tanh(a2[j] + x2[j]) - c[j])
             after[j] = _sigmoid(a1[j] + x1[j]) * tanh(c[j])
     elif cell == GRU:
-        a1, x1 = _gate(1, a, x, units, first, last)
-        a2, x2 = _gate(2, a, x, units, first, last)
+        a1, x1 = gate(1, a, x, units, first, last)
+        a2, x2 = gate(2, a, x, units, first, last)
         for j in range(count):
             n = tanh(a2[j] * _sigmoid(a0[j] + x0[j]) + x2[j])
             after[j] = n + _sigmoid(a1[j] + x1[j]) * (before[j] - n)

@@ -139,52 +139,65 @@ def _dot_anywhere(builder: Any, sums: Any, inputs: Any, weights: Any) -> Any:
     return sums
 
 
-def _byte_block(vectors: int, dot: Callable[[Any, Any, Any, Any], Any]) -> Any:
-    """Makes the product of a block of 8-bit weights with a vector of 16-bit numbers.
+def _byte_sums(builder: Any, weights: Any, inputs: Sequence[Any], columns: Any, initial: Sequence[Any]) -> list[Any]:
+    """Emits the sums of a block of 8-bit weights with vectors of bytes: those of a vector of rows for each input."""
+    vectors = len(initial) // len(inputs)
 
-    The vector comes as two arrays of bytes, the high and the low byte of each number. `zero` is the address of what the
-    sums of the high bytes begin with.
+    def body(i: Any, sums: list[Any]) -> list[Any]:
+        x_columns = [_splat(builder, _load(builder, x, i), LANES) for x in inputs]
+        results = []
+        for v in range(vectors):
+            rows = _load(builder, weights, builder.add(builder.mul(i, LONG(vectors)), LONG(v)))
+            results += [
+                _dot(builder, sums[len(inputs) * v + n], x_column, rows) for n, x_column in enumerate(x_columns)
+            ]
+        return results
+
+    sums = _loop(builder, builder.sdiv(columns, LONG(COLUMNS_AT_ONCE)), initial, body)
+    return [builder.sitofp(total, FLOATS) for total in sums]
+
+
+def _byte_block(vectors: int) -> Any:
+    """Makes the product of a block of 8-bit weights with a vector of bytes.
+
+    `zero` is the address of what the sums begin with.
 
     Args:
         vectors: how many vectors of rows the block has.
-        dot: emits the sums plus the products of four columns.
     """
 
     @intrinsic
-    def multiply(_: Any, weights: Any, high: Any, low: Any, columns: Any, zero: Any, out: Any, stride: Any) -> Any:  # noqa: ARG001
+    def multiply(_: Any, weights: Any, x: Any, columns: Any, zero: Any, out: Any, stride: Any) -> Any:  # noqa: ARG001
         def generate(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
-            weights, high, low, columns, zero, out, stride = arguments
-            w, halves = _pointer(builder, weights, BYTES), [_pointer(builder, a, INT) for a in (high, low)]
+            weights, x, columns, zero, out, stride = arguments
+            w, inputs = _pointer(builder, weights, BYTES), [_pointer(builder, x, INT)]
+            places = [builder.add(zero, builder.mul(stride, LONG(v * 4))) for v in range(vectors)]
+            initial = [_load(builder, _pointer(builder, place, INTS), LONG(0)) for place in places]
+            _store_strided(builder, _byte_sums(builder, w, inputs, columns, initial), out, stride)
+            return context.get_dummy_value()
 
-            def body(i: Any, sums: list[Any]) -> list[Any]:
-                x_columns = [_splat(builder, _load(builder, half, i), LANES) for half in halves]
-                results = []
-                for v in range(vectors):
-                    rows = _load(builder, w, builder.add(builder.mul(i, LONG(vectors)), LONG(v)))
-                    results += [dot(builder, sums[2 * v + half], x_columns[half], rows) for half in (0, 1)]
-                return results
+        return types.void(types.uintp, types.uintp, types.intp, types.uintp, types.uintp, types.intp), generate
 
-            initial = []
-            for v in range(vectors):
-                address = builder.add(zero, builder.mul(stride, LONG(v * 4)))
-                initial += [
-                    _load(builder, _pointer(builder, address, INTS), LONG(0)),
-                    ir.Constant(INTS, [0] * LANES),
-                ]
-            sums = _loop(builder, builder.sdiv(columns, LONG(COLUMNS_AT_ONCE)), initial, body)
-            floats = [builder.sitofp(total, FLOATS) for total in sums]
-            step_of_high = ir.Constant(FLOATS, [256.0] * LANES)
-            results = [
-                builder.fadd(builder.fmul(high, step_of_high), low)
-                for high, low in zip(floats[::2], floats[1::2], strict=True)
-            ]
+    return multiply
+
+
+def _two_digit_block(vectors: int) -> Any:
+    """Makes the same product with a vector of two digits: bytes below 128, a high one and a low one."""
+
+    @intrinsic
+    def multiply(_: Any, weights: Any, high: Any, low: Any, columns: Any, out: Any, stride: Any) -> Any:  # noqa: ARG001
+        def generate(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            weights, high, low, columns, out, stride = arguments
+            w, digits = _pointer(builder, weights, BYTES), [_pointer(builder, a, INT) for a in (high, low)]
+            zeros = [ir.Constant(INTS, [0] * LANES)] * (2 * vectors)
+            sums = _byte_sums(builder, w, digits, columns, zeros)
+            base = ir.Constant(FLOATS, [128.0] * LANES)
+            pairs = zip(sums[::2], sums[1::2], strict=True)
+            results = [builder.fadd(builder.fmul(of_high, base), of_low) for of_high, of_low in pairs]
             _store_strided(builder, results, out, stride)
             return context.get_dummy_value()
 
-        return (
-            types.void(types.uintp, types.uintp, types.uintp, types.intp, types.uintp, types.uintp, types.intp),
-            generate,
-        )
+        return types.void(types.uintp, types.uintp, types.uintp, types.intp, types.uintp, types.intp), generate
 
     return multiply
 
@@ -225,4 +238,4 @@ def sched_yield(_: Any) -> Any:
 
 _dot = _dot_by_vnni if has_vnni() else _dot_anywhere
 float_block_4, float_block_3 = _float_block(4, 1), _float_block(3, 2)
-byte_block_4, byte_block_3 = _byte_block(4, _dot), _byte_block(3, _dot)
+byte_block_4, byte_block_3, two_digit_block_4 = _byte_block(4), _byte_block(3), _two_digit_block(4)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from charnet.engines.kernels_layer import Floats
-from charnet.model.ngram import WeightedNgram
+from charnet.model.ngram import LONGEST, WeightedNgram
 
 Int32s = npt.NDArray[np.int32]
 
@@ -56,17 +56,22 @@ def step(table: Table, node: int, symbol: int) -> int:
 
 
 @njit(nogil=True, error_model="numpy")
-def _probabilities(table: Table, node: int, p_V: Floats) -> None:
-    """Computes the distribution of the next character."""
-    p_V[: len(table.base_V)] = 0
-    weight = np.float32(1)
+def probabilities(table: Table, node: int, p_V: Floats) -> None:
+    """Computes the distribution of the next character, from the shortest context to the longest, as `Ngram` does."""
+    chain, depth = np.empty(LONGEST, np.int32), 0
     while node:
-        for entry in range(table.first[node], table.first[node + 1]):
-            p_V[table.symbols[entry]] += weight * table.added[entry]
-        weight *= table.backoff[node]
+        chain[depth] = node
+        depth += 1
         node = table.link[node]
-    for v in range(len(table.base_V)):
-        p_V[v] += weight * table.base_V[v]
+    p_V[:] = table.base_V
+    while depth:
+        depth -= 1
+        node = chain[depth]
+        backoff = table.backoff[node]
+        for v in range(len(p_V)):
+            p_V[v] *= backoff
+        for entry in range(table.first[node], table.first[node + 1]):
+            p_V[table.symbols[entry]] += table.added[entry]
 
 
 @njit(nogil=True, error_model="numpy")
@@ -78,7 +83,7 @@ def mix(table: Table, node: int, logits_V: Floats, logsumexp: float, p_V: Floats
         p_V: memory for the n-gram's probabilities.
         mean_V: the result; it may be `logits_V`.
     """
-    _probabilities(table, node, p_V)
+    probabilities(table, node, p_V)
     for v in range(len(table.base_V)):
         of_network = np.exp(np.float64(logits_V[v]) - logsumexp)
         mean_V[v] = np.log((1 - table.share) * of_network + table.share * np.float64(p_V[v]))

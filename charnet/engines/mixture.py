@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from charnet.engines import exact
 from charnet.engines.base import Engine
 from charnet.model.ngram import ROOT, Ngram, WeightedNgram
 
@@ -21,14 +22,20 @@ KEPT_BYTES, BYTES_OF_AN_ARRAY = 1 << 25, 256  # of distributions; of each beside
 FEWEST_AT_ONCE = 16  # texts; fewer take their steps one by one
 
 
-def combine(networks: Iterable[Engine], ngram: WeightedNgram | None = None) -> Engine:
-    """Returns one engine that runs all networks of a model, and its n-gram."""
+def combine(networks: Iterable[Engine], ngram: WeightedNgram | None = None, *, is_exact: bool = False) -> Engine:
+    """Returns one engine that runs all networks of a model, and its n-gram.
+
+    Args:
+        is_exact: whether the networks have 8-bit weights, so that the mean is the same on every machine too.
+    """
     members = list(networks)
     weights = [1.0] * len(members)
     if ngram is not None:
         weights.append(len(members) * ngram.share / (1 - ngram.share))
         members.append(NgramEngine(ngram.table))
-    return MixtureEngine(members, weights) if len(members) > 1 else members[0]
+    if len(members) == 1:
+        return members[0]
+    return (ExactMixtureEngine if is_exact else MixtureEngine)(members, weights)
 
 
 class MixtureEngine:
@@ -38,6 +45,8 @@ class MixtureEngine:
         members: the engines; the first one gives its name.
         weights: one for each, above 0; only their ratios count.
     """
+
+    is_exact = False
 
     def __init__(self, members: Sequence[Engine], weights: Sequence[float]) -> None:
         self._members, self.name = members, members[0].name
@@ -65,6 +74,31 @@ class MixtureEngine:
         return mean_BV, tuple(after)
 
 
+class ExactMixtureEngine(MixtureEngine):
+    """The same by the arithmetic of `charnet.engines.exact`: the logits are multiples of a step."""
+
+    is_exact = True
+
+    def __init__(self, members: Sequence[Engine], weights: Sequence[float]) -> None:
+        super().__init__(members, weights)
+        self._weights = weights
+
+    def advance(self, ids_B: Sequence[int], state: tuple[Any, ...]) -> tuple[npt.NDArray[np.float32], tuple[Any, ...]]:
+        mean_BV: Any = 0.0
+        after = []
+        for member, weight, before in zip(self._members, self._weights, state, strict=True):
+            if isinstance(member, NgramEngine):
+                of_ngram_BV, member_state = member.probabilities(ids_B, before)
+                p_BV = of_ngram_BV.astype(np.float64)
+            else:
+                logits_BV, member_state = member.advance(ids_B, before)
+                p_BV = exact.probabilities(logits_BV)
+            p_BV *= weight
+            mean_BV = mean_BV + p_BV
+            after.append(member_state)
+        return exact.log(mean_BV / sum(self._weights)), tuple(after)
+
+
 class NgramEngine:
     """Gives the logarithms of an n-gram's probabilities. The state (B) is the number of an entry of its table.
 
@@ -72,7 +106,7 @@ class NgramEngine:
     the time: distributions are kept.
     """
 
-    name = "n-gram"
+    name, is_exact = "n-gram", True
 
     def __init__(self, table: Ngram) -> None:
         self._table = table
@@ -85,11 +119,18 @@ class NgramEngine:
     def advance(
         self, ids_B: Sequence[int], state: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        p_BV, after = self.probabilities(ids_B, state)
+        return np.log(p_BV), after
+
+    def probabilities(
+        self, ids_B: Sequence[int], state: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Returns the probabilities (B, V) of the next character, and the new state."""
         if len(ids_B) < FEWEST_AT_ONCE:
             after = np.array([self._step(node, i) for node, i in zip(state.tolist(), ids_B, strict=True)], np.int64)
         else:
             after = self._table.step(state, np.asarray(ids_B, np.int64))
-        return np.log([self._probabilities(node) for node in after.tolist()]), after
+        return np.array([self._distribution(node) for node in after.tolist()]), after
 
     def _step(self, node: int, symbol: int) -> int:
         """Returns the state of one text after one more character, as `Ngram.step` does."""
@@ -102,13 +143,13 @@ class NgramEngine:
             node = table.link[node]
         return 1 + symbol
 
-    def _probabilities(self, node: int) -> npt.NDArray[np.float32]:
+    def _distribution(self, node: int) -> npt.NDArray[np.float32]:
         """Returns the distribution (V) of the next character in a state, to be read only."""
         if not node:
             return self._table.base_V
         if (kept_V := self._kept.get(node)) is not None:
             return kept_V
-        p_V = self._table.distribution(node, self._probabilities(int(self._table.link[node])))
+        p_V = self._table.distribution(node, self._distribution(int(self._table.link[node])))
         if len(self._kept) >= self._most_kept:
             self._kept.clear()
         self._kept[node] = p_V

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.engines.base import Weights
-from charnet.storage.quantize import QuantizedMatrix
 
 Array = npt.NDArray[np.float32]
 LayerState = tuple[Array, ...]
@@ -124,12 +123,6 @@ LAYOUTS = {
 }
 
 
-def _pop(weights: Weights, name: str) -> Array:
-    """Removes a parameter from the table and returns it in single precision."""
-    stored = weights.pop(name)
-    return stored.dequantize() if isinstance(stored, QuantizedMatrix) else stored
-
-
 class Products(NamedTuple):
     """Arrays for the products of a layer: what one step writes, the next one overwrites."""
 
@@ -149,7 +142,7 @@ class Layer:
         layout = LAYOUTS[layout_name]
 
         def packed(name: str) -> Array:
-            stored = _pop(weights, f"{prefix}.{name}")
+            stored = weights.pop(f"{prefix}.{name}")
             return layout.packed(stored).reshape(stored.shape)
 
         self.layout_name, self.layout, self.bias = layout_name, layout, packed("bias")
@@ -227,15 +220,15 @@ class NumpyEngine:
         activation: of the `rnn` cell.
     """
 
-    name = "numpy"
+    name, is_exact = "numpy", False
     layer_type: ClassVar[type[Layer]] = Layer
 
     def __init__(self, weights: Weights, *, cell: str, activation: str = "tanh") -> None:
         layout_name = f"rnn-{activation}" if cell == "rnn" else cell
         layers = range(depth(weights))
-        embedding = _pop(weights, "embedding.weight")
+        embedding = weights.pop("embedding.weight")
         self._layers = [self.layer_type(layout_name, weights, f"layers.{i}", None if i else embedding) for i in layers]
-        self._head, self._head_bias = _pop(weights, "head.weight").T, _pop(weights, "head.bias")
+        self._head, self._head_bias = weights.pop("head.weight").T, weights.pop("head.bias")
         self._workspace = _Workspace()
 
     def start(self, batch: int) -> State:

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.engines import kernels_layer
+from charnet.engines.exact import is_exact
+from charnet.engines.exact_engine import head_of, parts_of
 from charnet.engines.kernels_llvm import COLUMNS_AT_ONCE, LANES
-from charnet.engines.numpy_engine import LAYOUTS, CellLayout, depth
+from charnet.engines.numpy_engine import LAYOUTS, depth
 from charnet.storage.quantize import QuantizedMatrix
 
 CELLS = {
@@ -38,29 +40,55 @@ def pack(networks: Sequence[Weights], layout_name: str) -> kernels_layer.Model:
         networks: the parameters of each network by their names; all matrices in single precision, or all of 8 bits.
         layout_name: a key of `numpy_engine.LAYOUTS`.
     """
-    layout, head = LAYOUTS[layout_name], networks[0]["head.weight"]
-    units = _round_up(width(head), len(layout.order))
-    products = _Products(of_bytes=isinstance(head, QuantizedMatrix))
-    for weights in networks:
-        _add_network(products, weights, layout, units)
-    tables = np.stack([_table(weights, layout, units) for weights in networks])
-    return products.pack(CELLS[layout_name], depth(networks[0]), units, len(_values_and_scale(head)[0]), tables)
+    gates, layers = len(LAYOUTS[layout_name].order), depth(networks[0])
+    units = _round_up(width(networks[0]["head.weight"]), gates)
+    products = _Products(of_bytes=is_exact(networks[0]))
+    add_network = _add_exact_network if products.of_bytes else _add_network
+    tables = np.stack([add_network(products, weights, layout_name, units) for weights in networks])
+    tables = tables.reshape(*tables.shape[:2], gates, -1)
+    padded = np.pad(tables, ((0, 0), (0, 0), (0, 0), (0, units - tables.shape[3])))
+    alphabet = len(np.asarray(networks[0]["head.bias"]))
+    return products.pack(CELLS[layout_name], layers, units, alphabet, padded.reshape(*tables.shape[:2], -1))
 
 
-def _add_network(products: _Products, weights: Weights, layout: CellLayout, units: int) -> None:
-    """Adds the products of one network."""
+def _add_network(products: _Products, weights: Weights, layout_name: str, units: int) -> Floats:
+    """Adds the products of one network; returns the input products of its lowest layer (V, G)."""
+    layout = LAYOUTS[layout_name]
     for layer in range(depth(weights)):
         name = f"layers.{layer}"
         if layer:
             bias = layout.packed(np.asarray(weights[f"{name}.bias"]))
-            products.add(*_ordered(weights[f"{name}.weight_ih"], layout), bias, units)
+            products.add(layout.packed(np.asarray(weights[f"{name}.weight_ih"])), np.ones_like(bias), bias, units)
         else:
             products.add_empty()
         inner = np.zeros((len(layout.order), width(weights["head.weight"])), np.float32)
         inner[-1] = np.asarray(weights.get(f"{name}.bias_hn", 0))
-        products.add(*_ordered(weights[f"{name}.weight_hh"], layout), inner, units)
-    values, scale = _values_and_scale(weights["head.weight"])
-    products.add(values[None], scale[None], np.asarray(weights["head.bias"])[None], units)
+        products.add(layout.packed(np.asarray(weights[f"{name}.weight_hh"])), np.ones_like(inner), inner, units)
+    head, bias = np.asarray(weights["head.weight"]), np.asarray(weights["head.bias"])
+    products.add(head[None], np.ones_like(bias)[None], bias[None], units)
+    embedding = np.asarray(weights["embedding.weight"])
+    matrix = layout.packed(np.asarray(weights["layers.0.weight_ih"])).reshape(-1, embedding.shape[1])
+    return np.asarray(embedding @ matrix.T + layout.packed(np.asarray(weights["layers.0.bias"])).reshape(-1))
+
+
+def _add_exact_network(products: _Products, weights: Weights, layout_name: str, units: int) -> Floats:
+    """Adds the products of one network of 8 bits; returns the input products of its lowest layer (V, G)."""
+    gates, tables = len(LAYOUTS[layout_name].order), []
+    for layer in range(depth(weights)):
+        parts = parts_of(layout_name, weights, layer)
+        for matrix, factor_G, bias_G in (
+            (parts.inputs, parts.input_factor_G, parts.bias_G),
+            (parts.recurrent, parts.recurrent_factor_G, parts.inner_bias_G),
+        ):
+            if matrix is None:
+                products.add_empty()
+            else:
+                values = matrix.values.reshape(gates, -1, matrix.values.shape[1])
+                products.add(values, factor_G.reshape(gates, -1), bias_G.reshape(gates, -1), units)
+        tables.append(parts.table_VG)
+    values, factor_V, bias_V = head_of(layout_name, weights)
+    products.add(values[None], factor_V[None], bias_V[None], units)
+    return np.asarray(tables[0])
 
 
 def _round_up(rows: int, gates: int) -> int:
@@ -71,32 +99,7 @@ def _round_up(rows: int, gates: int) -> int:
 
 def width(matrix: Floats | QuantizedMatrix) -> int:
     """Returns how many columns a matrix has."""
-    return int(_values_and_scale(matrix)[0].shape[1])
-
-
-def _values_and_scale(matrix: Floats | QuantizedMatrix) -> tuple[Values, Floats]:
-    """Returns the values (R, C) of a matrix and the scale of each row (R)."""
-    if isinstance(matrix, QuantizedMatrix):
-        return matrix.values, matrix.scale
-    return matrix, np.ones(len(matrix), np.float32)
-
-
-def _ordered(matrix: Floats | QuantizedMatrix, layout: CellLayout) -> tuple[Values, Floats]:
-    """Returns values (g, n, C) and scale (g, n), the gates in the order of computation, those of sigmoids halved."""
-    values, scale = _values_and_scale(matrix)
-    if isinstance(matrix, QuantizedMatrix):
-        return layout.in_order(values), layout.packed(scale)
-    return layout.packed(values), layout.in_order(scale)
-
-
-def _table(weights: Weights, layout: CellLayout, units: int) -> Floats:
-    """Computes the input product of the lowest layer for each character: (V, g x U)."""
-    values, scale = _ordered(weights["layers.0.weight_ih"], layout)
-    matrix = values * scale[..., None] if values.dtype == np.int8 else values
-    embedding, embedding_scale = _values_and_scale(weights["embedding.weight"])
-    rows = np.einsum("vc,gnc->vgn", embedding * embedding_scale[:, None], matrix, optimize=True)
-    rows += layout.packed(np.asarray(weights["layers.0.bias"]))
-    return np.pad(rows, ((0, 0), (0, 0), (0, units - rows.shape[2]))).reshape(len(rows), -1)
+    return int((matrix.values if isinstance(matrix, QuantizedMatrix) else matrix).shape[1])
 
 
 class _Products:
@@ -148,7 +151,6 @@ class _Products:
             layers=layers,
             units=units,
             alphabet=alphabet,
-            of_bytes=self.of_bytes,
             blocks_P=blocks,
             columns_P=columns,
             vectors_P=vectors,

@@ -14,12 +14,14 @@ import numpy as np
 
 from charnet.config import ModelSettings
 from charnet.engines.base import COMPILED_MIN_BATCH, Engine, Weights
+from charnet.engines.exact import is_exact
+from charnet.engines.exact_engine import ExactEngine
 from charnet.engines.mixture import combine
 from charnet.errors import ConfigError, did_you_mean, quoted, shortened
 from charnet.model.ngram import WeightedNgram
 from charnet.model.shapes import member_prefixes
 from charnet.storage.checkpoint import Checkpoint
-from charnet.storage.quantize import QuantizedMatrix, dequantize_all
+from charnet.storage.quantize import QuantizedMatrix
 
 if TYPE_CHECKING:
     from charnet.engines.compiled_engine import CompiledEngine
@@ -50,7 +52,11 @@ def _numpy(
 ) -> Engine:
     from charnet.engines.numpy_engine import NumpyEngine
 
-    return combine((NumpyEngine(weights, cell=model.cell, activation=model.activation) for weights in networks), ngram)
+    engines = list[Engine]()
+    for weights in networks:
+        engine_type = ExactEngine if is_exact(weights) else NumpyEngine
+        engines.append(engine_type(weights, cell=model.cell, activation=model.activation))
+    return combine(engines, ngram, is_exact=engines[0].is_exact)
 
 
 def _compiled(model: ModelSettings, networks: Iterable[Weights], ngram: WeightedNgram | None, threads: int) -> Engine:
@@ -76,6 +82,9 @@ def _compiled_engine() -> type[CompiledEngine]:
 
 
 def _torch(model: ModelSettings, networks: Iterable[Weights], ngram: WeightedNgram | None, threads: int) -> Engine:
+    weights_of_each = list(networks)
+    if is_exact(weights_of_each[0]):
+        raise ConfigError("engine torch: 8-bit weights are computed by the engines numpy and compiled; choose another")
     from charnet.engines.torch_engine import TorchEngine
     from charnet.model.device import set_threads
     from charnet.model.ensemble import from_weights
@@ -83,7 +92,7 @@ def _torch(model: ModelSettings, networks: Iterable[Weights], ngram: WeightedNgr
     if threads:
         set_threads(threads)
     one = replace(model, members=1)
-    opened = (TorchEngine(from_weights(one, dequantize_all(weights)).members[0]) for weights in networks)
+    opened = (TorchEngine(from_weights(one, weights).members[0]) for weights in weights_of_each)
     return combine(opened, ngram)
 
 

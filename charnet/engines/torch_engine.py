@@ -17,7 +17,7 @@ from charnet.model.network import CharModel, ModelState
 class TorchEngine:
     """Runs a model step by step, by the equations of its cells."""
 
-    name = "torch"
+    name, is_exact = "torch", False
 
     def __init__(self, model: CharModel) -> None:
         self._model = model.eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from charnet import machine
 from charnet.config import DOCUMENT_END, Config, DataSettings
@@ -16,12 +17,14 @@ from charnet.data.segment import separator
 from charnet.data.split import Part
 from charnet.data.streams import is_stream
 from charnet.data.vocab import Vocabulary
+from charnet.engines import registry
 from charnet.errors import ConfigError, CorpusError
 from charnet.evaluation.dynamic import Learner
 from charnet.evaluation.evaluate import Evaluation, checked, evaluate
+from charnet.evaluation.exact_model import ExactModel
 from charnet.evaluation.mixing import Mixture
 from charnet.model.device import set_threads
-from charnet.model.ensemble import from_weights
+from charnet.model.ensemble import Model, from_weights
 from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 
@@ -123,6 +126,17 @@ def part_of(checkpoint: Checkpoint, ids: Ids) -> Part:
     return Part(ids, Documents.up_to(ends_of_lines(ids, checkpoint.vocab.start_id())) if has_documents else None)
 
 
+def _trained(checkpoint: Checkpoint) -> Model:
+    return from_weights(checkpoint.config.model, checkpoint.weights)
+
+
+def _exact(checkpoint: Checkpoint) -> ExactModel:
+    """Returns the networks with 8-bit weights, by the engine that reads many texts at once the fastest."""
+    model = checkpoint.config.model
+    engine = registry.engine_of(model, checkpoint.stored_weights, registry.available("compiled"))
+    return ExactModel(engine, model.members, len(checkpoint.vocab))
+
+
 def evaluate_checkpoint(
     checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int], *, dynamic_rate: float | None = None
 ) -> Evaluation:
@@ -137,8 +151,8 @@ def evaluate_checkpoint(
     """
     vocab, part = checkpoint.vocab, part_of(checkpoint, ids)
     with machine.explain_out_of_memory("close other programs"):
-        model = from_weights(checkpoint.config.model, checkpoint.weights)
         ngram = checkpoint.ngram
+        model: Any = _exact(checkpoint) if checkpoint.precision == "int8" else _trained(checkpoint)
         total = Mixture(ngram) if ngram else None
         evaluation = checked(evaluate(model, part, vocab.start_id(), total=total))
         if dynamic_rate is not None:

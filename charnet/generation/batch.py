@@ -1,7 +1,7 @@
 """Generates many texts side by side: the engine reads the weights once for all of them.
 
-Each text has its own random numbers, so the i-th text is the same however many there are, to the rounding of the
-matrix product: the product of one row and that of many are summed in another order.
+Each text has its own random numbers, so the i-th text is the same however many there are: always with 8-bit weights,
+otherwise to the rounding of the matrix product, since that of one row and that of many are summed in another order.
 
 Shape legend: B texts, T symbols of each, V characters in the alphabet.
 """
@@ -49,7 +49,7 @@ def texts(
     Raises:
         ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
     """
-    sampler = Sampler(vocab, options)
+    sampler = Sampler(vocab, options, is_exact=engine.is_exact)
     if count == 1 or (isinstance(engine, MultiStepEngine) and sampler.temperature_only and count < engine.min_batch):
         state = start(engine, vocab, prompt_ids)
         return (iter(Generation(engine, vocab, state, options, index=index, nats=nats)) for index in range(count))
@@ -68,7 +68,7 @@ class _BatchedText:
         self, batch: _Batch, vocab: Vocabulary, options: SamplingOptions, index: int, recent: Sequence[int]
     ) -> None:
         self._batch, self._ready = batch, deque[Chunk]()
-        self.random = random_generator(options, index).random
+        self.random = random_generator(options, index, is_exact=batch.is_exact).random
         self.recent = deque(recent, maxlen=batch.sampler.num_recent)
         self._detokenizer = Detokenizer(vocab, stopping.stop_criteria(options, vocab), length=options.length)
 
@@ -104,6 +104,7 @@ class _Batch:
         nats: bool,
     ) -> None:
         self._engine, self._options, self.sampler, self._nats = engine, options, sampler, nats
+        self.is_exact = engine.is_exact
         begun = start(engine, vocab, prompt_ids)
         *before, last = begun.pending or (vocab.start_id(),)
         state = begun.state

@@ -19,6 +19,7 @@ from charnet.generation.detokenizer import Chunk, Detokenizer
 from charnet.generation.sampler import Sampler
 
 MAX_STEPS = 4096  # symbols in one call of a multi-step engine
+PHILOX_BLOCK = 4  # numbers of each step of its counter
 MAX_GIVEN_BACK = 64  # symbols: more are read beyond a sentence only if its marks repeat
 SECONDS_PER_CALL = 0.02  # the number of steps no longer grows near this: the reader waits for all of a call
 
@@ -57,13 +58,23 @@ def start(engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int] = ()) -> 
     return GenerationState(engine.start(1), before).extend(prompt_ids)
 
 
-def random_generator(options: SamplingOptions, index: int, num_sampled: int = 0) -> np.random.Generator:
+def random_generator(
+    options: SamplingOptions, index: int, num_sampled: int = 0, *, is_exact: bool = False
+) -> np.random.Generator:
     """Returns the random numbers of a text, without the first `num_sampled`; each symbol uses one.
+
+    Those of an exact engine come from Philox 4x64 (Salmon et al. 2011), keyed by seed and index, so that any program
+    can repeat them: the upper 53 bits of each number, as a fraction of 1.
 
     Raises:
         ConfigError: the index is no whole number, or below 0.
     """
     Limits("", low=0).check("index", converted("index", index, int))
+    if is_exact:
+        key = np.array([options.seed % (1 << 64), index % (1 << 64)], np.uint64)
+        generator = np.random.Generator(np.random.Philox(key=key).advance(num_sampled // PHILOX_BLOCK))
+        generator.random(num_sampled % PHILOX_BLOCK)
+        return generator
     bits = np.random.PCG64(np.random.SeedSequence(options.seed, spawn_key=(index,)))
     return np.random.Generator(bits.advance(num_sampled))
 
@@ -104,11 +115,12 @@ class Generation:
         nats: bool = True,
     ) -> None:
         self._engine, self._vocab, self._options, self._nats = engine, vocab, options, nats
-        self._sampler = Sampler(vocab, options)
+        self._sampler = Sampler(vocab, options, is_exact=engine.is_exact)
         plain = self._sampler.temperature_only
         self._generate = engine.generate if plain and isinstance(engine, MultiStepEngine) else None
         self._num_steps = 1  # of the next call of a multi-step engine
-        self._random = random_generator(options, index, state.num_sampled).random
+        random = random_generator(options, index, state.num_sampled, is_exact=engine.is_exact)
+        self._random = random.random
         self._engine_state, self._pending = state.state, state.pending
         self._start, self._sampled_before, self._position = (vocab.start_id(),), state.num_sampled, 0
         self._recent = deque(state.recent, maxlen=self._sampler.num_recent + MAX_GIVEN_BACK)

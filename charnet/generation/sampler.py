@@ -26,11 +26,15 @@ class Sampler:
     `temperature_only` says that only the temperature and `bias_V` apply, and no filter or penalty. If `uses_history` is
     set, the probabilities depend on the last symbols of the text; `num_recent` of them are enough.
 
+    Args:
+        is_exact: the logits are those of an exact engine.
+
     Raises:
         ConfigError: `ban` leaves no character, or an option names a character that the model does not know.
     """
 
-    def __init__(self, vocab: Vocabulary, options: SamplingOptions) -> None:
+    def __init__(self, vocab: Vocabulary, options: SamplingOptions, *, is_exact: bool = False) -> None:
+        self._is_exact = is_exact
         for text in options.stop:
             check_known(vocab, text, "--stop")
         clusters = [*dict.fromkeys(graphemes.split(options.ban))]
@@ -58,7 +62,7 @@ class Sampler:
         temperature = o.temperature if o.temperature_end is None else o.temperature_at(position)
         if self.filtered:
             return sampling.sample(self._probabilities(logits_V, temperature), u)
-        return sampling.sample_logits(logits_V, temperature, u)
+        return sampling.sample_logits(logits_V, temperature, u, is_exact=self._is_exact)
 
     def sample_rows(
         self, logits_BV: sampling.Floats, position: int, u_B: npt.NDArray[np.float64], recent: Sequence[Sequence[int]]
@@ -93,7 +97,13 @@ class Sampler:
         """Computes the probabilities after the temperature and all filters."""
         o = self._options
         return sampling.probabilities(
-            logits, temperature=temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p, typical_p=o.typical_p
+            logits,
+            temperature=temperature,
+            top_k=o.top_k,
+            top_p=o.top_p,
+            min_p=o.min_p,
+            typical_p=o.typical_p,
+            is_exact=self._is_exact,
         )
 
 

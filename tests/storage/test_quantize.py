@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from test_engines import KINDS, LETTERS, build, read, texts
+from test_engines import LETTERS, build
 
 from charnet.config import SamplingOptions
 from charnet.engines.registry import open_engine
@@ -84,26 +84,10 @@ def sealed(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, corpus=replace(checkpoint.corpus, fingerprint="0" * 64, key="0" * 64))
 
 
-@pytest.mark.parametrize(("cell", "activation"), KINDS)
-@pytest.mark.parametrize(("layers", "members"), [(1, 1), (3, 1), (2, 3)])
-def test_the_compiled_engine_computes_8_bit_weights_as_if_they_were_restored(cell, activation, layers, members) -> None:
-    checkpoint = build(cell, activation, layers, members=members).quantize()
-    for batch in (1, 2):
-        expected = read(open_engine(checkpoint, "torch"), texts(batch, 40))
-        found = read(open_engine(checkpoint, "compiled"), texts(batch, 40))
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
-    assert (
-        np.abs(
-            read(open_engine(build(cell, activation, layers, members=members), "torch"), texts(2, 40)) - expected
-        ).max()
-        > 0.002
-    )
-
-
-def test_a_quantized_checkpoint_writes_text_with_every_engine() -> None:
+def test_a_quantized_checkpoint_writes_one_text_with_both_engines() -> None:
     checkpoint = build().quantize()
     written = {
         "".join(stream(open_engine(checkpoint, name), LETTERS, [0], SamplingOptions(length=300)))
-        for name in ("numpy", "compiled", "torch")
+        for name in ("numpy", "compiled")
     }
-    assert all(len(text) == 300 for text in written)
+    assert list(map(len, written)) == [300]

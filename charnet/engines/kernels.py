@@ -274,7 +274,7 @@ def run(
     is_mixture = model.members > 1 or ngram.share > 0
     logits_V = mean_RV[thread] if is_mixture else logits_MV[0]
     p_V = np.empty(len(ngram.base_V), np.float32)
-    epoch, symbol, at = 0, ids[0], node[0]
+    epoch, symbol, at = np.int64(0), ids[0], node[0]  # of no literal type, which would compile `_forward` twice
     for position in range(max(num_given, len(ids) - 1)):
         before, after = hidden[position % 2], hidden[1 - position % 2]
         epoch = _forward(

@@ -63,7 +63,8 @@ def probabilities(table: Table, node: int, p_V: Floats) -> None:
         chain[depth] = node
         depth += 1
         node = table.link[node]
-    p_V[:] = table.base_V
+    for v in range(len(p_V)):
+        p_V[v] = table.base_V[v]
     while depth:
         depth -= 1
         node = chain[depth]

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import itertools
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -28,11 +29,11 @@ from charnet.engines.base import COMPILED_MIN_BATCH
 from charnet.engines.exact import is_exact
 from charnet.engines.exact_engine import ExactEngine, ExactLayer
 from charnet.engines.kernels_llvm import LANES
-from charnet.engines.mixture import combine
+from charnet.engines.mixture import NgramEngine, combine
 from charnet.engines.numpy_engine import Array, Layer, LayerState, NumpyEngine, State
 from charnet.engines.packing import CELLS, VECTORS, Weights, pack, width
 from charnet.machine import processor_cores
-from charnet.model.ngram import ROOT, WeightedNgram
+from charnet.model.ngram import ROOT, Ngram, WeightedNgram
 
 MAX_THREADS = 2  # more would wait for each other longer than they would save
 RELEASE_ALL = np.iinfo(np.int64).max  # beyond the number of any barrier
@@ -68,6 +69,20 @@ class _BatchedExactEngine(ExactEngine):
     layer_type = _ExactLayer
 
 
+class _NgramEngine(NgramEngine):
+    """An n-gram beside many texts, by compiled loops."""
+
+    def __init__(self, table: Ngram) -> None:
+        super().__init__(table)
+        self._packed = kernels_ngram.pack(WeightedNgram(table, 1.0))
+
+    def probabilities(self, ids_B: Sequence[int], state: npt.NDArray[np.int64]) -> tuple[Array, npt.NDArray[np.int64]]:
+        after_B = np.empty(len(ids_B), np.int64)
+        p_BV = np.empty((len(ids_B), len(self._packed.base_V)), np.float32)
+        kernels.step_rows(self._packed, state, np.asarray(ids_B, np.int64), after_B, p_BV)
+        return p_BV, after_B
+
+
 class CompiledEngine:
     """Runs a model of any cell from its stored weights, one text at a time; several texts go to a `_BatchedEngine`.
 
@@ -96,6 +111,7 @@ class CompiledEngine:
                 (batched(dict(each), cell=cell, activation=activation) for each in networks),
                 ngram,
                 is_exact=self.is_exact,
+                ngram_engine=_NgramEngine,
             )
         )
         self._ngram, self._node = kernels_ngram.pack(ngram), np.zeros(1, np.int64)
@@ -115,7 +131,7 @@ class CompiledEngine:
 
     @property
     def min_batch(self) -> int:
-        return COMPILED_MIN_BATCH
+        return sys.maxsize if self.is_exact else COMPILED_MIN_BATCH
 
     def start(self, batch: int) -> Any:
         layer = tuple(np.zeros((batch, self._units), np.float32) for _ in self._states)

@@ -319,3 +319,11 @@ def update_exact_rows(
             for i in range(len(inner_bias_G)):
                 a_BG[b, i] += inner_bias_G[i]
         kernels_exact.update(cell, a_BG[b], x_BG[b], before[b], after[b], memory[b], 0, before.shape[1])
+
+
+@_cached_njit
+def step_rows(table: Table, nodes_B: Ints, ids_B: Ints, after_B: Ints, p_BV: Floats) -> None:
+    """Computes the state and the distribution of an n-gram after one more character of each text."""
+    for b in range(len(ids_B)):
+        after_B[b] = step(table, nodes_B[b], ids_B[b])
+        probabilities(table, after_B[b], p_BV[b])

@@ -8,7 +8,7 @@ Shape legend: B texts, V characters in the alphabet.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,55 +22,63 @@ KEPT_BYTES, BYTES_OF_AN_ARRAY = 1 << 25, 256  # of distributions; of each beside
 FEWEST_AT_ONCE = 16  # texts; fewer take their steps one by one
 
 
-def combine(networks: Iterable[Engine], ngram: WeightedNgram | None = None, *, is_exact: bool = False) -> Engine:
+def combine(
+    networks: Iterable[Engine],
+    ngram: WeightedNgram | None = None,
+    *,
+    is_exact: bool = False,
+    ngram_engine: Callable[[Ngram], NgramEngine] | None = None,
+) -> Engine:
     """Returns one engine that runs all networks of a model, and its n-gram.
 
     Args:
         is_exact: whether the networks have 8-bit weights, so that the mean is the same on every machine too.
+        ngram_engine: opens the engine of the n-gram; by default that of NumPy.
     """
     members = list(networks)
-    weights = [1.0] * len(members)
-    if ngram is not None:
-        weights.append(len(members) * ngram.share / (1 - ngram.share))
-        members.append(NgramEngine(ngram.table))
-    if len(members) == 1:
+    if len(members) == 1 and ngram is None:
         return members[0]
-    return (ExactMixtureEngine if is_exact else MixtureEngine)(members, weights)
+    of_ngram = None if ngram is None else (ngram_engine or NgramEngine)(ngram.table)
+    return (ExactMixtureEngine if is_exact else MixtureEngine)(members, of_ngram, ngram.share if ngram else 0.0)
 
 
 class MixtureEngine:
-    """Runs several engines, one for each model.
+    """Runs several networks with equal weights, and an n-gram with its share.
 
     Args:
-        members: the engines; the first one gives its name.
-        weights: one for each, above 0; only their ratios count.
+        networks: their engines; the first one gives its name.
+        ngram: the engine of the n-gram, or None for a share of 0.
     """
 
     is_exact = False
 
-    def __init__(self, members: Sequence[Engine], weights: Sequence[float]) -> None:
-        self._members, self.name = members, members[0].name
-        self._log_ratios = [np.float32(math.log(weight / weights[0])) for weight in weights]
-        self._log_total = np.float32(math.log(sum(weights) / weights[0]))
+    def __init__(self, networks: Sequence[Engine], ngram: NgramEngine | None, share: float) -> None:
+        self._networks, self._ngram, self._share, self.name = networks, ngram, share, networks[0].name
 
     def start(self, batch: int) -> tuple[Any, ...]:
-        return tuple(member.start(batch) for member in self._members)
+        ngram = () if self._ngram is None else (self._ngram.start(batch),)
+        return *(network.start(batch) for network in self._networks), *ngram
 
     @np.errstate(over="ignore", invalid="ignore")  # a model that has diverged is reported where a symbol is sampled
     def advance(self, ids_B: Sequence[int], state: tuple[Any, ...]) -> tuple[npt.NDArray[np.float32], tuple[Any, ...]]:
         """Returns the logarithms of the mean probabilities, which are logits too, and the states of all members."""
         mean_BV: npt.NDArray[np.float32] | None = None
         after = []
-        for member, ratio, before in zip(self._members, self._log_ratios, state, strict=True):
-            logits_BV, member_state = member.advance(ids_B, before)
-            is_ngram = isinstance(member, NgramEngine)
-            log_p_BV = logits_BV if is_ngram else log_probabilities(logits_BV)
-            if ratio:
-                log_p_BV += ratio
+        for network, before in zip(self._networks, state, strict=False):
+            logits_BV, network_state = network.advance(ids_B, before)
+            log_p_BV = log_probabilities(logits_BV)
             mean_BV = log_p_BV if mean_BV is None else np.logaddexp(mean_BV, log_p_BV, out=mean_BV)
-            after.append(member_state)
+            after.append(network_state)
         assert mean_BV is not None
-        mean_BV -= self._log_total
+        mean_BV -= np.float32(math.log(len(self._networks)))
+        if self._ngram is not None:
+            p_BV, ngram_state = self._ngram.probabilities(ids_B, state[-1])
+            np.exp(mean_BV, out=mean_BV)
+            mean_BV *= np.float32(1 - self._share)
+            p_BV *= np.float32(self._share)
+            mean_BV += p_BV
+            np.log(mean_BV, out=mean_BV)
+            after.append(ngram_state)
         return mean_BV, tuple(after)
 
 
@@ -79,34 +87,28 @@ class ExactMixtureEngine(MixtureEngine):
 
     is_exact = True
 
-    def __init__(self, members: Sequence[Engine], weights: Sequence[float]) -> None:
-        super().__init__(members, weights)
-        self._weights = weights
-
     def advance(self, ids_B: Sequence[int], state: tuple[Any, ...]) -> tuple[npt.NDArray[np.float32], tuple[Any, ...]]:
         mean_BV: Any = 0.0
-        after = []
-        for member, weight, before in zip(self._members, self._weights, state, strict=True):
-            if isinstance(member, NgramEngine):
-                of_ngram_BV, member_state = member.probabilities(ids_B, before)
-                p_BV = of_ngram_BV.astype(np.float64)
-            else:
-                logits_BV, member_state = member.advance(ids_B, before)
-                p_BV = exact.probabilities(logits_BV)
-            p_BV *= weight
-            mean_BV = mean_BV + p_BV
-            after.append(member_state)
-        return exact.log(mean_BV / sum(self._weights)), tuple(after)
+        after, total = [], float(len(self._networks))
+        for network, before in zip(self._networks, state, strict=False):
+            logits_BV, network_state = network.advance(ids_B, before)
+            mean_BV = mean_BV + exact.probabilities(logits_BV)
+            after.append(network_state)
+        if self._ngram is not None:
+            p_BV, ngram_state = self._ngram.probabilities(ids_B, state[-1])
+            of_ngram = len(self._networks) * self._share / (1 - self._share)
+            mean_BV += of_ngram * p_BV.astype(np.float64)
+            total += of_ngram
+            after.append(ngram_state)
+        return exact.log(mean_BV / total), tuple(after)
 
 
 class NgramEngine:
-    """Gives the logarithms of an n-gram's probabilities. The state (B) is the number of an entry of its table.
+    """Gives an n-gram's probabilities. The state (B) is the number of an entry of its table.
 
     The distribution of a state is that of its link, changed in a few places, and texts come back to the same states all
     the time: distributions are kept.
     """
-
-    name, is_exact = "n-gram", True
 
     def __init__(self, table: Ngram) -> None:
         self._table = table
@@ -116,16 +118,10 @@ class NgramEngine:
     def start(self, batch: int) -> npt.NDArray[np.int64]:
         return np.full(batch, ROOT, np.int64)
 
-    def advance(
-        self, ids_B: Sequence[int], state: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        p_BV, after = self.probabilities(ids_B, state)
-        return np.log(p_BV), after
-
     def probabilities(
         self, ids_B: Sequence[int], state: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Returns the probabilities (B, V) of the next character, and the new state."""
+        """Returns the probabilities (B, V) of the next character, in an array of its own, and the new state."""
         if len(ids_B) < FEWEST_AT_ONCE:
             after = np.array([self._step(node, i) for node, i in zip(state.tolist(), ids_B, strict=True)], np.int64)
         else:

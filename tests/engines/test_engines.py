@@ -506,10 +506,12 @@ def test_texts_side_by_side_take_the_steps_of_texts_alone_in_an_ngram(monkeypatc
     four = 4 * (4 * V + mixture.BYTES_OF_AN_ARRAY)  # distributions: they are dropped now and then
     monkeypatch.setattr(mixture, "KEPT_BYTES", four)
     table, ids_BT = with_ngram(build()).ngram.table, texts(3, 60)
-    together = read(mixture.NgramEngine(table), ids_BT)
-    for row, ids_T in zip(together, ids_BT, strict=True):
-        scored_T = table.score(ids_T[None])[0]
-        assert np.exp(row[np.arange(59), ids_T[1:]]) == pytest.approx(scored_T[1:], rel=1e-4)
+    scored_BT = table.score(ids_BT)
+    for engine in (mixture.NgramEngine(table), compiled_engine._NgramEngine(table)):
+        state_B = engine.start(3)
+        for t in range(59):
+            p_BV, state_B = engine.probabilities(ids_BT[:, t].tolist(), state_B)
+            assert p_BV[np.arange(3), ids_BT[:, t + 1]] == pytest.approx(scored_BT[:, t + 1], rel=1e-4)
 
 
 @pytest.mark.filterwarnings("default")

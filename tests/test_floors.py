@@ -20,8 +20,8 @@ TABLE = """
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
 2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint runs capacity describe verify
-3  engines     base exact sampling numpy_engine exact_engine mixture kernels_llvm kernels_layer kernels_exact
-               kernels_ngram kernels packing compiled_engine torch_engine registry agreement
+3  engines     base exact sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
+               kernels_exact kernels_ngram kernels kernels_rows packing compiled_engine torch_engine registry agreement
 4  generation  graphemes sentences stopping detokenizer sampler generate batch
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                adapt forecast
@@ -39,8 +39,8 @@ LOADS = {
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
     "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
     "training.trained_ngram training.saver training.recorder training.trainer bench",
-    "numba": "engines.kernels_llvm engines.kernels_layer engines.kernels_exact engines.kernels_ngram engines.kernels "
-    "engines.packing engines.compiled_engine",
+    "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
+    "engines.kernels_ngram engines.kernels engines.kernels_rows engines.packing engines.compiled_engine",
     "rich": "cli.live",
 }
 SOURCES = {

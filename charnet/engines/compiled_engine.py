@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charnet.engines import kernels, kernels_ngram, sampling
+from charnet.engines import kernels, kernels_ngram, kernels_rows, sampling
 from charnet.engines.base import COMPILED_MIN_BATCH
 from charnet.engines.exact import is_exact
 from charnet.engines.exact_engine import ExactEngine, ExactLayer
@@ -48,7 +48,7 @@ class _Layer(Layer):
         all_rows = np.arange(len(a_BG)) if len(x) > 1 else np.zeros(len(a_BG), np.int64)
         rows = all_rows if rows_B is None else np.asarray(rows_B)
         after, memory = np.empty_like(state[0]), state[-1].copy()
-        kernels.update_rows(CELLS[self.layout_name], a_BG, x, rows, state[0], after, memory)
+        kernels_rows.update_rows(CELLS[self.layout_name], a_BG, x, rows, state[0], after, memory)
         return (after, memory)[: len(state)]
 
 
@@ -61,7 +61,7 @@ class _ExactLayer(ExactLayer):
 
     def update(self, a_BG: Array, x_BG: Array, state: LayerState) -> LayerState:
         after, memory = np.empty_like(state[0]), state[-1].copy()
-        kernels.update_exact_rows(CELLS[self.layout_name], a_BG, x_BG, self.inner_bias_G, state[0], after, memory)
+        kernels_rows.update_exact_rows(CELLS[self.layout_name], a_BG, x_BG, self.inner_bias_G, state[0], after, memory)
         return (after, memory)[: len(state)]
 
 
@@ -79,7 +79,7 @@ class _NgramEngine(NgramEngine):
     def probabilities(self, ids_B: Sequence[int], state: npt.NDArray[np.int64]) -> tuple[Array, npt.NDArray[np.int64]]:
         after_B = np.empty(len(ids_B), np.int64)
         p_BV = np.empty((len(ids_B), len(self._packed.base_V)), np.float32)
-        kernels.step_rows(self._packed, state, np.asarray(ids_B, np.int64), after_B, p_BV)
+        kernels_rows.step_rows(self._packed, state, np.asarray(ids_B, np.int64), after_B, p_BV)
         return p_BV, after_B
 
 

@@ -9,59 +9,18 @@ blocks, G = gates x H, R threads, V characters in the alphabet.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 from numba import njit
 
 from charnet.engines import kernels_exact
-from charnet.engines.kernels_layer import GRU, Bytes, Doubles, Floats, Ints, Model, product, update
+from charnet.engines.kernels_cache import cached_njit
+from charnet.engines.kernels_layer import Bytes, Doubles, Floats, Ints, Model, product, update
 from charnet.engines.kernels_llvm import load_acquire, sched_yield, store_release
 from charnet.engines.kernels_ngram import Table, mix, probabilities, step
 
-SOURCES = (  # all that cached functions call, and the tables that they hold
-    "exact.py",
-    "kernels_llvm.py",
-    "kernels_layer.py",
-    "kernels_exact.py",
-    "kernels_ngram.py",
-    "kernels.py",
-)
 DIVERGED = -1
 OfBytes = bool | None
 SPINS = 2000  # of a waiting thread, before it lets other threads run on its core
-
-
-def _source_digest() -> str:
-    """Computes a short hash of the source of all compiled functions.
-
-    Raises:
-        OSError: a source file cannot be read.
-    """
-    digest = hashlib.sha256()
-    for name in SOURCES:
-        digest.update(Path(__file__).with_name(name).read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _cached_njit(function: Callable[..., Any]) -> Any:
-    """Compiles a function at its first call, and caches the result on disk where numba finds a folder for it.
-
-    numba names a cache file after the function's `__qualname__`, and takes it for current as long as the date and size
-    of the one file that defines the function stay the same. With a digest in that name, code that was compiled from
-    other sources is never loaded, whichever of the files changed. Nor is an older index opened: numba would fail at one
-    that names a class that is gone.
-    """
-    name = function.__qualname__
-    try:
-        function.__qualname__ = f"{name}_{_source_digest()}"
-        return njit(nogil=True, error_model="numpy", cache=True)(function)
-    except (OSError, RuntimeError):  # no source to hash, or no folder for the cache: each process compiles it
-        function.__qualname__ = name
-        return njit(nogil=True, error_model="numpy")(function)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -232,7 +191,7 @@ def _scratch(model: Model) -> tuple[Floats, Bytes, Bytes]:
     return gates, np.empty(model.units, np.uint8), np.empty(model.units, np.uint8)
 
 
-@_cached_njit
+@cached_njit
 def run(
     of_bytes: OfBytes,
     model: Model,
@@ -259,13 +218,12 @@ def run(
     Args:
         of_bytes: None for weights of fp32, True for those of 8 bits: numba compiles what each needs, and no more.
         node: (1): the state of the n-gram.
-        hidden: (2, L, H): the hidden states before and after a character, in turn.
-        memory: (L, H): the cell states.
+        hidden, memory: (2, L, H): the hidden states before and after a character, in turn; (L, H): the cell states.
         mean_RV: for each thread a row in which it averages the networks and the n-gram.
         ids: of the whole text; the sampled ones are stored here.
-        uniforms: of each sampled symbol its random number; `inverse_temperatures` and `nats` (its surprisal) likewise.
-        arrived: (R, 8): for each thread the last barrier that it reached, in a cache line of its own.
-        thread: which of the `threads` this is.
+        uniforms, inverse_temperatures, nats: of each sampled symbol; the last is its surprisal.
+        arrived, thread: (R, 8): for each thread the last barrier that it reached, in a cache line of its own; which
+            of the `threads` this is.
 
     Returns:
         How many ids there are in the end: fewer than `len(ids)` if the logits are no longer finite.
@@ -298,32 +256,3 @@ def run(
     if thread == 0:
         node[0] = at
     return len(ids)
-
-
-@_cached_njit
-def update_rows(
-    cell: int, a_BG: Floats, x: Floats, rows_B: Ints, before: Floats, after: Floats, memory: Floats
-) -> None:
-    """Computes the new states (B, H) of many texts; the input product of text b is in row `rows_B[b]` of `x`."""
-    for b in range(len(a_BG)):
-        update(cell, a_BG[b], x[rows_B[b]], before[b], after[b], memory[b], 0, before.shape[1])
-
-
-@_cached_njit
-def update_exact_rows(
-    cell: int, a_BG: Floats, x_BG: Floats, inner_bias_G: Floats, before: Floats, after: Floats, memory: Floats
-) -> None:
-    """Computes the same of 8-bit weights; the bias that stands inside a gate is added to the recurrent products."""
-    for b in range(len(a_BG)):
-        if cell == GRU:
-            for i in range(len(inner_bias_G)):
-                a_BG[b, i] += inner_bias_G[i]
-        kernels_exact.update(cell, a_BG[b], x_BG[b], before[b], after[b], memory[b], 0, before.shape[1])
-
-
-@_cached_njit
-def step_rows(table: Table, nodes_B: Ints, ids_B: Ints, after_B: Ints, p_BV: Floats) -> None:
-    """Computes the state and the distribution of an n-gram after one more character of each text."""
-    for b in range(len(ids_B)):
-        after_B[b] = step(table, nodes_B[b], ids_B[b])
-        probabilities(table, after_B[b], p_BV[b])

@@ -213,20 +213,16 @@ def run(
 ) -> int:
     """Reads the first `num_given` ids and samples the others after them; the last sampled one is not read.
 
-    The logits for the next symbol are then in the first row of `mean_RV`, of a network alone in `logits_MV`.
+    Returns how many ids there are in the end: fewer than `len(ids)` if the logits are no longer finite. The logits for
+    the next symbol are then in the first row of `mean_RV`, of a network alone in `logits_MV`.
 
     Args:
         of_bytes: None for weights of fp32, True for those of 8 bits: numba compiles what each needs, and no more.
-        node: (1): the state of the n-gram.
-        hidden, memory: (2, L, H): the hidden states before and after a character, in turn; (L, H): the cell states.
+        node, hidden, memory: (1); (2, L, H): the states before and after a character, in turn; (L, H): the cell states.
         mean_RV: for each thread a row in which it averages the networks and the n-gram.
         ids: of the whole text; the sampled ones are stored here.
         uniforms, inverse_temperatures, nats: of each sampled symbol; the last is its surprisal.
-        arrived, thread: (R, 8): for each thread the last barrier that it reached, in a cache line of its own; which
-            of the `threads` this is.
-
-    Returns:
-        How many ids there are in the end: fewer than `len(ids)` if the logits are no longer finite.
+        arrived: (R, 8): for each thread the last barrier that it reached, in a cache line of its own.
     """
     scratch = _scratch(model)
     is_mixture = model.members > 1 or ngram.share > 0

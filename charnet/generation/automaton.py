@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from charnet.errors import ConfigError, quoted
 from charnet.generation import regex
 
 MOST_STATES = 100_000
+MOST_KEPT = 1 << 22  # numbers in masks
 MOST_PARTS = 400_000  # of the automaton with choices
 DEAD = -1
 FAR = np.iinfo(np.int32).max
@@ -44,6 +45,25 @@ class Automaton:
     class_V: npt.NDArray[np.int32]
     fewest_S: npt.NDArray[np.int32]
     notes: tuple[str, ...] = ()
+    forbidden: dict[int, npt.NDArray[np.float64]] = field(default_factory=dict, compare=False)  # kept by `mask`
+
+    @cached_property
+    def farthest(self) -> int:
+        """The largest number of symbols that any state needs to an end."""
+        return int(self.fewest_S[self.fewest_S < FAR].max())
+
+    def mask(self, state: int, left: int) -> npt.NDArray[np.float64]:
+        """Returns what to add to logits (V): 0 for the symbols that are `allowed`, minus infinity for the others.
+
+        Where the length does not matter, it is kept: texts come back to the same states.
+        """
+        if left <= self.farthest:
+            return np.where(self.allowed(state, left), 0.0, -np.inf)
+        if (kept_V := self.forbidden.get(state)) is None:
+            if len(self.forbidden) * len(self.class_V) > MOST_KEPT:
+                self.forbidden.clear()
+            kept_V = self.forbidden[state] = np.where(self.allowed(state, left), 0.0, -np.inf)
+        return kept_V
 
     def after(self, state: int, symbol: int) -> int:
         """Returns the state after one more symbol, or `DEAD`."""
@@ -53,12 +73,14 @@ class Automaton:
         """Returns whether the text so far matches."""
         return not self.fewest_S[state]
 
-    def allowed(self, state: int, left: int) -> npt.NDArray[np.bool_]:
-        """Returns a mask (V) of the symbols with which a text can still end within `left` symbols, this included."""
+    def allowed(self, state: int | npt.NDArray[np.integer], left: int) -> npt.NDArray[np.bool_]:
+        """Returns a mask (V) of the symbols with which a text can still end within `left` symbols, this included.
+
+        For the states of several texts (B) it is a mask (B, V).
+        """
         next_C = self.next_SC[state]
         reaches_C = (next_C != DEAD) & (self.fewest_S[next_C] < left)
-        allowed_V: npt.NDArray[np.bool_] = reaches_C[self.class_V]
-        return allowed_V
+        return np.asarray(reaches_C.take(self.class_V, axis=-1))
 
 
 @lru_cache(8)

@@ -81,16 +81,15 @@ class Sampler:
         """
         if matched == DEAD:
             return END
-        allowed_V = pattern.allowed(matched, self._options.length - position)
+        mask_V = pattern.mask(matched, self._options.length - position)
         if pattern.may_end(matched):
             symbol = self._sample(logits_V, temperature, u)
-            return symbol if allowed_V[symbol] else END
+            return symbol if mask_V[symbol] == 0 else END
         if self.filtered:
-            matching_V = np.where(allowed_V, self._probabilities(logits_V, temperature), 0.0)
+            matching_V = np.where(mask_V == 0, self._probabilities(logits_V, temperature), 0.0)
             if matching_V.any():  # else the filters left none of them
                 return sampling.sample(matching_V, u)
-        only_V = np.where(allowed_V, logits_V, -np.inf)
-        return sampling.sample_logits(only_V, temperature, u, is_exact=self._is_exact)
+        return sampling.sample_logits(logits_V + mask_V, temperature, u, is_exact=self._is_exact)
 
     def _sample(self, logits_V: sampling.Floats, temperature: float, u: float) -> int:
         """Samples a symbol after the temperature and all filters."""
@@ -108,15 +107,35 @@ class Sampler:
     ) -> npt.NDArray[np.intp]:
         """Samples the next symbol of each text of a batch as `sample` does, to rounding."""
         o = self._options
-        if self.pattern is not None:
-            texts = zip(logits_BV, u_B.tolist(), recent, matched_B, strict=True)
-            return np.array([self.sample(row, position, u, r, matched) for row, u, r, matched in texts], np.intp)
         if self.bias_V is not None:
             logits_BV = logits_BV + self.bias_V
         if self.uses_history:
             rows = zip(logits_BV, recent, strict=True)
             logits_BV = np.stack([self._apply_history(row, position, r) for row, r in rows])
+        if self.pattern is not None:
+            return self._sample_matching_rows(self.pattern, logits_BV, position, u_B, np.asarray(matched_B))
         return sampling.sample_rows(self._probabilities(logits_BV, o.temperature_at(position)), u_B)
+
+    def _sample_matching_rows(
+        self,
+        pattern: Automaton,
+        logits_BV: sampling.Floats,
+        position: int,
+        u_B: npt.NDArray[np.float64],
+        matched_B: npt.NDArray[np.integer],
+    ) -> npt.NDArray[np.intp]:
+        """Samples for each text as `_sample_matching` does."""
+        temperature, has_ended_B = self._options.temperature_at(position), matched_B == DEAD
+        may_end_B = (pattern.fewest_S[matched_B] == 0) | has_ended_B
+        allowed_BV = pattern.allowed(matched_B, self._options.length - position)
+        counted_BV = allowed_BV | may_end_B[:, None]
+        p_BV = sampling.softmax(np.where(counted_BV, logits_BV, -np.inf), temperature, is_exact=self._is_exact)
+        if self.filtered:
+            filtered_BV = np.where(counted_BV, self._probabilities(logits_BV, temperature), 0.0)
+            p_BV = np.where(filtered_BV.any(axis=1, keepdims=True), filtered_BV, p_BV)
+        symbols_B = sampling.sample_rows(p_BV, u_B)
+        goes_on_B = np.take_along_axis(allowed_BV, symbols_B[:, None], 1)[:, 0] & ~has_ended_B
+        return np.where(goes_on_B, symbols_B, END)
 
     def _apply_history(self, logits_V: sampling.Floats, position: int, recent: Sequence[int]) -> sampling.Floats:
         """Returns logits that make repeated symbols less likely, and what may not come next impossible."""

@@ -23,6 +23,7 @@ from charnet.generation import regex
 MOST_STATES = 100_000
 MOST_KEPT = 1 << 22  # numbers in masks
 MOST_PARTS = 400_000  # of the automaton with choices
+MOST_WORK = 1 << 24  # parts that are looked at: a few seconds
 DEAD = -1
 FAR = np.iinfo(np.int32).max
 SURROGATES = range(0xD800, 0xE000)
@@ -112,6 +113,7 @@ class _Builder:
     steps: list[list[Transition]] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
     known: dict[tuple[str, int], list[list[frozenset[int]]]] = field(default_factory=dict)
+    work: int = 0
 
     def _state(self) -> int:
         if len(self.empty) >= MOST_PARTS:
@@ -119,6 +121,12 @@ class _Builder:
         self.empty.append([])
         self.steps.append([])
         return len(self.empty) - 1
+
+    def _spend(self, parts: int) -> None:
+        """Counts the parts that were looked at."""
+        self.work += parts
+        if self.work > MOST_WORK:
+            raise ConfigError(f"{self.option}: {quoted(self.source)} is too complicated; repeat fewer optional parts")
 
     def add(self, node: regex.Node) -> tuple[int, int]:
         """Adds what a part matches; returns its first and its last state."""
@@ -199,7 +207,7 @@ class _Builder:
     def determine(self, first: int, last: int) -> Automaton:
         """Builds the automaton without choices."""
         classes, class_V = self._classes()
-        closed = _closures(self.empty)
+        closed = self._closures()
         begin = frozenset(closed[first])
         numbers, rows, ends = {begin: 0}, list[dict[int, int]](), list[bool]()
         waiting = deque([begin])
@@ -209,6 +217,7 @@ class _Builder:
             reached: dict[int, set[int]] = {}
             for state in states:
                 for symbols, target in self.steps[state]:
+                    self._spend(len(closed[target]) * len(classes[symbols]))
                     for number in classes[symbols]:
                         reached.setdefault(number, set()).update(closed[target])
             row = {}
@@ -225,6 +234,20 @@ class _Builder:
                 row[number] = numbers[key]
             rows.append(row)
         return self._finish(rows, ends, class_V)
+
+    def _closures(self) -> list[tuple[int, ...]]:
+        """Returns the states that each state reaches without a symbol, itself included."""
+        closed = []
+        for state in range(len(self.empty)):
+            seen, waiting = {state}, [state]
+            while waiting:
+                for following in self.empty[waiting.pop()]:
+                    if following not in seen:
+                        seen.add(following)
+                        waiting.append(following)
+            self._spend(len(seen))
+            closed.append(tuple(seen))
+        return closed
 
     def _classes(self) -> tuple[dict[frozenset[int], list[int]], npt.NDArray[np.int32]]:
         """Returns the classes of symbols in each set, and the class of each symbol."""
@@ -263,20 +286,6 @@ class _Builder:
                 if fewest_S[target] < FAR:
                     next_SC[state, number] = target
         return Automaton(next_SC, class_V, fewest_S, tuple(self.notes))
-
-
-def _closures(empty: list[list[int]]) -> list[tuple[int, ...]]:
-    """Returns the states that each state reaches without a symbol, itself included."""
-    closed = []
-    for state in range(len(empty)):
-        seen, waiting = {state}, [state]
-        while waiting:
-            for following in empty[waiting.pop()]:
-                if following not in seen:
-                    seen.add(following)
-                    waiting.append(following)
-        closed.append(tuple(seen))
-    return closed
 
 
 def _name(node: regex.Characters) -> str:

@@ -16,6 +16,7 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.registry import ENGINES, open_engine
 from charnet.errors import ConfigError
+from charnet.generation import automaton as automaton_module
 from charnet.generation.automaton import DEAD, Automaton, compile_pattern
 from charnet.generation.batch import texts
 from charnet.generation.generate import Generation, start, stream
@@ -133,8 +134,6 @@ def test_each_state_knows_the_fewest_symbols_to_an_end():
         ("[a", 'unterminated character set at character 1 of "[a"'),
         ("z", '"z" is not in the alphabet'),
         ("[x-z]a", r'"\[x-z\]" is not in the alphabet'),
-        ("(a{999}){999}", "repeats too much"),
-        ("((a|b)*a(a|b){20})", "more than 100,000 states"),
         ("(" * 101 + "a" + ")" * 101, "groups inside each other"),
         ("a" * 10_001, "a pattern of 10,001 characters"),
     ],
@@ -142,6 +141,34 @@ def test_each_state_knows_the_fewest_symbols_to_an_end():
 def test_what_is_beyond_the_subset_or_the_alphabet_is_refused_with_its_place(pattern, message):
     with pytest.raises(ConfigError, match=message if "\\[" in message else re.escape(message)):
         compile_pattern(pattern, LETTERS)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(a{99}){99}", "repeats too much: more than 4,000 parts"),
+        ("((a|b)*a(a|b){20})", "more than 500 states"),
+        ("(a?){900}", "is too complicated; repeat fewer optional parts"),
+    ],
+)
+def test_a_pattern_that_would_take_long_or_much_memory_is_refused(pattern, message, monkeypatch):
+    limits = {"MOST_PARTS": 4000, "MOST_STATES": 500, "MOST_WORK": 1 << 16}
+    for name, limit in limits.items():
+        monkeypatch.setattr(automaton_module, name, limit)
+    with pytest.raises(ConfigError, match=message):
+        compile_pattern.__wrapped__(pattern, LETTERS)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.sampled_from("ab[]()|*+?{}0129,^$\\.-:<>=!iPwdxu\nk"), max_size=14))
+def test_any_text_is_a_pattern_or_refused_in_one_line(pattern):
+    try:
+        automaton = compile_pattern(pattern, LETTERS)
+    except ConfigError as refusal:
+        automaton, lines = None, str(refusal).splitlines()
+        assert len(lines) == 1  # noqa: PT017 - either is right
+    for text in ("", "a", "b", "ab", "ka", "kb") if automaton else ():
+        assert accepts(automaton, LETTERS, text) == bool(re.fullmatch(pattern, text))
 
 
 def test_a_branch_that_the_alphabet_lacks_is_noted():

@@ -198,9 +198,8 @@ class SamplingOptions:
 
     `length` counts characters (bytes for a byte-level model) after the prompt. No text ends within a grapheme cluster:
     it goes on until the last one is whole. `stop`, `max_lines` and `until` end the text earlier; a stop text is not
-    written. The temperature changes linearly from `temperature` to `temperature_end` over the length. `ban` lists
-    characters that are never written, and clusters of several, which are banned as a whole; `logit_bias` adds to the
-    logits of others: at temperature 1, +1 makes one 2.7 times as likely.
+    written. The temperature changes linearly from `temperature` to `temperature_end`. `ban` lists characters that are
+    never written, and clusters, which are banned as a whole; at temperature 1, a bias of +1 means 2.7 times as likely.
 
     Raises:
         ConfigError: an option is out of its range.
@@ -234,6 +233,7 @@ class SamplingOptions:
     max_lines: int = setting(0, "end after this many lines; 0 = never", low=0)
     until: str = setting("", "end after the first sentence, line or paragraph", choices=UNTIL)
     ban: str = setting("", "never write any of these characters; an emoji is banned as a whole")
+    match: str = setting("", "write a text that matches this regular expression, from its first to its last character")
     logit_bias: tuple[tuple[str, float], ...] = setting(
         (), "make a character more likely, or with a negative number less likely; may be repeated"
     )

@@ -22,7 +22,7 @@ TABLE = """
 2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint runs capacity describe verify
 3  engines     base exact sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels kernels_rows packing compiled_engine torch_engine registry agreement
-4  generation  graphemes sentences stopping detokenizer sampler generate batch
+4  generation  graphemes sentences stopping regex automaton detokenizer sampler generate batch
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from charnet.data.vocab import Vocabulary
     from charnet.engines.base import Engine
     from charnet.evaluation.adapt import Adaptation
+    from charnet.generation.sampler import Sampler
     from charnet.storage.checkpoint import Checkpoint
 
 TURN_LENGTH = 200  # characters
@@ -45,6 +46,7 @@ def sample(
     typical_p: sample_options.TypicalP = None,
     repetition_penalty: sample_options.RepetitionPenalty = None,
     repetition_window: sample_options.RepetitionWindow = None,
+    match: sample_options.Match = None,
     ban: sample_options.Ban = None,
     logit_bias: sample_options.LogitBias = None,
     seed: sample_options.Seed = None,
@@ -82,6 +84,7 @@ def sample(
     from charnet.data.normalize import normalize
     from charnet.engines import registry
     from charnet.generation.batch import texts
+    from charnet.generation.sampler import Sampler
 
     destination = output.Destination(out, out_dir, ".json" if json else ".txt")
     destination.check(samples, force=force)
@@ -118,7 +121,10 @@ def sample(
     precision, ngram = model.precision, adaptation.ngram if adaptation else model.ngram
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
     del model  # only the engine keeps weights in memory
-    fastest = engine or _fastest(config, vocab, weights, options, 0 if interactive else samples)
+    sampler = Sampler(vocab, options)
+    for note in sampler.pattern.notes if sampler.pattern and not quiet else ():
+        console.note(f"--match: {note}")
+    fastest = engine or _fastest(config, vocab, weights, options, 0 if interactive else samples, sampler)
     engine = registry.available(fastest) if engine is None else engine
     opened = registry.engine_of(config.model, weights, engine, threads=threads, ngram=ngram)
     color = surprise and not (json or destination.is_on_disk) and can_color()
@@ -248,13 +254,17 @@ def _open(adaptation: Adaptation, engine: str, quantize: str | None, threads: in
 
 
 def _fastest(
-    config: Config, vocab: Vocabulary, weights: Mapping[str, Any], options: SamplingOptions, texts: int
+    config: Config,
+    vocab: Vocabulary,
+    weights: Mapping[str, Any],
+    options: SamplingOptions,
+    texts: int,
+    sampler: Sampler,
 ) -> str:
     """Returns the engine that finishes this many texts first; for 0 (interactive), the one that starts first."""
     from charnet.engines import registry
-    from charnet.generation.sampler import Sampler
 
-    plain = Sampler(vocab, options).temperature_only
+    plain = sampler.temperature_only
     length = options.expected_length if texts else 0
     length = length if vocab.document_end is None else min(length, SHORT_TEXT)
     return registry.fastest(config.model, weights, length, texts=max(1, texts), temperature_only=plain)

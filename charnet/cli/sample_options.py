@@ -60,6 +60,7 @@ MinP = Annotated[float | None, sampling("min_p", group=WRITING)]
 TypicalP = Annotated[float | None, sampling("typical_p", group=WRITING)]
 RepetitionPenalty = Annotated[float | None, sampling("repetition_penalty", group=WRITING)]
 RepetitionWindow = Annotated[int | None, sampling("repetition_window", group=WRITING)]
+Match = Annotated[str | None, sampling("match", group=WRITING, metavar="REGEX")]
 Ban = Annotated[str | None, sampling("ban", group=WRITING, metavar="CHARACTERS")]
 LogitBias = Annotated[list[str] | None, sampling("logit_bias", group=WRITING, metavar="CHARACTER=NUMBER")]
 Engine = Annotated[

@@ -6,7 +6,7 @@ Shape legend: B texts side by side, T characters to sample, V characters in the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,19 @@ import numpy.typing as npt
 COMPILED_MIN_BATCH = 64  # texts: fewer are written faster one after the other by the compiled engine
 
 Weights = dict[str, Any]  # by their names in a checkpoint: single precision, or matrices of 8 bits as `QuantizedMatrix`
+
+
+class Pattern(NamedTuple):
+    """What a text has to match: tables as in `generation.automaton`, with S states and C classes of symbols.
+
+    `matched` is the state after the text so far, and `left` how many more symbols it may have.
+    """
+
+    next_SC: npt.NDArray[np.int32]
+    class_V: npt.NDArray[np.int32]
+    fewest_S: npt.NDArray[np.int32]
+    matched: int
+    left: int
 
 
 class Engine(Protocol):
@@ -61,14 +74,15 @@ class MultiStepEngine(Engine, Protocol):
         u_T: npt.NDArray[np.float64],
         temperatures_T: npt.NDArray[np.float64],
         bias_V: npt.NDArray[np.float64] | None,
+        pattern: Pattern | None = None,
     ) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.floating], Any]:
         """Reads the symbols `ids` of one text, then samples and reads one symbol in turn, T times.
 
         Each symbol is the one that `sampling.sample_logits` gives for its temperature and its `u`, from the logits with
-        the bias added.
+        the bias added. A pattern may end the text earlier, as `Sampler.sample` says.
 
         Returns:
             The symbols (T), the `sampling.surprisal` of each under the logits without bias (T), and the state after all
-            symbols but the last.
+            symbols but the last. If a pattern ended the text there are fewer symbols, and the state means nothing.
         """
         ...

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.engines import kernels, kernels_ngram, kernels_rows, sampling
-from charnet.engines.base import COMPILED_MIN_BATCH
+from charnet.engines.base import COMPILED_MIN_BATCH, Pattern
 from charnet.engines.exact import is_exact
 from charnet.engines.exact_engine import ExactEngine, ExactLayer
 from charnet.engines.kernels_llvm import LANES
@@ -38,6 +38,7 @@ from charnet.model.ngram import ROOT, Ngram, WeightedNgram
 MAX_THREADS = 2  # more would wait for each other longer than they would save
 RELEASE_ALL = np.iinfo(np.int64).max  # beyond the number of any barrier
 MIN_TIMED = 16  # symbols of a call that says how fast so many threads are
+NO_PATTERN = kernels.Pattern(np.zeros((0, 0), np.int32), np.zeros(0, np.int32), np.zeros(0, np.int32))
 RETRY_EVERY = 40  # calls: how often the slower number of threads is tried again
 
 
@@ -140,8 +141,9 @@ class CompiledEngine:
     def advance(self, ids_B: Sequence[int], state: Any) -> tuple[Array, Any]:
         if len(ids_B) > 1:
             return self._batched().advance(ids_B, state)
-        empty = np.empty(0)
-        _, logits_1V, after = self._run(np.array(ids_B, np.int64), state, empty, empty, empty, empty, threads=1)
+        empty, none = np.empty(0), np.zeros(2, np.int64)
+        ids = np.array(ids_B, np.int64)
+        _, logits_1V, after = self._run(ids, state, empty, empty, empty, empty, NO_PATTERN, none, threads=1)
         return logits_1V, after
 
     def generate(
@@ -151,6 +153,7 @@ class CompiledEngine:
         u_T: npt.NDArray[np.float64],
         temperatures_T: npt.NDArray[np.float64],
         bias_V: npt.NDArray[np.float64] | None,
+        pattern: Pattern | None = None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], Any]:
         """See `MultiStepEngine`.
 
@@ -166,11 +169,13 @@ class CompiledEngine:
         if bias_V is None:
             bias_V = np.zeros(self._model.alphabet)
         threads, began = self._threads.choose(), time.perf_counter()
-        num_ids, _, after = self._run(all_ids, state, u_T, inverse_T, bias_V, nats_T, threads=threads)
-        if num_ids < len(all_ids):
+        matched = np.array([pattern.matched, pattern.left] if pattern else [0, 0], np.int64)
+        tables = kernels.Pattern(*pattern[:3]) if pattern else NO_PATTERN
+        num_ids, _, after = self._run(all_ids, state, u_T, inverse_T, bias_V, nats_T, tables, matched, threads=threads)
+        if matched[0] == kernels.DIVERGED:
             sampling.check_finite(float("nan"))
-        self._threads.record(threads, count, time.perf_counter() - began)
-        return all_ids[len(ids) :], nats_T, after
+        self._threads.record(threads, num_ids - len(ids), time.perf_counter() - began)
+        return all_ids[len(ids) : num_ids], nats_T[: num_ids - len(ids)], after
 
     def _run(
         self,
@@ -180,6 +185,8 @@ class CompiledEngine:
         inverse_T: npt.NDArray[np.float64],
         bias_V: npt.NDArray[np.float64],
         nats_T: npt.NDArray[np.float64],
+        pattern: kernels.Pattern,
+        matched: npt.NDArray[np.int64],
         *,
         threads: int,
     ) -> tuple[int, Array, Any]:
@@ -204,6 +211,8 @@ class CompiledEngine:
             u_T,
             inverse_T,
             bias_V,
+            pattern,
+            matched,
             nats_T,
             arrived,
         )

@@ -9,7 +9,10 @@ blocks, G = gates x H, R threads, V characters in the alphabet.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from charnet.engines import kernels_exact
@@ -18,7 +21,7 @@ from charnet.engines.kernels_layer import Bytes, Doubles, Floats, Ints, Model, p
 from charnet.engines.kernels_llvm import load_acquire, sched_yield, store_release
 from charnet.engines.kernels_ngram import Table, mix, probabilities, step
 
-DIVERGED = -1
+DIVERGED, END, DEAD = -1, -2, -1
 OfBytes = bool | None
 SPINS = 2000  # of a waiting thread, before it lets other threads run on its core
 
@@ -35,6 +38,45 @@ def _barrier(arrived: Ints, thread: int, threads: int, epoch: int) -> None:
             spins += 1
             if spins > SPINS:
                 sched_yield()
+
+
+class Pattern(NamedTuple):
+    """What a text has to match, as `generation.automaton` compiles it. Without states it is nothing."""
+
+    next_SC: npt.NDArray[np.int32]
+    class_V: npt.NDArray[np.int32]
+    fewest_S: npt.NDArray[np.int32]
+
+
+@njit(nogil=True, error_model="numpy")
+def _following(pattern: Pattern, matched: int, left: int, symbol: int) -> int:
+    """Returns the state after one more symbol; `DEAD` if the text could then not end within what is left."""
+    state = pattern.next_SC[matched, pattern.class_V[symbol]]
+    return int(state) if state != DEAD and pattern.fewest_S[state] < left else DEAD
+
+
+@njit(nogil=True, error_model="numpy")
+def _next(
+    of_bytes: OfBytes,
+    logits_V: Floats,
+    bias_V: Doubles,
+    inverse_temperature: float,
+    u: float,
+    pattern: Pattern,
+    matched: int,
+    left: int,
+) -> int:
+    """Samples as `Sampler.sample` does without filters; returns `END` where a pattern ends the text."""
+    if len(pattern.fewest_S) == 0:
+        return int(_sample(of_bytes, logits_V, bias_V, inverse_temperature, u))
+    if pattern.fewest_S[matched] == 0:
+        symbol = _sample(of_bytes, logits_V, bias_V, inverse_temperature, u)
+        return symbol if symbol < 0 or _following(pattern, matched, left, symbol) != DEAD else END
+    only_V = bias_V.copy()
+    for v in range(len(bias_V)):
+        if _following(pattern, matched, left, v) == DEAD:
+            only_V[v] = -np.inf
+    return int(_sample(of_bytes, logits_V, only_V, inverse_temperature, u))
 
 
 @njit(nogil=True, error_model="numpy")
@@ -206,6 +248,8 @@ def run(
     uniforms: Doubles,
     inverse_temperatures: Doubles,
     bias_V: Doubles,
+    pattern: Pattern,
+    matched: Ints,
     nats: Doubles,
     arrived: Ints,
     thread: int,
@@ -213,14 +257,15 @@ def run(
 ) -> int:
     """Reads the first `num_given` ids and samples the others after them; the last sampled one is not read.
 
-    Returns how many ids there are in the end: fewer than `len(ids)` if the logits are no longer finite. The logits for
-    the next symbol are then in the first row of `mean_RV`, of a network alone in `logits_MV`.
+    Returns how many ids there are in the end: fewer than `len(ids)` if a pattern ends the text, or if the logits are no
+    longer finite. Those for the next symbol are in the first row of `mean_RV`, of a network alone in `logits_MV`.
 
     Args:
         of_bytes: None for weights of fp32, True for those of 8 bits: numba compiles what each needs, and no more.
         node, hidden, memory: (1); (2, L, H): the states before and after a character, in turn; (L, H): the cell states.
         mean_RV: for each thread a row in which it averages the networks and the n-gram.
         ids: of the whole text; the sampled ones are stored here.
+        matched: (2): the state of the pattern, `END` where it ended, and how many more symbols the text may have.
         uniforms, inverse_temperatures, nats: of each sampled symbol; the last is its surprisal.
         arrived: (R, 8): for each thread the last barrier that it reached, in a cache line of its own.
     """
@@ -228,6 +273,7 @@ def run(
     is_mixture = model.members > 1 or ngram.share > 0
     logits_V = mean_RV[thread] if is_mixture else logits_MV[0]
     p_V = np.empty(len(ngram.base_V), np.float32)
+    state, left = matched
     epoch, symbol, at = np.int64(0), ids[0], node[0]  # of no literal type, which would compile `_forward` twice
     for position in range(max(num_given, len(ids) - 1)):
         before, after = hidden[position % 2], hidden[1 - position % 2]
@@ -243,12 +289,15 @@ def run(
             symbol = ids[following]
         elif following < len(ids):
             t = following - num_given
-            symbol = _sample(of_bytes, logits_V, bias_V, inverse_temperatures[t], uniforms[t])
-            if symbol == DIVERGED:
+            symbol = _next(of_bytes, logits_V, bias_V, inverse_temperatures[t], uniforms[t], pattern, state, left - t)
+            if symbol < 0:
+                matched[0] = symbol
                 return following
+            if len(pattern.fewest_S):
+                state = pattern.next_SC[state, pattern.class_V[symbol]]
             if thread == 0:
                 ids[following] = symbol
                 nats[t] = _surprisal(logits_V, len(bias_V), symbol)
     if thread == 0:
-        node[0] = at
+        node[0], matched[0] = at, state
     return len(ids)

@@ -19,10 +19,10 @@ from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, MultiStepEngine
-from charnet.generation import stopping
-from charnet.generation.detokenizer import Chunk, Detokenizer
-from charnet.generation.generate import Generation, random_generator, start
-from charnet.generation.sampler import Sampler
+from charnet.generation.automaton import DEAD, Automaton
+from charnet.generation.detokenizer import Chunk
+from charnet.generation.generate import Generation, detokenizer_of, random_generator, start
+from charnet.generation.sampler import END, Sampler
 
 MAX_BATCH = 256  # texts
 MAX_STEPS = 64  # symbols that each text gets before the first of them is yielded
@@ -70,15 +70,21 @@ class _BatchedText:
         self._batch, self._ready = batch, deque[Chunk]()
         self.random = random_generator(options, index, is_exact=batch.is_exact).random
         self.recent = deque(recent, maxlen=batch.sampler.num_recent)
-        self._detokenizer = Detokenizer(vocab, stopping.stop_criteria(options, vocab), length=options.length)
+        self._detokenizer = detokenizer_of(vocab, options)
+        self.matched = 0
 
     @property
     def ended(self) -> bool:
         return self._detokenizer.ended
 
     def feed(self, ids: Sequence[int], nats: Sequence[float]) -> None:
-        """Takes the next symbols of the text."""
-        self._ready.append(self._detokenizer.feed(ids, nats))
+        """Takes the next symbols of the text, up to its end."""
+        if END in ids:
+            ids, nats = ids[: ids.index(END)], nats[: ids.index(END)]
+            self._ready.append(self._detokenizer.feed(ids, nats))
+            self._detokenizer.end()
+        else:
+            self._ready.append(self._detokenizer.feed(ids, nats))
         if self.ended:
             self._ready.append(self._detokenizer.finish())
 
@@ -140,15 +146,25 @@ class _Batch:
         for t in range(num_steps):
             logits_BV, self._state = self._engine.advance(self._ids_B, self._state)
             recent = [text.recent for text in self._running]
-            ids_TB[t] = self.sampler.sample_rows(logits_BV, self._position, u_TB[t], recent)
+            matched = [text.matched for text in self._running] if self.sampler.pattern else ()
+            ids_TB[t] = self.sampler.sample_rows(logits_BV, self._position, u_TB[t], recent, matched)
             if self._nats:
                 nats_TB[t] = sampling.surprisal_rows(logits_BV, ids_TB[t])
             self._ids_B = ids_TB[t].tolist()
+            if pattern := self.sampler.pattern:
+                self._ids_B = _follow(pattern, self._running, self._ids_B)
             self._position += 1
             if self.sampler.uses_history:
                 for text, i in zip(self._running, self._ids_B, strict=True):
                     text.recent.append(i)
         return ids_TB, nats_TB
+
+
+def _follow(pattern: Automaton, running: Sequence[_BatchedText], symbols_B: Sequence[int]) -> list[int]:
+    """Follows the pattern in each text; returns what the engine reads: of a text that has ended, anything."""
+    for text, symbol in zip(running, symbols_B, strict=True):
+        text.matched = DEAD if symbol == END else pattern.after(text.matched, symbol)
+    return [max(symbol, 0) for symbol in symbols_B]
 
 
 def _select(state: Any, rows: Sequence[int]) -> Any:

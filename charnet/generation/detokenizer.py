@@ -79,6 +79,10 @@ class Detokenizer:
         self.ended = self.ended or (self._num_fed >= self._length and not self._is_open)
         return self._certain(nats)
 
+    def end(self) -> None:
+        """Ends the text after what was fed."""
+        self.ended = True
+
     def finish(self) -> Chunk:
         """Returns what was held back, when no more is fed."""
         self.gives_back = False

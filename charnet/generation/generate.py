@@ -13,10 +13,10 @@ import numpy as np
 from charnet.config import Limits, SamplingOptions, converted
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
-from charnet.engines.base import Engine, MultiStepEngine
+from charnet.engines.base import Engine, MultiStepEngine, Pattern
 from charnet.generation import stopping
 from charnet.generation.detokenizer import Chunk, Detokenizer
-from charnet.generation.sampler import Sampler
+from charnet.generation.sampler import END, Sampler
 
 MAX_STEPS = 4096  # symbols in one call of a multi-step engine
 PHILOX_BLOCK = 4  # numbers of each step of its counter
@@ -124,7 +124,13 @@ class Generation:
         self._engine_state, self._pending = state.state, state.pending
         self._start, self._sampled_before, self._position = (vocab.start_id(),), state.num_sampled, 0
         self._recent = deque(state.recent, maxlen=self._sampler.num_recent + MAX_GIVEN_BACK)
-        self._detokenizer = Detokenizer(vocab, stopping.stop_criteria(options, vocab), length=options.length)
+        self._matched, self._is_over = 0, False
+        self._detokenizer = detokenizer_of(vocab, options)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user about the options: characters of the pattern that the alphabet lacks."""
+        return self._sampler.pattern.notes if self._sampler.pattern else ()
 
     @property
     def state(self) -> GenerationState:
@@ -153,6 +159,9 @@ class Generation:
             ids, nats, self._engine_state = advance()
             chunk = detokenizer.feed(ids, nats)
             self._pending = ids[-1:]
+            if self._is_over:
+                self._engine_state, self._pending = before, pending + ids
+                detokenizer.end()
             if detokenizer.gives_back or detokenizer.surplus:
                 calls.append(_Call(before, pending, ids))
                 ids = self._give_back(calls) if detokenizer.surplus else ids
@@ -181,8 +190,18 @@ class Generation:
         for i in self._pending or self._start:
             logits_1V, state = self._engine.advance([i], state)
         logits_V = logits_1V[0]
-        symbol = self._sampler.sample(logits_V, self._position, self._random(), self._recent)
+        symbol = self._sampler.sample(logits_V, self._position, self._random(), self._recent, self._matched)
+        if pattern := self._sampler.pattern:
+            if symbol == END:
+                self._end()
+                return (), (), self._engine_state
+            self._matched = pattern.after(self._matched, symbol)
         return (symbol,), (sampling.surprisal(logits_V, symbol),) if self._nats else (), state
+
+    def _end(self) -> None:
+        """Ends the text where its pattern does; that took a random number."""
+        self._is_over = True
+        self._sampled_before += 1
 
     def _multi_step(self) -> tuple[tuple[int, ...], tuple[float, ...], Any]:
         """Samples like `_single_step`, but several symbols: twice as many as before while that is fast enough."""
@@ -191,12 +210,28 @@ class Generation:
         num_steps = min(self._num_steps, max(1, o.length - self._position))  # 1: to complete a cluster
         positions = range(self._position, self._position + num_steps)
         temperatures_T, u_T = np.array([o.temperature_at(t) for t in positions]), self._random(len(positions))
+        automaton, pattern = self._sampler.pattern, None
+        if automaton is not None:
+            tables = (automaton.next_SC, automaton.class_V, automaton.fewest_S)
+            pattern = Pattern(*tables, self._matched, o.length - self._position)
         ids_T, nats_T, state = self._generate(
-            self._pending or self._start, self._engine_state, u_T, temperatures_T, self._sampler.bias_V
+            self._pending or self._start, self._engine_state, u_T, temperatures_T, self._sampler.bias_V, pattern
         )
+        if automaton is not None:
+            for symbol in ids_T.tolist():
+                self._matched = automaton.after(self._matched, symbol)
+            if len(ids_T) < len(u_T):
+                self._end()
         if time.perf_counter() - began < SECONDS_PER_CALL / 2:
             self._num_steps = min(2 * self._num_steps, MAX_STEPS)
         return tuple(ids_T.tolist()), tuple(nats_T.tolist()) if self._nats else (), state
+
+
+def detokenizer_of(vocab: Vocabulary, options: SamplingOptions) -> Detokenizer:
+    """Returns what turns symbols into text, and ends it as the options say. A pattern ends a text by itself."""
+    if options.match:
+        return Detokenizer(vocab)
+    return Detokenizer(vocab, stopping.stop_criteria(options, vocab), length=options.length)
 
 
 def stream(

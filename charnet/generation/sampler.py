@@ -16,15 +16,18 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.errors import ConfigError
 from charnet.generation import graphemes
+from charnet.generation.automaton import DEAD, Automaton, compile_pattern
 
+END = -1  # in place of a symbol: the text ends before it
 LOST = "\N{REPLACEMENT CHARACTER}"  # stands for bytes that could not be decoded: no text is meant to hold it
 
 
 class Sampler:
     """Samples symbols as the options say, in the fastest way for them.
 
-    `temperature_only` says that only the temperature and `bias_V` apply, and no filter or penalty. If `uses_history` is
-    set, the probabilities depend on the last symbols of the text; `num_recent` of them are enough.
+    `temperature_only` says that only the temperature, `bias_V` and the pattern apply, and no filter or penalty. If
+    `uses_history` is set, the probabilities depend on the last symbols of the text; `num_recent` of them are enough. If
+    there is a `pattern`, a text ends by it alone.
 
     Args:
         is_exact: the logits are those of an exact engine.
@@ -43,16 +46,21 @@ class Sampler:
         self.penalized = options.repetition_penalty != 1 and options.repetition_window > 0
         self.filtered = bool(options.top_k or options.top_p < 1 or options.min_p > 0 or options.typical_p < 1)
         self._guard = Utf8Guard(vocab) if vocab.is_utf8 else None
+        self.pattern = _pattern(vocab, options, self.bias_V, self._banned) if options.match else None
+        self._guard = None if self.pattern else self._guard
         self.uses_history = self.penalized or self._guard is not None or bool(self._banned)
         self.temperature_only = not self.uses_history and not self.filtered
         self.num_recent = max(LONGEST_UTF8, options.repetition_window, *(len(before) for before, _ in self._banned))
 
-    def sample(self, logits_V: sampling.Floats, position: int, u: float, recent: Sequence[int]) -> int:
-        """Samples the symbol of one text that comes after `position` others.
+    def sample(
+        self, logits_V: sampling.Floats, position: int, u: float, recent: Sequence[int], matched: int = 0
+    ) -> int:
+        """Samples the symbol of one text that comes after `position` others, or `END`.
 
         Args:
             u: a random number, 0 <= u < 1.
             recent: the last symbols of the text, needed only if the sampler `uses_history`.
+            matched: the state of the pattern after the text so far, needed only if there is one.
         """
         o = self._options
         if self.bias_V is not None:
@@ -60,12 +68,42 @@ class Sampler:
         if self.uses_history:
             logits_V = self._apply_history(logits_V, position, recent)
         temperature = o.temperature if o.temperature_end is None else o.temperature_at(position)
+        if self.pattern is not None:
+            return self._sample_matching(self.pattern, logits_V, temperature, position, u, matched)
+        return self._sample(logits_V, temperature, u)
+
+    def _sample_matching(
+        self, pattern: Automaton, logits_V: sampling.Floats, temperature: float, position: int, u: float, matched: int
+    ) -> int:
+        """Samples among the symbols with which the pattern can be completed in time, after the filters.
+
+        Where the text may end or go on, it ends with the probability of all symbols that the pattern does not allow.
+        """
+        if matched == DEAD:
+            return END
+        mask_V = pattern.mask(matched, self._options.length - position)
+        if pattern.may_end(matched):
+            symbol = self._sample(logits_V, temperature, u)
+            return symbol if mask_V[symbol] == 0 else END
+        if self.filtered:
+            matching_V = np.where(mask_V == 0, self._probabilities(logits_V, temperature), 0.0)
+            if matching_V.any():  # else the filters left none of them
+                return sampling.sample(matching_V, u)
+        return sampling.sample_logits(logits_V + mask_V, temperature, u, is_exact=self._is_exact)
+
+    def _sample(self, logits_V: sampling.Floats, temperature: float, u: float) -> int:
+        """Samples a symbol after the temperature and all filters."""
         if self.filtered:
             return sampling.sample(self._probabilities(logits_V, temperature), u)
         return sampling.sample_logits(logits_V, temperature, u, is_exact=self._is_exact)
 
     def sample_rows(
-        self, logits_BV: sampling.Floats, position: int, u_B: npt.NDArray[np.float64], recent: Sequence[Sequence[int]]
+        self,
+        logits_BV: sampling.Floats,
+        position: int,
+        u_B: npt.NDArray[np.float64],
+        recent: Sequence[Sequence[int]],
+        matched_B: Sequence[int] = (),
     ) -> npt.NDArray[np.intp]:
         """Samples the next symbol of each text of a batch as `sample` does, to rounding."""
         o = self._options
@@ -74,7 +112,30 @@ class Sampler:
         if self.uses_history:
             rows = zip(logits_BV, recent, strict=True)
             logits_BV = np.stack([self._apply_history(row, position, r) for row, r in rows])
+        if self.pattern is not None:
+            return self._sample_matching_rows(self.pattern, logits_BV, position, u_B, np.asarray(matched_B))
         return sampling.sample_rows(self._probabilities(logits_BV, o.temperature_at(position)), u_B)
+
+    def _sample_matching_rows(
+        self,
+        pattern: Automaton,
+        logits_BV: sampling.Floats,
+        position: int,
+        u_B: npt.NDArray[np.float64],
+        matched_B: npt.NDArray[np.integer],
+    ) -> npt.NDArray[np.intp]:
+        """Samples for each text as `_sample_matching` does."""
+        temperature, has_ended_B = self._options.temperature_at(position), matched_B == DEAD
+        may_end_B = (pattern.fewest_S[matched_B] == 0) | has_ended_B
+        allowed_BV = pattern.allowed(matched_B, self._options.length - position)
+        counted_BV = allowed_BV | may_end_B[:, None]
+        p_BV = sampling.softmax(np.where(counted_BV, logits_BV, -np.inf), temperature, is_exact=self._is_exact)
+        if self.filtered:
+            filtered_BV = np.where(counted_BV, self._probabilities(logits_BV, temperature), 0.0)
+            p_BV = np.where(filtered_BV.any(axis=1, keepdims=True), filtered_BV, p_BV)
+        symbols_B = sampling.sample_rows(p_BV, u_B)
+        goes_on_B = np.take_along_axis(allowed_BV, symbols_B[:, None], 1)[:, 0] & ~has_ended_B
+        return np.where(goes_on_B, symbols_B, END)
 
     def _apply_history(self, logits_V: sampling.Floats, position: int, recent: Sequence[int]) -> sampling.Floats:
         """Returns logits that make repeated symbols less likely, and what may not come next impossible."""
@@ -105,6 +166,33 @@ class Sampler:
             typical_p=o.typical_p,
             is_exact=self._is_exact,
         )
+
+
+def _pattern(
+    vocab: Vocabulary,
+    options: SamplingOptions,
+    bias_V: npt.NDArray[np.float64] | None,
+    banned: Sequence[tuple[tuple[int, ...], int]],
+) -> Automaton:
+    """Compiles the pattern of the options.
+
+    Raises:
+        ConfigError: an option contradicts it, it is beyond the subset, or no text of this length can match.
+    """
+    ends = {"--stop": options.stop, "--max-lines": options.max_lines, "--until": options.until}
+    for name, value in {**ends, "--ban": banned}.items():
+        if value:
+            what = "says where the text ends" if name in ends else "cannot be combined with a ban of sequences"
+            raise ConfigError(f"--match and {name}: the pattern {what}; leave one of them out")
+    never = frozenset() if bias_V is None else frozenset(np.flatnonzero(np.isneginf(bias_V)).tolist())
+    if vocab.has_documents:
+        never |= {vocab.start_id()}
+    pattern = compile_pattern(options.match, vocab, never)
+    if (shortest := int(pattern.fewest_S[0])) > options.length:
+        raise ConfigError(
+            f"--match: the shortest text that matches has {shortest:,} characters; -n {options.length:,} is too short"
+        )
+    return pattern
 
 
 def _bias(vocab: Vocabulary, options: SamplingOptions, banned: Sequence[str]) -> npt.NDArray[np.float64] | None:

@@ -29,7 +29,8 @@ class MultiStep(NumpyEngine):
 
     min_batch = 2
 
-    def generate(self, ids, state, u_T, temperatures_T, bias_V):  # type: ignore[no-untyped-def]
+    def generate(self, ids, state, u_T, temperatures_T, bias_V, pattern=None):  # type: ignore[no-untyped-def]
+        assert pattern is None
         symbols, nats = [], []
         for u, temperature in zip(u_T, temperatures_T, strict=True):
             for i in ids:

@@ -1,8 +1,5 @@
 """Compresses texts and restores them, block by block: memory does not grow with the text.
 
-The symbols of a block lie in B streams, one piece behind the other. They are coded step by step: the first symbol of
-each stream, then the second of each. Both sides know the same at each step.
-
 Shape legend: B streams, A characters in the model's alphabet, S symbols of a block and the one that never comes, N
 symbols of a block.
 """
@@ -19,6 +16,7 @@ import numpy as np
 from charnet.compression import rans
 from charnet.compression.container import FINGERPRINT, CodedBlock, Header, Parser, Writer
 from charnet.compression.counts import Int64s, Shares, starts
+from charnet.compression.layout import Layout
 from charnet.compression.network import Predictor, Reader
 from charnet.compression.rans import CodeError, Words
 from charnet.compression.symbols import Block, Symbols, blocks
@@ -26,7 +24,6 @@ from charnet.storage.checkpoint import Checkpoint
 
 Read = Callable[[int], bytes]
 Report = Callable[[int], object]  # takes the bytes of the text that are done
-STREAMS, SYMBOLS_A_STREAM = 64, 4096  # at most; at least
 
 
 @dataclass
@@ -87,43 +84,6 @@ class PlainCoder:
             pieces.append(ids_B)
         decoder.finish()
         return layout.join(np.concatenate(pieces))
-
-
-class Layout:
-    """How the N symbols of a block lie in streams. The first streams may have a symbol more than the others."""
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self.batch = max(1, min(STREAMS, length // SYMBOLS_A_STREAM))  # more are faster, and each begins anew
-        each, longer = divmod(length, self.batch)
-        lengths = np.full(self.batch, each)
-        lengths[:longer] += 1
-        first_B = np.cumsum(lengths) - lengths
-        steps, rest = np.arange(each)[:, None] + first_B, each + first_B[:longer]
-        self._order = np.concatenate([steps.reshape(-1), rest])  # of the symbols as they are coded
-
-    def sizes(self) -> Iterator[int]:
-        """Yields how many symbols each step has."""
-        whole, rest = divmod(self.length, self.batch)
-        yield from [self.batch] * whole
-        yield from [rest] * bool(rest)
-
-    def steps(self, ids_N: Int64s) -> Iterator[tuple[int, Int64s]]:
-        """Yields the symbols of each step, and how many there were before."""
-        coded, at = ids_N[self._order], 0
-        for size in self.sizes():
-            yield at, coded[at : at + size]
-            at += size
-
-    def join(self, coded: Int64s) -> Int64s:
-        """Returns the symbols (N) as they were before `steps`."""
-        ids_N = np.empty_like(coded)
-        ids_N[self._order] = coded
-        return ids_N
-
-    def padded(self, ids_B: Int64s) -> Int64s:
-        """Returns a symbol for each stream, also for those that are at their end."""
-        return ids_B if len(ids_B) == self.batch else np.append(ids_B, np.zeros(self.batch - len(ids_B), np.int64))
 
 
 class Compressor:

@@ -50,6 +50,10 @@ class Decoder:
     Args:
         words: as `encode` returned them.
 
+    Attributes:
+        state: of the coder.
+        next: the place of the next word.
+
     Raises:
         CodeError: these are not such words.
     """
@@ -58,8 +62,8 @@ class Decoder:
         self._words = words.tolist()
         if len(words) < 2 or not LOWEST <= self._words[0] << WORD:
             raise CodeError
-        self._state, self._next = self._words[0] << WORD | self._words[1], 2
-        if self._state >> 63:
+        self.state, self.next = self._words[0] << WORD | self._words[1], 2
+        if self.state >> 63:
             raise CodeError
 
     def decode(self, starts_V: npt.NDArray[np.int64]) -> int:
@@ -71,19 +75,19 @@ class Decoder:
         Raises:
             CodeError: the words are at their end.
         """
-        low = self._state & (TOTAL - 1)
+        low = self.state & (TOTAL - 1)
         symbol = int(starts_V.searchsorted(low, "right")) - 1
         start = int(starts_V[symbol])
         end = int(starts_V[symbol + 1]) if symbol + 1 < len(starts_V) else TOTAL
-        self._state = (end - start) * (self._state >> BITS) + low - start
-        if self._state < LOWEST:
-            if self._next == len(self._words):
+        self.state = (end - start) * (self.state >> BITS) + low - start
+        if self.state < LOWEST:
+            if self.next == len(self._words):
                 raise CodeError
-            self._state = self._state << WORD | self._words[self._next]
-            self._next += 1
+            self.state = self.state << WORD | self._words[self.next]
+            self.next += 1
         return symbol
 
     def finish(self) -> None:
         """Raises CodeError unless all words were read, and the coder began here."""
-        if self._state != LOWEST or self._next != len(self._words):
+        if self.state != LOWEST or self.next != len(self._words):
             raise CodeError

@@ -10,7 +10,7 @@ blocks, G = gates x H, R threads, V characters in the alphabet.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +22,26 @@ from charnet.engines.kernels_layer import GRU, Bytes, Doubles, Floats, Ints, Mod
 from charnet.engines.kernels_llvm import load_acquire, sched_yield, store_release
 from charnet.engines.kernels_ngram import Table, mix, probabilities, step
 
-SOURCES = (  # all that cached functions call, and the tables that they hold
-    "exact.py",
-    "kernels_llvm.py",
-    "kernels_layer.py",
-    "kernels_exact.py",
-    "kernels_ngram.py",
-    "kernels.py",
-)
+NAMES = ("exact", "kernels_llvm", "kernels_layer", "kernels_exact", "kernels_ngram", "kernels")
+SOURCES = [Path(__file__).with_name(f"{name}.py") for name in NAMES]  # all that is called here, and the tables in it
 DIVERGED = -1
 OfBytes = bool | None
 SPINS = 2000  # of a waiting thread, before it lets other threads run on its core
 
 
-def _source_digest() -> str:
-    """Computes a short hash of the source of all compiled functions.
+def _source_digest(sources: Iterable[Path]) -> str:
+    """Computes a short hash of source files.
 
     Raises:
         OSError: a source file cannot be read.
     """
     digest = hashlib.sha256()
-    for name in SOURCES:
-        digest.update(Path(__file__).with_name(name).read_bytes())
+    for path in sources:
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _cached_njit(function: Callable[..., Any]) -> Any:
+def cached_njit(function: Callable[..., Any], sources: Iterable[Path] = SOURCES) -> Any:
     """Compiles a function at its first call, and caches the result on disk where numba finds a folder for it.
 
     numba names a cache file after the function's `__qualname__`, and takes it for current as long as the date and size
@@ -57,7 +51,7 @@ def _cached_njit(function: Callable[..., Any]) -> Any:
     """
     name = function.__qualname__
     try:
-        function.__qualname__ = f"{name}_{_source_digest()}"
+        function.__qualname__ = f"{name}_{_source_digest(sources)}"
         return njit(nogil=True, error_model="numpy", cache=True)(function)
     except (OSError, RuntimeError):  # no source to hash, or no folder for the cache: each process compiles it
         function.__qualname__ = name
@@ -232,7 +226,7 @@ def _scratch(model: Model) -> tuple[Floats, Bytes, Bytes]:
     return gates, np.empty(model.units, np.uint8), np.empty(model.units, np.uint8)
 
 
-@_cached_njit
+@cached_njit
 def run(
     of_bytes: OfBytes,
     model: Model,
@@ -300,7 +294,7 @@ def run(
     return len(ids)
 
 
-@_cached_njit
+@cached_njit
 def update_rows(
     cell: int, a_BG: Floats, x: Floats, rows_B: Ints, before: Floats, after: Floats, memory: Floats
 ) -> None:
@@ -309,7 +303,7 @@ def update_rows(
         update(cell, a_BG[b], x[rows_B[b]], before[b], after[b], memory[b], 0, before.shape[1])
 
 
-@_cached_njit
+@cached_njit
 def update_exact_rows(
     cell: int, a_BG: Floats, x_BG: Floats, inner_bias_G: Floats, before: Floats, after: Floats, memory: Floats
 ) -> None:

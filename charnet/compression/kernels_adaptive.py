@@ -1,0 +1,279 @@
+"""The loop of a text that is learned while it is coded: predict a symbol, code it, learn it.
+
+With numba the loop is compiled, without it the same lines run as they are, several times slower: all numbers are
+integers that 64 bits hold, so the result is the same.
+
+The n-gram counts what came after the last 0 to 6 symbols. The distribution after a context is that after the shorter
+one, of which some is left, plus the counts, each less a discount (interpolated absolute discounting). Weights of the
+mixture are the sum of two: one set by how long the longest known context is and how sure the networks are, one set by
+the last symbol, which also has a bias for each symbol that may come next.
+
+Shape legend: I predictions and that of the text itself, B streams, S symbols and the one that never comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charnet.compression import counts, rans
+from charnet.engines import exact, registry
+
+if registry.available("compiled") == "compiled":
+    from charnet.engines.kernels import cached_njit as compiled
+    from numba import njit
+else:
+
+    def njit(**_: Any) -> Callable[[Any], Any]:
+        return lambda function: function
+
+    def compiled(function: Any, _: list[Path]) -> Any:
+        return function
+
+
+Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+
+LONGEST = 6  # symbols of a context
+SLOTS, NODES = 1 << 22, 3 << 20  # contexts and their symbols: 112 MB in all, used from the start on
+CHECK, FIRST, SEEN, DISTINCT = 0, 1, 2, 3  # columns of a context
+NEXT, SYMBOL, COUNT = 0, 1, 2  # columns of a node
+LARGEST_COUNT = 30  # then all counts of the context are halved: what came lately counts more
+PRIME, SLOT_FACTOR, HASH = 1_000_003, 0x1E3779B97F4A7C15, (1 << 62) - 1
+DISCOUNT = np.array([0, 8, 8, 8, 10, 11, 13], np.int64)  # sixteenths of a count, by the length of the context
+PRIOR = 2  # sixteenths of a count that the shorter context has in any case
+ONE, UNIT, SMALLEST = 1 << 30, 16, 1 << 10  # probabilities; bits of a fraction
+
+HALVING, MOST_HALVINGS = exact.HALVING, exact.MOST_HALVINGS
+HALVING_BITS = HALVING.bit_length() - 1
+POWERS, LOG2, LOG2_BITS = exact.POWERS, counts.LOG2, counts.LOG2_BITS
+TOTAL, BITS, LOWEST, WORD = rans.TOTAL, rans.BITS, rans.LOWEST, rans.WORD
+
+SURE = 4  # classes of how sure the networks are
+WEIGHT_BITS, BIAS_BITS = 20, 8  # of fractions
+LARGEST_WEIGHT, LARGEST_BIAS = 1 << 24, 1 << 26
+RATE_BITS, RATE, RATE_OF_LAST, RATE_OF_BIAS = 10, 182, 545, 45383  # how fast weights learn; the bias, of 2**24
+LAST = 1 << 10  # classes of last symbols
+
+
+class Learned(NamedTuple):
+    """What was learned of a text.
+
+    Attributes:
+        contexts: (SLOTS, 4): a part of the hash, the first node, and how many symbols and distinct symbols came.
+        nodes: (NODES, 3): the symbols that came after a context, a list for each. Node 0 is the end of each list.
+        used: (1): the next free node.
+        weights: (classes, I).
+        weights_of_last: (LAST, I): by the last symbol.
+        bias: (LAST, S): added to the logarithm of each symbol, by the last symbol.
+    """
+
+    contexts: Int32s
+    nodes: Int32s
+    used: Int64s
+    weights: Int64s
+    weights_of_last: Int64s
+    bias: Int32s
+
+
+def new(inputs: int) -> Learned:
+    """Returns what is known before a text.
+
+    Args:
+        inputs: predictions beside that of the text itself: of networks, and of an n-gram if there is one.
+    """
+    first = [0.5, 0.2, 0.3] if inputs > 1 else [0.7, 0.3]
+    weights = np.tile((np.array(first) * (1 << WEIGHT_BITS)).astype(np.int64), ((LONGEST + 1) * SURE, 1))
+    return Learned(
+        np.zeros((SLOTS, 4), np.int32),
+        np.zeros((NODES, 3), np.int32),
+        np.ones(1, np.int64),
+        weights,
+        np.zeros((LAST, len(first)), np.int64),
+        np.zeros((LAST, 0), np.int32),
+    )
+
+
+def widened(learned: Learned, symbols: int) -> Learned:
+    """Returns the same with room for so many symbols."""
+    old = learned.bias
+    if old.shape[1] >= symbols:
+        return learned
+    bias = np.zeros((LAST, symbols), np.int32)
+    bias[:, : old.shape[1]] = old
+    return learned._replace(bias=bias)
+
+
+@njit(nogil=True, error_model="numpy")
+def find(contexts: Int32s, history: Int64s, slots: Int64s) -> int:
+    """Finds the slots of all contexts that end with the last symbols, the shortest first; returns the longest known.
+
+    A slot is that of the context, or a free one.
+    """
+    key, longest = 1, 0
+    for order in range(LONGEST + 1):
+        if order:
+            key = (key * PRIME + int(history[order - 1]) + 1) & HASH
+        mixed = ((key + order) * SLOT_FACTOR) & HASH
+        slot, check = (mixed >> 20) & (SLOTS - 1), (mixed >> 42) + 1
+        while contexts[slot, CHECK] != 0 and contexts[slot, CHECK] != check:
+            slot = (slot + 1) & (SLOTS - 1)
+        slots[order, 0], slots[order, 1] = slot, check
+        if contexts[slot, SEEN] > 0:
+            longest = order
+    return longest
+
+
+@njit(nogil=True, error_model="numpy")
+def predict(learned: Learned, slots: Int64s, size: int) -> Int64s:
+    """Computes the logarithms (S) of the n-gram of the text so far."""
+    contexts, nodes = learned.contexts, learned.nodes
+    p_S = np.full(size, ONE // size, np.int64)
+    for order in range(LONGEST + 1):
+        slot = slots[order, 0]
+        seen = int(contexts[slot, SEEN])
+        if seen == 0:
+            continue
+        discount, whole = int(DISCOUNT[order]), 16 * seen + PRIOR
+        left = ((PRIOR + discount * int(contexts[slot, DISTINCT])) << UNIT) // whole
+        p_S = (p_S * left) >> UNIT
+        node = contexts[slot, FIRST]
+        while node:
+            p_S[nodes[node, SYMBOL]] += ((16 * int(nodes[node, COUNT]) - discount) * ONE) // whole
+            node = nodes[node, NEXT]
+    bits = np.maximum(p_S, SMALLEST).astype(np.float64).view(np.int64)
+    return ((bits >> 52) - (1023 + 30)) * HALVING + LOG2[(bits >> (52 - LOG2_BITS)) & ((1 << LOG2_BITS) - 1)]
+
+
+@njit(nogil=True, error_model="numpy")
+def learn(learned: Learned, slots: Int64s, symbol: int) -> None:
+    """Counts a symbol after all contexts. When there is no room for more nodes, counting begins anew."""
+    contexts, nodes, used = learned.contexts, learned.nodes, learned.used
+    if used[0] + LONGEST + 1 > NODES:
+        contexts[:] = 0
+        used[0] = 1
+    for order in range(LONGEST + 1):
+        slot, check = slots[order, 0], slots[order, 1]
+        while contexts[slot, CHECK] != 0 and contexts[slot, CHECK] != check:  # a shorter one has just taken the slot
+            slot = (slot + 1) & (SLOTS - 1)
+        contexts[slot, CHECK] = check
+        contexts[slot, SEEN] += 1
+        node = contexts[slot, FIRST]
+        while node and nodes[node, SYMBOL] != symbol:
+            node = nodes[node, NEXT]
+        if node:
+            nodes[node, COUNT] += 1
+        else:
+            node = used[0]
+            used[0] += 1
+            nodes[node, NEXT], nodes[node, SYMBOL], nodes[node, COUNT] = contexts[slot, FIRST], symbol, 1
+            contexts[slot, FIRST] = node
+            contexts[slot, DISTINCT] += 1
+        if order and contexts[slot, SEEN] > LARGEST_COUNT:
+            total, node = 0, contexts[slot, FIRST]
+            while node:
+                nodes[node, COUNT] = (nodes[node, COUNT] + 1) >> 1
+                total += nodes[node, COUNT]
+                node = nodes[node, NEXT]
+            contexts[slot, SEEN] = total
+
+
+@njit(nogil=True, error_model="numpy")
+def mix(logs_IS: Int64s, weights_I: Int64s, bias_S: Int32s, floor: int) -> Int64s:
+    """Computes the counts (S) of a mixture; the last symbol gets the rest."""
+    size = logs_IS.shape[1]
+    score_S = bias_S[:size].astype(np.int64) >> BIAS_BITS
+    for i in range(len(weights_I)):
+        score_S += (logs_IS[i] * weights_I[i]) >> WEIGHT_BITS
+    steps_S = np.minimum(np.maximum(score_S[:-1].max() - score_S, 0), MOST_HALVINGS * HALVING)
+    mass_S = POWERS[steps_S & (HALVING - 1)] >> (steps_S >> HALVING_BITS)
+    mass_S[-1] = 0
+    counts_S = mass_S * (TOTAL - floor * size) // mass_S.sum() + floor
+    counts_S[-1] += TOTAL - counts_S.sum()
+    return counts_S
+
+
+@njit(nogil=True, error_model="numpy")
+def adapt(
+    logs_IS: Int64s, counts_S: Int64s, symbol: int, weights_I: Int64s, of_last_I: Int64s, bias_S: Int32s
+) -> None:
+    """Moves the weights and the bias so that the symbol would have been more probable."""
+    for i in range(len(weights_I)):
+        gradient = int(logs_IS[i, symbol]) - ((counts_S * logs_IS[i]).sum() >> BITS)
+        weights_I[i] = min(max(weights_I[i] + ((gradient * RATE) >> RATE_BITS), -LARGEST_WEIGHT), LARGEST_WEIGHT)
+        of_last = of_last_I[i] + ((gradient * RATE_OF_LAST) >> RATE_BITS)
+        of_last_I[i] = min(max(of_last, -LARGEST_WEIGHT), LARGEST_WEIGHT)
+    size = len(counts_S)
+    new_S = bias_S[:size].astype(np.int64) - ((counts_S * RATE_OF_BIAS) >> BITS)
+    new_S[symbol] += RATE_OF_BIAS
+    bias_S[:size] = np.minimum(np.maximum(new_S, -LARGEST_BIAS), LARGEST_BIAS).astype(np.int32)
+
+
+def code(
+    learned: Learned,
+    floor: int,
+    history: Int64s,
+    inputs_IBS: Int64s,
+    ids_B: Int64s,
+    starts_B: Int64s,
+    counts_B: Int64s,
+    coder: Int64s,
+    words: Int64s,
+) -> bool:
+    """Codes a symbol of each stream, one after the other, and learns it.
+
+    Args:
+        floor: the least count of a symbol.
+        history: (B, LONGEST): the last symbols of each stream, the last one first.
+        inputs_IBS: logarithms of the predictions; those of the text itself come behind them.
+        ids_B: the symbols; when there are words, they are decoded into it.
+        starts_B, counts_B: take what the encoder needs.
+        coder: the state of the decoder and the place of the next word.
+        words: all words to decode; none to encode.
+
+    Returns:
+        False if the words stand for no text.
+    """
+    inputs, size = inputs_IBS.shape[0], inputs_IBS.shape[2]
+    slots = np.zeros((LONGEST + 1, 2), np.int64)
+    logs_IS = np.zeros((inputs + 1, size), np.int64)
+    for b in range(len(ids_B)):
+        longest = find(learned.contexts, history[b], slots)
+        logs_IS[:inputs] = inputs_IBS[:, b]
+        logs_IS[inputs] = predict(learned, slots, size)
+        top = logs_IS[0].max() - BITS * HALVING
+        sure = 3 if top > -1700 else 2 if top > -HALVING else 1 if top > -2 * HALVING else 0
+        weights_I = learned.weights[longest * SURE + sure]
+        last = history[b, 0] & (LAST - 1)
+        of_last_I, bias_S = learned.weights_of_last[last], learned.bias[last]
+        counts_S = mix(logs_IS, weights_I + of_last_I, bias_S, floor)
+        if len(words):
+            low, symbol, start = int(coder[0]) & (TOTAL - 1), 0, 0
+            while start + counts_S[symbol] <= low:
+                start += counts_S[symbol]
+                symbol += 1
+            state = int(counts_S[symbol]) * (int(coder[0]) >> BITS) + low - int(start)
+            if state < LOWEST:
+                if coder[1] == len(words):
+                    return False
+                state = (state << WORD) | int(words[coder[1]])
+                coder[1] += 1
+            coder[0] = state
+            ids_B[b] = symbol
+            if symbol == size - 1:
+                return False
+        else:
+            symbol = int(ids_B[b])
+            starts_B[b], counts_B[b] = counts_S[:symbol].sum(), counts_S[symbol]
+        adapt(logs_IS, counts_S, symbol, weights_I, of_last_I, bias_S)
+        learn(learned, slots, symbol)
+        history[b, 1:] = history[b, :-1].copy()
+        history[b, 0] = symbol
+    return True
+
+
+code = compiled(code, [Path(module.__file__) for module in (counts, exact, rans)] + [Path(__file__)])

@@ -46,7 +46,8 @@ LARGEST_COUNT = 30  # then all counts of the context are halved: what came latel
 PRIME, SLOT_FACTOR, HASH = 1_000_003, 0x1E3779B97F4A7C15, (1 << 62) - 1
 DISCOUNT = np.array([0, 8, 8, 8, 10, 11, 13], np.int64)  # sixteenths of a count, by the length of the context
 PRIOR = 2  # sixteenths of a count that the shorter context has in any case
-ONE, UNIT, SMALLEST = 1 << 30, 16, 1 << 10  # probabilities; bits of a fraction
+BITS_OF_ONE, UNIT = 30, 16  # of a probability, of what is left of it
+ONE, SMALLEST = 1 << BITS_OF_ONE, 1 << 10
 
 HALVING, MOST_HALVINGS = exact.HALVING, exact.MOST_HALVINGS
 HALVING_BITS = HALVING.bit_length() - 1
@@ -129,10 +130,15 @@ def find(contexts: Int32s, history: Int64s, slots: Int64s) -> int:
 
 
 @njit(nogil=True, error_model="numpy")
-def predict(learned: Learned, slots: Int64s, size: int) -> Int64s:
-    """Computes the logarithms (S) of the n-gram of the text so far."""
-    contexts, nodes = learned.contexts, learned.nodes
-    p_S = np.full(size, ONE // size, np.int64)
+def predict(learned: Learned, slots: Int64s, p_S: Int64s, logs_S: Int64s) -> None:
+    """Computes the logarithms of the n-gram of the text so far.
+
+    Args:
+        p_S: memory for its probabilities.
+        logs_S: takes the result.
+    """
+    contexts, nodes, size = learned.contexts, learned.nodes, len(p_S)
+    p_S[:] = ONE // size
     for order in range(LONGEST + 1):
         slot = slots[order, 0]
         seen = int(contexts[slot, SEEN])
@@ -140,13 +146,17 @@ def predict(learned: Learned, slots: Int64s, size: int) -> Int64s:
             continue
         discount, whole = int(DISCOUNT[order]), 16 * seen + PRIOR
         left = ((PRIOR + discount * int(contexts[slot, DISTINCT])) << UNIT) // whole
-        p_S = (p_S * left) >> UNIT
+        for i in range(size):
+            p_S[i] = (p_S[i] * left) >> UNIT
         node = contexts[slot, FIRST]
         while node:
             p_S[nodes[node, SYMBOL]] += ((16 * int(nodes[node, COUNT]) - discount) * ONE) // whole
             node = nodes[node, NEXT]
-    bits = np.maximum(p_S, SMALLEST).astype(np.float64).view(np.int64)
-    return ((bits >> 52) - (1023 + 30)) * HALVING + LOG2[(bits >> (52 - LOG2_BITS)) & ((1 << LOG2_BITS) - 1)]
+    floats_S = np.maximum(p_S, SMALLEST).astype(np.float64)
+    bits_S = floats_S.view(np.int64)
+    for i in range(size):
+        fraction = (bits_S[i] >> (52 - LOG2_BITS)) & ((1 << LOG2_BITS) - 1)
+        logs_S[i] = ((bits_S[i] >> 52) - (1023 + BITS_OF_ONE)) * HALVING + LOG2[fraction]
 
 
 @njit(nogil=True, error_model="numpy")
@@ -183,18 +193,24 @@ def learn(learned: Learned, slots: Int64s, symbol: int) -> None:
 
 
 @njit(nogil=True, error_model="numpy")
-def mix(logs_IS: Int64s, weights_I: Int64s, bias_S: Int32s, floor: int) -> Int64s:
-    """Computes the counts (S) of a mixture; the last symbol gets the rest."""
-    size = logs_IS.shape[1]
-    score_S = bias_S[:size].astype(np.int64) >> BIAS_BITS
-    for i in range(len(weights_I)):
-        score_S += (logs_IS[i] * weights_I[i]) >> WEIGHT_BITS
-    steps_S = np.minimum(np.maximum(score_S[:-1].max() - score_S, 0), MOST_HALVINGS * HALVING)
-    mass_S = POWERS[steps_S & (HALVING - 1)] >> (steps_S >> HALVING_BITS)
-    mass_S[-1] = 0
-    counts_S = mass_S * (TOTAL - floor * size) // mass_S.sum() + floor
-    counts_S[-1] += TOTAL - counts_S.sum()
-    return counts_S
+def mix(logs_IS: Int64s, weights_I: Int64s, of_last_I: Int64s, bias_S: Int32s, floor: int, counts_S: Int64s) -> None:
+    """Computes the counts of a mixture. The last symbol gets the rest."""
+    inputs, size = logs_IS.shape
+    largest, total, rest = -(1 << 60), 0, TOTAL
+    for s in range(size - 1):
+        score = int(bias_S[s]) >> BIAS_BITS
+        for i in range(inputs):
+            score += (logs_IS[i, s] * (weights_I[i] + of_last_I[i])) >> WEIGHT_BITS
+        counts_S[s] = score
+        largest = max(largest, score)
+    for s in range(size - 1):
+        steps = min(largest - counts_S[s], MOST_HALVINGS * HALVING)
+        counts_S[s] = POWERS[steps & (HALVING - 1)] >> (steps >> HALVING_BITS)
+        total += counts_S[s]
+    for s in range(size - 1):
+        counts_S[s] = floor + counts_S[s] * (TOTAL - floor * size) // total
+        rest -= counts_S[s]
+    counts_S[size - 1] = rest
 
 
 @njit(nogil=True, error_model="numpy")
@@ -202,15 +218,20 @@ def adapt(
     logs_IS: Int64s, counts_S: Int64s, symbol: int, weights_I: Int64s, of_last_I: Int64s, bias_S: Int32s
 ) -> None:
     """Moves the weights and the bias so that the symbol would have been more probable."""
-    for i in range(len(weights_I)):
-        gradient = int(logs_IS[i, symbol]) - ((counts_S * logs_IS[i]).sum() >> BITS)
-        weights_I[i] = min(max(weights_I[i] + ((gradient * RATE) >> RATE_BITS), -LARGEST_WEIGHT), LARGEST_WEIGHT)
-        of_last = of_last_I[i] + ((gradient * RATE_OF_LAST) >> RATE_BITS)
+    inputs, size = logs_IS.shape
+    for i in range(inputs):
+        expected = 0
+        for s in range(size):
+            expected += counts_S[s] * logs_IS[i, s]
+        gradient = logs_IS[i, symbol] - (expected >> BITS)
+        weight, of_last = weights_I[i] + (gradient * RATE >> RATE_BITS), of_last_I[i]
+        weights_I[i] = min(max(weight, -LARGEST_WEIGHT), LARGEST_WEIGHT)
+        of_last += gradient * RATE_OF_LAST >> RATE_BITS
         of_last_I[i] = min(max(of_last, -LARGEST_WEIGHT), LARGEST_WEIGHT)
-    size = len(counts_S)
-    new_S = bias_S[:size].astype(np.int64) - ((counts_S * RATE_OF_BIAS) >> BITS)
-    new_S[symbol] += RATE_OF_BIAS
-    bias_S[:size] = np.minimum(np.maximum(new_S, -LARGEST_BIAS), LARGEST_BIAS).astype(np.int32)
+    bias_S[symbol] += RATE_OF_BIAS
+    for s in range(size):
+        bias = int(bias_S[s]) - (counts_S[s] * RATE_OF_BIAS >> BITS)
+        bias_S[s] = min(max(bias, -LARGEST_BIAS), LARGEST_BIAS)
 
 
 def code(
@@ -240,17 +261,17 @@ def code(
     """
     inputs, size = inputs_IBS.shape[0], inputs_IBS.shape[2]
     slots = np.zeros((LONGEST + 1, 2), np.int64)
-    logs_IS = np.zeros((inputs + 1, size), np.int64)
+    logs_IS, p_S, counts_S = np.zeros((inputs + 1, size), np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
     for b in range(len(ids_B)):
         longest = find(learned.contexts, history[b], slots)
         logs_IS[:inputs] = inputs_IBS[:, b]
-        logs_IS[inputs] = predict(learned, slots, size)
+        predict(learned, slots, p_S, logs_IS[inputs])
         top = logs_IS[0].max() - BITS * HALVING
         sure = 3 if top > -1700 else 2 if top > -HALVING else 1 if top > -2 * HALVING else 0
         weights_I = learned.weights[longest * SURE + sure]
         last = history[b, 0] & (LAST - 1)
         of_last_I, bias_S = learned.weights_of_last[last], learned.bias[last]
-        counts_S = mix(logs_IS, weights_I + of_last_I, bias_S, floor)
+        mix(logs_IS, weights_I, of_last_I, bias_S, floor, counts_S)
         if len(words):
             low, symbol, start = int(coder[0]) & (TOTAL - 1), 0, 0
             while start + counts_S[symbol] <= low:
@@ -271,7 +292,8 @@ def code(
             starts_B[b], counts_B[b] = counts_S[:symbol].sum(), counts_S[symbol]
         adapt(logs_IS, counts_S, symbol, weights_I, of_last_I, bias_S)
         learn(learned, slots, symbol)
-        history[b, 1:] = history[b, :-1].copy()
+        for at in range(LONGEST - 1, 0, -1):
+            history[b, at] = history[b, at - 1]
         history[b, 0] = symbol
     return True
 

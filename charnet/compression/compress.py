@@ -132,22 +132,15 @@ class Compressor:
             report(totals.text_bytes)
         yield self._counted(writer.block(None), totals)
 
-    def decompress(self, read: Read, name: str, report: Report = lambda _: None) -> Iterator[bytes]:
+    def blocks(self, parser: Parser, header: Header, report: Report = lambda _: None) -> Iterator[bytes]:
         """Yields a text part by part. Each part is as it was, as far as its checksum can tell.
 
         Args:
-            read: returns so many bytes of the compressed text, or fewer at its end.
-            name: of the file, for messages.
+            parser: has read the header.
 
         Raises:
-            CompressedFileError: it is damaged, not one of charnet's, or was made with another model.
+            CompressedFileError: the file is damaged, or was made with another model.
         """
-        parser = Parser(read, name)
-        header = parser.header()
-        yield from self.blocks(parser, header, report)
-
-    def blocks(self, parser: Parser, header: Header, report: Report = lambda _: None) -> Iterator[bytes]:
-        """Yields the parts of a text whose header was read; see `decompress`."""
         if header.fingerprint != self.fingerprint:
             parser.refuse_model(header.fingerprint, self.fingerprint, self.name)
         symbols, coder, done = Symbols(self.predictor.vocab), self._coder(), 0
@@ -171,3 +164,17 @@ class Compressor:
     def _counted(self, part: bytes, totals: Totals) -> bytes:
         totals.compressed_bytes += len(part)
         return part
+
+
+def decompress(checkpoint: Checkpoint, read: Read, name: str = "the data") -> Iterator[bytes]:
+    """Yields a text part by part.
+
+    Args:
+        read: returns so many bytes of the compressed text, or fewer at its end.
+        name: of the file, for messages.
+
+    Raises:
+        CompressedFileError: it is damaged, not one of charnet's, or was made with another model.
+    """
+    header = (parser := Parser(read, name)).header()
+    yield from Compressor(checkpoint, adaptive=header.adaptive).blocks(parser, header)

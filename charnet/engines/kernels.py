@@ -22,8 +22,14 @@ from charnet.engines.kernels_layer import GRU, Bytes, Doubles, Floats, Ints, Mod
 from charnet.engines.kernels_llvm import load_acquire, sched_yield, store_release
 from charnet.engines.kernels_ngram import Table, mix, probabilities, step
 
-NAMES = ("exact", "kernels_llvm", "kernels_layer", "kernels_exact", "kernels_ngram", "kernels")
-SOURCES = [Path(__file__).with_name(f"{name}.py") for name in NAMES]  # all that is called here, and the tables in it
+SOURCES = (  # all that cached functions call, and the tables that they hold
+    "exact.py",
+    "kernels_llvm.py",
+    "kernels_layer.py",
+    "kernels_exact.py",
+    "kernels_ngram.py",
+    "kernels.py",
+)
 DIVERGED = -1
 OfBytes = bool | None
 SPINS = 2000  # of a waiting thread, before it lets other threads run on its core
@@ -41,7 +47,7 @@ def _source_digest(sources: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def cached_njit(function: Callable[..., Any], sources: Iterable[Path] = SOURCES) -> Any:
+def cached_njit(function: Callable[..., Any], sources: Iterable[Path] = ()) -> Any:
     """Compiles a function at its first call, and caches the result on disk where numba finds a folder for it.
 
     numba names a cache file after the function's `__qualname__`, and takes it for current as long as the date and size
@@ -51,7 +57,7 @@ def cached_njit(function: Callable[..., Any], sources: Iterable[Path] = SOURCES)
     """
     name = function.__qualname__
     try:
-        function.__qualname__ = f"{name}_{_source_digest(sources)}"
+        function.__qualname__ = f"{name}_{_source_digest(sources or map(Path(__file__).with_name, SOURCES))}"
         return njit(nogil=True, error_model="numpy", cache=True)(function)
     except (OSError, RuntimeError):  # no source to hash, or no folder for the cache: each process compiles it
         function.__qualname__ = name

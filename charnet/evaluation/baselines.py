@@ -24,6 +24,7 @@ LONGEST_NGRAM = 7
 MOST_LEARNED, MOST_HELD_OUT = 1_200_000, 250_000  # characters: about two seconds
 GZIP_REACH = 1 << 15  # bytes: the window of gzip
 SMALLEST_DICTIONARY = 1 << 12  # bytes, of xz
+PPMD_ORDER, PPMD_MEMORY = 8, 256 << 20  # characters; bytes
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,19 @@ def _gzip_bits(learned: bytes, held_out: bytes) -> int:
 
 def _xz_bits(learned: bytes, held_out: bytes) -> int:
     """Returns the bits that the held-out text adds to the compressed size of the training text."""
-    sizes = [len(lzma.compress(text, lzma.FORMAT_RAW, filters=xz(text))) for text in (learned, learned + held_out)]
-    return 8 * (sizes[1] - sizes[0])
+    return 8 * (xz_size(learned + held_out) - xz_size(learned))
+
+
+def xz_size(text: bytes) -> int:
+    """Returns the bytes that `xz -9e` makes of a text, without the header of a file."""
+    return len(lzma.compress(text, lzma.FORMAT_RAW, filters=xz(text)))
+
+
+def ppmd_size(text: bytes) -> int:
+    """Returns the bytes that PPMd makes of a text. The package `pyppmd` has to be installed."""
+    import pyppmd
+
+    return len(pyppmd.compress(text, max_order=PPMD_ORDER, mem_size=PPMD_MEMORY, variant="H"))
 
 
 def xz(text: bytes) -> list[dict[str, int]]:

@@ -1,0 +1,96 @@
+"""What common compressors make of the same text: alone, and after they have read the model's training text.
+
+xz and bzip2 come with Python. PPMd and zstd need the packages `pyppmd` and `zstandard` (charnet[compare]); without them
+they are left out.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from charnet import regular_file
+from charnet.data import datasets
+from charnet.errors import ConfigError
+from charnet.evaluation.baselines import ppmd_size, xz_size
+from charnet.storage.checkpoint import Checkpoint
+
+MOST_BYTES = 64 << 20  # of a text; PPMd reads about a megabyte a second, xz a third of that
+BZIP2_BLOCK = 900_000  # bytes: further back it sees nothing
+ZSTD_LEVEL = 22
+
+
+@dataclass(frozen=True)
+class Other:
+    """A compressor's bits per character of a text; `primed` = after the training text, None if that is not at hand."""
+
+    name: str
+    bits_per_char: float
+    primed_bits_per_char: float | None
+
+
+def compare(path: Path, checkpoint: Checkpoint) -> list[Other]:
+    """Compresses a text with other compressors.
+
+    Raises:
+        ConfigError: the text is too large for that.
+        StorageError: the system refused to read it.
+    """
+    try:
+        text = regular_file.read(path, MOST_BYTES)
+    except OSError as error:
+        if path.is_file() and path.stat().st_size > MOST_BYTES:
+            raise ConfigError(f"--compare: reads texts of at most {MOST_BYTES >> 20} MB; leave it out") from None
+        raise regular_file.read_error(path, error) from None
+    learned = training_text(checkpoint)
+    characters = len(text) if checkpoint.vocab.of_bytes else len(text.decode("utf-8", "surrogateescape"))
+    found = []
+    for name, size in compressors():
+        # A compressor reads the one text and then both: what it adds for the second is what it makes of it.
+        primed = None if learned is None else size(learned, text) - size(learned, b"")
+        bits = [None if each is None else 8 * each / max(1, characters) for each in (size(b"", text), primed)]
+        assert bits[0] is not None
+        found.append(Other(name, bits[0], bits[1]))
+    return found
+
+
+def compressors() -> Iterator[tuple[str, Callable[[bytes, bytes], int]]]:
+    """Yields the names of the compressors that are installed, with functions that return the size of two texts."""
+    yield "xz -9e", lambda before, text: xz_size(before + text)
+    yield "bzip2 -9", lambda before, text: len(bz2.compress(before[-max(1, BZIP2_BLOCK - len(text)) :] + text, 9))
+    if importlib.util.find_spec("zstandard"):
+        yield "zstd --ultra -22 --long", lambda before, text: _zstd_size(before + text)
+    if importlib.util.find_spec("pyppmd"):
+        yield "PPMd, order 8", lambda before, text: ppmd_size(before + text)
+
+
+def _zstd_size(text: bytes) -> int:
+    import zstandard
+
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        ZSTD_LEVEL, source_size=len(text), window_log=27, enable_ldm=True
+    )
+    return len(zstandard.ZstdCompressor(compression_params=parameters).compress(text))
+
+
+def training_text(checkpoint: Checkpoint) -> bytes | None:
+    """Returns the part of the training text that the model learned from, or None if the text is not at hand.
+
+    It is the text of one file of which the last part was held out, as it is; other texts are not looked for.
+    """
+    data = checkpoint.config.data
+    if len(data.paths) != 1 or data.document_end:
+        return None
+    path = datasets.cached(data.paths[0]) or Path(data.paths[0])
+    with contextlib.suppress(OSError):
+        raw = regular_file.read(path, MOST_BYTES)
+        if len(raw) == checkpoint.corpus.size_bytes:
+            text = raw.decode("latin-1" if data.bytes else data.encoding, "surrogateescape")
+            held_out = data.num_held_out(len(text)) + int(len(text) * data.test_fraction)
+            kept = text[: len(text) - held_out]
+            return kept.encode("latin-1" if data.bytes else data.encoding, "surrogateescape")
+    return None

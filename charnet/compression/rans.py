@@ -60,10 +60,10 @@ class Decoder:
 
     def __init__(self, words: Words) -> None:
         self._words = words.tolist()
-        if len(words) < 2 or not LOWEST <= self._words[0] << WORD:
+        if len(words) < 2:
             raise CodeError
         self.state, self.next = self._words[0] << WORD | self._words[1], 2
-        if self.state >> 63:
+        if not LOWEST <= self.state < 1 << 63:
             raise CodeError
 
     def decode(self, starts_V: npt.NDArray[np.int64]) -> int:

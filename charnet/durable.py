@@ -230,39 +230,6 @@ def writing_aside(folder: Path, name: str) -> contextlib.AbstractContextManager[
     return Folder(folder).writing_aside(name)
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Callable[[bytes], object]]:
-    """Gives a function that writes the next part of a file. The file replaces the old one, or appears, at the end of
-    the block; after an exception there is nothing of it.
-
-    Raises:
-        StorageError: the system refused to write; the old file is unchanged.
-    """
-    folder = Folder(path.parent)
-    with contextlib.ExitStack() as stack:
-        with _explained(path):
-            file, aside = stack.enter_context(folder.writing_aside(f".{path.name}"))
-
-        def write(part: bytes) -> None:
-            with _explained(path):
-                file.write(part)
-
-        yield write
-        with _explained(path):
-            file.flush()
-            os.fsync(file.fileno())
-            folder.move(aside.name, path.name)
-            sync_folder(path.parent)
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise regular_file.write_error(path, error) from None
-
-
 def clean(folder: Path, pattern: str = f"*{PART}") -> None:
     """Removes the temporary files of processes that no longer run, and whatever else has such a name."""
     Folder(folder).clean(pattern)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charnet import durable, regular_file
+from charnet import regular_file
 from charnet.cli import console, tables
 from charnet.cli.options import option
 from charnet.cli.progress import training_view
@@ -54,7 +54,7 @@ def compress(
     on any machine, byte for byte."""
     target = out or Path(STREAM if text == STREAM else f"{text}{SUFFIX}")
     if str(target) == STREAM and json:
-        raise ConfigError("--json: the compressed text goes to standard output; name a file with --out, or leave it out")
+        raise ConfigError("--json: the compressed text goes to standard output; name a file with --out")
     if compare and text == STREAM:
         raise ConfigError("--compare: the text has to be read again; give a file, or leave it out")
     with _opened(text, CorpusError) as (read, size), _target(target, force=force, is_binary=True) as write:
@@ -150,10 +150,10 @@ def _opened(name: str, missing: type[Exception]) -> Iterator[tuple[Callable[[int
 def _target(path: Path, *, force: bool, is_binary: bool = False) -> Iterator[Callable[[bytes], object]]:
     """Gives a function that writes the next bytes, to a file that appears when all are written, or to stdout."""
     if str(path) != STREAM:
-        from charnet.cli.output import check_free
+        from charnet.cli.output import check_free, replacing
 
         check_free(path, replace=force, advice=" with --out, or replace it with --force")
-        with durable.replacing(path) as write:
+        with replacing(path) as write:
             yield write
         return
     if is_binary and sys.stdout.isatty():

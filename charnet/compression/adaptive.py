@@ -10,8 +10,6 @@ Shape legend: I predictions, B streams, S symbols and the one that never comes, 
 
 from __future__ import annotations
 
-from itertools import starmap
-
 import numpy as np
 
 from charnet.compression import kernels_adaptive as kernels
@@ -57,9 +55,7 @@ class AdaptiveCoder:
         for size in layout.sizes():
             ids_B = np.empty(size, np.int64)
             inputs_IBS = self._read(shares, reader)
-            if not kernels.code(
-                learned, shares.floor, history, inputs_IBS, ids_B, unused, unused, coder, words_64
-            ):
+            if not kernels.code(learned, shares.floor, history, inputs_IBS, ids_B, unused, unused, coder, words_64):
                 raise CodeError
             reader.read(layout.padded(ids_B))
             pieces.append(ids_B)

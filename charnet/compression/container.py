@@ -188,15 +188,15 @@ class Parser:
         return raw
 
     def _number(self, most: int) -> int:
-        number = 0
-        for place in range(LONGEST_VARINT):
+        """Reads a number that is at most `most`."""
+        number, place, byte = 0, 0, 0x80
+        while byte & 0x80 and place < LONGEST_VARINT:
             byte = self._bytes(1)[0]
             number |= (byte & 0x7F) << 7 * place
-            if byte < 0x80:
-                if number <= most:
-                    return number
-                break
-        self.refuse("is damaged")
+            place += 1
+        if byte & 0x80 or number > most:
+            self.refuse("is damaged")
+        return number
 
 
 def _varint(number: int) -> bytes:

@@ -1,7 +1,7 @@
 """Distributions as integers: counts of 2**24 for every symbol, computed to the same last bit on every machine.
 
-Besides the symbols that may come there is one that never does. It gets what rounding leaves over, and its count is never
-0, so no symbol is certain: however few bytes a file has, they cannot stand for a text without end.
+Besides the symbols that may come there is one that never does. It gets what rounding leaves over, and its count is
+never 0, so no symbol is certain: a file of a few bytes cannot stand for a text without end.
 
 Shape legend: B streams, A characters in the model's alphabet, S symbols: these, those that the text has beyond, and the
 one that never comes.
@@ -61,7 +61,6 @@ class Shares:
         counts_BS[:, alphabet:-1] += self._beyond
         counts_BS[:, -1] += TOTAL - counts_BS.sum(axis=1)
         return counts_BS
-
 
     def bits(self, weights_BA: Int64s, ids_B: Int64s) -> float:
         """Returns the bits that symbols need by the weights themselves, to be shown (not to be computed with)."""

@@ -13,7 +13,6 @@ Shape legend: I predictions and that of the text itself, B streams, S symbols an
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,16 +22,25 @@ import numpy.typing as npt
 from charnet.compression import counts, rans
 from charnet.engines import exact, registry
 
-if registry.available("compiled") == "compiled":
-    from charnet.engines.kernels import cached_njit as compiled
-    from numba import njit
-else:
+HAS_NUMBA = registry.available("compiled") == "compiled"
 
-    def njit(**_: Any) -> Callable[[Any], Any]:
-        return lambda function: function
 
-    def compiled(function: Any, _: list[Path]) -> Any:
+def njit(function: Any) -> Any:
+    """Marks a function that the loop calls."""
+    if not HAS_NUMBA:
         return function
+    import numba
+
+    return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def compiled(function: Any) -> Any:
+    """Compiles the loop at its first call, with a cache on disk."""
+    if not HAS_NUMBA:
+        return function
+    from charnet.engines.kernels import cached_njit
+
+    return cached_njit(function, [Path(__file__), *(Path(str(each.__file__)) for each in (counts, exact, rans))])
 
 
 Int64s = npt.NDArray[np.int64]
@@ -109,7 +117,7 @@ def widened(learned: Learned, symbols: int) -> Learned:
     return learned._replace(bias=bias)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit
 def find(contexts: Int32s, history: Int64s, slots: Int64s) -> int:
     """Finds the slots of all contexts that end with the last symbols, the shortest first; returns the longest known.
 
@@ -129,7 +137,7 @@ def find(contexts: Int32s, history: Int64s, slots: Int64s) -> int:
     return longest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit
 def predict(learned: Learned, slots: Int64s, p_S: Int64s, logs_S: Int64s) -> None:
     """Computes the logarithms of the n-gram of the text so far.
 
@@ -159,7 +167,7 @@ def predict(learned: Learned, slots: Int64s, p_S: Int64s, logs_S: Int64s) -> Non
         logs_S[i] = ((bits_S[i] >> 52) - (1023 + BITS_OF_ONE)) * HALVING + LOG2[fraction]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit
 def learn(learned: Learned, slots: Int64s, symbol: int) -> None:
     """Counts a symbol after all contexts. When there is no room for more nodes, counting begins anew."""
     contexts, nodes, used = learned.contexts, learned.nodes, learned.used
@@ -192,7 +200,7 @@ def learn(learned: Learned, slots: Int64s, symbol: int) -> None:
             contexts[slot, SEEN] = total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit
 def mix(logs_IS: Int64s, weights_I: Int64s, of_last_I: Int64s, bias_S: Int32s, floor: int, counts_S: Int64s) -> None:
     """Computes the counts of a mixture. The last symbol gets the rest."""
     inputs, size = logs_IS.shape
@@ -213,10 +221,8 @@ def mix(logs_IS: Int64s, weights_I: Int64s, of_last_I: Int64s, bias_S: Int32s, f
     counts_S[size - 1] = rest
 
 
-@njit(nogil=True, error_model="numpy")
-def adapt(
-    logs_IS: Int64s, counts_S: Int64s, symbol: int, weights_I: Int64s, of_last_I: Int64s, bias_S: Int32s
-) -> None:
+@njit
+def adapt(logs_IS: Int64s, counts_S: Int64s, symbol: int, weights_I: Int64s, of_last_I: Int64s, bias_S: Int32s) -> None:
     """Moves the weights and the bias so that the symbol would have been more probable."""
     inputs, size = logs_IS.shape
     for i in range(inputs):
@@ -234,6 +240,7 @@ def adapt(
         bias_S[s] = min(max(bias, -LARGEST_BIAS), LARGEST_BIAS)
 
 
+@compiled
 def code(
     learned: Learned,
     floor: int,
@@ -296,6 +303,3 @@ def code(
             history[b, at] = history[b, at - 1]
         history[b, 0] = symbol
     return True
-
-
-code = compiled(code, [Path(module.__file__) for module in (counts, exact, rans)] + [Path(__file__)])

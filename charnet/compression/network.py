@@ -54,7 +54,9 @@ class Predictor:
 
     def open(self, length: int) -> list[Any]:
         """Returns the engines for a text of this length."""
-        name = "numpy" if length < FEW_CHARACTERS and "compiled" not in self._engines else registry.available("compiled")
+        name = (
+            "numpy" if length < FEW_CHARACTERS and "compiled" not in self._engines else registry.available("compiled")
+        )
         if name not in self._engines:
             checkpoint = self.checkpoint
             ngram = checkpoint.ngram

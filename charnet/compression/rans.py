@@ -2,8 +2,8 @@
 
 The coder's state is one integer from 2**31 to 2**63. To encode a symbol that has `count` of 2**24 counts, the state
 grows by a factor of 2**24 / count; its low 32 bits become a word of the output before it would leave its range. The
-decoder undoes this, last symbol first, so symbols are encoded in reverse. All symbols of all streams share one coder: it
-costs eight bytes, however many streams there are.
+decoder undoes this, last symbol first, so symbols are encoded in reverse. All symbols of all streams share one coder:
+it costs eight bytes, however many streams there are.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Every byte comes back. A block is decoded in the way that gives the model the most characters that it knows; bytes that
 are no characters become lone surrogates (PEP 383), which are symbols like others. The symbols beyond the alphabet are
 listed in the block where they come first. For each the list says which character the network reads in its place: the
-same letter in another case, for instance. No table of Unicode is asked when a file is decompressed: it may be another one.
+same letter in another case, for instance. No table of Unicode is asked when a file is decompressed: it may differ.
 """
 
 from __future__ import annotations

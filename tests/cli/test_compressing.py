@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -38,6 +37,10 @@ def here(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def ends(*words: str) -> int:
     return run([*words, "-m", "model"])
 
@@ -49,7 +52,7 @@ def test_a_file_is_compressed_beside_itself_and_comes_back(here: Path, more: lis
     Path("a.txt").unlink()
     assert ends("decompress", "a.txt.cnz") == 0
     assert Path("a.txt").read_bytes() == RAW
-    assert sorted(os.listdir(here)) == ["a.txt", "a.txt.cnz", "model"]
+    assert names(here) == ["a.txt", "a.txt.cnz", "model"]
 
 
 def test_standard_input_is_compressed_to_standard_output(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,8 +79,7 @@ def test_the_report_says_what_it_costs(here: Path, capsys: pytest.CaptureFixture
     assert f"{found['entropy_bits_per_char']:.4f}" in shown.out
     assert f"{found['model_bytes']:,} bytes" in shown.out
     assert found["entropy_bits_per_char"] < found["bits_per_char"]
-    names = {each["name"] for each in found["others"]}
-    assert {"xz -9e", "bzip2 -9"} <= names
+    assert {"xz -9e", "bzip2 -9"} <= {each["name"] for each in found["others"]}
     for each in found["others"]:
         assert each["primed_bits_per_char"] < each["bits_per_char"], each["name"]  # it has read the same words
 
@@ -88,7 +90,7 @@ def test_after_a_refusal_there_is_no_file(here: Path, capsys: pytest.CaptureFixt
     Path("cut.cnz").write_bytes(whole[:-9])
     Path("other.cnz").write_bytes(RAW)
     capsys.readouterr()
-    before = sorted(os.listdir(here))
+    before = names(here)
     for words, code in (
         (["decompress", "cut.cnz"], 4),
         (["decompress", "other.cnz"], 4),
@@ -106,7 +108,7 @@ def test_after_a_refusal_there_is_no_file(here: Path, capsys: pytest.CaptureFixt
         assert ends(*words) == code, words
         shown = capsys.readouterr()
         assert (shown.out, shown.err.count("\n"), shown.err[:9]) == ("", 1, "charnet: "), words
-        assert sorted(os.listdir(here)) == before, words
+        assert names(here) == before, words
     assert Path("a.txt.cnz").read_bytes() == whole
 
 

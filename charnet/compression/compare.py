@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charnet import regular_file
+from charnet.config_file import read_yaml
 from charnet.data import datasets
-from charnet.errors import ConfigError
+from charnet.errors import CharnetError, ConfigError
 from charnet.evaluation.baselines import ppmd_size, xz_size
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.runs import SETTINGS
 
 MOST_BYTES = 64 << 20  # of a text; PPMd reads about a megabyte a second, xz a third of that
 BZIP2_BLOCK = 900_000  # bytes: further back it sees nothing
@@ -78,19 +80,21 @@ def _zstd_size(text: bytes) -> int:
 
 
 def training_text(checkpoint: Checkpoint) -> bytes | None:
-    """Returns the part of the training text that the model learned from, or None if the text is not at hand.
+    """Returns the part of the training text that the model learned from, or None if it is not at hand.
 
-    It is the text of one file of which the last part was held out, as it is; other texts are not looked for.
+    A run's folder says where its text is. It has to be one file of which the last part was held out.
     """
     data = checkpoint.config.data
-    if len(data.paths) != 1 or data.document_end:
+    paths: tuple[str, ...] = data.paths  # names without folders: a checkpoint may be given away
+    with contextlib.suppress(CharnetError, AttributeError):
+        paths = read_yaml(checkpoint.path.parent / SETTINGS)["data.paths"]  # type: ignore[union-attr]
+    if len(paths) != 1 or data.document_end:
         return None
-    path = datasets.cached(data.paths[0]) or Path(data.paths[0])
-    with contextlib.suppress(OSError):
-        raw = regular_file.read(path, MOST_BYTES)
+    with contextlib.suppress(OSError, UnicodeError):
+        raw = regular_file.read(datasets.cached(paths[0]) or Path(paths[0]), MOST_BYTES)
         if len(raw) == checkpoint.corpus.size_bytes:
-            text = raw.decode("latin-1" if data.bytes else data.encoding, "surrogateescape")
+            encoding = "latin-1" if data.bytes else data.encoding
+            text = raw.decode(encoding)
             held_out = data.num_held_out(len(text)) + int(len(text) * data.test_fraction)
-            kept = text[: len(text) - held_out]
-            return kept.encode("latin-1" if data.bytes else data.encoding, "surrogateescape")
+            return text[: len(text) - held_out].encode(encoding)
     return None

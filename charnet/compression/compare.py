@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
-import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.runs import SETTINGS
 
 MOST_BYTES = 64 << 20  # of a text; PPMd reads about a megabyte a second, xz a third of that
-BZIP2_BLOCK = 900_000  # bytes: further back it sees nothing
 ZSTD_LEVEL = 22
 
 
@@ -51,23 +49,15 @@ def compare(path: Path, checkpoint: Checkpoint) -> list[Other]:
     learned = training_text(checkpoint)
     characters = len(text) if checkpoint.vocab.of_bytes else len(text.decode("utf-8", "surrogateescape"))
     found = []
-    for name, size in compressors():
-        # A compressor reads the one text and then both: what it adds for the second is what it makes of it.
-        primed = None if learned is None else size(learned, text) - size(learned, b"")
-        bits = [None if each is None else 8 * each / max(1, characters) for each in (size(b"", text), primed)]
-        assert bits[0] is not None
-        found.append(Other(name, bits[0], bits[1]))
+    for name, size, reach in COMPRESSORS:
+        with contextlib.suppress(ImportError):
+            alone, primed = size(text), None
+            if learned is not None and len(text) < reach:
+                # A compressor reads one text and then both: what it adds for the second is what it makes of it.
+                before = learned[len(text) - reach :]
+                primed = 8 * (size(before + text) - size(before)) / max(1, characters)
+            found.append(Other(name, 8 * alone / max(1, characters), primed))
     return found
-
-
-def compressors() -> Iterator[tuple[str, Callable[[bytes, bytes], int]]]:
-    """Yields the names of the compressors that are installed, with functions that return the size of two texts."""
-    yield "xz -9e", lambda before, text: xz_size(before + text)
-    yield "bzip2 -9", lambda before, text: len(bz2.compress(before[-max(1, BZIP2_BLOCK - len(text)) :] + text, 9))
-    if importlib.util.find_spec("zstandard"):
-        yield "zstd --ultra -22 --long", lambda before, text: _zstd_size(before + text)
-    if importlib.util.find_spec("pyppmd"):
-        yield "PPMd, order 8", lambda before, text: ppmd_size(before + text)
 
 
 def _zstd_size(text: bytes) -> int:
@@ -77,6 +67,15 @@ def _zstd_size(text: bytes) -> int:
         ZSTD_LEVEL, source_size=len(text), window_log=27, enable_ldm=True
     )
     return len(zstandard.ZstdCompressor(compression_params=parameters).compress(text))
+
+
+# The size of a text, and how many bytes back the compressor sees. bzip2 sees its block, zstd and xz all that is read.
+COMPRESSORS: tuple[tuple[str, Callable[[bytes], int], int], ...] = (
+    ("xz -9e", xz_size, 2 * MOST_BYTES),
+    ("bzip2 -9", lambda text: len(bz2.compress(text, 9)), 900_000),
+    ("zstd 22 ultra long", _zstd_size, 2 * MOST_BYTES),
+    ("PPMd order 8", ppmd_size, 2 * MOST_BYTES),
+)
 
 
 def training_text(checkpoint: Checkpoint) -> bytes | None:

@@ -143,8 +143,10 @@ class Compressor:
         """
         if header.fingerprint != self.fingerprint:
             parser.refuse_model(header.fingerprint, self.fingerprint, self.name)
-        symbols, coder, done = Symbols(self.predictor.vocab), self._coder(), 0
+        symbols, done = Symbols(self.predictor.vocab), 0
+        coder: Coder | None = None  # made when a block is whole: it may need much memory
         for coded in parser.blocks(lambda: len(symbols.beyond)):
+            coder = coder or self._coder()
             try:
                 symbols.add(coded.new, [each - 1 for each in coded.read_as])
                 shares = Shares(len(symbols.vocab), np.array(coded.counts, np.int64), coded.length)

@@ -27,7 +27,7 @@ TABLE = """
                adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
                saver recorder trainer start resume setup
-5  compression rans counts layout symbols network container kernels_adaptive adaptive compress compare
+5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
 6  doctor      doctor
 7  api         api

@@ -57,6 +57,10 @@ def compress(
         raise ConfigError("--json: the compressed text goes to standard output; name a file with --out")
     if compare and text == STREAM:
         raise ConfigError("--compare: the text has to be read again; give a file, or leave it out")
+    if compare:
+        from charnet.compression import compare as others
+
+        others.check(Path(text))
     with _opened(text, CorpusError) as (read, size), _target(target, force=force, is_binary=True) as write:
         compressor = _compressor(model, adaptive=adaptive, threads=threads, quiet=quiet)
         from charnet.compression.compress import Totals
@@ -69,9 +73,7 @@ def compress(
         return
     found = _found(compressor, totals)
     if compare:
-        from charnet.compression.compare import compare as compare_with
-
-        found["others"] = [vars(each) for each in compare_with(Path(text), compressor.predictor.checkpoint)]
+        found["others"] = [vars(each) for each in others.compare(Path(text), compressor.predictor.checkpoint)]
     if json:
         console.write_json({"text": text, "file": str(target), **found})
     elif not quiet:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from charnet.compression import kernels_adaptive as kernels
-from charnet.compression import rans
+from charnet.compression import learned_tables, rans
 from charnet.compression.counts import Int64s, Shares, ideal_bits, log2
 from charnet.compression.layout import Layout
 from charnet.compression.network import Predictor, Reader
@@ -29,7 +29,7 @@ class AdaptiveCoder:
 
     def __init__(self, predictor: Predictor) -> None:
         self._inputs, self._start_id = predictor.inputs(), predictor.vocab.start_id()
-        self._learned = kernels.new(self._inputs)
+        self._learned: learned_tables.Learned | None = None
 
     def encode(self, ids_N: Int64s, shares: Shares, reader: Reader) -> tuple[Words, float]:
         layout = Layout(len(ids_N))
@@ -67,7 +67,8 @@ class AdaptiveCoder:
         """Returns the logarithms (I, B, S) of all predictions."""
         return np.stack([log2(shares.counts(weights_BA)) for weights_BA in reader.weights()])
 
-    def _opened(self, shares: Shares, layout: Layout) -> tuple[kernels.Learned, Int64s, Int64s]:
+    def _opened(self, shares: Shares, layout: Layout) -> tuple[learned_tables.Learned, Int64s, Int64s]:
         """Returns what was learned, with room for the symbols of a block, and what each stream has read."""
-        self._learned = kernels.widened(self._learned, shares.size)
-        return self._learned, np.full((layout.batch, kernels.LONGEST), self._start_id), np.zeros(0, np.int64)
+        learned = self._learned or learned_tables.new(self._inputs, layout.length)
+        self._learned = learned_tables.widened(learned, shares.size)
+        return self._learned, np.full((layout.batch, learned_tables.LONGEST), self._start_id), np.zeros(0, np.int64)

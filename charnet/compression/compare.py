@@ -33,18 +33,22 @@ class Other:
     primed_bits_per_char: float | None
 
 
+def check(path: Path) -> None:
+    """Raises ConfigError if a text is too large to be compared."""
+    found = regular_file.status(path)
+    if found and found.st_size > MOST_BYTES:
+        raise ConfigError(f"--compare: reads texts of at most {MOST_BYTES >> 20} MB; leave it out")
+
+
 def compare(path: Path, checkpoint: Checkpoint) -> list[Other]:
     """Compresses a text with other compressors.
 
     Raises:
-        ConfigError: the text is too large for that.
         StorageError: the system refused to read it.
     """
     try:
         text = regular_file.read(path, MOST_BYTES)
     except OSError as error:
-        if path.is_file() and path.stat().st_size > MOST_BYTES:
-            raise ConfigError(f"--compare: reads texts of at most {MOST_BYTES >> 20} MB; leave it out") from None
         raise regular_file.read_error(path, error) from None
     learned = training_text(checkpoint)
     characters = len(text) if checkpoint.vocab.of_bytes else len(text.decode("utf-8", "surrogateescape"))

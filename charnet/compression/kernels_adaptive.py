@@ -14,12 +14,12 @@ Shape legend: I predictions and that of the text itself, B streams, S symbols an
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from charnet.compression import counts, rans
+from charnet.compression import counts, learned_tables, rans
+from charnet.compression.learned_tables import BIAS_BITS, LAST, LONGEST, SURE, WEIGHT_BITS, Int32s, Int64s, Learned
 from charnet.engines import exact, registry
 
 HAS_NUMBA = registry.available("compiled") == "compiled"
@@ -40,14 +40,11 @@ def compiled(function: Any) -> Any:
         return function
     from charnet.engines.kernels import cached_njit
 
-    return cached_njit(function, [Path(__file__), *(Path(str(each.__file__)) for each in (counts, exact, rans))])
+    return cached_njit(
+        function, [Path(__file__), *(Path(str(each.__file__)) for each in (counts, exact, learned_tables, rans))]
+    )
 
 
-Int64s = npt.NDArray[np.int64]
-Int32s = npt.NDArray[np.int32]
-
-LONGEST = 6  # symbols of a context
-SLOTS, NODES = 1 << 22, 3 << 20  # contexts and their symbols: 112 MB in all, used from the start on
 CHECK, FIRST, SEEN, DISTINCT = 0, 1, 2, 3  # columns of a context
 NEXT, SYMBOL, COUNT = 0, 1, 2  # columns of a node
 LARGEST_COUNT = 30  # then all counts of the context are halved: what came lately counts more
@@ -62,59 +59,8 @@ HALVING_BITS = HALVING.bit_length() - 1
 POWERS, LOG2, LOG2_BITS = exact.POWERS, counts.LOG2, counts.LOG2_BITS
 TOTAL, BITS, LOWEST, WORD = rans.TOTAL, rans.BITS, rans.LOWEST, rans.WORD
 
-SURE = 4  # classes of how sure the networks are
-WEIGHT_BITS, BIAS_BITS = 20, 8  # of fractions
 LARGEST_WEIGHT, LARGEST_BIAS = 1 << 24, 1 << 26
 RATE_BITS, RATE, RATE_OF_LAST, RATE_OF_BIAS = 10, 182, 545, 45383  # how fast weights learn; the bias, of 2**24
-LAST = 1 << 10  # classes of last symbols
-
-
-class Learned(NamedTuple):
-    """What was learned of a text.
-
-    Attributes:
-        contexts: (SLOTS, 4): a part of the hash, the first node, and how many symbols and distinct symbols came.
-        nodes: (NODES, 3): the symbols that came after a context, a list for each. Node 0 is the end of each list.
-        used: (1): the next free node.
-        weights: (classes, I).
-        weights_of_last: (LAST, I): by the last symbol.
-        bias: (LAST, S): added to the logarithm of each symbol, by the last symbol.
-    """
-
-    contexts: Int32s
-    nodes: Int32s
-    used: Int64s
-    weights: Int64s
-    weights_of_last: Int64s
-    bias: Int32s
-
-
-def new(inputs: int) -> Learned:
-    """Returns what is known before a text.
-
-    Args:
-        inputs: predictions beside that of the text itself: of networks, and of an n-gram if there is one.
-    """
-    first = [0.5, 0.2, 0.3] if inputs > 1 else [0.7, 0.3]
-    weights = np.tile((np.array(first) * (1 << WEIGHT_BITS)).astype(np.int64), ((LONGEST + 1) * SURE, 1))
-    return Learned(
-        np.zeros((SLOTS, 4), np.int32),
-        np.zeros((NODES, 3), np.int32),
-        np.ones(1, np.int64),
-        weights,
-        np.zeros((LAST, len(first)), np.int64),
-        np.zeros((LAST, 0), np.int32),
-    )
-
-
-def widened(learned: Learned, symbols: int) -> Learned:
-    """Returns the same with room for so many symbols."""
-    old = learned.bias
-    if old.shape[1] >= symbols:
-        return learned
-    bias = np.zeros((LAST, symbols), np.int32)
-    bias[:, : old.shape[1]] = old
-    return learned._replace(bias=bias)
 
 
 @njit
@@ -123,14 +69,14 @@ def find(contexts: Int32s, history: Int64s, slots: Int64s) -> int:
 
     A slot is that of the context, or a free one.
     """
-    key, longest = 1, 0
+    key, longest, last_slot = 1, 0, len(contexts) - 1
     for order in range(LONGEST + 1):
         if order:
             key = (key * PRIME + int(history[order - 1]) + 1) & HASH
         mixed = ((key + order) * SLOT_FACTOR) & HASH
-        slot, check = (mixed >> 20) & (SLOTS - 1), (mixed >> 42) + 1
+        slot, check = (mixed >> 20) & last_slot, (mixed >> 42) + 1
         while contexts[slot, CHECK] != 0 and contexts[slot, CHECK] != check:
-            slot = (slot + 1) & (SLOTS - 1)
+            slot = (slot + 1) & last_slot
         slots[order, 0], slots[order, 1] = slot, check
         if contexts[slot, SEEN] > 0:
             longest = order
@@ -171,13 +117,13 @@ def predict(learned: Learned, slots: Int64s, p_S: Int64s, logs_S: Int64s) -> Non
 def learn(learned: Learned, slots: Int64s, symbol: int) -> None:
     """Counts a symbol after all contexts. When there is no room for more nodes, counting begins anew."""
     contexts, nodes, used = learned.contexts, learned.nodes, learned.used
-    if used[0] + LONGEST + 1 > NODES:
+    if used[0] + LONGEST + 1 > len(nodes):
         contexts[:] = 0
         used[0] = 1
     for order in range(LONGEST + 1):
         slot, check = slots[order, 0], slots[order, 1]
         while contexts[slot, CHECK] != 0 and contexts[slot, CHECK] != check:  # a shorter one has just taken the slot
-            slot = (slot + 1) & (SLOTS - 1)
+            slot = (slot + 1) & (len(contexts) - 1)
         contexts[slot, CHECK] = check
         contexts[slot, SEEN] += 1
         node = contexts[slot, FIRST]

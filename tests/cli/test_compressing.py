@@ -112,6 +112,16 @@ def test_after_a_refusal_there_is_no_file(here: Path, capsys: pytest.CaptureFixt
     assert Path("a.txt.cnz").read_bytes() == whole
 
 
+def test_a_text_that_is_too_long_to_be_compared_is_refused_before_it_is_read(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del here
+    with Path("long.txt").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    assert ends("compress", "long.txt", "--compare") == 2
+    assert capsys.readouterr().err == "charnet: --compare: reads texts of at most 64 MB; leave it out\n"
+
+
 def test_a_file_is_replaced_if_that_is_wanted(here: Path) -> None:
     del here
     Path("a.txt.cnz").write_bytes(b"old")

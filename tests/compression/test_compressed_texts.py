@@ -17,7 +17,7 @@ from checkpoint_files import tiny
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from charnet.compression import container, layout, symbols
+from charnet.compression import container, layout, learned_tables, symbols
 from charnet.compression.compress import Compressor, Totals, decompress
 from charnet.compression.container import CompressedFileError
 from charnet.data.vocab import Vocabulary
@@ -160,18 +160,7 @@ def test_without_numba_the_same_is_learned(trained: Checkpoint, monkeypatch: pyt
 
 
 def test_when_there_is_no_room_to_learn_more_it_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    from charnet.compression import adaptive
-    from charnet.compression import kernels_adaptive as kernels
-
-    monkeypatch.setattr(registry, "available", lambda _: "numpy")
-    spec = importlib.util.spec_from_file_location("small", kernels.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    small = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(small)
-    monkeypatch.setattr(small, "NODES", 60)
-    monkeypatch.setattr(small, "SLOTS", 64)
-    monkeypatch.setattr(adaptive, "kernels", small)
+    monkeypatch.setattr(learned_tables, "MOST_NODES", 60)
     raw = random.Random(1).randbytes(300)
     assert restored(compressed(raw, MODELS["lstm"], adaptive=True), MODELS["lstm"]) == raw
 

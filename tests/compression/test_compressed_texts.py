@@ -278,6 +278,7 @@ def test_a_short_file_cannot_claim_a_long_text() -> None:
 def test_the_memory_for_a_long_text_is_that_for_a_shorter_one(adaptive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks are read, coded and written one by one. They are small here: a text of 30 is as one of 30 MB."""
     monkeypatch.setattr(symbols, "BLOCK", 1 << 13)
+    monkeypatch.setattr(layout, "SYMBOLS_A_STREAM", 128)
     compressor = Compressor(MODELS["lstm"], adaptive=adaptive)
 
     def peak(blocks: int) -> int:

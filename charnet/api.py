@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from io import BytesIO
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,28 @@ class TextModel:
         if not len(ids):
             raise CorpusError("the text is empty")
         return TextModel(Adaptation(self.checkpoint, rate=rate).learn(ids).checkpoint, engine=self._engine_name)
+
+    def compress(self, text: str | bytes, *, adaptive: bool = False) -> bytes:
+        """Compresses a text, as `charnet compress` does. The model's weights are used with 8 bits.
+
+        Args:
+            text: bytes of any kind, or a text, which is compressed in UTF-8.
+            adaptive: learn from the text too.
+        """
+        from charnet.compression.compress import Compressor
+
+        raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+        return b"".join(Compressor(self.checkpoint, adaptive=adaptive).compress(BytesIO(raw).read))
+
+    def decompress(self, data: bytes) -> bytes:
+        """Returns the bytes of a text that `compress` or `charnet compress` has compressed with this model.
+
+        Raises:
+            CheckpointError: they are damaged, or of another model.
+        """
+        from charnet.compression.compress import decompress
+
+        return b"".join(decompress(self.checkpoint, BytesIO(data).read))
 
     def _as_training_text(self, text: str) -> str:
         """Returns a text in the form in which the training text was read."""

@@ -27,11 +27,12 @@ TABLE = """
                adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
                saver recorder trainer start resume setup
+5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
 6  doctor      doctor
 7  api         api
 8  cli         console help options tables messages surprise output sample_options history live progress
-               interactive train adapting sample inspect eval quantize doctor bench cache corpus app
+               interactive train adapting sample inspect eval quantize doctor bench cache corpus compress app
 9  root        __init__ __main__
 """
 LOADS = {
@@ -40,7 +41,8 @@ LOADS = {
     "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
     "training.trained_ngram training.saver training.recorder training.trainer bench",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
-    "engines.kernels_ngram engines.kernels engines.kernels_rows engines.packing engines.compiled_engine",
+    "engines.kernels_ngram engines.kernels engines.kernels_rows engines.packing engines.compiled_engine "
+    "compression.kernels_adaptive compression.adaptive",
     "rich": "cli.live",
 }
 SOURCES = {

@@ -22,6 +22,8 @@ METHODS = {
     "texts": ["self", "prompt", "count", "options"],
     "evaluate": ["self", "text"],
     "adapt": ["self", "text", "rate"],
+    "compress": ["self", "text", "adaptive"],
+    "decompress": ["self", "data"],
     "start": ["self", "prompt", "num_sampled"],
     "extend": ["self", "state", "text"],
     "write": ["self", "state", "index", "options"],

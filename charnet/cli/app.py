@@ -17,6 +17,7 @@ import typer
 from charnet.cli import console
 from charnet.cli.bench import bench
 from charnet.cli.cache import cache
+from charnet.cli.compress import compress, decompress
 from charnet.cli.corpus import corpus
 from charnet.cli.doctor import doctor
 from charnet.cli.eval import eval_
@@ -49,6 +50,8 @@ app.command(cls=GroupedCommand)(sample)
 app.command(cls=GroupedCommand)(inspect)
 app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(quantize)
+app.command(cls=GroupedCommand)(compress)
+app.command(cls=GroupedCommand)(decompress)
 app.command(cls=GroupedCommand)(doctor)
 app.add_typer(bench, name="bench")
 app.add_typer(cache, name="cache")

@@ -105,10 +105,11 @@ def closing(event: Finished, alphabet_size: int, baselines: Baselines | None) ->
 
 
 def _comparison(b: Baselines) -> str:
-    """Gives the losses of an n-gram model and two compressors on the same held-out text."""
+    """Gives the losses of an n-gram model and of compressors on the same held-out text."""
     part = f" (on the first {b.held_out:,} characters, after {b.learned:,})" if b.is_part else ""
+    ppmd = f"PPMd {b.ppmd:.4f} bits, " if b.ppmd is not None else ""
     return (
-        f"for comparison: {b.order}-gram {format_loss(b.ngram * math.log(2))}, "
+        f"for comparison: {b.order}-gram {format_loss(b.ngram * math.log(2))}, {ppmd}"
         f"xz -9e {b.xz:.4f} bits, gzip -9 {b.gzip:.4f} bits{part}"
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,39 @@ def check_free(path: Path, *, replace: bool = False, advice: str = "", is_sample
 def save(path: Path, text: str) -> None:
     """Writes a text to a file, all of it or nothing. Escaped bytes (surrogates) become bytes again."""
     durable.write(path, text.encode("utf-8", "surrogateescape"))
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Callable[[bytes], object]]:
+    """Gives a function that writes the next part of a file. The file replaces the old one, or appears, at the end of
+    the block; after an exception there is nothing of it.
+
+    Raises:
+        StorageError: the system refused to write; the old file is unchanged.
+    """
+    folder = durable.Folder(path.parent)
+    with contextlib.ExitStack() as stack:
+        with _explained(path):
+            file, aside = stack.enter_context(folder.writing_aside(f".{path.name}"))
+
+        def write(part: bytes) -> None:
+            with _explained(path):
+                file.write(part)
+
+        yield write
+        with _explained(path):
+            file.flush()
+            os.fsync(file.fileno())
+            folder.move(aside.name, path.name)
+            durable.sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise regular_file.write_error(path, error) from None
 
 
 def objects(

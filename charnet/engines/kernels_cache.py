@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,19 @@ SOURCES = (  # all that cached functions call, and the tables that they hold
 )
 
 
-def _source_digest() -> str:
-    """Computes a short hash of the source of all compiled functions.
+def _source_digest(sources: Iterable[Path]) -> str:
+    """Computes a short hash of source files.
 
     Raises:
         OSError: a source file cannot be read.
     """
     digest = hashlib.sha256()
-    for name in SOURCES:
-        digest.update(Path(__file__).with_name(name).read_bytes())
+    for path in sources:
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def cached_njit(function: Callable[..., Any]) -> Any:
+def cached_njit(function: Callable[..., Any], sources: Iterable[Path] = ()) -> Any:
     """Compiles a function at its first call, and caches the result on disk where numba finds a folder for it.
 
     numba names a cache file after the function's `__qualname__`, and takes it for current as long as the date and size
@@ -42,7 +42,7 @@ def cached_njit(function: Callable[..., Any]) -> Any:
     """
     name = function.__qualname__
     try:
-        function.__qualname__ = f"{name}_{_source_digest()}"
+        function.__qualname__ = f"{name}_{_source_digest(sources or map(Path(__file__).with_name, SOURCES))}"
         return njit(nogil=True, error_model="numpy", cache=True)(function)
     except (OSError, RuntimeError):  # no source to hash, or no folder for the cache: each process compiles it
         function.__qualname__ = name

@@ -1,13 +1,15 @@
 """Baselines to compare a loss with: n-gram models and compressors on the same held-out text, given the text before it.
 
 The n-gram models are those that a model may hold beside its networks (`charnet.model.ngram_counts`). `gzip -9` and
-`xz -9e` are common compressors: a model that does not beat them has learned little.
+`xz -9e` are common compressors: a model that does not beat them has learned little. PPMd mixes contexts of up to eight
+characters, and is harder to beat; it needs the package `pyppmd`.
 
 Shape legend: N characters of the held-out text, V characters in the alphabet.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import lzma
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +26,7 @@ LONGEST_NGRAM = 7
 MOST_LEARNED, MOST_HELD_OUT = 1_200_000, 250_000  # characters: about two seconds
 GZIP_REACH = 1 << 15  # bytes: the window of gzip
 SMALLEST_DICTIONARY = 1 << 12  # bytes, of xz
+PPMD_ORDER, PPMD_MEMORY = 8, 256 << 20  # characters; bytes
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Baselines:
     """Bits per character of the held-out text. `ngram` is the best of orders 1 to 7, and `order` its n.
 
     `learned` and `held_out` count the characters that were read of the training text and of the held-out text. For a
-    very long text only those next to the cut are read (`is_part`).
+    very long text only those next to the cut are read (`is_part`). `ppmd` is None where it is not installed.
     """
 
     ngram: float
@@ -41,6 +44,7 @@ class Baselines:
     learned: int
     held_out: int
     is_part: bool
+    ppmd: float | None = None
 
 
 def baselines(learned: Ids, held_out: Ids, vocab: Vocabulary) -> Baselines:
@@ -66,6 +70,7 @@ def baselines(learned: Ids, held_out: Ids, vocab: Vocabulary) -> Baselines:
             learned=len(learned),
             held_out=len(held_out),
             is_part=is_part,
+            ppmd=_ppmd_bits(*texts) / len(held_out) if importlib.util.find_spec("pyppmd") else None,
         )
 
 
@@ -104,8 +109,24 @@ def _gzip_bits(learned: bytes, held_out: bytes) -> int:
 
 def _xz_bits(learned: bytes, held_out: bytes) -> int:
     """Returns the bits that the held-out text adds to the compressed size of the training text."""
-    sizes = [len(lzma.compress(text, lzma.FORMAT_RAW, filters=xz(text))) for text in (learned, learned + held_out)]
-    return 8 * (sizes[1] - sizes[0])
+    return 8 * (xz_size(learned + held_out) - xz_size(learned))
+
+
+def xz_size(text: bytes) -> int:
+    """Returns the bytes that `xz -9e` makes of a text, without the header of a file."""
+    return len(lzma.compress(text, lzma.FORMAT_RAW, filters=xz(text)))
+
+
+def _ppmd_bits(learned: bytes, held_out: bytes) -> int:
+    """Returns the bits that the held-out text adds to the compressed size of the training text."""
+    return 8 * (ppmd_size(learned + held_out) - ppmd_size(learned))
+
+
+def ppmd_size(text: bytes) -> int:
+    """Returns the bytes that PPMd makes of a text. The package `pyppmd` has to be installed."""
+    import pyppmd
+
+    return len(pyppmd.compress(text, max_order=PPMD_ORDER, mem_size=PPMD_MEMORY, variant="H"))
 
 
 def xz(text: bytes) -> list[dict[str, int]]:

@@ -47,6 +47,8 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.eval": ("eval",),
     "cli.inspect": ("inspect",),
     "cli.quantize": ("quantize",),
+    "cli.compress": ("compress",),
+    "compression.compare": ("compress",),
     "cli.doctor": ("doctor",),
     "cli.*": ("sample",),
 }

@@ -9,7 +9,9 @@ import zlib
 
 import numpy as np
 import pytest
+from conftest import sentences
 
+from charnet.cli import messages
 from charnet.data.vocab import Vocabulary
 from charnet.evaluation import baselines as module
 from charnet.evaluation.baselines import baselines, ngram_bits, xz
@@ -90,3 +92,16 @@ def test_of_a_long_text_only_the_parts_next_to_the_cut_are_read(monkeypatch: pyt
 def test_a_text_of_one_symbol_takes_no_bits() -> None:
     found = baselines(np.zeros(50, np.uint8), np.zeros(9, np.uint8), Vocabulary.of_text("a"))
     assert str(found.ngram) == "0.0"
+
+
+def test_ppmd_is_shown_beside_the_others_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = sentences(600)
+    vocab = Vocabulary.of_text(text)
+    ids = vocab.encode(text).astype("u4")
+    found = baselines(ids[:2000], ids[2000:], vocab)
+    assert found.ppmd is not None
+    assert found.ppmd < found.gzip
+    assert f"PPMd {found.ppmd:.4f} bits" in messages._comparison(found)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert (without := baselines(ids[:2000], ids[2000:], vocab)).ppmd is None
+    assert "PPMd" not in messages._comparison(without)

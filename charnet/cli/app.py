@@ -23,6 +23,7 @@ from charnet.cli.eval import eval_
 from charnet.cli.help import GroupedCommand
 from charnet.cli.inspect import inspect
 from charnet.cli.quantize import quantize
+from charnet.cli.replay import replay
 from charnet.cli.sample import sample
 from charnet.cli.train import train
 from charnet.errors import CharnetError, ConfigError, StorageError, quoted
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command(cls=GroupedCommand)(train)
 app.command(cls=GroupedCommand)(sample)
+app.command(cls=GroupedCommand)(replay)
 app.command(cls=GroupedCommand)(inspect)
 app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(quantize)

@@ -1,0 +1,120 @@
+"""`charnet replay`"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charnet import regular_file
+from charnet.cli import console, prompting, sample_options
+from charnet.config import RUNS
+from charnet.errors import ConfigError, ReceiptError, quoted
+
+if TYPE_CHECKING:
+    from charnet.engines.base import Engine
+    from charnet.storage.checkpoint import Checkpoint
+    from charnet.storage.receipt import Receipt
+
+
+def replay(
+    receipt: Annotated[Path, typer.Argument(readable=False, help="What `charnet sample --receipt` has written.")],
+    checkpoint: Annotated[
+        Path | None, typer.Argument(readable=False, help="The run or the checkpoint; none = where the receipt says.")
+    ] = None,
+    prompt: sample_options.Prompt = None,
+    prompt_file: sample_options.PromptFile = None,
+    out: sample_options.Out = None,
+    out_dir: sample_options.OutDir = None,
+    force: sample_options.Force = False,
+    threads: sample_options.Threads = 0,
+    quiet: sample_options.Quiet = False,
+) -> None:
+    """Write the texts of a receipt again, each if it is equal to the byte; otherwise end with exit code 4."""
+    sample_options.limit_threads(threads)
+
+    from charnet.cli.output import Destination
+    from charnet.generation import receipts
+    from charnet.storage import receipt as receipt_file
+    from charnet.storage.checkpoint import Checkpoint
+
+    found = receipt_file.read(receipt)
+    count = len(found.texts)
+    destination = Destination(out, out_dir)
+    destination.check(count, force=force)
+    path = _find(found, checkpoint, receipt)
+    model = Checkpoint.load(path, weights_only=True)
+    receipts.check_checkpoint(found, model)
+    given = _prompt(found, model, prompt, prompt_file, quiet=quiet)
+    destination = destination.of_model(model, lines=found.lines)
+    engine = _open(found, model, threads)
+    doubts = receipts.doubts(found, engine)
+    if doubts and not quiet:
+        console.note(f"it may differ: the receipt is for {'; '.join(doubts)}")
+    texts = receipts.replay(found, engine, model.vocab, given, destination.end)
+    destination.write_texts(texts, given if found.echo else "", count, quiet=quiet, color=False)
+    if not quiet:
+        are = "text is" if count == 1 else "texts are"
+        console.note(f"{path}: {count:,} {are} equal, to the byte")
+
+
+def _find(found: Receipt, given: Path | None, receipt: Path) -> Path:
+    """Finds the checkpoint of a receipt: the one that is given, or a file of its name, which leads to no place outside
+    the current folder, the folder of the receipt and that of the runs.
+
+    Raises:
+        ReceiptError: there is no such file.
+        CheckpointError: there is no checkpoint where one is given.
+    """
+    from charnet.storage import runs
+
+    name = Path(found.checkpoint)
+    if given is not None:
+        same = (name.name,) if name.name in runs.SAMPLE_ORDER else ()
+        return runs.find(given, order=(*same, *runs.SAMPLE_ORDER))
+    for folder in (Path(), receipt.parent, RUNS):
+        if os.path.isfile(folder / name) and not regular_file.is_of_system(folder / name):
+            return folder / name
+    command = f"charnet replay {receipt} CHECKPOINT"
+    raise ReceiptError(f"{receipt}: its checkpoint, {quoted(found.checkpoint)}, is not here; name it: {command}")
+
+
+def _prompt(found: Receipt, model: Checkpoint, prompt: str | None, prompt_file: Path | None, *, quiet: bool) -> str:
+    """Returns the prompt of a receipt, or the one that is given.
+
+    Raises:
+        ConfigError: the receipt tells only its SHA-256, and none is given.
+        PromptError: the model does not know the one that is given.
+    """
+    from charnet.storage.receipt import sha256
+
+    if prompt is None and prompt_file is None:
+        if found.prompt is None and found.prompt_sha256 != sha256(""):
+            raise ConfigError(
+                "--prompt or --prompt-file: the receipt holds only the SHA-256 of the prompt; give it again"
+            )
+        return found.prompt or ""
+    text = prompting.decode(*prompting.prompt_bytes(prompt, prompt_file), model)
+    return prompting.read(text, model, skip_unknown=found.unknown == "skip", quiet=quiet)[0]
+
+
+def _open(found: Receipt, model: Checkpoint, threads: int) -> Engine:
+    """Opens an engine with the weights of a receipt: in fp32 the one that wrote the text, if it is here.
+
+    Raises:
+        ReceiptError: the receipt calls for other weights than a model of 8 bits has.
+    """
+    from charnet.engines import registry
+    from charnet.generation.batch import fastest_engine
+
+    model = model.quantize() if found.exact else model
+    if model.precision != found.precision:
+        raise ReceiptError(f"the receipt is for weights in {found.precision}, the checkpoint has them in 8 bits")
+    weights = model.stored_weights
+    name = found.machine.get("engine", "")
+    if found.exact:
+        name = fastest_engine(model.config.model, model.vocab, weights, found.options, len(found.texts))
+    name = registry.available(name) if name in registry.ENGINES else "numpy"
+    return registry.engine_of(model.config.model, weights, name, threads=threads, ngram=model.ngram)

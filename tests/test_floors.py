@@ -31,8 +31,8 @@ TABLE = """
 6  bench       bench
 6  doctor      doctor
 7  api         api
-8  cli         console help options tables messages surprise output sample_options prompting receipts
-               history live progress interactive train adapting sample replay inspect eval quantize doctor bench cache corpus app
+8  cli         console help options tables messages surprise output sample_options prompting receipts history live
+               progress interactive train adapting sample replay inspect eval quantize doctor bench cache corpus app
 9  root        __init__ __main__
 """
 LOADS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +11,9 @@ import typer
 
 from charnet import regular_file
 from charnet.cli import console, prompting, sample_options
+from charnet.cli.options import option
 from charnet.config import RUNS
-from charnet.errors import ConfigError, ReceiptError, quoted
+from charnet.errors import ConfigError, PromptError, ReceiptError, quoted
 
 if TYPE_CHECKING:
     from charnet.engines.base import Engine
@@ -24,8 +26,13 @@ def replay(
     checkpoint: Annotated[
         Path | None, typer.Argument(readable=False, help="The run or the checkpoint; none = where the receipt says.")
     ] = None,
-    prompt: sample_options.Prompt = None,
-    prompt_file: sample_options.PromptFile = None,
+    prompt: Annotated[
+        str | None,
+        option("--prompt", "-p", help="the prompt, if the receipt does not tell it; - is stdin", group="The prompt"),
+    ] = None,
+    prompt_file: Annotated[
+        Path | None, option("--prompt-file", help="the file with the prompt; - is stdin", group="The prompt")
+    ] = None,
     out: sample_options.Out = None,
     out_dir: sample_options.OutDir = None,
     force: sample_options.Force = False,
@@ -86,7 +93,8 @@ def _prompt(found: Receipt, model: Checkpoint, prompt: str | None, prompt_file: 
 
     Raises:
         ConfigError: the receipt tells only its SHA-256, and none is given.
-        PromptError: the model does not know the one that is given.
+        PromptError: the one that is given is in another encoding.
+        ReceiptError: it is another one.
     """
     from charnet.storage.receipt import sha256
 
@@ -97,7 +105,11 @@ def _prompt(found: Receipt, model: Checkpoint, prompt: str | None, prompt_file: 
             )
         return found.prompt or ""
     text = prompting.decode(*prompting.prompt_bytes(prompt, prompt_file), model)
-    return prompting.read(text, model, skip_unknown=found.unknown == "skip", quiet=quiet)[0]
+    with contextlib.suppress(PromptError):  # a prompt that the model does not know is another one
+        text, _ = prompting.read(text, model, skip_unknown=found.unknown == "skip", quiet=quiet)
+        if sha256(text) == found.prompt_sha256:
+            return text
+    raise ReceiptError("the prompt differs from the one of the receipt: give the same again")
 
 
 def _open(found: Receipt, model: Checkpoint, threads: int) -> Engine:

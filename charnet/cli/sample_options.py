@@ -97,7 +97,7 @@ OutDir = Annotated[
 Force = Annotated[bool, option("--force", help="replace existing files", group=OUTPUT)]
 Receipt = Annotated[
     Path | None,
-    option("--receipt", metavar="FILE", help="write what `charnet replay` needs to prove the text", group=OUTPUT),
+    option("--receipt", metavar="FILE", help="write what is needed to write the same text again", group=OUTPUT),
 ]
 ReceiptPrivate = Annotated[
     bool, option("--receipt-private", help="the receipt holds only the SHA-256 of the prompt", group=OUTPUT)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from importlib import metadata
 
 from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
@@ -46,6 +48,7 @@ def draft(
         checkpoint=checkpoint,
         checkpoint_sha256=checkpoint_sha256,
         precision="int8" if engine.is_exact else "fp32",
+        unicode=_unicode(),
         machine={} if engine.is_exact else kind_of_machine(engine.name),
         prompt=None if is_private else prompt,
         prompt_sha256=sha256(prompt),
@@ -55,6 +58,11 @@ def draft(
         samples=samples,
         options=options,
     )
+
+
+def _unicode() -> str:
+    """Returns which tables of Unicode are used: where a grapheme cluster or a sentence ends follows from them."""
+    return f"{unicodedata.unidata_version}, regex {metadata.version('regex')}"
 
 
 class Recorder:
@@ -132,8 +140,6 @@ def replay(receipt: Receipt, engine: Engine, vocab: Vocabulary, prompt: str, end
     Raises:
         ReceiptError: a text is another one, or the receipt cannot be of this model.
     """
-    if sha256(prompt) != receipt.prompt_sha256:
-        raise ReceiptError("the prompt differs from the one of the receipt: give the same again")
     first, count = receipt.index, len(receipt.texts)
     together = first + count if engine.is_exact else receipt.samples
     try:
@@ -145,8 +151,8 @@ def replay(receipt: Receipt, engine: Engine, vocab: Vocabulary, prompt: str, end
                 which = f"text {number:,} of {count:,} differs" if count > 1 else "the text differs"
                 raise ReceiptError(f"{which} from the one of the receipt; {_reason(receipt, engine)}")
             yield [Chunk(text)]
-    except (ConfigError, PromptError) as error:
-        raise ReceiptError(f"the receipt cannot be of this model: {error}") from None
+    except (ConfigError, PromptError):
+        raise ReceiptError("the prompt or an option of the receipt cannot be of this model") from None
 
 
 def _read(chunks: Iterable[Chunk], expected: TextDigest, echoed: str, end: str) -> str | None:
@@ -177,6 +183,8 @@ def _reason(receipt: Receipt, engine: Engine) -> str:
     found = list(doubts(receipt, engine))
     if receipt.charnet != __version__:
         found.append(f"charnet {quoted(receipt.charnet)}, here {quoted(__version__)}")
+    if receipt.unicode != _unicode():
+        found.append(f"Unicode {quoted(receipt.unicode)}, here {quoted(_unicode())}")
     if found:
         return f"it was written with {'; '.join(found)}"
     if receipt.exact:

@@ -51,6 +51,7 @@ class Receipt:
         checkpoint: the name of the file, without the folders above the current one.
         checkpoint_sha256: the checksum of the file, as `Checkpoint.sha256`.
         precision: of the weights that wrote: `fp32` or `int8`.
+        unicode: the version of Unicode's tables, which say where a symbol of several characters ends.
         machine: the kind of machine, if the texts are not exact; see `engines.rounding`.
         prompt: as the model has read it; None if only its SHA-256 is told.
         echo: whether each text begins with the prompt.
@@ -67,6 +68,7 @@ class Receipt:
     checkpoint: str
     checkpoint_sha256: str
     precision: str
+    unicode: str
     machine: dict[str, str]
     prompt: str | None
     prompt_sha256: str
@@ -239,6 +241,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "checkpoint": lambda value: _is_name(value) and is_relative(value),
     "checkpoint_sha256": _is_digest,
     "precision": PRECISIONS.__contains__,
+    "unicode": _is_name,
     "machine": _is_machine,
     "prompt": lambda value: value is None or _is_text(value),
     "prompt_sha256": _is_digest,

@@ -32,6 +32,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "storage.checkpoint": ("sample", "eval"),
     "storage.capacity": ("train",),
     "storage.runs": ("train",),
+    "storage.receipt": ("sample",),
     "engines.*": ("sample",),
     "generation.*": ("sample",),
     "evaluation.corpus_stats": ("corpus info",),
@@ -47,6 +48,8 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.eval": ("eval",),
     "cli.inspect": ("inspect",),
     "cli.quantize": ("quantize",),
+    "cli.replay": ("replay",),
+    "cli.prompting": ("sample", "replay"),
     "cli.doctor": ("doctor",),
     "cli.*": ("sample",),
 }

@@ -197,7 +197,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("replay NAME.receipt --out NAME.again", 0),
         ("replay NAME.receipt --out NAME.again", 6),
         ("replay NAME.receipt --out-dir NAME.replayed", 0),
-        ("replay NAME.receipt --prompt NAME", 3),
+        ("replay NAME.receipt --prompt other", 4),
         ("replay NAME.private --prompt-file NAME.prompt", 0),
         ("replay NAME.private --prompt-file NAME.unknown", 4),
         ("replay NAME.private --prompt-file NAME.pipe", 6),
@@ -256,6 +256,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
 NUMBERS = ("integer", "integer range", "float", "float range")
 NAMELESS = (
     *("eval NAME NAME.txt", "eval NAME texts_NAME", "sample NAME --prompt-file NAME.unknown"),
+    *("replay NAME.receipt --prompt other", "replay NAME.private --prompt-file NAME.unknown"),
     *("cache clear --down-to 1G", "corpus list", "corpus list --json"),
 )
 TYPED = [

@@ -16,7 +16,6 @@ from charnet.config import RUNS
 from charnet.errors import ConfigError, PromptError, ReceiptError, quoted
 
 if TYPE_CHECKING:
-    from charnet.engines.base import Engine
     from charnet.storage.checkpoint import Checkpoint
     from charnet.storage.receipt import Receipt
 
@@ -56,7 +55,7 @@ def replay(
     receipts.check_checkpoint(found, model)
     given = _prompt(found, model, prompt, prompt_file, quiet=quiet)
     destination = destination.of_model(model, lines=found.lines)
-    engine = _open(found, model, threads)
+    engine = receipts.open_engine(found, model, threads=threads)
     doubts = receipts.doubts(found, engine)
     if doubts and not quiet:
         console.note(f"it may differ: the receipt is for {'; '.join(doubts)}")
@@ -110,23 +109,3 @@ def _prompt(found: Receipt, model: Checkpoint, prompt: str | None, prompt_file: 
         if sha256(text) == found.prompt_sha256:
             return text
     raise ReceiptError("the prompt differs from the one of the receipt: give the same again")
-
-
-def _open(found: Receipt, model: Checkpoint, threads: int) -> Engine:
-    """Opens an engine with the weights of a receipt: in fp32 the one that wrote the text, if it is here.
-
-    Raises:
-        ReceiptError: the receipt calls for other weights than a model of 8 bits has.
-    """
-    from charnet.engines import registry
-    from charnet.generation.batch import fastest_engine
-
-    model = model.quantize() if found.exact else model
-    if model.precision != found.precision:
-        raise ReceiptError(f"the receipt is for weights in {found.precision}, the checkpoint has them in 8 bits")
-    weights = model.stored_weights
-    name = found.machine.get("engine", "")
-    if found.exact:
-        name = fastest_engine(model.config.model, model.vocab, weights, found.options, len(found.texts))
-    name = registry.available(name) if name in registry.ENGINES else "numpy"
-    return registry.engine_of(model.config.model, weights, name, threads=threads, ngram=model.ngram)

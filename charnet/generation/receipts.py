@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import unicodedata
@@ -12,7 +13,7 @@ from importlib import metadata
 
 from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
-from charnet.engines import exact
+from charnet.engines import exact, registry
 from charnet.engines.base import Engine
 from charnet.engines.rounding import kind_of_machine
 from charnet.errors import ConfigError, PromptError, ReceiptError, quoted, shortened
@@ -129,6 +130,35 @@ def check_checkpoint(receipt: Receipt, checkpoint: Checkpoint) -> None:
         )
 
 
+def open_engine(receipt: Receipt, checkpoint: Checkpoint, *, threads: int = 0) -> Engine:
+    """Opens an engine with the weights of a receipt: in fp32 the one that wrote the texts, if it is here.
+
+    Args:
+        checkpoint: that of the receipt, as it is in its file.
+        threads: CPU threads; 0 for the fastest number.
+
+    Raises:
+        ReceiptError: the receipt cannot be of this model.
+    """
+    model = checkpoint.quantize() if receipt.exact else checkpoint
+    if model.precision != receipt.precision:
+        raise ReceiptError(f"the receipt is for weights in {receipt.precision}, the checkpoint has them in 8 bits")
+    settings, weights, name = model.config.model, model.stored_weights, receipt.machine.get("engine", "")
+    with _of_this_model():
+        fastest = batch.fastest_engine(settings, model.vocab, weights, receipt.options, len(receipt.texts))
+    name = fastest if receipt.exact else name if name in registry.ENGINES else "numpy"
+    return registry.engine_of(settings, weights, registry.available(name), threads=threads, ngram=model.ngram)
+
+
+@contextlib.contextmanager
+def _of_this_model() -> Iterator[None]:
+    """Turns the refusal of a prompt or an option into one of the receipt."""
+    try:
+        yield
+    except (ConfigError, PromptError):
+        raise ReceiptError("the prompt or an option of the receipt cannot be of this model") from None
+
+
 def replay(receipt: Receipt, engine: Engine, vocab: Vocabulary, prompt: str, end: str) -> Iterator[list[Chunk]]:
     """Writes the texts of a receipt again; yields each, without prompt and end, when it has proved to be equal.
 
@@ -142,7 +172,7 @@ def replay(receipt: Receipt, engine: Engine, vocab: Vocabulary, prompt: str, end
     """
     first, count = receipt.index, len(receipt.texts)
     together = first + count if engine.is_exact else receipt.samples
-    try:
+    with _of_this_model():
         ids = vocab.encode(prompt).tolist()
         texts = batch.texts(engine, vocab, ids, receipt.options, together, first=first)
         for number, (chunks, expected) in enumerate(zip(texts, receipt.texts, strict=False), 1):
@@ -151,8 +181,6 @@ def replay(receipt: Receipt, engine: Engine, vocab: Vocabulary, prompt: str, end
                 which = f"text {number:,} of {count:,} differs" if count > 1 else "the text differs"
                 raise ReceiptError(f"{which} from the one of the receipt; {_reason(receipt, engine)}")
             yield [Chunk(text)]
-    except (ConfigError, PromptError):
-        raise ReceiptError("the prompt or an option of the receipt cannot be of this model") from None
 
 
 def _read(chunks: Iterable[Chunk], expected: TextDigest, echoed: str, end: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections import Counter
@@ -31,7 +32,7 @@ def with_odd_values(text: str, chance: random.Random) -> bytes:
             if not isinstance(table[key], dict | list) or not table[key] or chance.random() < 0.2:
                 break
             table = table[key]
-        table[key] = chance.choice(ODD)
+        table[key] = copy.deepcopy(chance.choice(ODD))
     return (signed(fields) if chance.random() < 0.9 else json.dumps(fields)).encode()
 
 

@@ -16,12 +16,12 @@ from charnet.data.segment import segment
 from charnet.engines import registry
 from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean, quoted
-from charnet.generation import batch, generate
+from charnet.generation import batch, generate, receipts
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.sampler import Sampler
 from charnet.overlay import check_count, qualified_names, sampling_options
 from charnet.signals import Interrupted, SignalGuard
-from charnet.storage import runs
+from charnet.storage import receipt, runs
 from charnet.storage.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -90,6 +90,24 @@ class TextModel:
     def write(self, state: GenerationState, *, index: int = 0, **options: Any) -> Generation:
         """Continues from a state: iterate over chunks with `.text` and `.nats`; `.state` is the state after them."""
         return self._write(state, [], options, index, nats=True)
+
+    def replay(self, path: str | PathLike[str], *, prompt: str | None = None) -> Iterator[str]:
+        """Writes the texts of a receipt again, as `charnet replay` does; yields each when it has proved to be equal.
+
+        Args:
+            path: what `charnet sample --receipt` has written with this checkpoint.
+            prompt: that of the receipt, if it tells only its SHA-256.
+
+        Raises:
+            ReceiptError: a text, the prompt or the checkpoint is another one, or the file is no receipt.
+            ConfigError: the prompt is needed.
+        """
+        found = receipt.read(Path(path))
+        receipts.check_checkpoint(found, self.checkpoint)
+        found = found if prompt is None else receipts.with_prompt(found, self.checkpoint, prompt)
+        engine = receipts.open_engine(found, self.checkpoint)
+        echoed, texts = receipts.replay(found, engine, self.checkpoint.vocab)
+        return (echoed + "".join(chunk.text for chunk in chunks) for chunks in texts)
 
     def evaluate(self, text: str) -> Evaluation:
         """Measures how well the model predicts a text: `.nats_per_char`, `.bits_per_char`, `.perplexity`. Loads torch.

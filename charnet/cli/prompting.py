@@ -1,20 +1,17 @@
-"""Reads the text to continue, and makes of it what the model reads."""
+"""Reads the text to continue: from the command line, a file or standard input."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from charnet import regular_file
-from charnet.cli import console
 from charnet.cli.options import unescaped
 from charnet.cli.sample_options import ARGUMENT
-from charnet.errors import ConfigError, PromptError, StorageError, plural
+from charnet.errors import ConfigError, PromptError, StorageError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from charnet.storage.checkpoint import Checkpoint
 
 LARGEST_PROMPT = 1 << 26  # bytes
@@ -54,21 +51,3 @@ def decode(raw: bytes, name: str, model: Checkpoint) -> str:
 
     text = prompts.decode(raw, name, model.config.data.encoding, of_bytes=model.vocab.of_bytes)
     return text if name == ARGUMENT else prompts.without_line_end(text)
-
-
-def read(text: str, model: Checkpoint, *, skip_unknown: bool, quiet: bool) -> tuple[str, npt.NDArray[Any]]:
-    """Returns a prompt as the model reads it, and the ids of its characters; says what was replaced or left out.
-
-    Raises:
-        PromptError: it has characters that the model does not know, and they are not to be skipped.
-    """
-    from charnet.data import prompts
-    from charnet.data.normalize import normalize
-
-    text, notes = prompts.fit(normalize(text, model.config.data), model.vocab)
-    ids, dropped = model.vocab.encode_known(text) if skip_unknown else (model.vocab.encode(text), 0)
-    if dropped:
-        notes = [*notes, f"left out {plural(dropped, 'character')} that the model does not know"]
-    for note in () if quiet else notes:
-        console.note(note)
-    return model.vocab.decode(ids.tolist()) if dropped else text, ids

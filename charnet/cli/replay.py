@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,10 +12,9 @@ from charnet import regular_file
 from charnet.cli import console, prompting, sample_options
 from charnet.cli.options import option
 from charnet.config import RUNS
-from charnet.errors import ConfigError, PromptError, ReceiptError, quoted
+from charnet.errors import ReceiptError, quoted
 
 if TYPE_CHECKING:
-    from charnet.storage.checkpoint import Checkpoint
     from charnet.storage.receipt import Receipt
 
 
@@ -53,14 +51,16 @@ def replay(
     path = _find(found, checkpoint, receipt)
     model = Checkpoint.load(path, weights_only=True)
     receipts.check_checkpoint(found, model)
-    given = _prompt(found, model, prompt, prompt_file, quiet=quiet)
+    if prompt is not None or prompt_file is not None:
+        given = prompting.decode(*prompting.prompt_bytes(prompt, prompt_file), model)
+        found = receipts.with_prompt(found, model, given)
     destination = destination.of_model(model, lines=found.lines)
     engine = receipts.open_engine(found, model, threads=threads)
     doubts = receipts.doubts(found, engine)
     if doubts and not quiet:
         console.note(f"it may differ: the receipt is for {'; '.join(doubts)}")
-    texts = receipts.replay(found, engine, model.vocab, given, destination.end)
-    destination.write_texts(texts, given if found.echo else "", count, quiet=quiet, color=False)
+    echoed, texts = receipts.replay(found, engine, model.vocab)
+    destination.write_texts(texts, echoed, count, quiet=quiet, color=False)
     if not quiet:
         are = "text is" if count == 1 else "texts are"
         console.note(f"{path}: {count:,} {are} equal, to the byte")
@@ -85,27 +85,3 @@ def _find(found: Receipt, given: Path | None, receipt: Path) -> Path:
             return folder / name
     command = f"charnet replay {receipt} CHECKPOINT"
     raise ReceiptError(f"{receipt}: its checkpoint, {quoted(found.checkpoint)}, is not here; name it: {command}")
-
-
-def _prompt(found: Receipt, model: Checkpoint, prompt: str | None, prompt_file: Path | None, *, quiet: bool) -> str:
-    """Returns the prompt of a receipt, or the one that is given.
-
-    Raises:
-        ConfigError: the receipt tells only its SHA-256, and none is given.
-        PromptError: the one that is given is in another encoding.
-        ReceiptError: it is another one.
-    """
-    from charnet.storage.receipt import sha256
-
-    if prompt is None and prompt_file is None:
-        if found.prompt is None and found.prompt_sha256 != sha256(""):
-            raise ConfigError(
-                "--prompt or --prompt-file: the receipt holds only the SHA-256 of the prompt; give it again"
-            )
-        return found.prompt or ""
-    text = prompting.decode(*prompting.prompt_bytes(prompt, prompt_file), model)
-    with contextlib.suppress(PromptError):  # a prompt that the model does not know is another one
-        text, _ = prompting.read(text, model, skip_unknown=found.unknown == "skip", quiet=quiet)
-        if sha256(text) == found.prompt_sha256:
-            return text
-    raise ReceiptError("the prompt differs from the one of the receipt: give the same again")

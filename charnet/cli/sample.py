@@ -94,7 +94,9 @@ def sample(
         destination = destination.of_model(model, lines=bool(lines))
     text = prompting.decode(raw, source, model)
     if not interactive:  # raises errors before anything is shown
-        text, ids = prompting.read(text, model, skip_unknown=unknown == "skip", quiet=quiet)
+        text, ids, notes = prompts.read(text, vocab, config.data, skip_unknown=unknown == "skip")
+        for note in () if quiet else notes:
+            console.note(note)
         if adapt and not text:
             raise ConfigError("--adapt: expected a prompt to learn from; give one, or a text with --adapt-to")
     adaptation = None

@@ -12,13 +12,14 @@ from dataclasses import replace
 from importlib import metadata
 
 from charnet.config import SamplingOptions
+from charnet.data import prompts
 from charnet.data.vocab import Vocabulary
 from charnet.engines import exact, registry
 from charnet.engines.base import Engine
 from charnet.engines.rounding import kind_of_machine
 from charnet.errors import ConfigError, PromptError, ReceiptError, quoted, shortened
 from charnet.generation import batch
-from charnet.generation.detokenizer import Chunk
+from charnet.generation.detokenizer import Chunk, line_end
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.receipt import MOST_TEXTS, Receipt, TextDigest, encode, sha256
 from charnet.version import __version__
@@ -159,24 +160,54 @@ def _of_this_model() -> Iterator[None]:
         raise ReceiptError("the prompt or an option of the receipt cannot be of this model") from None
 
 
-def replay(receipt: Receipt, engine: Engine, vocab: Vocabulary, prompt: str, end: str) -> Iterator[list[Chunk]]:
-    """Writes the texts of a receipt again; yields each, without prompt and end, when it has proved to be equal.
-
-    Args:
-        engine: with the weights of the receipt's checkpoint, in its precision.
-        prompt: that of the receipt, or the one whose SHA-256 it tells.
-        end: what is written behind each text.
+def with_prompt(receipt: Receipt, checkpoint: Checkpoint, prompt: str) -> Receipt:
+    """Returns the receipt with a prompt that is given again.
 
     Raises:
+        ReceiptError: it is another one.
+    """
+    with contextlib.suppress(PromptError):  # one that the model does not know is another one
+        skip, data = receipt.unknown == "skip", checkpoint.config.data
+        text, _, _ = prompts.read(prompt, checkpoint.vocab, data, skip_unknown=skip)
+        if sha256(text) == receipt.prompt_sha256:
+            return replace(receipt, prompt=text)
+    raise ReceiptError("the prompt differs from the one of the receipt: give the same again")
+
+
+def replay(receipt: Receipt, engine: Engine, vocab: Vocabulary) -> tuple[str, Iterator[list[Chunk]]]:
+    """Writes the texts of a receipt again.
+
+    Args:
+        engine: that of `open_engine`.
+
+    Returns:
+        What comes before each text, and the texts, each when it has proved to be equal.
+
+    Raises:
+        ConfigError: the receipt tells only the SHA-256 of its prompt.
         ReceiptError: a text is another one, or the receipt cannot be of this model.
     """
+    prompt = receipt.prompt
+    if prompt is None and receipt.prompt_sha256 == sha256(""):
+        prompt = ""
+    if prompt is None:
+        advice = "give it again with --prompt or --prompt-file, or in Python as prompt"
+        raise ConfigError(f"the receipt tells only the SHA-256 of its prompt: {advice}")
+    echoed = prompt if receipt.echo else ""
+    return echoed, _equal_texts(receipt, engine, vocab, prompt, echoed)
+
+
+def _equal_texts(
+    receipt: Receipt, engine: Engine, vocab: Vocabulary, prompt: str, echoed: str
+) -> Iterator[list[Chunk]]:
     first, count = receipt.index, len(receipt.texts)
     together = first + count if engine.is_exact else receipt.samples
+    end = line_end(vocab, lines=receipt.lines)
     with _of_this_model():
         ids = vocab.encode(prompt).tolist()
         texts = batch.texts(engine, vocab, ids, receipt.options, together, first=first)
         for number, (chunks, expected) in enumerate(zip(texts, receipt.texts, strict=False), 1):
-            text = _read(chunks, expected, prompt if receipt.echo else "", end)
+            text = _read(chunks, expected, echoed, end)
             if text is None:
                 which = f"text {number:,} of {count:,} differs" if count > 1 else "the text differs"
                 raise ReceiptError(f"{which} from the one of the receipt; {_reason(receipt, engine)}")

@@ -34,6 +34,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "storage.runs": ("train",),
     "storage.receipt": ("sample",),
     "engines.*": ("sample",),
+    "generation.receipts": ("replay",),
     "generation.*": ("sample",),
     "evaluation.corpus_stats": ("corpus info",),
     "evaluation.*": ("eval",),

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from receipt_files import change, small
 
+import charnet
 from charnet.cli.app import run
 from charnet.cli.receipts import stored_name
 from charnet.engines import exact
@@ -153,12 +154,23 @@ def test_a_private_receipt_needs_its_prompt_again(capsys: Capture) -> None:
     Path("secret").write_text("cabXage\n")
     written = sample("-n", "30", "--prompt-file", "secret", "--unknown", "skip", "--receipt-private", capsys=capsys)
     assert "cab" not in RECEIPT.read_text()
-    assert "--prompt-file: the receipt holds only" in refused(capsys, "replay", str(RECEIPT), code=2)
+    assert "--prompt-file" in refused(capsys, "replay", str(RECEIPT), code=2)
     for other in ("cab", "", "cabX", "\x1b"):
         assert "the prompt differs" in refused(capsys, "replay", str(RECEIPT), "-q", "--prompt", other)
     for given in (["--prompt-file", "secret"], ["--prompt", "cabXage"]):
         assert run(["replay", str(RECEIPT), *given]) == 0
         assert capsys.readouterr().out == written
+
+
+def test_python_replays_what_the_command_wrote(capsys: Capture) -> None:
+    save(precision="fp32")
+    for options in (["--samples", "2", "--quantize", "int8"], ["-p", "ab", "--receipt-private"]):
+        written = sample("-n", "30", *options, capsys=capsys)
+        prompt = "ab" if "-p" in options else None
+        model = charnet.load(CHECKPOINT)
+        assert "\n---\n".join(model.replay(RECEIPT, prompt=prompt)) == written
+    with pytest.raises(charnet.CharnetError, match="prompt differs"):
+        model.replay(RECEIPT, prompt="abc")
 
 
 # ------------------------------------------------------------------------------------------------- what differs

@@ -16,12 +16,12 @@ from charnet.data.segment import segment
 from charnet.engines import registry
 from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean, quoted
-from charnet.generation import batch, generate, receipts
+from charnet.generation import batch, generate
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.sampler import Sampler
 from charnet.overlay import check_count, qualified_names, sampling_options
 from charnet.signals import Interrupted, SignalGuard
-from charnet.storage import receipt, runs
+from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -102,6 +102,9 @@ class TextModel:
             ReceiptError: a text, the prompt or the checkpoint is another one, or the file is no receipt.
             ConfigError: the prompt is needed.
         """
+        from charnet.generation import receipts
+        from charnet.storage import receipt
+
         found = receipt.read(Path(path))
         receipts.check_checkpoint(found, self.checkpoint)
         found = found if prompt is None else receipts.with_prompt(found, self.checkpoint, prompt)

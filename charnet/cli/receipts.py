@@ -12,6 +12,7 @@ from charnet.errors import ConfigError
 if TYPE_CHECKING:
     from charnet.cli.output import Destination
     from charnet.config import SamplingOptions
+    from charnet.data.vocab import Vocabulary
     from charnet.engines.base import Engine
     from charnet.generation.receipts import Recorder
 
@@ -46,6 +47,7 @@ def check(receipt: Path, destination: Destination, samples: int, *, force: bool)
 
 def recorder(
     engine: Engine,
+    vocab: Vocabulary,
     options: SamplingOptions,
     given: Mapping[str, Any],
     *,
@@ -68,6 +70,7 @@ def recorder(
 
     receipt = draft(
         engine,
+        vocab,
         options,
         checkpoint=stored_name(checkpoint),
         checkpoint_sha256=checkpoint_sha256,

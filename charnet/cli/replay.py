@@ -14,6 +14,8 @@ from charnet.cli.options import option
 from charnet.config import RUNS
 from charnet.errors import ReceiptError, quoted
 
+MANY_BYTES = 200_000  # a few seconds
+
 if TYPE_CHECKING:
     from charnet.storage.receipt import Receipt
 
@@ -59,6 +61,8 @@ def replay(
     doubts = receipts.doubts(found, engine)
     if doubts and not quiet:
         console.note(f"it may differ: the receipt is for {'; '.join(doubts)}")
+    if (size := sum(text.bytes for text in found.texts)) > MANY_BYTES and not quiet:
+        console.note(f"writes {size:,} bytes, and shows each text only when it has proved to be equal")
     echoed, texts = receipts.replay(found, engine, model.vocab)
     destination.write_texts(texts, echoed, count, quiet=quiet, color=False)
     if not quiet:

@@ -128,6 +128,7 @@ def sample(
         if receipt or (json and adaptation is None):
             recorder = receipts.recorder(
                 opened,
+                vocab,
                 options,
                 given,
                 checkpoint=path,

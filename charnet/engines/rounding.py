@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import platform
 import sys
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ def kind_of_machine(engine: str) -> dict[str, str]:
     """Returns what is to be equal on two machines where texts in fp32 are to be equal: names and versions.
 
     Args:
-        engine: the name of the engine.
+        engine: the name of an engine that was opened.
     """
     build: dict[str, Any] = np.show_config(mode="dicts") or {}  # type: ignore[assignment]
     blas = build.get("Build Dependencies", {}).get("blas", {})
@@ -30,7 +30,7 @@ def kind_of_machine(engine: str) -> dict[str, str]:
         "engine": engine,
     }
     if engine in LIBRARIES:
-        kind[LIBRARIES[engine]] = metadata.version(LIBRARIES[engine])
+        kind[LIBRARIES[engine]] = str(importlib.import_module(LIBRARIES[engine]).__version__)
     return kind
 
 

@@ -9,7 +9,6 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from importlib import metadata
 
 from charnet.config import SamplingOptions
 from charnet.data import prompts
@@ -17,8 +16,8 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines import exact, registry
 from charnet.engines.base import Engine
 from charnet.engines.rounding import kind_of_machine
-from charnet.errors import ConfigError, PromptError, ReceiptError, quoted, shortened
-from charnet.generation import batch
+from charnet.errors import ConfigError, PromptError, ReceiptError, quoted
+from charnet.generation import batch, graphemes
 from charnet.generation.detokenizer import Chunk, line_end
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.receipt import MOST_TEXTS, Receipt, TextDigest, encode, sha256
@@ -27,6 +26,7 @@ from charnet.version import __version__
 
 def draft(
     engine: Engine,
+    vocab: Vocabulary,
     options: SamplingOptions,
     *,
     checkpoint: str,
@@ -50,7 +50,7 @@ def draft(
         checkpoint=checkpoint,
         checkpoint_sha256=checkpoint_sha256,
         precision="int8" if engine.is_exact else "fp32",
-        unicode=_unicode(),
+        unicode=_unicode(vocab, options),
         machine={} if engine.is_exact else kind_of_machine(engine.name),
         prompt=None if is_private else prompt,
         prompt_sha256=sha256(prompt),
@@ -62,9 +62,13 @@ def draft(
     )
 
 
-def _unicode() -> str:
+def _unicode(vocab: Vocabulary, options: SamplingOptions) -> str:
     """Returns which tables of Unicode are used: where a grapheme cluster or a sentence ends follows from them."""
-    return f"{unicodedata.unidata_version}, regex {metadata.version('regex')}"
+    if not graphemes.may_join(vocab) and options.until != "sentence":
+        return unicodedata.unidata_version
+    import regex
+
+    return f"{unicodedata.unidata_version}, regex {regex.__version__}"
 
 
 class Recorder:
@@ -126,7 +130,7 @@ def check_checkpoint(receipt: Receipt, checkpoint: Checkpoint) -> None:
     """Raises ReceiptError unless this is the checkpoint of the receipt."""
     if checkpoint.sha256 != receipt.checkpoint_sha256:
         raise ReceiptError(
-            f"{checkpoint.path}: the checkpoint differs: SHA-256 {checkpoint.sha256[:16]}..., "
+            f"{checkpoint.path or 'model'}: the checkpoint differs: SHA-256 {checkpoint.sha256[:16] or 'none'}..., "
             f"in the receipt {receipt.checkpoint_sha256[:16]}...; name the file that wrote the text"
         )
 
@@ -210,7 +214,7 @@ def _equal_texts(
             text = _read(chunks, expected, echoed, end)
             if text is None:
                 which = f"text {number:,} of {count:,} differs" if count > 1 else "the text differs"
-                raise ReceiptError(f"{which} from the one of the receipt; {_reason(receipt, engine)}")
+                raise ReceiptError(f"{which} from the one of the receipt; {_reason(receipt, engine, vocab)}")
             yield [Chunk(text)]
 
 
@@ -230,20 +234,23 @@ def doubts(receipt: Receipt, engine: Engine) -> Sequence[str]:
     """Returns why a text may be another one here than where the receipt was written; nothing if it may not."""
     if not receipt.exact:
         here = kind_of_machine(engine.name)
-        names = [name for name in {**receipt.machine, **here} if receipt.machine.get(name) != here.get(name)]
-        there = {name: quoted(receipt.machine.get(name, "none")) for name in names}
-        return [f"{shortened(name, 20)!r} {there[name]}, here {quoted(here.get(name, 'none'))}" for name in names]
+        names = [name for name in here | receipt.machine if receipt.machine.get(name) != here.get(name)]
+        return [
+            f"{name if name in here else quoted(name)} {quoted(receipt.machine.get(name, 'none'))}, "
+            f"here {quoted(here.get(name, 'none'))}"
+            for name in names
+        ]
     if receipt.arithmetic != exact.VERSION:
         return [f"version {receipt.arithmetic:.6g} of the 8-bit arithmetic, here {exact.VERSION}"]
     return []
 
 
-def _reason(receipt: Receipt, engine: Engine) -> str:
+def _reason(receipt: Receipt, engine: Engine, vocab: Vocabulary) -> str:
     found = list(doubts(receipt, engine))
     if receipt.charnet != __version__:
         found.append(f"charnet {quoted(receipt.charnet)}, here {quoted(__version__)}")
-    if receipt.unicode != _unicode():
-        found.append(f"Unicode {quoted(receipt.unicode)}, here {quoted(_unicode())}")
+    if receipt.unicode != (unicode := _unicode(vocab, receipt.options)):
+        found.append(f"Unicode {quoted(receipt.unicode)}, here {quoted(unicode)}")
     if found:
         return f"it was written with {'; '.join(found)}"
     if receipt.exact:

@@ -243,10 +243,10 @@ def test_a_receipt_of_another_kind_of_machine_is_tried(capsys: Capture) -> None:
     assert run(["replay", str(RECEIPT)]) == 0
     out, err = capsys.readouterr()
     assert out == written
-    assert """it may differ: the receipt is for 'numpy' "1.0", here """ in err
-    assert """'engine' "abacus", here "numpy\"""" in err
+    assert 'it may differ: the receipt is for numpy "1.0", here ' in err
+    assert 'engine "abacus", here "numpy"' in err
     change(RECEIPT, "texts/0/sha256", "0" * 64)
-    assert "it was written with 'numpy'" in refused(capsys, "replay", str(RECEIPT))
+    assert 'it was written with numpy "1.0"' in refused(capsys, "replay", str(RECEIPT))
 
 
 def test_fp32_that_differs_on_this_kind_of_machine_is_said_to_promise_no_more(capsys: Capture) -> None:

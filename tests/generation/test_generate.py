@@ -25,7 +25,7 @@ BYTES = Vocabulary(tuple(range(256)), of_bytes=True)
 class Dictated:
     """Predicts the given ids in turn, one after each character, whatever it reads; records what it has read."""
 
-    name = "dictated"
+    name, is_exact = "dictated", False
 
     def __init__(self, ids: list[int], alphabet_size: int) -> None:
         self.ids, self.size, self.read = ids, alphabet_size, []
@@ -44,7 +44,7 @@ class Dictated:
 class Even:
     """Predicts the same probability for every character."""
 
-    name = "even"
+    name, is_exact = "even", False
 
     def start(self, batch: int) -> None:
         assert batch == 1

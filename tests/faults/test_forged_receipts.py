@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files import at_most, mutated
+from files import LONG, at_most, mutated
 from receipt_files import right, signed, small
 
 from charnet.cli.app import run
@@ -118,6 +118,6 @@ def test_many_receipts_by_chance_are_replayed_or_refused(
     source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = fuzz_replay(source, 4000, capfd)
-    assert found[0] > 10
-    assert found[4] > 1000
+    found = fuzz_replay(source, 4000 if LONG else 500, capfd)
+    assert found[0] > 5
+    assert found[4] > 200

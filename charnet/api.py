@@ -92,6 +92,27 @@ class TextModel:
         """Continues from a state: iterate over chunks with `.text` and `.nats`; `.state` is the state after them."""
         return self._write(state, [], options, index, nats=True)
 
+    def replay(self, path: str | PathLike[str], *, prompt: str | None = None) -> Iterator[str]:
+        """Writes the texts of a receipt again, as `charnet replay` does; yields each when it has proved to be equal.
+
+        Args:
+            path: what `charnet sample --receipt` has written with this checkpoint.
+            prompt: that of the receipt, if it tells only its SHA-256.
+
+        Raises:
+            ReceiptError: a text, the prompt or the checkpoint is another one, or the file is no receipt.
+            ConfigError: the prompt is needed.
+        """
+        from charnet.generation import receipts
+        from charnet.storage import receipt
+
+        found = receipt.read(Path(path))
+        receipts.check_checkpoint(found, self.checkpoint)
+        found = found if prompt is None else receipts.with_prompt(found, self.checkpoint, prompt)
+        engine = receipts.open_engine(found, self.checkpoint)
+        echoed, texts = receipts.replay(found, engine, self.checkpoint.vocab)
+        return (echoed + "".join(chunk.text for chunk in chunks) for chunks in texts)
+
     def evaluate(self, text: str) -> Evaluation:
         """Measures how well the model predicts a text: `.nats_per_char`, `.bits_per_char`, `.perplexity`. Loads torch.
 

@@ -5,6 +5,7 @@
     ├── CorpusError            3   the text to train or to be evaluated on
     │   └── PromptError        3   the text to continue
     ├── CheckpointError        4   a checkpoint that is damaged, invalid or malicious
+    │   └── ReceiptError       4   a receipt that is damaged, or whose text is not written again
     ├── DivergedError          5   a training whose loss or weights are no longer finite
     └── StorageError           6   the disk: missing folder, no permission, no space
 
@@ -48,6 +49,10 @@ class CheckpointError(CharnetError):
     """A checkpoint is missing, incomplete or not one of charnet's."""
 
     exit_code = 4
+
+
+class ReceiptError(CheckpointError):
+    """A receipt is missing, damaged or not one of charnet's, or its text is another one now."""
 
 
 class DivergedError(CharnetError):

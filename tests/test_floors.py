@@ -20,9 +20,10 @@ TABLE = """
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
 2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint runs capacity describe verify
-3  engines     base exact sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
+               receipt
+3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels kernels_rows packing compiled_engine torch_engine registry agreement
-4  generation  graphemes sentences stopping regex automaton detokenizer sampler generate batch
+4  generation  graphemes sentences stopping regex automaton detokenizer sampler generate batch receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
@@ -31,8 +32,9 @@ TABLE = """
 6  bench       bench
 6  doctor      doctor
 7  api         api
-8  cli         console help options tables messages surprise output sample_options history live progress
-               interactive train adapting sample inspect eval quantize doctor bench cache corpus compress app
+8  cli         console help options tables messages surprise output sample_options prompting receipts history live
+               progress interactive train adapting sample replay inspect eval quantize doctor bench cache corpus
+               compress app
 9  root        __init__ __main__
 """
 LOADS = {

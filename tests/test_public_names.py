@@ -20,6 +20,7 @@ METHODS = {
     "generate": ["self", "prompt", "index", "options"],
     "stream": ["self", "prompt", "index", "options"],
     "texts": ["self", "prompt", "count", "options"],
+    "replay": ["self", "path", "prompt"],
     "evaluate": ["self", "text"],
     "adapt": ["self", "text", "rate"],
     "compress": ["self", "text", "adaptive"],

@@ -7,16 +7,21 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charnet import durable, regular_file
 from charnet.cli import console, surprise
 from charnet.errors import ConfigError, StorageError, plural
-from charnet.generation.detokenizer import Chunk
+from charnet.generation.detokenizer import Chunk, line_end
+
+if TYPE_CHECKING:
+    from charnet.generation.receipts import Recorder
+    from charnet.storage.checkpoint import Checkpoint
 
 BETWEEN = "\n---\n"  # two texts
+LINE_END = 0x0A
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,13 @@ class Destination:
     def __post_init__(self) -> None:
         if self.file is not None and self.folder is not None:
             raise ConfigError("--out and --out-dir: two places to write to; leave one out")
+
+    def of_model(self, model: Checkpoint, *, lines: bool) -> Destination:
+        """Returns the same place with what separates the texts of a model: documents, or whole lines, end lines."""
+        if not (end := line_end(model.vocab, lines=lines)):
+            return self
+        has_lines = model.vocab.document_end is not None and LINE_END in model.vocab.symbols
+        return replace(self, end=end, between="\n" if has_lines else "")
 
     @property
     def is_on_disk(self) -> bool:
@@ -190,12 +202,18 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def objects(
-    texts: Iterable[Iterable[Chunk]], echoed: str, metadata: dict[str, Any], *, each: bool
+    texts: Iterable[Iterable[Chunk]],
+    echoed: str,
+    metadata: dict[str, Any],
+    recorder: Recorder | None = None,
+    *,
+    each: bool,
 ) -> Iterator[dict[str, Any]]:
     """Describes each text: everything that is needed to generate it again, and how unexpected it was.
 
     Args:
         metadata: the same for all texts.
+        recorder: of the receipts, which it adds.
         each: adds the nats of each generated character; those of the prompt are not known.
     """
     for index, chunks in enumerate(texts):
@@ -204,4 +222,6 @@ def objects(
         losses: dict[str, Any] = {"nats_per_char": sum(nats) / len(nats) if nats else None}
         if each:
             losses["nats"] = [round(n, 6) for n in nats]
+        if recorder:
+            losses["receipt"] = recorder.receipt_of(index).to_json()
         yield {"text": echoed + "".join(chunk.text for chunk in complete), "index": index, **metadata, **losses}

@@ -9,23 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import adapting, console, sample_options
+from charnet.cli import adapting, console, prompting, receipts, sample_options
 from charnet.cli.options import unescaped
-from charnet.config import SHORT_TEXT, SamplingOptions, options_of
+from charnet.config import SamplingOptions, options_of
 from charnet.errors import ConfigError, plural, quoted
 from charnet.overlay import check_count
 
 if TYPE_CHECKING:
-    from charnet.config import Config
-    from charnet.data.vocab import Vocabulary
     from charnet.engines.base import Engine
     from charnet.evaluation.adapt import Adaptation
-    from charnet.generation.sampler import Sampler
     from charnet.storage.checkpoint import Checkpoint
 
 TURN_LENGTH = 200  # characters
 LONGEST_LINE = 20_000  # characters, with --lines, and of a whole document
-LINE_END = 0x0A
 
 
 def sample(
@@ -61,6 +57,8 @@ def sample(
     out: sample_options.Out = None,
     out_dir: sample_options.OutDir = None,
     force: sample_options.Force = False,
+    receipt: sample_options.Receipt = None,
+    receipt_private: sample_options.ReceiptPrivate = False,
     quiet: sample_options.Quiet = False,
     json: sample_options.Json = False,
     surprise: sample_options.Surprise = False,
@@ -76,37 +74,33 @@ def sample(
         raise ConfigError(f"--temp: expected one temperature with --lines, found {temperature}")
     reads_stdin = interactive or "-" in (prompt, str(prompt_file))
     adapting.check(adapt=adapt, adapt_to=adapt_to, save_as=save_as, out=out, force=force, reads_stdin=reads_stdin)
-    raw, source = sample_options.prompt_bytes(prompt, prompt_file)
+    raw, source = prompting.prompt_bytes(prompt, prompt_file)
 
     from charnet.cli import output
     from charnet.cli.surprise import COLORS_REFUSED, can_color, legend
     from charnet.data import prompts
     from charnet.data.normalize import normalize
     from charnet.engines import registry
-    from charnet.generation.batch import texts
+    from charnet.generation.batch import fastest_engine, texts
     from charnet.generation.sampler import Sampler
 
     destination = output.Destination(out, out_dir, ".json" if json else ".txt")
     destination.check(samples, force=force)
+    if receipt:
+        receipts.check(receipt, destination, samples, force=force)
     path, model = _load(checkpoint, lines)
     vocab, config = model.vocab, model.config
     if vocab.document_end is not None and not interactive:
         options = _for_documents(options, lines, length)
-        destination = replace(destination, end="\n", between="\n" if LINE_END in vocab.symbols else "")
-    elif lines:
-        destination = replace(destination, end="\n", between="")
-    decode = functools.partial(prompts.decode, encoding=config.data.encoding, of_bytes=vocab.of_bytes)
-    text = decode(raw, source)
-    text = text if source == sample_options.ARGUMENT else prompts.without_line_end(text)
+    if not interactive:
+        destination = destination.of_model(model, lines=bool(lines))
+    text = prompting.decode(raw, source, model)
     if not interactive:  # raises errors before anything is shown
-        text, notes = prompts.fit(normalize(text, config.data), vocab)
+        text, ids, notes = prompts.read(text, vocab, config.data, skip_unknown=unknown == "skip")
         for note in () if quiet else notes:
             console.note(note)
         if adapt and not text:
             raise ConfigError("--adapt: expected a prompt to learn from; give one, or a text with --adapt-to")
-        ids, dropped = vocab.encode_known(text) if unknown == "skip" else (vocab.encode(text), 0)
-        if dropped and not quiet:
-            console.note(f"left out {plural(dropped, 'character')} that the model does not know")
     adaptation = None
     if adapt or adapt_to is not None:
         if quantize is not None:
@@ -117,14 +111,15 @@ def sample(
         if save_as and not interactive:
             adapting.save(adaptation, save_as, quiet=quiet)
         model = adaptation.checkpoint
+    checkpoint_sha256 = model.sha256  # of the file
     model = model if quantize is None else model.quantize(quantize)
     precision, ngram = model.precision, adaptation.ngram if adaptation else model.ngram
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
     del model  # only the engine keeps weights in memory
-    sampler = Sampler(vocab, options)
-    for note in sampler.pattern.notes if sampler.pattern and not quiet else ():
+    pattern = Sampler(vocab, options).pattern
+    for note in pattern.notes if pattern and not quiet else ():
         console.note(f"--match: {note}")
-    fastest = engine or _fastest(config, vocab, weights, options, 0 if interactive else samples, sampler)
+    fastest = engine or fastest_engine(config.model, vocab, weights, options, 0 if interactive else samples)
     engine = registry.available(fastest) if engine is None else engine
     opened = registry.engine_of(config.model, weights, engine, threads=threads, ngram=ngram)
     color = surprise and not (json or destination.is_on_disk) and can_color()
@@ -134,6 +129,21 @@ def sample(
         if length is None and options.length == LONGEST_LINE:
             length = LONGEST_LINE
             written = (output.watch_length(chunks, length, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
+        echoed, recorder = "" if no_echo else text, None
+        if receipt or (json and adaptation is None):
+            recorder = receipts.recorder(
+                opened,
+                vocab,
+                options,
+                given,
+                checkpoint=path,
+                checkpoint_sha256=checkpoint_sha256,
+                prompt=text,
+                echoed=echoed,
+                samples=samples,
+                end=destination.end,
+            )
+            written = recorder.watch(written) if recorder else written
     if not quiet:
         weights_of = "8-bit weights" if precision == "int8" else precision
         console.note(
@@ -152,7 +162,8 @@ def sample(
         from charnet.cli.interactive import Session
 
         def read_turn(typed: str) -> str:
-            return normalize(decode(typed.encode("utf-8", "surrogateescape"), "this line"), config.data)
+            raw, data = typed.encode("utf-8", "surrogateescape"), config.data
+            return normalize(prompts.decode(raw, "this line", data.encoding, of_bytes=vocab.of_bytes), data)
 
         session = Session(opened, vocab, options, read=read_turn, skip_unknown=unknown == "skip", color=color)
         if adapt and adaptation is not None:
@@ -161,11 +172,9 @@ def sample(
         if save_as and adaptation is not None:
             adapting.save(session.adaptation or adaptation, save_as, quiet=quiet)
         return
-    read = vocab.decode(ids.tolist()) if dropped else text
-    echoed = "" if no_echo else read
     if json:
         metadata = {
-            "prompt": read,
+            "prompt": text,
             **vars(options),
             "engine": opened.name,
             "precision": precision,
@@ -173,9 +182,12 @@ def sample(
             "weights_sha256": weights_sha256,
             **({"adapt": adapt, "adapt_to": adapt_to} if adaptation else {}),
         }
-        destination.write_objects(output.objects(written, echoed, metadata, each=surprise), samples, quiet=quiet)
+        objects = output.objects(written, echoed, metadata, recorder, each=surprise)
+        destination.write_objects(objects, samples, quiet=quiet)
     else:
         destination.write_texts(written, echoed, samples, quiet=quiet, color=color)
+    if receipt and recorder:
+        recorder.receipt().write(receipt)
     if is_cut[True] and not quiet:
         symbols = "bytes" if vocab.of_bytes else "characters"
         console.note(
@@ -194,6 +206,7 @@ def _check(
     **more: Any,
 ) -> None:
     """Raises ConfigError if the options of the command contradict each other."""
+    receipts.check_options(interactive=interactive, **more)
     check_count("--samples", samples, low=1)
     check_count("--lines", lines)
     if unknown not in ("error", "skip"):
@@ -251,20 +264,3 @@ def _open(adaptation: Adaptation, engine: str, quantize: str | None, threads: in
     model = adaptation.checkpoint if quantize is None else adaptation.checkpoint.quantize(quantize)
     weights = model.stored_weights
     return registry.engine_of(model.config.model, weights, engine, threads=threads, ngram=adaptation.ngram)
-
-
-def _fastest(
-    config: Config,
-    vocab: Vocabulary,
-    weights: Mapping[str, Any],
-    options: SamplingOptions,
-    texts: int,
-    sampler: Sampler,
-) -> str:
-    """Returns the engine that finishes this many texts first; for 0 (interactive), the one that starts first."""
-    from charnet.engines import registry
-
-    plain = sampler.temperature_only
-    length = options.expected_length if texts else 0
-    length = length if vocab.document_end is None else min(length, SHORT_TEXT)
-    return registry.fastest(config.model, weights, length, texts=max(1, texts), temperature_only=plain)

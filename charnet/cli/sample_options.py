@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from charnet import machine, regular_file
+from charnet import machine
 from charnet.cli.options import option, sampling, unescaped
 from charnet.config import Config
-from charnet.errors import ConfigError, PromptError, StorageError
+from charnet.errors import ConfigError
 from charnet.overlay import overlay
 
-LARGEST_PROMPT = 1 << 26  # bytes
 ARGUMENT = "--prompt"
 PROMPT, LEARNING, WRITING = "The prompt", "Learning", "Writing"
 COMPUTATION, OUTPUT = "Computation", "Output"
@@ -98,6 +96,13 @@ OutDir = Annotated[
     option("--out-dir", metavar="DIR", help="write each text to its own file: 001.txt, 002.txt, ...", group=OUTPUT),
 ]
 Force = Annotated[bool, option("--force", help="replace existing files", group=OUTPUT)]
+Receipt = Annotated[
+    Path | None,
+    option("--receipt", metavar="FILE", help="write what is needed to write the same text again", group=OUTPUT),
+]
+ReceiptPrivate = Annotated[
+    bool, option("--receipt-private", help="the receipt holds only the SHA-256 of the prompt", group=OUTPUT)
+]
 Quiet = Annotated[bool, option("--quiet", "-q", help="write only errors to stderr", group=OUTPUT)]
 Json = Annotated[bool, option("--json", help="one JSON object a text", group=OUTPUT)]
 Surprise = Annotated[
@@ -141,27 +146,6 @@ def random_seed() -> int:
     import secrets
 
     return secrets.randbelow(10**6)
-
-
-def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, str]:
-    """Reads the text to continue from the command line, a file or standard input. Returns also its name."""
-    if prompt is not None and prompt_file is not None:
-        raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
-    if prompt == "-" or str(prompt_file) == "-":
-        name, raw = "standard input", sys.stdin.buffer.read(LARGEST_PROMPT + 1)
-        if len(raw) > LARGEST_PROMPT:
-            raise StorageError(f"{name}: cannot be read: it has more than {LARGEST_PROMPT:,} bytes")
-    elif prompt_file is not None:
-        name = str(prompt_file)
-        try:
-            raw = regular_file.read(prompt_file, LARGEST_PROMPT, or_open=True)
-        except FileNotFoundError:
-            raise PromptError(f"{prompt_file}: there is no such file") from None
-        except OSError as error:
-            raise StorageError(f"{prompt_file}: cannot be read: {error.strerror}") from None
-    else:
-        return unescaped(prompt or "", ARGUMENT, any_bytes=True).encode("utf-8", "surrogateescape"), ARGUMENT
-    return raw, name
 
 
 def limit_threads(threads: int) -> None:

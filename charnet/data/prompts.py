@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from charnet.config import DataSettings
 from charnet.data.decoding import check_encoding
 from charnet.data.encodings import MARKS, is_same
-from charnet.data.normalize import Form, normal_form
+from charnet.data.normalize import Form, normal_form, normalize
 from charnet.data.variants import of_width
 from charnet.data.vocab import Vocabulary
 from charnet.errors import PromptError, plural
@@ -72,6 +74,30 @@ def fit(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:
         more = f" and {plural(len(pairs) - SHOWN, 'other')}" if len(pairs) > SHOWN else ""
         notes.append(f"read in the alphabet's width: {', '.join(pairs[:SHOWN])}{more}")
     return "".join(replaced.get(c, c) for c in text), notes
+
+
+def read(
+    text: str, vocab: Vocabulary, data: DataSettings, *, skip_unknown: bool
+) -> tuple[str, npt.NDArray[np.int32], list[str]]:
+    """Makes of a prompt what a model reads.
+
+    Args:
+        skip_unknown: leave out characters that the alphabet lacks.
+
+    Returns:
+        The text that is read, the ids of its characters, and sentences that say what was replaced or left out.
+
+    Raises:
+        PromptError: the alphabet lacks a character.
+    """
+    text, notes = fit(normalize(text, data), vocab)
+    if not skip_unknown:
+        return text, vocab.encode(text), notes
+    ids, dropped = vocab.encode_known(text)
+    if dropped:
+        text = vocab.decode(ids.tolist())
+        notes.append(f"left out {plural(dropped, 'character')} that the model does not know")
+    return text, ids, notes
 
 
 def compose(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:

@@ -30,6 +30,8 @@ from charnet.storage.quantize import LARGEST, QuantizedMatrix
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
+VERSION = 1  # of this arithmetic, sampling included; what changes a digest in `agreement` makes it another one
+
 STEPS = 512  # of tanh's argument, in a unit of it
 REACH = 8 * STEPS  # beyond it tanh is 1, to 2**-15
 INDEX_OF_ZERO = np.float32(REACH + 0.5)  # an index is cut off at its point

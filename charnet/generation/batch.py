@@ -8,16 +8,17 @@ Shape legend: B texts, T symbols of each, V characters in the alphabet.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from charnet.config import SamplingOptions
+from charnet.config import SHORT_TEXT, ModelSettings, SamplingOptions
 from charnet.data.vocab import Vocabulary
-from charnet.engines import sampling
+from charnet.engines import registry, sampling
 from charnet.engines.base import Engine, MultiStepEngine
 from charnet.generation.automaton import DEAD, Automaton
 from charnet.generation.detokenizer import Chunk
@@ -36,6 +37,7 @@ def texts(
     options: SamplingOptions,
     count: int,
     *,
+    first: int = 0,
     nats: bool = False,
 ) -> Iterator[Iterator[Chunk]]:
     """Continues a prompt in several ways; the i-th text is the one that `stream` generates with `index=i`.
@@ -44,21 +46,38 @@ def texts(
     them is read; the chunks of the others wait in memory.
 
     Args:
+        count: how many texts there are.
+        first: the first of them that is yielded. Those before it are computed only if that may change its rounding.
         nats: whether to compute the surprisal of each character.
 
     Raises:
         ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
     """
     sampler = Sampler(vocab, options, is_exact=engine.is_exact)
-    if count == 1 or (isinstance(engine, MultiStepEngine) and sampler.temperature_only and count < engine.min_batch):
+    begin = first if engine.is_exact else first - first % MAX_BATCH  # of the batch that holds it
+    plain = isinstance(engine, MultiStepEngine) and sampler.temperature_only and count < engine.min_batch
+    if plain or count - (first if engine.is_exact else 0) == 1:
         state = start(engine, vocab, prompt_ids)
-        return (iter(Generation(engine, vocab, state, options, index=index, nats=nats)) for index in range(count))
-    batches = (range(first, min(first + MAX_BATCH, count)) for first in range(0, count, MAX_BATCH))
-    return (
+        return (
+            iter(Generation(engine, vocab, state, options, index=index, nats=nats)) for index in range(first, count)
+        )
+    batches = (range(at, min(at + MAX_BATCH, count)) for at in range(begin, count, MAX_BATCH))
+    written = (
         text.chunks()
         for indices in batches
         for text in _Batch(engine, vocab, prompt_ids, options, sampler, indices, nats).texts
     )
+    return itertools.islice(written, first - begin, None)
+
+
+def fastest_engine(
+    model: ModelSettings, vocab: Vocabulary, weights: Mapping[str, Any], options: SamplingOptions, count: int
+) -> str:
+    """Returns the name of the engine that finishes `count` texts first; for 0 texts, of the one that starts first."""
+    plain = Sampler(vocab, options).temperature_only
+    length = options.expected_length if count else 0
+    length = length if vocab.document_end is None else min(length, SHORT_TEXT)
+    return registry.fastest(model, weights, length, texts=max(1, count), temperature_only=plain)
 
 
 class _BatchedText:

@@ -23,6 +23,11 @@ class Chunk(NamedTuple):
     nats: tuple[float, ...] = ()
 
 
+def line_end(vocab: Vocabulary, *, lines: bool) -> str:
+    """Returns what is written behind a text: a line end behind a document, or one of `lines`."""
+    return "\n" if lines or vocab.document_end is not None else ""
+
+
 class Detokenizer:
     """Turns symbols, as they are sampled, into text. Text that may turn out to be beyond the end is held back.
 

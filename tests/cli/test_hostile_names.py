@@ -185,6 +185,28 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("sample NAME.pipe", 4),
         ("sample texts_NAME", 4),
         ("sample NAME -i -n 3", 0),
+        ("sample NAME -n 3 --receipt NAME.receipt", 0),
+        ("sample NAME -n 3 --receipt NAME.receipt", 6),
+        ("sample NAME -n 3 --receipt NAME.pipe --force", 6),
+        ("sample NAME -n 3 --receipt NAME", 6),
+        ("sample NAME.boasts -n 3 --prompt-file NAME.prompt --receipt NAME.private --receipt-private", 0),
+    ],
+    "replay": [
+        ("replay NAME.receipt", 0),
+        ("replay NAME.receipt NAME", 0),
+        ("replay NAME.receipt --out NAME.again", 0),
+        ("replay NAME.receipt --out NAME.again", 6),
+        ("replay NAME.receipt --out-dir NAME.replayed", 0),
+        ("replay NAME.receipt --prompt other", 4),
+        ("replay NAME.private --prompt-file NAME.prompt", 0),
+        ("replay NAME.private --prompt-file NAME.unknown", 4),
+        ("replay NAME.private --prompt-file NAME.pipe", 6),
+        ("replay NAME.receipt NAME.zip", 4),
+        ("replay NAME.receipt texts_NAME", 4),
+        ("replay NAME.zip", 4),
+        ("replay NAME.pipe", 4),
+        ("replay NAME.link", 4),
+        ("replay NAME", 6),
     ],
     "inspect": [
         ("inspect NAME", 0),
@@ -253,6 +275,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
 NUMBERS = ("integer", "integer range", "float", "float range")
 NAMELESS = (
     *("eval NAME NAME.txt", "eval NAME texts_NAME", "sample NAME --prompt-file NAME.unknown"),
+    *("replay NAME.receipt --prompt other", "replay NAME.private --prompt-file NAME.unknown"),
     *("cache clear --down-to 1G", "corpus list", "corpus list --json"),
 )
 TYPED = [

@@ -32,7 +32,9 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "storage.checkpoint": ("sample", "eval"),
     "storage.capacity": ("train",),
     "storage.runs": ("train",),
+    "storage.receipt": ("sample",),
     "engines.*": ("sample",),
+    "generation.receipts": ("replay",),
     "generation.*": ("sample",),
     "evaluation.corpus_stats": ("corpus info",),
     "evaluation.*": ("eval",),
@@ -49,6 +51,8 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.quantize": ("quantize",),
     "cli.compress": ("compress",),
     "compression.compare": ("compress",),
+    "cli.replay": ("replay",),
+    "cli.prompting": ("sample", "replay"),
     "cli.doctor": ("doctor",),
     "cli.*": ("sample",),
 }

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from charnet.cli import sample_options
+from charnet.cli import prompting
 from charnet.cli.app import run
 from charnet.cli.options import given_settings, unescaped
 from charnet.data import cache
@@ -72,12 +72,12 @@ def test_a_setting_of_zero_is_given_and_a_switch_that_is_off_is_not() -> None:
 def test_a_prompt_from_standard_input_has_the_limit_of_one_from_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample_options, "LARGEST_PROMPT", 3)
+    monkeypatch.setattr(prompting, "LARGEST_PROMPT", 3)
     (tmp_path / "prompt").write_bytes(b"abcd")
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"abcd")))
     for given in (("-", None), (None, tmp_path / "prompt")):
         with pytest.raises(StorageError, match="it has more than 3 bytes"):
-            sample_options.prompt_bytes(*given)
+            prompting.prompt_bytes(*given)
 
 
 def test_a_current_folder_that_was_removed_is_said(

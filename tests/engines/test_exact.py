@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -39,6 +40,11 @@ def test_kernels_and_threads_of_the_library_for_products_do_not_change_the_diges
     environment = {**os.environ, "OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": threads}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout == "computed to the last bit as on other machines (6 comparisons)\n"
+
+
+def test_other_digests_are_another_version_of_the_arithmetic():
+    first = {1: "1c09b5b818232518f1446c2a93684be0af33e5010e4d16e33766c876af26ae8e"}
+    assert hashlib.sha256(repr(sorted(agreement.DIGESTS.items())).encode()).hexdigest() == first[exact.VERSION]
 
 
 def test_another_digest_is_reported_with_the_cell_and_the_engine(monkeypatch):

@@ -1,0 +1,53 @@
+"""Reads the text to continue: from the command line, a file or standard input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from charnet import regular_file
+from charnet.cli.options import unescaped
+from charnet.cli.sample_options import ARGUMENT
+from charnet.errors import ConfigError, PromptError, StorageError
+
+if TYPE_CHECKING:
+    from charnet.storage.checkpoint import Checkpoint
+
+LARGEST_PROMPT = 1 << 26  # bytes
+
+
+def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, str]:
+    """Reads the text to continue from the command line, a file or standard input. Returns also its name."""
+    if prompt is not None and prompt_file is not None:
+        raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
+    if prompt == "-" or str(prompt_file) == "-":
+        name, raw = "standard input", sys.stdin.buffer.read(LARGEST_PROMPT + 1)
+        if len(raw) > LARGEST_PROMPT:
+            raise StorageError(f"{name}: cannot be read: it has more than {LARGEST_PROMPT:,} bytes")
+    elif prompt_file is not None:
+        name = str(prompt_file)
+        try:
+            raw = regular_file.read(prompt_file, LARGEST_PROMPT, or_open=True)
+        except FileNotFoundError:
+            raise PromptError(f"{prompt_file}: there is no such file") from None
+        except OSError as error:
+            raise StorageError(f"{prompt_file}: cannot be read: {error.strerror}") from None
+    else:
+        return unescaped(prompt or "", ARGUMENT, any_bytes=True).encode("utf-8", "surrogateescape"), ARGUMENT
+    return raw, name
+
+
+def decode(raw: bytes, name: str, model: Checkpoint) -> str:
+    """Decodes a prompt; the last line end of a file is no part of it.
+
+    Args:
+        name: of the prompt, as `prompt_bytes` returns it.
+
+    Raises:
+        PromptError: it is in another encoding.
+    """
+    from charnet.data import prompts
+
+    text = prompts.decode(raw, name, model.config.data.encoding, of_bytes=model.vocab.of_bytes)
+    return text if name == ARGUMENT else prompts.without_line_end(text)

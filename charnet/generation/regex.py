@@ -83,7 +83,8 @@ def parse(source: str, option: str = "--match") -> Node:
             warnings.simplefilter("ignore")
             re.compile(source)
     except re.error as error:
-        raise ConfigError(f"{option}: {error.msg} at character {(error.pos or 0) + 1} of {quoted(source)}") from None
+        what = repr(error.msg)[1:-1]  # it may show characters of the pattern
+        raise ConfigError(f"{option}: {what} at character {(error.pos or 0) + 1} of {quoted(source)}") from None
     except (RecursionError, OverflowError, MemoryError):
         raise ConfigError(f"{option}: the pattern is nested too deeply, or repeats too often") from None
     return _Parser(source, option).parse()

@@ -66,9 +66,7 @@ def new_run(
     if weights is not None and "model.ngram" not in values:  # an order that the user did not choose
         config = fit_ngram(config, len(corpus.vocab))
     num_documents = 0 if corpus.ends is None else len(corpus.ends)
-    config = resolve.choose_ngram(
-        config, len(corpus.vocab), len(corpus.ids), num_documents, planned=seconds is not None
-    )
+    config = resolve.choose_ngram(config, len(corpus.vocab), len(corpus.ids), num_documents, seconds)
     text = split_of(corpus.ids, corpus.ends, config, corpus.file_ends, corpus.vocab)
 
     from charnet.training import trained_ngram, trainer

@@ -166,11 +166,27 @@ def test_auto_is_bf16_from_128_units_on_where_the_processor_has_it(
         assert choose_precision(overlay(config, {"training.precision": said}), has) == said
 
 
+@pytest.mark.parametrize(
+    ("characters", "seconds", "order"),
+    [
+        (20_000, 5, 7),
+        (20_000, 30, 0),
+        (60_000, 5, 7),
+        (60_000, 30, 0),
+        (160_000, 30, 7),
+        (160_000, 300, 0),
+        (1_100_000, 900, 7),
+    ],
+)
+def test_a_short_text_has_an_ngram_only_in_a_short_time(characters: int, seconds: float, order: int) -> None:
+    assert resolve.choose_ngram(Config(), 65, characters, 0, seconds).model.ngram == order
+
+
 def test_a_run_with_a_length_of_its_own_has_no_ngram_unless_it_is_asked_for() -> None:
     assert resolve.resolve(Config(), 10_000).model.ngram == 0
-    assert resolve.choose_ngram(Config(), 65, 10_000, 0, planned=False).model.ngram == 0
+    assert resolve.choose_ngram(Config(), 65, 10_000, 0, None).model.ngram == 0
     asked = overlay(Config(), {"model.ngram": "5"})
-    assert resolve.resolve(resolve.choose_ngram(asked, 65, 100, 0, planned=False), 100).model.ngram == 5
+    assert resolve.resolve(resolve.choose_ngram(asked, 65, 100, 0, None), 100).model.ngram == 5
 
 
 @pytest.mark.parametrize(
@@ -180,7 +196,7 @@ def test_a_run_with_a_length_of_its_own_has_no_ngram_unless_it_is_asked_for() ->
 def test_a_planned_run_has_an_ngram_that_fits_its_text(
     alphabet: int, characters: int, documents: int, order: int
 ) -> None:
-    chosen = resolve.choose_ngram(Config(), alphabet, characters, documents, planned=True)
+    chosen = resolve.choose_ngram(Config(), alphabet, characters, documents, 1.0)
     assert chosen.model.ngram == order
 
 
@@ -188,4 +204,4 @@ def test_a_planned_run_has_an_ngram_that_fits_its_text(
 def test_an_order_that_no_table_can_have_is_refused(alphabet: int, order: int) -> None:
     asked = overlay(Config(), {"model.ngram": order})
     with pytest.raises(ConfigError, match=f"--ngram: expected 0, or a number between 2 and .*, found {order}"):
-        resolve.choose_ngram(asked, alphabet, 10_000, 0, planned=True)
+        resolve.choose_ngram(asked, alphabet, 10_000, 0, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -157,9 +158,14 @@ class TextModel:
         Args:
             text: bytes of any kind, or a text, which is compressed in UTF-8.
             adaptive: learn from the text too.
+
+        Raises:
+            CorpusError: the text has half of a character, which no encoding can hold.
         """
         from charnet.compression.compress import Compressor
 
+        if isinstance(text, str) and (half := re.search("[\ud800-\udc7f\udd00-\udfff]", text)):
+            raise CorpusError(f"the text has half of a character, U+{ord(half[0]):04X}: give bytes, or leave it out")
         raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
         return b"".join(Compressor(self.checkpoint, adaptive=adaptive).compress(BytesIO(raw).read))
 

@@ -5,7 +5,8 @@
     ├── CorpusError            3   the text to train or to be evaluated on
     │   └── PromptError        3   the text to continue
     ├── CheckpointError        4   a checkpoint that is damaged, invalid or malicious
-    │   └── ReceiptError       4   a receipt that is damaged, or whose text is not written again
+    │   ├── ReceiptError       4   a receipt that is damaged, or whose text is not written again
+    │   └── CompressedFileError 4  a compressed text that is damaged, or of another model
     ├── DivergedError          5   a training whose loss or weights are no longer finite
     └── StorageError           6   the disk: missing folder, no permission, no space
 
@@ -53,6 +54,10 @@ class CheckpointError(CharnetError):
 
 class ReceiptError(CheckpointError):
     """A receipt is missing, damaged or not one of charnet's, or its text is another one now."""
+
+
+class CompressedFileError(CheckpointError):
+    """A compressed text is damaged, not one of charnet's, or of another model."""
 
 
 class DivergedError(CharnetError):

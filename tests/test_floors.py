@@ -22,8 +22,9 @@ TABLE = """
 2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint runs capacity describe verify
                receipt
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
-               kernels_exact kernels_ngram kernels kernels_rows packing compiled_engine torch_engine registry agreement
-4  generation  graphemes sentences stopping regex automaton detokenizer sampler generate batch receipts
+               kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
+               registry agreement
+4  generation  graphemes sentences stopping regex automaton regex_compiler detokenizer sampler generate batch receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
@@ -43,8 +44,8 @@ LOADS = {
     "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
     "training.trained_ngram training.saver training.recorder training.trainer bench",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
-    "engines.kernels_ngram engines.kernels engines.kernels_rows engines.packing engines.compiled_engine "
-    "compression.kernels_adaptive compression.adaptive",
+    "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
+    "engines.compiled_engine compression.kernels_adaptive compression.adaptive",
     "rich": "cli.live",
 }
 SOURCES = {

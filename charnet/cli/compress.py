@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -145,7 +147,7 @@ def _opened(name: str, missing: type[Exception]) -> Iterator[tuple[Callable[[int
                 raise regular_file.read_error(path, error) from None
             return raw
 
-        yield read, 0 if name == STREAM else path.stat().st_size
+        yield read, 0 if name == STREAM else os.fstat(file.fileno()).st_size
 
 
 @contextlib.contextmanager
@@ -160,7 +162,9 @@ def _target(path: Path, *, force: bool, is_binary: bool = False) -> Iterator[Cal
         return
     if is_binary and sys.stdout.isatty():
         raise ConfigError("--out: a compressed text is no text for a terminal; name a file")
-    yield lambda raw: console.write(raw.decode("utf-8", "surrogateescape"))
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    yield lambda raw: console.write_text(decoder.decode(raw))
+    console.write_text(decoder.decode(b"", final=True))
     console.flush()
 
 

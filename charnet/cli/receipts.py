@@ -102,4 +102,4 @@ def stored_name(checkpoint: Path) -> str:
     """
     path = Path(os.path.abspath(checkpoint))  # noqa: PTH100 - without following links
     here = Path.cwd()
-    return (path.relative_to(here) if path.is_relative_to(here) else Path(*path.parts[-2:])).as_posix()
+    return (path.relative_to(here) if path.is_relative_to(here) else Path(*path.parts[1:][-2:])).as_posix()

@@ -24,18 +24,16 @@ import numpy.typing as npt
 from charnet.compression.counts import SYMBOLS_A_BIT
 from charnet.compression.rans import BITS, WORD, Words
 from charnet.compression.symbols import BLOCK, DECODINGS, MOST_BEYOND
-from charnet.errors import CheckpointError
+from charnet.engines import exact
+from charnet.errors import CompressedFileError
 
 MAGIC, FORMAT = b"CNZ", 1
-ARITHMETIC = 1  # changes with the logits of `charnet.engines.exact`, or with anything between them and the code
+CODER = 1  # changes with anything between the logits and the code
+ARITHMETIC = 16 * exact.VERSION + CODER
 ADAPTIVE = 1  # a flag
 FINGERPRINT, SHOWN = 16, 12  # bytes; digits
 LONGEST_VARINT = 5  # bytes
 AT_ONCE = 1 << 20  # bytes that are read before it is known whether they are there
-
-
-class CompressedFileError(CheckpointError):
-    """A compressed text is damaged, not one of charnet's, or of another model."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charnet.engines import kernels, kernels_ngram, kernels_rows, sampling
+from charnet.engines import kernels, kernels_ngram, kernels_pattern, kernels_rows, sampling
 from charnet.engines.base import COMPILED_MIN_BATCH, Pattern
 from charnet.engines.exact import is_exact
 from charnet.engines.exact_engine import ExactEngine, ExactLayer
@@ -38,7 +38,7 @@ from charnet.model.ngram import ROOT, Ngram, WeightedNgram
 MAX_THREADS = 2  # more would wait for each other longer than they would save
 RELEASE_ALL = np.iinfo(np.int64).max  # beyond the number of any barrier
 MIN_TIMED = 16  # symbols of a call that says how fast so many threads are
-NO_PATTERN = kernels.Pattern(np.zeros((0, 0), np.int32), np.zeros(0, np.int32), np.zeros(0, np.int32))
+NO_PATTERN = kernels_pattern.Pattern(np.zeros((0, 0), np.int32), np.zeros(0, np.int32), np.zeros(0, np.int32))
 RETRY_EVERY = 40  # calls: how often the slower number of threads is tried again
 
 
@@ -170,7 +170,7 @@ class CompiledEngine:
             bias_V = np.zeros(self._model.alphabet)
         threads, began = self._threads.choose(), time.perf_counter()
         matched = np.array([pattern.matched, pattern.left] if pattern else [0, 0], np.int64)
-        tables = kernels.Pattern(*pattern[:3]) if pattern else NO_PATTERN
+        tables = kernels_pattern.Pattern(*pattern[:3]) if pattern else NO_PATTERN
         num_ids, _, after = self._run(all_ids, state, u_T, inverse_T, bias_V, nats_T, tables, matched, threads=threads)
         if matched[0] == kernels.DIVERGED:
             sampling.check_finite(float("nan"))
@@ -185,7 +185,7 @@ class CompiledEngine:
         inverse_T: npt.NDArray[np.float64],
         bias_V: npt.NDArray[np.float64],
         nats_T: npt.NDArray[np.float64],
-        pattern: kernels.Pattern,
+        pattern: kernels_pattern.Pattern,
         matched: npt.NDArray[np.int64],
         *,
         threads: int,

@@ -9,10 +9,7 @@ blocks, G = gates x H, R threads, V characters in the alphabet.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from charnet.engines import kernels_exact
@@ -20,8 +17,9 @@ from charnet.engines.kernels_cache import cached_njit
 from charnet.engines.kernels_layer import Bytes, Doubles, Floats, Ints, Model, product, update
 from charnet.engines.kernels_llvm import load_acquire, sched_yield, store_release
 from charnet.engines.kernels_ngram import Table, mix, probabilities, step
+from charnet.engines.kernels_pattern import DEAD, Pattern, following
 
-DIVERGED, END, DEAD = -1, -2, -1
+DIVERGED, END = -1, -2
 OfBytes = bool | None
 SPINS = 2000  # of a waiting thread, before it lets other threads run on its core
 
@@ -40,21 +38,6 @@ def _barrier(arrived: Ints, thread: int, threads: int, epoch: int) -> None:
                 sched_yield()
 
 
-class Pattern(NamedTuple):
-    """What a text has to match, as `generation.automaton` compiles it. Without states it is nothing."""
-
-    next_SC: npt.NDArray[np.int32]
-    class_V: npt.NDArray[np.int32]
-    fewest_S: npt.NDArray[np.int32]
-
-
-@njit(nogil=True, error_model="numpy")
-def _following(pattern: Pattern, matched: int, left: int, symbol: int) -> int:
-    """Returns the state after one more symbol; `DEAD` if the text could then not end within what is left."""
-    state = pattern.next_SC[matched, pattern.class_V[symbol]]
-    return int(state) if state != DEAD and pattern.fewest_S[state] < left else DEAD
-
-
 @njit(nogil=True, error_model="numpy")
 def _next(
     of_bytes: OfBytes,
@@ -71,10 +54,10 @@ def _next(
         return int(_sample(of_bytes, logits_V, bias_V, inverse_temperature, u))
     if pattern.fewest_S[matched] == 0:
         symbol = _sample(of_bytes, logits_V, bias_V, inverse_temperature, u)
-        return symbol if symbol < 0 or _following(pattern, matched, left, symbol) != DEAD else END
+        return symbol if symbol < 0 or following(pattern, matched, left, symbol) != DEAD else END
     only_V = bias_V.copy()
     for v in range(len(bias_V)):
-        if _following(pattern, matched, left, v) == DEAD:
+        if following(pattern, matched, left, v) == DEAD:
             only_V[v] = -np.inf
     return int(_sample(of_bytes, logits_V, only_V, inverse_temperature, u))
 

@@ -15,8 +15,11 @@ SOURCES = (  # all that cached functions call, and the tables that they hold
     "kernels_layer.py",
     "kernels_exact.py",
     "kernels_ngram.py",
+    "kernels_pattern.py",
     "kernels.py",
     "kernels_rows.py",
+    "../model/ngram.py",
+    "../storage/quantize.py",
 )
 
 
@@ -42,7 +45,7 @@ def cached_njit(function: Callable[..., Any], sources: Iterable[Path] = ()) -> A
     """
     name = function.__qualname__
     try:
-        function.__qualname__ = f"{name}_{_source_digest(sources or map(Path(__file__).with_name, SOURCES))}"
+        function.__qualname__ = f"{name}_{_source_digest(sources or map(Path(__file__).parent.joinpath, SOURCES))}"
         return njit(nogil=True, error_model="numpy", cache=True)(function)
     except (OSError, RuntimeError):  # no source to hash, or no folder for the cache: each process compiles it
         function.__qualname__ = name

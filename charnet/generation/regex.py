@@ -28,7 +28,8 @@ REFUSED_GROUPS = {
 REFUSED_ESCAPES = {"b": "a word boundary", "B": "a word boundary"}
 QUANTIFIERS = {"*": (0, ENDLESS), "+": (1, ENDLESS), "?": (0, 1)}
 OCTAL = re.compile(r"0[0-7]{0,2}|[0-3][0-7]{2}")
-COUNTED = re.compile(r"\{(\d*)(,?)(\d*)\}")
+COUNTED = re.compile(r"\{([0-9]*)(,?)([0-9]*)\}")
+COMMENT = re.compile(r"\(\?#[^)]*\)")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def parse(source: str, option: str = "--match") -> Node:
     except re.error as error:
         what = repr(error.msg)[1:-1]  # it may show characters of the pattern
         raise ConfigError(f"{option}: {what} at character {(error.pos or 0) + 1} of {quoted(source)}") from None
+    except ValueError as error:  # flags that contradict each other
+        raise ConfigError(f"{option}: {error}: {quoted(source)}") from None
     except (RecursionError, OverflowError, MemoryError):
         raise ConfigError(f"{option}: the pattern is nested too deeply, or repeats too often") from None
     return _Parser(source, option).parse()
@@ -95,6 +98,7 @@ class _Parser:
 
     def __init__(self, source: str, option: str) -> None:
         self._source, self._option, self._at, self._depth = source, option, 0, 0
+        self._has_begun = False  # whether an atom was read
 
     def parse(self) -> Node:
         return self._choice(re.NOFLAG)
@@ -117,6 +121,9 @@ class _Parser:
                 continue
             if (changed := self._global_flags(flags)) is not None:
                 flags = changed
+                continue
+            if comment := COMMENT.match(self._source, self._at):
+                self._at = comment.end()
                 continue
             if (part := self._atom(flags)) is not None:
                 parts.append(self._quantified(part))
@@ -167,7 +174,8 @@ class _Parser:
         """Reads an anchor: the whole text has to match, so that one at the ends of the expression says nothing new."""
         begin = self._at
         self._at += length
-        if self._depth or (begin if at_start else len(self._source) - self._at):
+        is_inside = self._has_begun if at_start else COMMENT.sub("", self._source[self._at :])
+        if self._depth or is_inside:
             raise self._refuse("an anchor inside the pattern", begin)
 
     def _group(self, flags: int) -> Node | None:
@@ -176,9 +184,6 @@ class _Parser:
         for opening, what in REFUSED_GROUPS.items():
             if self._looks_at(opening):
                 raise self._refuse(what, begin)
-        if self._looks_at("?#"):
-            self._at = self._source.index(")", self._at) + 1
-            return None
         if self._looks_at("?P<"):
             self._at = self._source.index(">", self._at) + 1
         elif self._looks_at("?"):
@@ -213,21 +218,20 @@ class _Parser:
 
     def _quantified(self, part: Node) -> Node:
         """Reads what says how often a part is repeated; whether as often or as seldom as possible, is the same."""
-        while self._at < len(self._source):
-            begin = self._at
-            if self._source[begin] in QUANTIFIERS:
-                least, most = QUANTIFIERS[self._source[begin]]
-                self._at += 1
-            elif (found := COUNTED.match(self._source, begin)) and (found[1] or found[3] or found[2]):
-                if not found[2] and not found[1]:
-                    return part
-                least = int(found[1] or 0)
-                most = least if not found[2] else int(found[3]) if found[3] else ENDLESS
-                self._at = found.end()
-            else:
-                return part
-            if self._looks_at("+"):
-                raise self._refuse("a possessive repetition", begin)
-            self._at += self._looks_at("?")
-            part = Repeated(part, least, most)
-        return part
+        self._has_begun = True
+        while comment := COMMENT.match(self._source, self._at):
+            self._at = comment.end()
+        begin = self._at
+        if begin < len(self._source) and self._source[begin] in QUANTIFIERS:
+            least, most = QUANTIFIERS[self._source[begin]]
+            self._at += 1
+        elif (found := COUNTED.match(self._source, begin)) and (found[1] or found[2]):
+            least = int(found[1] or 0)
+            most = least if not found[2] else int(found[3]) if found[3] else ENDLESS
+            self._at = found.end()
+        else:
+            return part
+        if self._looks_at("+"):
+            raise self._refuse("a possessive repetition", begin)
+        self._at += self._looks_at("?")
+        return Repeated(part, least, most)

@@ -16,7 +16,8 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.errors import ConfigError
 from charnet.generation import graphemes
-from charnet.generation.automaton import DEAD, Automaton, compile_pattern
+from charnet.generation.automaton import DEAD, Automaton
+from charnet.generation.regex_compiler import compile_pattern
 
 END = -1  # in place of a symbol: the text ends before it
 LOST = "\N{REPLACEMENT CHARACTER}"  # stands for bytes that could not be decoded: no text is meant to hold it

@@ -106,6 +106,8 @@ class Checkpoint:
             return self
         tensors = {name: tensor for name, tensor in self.tensors.items() if name.startswith(ngram_tensors.PREFIX)}
         weights = self.weights
+        if not all(np.isfinite(weight).all() for weight in weights.values()):
+            raise DivergedError("the model has diverged: it holds numbers that are not finite; use earlier weights")
         for name, weight in quantize_all(weights).items():
             if isinstance(weight, QuantizedMatrix):
                 if not (weight.scale < LARGEST_SCALE).all():

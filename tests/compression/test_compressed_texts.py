@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from charnet.compression import container, layout, learned_tables, symbols
 from charnet.compression.compress import Compressor, Totals, decompress
-from charnet.compression.container import CompressedFileError
 from charnet.data.vocab import Vocabulary
 from charnet.engines import registry
+from charnet.errors import CompressedFileError
 from charnet.storage.checkpoint import Checkpoint
 
 OF_BYTES = Vocabulary(tuple(range(32, 127)), of_bytes=True)

@@ -412,11 +412,13 @@ print(type(kernels.run._cache).__name__)
 def test_all_compiled_sources_are_in_the_name_of_the_cache_file():
     folder = Path(kernels.__file__).parent
     compiled = {name: (folder / name).read_text() for name in kernels_cache.SOURCES}
-    imported = {name for text in compiled.values() for name in re.findall(r"charnet\.engines\.(\w+)", text)}
-    imported |= {name for text in compiled.values() for name in re.findall(r"from charnet\.engines import (\w+)", text)}
-    assert {f"{name}.py" for name in imported} - {"kernels_cache.py"} | {"kernels.py", "kernels_rows.py"} == set(
-        compiled
-    )
+    imported = set()
+    for text in compiled.values():
+        for wing, name in re.findall(r"from charnet\.(engines|model|storage)\.(\w+) import", text):
+            imported.add(f"{name}.py" if wing == "engines" else f"../{wing}/{name}.py")
+        for names in re.findall(r"from charnet\.engines import ([\w, ]+)", text):
+            imported |= {f"{name}.py" for name in names.split(", ")}
+    assert imported - {"kernels_cache.py"} | {"kernels.py", "kernels_rows.py"} == set(compiled)
     digest = hashlib.sha256(b"".join(text.encode() for text in compiled.values())).hexdigest()
     assert kernels.run.py_func.__qualname__ == f"run_{digest[:16]}"
 

@@ -98,6 +98,35 @@ def test_layers_that_do_not_fill_the_blocks_of_the_loops_are_exact_too(cell, act
     assert (found == expected).all()
 
 
+@pytest.mark.parametrize(("cell", "activation"), [("lstm", "tanh"), ("rnn", "relu")])
+def test_sums_beyond_the_integers_of_single_precision_are_the_same_in_both_engines(cell, activation, monkeypatch):
+    monkeypatch.setattr(agreement, "UNITS", 1100)
+    model, weights = agreement.reference(cell, activation)
+    head = weights["head.weight"]
+    weights["head.weight"] = QuantizedMatrix(np.full_like(head.values, 127), head.scale)
+    weights["layers.1.bias"] += 100  # all gates open: each h is as large as it can be
+    ids_BT = texts(1, 8)
+    found, expected = (agreement._read(engine_of(model, dict(weights), engine), ids_BT) for engine in EXACT)
+    assert (found == expected).all()
+
+
+@pytest.mark.parametrize("ngram", [False, True])
+def test_the_number_of_threads_of_the_loops_does_not_change_the_text(ngram):
+    whole = build(layers=3, members=3)
+    checkpoint = (with_ngram(whole) if ngram else whole).quantize()
+    options = SamplingOptions(length=2000, seed=8)
+    written = ["".join(stream(open_engine(checkpoint, "compiled", threads=n), LETTERS, [0], options)) for n in (1, 2)]
+    assert written[0] == written[1] == "".join(stream(open_engine(checkpoint, "numpy"), LETTERS, [0], options))
+
+
+@pytest.mark.slow
+def test_instructions_that_every_processor_has_give_the_same_digests():
+    code = "from charnet.engines import agreement; agreement.SECONDS = 60; print(agreement.check(['compiled']))"
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout == "computed to the last bit as on other machines (6 comparisons)\n"
+
+
 OPTIONS = (
     SamplingOptions(length=200, seed=3),
     SamplingOptions(

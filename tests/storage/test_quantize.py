@@ -74,6 +74,14 @@ def test_weights_too_large_for_8_bits_are_refused_and_others_read_back(large: fl
             whole.quantize()
 
 
+@pytest.mark.parametrize("name", ["head.weight", "head.bias"])
+def test_weights_that_are_not_finite_are_refused(name: str) -> None:
+    whole = build()
+    whole.tensors[f"model.{name}"][0] = np.nan
+    with pytest.raises(DivergedError, match="not finite"):
+        whole.quantize()
+
+
 def test_another_precision_is_refused_with_the_one_there_is() -> None:
     with pytest.raises(ConfigError, match=r'expected int8, found "int4"'):
         build().quantize("int4")

@@ -75,7 +75,9 @@ def compress(
         return
     found = _found(compressor, totals)
     if compare:
-        found["others"] = [vars(each) for each in others.compare(Path(text), compressor.predictor.checkpoint)]
+        found["others"] = [
+            vars(each) for each in others.compare(Path(text), compressor.predictor.checkpoint, found["characters"])
+        ]
     if json:
         console.write_json({"text": text, "file": str(target), **found})
     elif not quiet:

@@ -40,8 +40,11 @@ def check(path: Path) -> None:
         raise ConfigError(f"--compare: reads texts of at most {MOST_BYTES >> 20} MB; leave it out")
 
 
-def compare(path: Path, checkpoint: Checkpoint) -> list[Other]:
+def compare(path: Path, checkpoint: Checkpoint, characters: int) -> list[Other]:
     """Compresses a text with other compressors.
+
+    Args:
+        characters: of the text, as the model counts them.
 
     Raises:
         StorageError: the system refused to read it.
@@ -51,7 +54,6 @@ def compare(path: Path, checkpoint: Checkpoint) -> list[Other]:
     except OSError as error:
         raise regular_file.read_error(path, error) from None
     learned = training_text(checkpoint)
-    characters = len(text) if checkpoint.vocab.of_bytes else len(text.decode("utf-8", "surrogateescape"))
     found = []
     for name, size, reach in COMPRESSORS:
         with contextlib.suppress(ImportError):

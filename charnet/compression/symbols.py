@@ -8,7 +8,6 @@ same letter in another case, for instance. No table of Unicode is asked when a f
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -169,10 +168,9 @@ class Symbols:
         if not self.vocab.of_bytes and not 0xD800 <= code < 0xE000:
             from charnet.data.variants import variants  # imported here: most texts have no such character
 
-            known = set(self.vocab.characters)
             for other in variants(chr(code)):
-                if len(other) == 1 and ord(other) in known:
-                    return int(self._lookup(np.array([ord(other)]))[0])
+                if len(other) == 1 and (found := int(self._lookup(np.array([ord(other)]))[0])) >= 0:
+                    return found
         return NOTHING if self.vocab.rare_id is None else self.vocab.rare_id
 
 
@@ -192,10 +190,11 @@ def blocks(read: Callable[[int], bytes]) -> Iterator[bytes]:
 
 
 def _whole(raw: bytes) -> int:
-    """Returns where to cut a block."""
-    try:
-        codecs.utf_8_decode(raw, "strict", True)
-    except UnicodeDecodeError as error:
-        if error.end == len(raw) and error.start > len(raw) - 4 and error.reason == "unexpected end of data":
-            return error.start
-    return len(raw) - 1 if raw.endswith(b"\r") else len(raw)
+    """Returns where to cut a block: before the first bytes of a character of UTF-8, or of a line end."""
+    for back in range(1, min(4, len(raw) + 1)):
+        byte = raw[-back]
+        if byte >= 0xC0:  # the first of two bytes or more
+            return len(raw) - back if back < 2 + (byte >= 0xE0) + (byte >= 0xF0) else len(raw)
+        if byte < 0x80:
+            break
+    return len(raw) - 1 if raw.endswith(b"\r") and not raw.endswith(b"\0\r") else len(raw)

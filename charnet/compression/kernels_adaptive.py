@@ -186,6 +186,14 @@ def adapt(logs_IS: Int64s, counts_S: Int64s, symbol: int, weights_I: Int64s, of_
         bias_S[s] = min(max(bias, -LARGEST_BIAS), LARGEST_BIAS)
 
 
+@njit
+def remember(history: Int64s, symbol: int) -> None:
+    """Puts a symbol before the last ones of its stream."""
+    for at in range(LONGEST - 1, 0, -1):
+        history[at] = history[at - 1]
+    history[0] = symbol
+
+
 @compiled
 def code(
     learned: Learned,
@@ -245,7 +253,5 @@ def code(
             starts_B[b], counts_B[b] = counts_S[:symbol].sum(), counts_S[symbol]
         adapt(logs_IS, counts_S, symbol, weights_I, of_last_I, bias_S)
         learn(learned, slots, symbol)
-        for at in range(LONGEST - 1, 0, -1):
-            history[b, at] = history[b, at - 1]
-        history[b, 0] = symbol
+        remember(history[b], symbol)
     return True

@@ -115,7 +115,7 @@ class CompiledEngine:
                 ngram_engine=_NgramEngine,
             )
         )
-        self._ngram, self._node = kernels_ngram.pack(ngram), np.zeros(1, np.int64)
+        self._ngram = kernels_ngram.pack(ngram)
         self._model = model = pack(networks, f"rnn-{activation}" if cell == "rnn" else cell)
         self._states = ("h", "c") if cell in ("lstm", "cifg") or (cell == "gru" and self.is_exact) else ("h",)
         self._units = width(networks[0]["head.weight"])
@@ -123,10 +123,13 @@ class CompiledEngine:
         self._pool: ThreadPoolExecutor | None = None
         self._process, self._lock = os.getpid(), threading.Lock()
         self._layers = model.members * model.layers
-        self._hidden = np.zeros((2, self._layers, model.units), np.float32)
-        self._memory = np.zeros((self._layers, model.units), np.float32)
-        self._logits_MV = np.zeros((model.members, LANES * VECTORS * model.blocks_P[-1]), np.float32)
-        self._mean_RV = np.zeros((MAX_THREADS, model.alphabet), np.float32)
+        self._arrays = kernels.Arrays(
+            node=np.zeros(1, np.int64),
+            hidden=np.zeros((2, self._layers, model.units), np.float32),
+            memory=np.zeros((self._layers, model.units), np.float32),
+            logits_MV=np.zeros((model.members, LANES * VECTORS * model.blocks_P[-1]), np.float32),
+            mean_RV=np.zeros((MAX_THREADS, model.alphabet), np.float32),
+        )
         with contextlib.suppress(OSError):  # the loops are compiled, but they could not be written to the cache
             self.advance([0], self.start(1))
 
@@ -201,11 +204,7 @@ class CompiledEngine:
             True if self.is_exact else None,
             self._model,
             self._ngram,
-            self._node,
-            self._hidden,
-            self._memory,
-            self._logits_MV,
-            self._mean_RV,
+            self._arrays,
             ids,
             num_given,
             u_T,
@@ -226,7 +225,8 @@ class CompiledEngine:
                 arrived[0, 0] = RELEASE_ALL
                 for other in others:
                     other.result()
-            logits_RV = self._mean_RV if self._model.members > 1 or self._ngram.share else self._logits_MV
+            is_mixture = self._model.members > 1 or self._ngram.share > 0
+            logits_RV = self._arrays.mean_RV if is_mixture else self._arrays.logits_MV
             logits_1V = logits_RV[:1, : self._model.alphabet].copy()
             return num_ids, logits_1V, self._state(max(num_given, len(ids) - 1) % 2)
 
@@ -249,17 +249,17 @@ class CompiledEngine:
         networks = (state,)
         if self._model.members > 1 or self._ngram.share:
             networks = state[: self._model.members]
-            self._node[:] = state[-1][0] if self._ngram.share else ROOT
+            self._arrays.node[:] = state[-1][0] if self._ngram.share else ROOT
         for i, layer in enumerate(itertools.chain.from_iterable(networks)):
-            self._hidden[0, i, : self._units] = layer[0][0]
+            self._arrays.hidden[0, i, : self._units] = layer[0][0]
             if len(layer) > 1:
-                self._memory[i, : self._units] = layer[1][0]
+                self._arrays.memory[i, : self._units] = layer[1][0]
 
     def _state(self, side: int) -> Any:
         """Copies the state from the arrays of the loops; `side` says which of the two hidden states is the last."""
-        arrays = (self._hidden[side], self._memory)[: len(self._states)]
+        arrays = (self._arrays.hidden[side], self._arrays.memory)[: len(self._states)]
         layers = tuple(tuple(array[None, i, : self._units].copy() for array in arrays) for i in range(self._layers))
-        return self._nested(layers, self._node.copy())
+        return self._nested(layers, self._arrays.node.copy())
 
 
 @dataclass

@@ -9,7 +9,10 @@ blocks, G = gates x H, R threads, V characters in the alphabet.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from charnet.engines import kernels_exact
@@ -22,6 +25,24 @@ from charnet.engines.kernels_pattern import DEAD, Pattern, following
 DIVERGED, END = -1, -2
 OfBytes = bool | None
 SPINS = 2000  # of a waiting thread, before it lets other threads run on its core
+
+
+class Arrays(NamedTuple):
+    """What a text changes in an engine: the threads share it.
+
+    Attributes:
+        node: (1): the state of the n-gram.
+        hidden: (2, L, H): the hidden states before and after a character, in turn.
+        memory: (L, H): the cell states.
+        logits_MV: of each network.
+        mean_RV: for each thread a row in which it averages the networks and the n-gram.
+    """
+
+    node: Ints
+    hidden: npt.NDArray[np.float32]
+    memory: Floats
+    logits_MV: Floats
+    mean_RV: Floats
 
 
 @njit(nogil=True, error_model="numpy")
@@ -127,8 +148,7 @@ def _forward(
     symbol: int,
     before: Floats,
     after: Floats,
-    memory: Floats,
-    logits_MV: Floats,
+    arrays: Arrays,
     scratch: tuple[Floats, Bytes, Bytes],
     arrived: Ints,
     thread: int,
@@ -141,6 +161,7 @@ def _forward(
         The number of the last barrier.
     """
     gates, high, low = scratch
+    memory, logits_MV = arrays.memory, arrays.logits_MV
     products = 2 * model.layers + 1
     for layer in range(model.layers):
         for member in range(model.members):
@@ -221,11 +242,7 @@ def run(
     of_bytes: OfBytes,
     model: Model,
     ngram: Table,
-    node: Ints,
-    hidden: Floats,
-    memory: Floats,
-    logits_MV: Floats,
-    mean_RV: Floats,
+    arrays: Arrays,
     ids: Ints,
     num_given: int,
     uniforms: Doubles,
@@ -245,8 +262,6 @@ def run(
 
     Args:
         of_bytes: None for weights of fp32, True for those of 8 bits: numba compiles what each needs, and no more.
-        node, hidden, memory: (1); (2, L, H): the states before and after a character, in turn; (L, H): the cell states.
-        mean_RV: for each thread a row in which it averages the networks and the n-gram.
         ids: of the whole text; the sampled ones are stored here.
         matched: (2): the state of the pattern, `END` where it ended, and how many more symbols the text may have.
         uniforms, inverse_temperatures, nats: of each sampled symbol; the last is its surprisal.
@@ -254,19 +269,17 @@ def run(
     """
     scratch = _scratch(model)
     is_mixture = model.members > 1 or ngram.share > 0
-    logits_V = mean_RV[thread] if is_mixture else logits_MV[0]
+    logits_V = arrays.mean_RV[thread] if is_mixture else arrays.logits_MV[0]
     p_V = np.empty(len(ngram.base_V), np.float32)
     state, left = matched
-    epoch, symbol, at = np.int64(0), ids[0], node[0]  # of no literal type, which would compile `_forward` twice
+    epoch, symbol, at = np.int64(0), ids[0], arrays.node[0]  # of no literal type, which would compile `_forward` twice
     for position in range(max(num_given, len(ids) - 1)):
-        before, after = hidden[position % 2], hidden[1 - position % 2]
-        epoch = _forward(
-            of_bytes, model, symbol, before, after, memory, logits_MV, scratch, arrived, thread, threads, epoch
-        )
+        before, after = arrays.hidden[position % 2], arrays.hidden[1 - position % 2]
+        epoch = _forward(of_bytes, model, symbol, before, after, arrays, scratch, arrived, thread, threads, epoch)
         if ngram.share > 0:
             at = step(ngram, at, symbol)
         if is_mixture:
-            _mean(of_bytes, model, ngram, at, logits_MV, p_V, logits_V)
+            _mean(of_bytes, model, ngram, at, arrays.logits_MV, p_V, logits_V)
         following = position + 1
         if following < num_given:
             symbol = ids[following]
@@ -282,5 +295,5 @@ def run(
                 ids[following] = symbol
                 nats[t] = _surprisal(logits_V, len(bias_V), symbol)
     if thread == 0:
-        node[0], matched[0] = at, state
+        arrays.node[0], matched[0] = at, state
     return len(ids)

@@ -140,7 +140,7 @@ def fastest(
         return "numpy"
     read_weights = [w for name, w in weights.items() if not name.endswith(TABLES)]
     megabytes = sum(w.values.size if isinstance(w, QuantizedMatrix) else w.size for w in read_weights) * 4e-6
-    is_int8 = any(isinstance(w, QuantizedMatrix) for w in read_weights)
+    is_int8 = is_exact(weights)
     layers = model.members * model.num_layers * LAYER
     has_ngram = model.ngram > 0
     single = CALL + layers + NUMPY_MEGABYTE * megabytes + NUMPY_NGRAM * has_ngram

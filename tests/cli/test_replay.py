@@ -155,7 +155,8 @@ def test_a_private_receipt_needs_its_prompt_again(capsys: Capture) -> None:
     save()
     Path("secret").write_text("cabXage\n")
     written = sample("-n", "30", "--prompt-file", "secret", "--unknown", "skip", "--receipt-private", capsys=capsys)
-    assert "cab" not in RECEIPT.read_text()
+    for secret in ("cabX", "cabage"):  # "cab" alone may stand in a digest
+        assert secret not in RECEIPT.read_text()
     assert "--prompt-file" in refused(capsys, "replay", str(RECEIPT), code=2)
     for other in ("cab", "", "cabX", "\x1b"):
         assert "the prompt differs" in refused(capsys, "replay", str(RECEIPT), "-q", "--prompt", other)

@@ -7,17 +7,13 @@ values over them.
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import numbers
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from charnet.errors import ConfigError, did_you_mean, quoted, short_repr
+from charnet.errors import ConfigError, short_repr
+from charnet.limits import converted, options_of, setting
 
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
@@ -30,55 +26,6 @@ RUNS = Path("checkpoints")  # the folder of runs, unless another is named
 AUTO, SHORT_TEXT = -1, 1000  # charnet chooses; characters
 DYNAMIC_RATE = 0.4  # how far a step of dynamic evaluation moves all weights together: the norm of the change
 DOCUMENT_END = "\x1e"  # the record separator: ends each document that may hold several lines
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an option may be: a closed range, or one of some words.
-
-    `text` is what `--help` says about it. `flags` are its flags on the command line, where they do not follow from the
-    name of the field. A `duration` is in seconds, its text may have another unit. With `auto`, "auto" stands for -1.
-    """
-
-    text: str
-    low: float = -math.inf
-    high: float = math.inf
-    choices: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    duration: bool = False
-    auto: bool = False
-
-    def __str__(self) -> str:
-        if self.choices:
-            return "one of " + ", ".join(filter(None, self.choices))
-        if self.high == math.inf:
-            return f"at least {_plain(self.low)}"
-        return f"between {_plain(0 if self.auto else self.low)} and {_plain(self.high)}" + ", or auto" * self.auto
-
-    def check(self, name: str, value: Any) -> None:
-        """Raises ConfigError if a value of the right type is outside the limits. `name` is for the message."""
-        if self.choices and value not in self.choices:
-            near = did_you_mean(str(value), self.choices)
-            raise ConfigError(f"{name}: expected {self}, found {quoted(str(value))}{near}")
-        if isinstance(value, int | float) and not self.low <= value <= self.high:
-            raise ConfigError(f"{name}: expected a number {self}, found {short_repr(value)}")
-
-
-def _plain(number: float) -> str:
-    """A limit as people write it: 1000000000, not 1e+09."""
-    return str(int(number)) if number == int(number) else f"{number:g}"
-
-
-def setting(default: Any, text: str, **limits: Any) -> Any:
-    """A field with its default, help text and limits."""
-    return field(default=default, metadata={"limits": Limits(text, **limits)})
-
-
-@cache
-def options_of(section: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
-    """The fields of a dataclass of options by name, each with its type."""
-    hints = typing.get_type_hints(section)
-    return {f.name: (f, hints[f.name]) for f in dataclasses.fields(section)}
 
 
 @dataclass(frozen=True)
@@ -273,21 +220,6 @@ class SamplingOptions:
         if self.temperature_end is None:
             return self.temperature
         return self.temperature + (self.temperature_end - self.temperature) * min(1, index / max(1, self.length - 1))
-
-
-def converted(name: str, value: Any, kind: Any) -> Any:
-    """A value as the type that an option declares; numbers of any library are numbers. Raises ConfigError."""
-    if kind is str and isinstance(value, str):
-        return value
-    if kind is int and isinstance(value, numbers.Integral):
-        return int(value)
-    if kind not in (str, int) and isinstance(value, numbers.Real):
-        try:
-            return float(value)
-        except OverflowError:
-            return -math.inf if value < 0 else math.inf
-    expected = {str: "a word", int: "a whole number"}.get(kind, "a number")
-    raise ConfigError(f"{name}: expected {expected}, found {short_repr(value)}")
 
 
 def flags_of(name: str) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from charnet.config import AUTO, LARGEST_COUNT, Config, Limits, SamplingOptions, converted, options_of
+from charnet.config import AUTO, LARGEST_COUNT, Config, SamplingOptions
 from charnet.errors import ConfigError, did_you_mean, quoted, short_repr, shortened
+from charnet.limits import Limits, converted, options_of
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 LARGEST_WHOLE_FLOAT = 2**63 - 1

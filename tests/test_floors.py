@@ -13,7 +13,7 @@ import charnet
 
 PACKAGE = Path(charnet.__file__).parent
 TABLE = """
-0  ground      errors version machine regular_file durable signals config overlay config_file
+0  ground      errors version machine regular_file durable signals limits config overlay config_file
 1  data        hanzi variants vocab utf8 file_kinds encodings decoding normalize prompts segment text_settings footer
                encoded_copy cache download datasets globs streams sources fields readers refusals gutenberg
                encode fingerprints workers corpus widen batches documents split
@@ -31,7 +31,6 @@ TABLE = """
                saver recorder trainer start resume setup
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
-6  doctor      doctor
 7  api         api
 8  cli         console help options tables messages surprise output sample_options prompting receipts history live
                progress interactive train adapting sample replay inspect eval quantize doctor bench cache corpus
@@ -62,7 +61,7 @@ def wings() -> dict[str, tuple[int, int]]:
         words = line.split()
         if not line.startswith(" "):
             floor, wing, place, words = int(words[0]), words[1], 0, words[2:]
-        folder = "" if wing in ("ground", "bench", "doctor", "api", "root") else wing + "."
+        folder = "" if wing in ("ground", "bench", "api", "root") else wing + "."
         for word in words:
             places[folder + word] = (floor, place := place + 1)
     return places

@@ -9,8 +9,9 @@ from typing import Any
 
 import typer
 
-from charnet.config import SamplingOptions, flags_of, options_of
+from charnet.config import SamplingOptions, flags_of
 from charnet.errors import ConfigError
+from charnet.limits import options_of
 from charnet.overlay import default, limits, qualified_names
 from charnet.training.planner import PLANNED
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from charnet.cli import adapting, console, prompting, receipts, sample_options
 from charnet.cli.options import unescaped
-from charnet.config import SamplingOptions, options_of
+from charnet.config import SamplingOptions
 from charnet.errors import ConfigError, plural, quoted
+from charnet.limits import options_of
 from charnet.overlay import check_count
 
 if TYPE_CHECKING:

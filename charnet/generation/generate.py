@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charnet.config import Limits, SamplingOptions, converted
+from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, MultiStepEngine, Pattern
 from charnet.generation import stopping
 from charnet.generation.detokenizer import Chunk, Detokenizer
 from charnet.generation.sampler import END, Sampler
+from charnet.limits import Limits, converted
 
 MAX_STEPS = 4096  # symbols in one call of a multi-step engine
 PHILOX_BLOCK = 4  # numbers of each step of its counter

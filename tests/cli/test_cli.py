@@ -25,8 +25,9 @@ from conftest import accept_signals, sentences
 import charnet
 from charnet import overlay
 from charnet.cli.app import run
-from charnet.config import SamplingOptions, flags_of, options_of
+from charnet.config import SamplingOptions, flags_of
 from charnet.generation.detokenizer import Chunk
+from charnet.limits import options_of
 from charnet.signals import SignalGuard
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from charnet import doctor, durable
-from charnet.doctor import examine
+from charnet import durable
+from charnet.cli import doctor
+from charnet.cli.doctor import examine
 from charnet.errors import StorageError
 
 

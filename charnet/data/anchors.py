@@ -29,10 +29,7 @@ OUTSIDE = -1  # in place of a symbol: it is not in the piece
 
 def hashes_of(blocks: npt.NDArray[np.integer[Any]]) -> UInt64s:
     """Returns the hashes of blocks of symbols, (N, 16) -> (N); the lower 32 bits are zero."""
-    total = np.zeros(len(blocks), np.uint64)
-    for at, power in enumerate(POWERS):
-        total += (blocks[:, at].astype(np.uint64) + np.uint64(1)) * power
-    return mix(total) & ~LOW
+    return mix(blocks.astype(np.uint64) @ POWERS) & ~LOW
 
 
 def anchors(ids: Ids, pieces: Documents) -> UInt64s:
@@ -71,24 +68,35 @@ class AnchorIndex:
         """Returns how many of the last `most` symbols of a text stand in the indexed one, as they end it; 30 if they
         are fewer or as many."""
         query = np.asarray(ids[-most:], np.int64)
-        equal_CT, _ = self._compared(query)
+        at_C, block_C = self._candidates(query)
+        if not len(at_C):
+            return SHORTEST - 1
+        equal_CT, _ = self._compared(query, at_C, block_C)
         differ_CT = ~equal_CT[:, ::-1]
         lengths = np.where(differ_CT.any(axis=1), differ_CT.argmax(axis=1), len(query))
         return max(SHORTEST - 1, int(lengths.max(initial=0)))
 
+    def first(self, ids: Sequence[int], length: int) -> int | None:
+        """Returns the index of the symbol of a text with which the first run ends that is as long as this, or None."""
+        reached = np.flatnonzero(self.runs(np.asarray(ids, np.int64))[0] >= length)
+        return int(reached[0]) if len(reached) else None
+
     def next_symbols(self, ids: Sequence[int]) -> frozenset[int]:
         """Returns the symbols that come after these, at least 31, wherever they stand in the indexed text."""
-        equal_CT, next_C = self._compared(np.asarray(ids, np.int64))
+        query = np.asarray(ids, np.int64)
+        equal_CT, next_C = self._compared(query, *self._candidates(query))
         found = next_C[equal_CT.all(axis=1)]
         return frozenset(found.tolist()) - {OUTSIDE, self._document_end}
 
-    def _compared(self, query: Int64s) -> tuple[npt.NDArray[np.bool_], Int64s]:
+    def _compared(self, query: Int64s, at_C: Int64s, block_C: Int64s) -> tuple[npt.NDArray[np.bool_], Int64s]:
         """Compares a short text with all places where a block of it may stand.
+
+        Args:
+            at_C, block_C: as `_candidates` returns them.
 
         Returns:
             Which of its symbols are the same in each place, (C, T), and the symbols behind these places, (C).
         """
-        at_C, block_C = self._candidates(query)
         places_CT = (block_C - at_C)[:, None] + np.arange(len(query) + 1)
         piece_C = self._piece_of(block_C)
         within_CT = places_CT >= self._pieces.begins[piece_C][:, None]
@@ -102,16 +110,20 @@ class AnchorIndex:
 
     def _candidates(self, query: Int64s) -> tuple[Int64s, Int64s]:
         """Returns where blocks in a text begin that may stand in the indexed one, and where they begin there."""
+        nowhere = np.zeros(0, np.int64)
         if len(query) < BLOCK or not len(self.order):
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+            return nowhere, nowhere
         hashes = hashes_of(np.lib.stride_tricks.sliding_window_view(query, BLOCK))
-        first = np.searchsorted(self.order, hashes)
-        hit = np.flatnonzero(self.order[np.minimum(first, len(self.order) - 1)] & ~LOW == hashes)
-        hit = hit[first[hit] < len(self.order)]
+        by_hash = np.argsort(hashes)  # neighbors are in memory that was just read
+        hashes = hashes[by_hash]
+        first = self.order.searchsorted(hashes)
+        hit = ((self.order.take(first, mode="clip") ^ hashes) <= LOW).nonzero()[0]
+        if not len(hit):
+            return nowhere, nowhere
         counts = np.searchsorted(self.order, hashes[hit] | LOW, side="right") - first[hit]
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         numbers = self.order[np.repeat(first[hit], counts) + within] & LOW
-        return np.repeat(hit, counts), numbers.astype(np.int64) * BLOCK
+        return np.repeat(by_hash[hit], counts), numbers.astype(np.int64) * BLOCK
 
     def runs(self, ids: npt.NDArray[np.integer[Any]]) -> tuple[Int64s, Int64s]:
         """Returns for each symbol of a text the length of the longest run that ends with it and stands in the indexed
@@ -121,7 +133,8 @@ class AnchorIndex:
         covered: dict[int, int] = {}  # by how far the places are apart: the end of the last run
         for first in range(0, len(query), BLOCKS_AT_ONCE):
             at_C, block_C = self._candidates(query[first : first + BLOCKS_AT_ONCE + BLOCK - 1])
-            for at, block in zip((at_C + first).tolist(), block_C.tolist(), strict=True):
+            in_order = np.argsort(at_C, kind="stable")
+            for at, block in zip((at_C + first)[in_order].tolist(), block_C[in_order].tolist(), strict=True):
                 if at + BLOCK > covered.get(block - at, 0):
                     begin, end = self._extended(query, at, block)
                     covered[block - at] = end

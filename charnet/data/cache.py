@@ -1,6 +1,7 @@
 """The cache folder: encoded copies, fingerprints of large files, downloaded datasets.
 
     KEY.ids, KEY.checked   an encoded copy, see `encoded_copy`
+    KEY.copies             where runs of a text stand in it, see `copy_index`
     KEY.fingerprints       sizes and SHA-256 of files, see `fingerprints`
     texts/                 datasets, see `datasets`
 
@@ -26,10 +27,11 @@ from charnet.errors import ConfigError, StorageError, plural, shortened
 
 TEXTS = "texts"  # the folder of datasets
 TEMPORARY = "charnet-"  # how names of temporary files begin
-FINGERPRINTS_SUFFIX = ".fingerprints"
+FINGERPRINTS_SUFFIX, INDEX_SUFFIX = ".fingerprints", ".copies"
 OLD_CHECKED_SUFFIX, OLD_FINGERPRINTS_SUFFIX = ".seal", ".known"  # of older versions
 CHECKED_SUFFIXES = (CHECKED_SUFFIX, OLD_CHECKED_SUFFIX)
-NOTE_SUFFIXES = (*CHECKED_SUFFIXES, FINGERPRINTS_SUFFIX, OLD_FINGERPRINTS_SUFFIX)  # files that may get lost
+BESIDE_SUFFIXES = (*CHECKED_SUFFIXES, INDEX_SUFFIX)  # files that go with their copy
+NOTE_SUFFIXES = (*BESIDE_SUFFIXES, FINGERPRINTS_SUFFIX, OLD_FINGERPRINTS_SUFFIX)  # files that may get lost
 LEFT_BEHIND = tuple(f"{name}*{durable.PART}" for name in (TEMPORARY, *(f".*{suffix}." for suffix in NOTE_SUFFIXES)))
 LIMIT_VARIABLE = "CHARNET_CACHE_LIMIT"
 DEFAULT_LIMIT = 50 * 10**9  # bytes
@@ -38,7 +40,8 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 @dataclass(frozen=True)
 class Entry:
-    """An encoded copy in the cache. `used` is the time when it was last opened, in seconds since 1970."""
+    """An encoded copy in the cache, with the index beside it. `used` is the time when it was last opened, in seconds
+    since 1970."""
 
     key: str
     name: str
@@ -173,7 +176,8 @@ def _copies() -> list[tuple[Path, int, float]]:
         if status := regular_file.status(path):
             checked = (regular_file.status(path.with_suffix(suffix)) for suffix in CHECKED_SUFFIXES)
             used = max(each.st_mtime for each in (status, *checked) if each)
-            copies.append((path, status.st_size, used))
+            index = regular_file.status(path.with_suffix(INDEX_SUFFIX))
+            copies.append((path, status.st_size + (index.st_size if index else 0), used))
     return sorted(copies, key=lambda copy: -copy[2])
 
 
@@ -224,7 +228,7 @@ def clear(*, down_to: int = 0, keep: str = "") -> list[Entry]:
             entry = _read_entry(path, size, used)
             if _remove(path, refused):
                 removed.append(entry)
-                for suffix in CHECKED_SUFFIXES:
+                for suffix in BESIDE_SUFFIXES:
                     _remove(path.with_suffix(suffix), refused)
     if not down_to:
         for path in _files(SUFFIX, *NOTE_SUFFIXES):

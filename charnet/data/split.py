@@ -93,6 +93,8 @@ class Part:
 class Split:
     """The parts of a text: `train`, `val`, `test` and `tune`. Settings and seed decide where each character belongs.
 
+    `train_pieces` says where the first one lies in the text.
+
     Args:
         ids: the whole text.
         ends: the indices behind its documents, if it has some.
@@ -142,6 +144,7 @@ class Split:
             parts = _ends_of_each(Documents.up_to(np.array([len(ids)])), fractions)
         else:
             parts = _last_documents(pieces, fractions)
+        self.train_pieces = parts[0]
         self.train, self.val, self.test, self.tune = (_part(ids, each, ends is not None) for each in parts)
 
     def notes(self) -> tuple[str, ...]:

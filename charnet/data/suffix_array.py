@@ -101,6 +101,16 @@ class SuffixIndex:
         """Returns how many of the last `most` symbols of a text stand in the indexed one, as they end it."""
         return self._search(self._query(ids[-most:]))[0]
 
+    def first(self, ids: Sequence[int], length: int) -> int | None:
+        """Returns the index of the symbol of a text with which the first run ends that is as long as this, or None."""
+        at = length - 1
+        while at < len(ids):
+            found = self._search(self._query(ids[at + 1 - length : at + 1]))[0]
+            if found >= length:
+                return at
+            at += length - found  # no run that is longer can end before
+        return None
+
     def next_symbols(self, ids: Sequence[int]) -> frozenset[int]:
         """Returns the symbols that come after these wherever they stand in the indexed text."""
         query, width, text = self._query(ids), self._dtype.itemsize, self._text

@@ -181,6 +181,7 @@ class SamplingOptions:
     until: str = setting("", "end after the first sentence, line or paragraph", choices=UNTIL)
     ban: str = setting("", "never write any of these characters; an emoji is banned as a whole")
     match: str = setting("", "write a text that matches this regular expression, from its first to its last character")
+    max_copy: int = setting(0, "write no N characters in a row that stand in the learned text; 0 = off", low=0)
     logit_bias: tuple[tuple[str, float], ...] = setting(
         (), "make a character more likely, or with a negative number less likely; may be repeated"
     )

@@ -15,18 +15,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from charnet.config import SHORT_TEXT, ModelSettings, SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import registry, sampling
 from charnet.engines.base import Engine, MultiStepEngine
 from charnet.generation.automaton import DEAD, Automaton
+from charnet.generation.copy_guard import CopyGuard, NothingLeftError, WrittenText, check_guard
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.generate import Generation, detokenizer_of, random_generator, start
+from charnet.generation.generate import detokenizer_of, random_generator, start
+from charnet.generation.guarded import generation
 from charnet.generation.sampler import END, Sampler
 
 MAX_BATCH = 256  # texts
 MAX_STEPS = 64  # symbols that each text gets before the first of them is yielded
+STUCK = -2  # in place of a symbol: nothing may come next
 SECONDS_PER_BLOCK = 0.1  # a block of steps no longer grows near this: the reader of the first text waits for all of it
 
 
@@ -39,6 +43,7 @@ def texts(
     *,
     first: int = 0,
     nats: bool = False,
+    guard: CopyGuard | None = None,
 ) -> Iterator[Iterator[Chunk]]:
     """Continues a prompt in several ways; the i-th text is the one that `stream` generates with `index=i`.
 
@@ -49,23 +54,26 @@ def texts(
         count: how many texts there are.
         first: the first of them that is yielded. Those before it are computed only if that may change its rounding.
         nats: whether to compute the surprisal of each character.
+        guard: needed with `max_copy`.
 
     Raises:
         ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
     """
+    check_guard(options, guard)
     sampler = Sampler(vocab, options, is_exact=engine.is_exact)
     begin = first if engine.is_exact else first - first % MAX_BATCH  # of the batch that holds it
     plain = isinstance(engine, MultiStepEngine) and sampler.temperature_only and count < engine.min_batch
     if plain or count - (first if engine.is_exact else 0) == 1:
         state = start(engine, vocab, prompt_ids)
         return (
-            iter(Generation(engine, vocab, state, options, index=index, nats=nats)) for index in range(first, count)
+            iter(generation(engine, vocab, state, options, guard, index=index, nats=nats))
+            for index in range(first, count)
         )
     batches = (range(at, min(at + MAX_BATCH, count)) for at in range(begin, count, MAX_BATCH))
     written = (
         text.chunks()
         for indices in batches
-        for text in _Batch(engine, vocab, prompt_ids, options, sampler, indices, nats).texts
+        for text in _Batch(engine, vocab, prompt_ids, options, sampler, indices, nats, guard).texts
     )
     return itertools.islice(written, first - begin, None)
 
@@ -91,14 +99,25 @@ class _BatchedText:
         self.recent = deque(recent, maxlen=batch.sampler.num_recent)
         self._detokenizer = detokenizer_of(vocab, options)
         self.matched = 0
+        self.written = None if batch.guard is None else WrittenText(batch.guard)
+        self.stuck: NothingLeftError | None = None  # raised only if no criterion has ended the text before
 
     @property
     def ended(self) -> bool:
         return self._detokenizer.ended
 
     def feed(self, ids: Sequence[int], nats: Sequence[float]) -> None:
-        """Takes the next symbols of the text, up to its end."""
-        if END in ids:
+        """Takes the next symbols of the text, up to its end.
+
+        Raises:
+            NothingLeftError: the text cannot go on.
+        """
+        if STUCK in ids:
+            ids, nats = ids[: ids.index(STUCK)], nats[: ids.index(STUCK)]
+            self._ready.append(self._detokenizer.feed(ids, nats))
+            if not self.ended and self.stuck is not None:
+                raise self.stuck
+        elif END in ids:
             ids, nats = ids[: ids.index(END)], nats[: ids.index(END)]
             self._ready.append(self._detokenizer.feed(ids, nats))
             self._detokenizer.end()
@@ -127,8 +146,10 @@ class _Batch:
         sampler: Sampler,
         indices: range,
         nats: bool,
+        guard: CopyGuard | None,
     ) -> None:
         self._engine, self._options, self.sampler, self._nats = engine, options, sampler, nats
+        self.guard = guard if options.max_copy else None
         self.is_exact = engine.is_exact
         begun = start(engine, vocab, prompt_ids)
         *before, last = begun.pending or (vocab.start_id(),)
@@ -167,9 +188,13 @@ class _Batch:
             recent = [text.recent for text in self._running]
             matched = [text.matched for text in self._running] if self.sampler.pattern else ()
             ids_TB[t] = self.sampler.sample_rows(logits_BV, self._position, u_TB[t], recent, matched)
+            if self.guard:
+                self._keep_from_copying(ids_TB[t], logits_BV, u_TB[t])
             if self._nats:
                 nats_TB[t] = sampling.surprisal_rows(logits_BV, ids_TB[t])
             self._ids_B = ids_TB[t].tolist()
+            if self.guard:
+                self._ids_B = [0 if symbol == STUCK else symbol for symbol in self._ids_B]
             if pattern := self.sampler.pattern:
                 self._ids_B = _follow(pattern, self._running, self._ids_B)
             self._position += 1
@@ -177,6 +202,20 @@ class _Batch:
                 for text, i in zip(self._running, self._ids_B, strict=True):
                     text.recent.append(i)
         return ids_TB, nats_TB
+
+    def _keep_from_copying(
+        self, ids_B: sampling.Ids, logits_BV: sampling.Floats, u_B: npt.NDArray[np.float64]
+    ) -> None:
+        """Puts other symbols in place of those with which a text would copy too much, or `STUCK` if none is left."""
+        for row, (text, symbol) in enumerate(zip(self._running, ids_B.tolist(), strict=True)):
+            if text.written is None or text.stuck or text.matched == DEAD:
+                continue
+            more = self._position, float(u_B[row]), text.recent, text.matched
+            try:
+                if (chosen := text.written.choose(symbol, self.sampler, logits_BV[row], *more)) != symbol:
+                    ids_B[row] = chosen
+            except NothingLeftError as error:
+                text.stuck, ids_B[row] = error, STUCK
 
 
 def _follow(pattern: Automaton, running: Sequence[_BatchedText], symbols_B: Sequence[int]) -> list[int]:

@@ -24,6 +24,8 @@ PHILOX_BLOCK = 4  # numbers of each step of its counter
 MAX_GIVEN_BACK = 64  # symbols: more are read beyond a sentence only if its marks repeat
 SECONDS_PER_CALL = 0.02  # the number of steps no longer grows near this: the reader waits for all of a call
 
+Sampled = tuple[tuple[int, ...], tuple[float, ...], Any]  # symbols, their nats, the engine's state before the last one
+
 
 @dataclass(frozen=True)
 class GenerationState:
@@ -32,13 +34,14 @@ class GenerationState:
 
     `state` is the engine's state after all of the text but `pending`, the symbols that it has still to read.
     `num_sampled` counts the random numbers that were used. `recent` are the last symbols of the text, as many as the
-    repetition penalty looks at.
+    repetition penalty looks at. The last `written` of them were sampled, with nothing in between that was given.
     """
 
     state: Any
     pending: tuple[int, ...] = ()
     num_sampled: int = 0
     recent: tuple[int, ...] = ()
+    written: int = 0
 
     def extend(self, ids: Sequence[int]) -> GenerationState:
         """Returns the state after more text, which is given and not sampled.
@@ -47,7 +50,8 @@ class GenerationState:
         """
         more = tuple(map(int, ids))
         begun = bool(self.pending) and not self.recent and more[:1] == self.pending
-        return replace(self, pending=self.pending + more[begun:], recent=self.recent + more)
+        written = 0 if more else self.written
+        return replace(self, pending=self.pending + more[begun:], recent=self.recent + more, written=written)
 
 
 def start(engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int] = ()) -> GenerationState:
@@ -124,6 +128,7 @@ class Generation:
         self._random = random.random
         self._engine_state, self._pending = state.state, state.pending
         self._start, self._sampled_before, self._position = (vocab.start_id(),), state.num_sampled, 0
+        self._written_before = state.written
         self._recent = deque(state.recent, maxlen=self._sampler.num_recent + MAX_GIVEN_BACK)
         self._matched, self._is_over = 0, False
         self._detokenizer = detokenizer_of(vocab, options)
@@ -139,7 +144,8 @@ class Generation:
         num_sampled = self._sampled_before + self._position
         if self.document_ended:
             return replace(start(self._engine, self._vocab), num_sampled=num_sampled)
-        return GenerationState(self._engine_state, self._pending, num_sampled, tuple(self._recent))
+        recent, written = tuple(self._recent), self._written_before + self._position
+        return GenerationState(self._engine_state, self._pending, num_sampled, recent, min(written, len(recent)))
 
     @property
     def document_ended(self) -> bool:
@@ -153,11 +159,10 @@ class Generation:
 
     def __iter__(self) -> Iterator[Chunk]:
         detokenizer = self._detokenizer
-        advance = self._multi_step if self._generate else self._single_step
         calls = list[_Call]()  # those whose symbols may be given back
         while not detokenizer.ended:
             before, pending = self._engine_state, self._pending
-            ids, nats, self._engine_state = advance()
+            ids, nats, self._engine_state = self._advance()
             chunk = detokenizer.feed(ids, nats)
             self._pending = ids[-1:]
             if self._is_over:
@@ -185,13 +190,16 @@ class Generation:
             self._recent.pop()
         return last[: len(last) - self._detokenizer.surplus + dropped]
 
-    def _single_step(self) -> tuple[tuple[int, ...], tuple[float, ...], Any]:
+    def _advance(self) -> Sampled:
+        return self._multi_step() if self._generate else self._single_step()
+
+    def _single_step(self) -> Sampled:
         """Samples a symbol; returns it, its nats (none without `nats`), and the engine's state before it is read."""
         state = self._engine_state
         for i in self._pending or self._start:
             logits_1V, state = self._engine.advance([i], state)
         logits_V = logits_1V[0]
-        symbol = self._sampler.sample(logits_V, self._position, self._random(), self._recent, self._matched)
+        symbol = self._sample(logits_V, self._random())
         if pattern := self._sampler.pattern:
             if symbol == END:
                 self._end()
@@ -199,12 +207,15 @@ class Generation:
             self._matched = pattern.after(self._matched, symbol)
         return (symbol,), (sampling.surprisal(logits_V, symbol),) if self._nats else (), state
 
+    def _sample(self, logits_V: sampling.Floats, u: float) -> int:
+        return self._sampler.sample(logits_V, self._position, u, self._recent, self._matched)
+
     def _end(self) -> None:
         """Ends the text where its pattern does; that took a random number."""
         self._is_over = True
         self._sampled_before += 1
 
-    def _multi_step(self) -> tuple[tuple[int, ...], tuple[float, ...], Any]:
+    def _multi_step(self) -> Sampled:
         """Samples like `_single_step`, but several symbols: twice as many as before while that is fast enough."""
         assert self._generate is not None
         o, began = self._options, time.perf_counter()

@@ -5,7 +5,7 @@ Shape legend: B texts side by side, V characters in the alphabet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ class Sampler:
     """
 
     def __init__(self, vocab: Vocabulary, options: SamplingOptions, *, is_exact: bool = False) -> None:
-        self._is_exact = is_exact
+        self._is_exact, self._size = is_exact, len(vocab)
         for text in options.stop:
             check_known(vocab, text, "--stop")
         clusters = [*dict.fromkeys(graphemes.split(options.ban))]
@@ -51,10 +51,17 @@ class Sampler:
         self._guard = None if self.pattern else self._guard
         self.uses_history = self.penalized or self._guard is not None or bool(self._banned)
         self.temperature_only = not self.uses_history and not self.filtered
-        self.num_recent = max(LONGEST_UTF8, options.repetition_window, *(len(before) for before, _ in self._banned))
+        lengths = (len(before) for before, _ in self._banned)
+        self.num_recent = max(LONGEST_UTF8, options.repetition_window, options.max_copy, *lengths)
 
     def sample(
-        self, logits_V: sampling.Floats, position: int, u: float, recent: Sequence[int], matched: int = 0
+        self,
+        logits_V: sampling.Floats,
+        position: int,
+        u: float,
+        recent: Sequence[int],
+        matched: int = 0,
+        banned: Collection[int] = (),
     ) -> int:
         """Samples the symbol of one text that comes after `position` others, or `END`.
 
@@ -62,16 +69,39 @@ class Sampler:
             u: a random number, 0 <= u < 1.
             recent: the last symbols of the text, needed only if the sampler `uses_history`.
             matched: the state of the pattern after the text so far, needed only if there is one.
+            banned: symbols that may not come here; `can_go_on` without them.
         """
         o = self._options
         if self.bias_V is not None:
             logits_V = logits_V + self.bias_V
+        if banned:
+            logits_V = logits_V.astype(np.float64)
+            logits_V[list(banned)] = -np.inf
         if self.uses_history:
             logits_V = self._apply_history(logits_V, position, recent)
         temperature = o.temperature if o.temperature_end is None else o.temperature_at(position)
         if self.pattern is not None:
             return self._sample_matching(self.pattern, logits_V, temperature, position, u, matched)
         return self._sample(logits_V, temperature, u)
+
+    def can_go_on(self, position: int, recent: Sequence[int], matched: int, banned: Collection[int]) -> bool:
+        """Returns whether anything is left to sample without some symbols: another one, or the end of a pattern, or
+        whether the text has its full length."""
+        if position >= self._options.length:
+            return True
+        possible_V = np.zeros(self._size) if self.bias_V is None else self.bias_V.copy()
+        possible_V[list(banned)] = -np.inf
+        if self._guard is not None:
+            left = self._options.length - position
+            possible_V[self._guard.forbidden(list(recent)[-LONGEST_UTF8 + 1 :], left)] = -np.inf
+        for before, symbol in self._banned:
+            if tuple(list(recent)[-len(before) :]) == before:
+                possible_V[symbol] = -np.inf
+        if self.pattern is not None:
+            if matched == DEAD or self.pattern.may_end(matched):
+                return True
+            possible_V = possible_V + self.pattern.mask(matched, self._options.length - position)
+        return not bool(np.isneginf(possible_V).all())
 
     def _sample_matching(
         self, pattern: Automaton, logits_V: sampling.Floats, temperature: float, position: int, u: float, matched: int

@@ -19,13 +19,13 @@ TABLE = """
                encode fingerprints workers corpus widen batches documents split suffix_array anchors copy_index
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
-2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text runs capacity describe verify
-               receipt
+2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text runs capacity
+               describe verify receipt
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry agreement
-4  generation  graphemes sentences stopping regex automaton regex_compiler detokenizer sampler copy_guard generate guarded
-               batch receipts
+4  generation  graphemes sentences stopping regex automaton regex_compiler detokenizer sampler copy_guard generate
+               guarded batch receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram

@@ -60,6 +60,12 @@ RepetitionPenalty = Annotated[float | None, sampling("repetition_penalty", group
 RepetitionWindow = Annotated[int | None, sampling("repetition_window", group=WRITING)]
 Match = Annotated[str | None, sampling("match", group=WRITING, metavar="REGEX")]
 Ban = Annotated[str | None, sampling("ban", group=WRITING, metavar="CHARACTERS")]
+MaxCopy = Annotated[int | None, sampling("max_copy", group=WRITING, metavar="N")]
+New = Annotated[
+    bool,
+    option("--new", help="with a model of lines or documents: none of those that it learned, and none twice", group=WRITING),
+]
+Unique = Annotated[bool, option("--unique", help="with --samples or --lines: no text twice", group=WRITING)]
 LogitBias = Annotated[list[str] | None, sampling("logit_bias", group=WRITING, metavar="CHARACTER=NUMBER")]
 Engine = Annotated[
     str | None,
@@ -105,6 +111,14 @@ ReceiptPrivate = Annotated[
 ]
 Quiet = Annotated[bool, option("--quiet", "-q", help="write only errors to stderr", group=OUTPUT)]
 Json = Annotated[bool, option("--json", help="one JSON object a text", group=OUTPUT)]
+Copies = Annotated[
+    bool,
+    option(
+        "--copies",
+        help="report how long the runs are that stand in the learned text, and color them; with --json, each run",
+        group=OUTPUT,
+    ),
+]
 Surprise = Annotated[
     bool,
     option(

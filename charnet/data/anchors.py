@@ -29,7 +29,7 @@ OUTSIDE = -1  # in place of a symbol: it is not in the piece
 
 def hashes_of(blocks: npt.NDArray[np.integer[Any]]) -> UInt64s:
     """Returns the hashes of blocks of symbols, (N, 16) -> (N); the lower 32 bits are zero."""
-    return mix(blocks.astype(np.uint64) @ POWERS) & ~LOW
+    return mix(np.asarray(blocks.astype(np.uint64) @ POWERS, np.uint64)) & ~LOW
 
 
 def anchors(ids: Ids, pieces: Documents) -> UInt64s:

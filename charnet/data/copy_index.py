@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet import durable, regular_file
-from charnet.data import cache
+from charnet.data import cache, encoded_copy
 from charnet.data.anchors import BLOCK, AnchorIndex
 from charnet.data.documents import Documents
 from charnet.data.encoded_copy import Ids
@@ -83,7 +83,7 @@ class LearnedPieces(NamedTuple):
             digest.update(np.ascontiguousarray(array, "<i8").tobytes())
         return digest.hexdigest()
 
-    def index(self, stored: npt.NDArray[Any] | None = None) -> CopyIndex:
+    def indexed(self, stored: npt.NDArray[Any] | None = None) -> CopyIndex:
         """Builds the index, unless it is given as it was stored."""
         if self.is_short:
             return SuffixIndex(self.ids, self.pieces, len(self.symbols), self.document_end, stored)
@@ -121,12 +121,12 @@ def open_index(learned: LearnedPieces, key: str) -> CopyIndex:
     path = cache.cache_folder() / f"{key}{cache.INDEX_SUFFIX}"
     stored = _load(path, learned)
     if stored is not None:
-        return learned.index(stored)
-    index = learned.index()
+        return learned.indexed(stored)
+    index = learned.indexed()
     raw = np.ascontiguousarray(index.order, learned.dtype).tobytes()
     header = json.dumps({"of": learned.digest(), "bytes": len(raw), "sum": zlib.crc32(raw)}).encode()
     with contextlib.suppress(StorageError):  # without the file it is built again
-        if path.with_suffix(cache.SUFFIX).exists():
+        if path.with_suffix(encoded_copy.SUFFIX).exists():
             durable.write(path, header + b"\n" + raw)
             cache.clear(down_to=cache.size_limit(), keep=key)
     return index
@@ -140,6 +140,6 @@ def _load(path: Path, learned: LearnedPieces) -> npt.NDArray[Any] | None:
             if header["of"] != learned.digest():
                 return None
             stored = np.fromfile(file, learned.dtype)
-        if header["bytes"] == stored.nbytes and zlib.crc32(stored) == header["sum"] and learned.fits(stored):
+        if header["bytes"] == stored.nbytes and zlib.crc32(stored.data) == header["sum"] and learned.fits(stored):
             return stored
     return None

@@ -84,7 +84,7 @@ class SuffixIndex:
         self._dtype = np.dtype("u1" if alphabet + 1 < 1 << 8 else ">u2" if alphabet + 1 < 1 << 16 else ">u4")
         backward = self._flat(ids, pieces, document_end)[::-1]
         self.order = suffix_array(backward) if order is None else order
-        self._order, self._text = memoryview(self.order), backward.astype(self._dtype).tobytes()
+        self._order, self._text = memoryview(self.order.data), backward.astype(self._dtype).tobytes()
 
     def _flat(self, ids: Ids, pieces: Documents, document_end: int | None) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Returns the pieces one behind the other, with a symbol that no text has behind each of them."""

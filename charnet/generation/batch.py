@@ -203,9 +203,7 @@ class _Batch:
                     text.recent.append(i)
         return ids_TB, nats_TB
 
-    def _keep_from_copying(
-        self, ids_B: sampling.Ids, logits_BV: sampling.Floats, u_B: npt.NDArray[np.float64]
-    ) -> None:
+    def _keep_from_copying(self, ids_B: sampling.Ids, logits_BV: sampling.Floats, u_B: npt.NDArray[np.float64]) -> None:
         """Puts other symbols in place of those with which a text would copy too much, or `STUCK` if none is left."""
         for row, (text, symbol) in enumerate(zip(self._running, ids_B.tolist(), strict=True)):
             if text.written is None or text.stuck or text.matched == DEAD:

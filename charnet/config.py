@@ -182,6 +182,12 @@ class SamplingOptions:
     ban: str = setting("", "never write any of these characters; an emoji is banned as a whole")
     match: str = setting("", "write a text that matches this regular expression, from its first to its last character")
     max_copy: int = setting(0, "write no N characters in a row that stand in the learned text; 0 = off", low=0)
+    exact: bool = setting(False, "with --match: texts as likely as the model has them among all that match, not masked")
+    template: str = setting("", "fixed text with holes to fill, or a name; --templates shows those")
+    min_length: int = setting(0, "fewest characters of each line or document; 0 = any number", low=0, high=100_000)
+    max_length: int = setting(
+        0, "most characters of each line or document, never cut; 0 = any number", low=0, high=100_000
+    )
     logit_bias: tuple[tuple[str, float], ...] = setting(
         (), "make a character more likely, or with a negative number less likely; may be repeated"
     )

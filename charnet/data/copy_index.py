@@ -101,7 +101,7 @@ class LearnedPieces(NamedTuple):
     def fits(self, stored: npt.NDArray[Any]) -> bool:
         """Whether an array may be the stored index: no place in it is outside the text."""
         if self.is_short:
-            in_text = len(stored) == 0 or (0 <= stored.min() and stored.max() < self._num_suffixes)
+            in_text = len(stored) == 0 or (stored.min() >= 0 and stored.max() < self._num_suffixes)
             return len(stored) == self._num_suffixes and bool(in_text)
         numbers = stored & np.uint64((1 << 32) - 1)
         return len(stored) <= len(self.ids) // BLOCK and int(numbers.max(initial=0)) < max(1, len(self.ids) // BLOCK)

@@ -95,11 +95,9 @@ def covering(lengths_T: Int64s) -> Int64s:
 def of_characters(text: str, vocab: Vocabulary, runs_T: Int64s) -> list[int]:
     """Returns for each character of a text the largest number of its symbols."""
     if not vocab.of_bytes:
-        return runs_T.tolist()
-    sizes = [len(character.encode("utf-8", "surrogateescape")) for character in text]
-    starts = np.cumsum(sizes) - sizes
-    found: list[int] = np.maximum.reduceat(runs_T, starts).tolist() if sizes else []
-    return found
+        return list(map(int, runs_T))
+    sizes = np.array([len(character.encode("utf-8", "surrogateescape")) for character in text], np.intp)
+    return list(map(int, np.maximum.reduceat(runs_T, np.cumsum(sizes) - sizes))) if len(sizes) else []
 
 
 def follow(texts: Iterable[str], vocab: Vocabulary, index: CopyIndex) -> Iterator[tuple[str, int]]:

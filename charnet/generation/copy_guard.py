@@ -42,7 +42,11 @@ class CopyGuard:
 
 
 def check_guard(options: SamplingOptions, guard: CopyGuard | None) -> None:
-    """Raises ConfigError if the options ask for a guard and there is none."""
+    """Raises ConfigError if the options ask for a guard and there is none, or one in texts that are not sampled symbol
+    by symbol."""
+    if options.max_copy and (options.exact or options.template):
+        other = "--exact" if options.exact else "--template"
+        raise ConfigError(f"--max-copy and {other}: the texts would no longer be as likely as they are; leave one out")
     if options.max_copy and guard is None:
         raise ConfigError("--max-copy: needs the text that the model learned from")
 

@@ -10,7 +10,8 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine
 from charnet.generation.copy_guard import CopyGuard, NothingLeftError, WrittenText, check_guard
-from charnet.generation.generate import Generation, GenerationState, Sampled, random_generator
+from charnet.generation.generate import Generation, GenerationState, Sampled
+from charnet.generation.random_numbers import random_generator
 
 MAX_STEPS = 64  # symbols in one call of a multi-step engine: what it writes behind a copied run is lost
 
@@ -34,12 +35,12 @@ class GuardedGeneration(Generation):
         nats: bool = True,
     ) -> None:
         super().__init__(engine, vocab, state, options, index=index, nats=nats)
-        self._written = WrittenText(guard, state.recent[len(state.recent) - state.written :])
+        self._copying = WrittenText(guard, state.recent[len(state.recent) - state.written :])
         self._index, self._refused = index, frozenset[int]()
 
     def _sample(self, logits_V: sampling.Floats, u: float) -> int:
         symbol = super()._sample(logits_V, u)
-        return self._written.choose(
+        return self._copying.choose(
             symbol, self._sampler, logits_V, self._position, u, self._recent, self._matched, self._refused
         )
 
@@ -50,13 +51,13 @@ class GuardedGeneration(Generation):
         self._num_steps = min(self._num_steps, MAX_STEPS)
         sampled = self._multi_step()
         ids = sampled[0]
-        place, refused = self._written.first_refused(ids), frozenset[int]()
+        place, refused = self._copying.first_refused(ids), frozenset[int]()
         if place is None:
-            self._written.extend(ids)
+            self._copying.extend(ids)
             position = self._position + len(ids)
-            if self._is_over or not self._written.is_dead_end(self._sampler, position, self._recent, self._matched):
+            if self._is_over or not self._copying.is_dead_end(self._sampler, position, self._recent, self._matched):
                 return sampled
-            self._written.pop(len(ids))
+            self._copying.pop(len(ids))
             place, refused = len(ids) - 1, frozenset(ids[-1:])
         return self._again(before, ids, place, refused)
 
@@ -82,12 +83,12 @@ class GuardedGeneration(Generation):
             except NothingLeftError:
                 if not place:
                     raise
-                self._written.pop(place)
+                self._copying.pop(place)
                 place -= 1
                 refused = frozenset([ids[place]])
             finally:
                 self._position, self._refused = begin, frozenset()
-                self._num_steps = max(1, min(MAX_STEPS, self._written.guard.length) // 2)
+                self._num_steps = max(1, min(MAX_STEPS, self._copying.guard.length) // 2)
 
     def _repeat(self, count: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Samples the first symbols of a call once more."""
@@ -98,11 +99,11 @@ class GuardedGeneration(Generation):
             return (), ()
         ids, nats, self._engine_state = self._multi_step()
         self._pending = ids[-1:]
-        self._written.extend(ids)
+        self._copying.extend(ids)
         return ids, nats
 
     def _give_back(self, calls: Sequence[Any]) -> tuple[int, ...]:
-        self._written.pop(self._detokenizer.surplus)
+        self._copying.pop(self._detokenizer.surplus)
         return super()._give_back(calls)
 
 

@@ -19,8 +19,10 @@ from charnet.data import prompts
 from charnet.data.vocab import Vocabulary
 from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, DivergedError, StorageError, did_you_mean, plural
+from charnet.generation.copy_guard import CopyGuard
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, start
+from charnet.generation.guarded import generation
 
 if TYPE_CHECKING:
     from charnet.evaluation.adapt import Adaptation
@@ -57,6 +59,7 @@ class Session:
         read: decodes and normalizes what the user types; bytes that are not UTF-8 come as surrogates (PEP 383).
         skip_unknown: drops characters that the model does not know, instead of refusing the turn.
         color: colors each character by how unexpected it was.
+        guard: keeps each turn from copying, if the options ask for that.
     """
 
     def __init__(
@@ -68,10 +71,13 @@ class Session:
         read: Callable[[str], str] = str,
         skip_unknown: bool = False,
         color: bool = False,
+        guard: CopyGuard | None = None,
     ) -> None:
-        Generation(engine, vocab, start(engine, vocab), options)  # raises an error if the options do not fit the model
+        generation(
+            engine, vocab, start(engine, vocab), options, guard
+        )  # raises an error if the options do not fit the model
         self._vocab, self._options = vocab, options
-        self._read, self._skip_unknown, self._color = read, skip_unknown, color
+        self._read, self._skip_unknown, self._color, self._guard = read, skip_unknown, color, guard
         self._draft, self._earlier = _Draft("", start(engine, vocab), engine), list[_Draft]()
         self._saved: set[Path] = set()
         self._open: Callable[[Adaptation], Engine] | None = None
@@ -128,18 +134,18 @@ class Session:
             console.note("stopped before it had learned from this turn, which is left out")
             return
         state = before.state.extend(ids.tolist())
-        generation = Generation(before.engine, self._vocab, state, self._options, nats=self._color)
+        turn = generation(before.engine, self._vocab, state, self._options, self._guard, nats=self._color)
         generated: list[str] = []
         with _deferred_ctrl_c() as stopped:
-            chunks = _until(stopped, generated, generation)
+            chunks = _until(stopped, generated, turn)
             shown = surprise.colored(chunks) if self._color else (chunk.text for chunk in chunks)
-            console.stream_text(_with_blank_line(shown, generation), harmless=self._color)
-        text = self._vocab.decode(ids.tolist()) + "".join(generated) + generation.withheld
-        text += BLANK_LINE * generation.document_ended
+            console.stream_text(_with_blank_line(shown, turn), harmless=self._color)
+        text = self._vocab.decode(ids.tolist()) + "".join(generated) + turn.withheld
+        text += BLANK_LINE * turn.document_ended
         self._earlier.append(self._draft)
         if before.adaptation is not None:
             del self._earlier[:-LEARNED_TURNS]
-        self._draft = replace(before, text=before.text + text, state=generation.state)
+        self._draft = replace(before, text=before.text + text, state=turn.state)
 
     def _learned(self, ids: list[int]) -> _Draft:
         """Returns the draft with a model that has learned from what comes next."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import adapting, console
+from charnet.cli import adapting, console, copying
 from charnet.config import Config, SamplingOptions
 from charnet.engines import registry
 from charnet.errors import ConfigError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from charnet.data.vocab import Vocabulary
     from charnet.engines.base import Engine
     from charnet.evaluation.adapt import Adaptation
+    from charnet.storage.learned_text import LearnedText
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Opened:
         sha256: of the checkpoint's file.
         weights_sha256: of the weights that write, "" where nobody asks for it.
         adaptation: what it has learned for this command.
+        learned: the text that it was trained on, where an option needs it.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Opened:
     sha256: str
     weights_sha256: str
     adaptation: Adaptation | None
+    learned: LearnedText | None = None
 
     def say(self, options: SamplingOptions) -> None:
         """Says on stderr which model writes how."""
@@ -91,7 +94,7 @@ def open_model(
     model = held.pop()
     quantize, threads, quiet = given["quantize"], given["threads"], given["quiet"]
     vocab, config = model.vocab, model.config
-    adaptation = None
+    adaptation, learned_text = None, copying.open_learned(model, options, given)
     if given["adapt"] or given["adapt_to"] is not None:
         if quantize is not None:
             model.quantize(quantize)  # raises errors before the model learns
@@ -112,7 +115,9 @@ def open_model(
     fastest = given["engine"] or batch.fastest_engine(config.model, vocab, weights, options, count)
     name = registry.available(fastest) if given["engine"] is None else given["engine"]
     engine = registry.engine_of(config.model, weights, name, threads=threads, ngram=ngram)
-    return Opened(path, vocab, config, engine, name, fastest, precision, sha256, weights_sha256, adaptation)
+    return Opened(
+        path, vocab, config, engine, name, fastest, precision, sha256, weights_sha256, adaptation, learned_text
+    )
 
 
 def reopen(adaptation: Adaptation, engine: str, quantize: str | None, threads: int) -> Engine:

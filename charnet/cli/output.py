@@ -88,9 +88,20 @@ class Destination:
         yield from (self._name(number, count) for number in numbers if 1 <= number <= count)
 
     def write_texts(
-        self, texts: Iterable[Iterable[Chunk]], echoed: str, count: int, *, quiet: bool, color: bool
+        self,
+        texts: Iterable[Iterable[Chunk]],
+        echoed: str,
+        count: int,
+        *,
+        quiet: bool,
+        color: bool,
+        colored: Callable[[Iterable[Chunk]], Iterator[str]] = surprise.colored,
     ) -> None:
-        """Shows each text after its prompt while it is generated, or saves it when it is complete."""
+        """Shows each text after its prompt while it is generated, or saves it when it is complete.
+
+        Args:
+            count: the number of texts at most.
+        """
         if self.is_on_disk:
             complete = (echoed + "".join(chunk.text for chunk in chunks) + self.end for chunks in texts)
             self._save(complete, count, between=self.between, quiet=quiet)
@@ -98,7 +109,7 @@ class Destination:
         for index, chunks in enumerate(texts):
             console.write_text(self.between if index else "")
             console.write_text(echoed)
-            shown = surprise.colored(chunks) if color else (chunk.text for chunk in chunks)
+            shown = colored(chunks) if color else (chunk.text for chunk in chunks)
             console.stream_text(itertools.chain(shown, self.end), harmless=color)
 
     def write_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool) -> None:
@@ -111,16 +122,20 @@ class Destination:
 
     def _save(self, contents: Iterable[str], count: int, *, between: str, quiet: bool) -> None:
         if self.file is not None:
-            save(self.file, between.join(contents))
-        elif self.folder is not None:
+            saved = len(found := list(contents))
+            save(self.file, between.join(found))
+        else:
+            assert self.folder is not None
             try:
                 durable.make_folders(self.folder)
             except OSError as error:
                 raise regular_file.write_error(self.folder, error) from None
-            for path, content in zip(self.names(count), contents, strict=True):
+            saved = 0
+            for path, content in zip(self.names(count), contents, strict=False):
                 save(path, content)
+                saved += 1
         if not quiet:
-            console.note(f"{plural(count, 'text')} in {self.file or self.folder}")
+            console.note(f"{plural(saved, 'text')} in {self.file or self.folder}")
 
 
 def watch_length(chunks: Iterable[Chunk], length: int, is_cut: Counter[bool], *, of_bytes: bool) -> Iterator[Chunk]:

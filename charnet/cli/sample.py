@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import adapting, console, prompting, receipts, sample_options
+from charnet.cli import adapting, console, copying, prompting, receipts, sample_options
 from charnet.cli.options import unescaped
 from charnet.config import SamplingOptions
 from charnet.errors import ConfigError, plural, quoted
@@ -43,6 +43,9 @@ def sample(
     repetition_penalty: sample_options.RepetitionPenalty = None,
     repetition_window: sample_options.RepetitionWindow = None,
     match: sample_options.Match = None,
+    max_copy: sample_options.MaxCopy = None,
+    new: sample_options.New = False,
+    unique: sample_options.Unique = False,
     exact: sample_options.Exact = False,
     template: sample_options.Template = None,
     min_length: sample_options.MinLength = None,
@@ -66,6 +69,7 @@ def sample(
     quiet: sample_options.Quiet = False,
     json: sample_options.Json = False,
     surprise: sample_options.Surprise = False,
+    copies: sample_options.Copies = False,
     width: sample_options.Width = 0,
     templates: sample_options.Templates = False,
 ) -> None:
@@ -107,7 +111,7 @@ def sample(
     count, learned = 0 if interactive else samples, None if ids is None else ids.astype("u4")
     del loaded
     model = opening.open_model(path, held, options, given, count=count, prompt=learned)
-    color = surprise and not (json or destination.is_on_disk) and can_color()
+    color = (surprise or copies) and not (json or destination.is_on_disk) and can_color()
     if ids is None:
         _talk(model, options, text, given, color=color)
     else:
@@ -134,12 +138,15 @@ def _talk(model: Opened, options: SamplingOptions, text: str, given: Mapping[str
         if given["adapt"]:
             console.note("the model learns from each turn that you type; /back undoes that too, up to ten times")
         _say_colors(given, color=color)
+    guard = copying.guard_of(model, options)
     skips = given["unknown"] == "skip"
-    session = Session(model.engine, vocab, options, read=read_turn, skip_unknown=skips, color=color)
+    session = Session(model.engine, vocab, options, read=read_turn, skip_unknown=skips, color=color, guard=guard)
     if given["adapt"] and adaptation is not None:
         more = {name: given[name] for name in ("quantize", "threads")}
         session.learn_turns(adaptation, functools.partial(opening.reopen, engine=model.opened_as, **more))
     session.run(text)
+    if not quiet:
+        copying.say_banned(guard)
     if given["save_as"] and adaptation is not None:
         adapting.save(session.adaptation or adaptation, given["save_as"], quiet=quiet)
 
@@ -167,13 +174,17 @@ def _write(
 
     json, quiet, vocab = given["json"], given["quiet"], model.vocab
     written: Iterable[Iterable[Chunk]]
-    written = texts(model.engine, vocab, ids, options, samples, nats=json or color)
+    copied = copying.Copying(model, options, given, text)
+    nats = json or (color and given["surprise"])
+    write = functools.partial(texts, model.engine, vocab, ids, options, nats=nats, guard=copied.guard)
+    written = copied.texts(write, samples)
     is_cut, facts = Counter[bool](), dict[str, Any]()
     written = (output.watch_facts(chunks, facts) for chunks in written)
     if given["length"] is None and options.length == LONGEST_LINE:
         written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
     echoed, recorder = "" if given["no_echo"] else text, None
-    if given["receipt"] or (json and model.adaptation is None):
+    depends = options.max_copy or given["new"] or given["unique"]  # on more than a receipt names
+    if given["receipt"] or (json and model.adaptation is None and not depends):
         end = destination.end
         recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
         written = recorder.watch(written) if recorder else written
@@ -181,12 +192,16 @@ def _write(
         model.say(options)
         model.say_slow(given["engine"])
         _say_colors(given, color=color)
+        if color:
+            copied.say_legend()
     if json:
         metadata = _metadata(model, options, text, given)
         objects = output.objects(written, echoed, metadata, recorder, each=given["surprise"])
         destination.write_objects(objects, samples, quiet=quiet)
     else:
-        destination.write_texts(written, echoed, samples, quiet=quiet, color=color)
+        destination.write_texts(written, echoed, samples, quiet=quiet, color=color, **copied.coloring)
+    if not quiet:
+        copied.say()
     if given["receipt"] and recorder:
         recorder.receipt().write(given["receipt"])
     if not quiet and (share := facts.get("matching_share")) is not None:
@@ -236,6 +251,7 @@ def _check(
 ) -> None:
     """Raises ConfigError if the options of the command contradict each other."""
     receipts.check_options(interactive=interactive, **more)
+    copying.check(interactive=interactive, **more)
     check_count("--samples", samples, low=1)
     check_count("--lines", lines)
     if unknown not in ("error", "skip"):

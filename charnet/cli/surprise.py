@@ -39,16 +39,24 @@ def colored(chunks: Iterable[Chunk]) -> Iterator[str]:
     Line ends get no color: it would fill the rest of the line.
     """
     for chunk in chunks:
-        bands = zip(chunk.text, (bisect_right(LIMITS, n - 1e-9) for n in chunk.nats), strict=True)
-        for band, group in itertools.groupby(bands, key=lambda pair: pair[1] if pair[0] != "\n" else 0):
-            shown, color = visible("".join(character for character, _ in group), keep="\n\t"), BANDS[band][2]
-            yield f"{color}{shown}{RESET}" if color else shown
+        yield from painted(zip(chunk.text, (bisect_right(LIMITS, n - 1e-9) for n in chunk.nats), strict=True))
+
+
+def painted(bands: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """Colors characters for a terminal, each by the number of its band, as `colored` does."""
+    for band, group in itertools.groupby(bands, key=lambda pair: pair[1] if pair[0] != "\n" else 0):
+        shown, color = visible("".join(character for character, _ in group), keep="\n\t"), BANDS[band][2]
+        yield f"{color}{shown}{RESET}" if color else shown
 
 
 def legend() -> str:
     """Explains the colors in one line."""
     first, *others = [f"{100 * probability:g} %" for probability, _, _ in BANDS[:-1]]
     ranges = [f"{first} or more", *others, "less"]
+    return f"probability of each character: {named(ranges)}"
+
+
+def named(ranges: Iterable[str]) -> str:
+    """Returns the names of the bands, each with its range."""
     names = [f"{color}{name}{RESET}" if color and sys.stderr.isatty() else name for _, name, color in BANDS]
-    pairs = ", ".join(f"{name} {range_}" for name, range_ in zip(names, ranges, strict=True))
-    return f"probability of each character: {pairs}"
+    return ", ".join(f"{name} {range_}" for name, range_ in zip(names, ranges, strict=True))

@@ -9,7 +9,7 @@ Shape legend: T symbols of a text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def count(texts: Iterable[npt.NDArray[np.integer[Any]]], learned: LearnedText) -
 def yardstick(learned: LearnedText) -> Copies | None:
     """Counts the runs of the held-out text, or of as much of it as half a second allows; None if there is none."""
     held_out = learned.held_out.head(MOST_HELD_OUT)
-    return count([held_out], learned) if len(held_out) else None
+    return replace(count([held_out], learned), place=None) if len(held_out) else None
 
 
 def covering(lengths_T: Int64s) -> Int64s:

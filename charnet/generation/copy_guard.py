@@ -13,6 +13,7 @@ from charnet.config import SamplingOptions
 from charnet.data.copy_index import CopyIndex
 from charnet.engines import sampling
 from charnet.errors import ConfigError
+from charnet.generation import constraints
 from charnet.generation.sampler import END, Sampler
 
 NONE: frozenset[int] = frozenset()
@@ -44,9 +45,8 @@ class CopyGuard:
 def check_guard(options: SamplingOptions, guard: CopyGuard | None) -> None:
     """Raises ConfigError if the options ask for a guard and there is none, or one in texts that are not sampled symbol
     by symbol."""
-    if options.max_copy and (options.exact or options.template):
-        other = "--exact" if options.exact else "--template"
-        raise ConfigError(f"--max-copy and {other}: the texts would no longer be as likely as they are; leave one out")
+    if options.max_copy and constraints.is_conditional(options):
+        raise ConfigError("--max-copy: leave out --exact, --template, --min-length and --max-length, or use --match")
     if options.max_copy and guard is None:
         raise ConfigError("--max-copy: needs the text that the model learned from")
 

@@ -1,0 +1,195 @@
+"""`charnet sample --copies, --max-copy, --new, --unique`: what a text has in common with the text that was learned."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from charnet.cli import console, surprise
+from charnet.config import SamplingOptions
+from charnet.errors import ConfigError, plural
+from charnet.generation.detokenizer import Chunk
+
+if TYPE_CHECKING:
+    from charnet.cli.opening import Opened
+    from charnet.evaluation.copies import Copies
+    from charnet.generation.copy_guard import CopyGuard
+    from charnet.storage.checkpoint import Checkpoint
+    from charnet.storage.learned_text import LearnedText
+
+BANDS = (16, 24, 32, 40)  # characters: a run of so many has the next color
+MOST_SHOWN = 20  # texts of which each is reported on stderr
+Texts = Iterable[Iterable[Chunk]]
+
+
+def check(
+    *,
+    copies: bool,
+    new: bool,
+    unique: bool,
+    max_copy: int | None,
+    interactive: bool,
+    receipt: Path | None,
+    surprise: bool,
+    json: bool,
+    **_: Any,
+) -> None:
+    """Raises ConfigError if options contradict each other."""
+    chosen = [name for name, value in {"--copies": copies, "--new": new, "--unique": unique}.items() if value]
+    if interactive and chosen:
+        raise ConfigError(f"-i: leave out {chosen[0]}")
+    depends = [name for name, value in {"--max-copy": max_copy, "--new": new, "--unique": unique}.items() if value]
+    if receipt and depends:
+        raise ConfigError(f"--receipt and {depends[0]}: the text depends on more than the checkpoint; leave one out")
+    if copies and surprise and not json:
+        raise ConfigError("--copies and --surprise: both color the text; leave one out")
+
+
+def open_learned(checkpoint: Checkpoint, options: SamplingOptions, given: Mapping[str, Any]) -> LearnedText | None:
+    """Opens the text that a model learned from, if an option needs it.
+
+    Raises:
+        ConfigError: the options do not fit the model.
+        CorpusError: the text is gone, or another one.
+    """
+    if given["new"] and not checkpoint.vocab.has_documents:
+        raise ConfigError("--new: the model was not trained on lines or documents; try --max-copy 40")
+    if not (options.max_copy or given["copies"] or given["new"]):
+        return None
+    from charnet.storage import learned_text
+
+    if not given["quiet"] and (given["adapt"] or given["adapt_to"]):
+        console.note("looking for copies of what was trained on, not of what was learned since")
+    return learned_text.open_learned(checkpoint)
+
+
+def guard_of(model: Opened, options: SamplingOptions) -> CopyGuard | None:
+    """Returns the guard that the options ask for."""
+    from charnet.generation.copy_guard import CopyGuard, check_guard
+
+    guard = CopyGuard(model.learned.index, options.max_copy) if options.max_copy and model.learned else None
+    check_guard(options, guard)
+    return guard
+
+
+def say_banned(guard: CopyGuard | None) -> None:
+    """Says how often a guard had to choose another character."""
+    if guard is not None:
+        places = plural(guard.num_banned, "place")
+        console.note(f"--max-copy {guard.length}: another character in {places}, where a run would have gone on")
+
+
+class Copying:
+    """What a command does about copies.
+
+    Args:
+        prompt: what stands before each text.
+    """
+
+    def __init__(self, model: Opened, options: SamplingOptions, given: Mapping[str, Any], prompt: str) -> None:
+        from charnet.evaluation import copies
+        from charnet.generation.selection import KnownDocuments
+
+        self._model, self._given, self._prompt = model, given, prompt
+        self.guard, learned = guard_of(model, options), model.learned
+        self._known = KnownDocuments(learned.pieces, model.vocab) if learned and given["new"] else None
+        self._chooses = given["new"] or given["unique"]
+        self._reports = learned if given["copies"] else None
+        self._yardstick = copies.yardstick(learned) if self._reports and learned else None
+        self._written = list[str]()
+
+    def texts(self, write: Callable[..., Texts], count: int) -> Texts:
+        """Returns the texts that the options let through, up to `count`.
+
+        Args:
+            write: writes texts up to before an index, from `first` on.
+        """
+        if not self._chooses:
+            return self._watched(write(count), None)
+        from charnet.generation.selection import Selection
+
+        chosen = Selection(lambda first, end: write(end, first=first), count, self._known, prompt=self._prompt)
+        return self._watched(chosen, chosen)
+
+    def _watched(self, texts: Texts, chosen: Any) -> Texts:
+        for chunks in texts:
+            facts = (("index", chosen.index),) if chosen else ()
+            yield self._watch(chunks, facts) if self._reports or facts else chunks
+        if chosen and not self._given["quiet"]:
+            self._say_chosen(chosen)
+
+    def _watch(self, chunks: Iterable[Chunk], facts: tuple[tuple[str, Any], ...]) -> Iterator[Chunk]:
+        """Yields the chunks of a text, then one with what is known of it."""
+        text = list[str]()
+        for chunk in chunks:
+            text.append(chunk.text)
+            yield chunk
+        if self._reports:
+            self._written.append(complete := "".join(text))
+            if self._given["json"]:
+                facts = (*facts, ("copies", self._described(complete)))
+        yield Chunk("", (), facts)
+
+    def _described(self, text: str) -> dict[str, Any]:
+        """Returns what `--json` tells of the runs of a text."""
+        from charnet.evaluation import copies
+
+        assert self._reports is not None
+        ids = self._model.vocab.encode_known(text)[0]
+        runs_T = copies.covering(self._reports.index.runs(ids)[0])
+        found: dict[str, Any] = copies.count([ids], self._reports).to_json()
+        found["runs"] = copies.of_characters(text, self._model.vocab, runs_T)
+        found["shortest"] = self._reports.index.shortest
+        found["held_out"] = self._yardstick.to_json() if self._yardstick else None
+        return found
+
+    def colored(self, chunks: Iterable[Chunk]) -> Iterator[str]:
+        """Colors chunks for a terminal, each character by the longest run that it is part of."""
+        from charnet.evaluation import copies
+
+        assert self._reports is not None
+        pieces = copies.follow((chunk.text for chunk in chunks), self._model.vocab, self._reports.index)
+        return surprise.painted((character, bisect_right(BANDS, run)) for character, run in pieces)
+
+    @property
+    def coloring(self) -> dict[str, Any]:
+        """How texts are colored, if that is by their runs."""
+        return {"colored": self.colored} if self._reports else {}
+
+    def say_legend(self) -> None:
+        """Says what the colors mean."""
+        if self._reports:
+            limits = [f"under {BANDS[0]}", *(f"{limit} or more" for limit in BANDS)]
+            console.note(f"runs that stand in the learned text: {surprise.named(limits)}", keep="\x1b")
+
+    def say(self) -> None:
+        """Reports what was copied, and how often the guard and the choice had to act."""
+        say_banned(self.guard)
+        if self._reports is None:
+            return
+        from charnet.evaluation import copies
+
+        encoded = [self._model.vocab.encode_known(text)[0] for text in self._written]
+        if 1 < len(encoded) <= MOST_SHOWN:
+            for number, ids in enumerate(encoded, 1):
+                self._say(f"text {number}", copies.count([ids], self._reports))
+        self._say("text" if len(encoded) == 1 else "all texts", copies.count(encoded, self._reports))
+        if self._yardstick:
+            self._say("the held-out text, for comparison", self._yardstick)
+        if (shortest := self._reports.index.shortest) > 1:
+            console.note(f"of so long a learned text, runs under {shortest} are not found and count as 0")
+
+    def _say(self, what: str, found: Copies) -> None:
+        console.note(f"{what}: {found}")
+
+    def _say_chosen(self, chosen: Any) -> None:
+        """Says how many texts were left out, and why there are fewer than were wanted."""
+        from charnet.generation.selection import MOST_MISSES
+
+        why = "known or written before" if self._known else "written before"
+        console.note(f"{plural(chosen.found, 'text')}; {chosen.misses:,} left out: {why}")
+        if not chosen.is_complete:
+            last = f"the last {MOST_MISSES:,} were all {why}"
+            console.note(f"the model has no more to say: {last}; try a higher --temp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,7 +20,9 @@ from charnet.engines import registry
 from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean, quoted
 from charnet.generation import batch, generate
+from charnet.generation.copy_guard import CopyGuard, open_guard
 from charnet.generation.generate import Generation, GenerationState
+from charnet.generation.guarded import generation
 from charnet.generation.sampler import Sampler
 from charnet.overlay import check_count, qualified_names, sampling_options
 from charnet.signals import Interrupted, SignalGuard
@@ -44,6 +47,7 @@ class TextModel:
     def __init__(self, checkpoint: Checkpoint, *, engine: str = "auto") -> None:
         self.checkpoint = checkpoint
         self._engine_name, self._engines, self._characters = engine, dict[str, Engine](), 0
+        self._guards = dict[int, CopyGuard | None]()
         if engine != "auto":
             self._open(engine)
 
@@ -70,7 +74,7 @@ class TextModel:
         check_count("count", count)
         chosen, ids = sampling_options(options), self._encode(prompt)
         engine = self._engine(chosen, count)
-        written = batch.texts(engine, self.checkpoint.vocab, ids, chosen, count)
+        written = batch.texts(engine, self.checkpoint.vocab, ids, chosen, count, guard=self._guard(chosen))
         return (prompt + "".join(chunk.text for chunk in chunks) for chunks in written)
 
     def start(self, prompt: str = "", *, num_sampled: int = 0) -> GenerationState:
@@ -127,9 +131,7 @@ class TextModel:
         ids = vocab.lookup(codes)
         if not (ids >= 0).any():
             raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
-        unknown = dict[int, int]()
-        for code in codes[ids < 0].tolist():
-            unknown[code] = unknown.get(code, 0) + 1
+        unknown = Counter(codes[ids < 0].tolist())
         return evaluate_checkpoint(self.checkpoint, ids[ids >= 0].astype("u4"), unknown)
 
     def adapt(self, text: str, *, rate: float = DYNAMIC_RATE) -> TextModel:
@@ -187,11 +189,15 @@ class TextModel:
     def _write(
         self, state: GenerationState | None, ids: list[int], options: dict[str, Any], index: int, *, nats: bool
     ) -> Generation:
-        chosen = sampling_options(options)
-        engine = self._engine(chosen)
-        vocab = self.checkpoint.vocab
+        chosen, vocab = sampling_options(options), self.checkpoint.vocab
+        engine, guard = self._engine(chosen), self._guard(chosen)
         state = generate.start(engine, vocab, ids) if state is None else state
-        return Generation(engine, vocab, state, chosen, index=index, nats=nats)
+        return generation(engine, vocab, state, chosen, guard, index=index, nats=nats)
+
+    def _guard(self, options: SamplingOptions) -> CopyGuard | None:
+        if options.max_copy not in self._guards:
+            self._guards[options.max_copy] = open_guard(self.checkpoint, options)
+        return self._guards[options.max_copy]
 
     def _engine(self, options: SamplingOptions, texts: int = 1) -> Engine:
         """Returns the engine that finishes this and all earlier texts first. An open compiled engine starts at once.

@@ -77,8 +77,8 @@ def guard_of(model: Opened, options: SamplingOptions) -> CopyGuard | None:
 def say_banned(guard: CopyGuard | None) -> None:
     """Says how often a guard had to choose another character."""
     if guard is not None:
-        places = plural(guard.num_banned, "place")
-        console.note(f"--max-copy {guard.length}: another character in {places}, where a run would have gone on")
+        places = f"another character in {plural(guard.num_banned, 'place')}, where a run would have gone on"
+        console.note(f"--max-copy {guard.length}: {places if guard.num_banned else 'no run came so far'}")
 
 
 class Copying:

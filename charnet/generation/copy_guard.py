@@ -15,6 +15,8 @@ from charnet.engines import sampling
 from charnet.errors import ConfigError
 from charnet.generation import constraints
 from charnet.generation.sampler import END, Sampler
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.learned_text import open_learned
 
 NONE: frozenset[int] = frozenset()
 SPARE = 1 << 12  # symbols that are kept beyond those of a run, since the last ones may be given back
@@ -40,6 +42,16 @@ class CopyGuard:
             why = "" if index.shortest == 1 else ": in so long a text only longer runs are found"
             raise ConfigError(f"--max-copy: expected at least {index.shortest + 1}, found {length}{why}")
         self.index, self.length, self.num_banned = index, length, 0
+
+
+def open_guard(checkpoint: Checkpoint, options: SamplingOptions) -> CopyGuard | None:
+    """Returns the guard that the options ask for.
+
+    Raises:
+        ConfigError: they ask for one that is not possible.
+        CorpusError: the text that the model learned from is gone, or another one.
+    """
+    return CopyGuard(open_learned(checkpoint).index, options.max_copy) if options.max_copy else None
 
 
 def check_guard(options: SamplingOptions, guard: CopyGuard | None) -> None:

@@ -13,7 +13,6 @@ from charnet.generation.batch import MAX_BATCH
 from charnet.generation.detokenizer import Chunk
 
 MOST_MISSES = 1000  # texts in a row; after that the model is taken to have no more to say
-FEWEST_MORE = 16  # texts that are computed together to find the missing ones
 
 Texts = Iterable[Iterable[Chunk]]
 
@@ -57,8 +56,8 @@ class Selection:
     def __iter__(self) -> Iterator[list[Chunk]]:
         seen, misses_in_a_row, end = set[str](), 0, 0
         while self.found < self._count and misses_in_a_row < MOST_MISSES:
-            begin, missing = end, self._count - self.found
-            end = min(begin + max(FEWEST_MORE * bool(begin), missing), begin - begin % MAX_BATCH + MAX_BATCH)
+            begin, whole_batch = end, end - end % MAX_BATCH + MAX_BATCH
+            end = whole_batch if begin else min(self._count, whole_batch)
             for index, chunks in enumerate(self._write(begin, end), begin):
                 complete = list(chunks)
                 text = self._prompt + "".join(chunk.text for chunk in complete)

@@ -47,7 +47,7 @@ class TextModel:
     def __init__(self, checkpoint: Checkpoint, *, engine: str = "auto") -> None:
         self.checkpoint = checkpoint
         self._engine_name, self._engines, self._characters = engine, dict[str, Engine](), 0
-        self._guards = dict[int, CopyGuard | None]()
+        self._guards = dict[int, CopyGuard]()
         if engine != "auto":
             self._open(engine)
 
@@ -73,8 +73,8 @@ class TextModel:
         except where rounding decides between two characters."""
         check_count("count", count)
         chosen, ids = sampling_options(options), self._encode(prompt)
-        engine = self._engine(chosen, count)
-        written = batch.texts(engine, self.checkpoint.vocab, ids, chosen, count, guard=self._guard(chosen))
+        engine, guard = self._engine(chosen, count), open_guard(self.checkpoint, chosen, self._guards)
+        written = batch.texts(engine, self.checkpoint.vocab, ids, chosen, count, guard=guard)
         return (prompt + "".join(chunk.text for chunk in chunks) for chunks in written)
 
     def start(self, prompt: str = "", *, num_sampled: int = 0) -> GenerationState:
@@ -190,14 +190,9 @@ class TextModel:
         self, state: GenerationState | None, ids: list[int], options: dict[str, Any], index: int, *, nats: bool
     ) -> Generation:
         chosen, vocab = sampling_options(options), self.checkpoint.vocab
-        engine, guard = self._engine(chosen), self._guard(chosen)
+        engine, guard = self._engine(chosen), open_guard(self.checkpoint, chosen, self._guards)
         state = generate.start(engine, vocab, ids) if state is None else state
         return generation(engine, vocab, state, chosen, guard, index=index, nats=nats)
-
-    def _guard(self, options: SamplingOptions) -> CopyGuard | None:
-        if options.max_copy not in self._guards:
-            self._guards[options.max_copy] = open_guard(self.checkpoint, options)
-        return self._guards[options.max_copy]
 
     def _engine(self, options: SamplingOptions, texts: int = 1) -> Engine:
         """Returns the engine that finishes this and all earlier texts first. An open compiled engine starts at once.

@@ -8,15 +8,17 @@ prompt are the user's and belong to none.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from charnet.config import SamplingOptions
-from charnet.data.copy_index import CopyIndex
 from charnet.engines import sampling
 from charnet.errors import ConfigError
 from charnet.generation import constraints
 from charnet.generation.sampler import END, Sampler
-from charnet.storage.checkpoint import Checkpoint
-from charnet.storage.learned_text import open_learned
+
+if TYPE_CHECKING:
+    from charnet.data.copy_index import CopyIndex
+    from charnet.storage.checkpoint import Checkpoint
 
 NONE: frozenset[int] = frozenset()
 SPARE = 1 << 12  # symbols that are kept beyond those of a run, since the last ones may be given back
@@ -44,14 +46,21 @@ class CopyGuard:
         self.index, self.length, self.num_banned = index, length, 0
 
 
-def open_guard(checkpoint: Checkpoint, options: SamplingOptions) -> CopyGuard | None:
+def open_guard(checkpoint: Checkpoint, options: SamplingOptions, opened: dict[int, CopyGuard]) -> CopyGuard | None:
     """Returns the guard that the options ask for.
+
+    Args:
+        opened: those that were opened before, by their length; takes the new one.
 
     Raises:
         ConfigError: they ask for one that is not possible.
         CorpusError: the text that the model learned from is gone, or another one.
     """
-    return CopyGuard(open_learned(checkpoint).index, options.max_copy) if options.max_copy else None
+    if options.max_copy and options.max_copy not in opened:
+        from charnet.storage.learned_text import open_learned
+
+        opened[options.max_copy] = CopyGuard(open_learned(checkpoint).index, options.max_copy)
+    return opened.get(options.max_copy)
 
 
 def check_guard(options: SamplingOptions, guard: CopyGuard | None) -> None:

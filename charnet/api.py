@@ -19,8 +19,7 @@ from charnet.data.segment import segment
 from charnet.engines import registry
 from charnet.engines.base import Engine
 from charnet.errors import ConfigError, CorpusError, did_you_mean, quoted
-from charnet.generation import batch, generate
-from charnet.generation.copy_guard import CopyGuard, open_guard
+from charnet.generation import batch, copy_guard, generate
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.guarded import generation
 from charnet.generation.sampler import Sampler
@@ -47,7 +46,7 @@ class TextModel:
     def __init__(self, checkpoint: Checkpoint, *, engine: str = "auto") -> None:
         self.checkpoint = checkpoint
         self._engine_name, self._engines, self._characters = engine, dict[str, Engine](), 0
-        self._guards = dict[int, CopyGuard]()
+        self._guards = dict[int, copy_guard.CopyGuard]()
         if engine != "auto":
             self._open(engine)
 
@@ -73,7 +72,7 @@ class TextModel:
         except where rounding decides between two characters."""
         check_count("count", count)
         chosen, ids = sampling_options(options), self._encode(prompt)
-        engine, guard = self._engine(chosen, count), open_guard(self.checkpoint, chosen, self._guards)
+        engine, guard = self._engine(chosen, count), copy_guard.open_guard(self.checkpoint, chosen, self._guards)
         written = batch.texts(engine, self.checkpoint.vocab, ids, chosen, count, guard=guard)
         return (prompt + "".join(chunk.text for chunk in chunks) for chunks in written)
 
@@ -190,7 +189,7 @@ class TextModel:
         self, state: GenerationState | None, ids: list[int], options: dict[str, Any], index: int, *, nats: bool
     ) -> Generation:
         chosen, vocab = sampling_options(options), self.checkpoint.vocab
-        engine, guard = self._engine(chosen), open_guard(self.checkpoint, chosen, self._guards)
+        engine, guard = self._engine(chosen), copy_guard.open_guard(self.checkpoint, chosen, self._guards)
         state = generate.start(engine, vocab, ids) if state is None else state
         return generation(engine, vocab, state, chosen, guard, index=index, nats=nats)
 

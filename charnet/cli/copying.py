@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from charnet.cli.opening import Opened
     from charnet.evaluation.copies import Copies
     from charnet.generation.copy_guard import CopyGuard
-    from charnet.storage.checkpoint import Checkpoint
-    from charnet.storage.learned_text import LearnedText
 
 BANDS = (16, 24, 32, 40)  # characters: a run of so many has the next color
 MOST_SHOWN = 20  # texts of which each is reported on stderr
@@ -45,24 +43,6 @@ def check(
         raise ConfigError(f"--receipt and {depends[0]}: the text depends on more than the checkpoint; leave one out")
     if copies and surprise and not json:
         raise ConfigError("--copies and --surprise: both color the text; leave one out")
-
-
-def open_learned(checkpoint: Checkpoint, options: SamplingOptions, given: Mapping[str, Any]) -> LearnedText | None:
-    """Opens the text that a model learned from, if an option needs it.
-
-    Raises:
-        ConfigError: the options do not fit the model.
-        CorpusError: the text is gone, or another one.
-    """
-    if given["new"] and not checkpoint.vocab.has_documents:
-        raise ConfigError("--new: the model was not trained on lines or documents; try --max-copy 40")
-    if not (options.max_copy or given["copies"] or given["new"]):
-        return None
-    from charnet.storage import learned_text
-
-    if not given["quiet"] and (given["adapt"] or given["adapt_to"]):
-        console.note("looking for copies of what was trained on, not of what was learned since")
-    return learned_text.open_learned(checkpoint)
 
 
 def guard_of(model: Opened, options: SamplingOptions) -> CopyGuard | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import adapting, console, copying
+from charnet.cli import adapting, console
 from charnet.config import Config, SamplingOptions
 from charnet.engines import registry
 from charnet.errors import ConfigError
@@ -94,7 +94,7 @@ def open_model(
     model = held.pop()
     quantize, threads, quiet = given["quantize"], given["threads"], given["quiet"]
     vocab, config = model.vocab, model.config
-    adaptation, learned_text = None, copying.open_learned(model, options, given)
+    adaptation, learned_text = None, _open_learned(model, options, given)
     if given["adapt"] or given["adapt_to"] is not None:
         if quantize is not None:
             model.quantize(quantize)  # raises errors before the model learns
@@ -118,6 +118,24 @@ def open_model(
     return Opened(
         path, vocab, config, engine, name, fastest, precision, sha256, weights_sha256, adaptation, learned_text
     )
+
+
+def _open_learned(checkpoint: Checkpoint, options: SamplingOptions, given: Mapping[str, Any]) -> LearnedText | None:
+    """Opens the text that a model learned from, if an option needs it.
+
+    Raises:
+        ConfigError: the options do not fit the model.
+        CorpusError: the text is gone, or another one.
+    """
+    if given["new"] and not checkpoint.vocab.has_documents:
+        raise ConfigError("--new: the model was not trained on lines or documents; try --max-copy 40")
+    if not (options.max_copy or given["copies"] or given["new"]):
+        return None
+    from charnet.storage import learned_text
+
+    if not given["quiet"] and (given["adapt"] or given["adapt_to"]):
+        console.note("looking for copies of what was trained on, not of what was learned since")
+    return learned_text.open_learned(checkpoint)
 
 
 def reopen(adaptation: Adaptation, engine: str, quantize: str | None, threads: int) -> Engine:

@@ -62,7 +62,9 @@ def check(index: CopyIndex, ids: list[int], learned: list[str], text: list[int])
         assert index.longest(text[:t], length + 3) == max(index.shortest - 1, min(length + 3, expected[t - 1]))
         last = text[t - length : t]
         query = "".join(map(str, last))
-        after = {each[at + length] for each in learned for at in range(len(each) - length) if each[at:].startswith(query)}
+        after = {
+            each[at + length] for each in learned for at in range(len(each) - length) if each[at:].startswith(query)
+        }
         assert index.next_symbols(last) == {int(symbol) for symbol in after}
 
 

@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from test_engines import LETTERS, build, every_engine, with_ngram
 
 from charnet.config import SamplingOptions
@@ -24,7 +25,12 @@ from charnet.generation import batch, guarded
 from charnet.generation.copy_guard import CopyGuard, NothingLeftError
 from charnet.generation.generate import Generation, GenerationState, start
 from charnet.generation.guarded import generation
-from charnet.storage.checkpoint import Checkpoint
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Threads that wait for each other in sums this small cost seconds on a busy machine; conftest sets them back."""
+    torch.set_num_threads(1)
 
 
 def index_of(text: str, vocab: Vocabulary = LETTERS) -> CopyIndex:
@@ -50,7 +56,11 @@ def longest_copy(text: str, learned: str) -> int:
     return longest
 
 
-CHECKPOINTS = {"plain": build(), "of two, with an n-gram": with_ngram(build("gru", members=2)), "int8": build().quantize()}
+CHECKPOINTS = {
+    "plain": build(),
+    "of two, with an n-gram": with_ngram(build("gru", members=2)),
+    "int8": build().quantize(),
+}
 
 
 @every_engine
@@ -214,5 +224,3 @@ def test_a_checkpoint_with_documents_starts_a_run_anew_in_each() -> None:
     text = LETTERS.encode("abkcdka")
     assert index.runs(text)[0].tolist() == [1, 2, 0, 1, 2, 0, 1]
     assert index.first(text.tolist(), 3) is None
-
-

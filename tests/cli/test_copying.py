@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -86,17 +87,22 @@ def test_the_guard_keeps_its_promise_and_says_how_often(tiny_run: Path, capsys: 
     assert capsys.readouterr().err == ""
     text = charnet.load(tiny_run).generate(length=300, seed=1, max_copy=10)
     assert text == objects[0]["text"]
-    assert list(charnet.load(tiny_run).texts(count=2, length=300, seed=1, max_copy=10))[0] == text
+    assert next(charnet.load(tiny_run).texts(count=2, length=300, seed=1, max_copy=10)) == text
 
 
 def test_turns_are_guarded_too(
     tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns = iter(["the cat sat on", "", "/quit"])
-    monkeypatch.setattr("builtins.input", lambda *_: next(turns))
-    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115, PTH123
-    assert run(["sample", str(tiny_run), "-i", "--max-copy", "10", "-n", "100", "--seed", "1"]) in (0, 2)
-    assert "--max-copy 10" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"the cat\n\n")))
+    assert run(["sample", str(tiny_run), "-i", "--max-copy", "10", "-n", "150", "--seed", "1"]) == 0
+    captured = capsys.readouterr()
+    assert re.search(r"--max-copy 10: another character in \d+ place", captured.err)
+    learned, text = learned_by(tiny_run), captured.out
+    assert len(text) >= 300
+    first = charnet.load(tiny_run).stream("the cat", length=150, seed=1, max_copy=10)
+    written = "".join(first)
+    assert written in text
+    assert max(runs_of(text[text.index(written) :][:300], learned)) == 9  # no run goes on from turn to turn
 
 
 @pytest.fixture

@@ -167,6 +167,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
     "sample": [
         ("sample NAME -n 3", 0),
         ("sample NAME -n 3 --json", 0),
+        ("sample NAME -n 3 --copies --max-copy 2", 0),
         ("sample NAME.boasts -n 3 --prompt-file NAME.prompt --surprise", 0),
         ("sample NAME -n 3 --out NAME.out", 0),
         ("sample NAME -n 3 --out NAME.out", 6),

@@ -32,6 +32,7 @@ def check(
     receipt: Path | None,
     surprise: bool,
     json: bool,
+    width: int,
     **_: Any,
 ) -> None:
     """Raises ConfigError if options contradict each other."""
@@ -43,6 +44,8 @@ def check(
         raise ConfigError(f"--receipt and {depends[0]}: the text depends on more than the checkpoint; leave one out")
     if copies and surprise and not json:
         raise ConfigError("--copies and --surprise: both color the text; leave one out")
+    if copies and width:
+        raise ConfigError("--copies and --width: line ends that the model did not write would end runs; leave one out")
 
 
 def guard_of(model: Opened, options: SamplingOptions) -> CopyGuard | None:

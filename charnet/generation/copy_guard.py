@@ -95,6 +95,11 @@ class WrittenText:
             self._due = 0 if self._banned else 1
         return self._banned
 
+    @property
+    def free(self) -> int:
+        """The number of symbols that may come next whatever they are, as far as `banned` knows."""
+        return max(0, self._due)
+
     def append(self, symbol: int) -> None:
         """Takes the next symbol."""
         self._symbols.append(symbol)

@@ -19,8 +19,9 @@ MAX_STEPS = 64  # symbols in one call of a multi-step engine: what it writes beh
 class GuardedGeneration(Generation):
     """A `Generation` in which no run of N symbols stands in the learned text; the arguments are those of `generation`.
 
-    A call of a multi-step engine writes on as if there were no guard. Where it has copied, the text goes back to before
-    that place, and the same random number chooses again.
+    A call of a multi-step engine writes on as if there were no guard, as far as no run can come to its end, or twice as
+    far as the last time. Where it has copied, the text goes back to before that place, and the same random number
+    chooses again.
     """
 
     def __init__(
@@ -45,10 +46,10 @@ class GuardedGeneration(Generation):
         )
 
     def _advance(self) -> Sampled:
-        if self._generate is None:
+        if self._generate is None or self._copying.banned():
             return self._single_step()
         before = self._engine_state, self._pending, self._matched, self._sampled_before
-        self._num_steps = min(self._num_steps, MAX_STEPS)
+        self._num_steps = max(self._copying.free, min(self._num_steps, MAX_STEPS))
         sampled = self._multi_step()
         ids = sampled[0]
         place, refused = self._copying.first_refused(ids), frozenset[int]()
@@ -88,7 +89,7 @@ class GuardedGeneration(Generation):
                 refused = frozenset([ids[place]])
             finally:
                 self._position, self._refused = begin, frozenset()
-                self._num_steps = max(1, min(MAX_STEPS, self._copying.guard.length) // 2)
+                self._num_steps = 1
 
     def _repeat(self, count: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Samples the first symbols of a call once more."""

@@ -14,14 +14,14 @@ from charnet.generation.generate import Generation, GenerationState, Sampled
 from charnet.generation.random_numbers import random_generator
 
 MAX_STEPS = 64  # symbols in one call of a multi-step engine: what it writes behind a copied run is lost
+CALM = 512  # symbols behind a copied run in which a call ends where the next one may
 
 
 class GuardedGeneration(Generation):
     """A `Generation` in which no run of N symbols stands in the learned text; the arguments are those of `generation`.
 
-    A call of a multi-step engine writes on as if there were no guard, as far as no run can come to its end, or twice as
-    far as the last time. Where it has copied, the text goes back to before that place, and the same random number
-    chooses again.
+    A call of a multi-step engine writes on as if there were no guard, if there was no copied run for a while. Where it
+    has copied, the text goes back to before that place, and the same random number chooses again.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class GuardedGeneration(Generation):
     ) -> None:
         super().__init__(engine, vocab, state, options, index=index, nats=nats)
         self._copying = WrittenText(guard, state.recent[len(state.recent) - state.written :])
-        self._index, self._refused = index, frozenset[int]()
+        self._index, self._refused, self._calm_from = index, frozenset[int](), 0
 
     def _sample(self, logits_V: sampling.Floats, u: float) -> int:
         symbol = super()._sample(logits_V, u)
@@ -46,10 +46,14 @@ class GuardedGeneration(Generation):
         )
 
     def _advance(self) -> Sampled:
-        if self._generate is None or self._copying.banned():
+        if self._generate is None:
+            return self._single_step()
+        if self._copying.banned():
+            self._calm_from = self._position + CALM
             return self._single_step()
         before = self._engine_state, self._pending, self._matched, self._sampled_before
-        self._num_steps = max(self._copying.free, min(self._num_steps, MAX_STEPS))
+        is_calm = self._position >= self._calm_from
+        self._num_steps = max(1, self._copying.free, min(self._num_steps, MAX_STEPS) * is_calm)
         sampled = self._multi_step()
         ids = sampled[0]
         place, refused = self._copying.first_refused(ids), frozenset[int]()
@@ -89,7 +93,7 @@ class GuardedGeneration(Generation):
                 refused = frozenset([ids[place]])
             finally:
                 self._position, self._refused = begin, frozenset()
-                self._num_steps = 1
+                self._calm_from = begin + CALM
 
     def _repeat(self, count: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Samples the first symbols of a call once more."""

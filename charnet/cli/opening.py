@@ -126,6 +126,8 @@ def _open_learned(checkpoint: Checkpoint, options: SamplingOptions, given: Mappi
     """
     if given["new"] and not checkpoint.vocab.has_documents:
         raise ConfigError("--new: the model was not trained on lines or documents; try --max-copy 40")
+    if given["new"] and not given["lines"] and checkpoint.vocab.document_end is None:
+        raise ConfigError("--new: expected --lines, for texts that are lines")
     if not (options.max_copy or given["copies"] or given["new"]):
         return None
     from charnet.storage import learned_text

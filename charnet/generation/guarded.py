@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,14 +15,15 @@ from charnet.generation.generate import Generation, GenerationState, Sampled
 from charnet.generation.random_numbers import random_generator
 
 MAX_STEPS = 64  # symbols in one call of a multi-step engine: what it writes behind a copied run is lost
-CALM = 512  # symbols behind a copied run in which a call ends where the next one may
+SOON = 128  # symbols behind a place where another one was chosen in which a call ends where the next one may be
+CALL = 6  # twice the symbols that are sampled in the time that a call takes by itself
 
 
 class GuardedGeneration(Generation):
     """A `Generation` in which no run of N symbols stands in the learned text; the arguments are those of `generation`.
 
-    A call of a multi-step engine writes on as if there were no guard, if there was no copied run for a while. Where it
-    has copied, the text goes back to before that place, and the same random number chooses again.
+    A call of a multi-step engine writes on as if there were no guard. Where it has copied, the text goes back to before
+    that place, and the same random number chooses again. The more often that happens, the shorter are the calls.
     """
 
     def __init__(
@@ -37,7 +39,8 @@ class GuardedGeneration(Generation):
     ) -> None:
         super().__init__(engine, vocab, state, options, index=index, nats=nats)
         self._copying = WrittenText(guard, state.recent[len(state.recent) - state.written :])
-        self._index, self._refused, self._calm_from = index, frozenset[int](), 0
+        self._index, self._refused = index, frozenset[int]()
+        self._last: int | None = None  # the place where another symbol was chosen last
 
     def _sample(self, logits_V: sampling.Floats, u: float) -> int:
         symbol = super()._sample(logits_V, u)
@@ -49,11 +52,12 @@ class GuardedGeneration(Generation):
         if self._generate is None:
             return self._single_step()
         if self._copying.banned():
-            self._calm_from = self._position + CALM
+            self._last, self._num_steps = self._position, MAX_STEPS
             return self._single_step()
         before = self._engine_state, self._pending, self._matched, self._sampled_before
-        is_calm = self._position >= self._calm_from
-        self._num_steps = max(1, self._copying.free, min(self._num_steps, MAX_STEPS) * is_calm)
+        since = MAX_STEPS * MAX_STEPS if self._last is None else self._position - self._last
+        few = math.isqrt(CALL * since) * (since > SOON)
+        self._num_steps = max(1, self._copying.free, min(self._num_steps, MAX_STEPS, few))
         sampled = self._multi_step()
         ids = sampled[0]
         place, refused = self._copying.first_refused(ids), frozenset[int]()
@@ -93,7 +97,7 @@ class GuardedGeneration(Generation):
                 refused = frozenset([ids[place]])
             finally:
                 self._position, self._refused = begin, frozenset()
-                self._calm_from = begin + CALM
+                self._last, self._num_steps = begin, MAX_STEPS
 
     def _repeat(self, count: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Samples the first symbols of a call once more."""

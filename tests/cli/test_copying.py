@@ -164,6 +164,11 @@ def test_new_lines_are_none_of_those_learned_and_none_twice(of_lines: Path, caps
     assert [each["text"] for each in fewer] == texts[:7]
 
 
+def test_new_texts_of_a_model_of_lines_are_lines(of_lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sample", str(of_lines), "--samples", "3", "--new"]) == 2
+    assert capsys.readouterr().err == "charnet: --new: expected --lines, for texts that are lines\n"
+
+
 def test_unique_texts_may_be_known_but_come_once(of_lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
     objects, _ = sampled(capsys, str(of_lines), "--lines", "40", "--unique")
     texts = [each["text"] for each in objects]

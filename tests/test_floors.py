@@ -23,7 +23,7 @@ TABLE = """
                receipt
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
-               registry agreement
+               registry model_mixture agreement
 4  generation  graphemes sentences stopping regex automaton regex_compiler detokenizer sampler generate batch receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                adapt forecast

@@ -86,3 +86,21 @@ class MultiStepEngine(Engine, Protocol):
             symbols but the last. If a pattern ended the text there are fewer symbols, and the state means nothing.
         """
         ...
+
+
+def take_rows(state: Any, rows: Sequence[int]) -> Any:
+    """Returns the state of some of the texts: arrays whose first axis is the text, or tuples of such."""
+    return tuple(take_rows(part, rows) for part in state) if isinstance(state, tuple) else state[rows]
+
+
+def put_rows(state: Any, rows: Sequence[int], new: Any) -> Any:
+    """Returns a state in which some of the texts have a new one.
+
+    >>> put_rows((np.array([1, 2, 3]),), [2], (np.array([9]),))
+    (array([1, 2, 9]),)
+    """
+    if isinstance(state, tuple):
+        return tuple(put_rows(part, rows, each) for part, each in zip(state, new, strict=True))
+    changed = state.copy()
+    changed[rows] = new
+    return changed

@@ -19,7 +19,7 @@ import numpy as np
 from charnet.config import SHORT_TEXT, ModelSettings, SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import registry, sampling
-from charnet.engines.base import Engine, MultiStepEngine
+from charnet.engines.base import Engine, MultiStepEngine, take_rows
 from charnet.generation.automaton import DEAD, Automaton
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, detokenizer_of, random_generator, start
@@ -135,7 +135,7 @@ class _Batch:
         state = begun.state
         for i in before:
             _, state = engine.advance([i], state)
-        self._state = _select(state, [0] * len(indices))
+        self._state = take_rows(state, [0] * len(indices))
         self._ids_B: Sequence[int] = [last] * len(indices)
         self._position, self._num_steps = 0, 1
         self.texts = [_BatchedText(self, vocab, options, index, list(map(int, prompt_ids))) for index in indices]
@@ -152,7 +152,7 @@ class _Batch:
         if len(rows) < len(self._running):
             self._running = [self._running[row] for row in rows]
             self._ids_B = [self._ids_B[row] for row in rows]
-            self._state = _select(self._state, rows)
+            self._state = take_rows(self._state, rows)
         if time.perf_counter() - began < SECONDS_PER_BLOCK / 2:
             self._num_steps = min(2 * self._num_steps, MAX_STEPS)
 
@@ -184,8 +184,3 @@ def _follow(pattern: Automaton, running: Sequence[_BatchedText], symbols_B: Sequ
     for text, symbol in zip(running, symbols_B, strict=True):
         text.matched = DEAD if symbol == END else pattern.after(text.matched, symbol)
     return [max(symbol, 0) for symbol in symbols_B]
-
-
-def _select(state: Any, rows: Sequence[int]) -> Any:
-    """Returns the state of some of the texts: arrays whose first axis is the text, or tuples of such."""
-    return tuple(_select(part, rows) for part in state) if isinstance(state, tuple) else state[rows]

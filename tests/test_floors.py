@@ -32,8 +32,8 @@ TABLE = """
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
 7  api         api
-8  cli         console help options tables messages surprise output sample_options prompting receipts history live
-               progress interactive train adapting sample replay inspect eval quantize doctor bench cache corpus
+8  cli         console help options tables messages surprise output sample_options prompting adapting opening receipts
+               history live progress interactive train sample replay inspect eval quantize doctor bench cache corpus
                compress app
 9  root        __init__ __main__
 """

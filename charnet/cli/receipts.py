@@ -12,10 +12,9 @@ from charnet import regular_file
 from charnet.errors import ConfigError
 
 if TYPE_CHECKING:
+    from charnet.cli.opening import Opened
     from charnet.cli.output import Destination
     from charnet.config import SamplingOptions
-    from charnet.data.vocab import Vocabulary
-    from charnet.engines.base import Engine
     from charnet.generation.receipts import Recorder
 
 
@@ -51,13 +50,10 @@ def check(receipt: Path, destination: Destination, samples: int, *, force: bool)
 
 
 def recorder(
-    engine: Engine,
-    vocab: Vocabulary,
+    model: Opened,
     options: SamplingOptions,
     given: Mapping[str, Any],
     *,
-    checkpoint: Path,
-    checkpoint_sha256: str,
     prompt: str,
     echoed: str,
     samples: int,
@@ -74,11 +70,11 @@ def recorder(
     from charnet.generation.receipts import Recorder, draft
 
     receipt = draft(
-        engine,
-        vocab,
+        model.engine,
+        model.vocab,
         options,
-        checkpoint=stored_name(checkpoint),
-        checkpoint_sha256=checkpoint_sha256,
+        checkpoint=stored_name(model.path),
+        checkpoint_sha256=model.sha256,
         prompt=prompt,
         is_private=given["receipt_private"],
         echo=not given["no_echo"],

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.cli import adapting, console, prompting, receipts, sample_options
@@ -17,9 +16,9 @@ from charnet.limits import options_of
 from charnet.overlay import check_count
 
 if TYPE_CHECKING:
-    from charnet.engines.base import Engine
-    from charnet.evaluation.adapt import Adaptation
-    from charnet.storage.checkpoint import Checkpoint
+    from charnet.cli.opening import Opened
+    from charnet.cli.output import Destination
+    from charnet.generation.detokenizer import Chunk
 
 TURN_LENGTH = 200  # characters
 LONGEST_LINE = 20_000  # characters, with --lines, and of a whole document
@@ -67,8 +66,7 @@ def sample(
     """Write new text with a trained model, by default the newest."""
     given = dict(locals())  # first of all: each sampling option has the name of its field
     _check(**given)
-    if lines:
-        samples, given["max_lines"], given["length"] = lines, 1, LONGEST_LINE if length is None else length
+    samples = lines or samples
     sample_options.limit_threads(threads)
     options = _sampling_options(given)
     if lines and options.temperature_end is not None:
@@ -77,123 +75,136 @@ def sample(
     adapting.check(adapt=adapt, adapt_to=adapt_to, save_as=save_as, out=out, force=force, reads_stdin=reads_stdin)
     raw, source = prompting.prompt_bytes(prompt, prompt_file)
 
-    from charnet.cli import output
-    from charnet.cli.surprise import COLORS_REFUSED, can_color, legend
+    from charnet.cli import opening, output
+    from charnet.cli.surprise import can_color
     from charnet.data import prompts
-    from charnet.data.normalize import normalize
-    from charnet.engines import registry
-    from charnet.generation.batch import fastest_engine, texts
-    from charnet.generation.sampler import Sampler
 
     destination = output.Destination(out, out_dir, ".json" if json else ".txt")
     destination.check(samples, force=force)
     if receipt:
         receipts.check(receipt, destination, samples, force=force)
-    path, model = _load(checkpoint, lines)
-    vocab, config = model.vocab, model.config
+    path, loaded = opening.load(checkpoint, lines)
+    vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
     if vocab.document_end is not None and not interactive:
         options = _for_documents(options, lines, length)
-    if not interactive:
-        destination = destination.of_model(model, lines=bool(lines))
-    text = prompting.decode(raw, source, model)
+    text, ids = prompting.decode(raw, source, loaded), None
     if not interactive:  # raises errors before anything is shown
-        text, ids, notes = prompts.read(text, vocab, config.data, skip_unknown=unknown == "skip")
+        destination = destination.of_model(loaded, lines=bool(lines))
+        text, ids, notes = prompts.read(text, vocab, data, skip_unknown=unknown == "skip")
         for note in () if quiet else notes:
             console.note(note)
         if adapt and not text:
             raise ConfigError("--adapt: expected a prompt to learn from; give one, or a text with --adapt-to")
-    adaptation = None
-    if adapt or adapt_to is not None:
-        if quantize is not None:
-            model.quantize(quantize)  # raises errors before the model learns
-        learned = ids.astype("u4") if adapt and not interactive else None
-        skips = unknown == "skip"
-        adaptation = adapting.start(model, adapt_to, learned, skip_unknown=skips, threads=threads, quiet=quiet)
-        if save_as and not interactive:
-            adapting.save(adaptation, save_as, quiet=quiet)
-        model = adaptation.checkpoint
-    checkpoint_sha256 = model.sha256  # of the file
-    model = model if quantize is None else model.quantize(quantize)
-    precision, ngram = model.precision, adaptation.ngram if adaptation else model.ngram
-    weights, weights_sha256 = model.stored_weights, model.weights_sha256() if json else ""
-    del model  # only the engine keeps weights in memory
-    pattern = Sampler(vocab, options).pattern
-    for note in pattern.notes if pattern and not quiet else ():
-        console.note(f"--match: {note}")
-    fastest = engine or fastest_engine(config.model, vocab, weights, options, 0 if interactive else samples)
-    engine = registry.available(fastest) if engine is None else engine
-    opened = registry.engine_of(config.model, weights, engine, threads=threads, ngram=ngram)
+    count, learned = 0 if interactive else samples, None if ids is None else ids.astype("u4")
+    del loaded
+    model = opening.open_model(path, held, options, given, count=count, prompt=learned)
     color = surprise and not (json or destination.is_on_disk) and can_color()
-    if not interactive:
-        written = texts(opened, vocab, ids.tolist(), options, samples, nats=json or color)
-        is_cut = Counter[bool]()
-        if length is None and options.length == LONGEST_LINE:
-            length = LONGEST_LINE
-            written = (output.watch_length(chunks, length, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
-        echoed, recorder = "" if no_echo else text, None
-        if receipt or (json and adaptation is None):
-            recorder = receipts.recorder(
-                opened,
-                vocab,
-                options,
-                given,
-                checkpoint=path,
-                checkpoint_sha256=checkpoint_sha256,
-                prompt=text,
-                echoed=echoed,
-                samples=samples,
-                end=destination.end,
-            )
-            written = recorder.watch(written) if recorder else written
+    if ids is None:
+        _talk(model, options, text, given, color=color)
+    else:
+        _write(model, options, text, ids.tolist(), destination, given, samples=samples, color=color)
+
+
+def _talk(model: Opened, options: SamplingOptions, text: str, given: Mapping[str, Any], *, color: bool) -> None:
+    """Writes in turns with the user."""
+    from charnet.cli import opening
+    from charnet.cli.interactive import Session
+    from charnet.data import prompts
+    from charnet.data.normalize import normalize
+
+    vocab, data, adaptation, quiet = model.vocab, model.config.data, model.adaptation, given["quiet"]
+
+    def read_turn(typed: str) -> str:
+        raw = typed.encode("utf-8", "surrogateescape")
+        return normalize(prompts.decode(raw, "this line", data.encoding, of_bytes=vocab.of_bytes), data)
+
     if not quiet:
-        weights_of = "8-bit weights" if precision == "int8" else precision
-        console.note(
-            f"{path}: {opened.name} engine, {weights_of}, temperature {_temperature(options)}, seed {options.seed}"
-        )
-        if engine != fastest:
-            advice = "--engine compiled says why not here" if registry.has_numba() else "pip install 'charnet[fast]'"
-            console.note(f"an engine for long texts is several times as fast: {advice}")
-        if interactive:
-            console.note("type the start of the text, or press Enter; /help lists the commands")
-            if adapt:
-                console.note("the model learns from each turn that you type; /back undoes that too, up to ten times")
-        if surprise and not json:
-            console.note(legend() if color else COLORS_REFUSED, keep="\x1b")
-    if interactive:
-        from charnet.cli.interactive import Session
+        model.say(options)
+        model.say_slow(given["engine"])
+        console.note("type the start of the text, or press Enter; /help lists the commands")
+        if given["adapt"]:
+            console.note("the model learns from each turn that you type; /back undoes that too, up to ten times")
+        _say_colors(given, color=color)
+    skips = given["unknown"] == "skip"
+    session = Session(model.engine, vocab, options, read=read_turn, skip_unknown=skips, color=color)
+    if given["adapt"] and adaptation is not None:
+        more = {name: given[name] for name in ("quantize", "threads")}
+        session.learn_turns(adaptation, functools.partial(opening.reopen, engine=model.opened_as, **more))
+    session.run(text)
+    if given["save_as"] and adaptation is not None:
+        adapting.save(session.adaptation or adaptation, given["save_as"], quiet=quiet)
 
-        def read_turn(typed: str) -> str:
-            raw, data = typed.encode("utf-8", "surrogateescape"), config.data
-            return normalize(prompts.decode(raw, "this line", data.encoding, of_bytes=vocab.of_bytes), data)
 
-        session = Session(opened, vocab, options, read=read_turn, skip_unknown=unknown == "skip", color=color)
-        if adapt and adaptation is not None:
-            session.learn_turns(adaptation, functools.partial(_open, engine=engine, quantize=quantize, threads=threads))
-        session.run(text)
-        if save_as and adaptation is not None:
-            adapting.save(session.adaptation or adaptation, save_as, quiet=quiet)
-        return
+def _write(
+    model: Opened,
+    options: SamplingOptions,
+    text: str,
+    ids: Sequence[int],
+    destination: Destination,
+    given: Mapping[str, Any],
+    *,
+    samples: int,
+    color: bool,
+) -> None:
+    """Writes texts after one prompt.
+
+    Args:
+        ids: of the prompt.
+        given: the values of all options by the names of their parameters.
+        color: show how unexpected each character was.
+    """
+    from charnet.cli import output
+    from charnet.generation.batch import texts
+
+    json, quiet, vocab = given["json"], given["quiet"], model.vocab
+    written: Iterable[Iterable[Chunk]]
+    written = texts(model.engine, vocab, ids, options, samples, nats=json or color)
+    is_cut = Counter[bool]()
+    if given["length"] is None and options.length == LONGEST_LINE:
+        written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
+    echoed, recorder = "" if given["no_echo"] else text, None
+    if given["receipt"] or (json and model.adaptation is None):
+        end = destination.end
+        recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
+        written = recorder.watch(written) if recorder else written
+    if not quiet:
+        model.say(options)
+        model.say_slow(given["engine"])
+        _say_colors(given, color=color)
     if json:
-        metadata = {
-            "prompt": text,
-            **vars(options),
-            "engine": opened.name,
-            "precision": precision,
-            "checkpoint": str(path),
-            "weights_sha256": weights_sha256,
-            **({"adapt": adapt, "adapt_to": adapt_to} if adaptation else {}),
-        }
-        objects = output.objects(written, echoed, metadata, recorder, each=surprise)
+        metadata = _metadata(model, options, text, given)
+        objects = output.objects(written, echoed, metadata, recorder, each=given["surprise"])
         destination.write_objects(objects, samples, quiet=quiet)
     else:
         destination.write_texts(written, echoed, samples, quiet=quiet, color=color)
-    if receipt and recorder:
-        recorder.receipt().write(receipt)
+    if given["receipt"] and recorder:
+        recorder.receipt().write(given["receipt"])
     if is_cut[True] and not quiet:
         symbols = "bytes" if vocab.of_bytes else "characters"
         console.note(
             f"{plural(is_cut[True], 'text')} cut after {LONGEST_LINE:,} {symbols}, where the model had not ended"
         )
+
+
+def _say_colors(given: Mapping[str, Any], *, color: bool) -> None:
+    if given["surprise"] and not given["json"]:
+        from charnet.cli.surprise import COLORS_REFUSED, legend
+
+        console.note(legend() if color else COLORS_REFUSED, keep="\x1b")
+
+
+def _metadata(model: Opened, options: SamplingOptions, text: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what `--json` tells of all texts."""
+    learned = {name: given[name] for name in ("adapt", "adapt_to")} if model.adaptation else {}
+    return {
+        "prompt": text,
+        **vars(options),
+        "engine": model.engine.name,
+        "precision": model.precision,
+        "checkpoint": str(model.path),
+        "weights_sha256": model.weights_sha256,
+        **learned,
+    }
 
 
 def _check(
@@ -226,6 +237,9 @@ def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
         values["temperature"], values["temperature_end"] = sample_options.parse_temperature(values["temperature"])
     if given["interactive"]:
         values.setdefault("length", TURN_LENGTH)
+    if given["lines"]:
+        values["max_lines"] = 1
+        values.setdefault("length", LONGEST_LINE)
     values.setdefault("seed", sample_options.random_seed())
     values["stop"] = tuple(unescaped(text, "--stop") for text in values.get("stop", ()))
     values["ban"] = unescaped(values.get("ban", ""), "--ban")
@@ -239,29 +253,3 @@ def _for_documents(options: SamplingOptions, lines: int, length: int | None) -> 
         options = replace(options, max_lines=0)
     one_temperature = options.temperature_end is None  # else the temperature changes over the length
     return replace(options, length=LONGEST_LINE) if length is None and one_temperature else options
-
-
-def _temperature(options: SamplingOptions) -> str:
-    end = "" if options.temperature_end is None else f":{options.temperature_end:g}"
-    return f"{options.temperature:g}{end}"
-
-
-def _load(given: Path | None, lines: int) -> tuple[Path, Checkpoint]:
-    """Loads a checkpoint."""
-    from charnet.storage import runs
-    from charnet.storage.checkpoint import Checkpoint
-
-    path = runs.find(given)
-    model = Checkpoint.load(path, weights_only=True)
-    if lines and not model.config.data.document_end:
-        raise ConfigError(f"--lines: {path} was not trained with --lines; use --max-lines {lines} instead")
-    return path, model
-
-
-def _open(adaptation: Adaptation, engine: str, quantize: str | None, threads: int) -> Engine:
-    """Opens an engine with a model that has learned."""
-    from charnet.engines import registry
-
-    model = adaptation.checkpoint if quantize is None else adaptation.checkpoint.quantize(quantize)
-    weights = model.stored_weights
-    return registry.engine_of(model.config.model, weights, engine, threads=threads, ngram=adaptation.ngram)

@@ -1,0 +1,121 @@
+"""Opens the model that writes: its checkpoint, what it learns first, its number format, its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from charnet.cli import adapting, console
+from charnet.config import Config, SamplingOptions
+from charnet.engines import registry
+from charnet.errors import ConfigError
+from charnet.generation import batch
+from charnet.generation.sampler import Sampler
+from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from charnet.data.encoded_copy import Ids
+    from charnet.data.vocab import Vocabulary
+    from charnet.engines.base import Engine
+    from charnet.evaluation.adapt import Adaptation
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that is ready to write.
+
+    Attributes:
+        path: of its checkpoint.
+        opened_as: the name of the engine.
+        fastest: the name of the one that would finish first, which may not be installed.
+        precision: of the weights: `fp32` or `int8`.
+        sha256: of the checkpoint's file.
+        weights_sha256: of the weights that write, "" where nobody asks for it.
+        adaptation: what it has learned for this command.
+    """
+
+    path: Path
+    vocab: Vocabulary
+    config: Config
+    engine: Engine
+    opened_as: str
+    fastest: str
+    precision: str
+    sha256: str
+    weights_sha256: str
+    adaptation: Adaptation | None
+
+    def say(self, options: SamplingOptions) -> None:
+        """Says on stderr which model writes how."""
+        weights = "8-bit weights" if self.precision == "int8" else self.precision
+        end = "" if options.temperature_end is None else f":{options.temperature_end:g}"
+        temperature = f"temperature {options.temperature:g}{end}"
+        console.note(f"{self.path}: {self.engine.name} engine, {weights}, {temperature}, seed {options.seed}")
+
+    def say_slow(self, engine: str | None) -> None:
+        """Says on stderr how to get a faster engine, if there is one and none was asked for."""
+        if engine is None and self.opened_as != self.fastest:
+            advice = "--engine compiled says why not here" if registry.has_numba() else "pip install 'charnet[fast]'"
+            console.note(f"an engine for long texts is several times as fast: {advice}")
+
+
+def load(given: Path | None, lines: int) -> tuple[Path, Checkpoint]:
+    """Loads a checkpoint, by default the newest."""
+    path = runs.find(given)
+    model = Checkpoint.load(path, weights_only=True)
+    if lines and not model.config.data.document_end:
+        raise ConfigError(f"--lines: {path} was not trained with --lines; use --max-lines {lines} instead")
+    return path, model
+
+
+def open_model(
+    path: Path,
+    held: list[Checkpoint],
+    options: SamplingOptions,
+    given: Mapping[str, Any],
+    *,
+    count: int,
+    prompt: Ids | None,
+) -> Opened:
+    """Lets a model learn what it has to, and opens its engine.
+
+    Args:
+        held: its checkpoint, which is taken out: only the engine keeps weights in memory.
+        given: the values of all options by the names of their parameters.
+        count: how many texts it will write; 0 for turns.
+        prompt: the ids of what it learns with `--adapt`, unless it learns from turns.
+    """
+    model = held.pop()
+    quantize, threads, quiet = given["quantize"], given["threads"], given["quiet"]
+    vocab, config = model.vocab, model.config
+    adaptation = None
+    if given["adapt"] or given["adapt_to"] is not None:
+        if quantize is not None:
+            model.quantize(quantize)  # raises errors before the model learns
+        learned = prompt if given["adapt"] else None
+        skips = given["unknown"] == "skip"
+        adaptation = adapting.start(model, given["adapt_to"], learned, skip_unknown=skips, threads=threads, quiet=quiet)
+        if given["save_as"] and count:
+            adapting.save(adaptation, given["save_as"], quiet=quiet)
+        model = adaptation.checkpoint
+    sha256 = model.sha256
+    model = model if quantize is None else model.quantize(quantize)
+    precision, ngram = model.precision, adaptation.ngram if adaptation else model.ngram
+    weights, weights_sha256 = model.stored_weights, model.weights_sha256() if given["json"] else ""
+    del model
+    pattern = Sampler(vocab, options).pattern
+    for note in pattern.notes if pattern and not quiet else ():
+        console.note(f"--match: {note}")
+    fastest = given["engine"] or batch.fastest_engine(config.model, vocab, weights, options, count)
+    name = registry.available(fastest) if given["engine"] is None else given["engine"]
+    engine = registry.engine_of(config.model, weights, name, threads=threads, ngram=ngram)
+    return Opened(path, vocab, config, engine, name, fastest, precision, sha256, weights_sha256, adaptation)
+
+
+def reopen(adaptation: Adaptation, engine: str, quantize: str | None, threads: int) -> Engine:
+    """Opens an engine with a model that has learned more."""
+    model = adaptation.checkpoint if quantize is None else adaptation.checkpoint.quantize(quantize)
+    return registry.engine_of(model.config.model, model.stored_weights, engine, threads=threads, ngram=adaptation.ngram)

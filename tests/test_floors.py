@@ -26,7 +26,7 @@ TABLE = """
                registry model_mixture agreement
 4  generation  graphemes sentences stopping regex automaton regex_compiler detokenizer sampler generate batch receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
-               adapt forecast
+               evaluate_mixture adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
                saver recorder trainer start resume setup
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
@@ -40,6 +40,7 @@ TABLE = """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
+    "evaluation.evaluate_mixture "
     "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
     "training.trained_ngram training.saver training.recorder training.trainer bench",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import adapting, console, prompting, receipts, sample_options
+from charnet.cli import adapting, console, mixing, prompting, receipts, sample_options
 from charnet.cli.options import unescaped
 from charnet.config import SamplingOptions
 from charnet.errors import ConfigError, plural, quoted
@@ -26,6 +26,7 @@ LONGEST_LINE = 20_000  # characters, with --lines, and of a whole document
 
 def sample(
     checkpoint: sample_options.Checkpoint = None,
+    mix: sample_options.Mix = None,
     prompt: sample_options.Prompt = None,
     prompt_file: sample_options.PromptFile = None,
     no_echo: sample_options.NoEcho = False,
@@ -83,7 +84,8 @@ def sample(
     destination.check(samples, force=force)
     if receipt:
         receipts.check(receipt, destination, samples, force=force)
-    path, loaded = opening.load(checkpoint, lines)
+    mixed = mixing.load(mix, lines=lines, quantize=quantize) if mix else None
+    path, loaded = (mixed.paths[0], mixed.reader()) if mixed else opening.load(checkpoint, lines)
     vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
     if vocab.document_end is not None and not interactive:
         options = _for_documents(options, lines, length)
@@ -97,7 +99,11 @@ def sample(
             raise ConfigError("--adapt: expected a prompt to learn from; give one, or a text with --adapt-to")
     count, learned = 0 if interactive else samples, None if ids is None else ids.astype("u4")
     del loaded
-    model = opening.open_model(path, held, options, given, count=count, prompt=learned)
+    if mixed:
+        model = mixing.open_models(mixed, options, given)
+    else:
+        model = opening.open_model(path, held, options, given, count=count, prompt=learned)
+    del mixed
     color = surprise and not (json or destination.is_on_disk) and can_color()
     if ids is None:
         _talk(model, options, text, given, color=color)
@@ -163,7 +169,7 @@ def _write(
     if given["length"] is None and options.length == LONGEST_LINE:
         written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
     echoed, recorder = "" if given["no_echo"] else text, None
-    if given["receipt"] or (json and model.adaptation is None):
+    if given["receipt"] or (json and model.adaptation is None and not model.mix):
         end = destination.end
         recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
         written = recorder.watch(written) if recorder else written
@@ -196,13 +202,13 @@ def _say_colors(given: Mapping[str, Any], *, color: bool) -> None:
 def _metadata(model: Opened, options: SamplingOptions, text: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what `--json` tells of all texts."""
     learned = {name: given[name] for name in ("adapt", "adapt_to")} if model.adaptation else {}
+    of_one = {"checkpoint": str(model.path), "weights_sha256": model.weights_sha256}
     return {
         "prompt": text,
         **vars(options),
         "engine": model.engine.name,
         "precision": model.precision,
-        "checkpoint": str(model.path),
-        "weights_sha256": model.weights_sha256,
+        **({"mix": list(map(vars, model.mix))} if model.mix else of_one),
         **learned,
     }
 
@@ -218,6 +224,7 @@ def _check(
     **more: Any,
 ) -> None:
     """Raises ConfigError if the options of the command contradict each other."""
+    mixing.check_options(more)
     receipts.check_options(interactive=interactive, **more)
     check_count("--samples", samples, low=1)
     check_count("--lines", lines)

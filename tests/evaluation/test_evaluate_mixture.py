@@ -104,11 +104,12 @@ def test_found_weights_come_from_one_half_of_the_text_and_the_losses_from_the_ot
     found = evaluate_mixture(checkpoints, NAMES, None, written(tmp_path, text), threads=1)
     assert (found.fitted, found.mixture.characters) == (2300, 2000)
     assert sum(found.weights) == pytest.approx(1)
-    for other in (0.0, 0.25, 0.5, 0.75):
-        weights = (max(other, 1e-9), 1 - other)
-        worse = evaluate_mixture(checkpoints, NAMES, weights, written(tmp_path, text), threads=1)
-        best = evaluate_mixture(checkpoints, NAMES, found.weights, written(tmp_path, text), threads=1)
-        assert best.mixture.nats <= worse.mixture.nats * 1.002  # one half's best is near the whole's
+    fitted = "".join(text[at : at + 1000] for at in range(0, len(text), 2000))
+    losses = [
+        evaluate_mixture(checkpoints, NAMES, weights, written(tmp_path, fitted), threads=1).mixture.nats
+        for weights in [found.weights, *((share, 1 - share) for share in (0.1, 0.3, 0.5, 0.7, 0.9))]
+    ]
+    assert losses[0] <= min(losses) * 1.001  # the states at the seams are others
 
 
 def test_a_model_that_predicts_nothing_better_gets_no_weight() -> None:

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console, mixing, tables
-from charnet.cli.options import SEPARATORS, option, setting, unescaped_separator
+from charnet.cli.options import SEPARATORS, option, setting, unescaped_settings
 from charnet.config import DYNAMIC_RATE
-from charnet.errors import ConfigError, plural, quoted
+from charnet.errors import ConfigError, plural
 from charnet.overlay import check_rate
 
 MODELS, TEXT, LEARNING, OUTPUT = "Models", "The text", "Learning", "Output"
@@ -64,17 +64,19 @@ def eval_(
         "encoding_errors": encoding_errors,
         "glob": glob,
         "strip": strip,
-        "documents": unescaped_separator(documents),
+        "documents": documents,
         "field": field,
     }
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = unescaped_settings({name: value for name, value in given.items() if value is not None})
     if mix:
         if dynamic:
             raise ConfigError("--dynamic and --mix: several models cannot learn together; leave one of them out")
         _judge(mix, [checkpoint, *(text or ())], changes, quantize=quantize, threads=threads, json=json)
         return
     if not text:
-        raise ConfigError(f"expected a text to evaluate {quoted(checkpoint)} on, found none")
+        raise ConfigError(
+            "Missing argument 'TEXT...': name the files to evaluate the model on, or - for standard input"
+        )
 
     from charnet.evaluation.evaluate_checkpoint import evaluate_files
     from charnet.storage import runs
@@ -143,4 +145,4 @@ def _judge(
             f"the weights were found on {plural(found.fitted, 'character')}: the text by turns, every other stretch; "
             "the losses are those of the rest"
         )
-        console.write(flags + "\n")
+        console.write_line(flags)

@@ -88,7 +88,8 @@ def parse(values: Sequence[str], *, can_find: bool = False) -> tuple[tuple[Path,
         paths.append(Path(name))
         weights += [_weight(value, number)] if has_weight else []
     if len(paths) < 2:
-        raise ConfigError(f"{MIX}: expected at least two models, as in {MIX} a:0.7 {MIX} b:0.3; found {len(paths)}")
+        found = f"only {quoted(str(paths[0]))}" if paths else "none"
+        raise ConfigError(f"{MIX}: expected at least two models, as in {MIX} a:0.7 {MIX} b:0.3; found {found}")
     if finds and weights:
         raise ConfigError(f"{MIX} {AUTO}: finds the weights; leave out those of the models")
     if weights and len(weights) < len(paths):

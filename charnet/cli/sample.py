@@ -89,14 +89,15 @@ def sample(
     vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
     if vocab.document_end is not None and not interactive:
         options = _for_documents(options, lines, length)
-    text, ids = prompting.decode(raw, source, loaded), None
+    (text, notes), ids = prompting.decode(raw, source, loaded), None
     if not interactive:  # raises errors before anything is shown
         destination = destination.of_model(loaded, lines=bool(lines))
-        text, ids, notes = prompts.read(text, vocab, data, skip_unknown=unknown == "skip")
-        for note in () if quiet else notes:
-            console.note(note)
+        text, ids, more = prompts.read(text, vocab, data, skip_unknown=unknown == "skip")
+        notes += more
         if adapt and not text:
             raise ConfigError("--adapt: expected a prompt to learn from; give one, or a text with --adapt-to")
+    for note in () if quiet else notes:
+        console.note(note)
     count, learned = 0 if interactive else samples, None if ids is None else ids.astype("u4")
     del loaded
     if mixed:

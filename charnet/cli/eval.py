@@ -20,14 +20,14 @@ as_trained = functools.partial(setting, group=TEXT, shown_default="as in the tra
 
 
 def eval_(
-    checkpoint: Annotated[str, typer.Argument(help="A run or a checkpoint; with --mix the first text.")],
+    checkpoint: Annotated[str, typer.Argument(help="A run or a checkpoint; with --mix no checkpoint but a text.")],
     text: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for standard input.")] = None,
     mix: Annotated[
         list[str] | None,
         option(
             "--mix",
             metavar="CHECKPOINT[:WEIGHT]|auto",
-            help="several models together, one at a time; with auto beside them it finds the weights",
+            help="evaluate several models as one, each with its --mix; --mix auto beside them finds the weights",
             group=MODELS,
         ),
     ] = None,

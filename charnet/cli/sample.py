@@ -26,7 +26,6 @@ LONGEST_LINE = 20_000  # characters, with --lines, and of a whole document
 
 def sample(
     checkpoint: sample_options.Checkpoint = None,
-    mix: sample_options.Mix = None,
     prompt: sample_options.Prompt = None,
     prompt_file: sample_options.PromptFile = None,
     no_echo: sample_options.NoEcho = False,
@@ -52,6 +51,7 @@ def sample(
     until: sample_options.Until = None,
     lines: sample_options.Lines = 0,
     samples: sample_options.Samples = 1,
+    mix: sample_options.Mix = None,
     engine: sample_options.Engine = None,
     quantize: sample_options.Quantize = None,
     threads: sample_options.Threads = 0,

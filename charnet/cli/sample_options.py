@@ -35,7 +35,7 @@ Prompt = Annotated[
     option(
         ARGUMENT,
         "-p",
-        help="text to continue; - reads it from stdin; \\n is a line end, here and in --stop, --ban, ...",
+        help="text to continue; - reads it from stdin; \\n is a line end, as in every option that takes text",
         group=PROMPT,
     ),
 ]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from checkpoint_files import tiny
+from test_engines import build, with_ngram
 
 from charnet.config import SamplingOptions
 from charnet.data.vocab import RARE, Vocabulary
@@ -144,3 +145,25 @@ def test_a_mixture_of_documents_starts_each_text_as_a_document() -> None:
     union = union_of([lines, replace(SECOND, has_documents=True)], ["a", "b"])
     assert union.has_documents
     assert union.start_id() == union.symbols.index(0x0A)
+
+
+def test_models_of_bytes_write_together_and_their_text_is_utf8_only_if_both_texts_were() -> None:
+    first, second = (Vocabulary(symbols, True, is_utf8=True) for symbols in ((10, 97, 0xA9, 0xC3), (10, 98)))
+    engine, union = mix([tiny("lstm", first), tiny("gru", second)])
+    text = "".join(stream(engine, union, [], SamplingOptions(length=200, seed=1, temperature=2.0)))
+    assert set(text) == set("\nabé")  # never half of a character
+    assert not union_of([first, replace(second, is_utf8=False)], ["a", "b"]).is_utf8
+
+
+@pytest.mark.parametrize("name", ["numpy", "compiled"])
+def test_ensembles_and_n_grams_are_mixed_as_whole_models(name: str) -> None:
+    checkpoints = [with_ngram(build("lstm", members=3)), build("gru", vocab=Vocabulary.of_text("abcxyz"))]
+    engine, union = mix(checkpoints, registry.available(name))
+    text = "abxzkc"
+    expected = predictions_by_hand(checkpoints, union, text)
+    np.testing.assert_allclose(read(engine, union.encode(text).tolist()), expected, atol=1e-5)
+    ids_BT = np.array([union.encode(each) for each in (text, text[::-1])])
+    state = engine.start(2)
+    for t, ids_B in enumerate(ids_BT.T):
+        logits_BV, state = engine.advance(ids_B.tolist(), state)
+        np.testing.assert_allclose(sampling.softmax(logits_BV)[0], expected[t], atol=1e-5)

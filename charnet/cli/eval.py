@@ -142,7 +142,9 @@ def _judge(
     tables.show_mixture(mixed.names, found.weights, found.parts, found.mixture.characters)
     if flags:
         console.note(
-            f"the weights were found on {plural(found.fitted, 'character')}: the text by turns, every other stretch; "
-            "the losses are those of the rest"
+            f"the weights were found on every other stretch of the text ({plural(found.fitted, 'character')}); the losses "
+            "are those of the stretches between"
         )
+        if found.weights.count(0) == len(found.weights) - 1:
+            console.note("the others add nothing to this model:")
         console.write_line(flags)

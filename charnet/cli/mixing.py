@@ -134,12 +134,15 @@ def _with_sha256(checkpoint: Checkpoint, loaded: Checkpoint) -> Checkpoint:
 
 
 def flags(names: Sequence[str], weights: Sequence[float]) -> str:
-    """Returns the options that name models with a weight above 0.
+    """Returns the options that name models with a weight above 0; a model that is left alone is the argument.
 
-    >>> flags(["a", "my run"], [0.25, 0.75])
-    "--mix a:0.25 --mix 'my run:0.75'"
+    >>> flags(["a", "my run"], [0.25, 0.75]), flags(["a", "b"], [0.0, 1.0])
+    ("--mix a:0.25 --mix 'my run:0.75'", 'b')
     """
-    return " ".join(f"{MIX} {shlex.quote(f'{name}:{w:g}')}" for name, w in zip(names, weights, strict=True) if w)
+    left = [(name, weight) for name, weight in zip(names, weights, strict=True) if weight]
+    if len(left) == 1:
+        return shlex.quote(left[0][0])
+    return " ".join(f"{MIX} {shlex.quote(f'{name}:{weight:g}')}" for name, weight in left)
 
 
 def open_models(mix: Mix, options: SamplingOptions, given: Mapping[str, Any]) -> Opened:

@@ -159,15 +159,22 @@ def test_eval_finds_the_weights_and_prints_the_options_to_copy(capsys: pytest.Ca
     line = "eval --mix a --mix b --mix auto text.txt --threads 1"
     out, err = charnet(line, capsys)
     options = out.splitlines()[-1]
-    assert "the weights were found on 17 characters" in err
-    assert "the losses are those of the rest" in err
+    assert "the weights were found on every other stretch of the text (17 characters)" in err
+    assert "the losses are those of the stretches between" in err
     found = json.loads(charnet(f"{line} --json", capsys)[0])
     assert (found["fitted_characters"], found["characters"]) == (17, 16)
     assert found["flags"] == options
     weights = [each["weight"] for each in found["mix"]]
     assert options == mixing.flags(["a", "b"], weights)
-    if 0 not in weights:
-        charnet(f"sample {options} -n 5", capsys)
+    charnet(f"sample {options} -n 5", capsys)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_model_to_which_the_others_add_nothing_is_named_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("text.txt").write_text("aa aa a" * 200)  # which b cannot read
+    out, err = charnet("eval --mix a --mix b --mix auto text.txt --threads 1", capsys)
+    assert out.splitlines()[-1] == "a"
+    assert "the others add nothing to this model:" in err
 
 
 @pytest.mark.parametrize(

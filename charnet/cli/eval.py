@@ -78,7 +78,6 @@ def eval_(
             "Missing argument 'TEXT...': name the files to evaluate the model on, or - for standard input"
         )
 
-    from charnet.evaluation.evaluate_checkpoint import evaluate_files
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
 
@@ -86,6 +85,9 @@ def eval_(
     model = Checkpoint.load(path, weights_only=True)
     if quantize is not None:
         model = model.quantize(quantize)
+
+    from charnet.evaluation.evaluate_checkpoint import evaluate_files
+
     rate = (DYNAMIC_RATE if dynamic_rate is None else dynamic_rate) if dynamic else None
     evaluation = evaluate_files(model, text, changes, threads=threads, dynamic_rate=rate)
     for note in evaluation.notes:
@@ -142,8 +144,8 @@ def _judge(
     tables.show_mixture(mixed.names, found.weights, found.parts, found.mixture.characters)
     if flags:
         console.note(
-            f"the weights were found on every other stretch of the text ({plural(found.fitted, 'character')}); the losses "
-            "are those of the stretches between"
+            f"the weights were found on every other stretch of the text ({plural(found.fitted, 'character')}); "
+            "the losses are those of the stretches between"
         )
         if found.weights.count(0) == len(found.weights) - 1:
             console.note("the others add nothing to this model:")

@@ -175,7 +175,7 @@ def show_mixture(
     for name, weight, part in zip(names, weights, parts, strict=True):
         loss = f"{_fixed(part.nats_per_char, 4)} nats per character" if part else "knows none of the characters"
         fewer = characters - part.characters if part else 0
-        known = f", without {fewer:,} characters that it does not know" if fewer else ""
+        known = f", without {plural(fewer, 'character')} that it does not know" if fewer else ""
         write(shown(f"{loss}: {name}, weight {weight:.3g}{known}") + "\n")
 
 

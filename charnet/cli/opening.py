@@ -133,9 +133,9 @@ def say_pattern(vocab: Vocabulary, options: SamplingOptions, *, quiet: bool) -> 
     Raises:
         ConfigError: the options do not fit the alphabet.
     """
-    pattern = Sampler(vocab, options).pattern
-    for note in pattern.notes if pattern and not quiet else ():
-        console.note(f"--match: {note}")
+    stages = Sampler(vocab, options).stages
+    for note in () if quiet else dict.fromkeys(note for stage in stages for note in stage.notes):
+        console.note(f"{'--template' if options.template else '--match'}: {note}")
 
 
 def reopen(adaptation: Adaptation, engine: str, quantize: str | None, threads: int) -> Engine:

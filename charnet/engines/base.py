@@ -88,19 +88,15 @@ class MultiStepEngine(Engine, Protocol):
         ...
 
 
-def take_rows(state: Any, rows: Sequence[int]) -> Any:
+def select_rows(state: Any, rows: Sequence[int]) -> Any:
     """Returns the state of some of the texts: arrays whose first axis is the text, or tuples of such."""
-    return tuple(take_rows(part, rows) for part in state) if isinstance(state, tuple) else state[rows]
+    return tuple(select_rows(part, rows) for part in state) if isinstance(state, tuple) else state[rows]
 
 
-def put_rows(state: Any, rows: Sequence[int], new: Any) -> Any:
-    """Returns a state in which some of the texts have a new one.
-
-    >>> put_rows((np.array([1, 2, 3]),), [2], (np.array([9]),))
-    (array([1, 2, 9]),)
-    """
+def put_rows(state: Any, rows: Sequence[int], other: Any) -> Any:
+    """Returns the state with that of some of the texts replaced by another one; arrays are copied."""
     if isinstance(state, tuple):
-        return tuple(put_rows(part, rows, each) for part, each in zip(state, new, strict=True))
-    changed = state.copy()
-    changed[rows] = new
-    return changed
+        return tuple(put_rows(part, rows, new) for part, new in zip(state, other, strict=True))
+    replaced = state[list(range(len(state)))]
+    replaced[rows] = other
+    return replaced

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from charnet.data.vocab import Vocabulary
 from charnet.engines import exact, registry
-from charnet.engines.base import Engine, put_rows, take_rows
+from charnet.engines.base import Engine, put_rows, select_rows
 from charnet.engines.mixture import log_probabilities
 from charnet.errors import ConfigError, plural
 from charnet.storage.checkpoint import Checkpoint
@@ -131,7 +131,7 @@ class Part:
         before, predicted_BV = state
         if not rows:
             return predicted_BV, state
-        logits_BV, after = self.engine.advance(own_B[rows].tolist(), take_rows(before, rows))
+        logits_BV, after = self.engine.advance(own_B[rows].tolist(), select_rows(before, rows))
         predicted_BV = predicted_BV.copy()
         predicted_BV[rows] = self._prediction(logits_BV)
         return predicted_BV, (put_rows(before, rows, after), predicted_BV)

@@ -19,10 +19,12 @@ import numpy as np
 from charnet.config import SHORT_TEXT, ModelSettings, SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import registry, sampling
-from charnet.engines.base import Engine, MultiStepEngine, take_rows
+from charnet.engines.base import Engine, MultiStepEngine, select_rows
 from charnet.generation.automaton import DEAD, Automaton
+from charnet.generation.conditional import PARTICLES
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.generate import Generation, detokenizer_of, random_generator, start
+from charnet.generation.generate import Generation, conditional, detokenizer_of, start
+from charnet.generation.random_numbers import random_generator
 from charnet.generation.sampler import END, Sampler
 
 MAX_BATCH = 256  # texts
@@ -54,6 +56,13 @@ def texts(
         ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
     """
     sampler = Sampler(vocab, options, is_exact=engine.is_exact)
+    if sampler.is_conditional:
+        state = start(engine, vocab, prompt_ids)
+        found = conditional(engine, vocab, sampler, options, state, nats=nats).texts(range(first, count))
+        return (
+            iter(Generation(engine, vocab, state, options, index=index, nats=nats, written=written))
+            for index, written in enumerate(found, first)
+        )
     begin = first if engine.is_exact else first - first % MAX_BATCH  # of the batch that holds it
     plain = isinstance(engine, MultiStepEngine) and sampler.temperature_only and count < engine.min_batch
     if plain or count - (first if engine.is_exact else 0) == 1:
@@ -74,7 +83,9 @@ def fastest_engine(
     model: ModelSettings, vocab: Vocabulary, weights: Mapping[str, Any], options: SamplingOptions, count: int
 ) -> str:
     """Returns the name of the engine that finishes `count` texts first; for 0 texts, of the one that starts first."""
-    plain = Sampler(vocab, options).temperature_only
+    sampler = Sampler(vocab, options)
+    plain = sampler.temperature_only or sampler.is_conditional
+    count = max(count, PARTICLES) if sampler.is_conditional and count else count
     length = options.expected_length if count else 0
     length = length if vocab.document_end is None else min(length, SHORT_TEXT)
     return registry.fastest(model, weights, length, texts=max(1, count), temperature_only=plain)
@@ -135,7 +146,7 @@ class _Batch:
         state = begun.state
         for i in before:
             _, state = engine.advance([i], state)
-        self._state = take_rows(state, [0] * len(indices))
+        self._state = select_rows(state, [0] * len(indices))
         self._ids_B: Sequence[int] = [last] * len(indices)
         self._position, self._num_steps = 0, 1
         self.texts = [_BatchedText(self, vocab, options, index, list(map(int, prompt_ids))) for index in indices]
@@ -152,7 +163,7 @@ class _Batch:
         if len(rows) < len(self._running):
             self._running = [self._running[row] for row in rows]
             self._ids_B = [self._ids_B[row] for row in rows]
-            self._state = take_rows(self._state, rows)
+            self._state = select_rows(self._state, rows)
         if time.perf_counter() - began < SECONDS_PER_BLOCK / 2:
             self._num_steps = min(2 * self._num_steps, MAX_STEPS)
 

@@ -62,7 +62,13 @@ def test_models_are_mixed_with_weights_that_sum_to_one_and_json_names_them(
 @pytest.mark.parametrize(
     "more",
     [
-        *("--samples 3 -t 0.9", "--match [a-dé]+", "--top-k 3 --repetition-penalty 1.2", "--quantize int8"),
+        *(
+            "--samples 3 -t 0.9",
+            "--match [a-dé]+",
+            "--match [a-dé]{2,9}d --exact",
+            "--top-k 3 --repetition-penalty 1.2",
+            "--quantize int8",
+        ),
         *("--prompt éa --no-echo", "--ban a --logit-bias b=2", "--surprise"),
     ],
 )

@@ -54,7 +54,9 @@ def test_a_byte_that_is_not_utf8_is_named_by_its_value() -> None:
     assert unescaped("\udce9", "--prompt", any_bytes=True) == "\udce9"
 
 
-TEXT = {"--prompt", "--stop", "--ban", "--logit-bias", "--documents", "--document-separator", "--field"}
+TEXT = {
+    *("--prompt", "--stop", "--ban", "--logit-bias", "--template", "--documents", "--document-separator", "--field"),
+}
 NO_TEXT = {  # names of files and of settings, words to choose from, numbers, regular expressions
     *("--match", "--glob", "--encoding", "--name", "--set", "--config", "--out", "--out-dir", "--receipt", "--model"),
     *("--prompt-file", "--adapt-to", "--save-as", "--init-from", "--resume", "--mix", "--temp", "--until", "--engine"),
@@ -96,7 +98,7 @@ def test_every_option_that_takes_text_has_the_rule(
         assert run(["sample", "model", "-n", "3", "-p", "ab", "--receipt", "r", "--receipt-private"]) == 0
         given["replay"] = ["r", "model"]
         capsys.readouterr()
-    assert run([*command.split(), *given[command], option, "\\q=1"]) == 2
+    assert run([*command.split(), *given[command], option, "\\q=1{a}"]) == 2
     assert capsys.readouterr().err.startswith(f"charnet: {option}: expected one of ")
 
 
@@ -113,6 +115,8 @@ def test_an_escape_means_the_same_in_every_option_of_sample_and_in_a_pattern(esc
     vocab = Vocabulary.of_text("\n\t\\abé")
     assert sample_options.parse_logit_bias(f"{escape}=2") == (character, 2.0)
     assert prompting.prompt_bytes(escape, None)[0].decode() == character
+    assert sample_options.parse_template(f"{escape}{{a}}") == f"{character}{{a}}"
+    assert sample_options.parse_template(f"dialogue:{escape}") == f"dialogue:{character}"
     options = SamplingOptions(length=1, match=escape)
     assert Sampler(vocab, options).pattern is not None
     assert "".join(stream(Even(len(vocab)), vocab, [], options)) == character

@@ -33,9 +33,9 @@ TABLE = """
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
 7  api         api
-8  cli         console help options tables messages surprise output sample_options prompting adapting opening mixing
-               receipts history live progress interactive train sample replay inspect eval quantize doctor bench cache
-               corpus compress app
+8  cli         console help options tables messages surprise wrap output sample_options prompting adapting opening
+               mixing receipts history live progress interactive train sample replay inspect eval quantize doctor bench
+               cache corpus compress app
 9  root        __init__ __main__
 """
 LOADS = {

@@ -107,11 +107,10 @@ def _weight(value: str, number: str) -> float:
     return weight
 
 
-def load(values: Sequence[str], *, lines: int = 0, can_find: bool = False, quantize: str | None = None) -> Mix:
+def load(values: Sequence[str], *, can_find: bool = False, quantize: str | None = None) -> Mix:
     """Loads the checkpoints of a mixture.
 
     Args:
-        lines: of `--lines`, which models of documents alone can write.
         can_find: as for `parse`.
         quantize: the precision of `--quantize`.
     """
@@ -121,9 +120,6 @@ def load(values: Sequence[str], *, lines: int = 0, can_find: bool = False, quant
     given, weights = parse(values, can_find=can_find)
     paths = tuple(map(runs.find, given))
     loaded = [Checkpoint.load(path, weights_only=True) for path in paths]
-    for path, each in zip(paths, loaded, strict=True):
-        if lines and not each.config.data.document_end:
-            raise ConfigError(f"--lines: {path} was not trained with --lines; use --max-lines {lines} instead")
     checkpoints = loaded if quantize is None else [each.quantize(quantize) for each in loaded]
     return Mix(paths, tuple(map(_with_sha256, checkpoints, loaded)), weights)
 

@@ -89,13 +89,15 @@ def sample(
     from charnet.cli.surprise import can_color
     from charnet.data import prompts
 
+    mixed = mixing.load(mix, quantize=quantize) if mix else None
+    path, loaded = (mixed.paths[0], mixed.reader()) if mixed else opening.load(checkpoint)
+    vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
+    if lines and not data.document_end:  # so many lines of one text
+        samples, options = 1, replace(options, max_lines=lines)
     destination = output.Destination(out, out_dir, ".json" if json else ".txt")
     destination.check(samples, force=force)
     if receipt:
         receipts.check(receipt, destination, samples, force=force)
-    mixed = mixing.load(mix, lines=lines, quantize=quantize) if mix else None
-    path, loaded = (mixed.paths[0], mixed.reader()) if mixed else opening.load(checkpoint, lines)
-    vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
     if vocab.document_end is not None and not interactive:
         options = _for_documents(options, lines, length)
     (text, notes), ids = prompting.decode(raw, source, loaded), None
@@ -177,9 +179,13 @@ def _write(
     written = texts(model.engine, vocab, ids, options, samples, nats=json or color)
     is_cut, facts = Counter[bool](), dict[str, Any]()
     written = (output.watch_facts(chunks, facts) for chunks in written)
+    echoed, recorder = "" if given["no_echo"] else text, None
+    if given["width"]:
+        from charnet.cli.wrap import wrapped
+
+        written = (wrapped(chunks, given["width"], echoed) for chunks in written)
     if given["length"] is None and options.length == LONGEST_LINE:
         written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
-    echoed, recorder = "" if given["no_echo"] else text, None
     if given["receipt"] or (json and model.adaptation is None and not model.mix):
         end = destination.end
         recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
@@ -246,6 +252,9 @@ def _check(
     receipts.check_options(interactive=interactive, **more)
     check_count("--samples", samples, low=1)
     check_count("--lines", lines)
+    check_count("--width", more["width"])
+    if more["width"] and (interactive or more["json"] or more["receipt"]):
+        raise ConfigError("--width is for texts that are read: leave out -i, --json and --receipt")
     if unknown not in ("error", "skip"):
         raise ConfigError(f"--unknown: expected error or skip, found {quoted(unknown)}")
     has_output = any(more[name] for name in ("json", "out", "out_dir"))

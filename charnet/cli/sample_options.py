@@ -105,7 +105,7 @@ Lines = Annotated[
     int,
     option(
         "--lines",
-        help="write this many whole lines or documents, with a model that was trained on them",
+        help="write this many whole lines; with a model of documents this many documents",
         group=WRITING,
     ),
 ]

@@ -33,12 +33,15 @@ def check(
     surprise: bool,
     json: bool,
     width: int,
+    mix: Any,
     **_: Any,
 ) -> None:
     """Raises ConfigError if options contradict each other."""
     chosen = [name for name, value in {"--copies": copies, "--new": new, "--unique": unique}.items() if value]
     if interactive and chosen:
         raise ConfigError(f"-i: leave out {chosen[0]}")
+    if mix and (copies or new or max_copy):
+        raise ConfigError("--mix: leave out --copies, --max-copy and --new: each model learned from a text of its own")
     depends = [name for name, value in {"--max-copy": max_copy, "--new": new, "--unique": unique}.items() if value]
     if receipt and depends:
         raise ConfigError(f"--receipt and {depends[0]}: the text depends on more than the checkpoint; leave one out")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import adapting, console, copying, prompting, receipts, sample_options
+from charnet.cli import adapting, console, copying, mixing, prompting, receipts, sample_options
 from charnet.cli.options import unescaped
 from charnet.config import SamplingOptions
 from charnet.errors import ConfigError, plural, quoted
@@ -58,6 +58,7 @@ def sample(
     until: sample_options.Until = None,
     lines: sample_options.Lines = 0,
     samples: sample_options.Samples = 1,
+    mix: sample_options.Mix = None,
     engine: sample_options.Engine = None,
     quantize: sample_options.Quantize = None,
     threads: sample_options.Threads = 0,
@@ -92,7 +93,8 @@ def sample(
     from charnet.cli.surprise import can_color
     from charnet.data import prompts
 
-    path, loaded = opening.load(checkpoint)
+    mixed = mixing.load(mix, quantize=quantize) if mix else None
+    path, loaded = (mixed.paths[0], mixed.reader()) if mixed else opening.load(checkpoint)
     vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
     if lines and not data.document_end:  # so many lines of one text
         samples, options = 1, replace(options, max_lines=lines)
@@ -102,17 +104,22 @@ def sample(
         receipts.check(receipt, destination, samples, force=force)
     if vocab.document_end is not None and not interactive:
         options = _for_documents(options, lines, length)
-    text, ids = prompting.decode(raw, source, loaded), None
+    (text, notes), ids = prompting.decode(raw, source, loaded), None
     if not interactive:  # raises errors before anything is shown
         destination = destination.of_model(loaded, lines=bool(lines))
-        text, ids, notes = prompts.read(text, vocab, data, skip_unknown=unknown == "skip")
-        for note in () if quiet else notes:
-            console.note(note)
+        text, ids, more = prompts.read(text, vocab, data, skip_unknown=unknown == "skip")
+        notes += more
         if adapt and not text:
             raise ConfigError("--adapt: expected a prompt to learn from; give one, or a text with --adapt-to")
+    for note in () if quiet else notes:
+        console.note(note)
     count, learned = 0 if interactive else samples, None if ids is None else ids.astype("u4")
     del loaded
-    model = opening.open_model(path, held, options, given, count=count, prompt=learned)
+    if mixed:
+        model = mixing.open_models(mixed, options, given)
+    else:
+        model = opening.open_model(path, held, options, given, count=count, prompt=learned)
+    del mixed
     color = (surprise or copies) and not (json or destination.is_on_disk) and can_color()
     if ids is None:
         _talk(model, options, text, given, color=color)
@@ -189,7 +196,7 @@ def _write(
         written = (wrapped(chunks, given["width"], echoed) for chunks in written)
     if given["length"] is None and options.length == LONGEST_LINE:
         written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
-    depends = options.max_copy or given["new"] or given["unique"]  # on more than a receipt names
+    depends = options.max_copy or given["new"] or given["unique"] or model.mix  # on more than a receipt names
     if given["receipt"] or (json and model.adaptation is None and not depends):
         end = destination.end
         recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
@@ -201,7 +208,7 @@ def _write(
         if color:
             copied.say_legend()
     if json:
-        metadata = _metadata(model, options, text, given)
+        metadata = model.metadata(options, text, given)
         objects = output.objects(written, echoed, metadata, recorder, each=given["surprise"])
         destination.write_objects(objects, samples, quiet=quiet)
     else:
@@ -231,20 +238,6 @@ def _say_colors(given: Mapping[str, Any], *, color: bool) -> None:
         console.note(legend() if color else COLORS_REFUSED, keep="\x1b")
 
 
-def _metadata(model: Opened, options: SamplingOptions, text: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what `--json` tells of all texts."""
-    learned = {name: given[name] for name in ("adapt", "adapt_to")} if model.adaptation else {}
-    return {
-        "prompt": text,
-        **vars(options),
-        "engine": model.engine.name,
-        "precision": model.precision,
-        "checkpoint": str(model.path),
-        "weights_sha256": model.weights_sha256,
-        **learned,
-    }
-
-
 def _check(
     *,
     samples: int,
@@ -256,6 +249,7 @@ def _check(
     **more: Any,
 ) -> None:
     """Raises ConfigError if the options of the command contradict each other."""
+    mixing.check_options(more)
     receipts.check_options(interactive=interactive, **more)
     copying.check(interactive=interactive, **more)
     check_count("--samples", samples, low=1)

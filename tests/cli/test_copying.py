@@ -198,6 +198,7 @@ def test_a_model_with_no_more_to_say_stops_and_says_so(
         (["--copies", "--surprise"], "--copies and --surprise: both color the text"),
         (["--new"], "--new: the model was not trained on lines or documents; try --max-copy 40"),
         (["-i", "--unique"], "-i: leave out --unique"),
+        (["--copies", "--width", "40"], "--copies and --width: line ends that the model did not write"),
         (["--max-copy", "1"], "--max-copy: expected at least 2, found 1"),
         (["--max-copy", "9", "--exact", "--match", "a+"], "--max-copy: leave out --exact"),
     ],
@@ -209,6 +210,11 @@ def test_options_that_contradict_each_other_are_refused_in_a_line(
     error = capsys.readouterr().err
     assert error.startswith(f"charnet: {message}")
     assert error.count("\n") == 1
+
+
+def test_a_mixture_learned_from_several_texts(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sample", "--mix", f"{tiny_run}:1", "--mix", f"{tiny_run}:1", "--max-copy", "9"]) == 2
+    assert capsys.readouterr().err.startswith("charnet: --mix: leave out --copies, --max-copy and --new")
 
 
 def test_characters_are_followed_as_they_are_counted_when_all_are_there(tiny_run: Path) -> None:

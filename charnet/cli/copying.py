@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from charnet.generation.copy_guard import CopyGuard
 
 BANDS = (16, 24, 32, 40)  # characters: a run of so many has the next color
-MOST_SHOWN = 20  # texts of which each is reported on stderr
+MOST_SHOWN = 10  # texts of which each is reported on stderr; with --json each object has its own report
 Texts = Iterable[Iterable[Chunk]]
 
 
@@ -158,7 +158,7 @@ class Copying:
         from charnet.evaluation import copies
 
         encoded = [self._model.vocab.encode_known(text)[0] for text in self._written]
-        if 1 < len(encoded) <= MOST_SHOWN:
+        if 1 < len(encoded) <= MOST_SHOWN and not self._given["json"]:
             for number, ids in enumerate(encoded, 1):
                 self._say(f"text {number}", copies.count([ids], self._reports))
         self._say("text" if len(encoded) == 1 else "all texts", copies.count(encoded, self._reports))

@@ -72,9 +72,11 @@ def test_what_is_reported_is_what_brute_force_finds(tiny_run: Path, capsys: pyte
     held_out = runs_of(whole[-(len(whole) // 10) :], learned)
     assert objects[0]["copies"]["held_out"]["longest"] == max(held_out)
     assert objects[0]["copies"]["held_out"]["mean"] == pytest.approx(np.mean(held_out), abs=0.1)
-    assert [line.split(":")[0] for line in notes.splitlines()[1:]] == [
-        "text 1", "text 2", "text 3", "all texts", "the held-out text, for comparison",
-    ]  # fmt: skip
+    said = ["all texts", "the held-out text, for comparison"]
+    assert [line.split(":")[0] for line in notes.splitlines()[1:]] == said
+    assert run(["sample", str(tiny_run), "-n", "150", "--samples", "2", "--copies"]) == 0
+    notes = capsys.readouterr().err
+    assert [line.split(":")[0] for line in notes.splitlines()[1:]] == ["text 1", "text 2", *said]
 
 
 def test_the_guard_keeps_its_promise_and_says_how_often(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import console, surprise
+from charnet.cli import console
 from charnet.config import SamplingOptions
 from charnet.errors import ConfigError, plural
-from charnet.generation.detokenizer import Chunk
 
 if TYPE_CHECKING:
     from charnet.cli.opening import Opened
     from charnet.evaluation.copies import Copies
     from charnet.generation.copy_guard import CopyGuard
+    from charnet.generation.detokenizer import Chunk
+    from charnet.generation.selection import KnownDocuments
+
+    Texts = Iterable[Iterable[Chunk]]
 
 BANDS = (16, 24, 32, 40)  # characters: a run of so many has the next color
 MOST_SHOWN = 10  # texts of which each is reported on stderr; with --json each object has its own report
-Texts = Iterable[Iterable[Chunk]]
 
 
 def check(
@@ -75,15 +77,18 @@ class Copying:
     """
 
     def __init__(self, model: Opened, options: SamplingOptions, given: Mapping[str, Any], prompt: str) -> None:
-        from charnet.evaluation import copies
-        from charnet.generation.selection import KnownDocuments
-
         self._model, self._given, self._prompt = model, given, prompt
         self.guard, learned = guard_of(model, options), model.learned
-        self._known = KnownDocuments(learned.pieces, model.vocab) if learned and given["new"] else None
-        self._chooses = given["new"] or given["unique"]
-        self._reports = learned if given["copies"] else None
-        self._yardstick = copies.yardstick(learned) if self._reports and learned else None
+        self._known: KnownDocuments | None = None
+        self._reports, self._yardstick = learned if given["copies"] else None, None
+        if learned and given["new"]:
+            from charnet.generation.selection import KnownDocuments
+
+            self._known = KnownDocuments(learned.pieces, model.vocab)
+        if self._reports:
+            from charnet.evaluation import copies
+
+            self._yardstick = copies.yardstick(self._reports)
         self._written = list[str]()
 
     def texts(self, write: Callable[..., Texts], count: int) -> Texts:
@@ -92,7 +97,7 @@ class Copying:
         Args:
             write: writes texts up to before an index, from `first` on.
         """
-        if not self._chooses:
+        if not (self._given["new"] or self._given["unique"]):
             return self._watched(write(count), None)
         from charnet.generation.selection import Selection
 
@@ -108,6 +113,8 @@ class Copying:
 
     def _watch(self, chunks: Iterable[Chunk], facts: tuple[tuple[str, Any], ...]) -> Iterator[Chunk]:
         """Yields the chunks of a text, then one with what is known of it."""
+        from charnet.generation.detokenizer import Chunk
+
         text = list[str]()
         for chunk in chunks:
             text.append(chunk.text)
@@ -133,6 +140,7 @@ class Copying:
 
     def colored(self, chunks: Iterable[Chunk]) -> Iterator[str]:
         """Colors chunks for a terminal, each character by the longest run that it is part of."""
+        from charnet.cli import surprise
         from charnet.evaluation import copies
 
         assert self._reports is not None
@@ -147,6 +155,8 @@ class Copying:
     def say_legend(self) -> None:
         """Says what the colors mean."""
         if self._reports:
+            from charnet.cli import surprise
+
             limits = [f"under {BANDS[0]}", *(f"{limit} or more" for limit in BANDS)]
             console.note(f"runs that stand in the learned text: {surprise.named(limits)}", keep="\x1b")
 

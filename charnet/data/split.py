@@ -230,28 +230,37 @@ def _shuffled(hash_N: npt.NDArray[np.uint64], seed: int) -> Ints:
 
 
 def _ends_of_each(pieces: Documents, fractions: Fractions) -> Parts:
-    """Takes the end of each piece for the test, what lies before it for validation, then what lies before that."""
+    """Takes the end of each piece for the test, what lies before it for validation, and its middle to tune on: what a
+    text says just before the held-out part tells most about that, so it is learned."""
     val, test, tune = ((pieces.lengths * fraction).astype(np.int64) for fraction in fractions)
     second_cut = pieces.ends - test
     cut = second_cut - val
-    first_cut = cut - tune
+    middle = pieces.begins + (cut - tune - pieces.begins) // 2
     bounds = (
-        Documents(pieces.begins, first_cut), Documents(cut, second_cut), Documents(second_cut, pieces.ends),
-        Documents(first_cut, cut),
+        _around(pieces.begins, middle, middle + tune, cut) if tune.any() else Documents(pieces.begins, cut),
+        Documents(cut, second_cut), Documents(second_cut, pieces.ends), Documents(middle, middle + tune),
     )  # fmt: skip
     return tuple(part.take(np.flatnonzero(part.lengths)) for part in bounds)  # type: ignore[return-value]
 
 
+def _around(begins: Ints, ends: Ints, later_begins: Ints, later_ends: Ints) -> Documents:
+    """Returns the two pieces of each text, in the order of the texts."""
+    return Documents(np.stack([begins, later_begins], 1).ravel(), np.stack([ends, later_ends], 1).ravel())
+
+
 def _last_documents(documents: Documents, fractions: Fractions) -> Parts:
-    """Takes the last documents for the test, those before them for validation, then those before these."""
+    """Takes the last documents for the test, those before them for validation, and those in the middle of the others
+    to tune on."""
     length = int(documents.ends[-1])
     val, test, tune = (int(length * fraction) for fraction in fractions)
-    second, first = length - test, length - val - test
-    cuts = (first - tune, first, second)
-    zeroth, first, second = (int(np.searchsorted(documents.ends, cut, side="right")) for cut in cuts)
-    if tune and zeroth == first > 1:  # a document is longer than the part
-        zeroth -= 1
+    first_cut, second_cut = length - val - test, length - test
+    middle = (first_cut - tune) // 2
+    cuts = (middle, middle + tune, first_cut, second_cut)
+    begin, end, first, second = (int(np.searchsorted(documents.ends, cut, side="right")) for cut in cuts)
+    if tune and begin == end and first > 1:  # a document is longer than the part
+        begin, end = (begin, end + 1) if end < first else (begin - 1, end)
+    train = np.append(np.arange(begin), np.arange(end, first))
     return (
-        documents.take(slice(0, zeroth)), documents.take(slice(first, second)), documents.take(slice(second, None)),
-        documents.take(slice(zeroth, first)),
+        documents.take(train), documents.take(slice(first, second)), documents.take(slice(second, None)),
+        documents.take(slice(begin, end)),
     )  # fmt: skip

@@ -46,7 +46,6 @@ CHANGE_STEPS = RESTART_STREAMS | {
 }
 DESCRIBE_TEXT = {f"data.{key}" for key in ("encoding", "encoding_errors", "glob", "document_separator")}
 USUAL_NGRAM, SHORTEST_FOR_NGRAM, FEWEST_FOR_NGRAM = 7, 5000, 50  # its order; characters and documents to count in
-LONG_FOR_NGRAM, NGRAM_CHARS_A_SECOND = 200_000, 2500  # a shorter text has an n-gram only if the time is short for it
 
 
 def check_seconds(seconds: float) -> None:
@@ -131,8 +130,7 @@ def choose_ngram(config: Config, alphabet_size: int, characters: int, documents:
 
     Args:
         documents: in the text; 0 for running text.
-        seconds: the time that the run has to fit, or None. Where charnet may choose, only such a run gets an n-gram. A
-            short text gets none in a long time: networks that read it often gain more from the part to tune on.
+        seconds: the time that the run has to fit, or None. Where charnet may choose, only such a run gets an n-gram.
 
     Raises:
         ConfigError: the order is 1, or too large for the alphabet.
@@ -142,8 +140,7 @@ def choose_ngram(config: Config, alphabet_size: int, characters: int, documents:
     order, longest = config.model.ngram, longest_order(alphabet_size)
     if order == AUTO:
         too_little = characters < SHORTEST_FOR_NGRAM or 0 < documents < FEWEST_FOR_NGRAM
-        too_long = characters < min(LONG_FOR_NGRAM, NGRAM_CHARS_A_SECOND * (seconds or 0))
-        order = 0 if seconds is None or too_little or too_long else min(USUAL_NGRAM, longest)
+        order = 0 if seconds is None or too_little else min(USUAL_NGRAM, longest)
     if order and not 2 <= order <= longest:
         size = f"an alphabet of {alphabet_size:,}"
         raise ConfigError(f"--ngram: expected 0, or a number between 2 and {longest} with {size}, found {order}")

@@ -237,3 +237,24 @@ def test_a_part_to_tune_on_has_a_document_though_all_are_longer() -> None:
     split = Split(np.zeros(520_000, np.uint8), ends, DataSettings(lines=True, val="last"), tunes=True)
     assert len(split.tune) == 10_000
     assert len(split.train) + len(split.tune) + len(split.val) == 520_000
+
+
+@pytest.mark.parametrize("val", ["last", "each"])
+def test_what_lies_just_before_the_held_out_part_is_learned(val: str) -> None:
+    """It tells most about that part: the part to tune on is the middle of the others."""
+    ids = np.arange(40_000, dtype=np.uint16)
+    split = Split(ids, None, DataSettings(val=val), file_ends=[10_000, 40_000], tunes=True)
+    first_held_out = [int(split.val.ids[0])] + ([int(split.val.ids[1000])] if val == "each" else [])
+    learned = set(np.asarray(split.train.ids[:]).tolist())
+    assert all(at - 1 in learned for at in first_held_out)
+    assert len(learned) + len(split.tune) + len(split.val) == 40_000
+    assert not learned & set(np.asarray(split.tune.ids[:]).tolist())
+
+
+def test_of_the_last_documents_those_before_them_are_learned() -> None:
+    ends = np.arange(1, 101, dtype=np.uint64) * 1000
+    split = Split(np.zeros(100_000, np.uint8), ends, DataSettings(lines=True, val="last"), tunes=True)
+    assert split.train.documents is not None
+    assert split.tune.documents is not None
+    assert int(split.train.documents.ends[-1]) == 90_000
+    assert split.tune.documents.begins.tolist() == [44_000, 45_000]

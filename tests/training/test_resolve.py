@@ -166,22 +166,6 @@ def test_auto_is_bf16_from_128_units_on_where_the_processor_has_it(
         assert choose_precision(overlay(config, {"training.precision": said}), has) == said
 
 
-@pytest.mark.parametrize(
-    ("characters", "seconds", "order"),
-    [
-        (20_000, 5, 7),
-        (20_000, 30, 0),
-        (60_000, 5, 7),
-        (60_000, 30, 0),
-        (160_000, 30, 7),
-        (160_000, 300, 0),
-        (1_100_000, 900, 7),
-    ],
-)
-def test_a_short_text_has_an_ngram_only_in_a_short_time(characters: int, seconds: float, order: int) -> None:
-    assert resolve.choose_ngram(Config(), 65, characters, 0, seconds).model.ngram == order
-
-
 def test_a_run_with_a_length_of_its_own_has_no_ngram_unless_it_is_asked_for() -> None:
     assert resolve.resolve(Config(), 10_000).model.ngram == 0
     assert resolve.choose_ngram(Config(), 65, 10_000, 0, None).model.ngram == 0

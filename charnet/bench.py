@@ -7,19 +7,23 @@ import functools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from charnet.config import ACTIVATIONS, Config, SamplingOptions
+from charnet.data.copy_index import LearnedPieces
+from charnet.data.documents import Documents
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine
 from charnet.engines.numpy_engine import Array
 from charnet.engines.registry import engine_of, has_numba
 from charnet.generation.batch import texts
+from charnet.generation.copy_guard import CopyGuard
 from charnet.generation.generate import stream
 from charnet.machine import processor_cores
 from charnet.model.device import DTYPES, set_threads
@@ -59,6 +63,13 @@ class Scenario:
         sizes = {"cell": self.cell, "num_layers": self.layers, "hidden_size": self.hidden, "members": self.members}
         return overlay(Config(), {f"model.{name}": value for name, value in sizes.items()})
 
+
+CONTROLS: dict[str, dict[str, Any]] = {
+    "match, lines of 30 to 50": {"match": "(?:[^@]{30,50}@|@)*"}, "max-copy 40": {"max_copy": 40},
+    "top-k 20": {"top_k": 20}, "top-p 0.9": {"top_p": 0.9}, "min-p 0.05": {"min_p": 0.05},
+    "typical-p 0.9": {"typical_p": 0.9}, "repetition-penalty 1.2": {"repetition_penalty": 1.2},
+}  # fmt: skip
+LEARNED = 200_000  # characters of the text that a model may not copy
 
 BOTH = ("numpy", "compiled") if has_numba() else ("numpy",)
 COMPILED = BOTH[1:]
@@ -104,6 +115,53 @@ def sample_benchmark(scenarios: Sequence[Scenario] = WRITTEN) -> Iterator[Result
             yield _result(f"nn.LSTM called per character, {layers}x{hidden}", _rates(PlainTorch(layers, hidden).write))
 
 
+def controls_benchmark(units: int = 256, learned: int = LEARNED) -> Iterator[Result]:
+    """Measures what each control of the text costs: its speed as a share of that without any, in turn with it.
+
+    `units` are those of two layers of LSTM; the text that may not be copied has `learned` characters of its own.
+    """
+    scenario = Scenario("lstm", 2, units, BOTH)
+    weights = _random_weights(scenario.config)
+    for name, count in [*((name, 1) for name in BOTH), (BOTH[-1], 64)]:
+        engine = engine_of(scenario.config.model, dict(weights), name)
+        text = "".join(stream(engine, ALPHABET, [0], SamplingOptions(length=learned, seed=1)))
+        ids, pieces = ALPHABET.encode(text).astype(np.uint8), Documents.up_to(np.array([len(text)]))
+        index = LearnedPieces(ids, pieces, ALPHABET.symbols, None).indexed()
+        write = functools.partial(_write_controlled, engine, count, CopyGuard(index, 40))
+        for number, (what, options) in enumerate(CONTROLS.items()):
+            pairs = _rates_in_turn([functools.partial(write, SamplingOptions(**each)) for each in ({}, options)])
+            if not number:
+                yield _result(f"{name} engine, lstm 2x{units}, {count} texts", [rate * count for rate, _ in pairs])
+            share = statistics.median(controlled / free for free, controlled in pairs)
+            yield _result(
+                f"    {what}", [rate * count for _, rate in pairs], share_of_limit=share, limit="that without it"
+            )
+
+
+def _write_controlled(engine: Engine, count: int, guard: CopyGuard, options: SamplingOptions, length: int) -> None:
+    for chunks in texts(engine, ALPHABET, [0], replace(options, length=length), count, guard=guard):
+        for _ in chunks:
+            pass
+
+
+def _rates_in_turn(works: Sequence[Callable[[int], None]], shortest: int = 20) -> list[tuple[float, ...]]:
+    """Measures units of work per second of several kinds, one after the other in each repeat."""
+    lengths = []
+    for work in works:
+        length = shortest
+        while (took := _seconds(work, length)) < SECONDS_PER_REPEAT / 4:
+            length *= 2
+        lengths.append(max(shortest, int(length * SECONDS_PER_REPEAT / took)))
+    repeats = range(REPEATS)
+    return [tuple(n / _seconds(work, n) for work, n in zip(works, lengths, strict=True)) for _ in repeats]
+
+
+def _seconds(work: Callable[[int], None], length: int) -> float:
+    began = time.perf_counter()
+    work(length)
+    return time.perf_counter() - began
+
+
 def _written(name: str, scenario: Scenario, weights: dict[str, Array]) -> Result:
     networks = f"{scenario.members} x " if scenario.members > 1 else ""
     shape = f"{networks}{scenario.cell} {scenario.layers}x{scenario.hidden}, {scenario.precision}"
@@ -146,21 +204,7 @@ def _random_weights(config: Config) -> dict[str, Array]:
 
 def _rates(work: Callable[[int], None], shortest: int = 20) -> list[float]:
     """Measures units of work per second in several repeats. A warm-up finds how long a repeat must be to be timed."""
-    length = shortest
-    while True:
-        began = time.perf_counter()
-        work(length)
-        took = time.perf_counter() - began
-        if took > SECONDS_PER_REPEAT / 4:
-            break
-        length *= 2
-    length = max(shortest, int(length * SECONDS_PER_REPEAT / took))
-    rates = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        work(length)
-        rates.append(length / (time.perf_counter() - began))
-    return rates
+    return [rate for (rate,) in _rates_in_turn([work], shortest)]
 
 
 def _result(
@@ -196,9 +240,6 @@ class PlainTorch:
         for _ in range(length):
             h, state = self._lstm(self._embedding(torch.tensor([[symbol]])), state)
             symbol = sampling.sample_logits(self._head(h)[0, 0].numpy(), 0.8, random())
-
-
-# ------------------------------------------------------------------------------------------- training
 
 
 def train_benchmark(

@@ -63,3 +63,11 @@ def test_a_character_costs_two_operations_per_weight_forward_and_four_backward()
     config = overlay(Config(), {"model.hidden_size": 8, "training.precision": "fp32"})
     step = TrainingStep(config, alphabet_size=5)
     assert step.operations_a_character == 2 * 3 * (4 * 8 * 8 + 4 * 8 * 8)
+
+
+def test_each_control_is_compared_with_writing_without_it() -> None:
+    results = list(bench.controls_benchmark(units=8, learned=500))
+    check(results)
+    engines = [result for result in results if result.share_of_limit is None]
+    assert len(results) == len(engines) * (1 + len(bench.CONTROLS))
+    assert {result.what.strip() for result in results} >= set(bench.CONTROLS)

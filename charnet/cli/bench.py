@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +11,11 @@ from charnet.cli import console, tables
 from charnet.cli.help import GroupedCommand
 from charnet.cli.options import option
 
+if TYPE_CHECKING:
+    from charnet.bench import Result
+
 OUTPUT = "Output"
+Json = Annotated[bool, option("--json", help="print one JSON object per result", group=OUTPUT)]
 
 bench = typer.Typer(
     help="Measure how fast this machine trains and writes.", no_args_is_help=True, rich_markup_mode=None
@@ -23,28 +28,33 @@ def _root() -> None:
 
 
 @bench.command(cls=GroupedCommand)
-def sample(
-    json: Annotated[bool, option("--json", help="print one JSON object per result", group=OUTPUT)] = False,
-) -> None:
+def sample(json: Json = False) -> None:
     """Measure how fast each engine writes text, compared with nn.LSTM called per character and the memory speed."""
     from charnet.bench import sample_benchmark
 
-    if json:
-        for result in sample_benchmark():
-            console.write_json(vars(result))
-    else:
-        tables.show_results(sample_benchmark())
+    _show(sample_benchmark(), json=json)
 
 
 @bench.command(cls=GroupedCommand)
-def train(
-    json: Annotated[bool, option("--json", help="print one JSON object per result", group=OUTPUT)] = False,
-) -> None:
+def controls(json: Json = False) -> None:
+    """Measure what patterns, filters, penalties and the guard against copying cost, for one text and for many."""
+    from charnet.bench import controls_benchmark
+
+    _show(controls_benchmark(), json=json)
+
+
+@bench.command(cls=GroupedCommand)
+def train(json: Json = False) -> None:
     """Measure how fast each cell trains, compared with the peak of matrix products in fp32 and bf16."""
     from charnet.bench import train_benchmark
 
-    if json:
-        for result in train_benchmark():
-            console.write_json(vars(result))
-    else:
-        tables.show_results(train_benchmark())
+    _show(train_benchmark(), json=json)
+
+
+def _show(results: Iterator[Result], *, json: bool) -> None:
+    """Shows results as they are measured."""
+    if not json:
+        tables.show_results(results)
+        return
+    for result in results:
+        console.write_json(vars(result))

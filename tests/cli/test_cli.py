@@ -39,6 +39,7 @@ COMMANDS = {
     "inspect": ["Output"],
     "eval": ["The text", "Learning", "Output"],
     "bench sample": ["Output"],
+    "bench controls": ["Output"],
     "bench train": ["Output"],
     "doctor": ["Output"],
 }

@@ -269,6 +269,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
     ],
     "doctor": [("doctor", 0), ("doctor --json", 0)],
     "bench sample": [("bench sample NAME", 2)],
+    "bench controls": [("bench controls NAME", 2)],
     "bench train": [("bench train NAME", 2)],
     "cache list": [("corpus info NAME.txt", 0), ("cache list", 0), ("cache list --json", 0)],
     "cache clear": [("cache clear --down-to 1G", 0), ("cache clear --down-to NAME", 2)],

@@ -19,7 +19,7 @@ PACKAGE = Path(charnet.__file__).parent
 READING = ("train", "eval", "corpus info")
 SHOWN_BY = {  # the commands that show what is written in a module, if it names an option; the first match counts
     "api": ("train",),
-    "bench": ("bench train", "bench sample"),
+    "bench": ("bench train", "bench sample", "bench controls"),
     "config": ("train or sample",),
     "overlay": ("train",),
     "data.batches": ("train",),

@@ -59,10 +59,12 @@ class Automaton:
         """Returns whether the text so far matches."""
         return not self.fewest_S[state]
 
-    def allowed(self, state: int | npt.NDArray[np.integer], left: int) -> npt.NDArray[np.bool_]:
+    def allowed(
+        self, state: int | npt.NDArray[np.integer], left: int | npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.bool_]:
         """Returns a mask (V) of the symbols with which a text can still end within `left` symbols, this included.
 
-        For the states of several texts (B) it is a mask (B, V).
+        For the states of several texts (B), with `left` (B, 1) or one for all, it is a mask (B, V).
         """
         next_C = self.next_SC[state]
         reaches_C = (next_C != DEAD) & (self.fewest_S[next_C] < left)

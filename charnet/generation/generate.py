@@ -59,6 +59,19 @@ def start(engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int] = ()) -> 
     return GenerationState(engine.start(1), before).extend(prompt_ids)
 
 
+def read(engine: Engine, state: GenerationState) -> GenerationState:
+    """Returns the same state, with all symbols read but the last: several texts can go on from it without reading all
+    again."""
+    ids, after, none = state.pending[:-1], state.state, np.empty(0)
+    if isinstance(engine, MultiStepEngine):
+        for at in range(0, len(ids), MAX_STEPS):  # between two calls Ctrl-C is noticed
+            _, _, after = engine.generate(ids[at : at + MAX_STEPS], after, none, none, None)
+    else:
+        for i in ids:
+            _, after = engine.advance([i], after)
+    return replace(state, state=after, pending=state.pending[-1:])
+
+
 def random_generator(
     options: SamplingOptions, index: int, num_sampled: int = 0, *, is_exact: bool = False
 ) -> np.random.Generator:

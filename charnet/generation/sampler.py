@@ -28,7 +28,8 @@ class Sampler:
 
     `temperature_only` says that only the temperature, `bias_V` and the pattern apply, and no filter or penalty. If
     `uses_history` is set, the probabilities depend on the last symbols of the text; `num_recent` of them are enough. If
-    there is a `pattern`, a text ends by it alone.
+    there is a `pattern`, a text ends by it alone. It `changes_temperature` with the position
+    in a text.
 
     Args:
         is_exact: the logits are those of an exact engine.
@@ -50,6 +51,7 @@ class Sampler:
         self.pattern = _pattern(vocab, options, self.bias_V, self._banned) if options.match else None
         self._guard = None if self.pattern else self._guard
         self.uses_history = self.penalized or self._guard is not None or bool(self._banned)
+        self.changes_temperature = options.temperature_end is not None
         self.temperature_only = not self.uses_history and not self.filtered
         self.num_recent = max(LONGEST_UTF8, options.repetition_window, *(len(before) for before, _ in self._banned))
 
@@ -101,34 +103,40 @@ class Sampler:
     def sample_rows(
         self,
         logits_BV: sampling.Floats,
-        position: int,
+        positions_B: npt.NDArray[np.integer],
         u_B: npt.NDArray[np.float64],
         recent: Sequence[Sequence[int]],
         matched_B: Sequence[int] = (),
     ) -> npt.NDArray[np.intp]:
-        """Samples the next symbol of each text of a batch as `sample` does, to rounding."""
-        o = self._options
+        """Samples the next symbol of each text of a batch as `sample` does, to rounding.
+
+        Args:
+            positions_B: how many symbols each text has; the same number for all if the sampler `changes_temperature`.
+        """
+        temperature = self._options.temperature_at(int(positions_B[0]))
         if self.bias_V is not None:
             logits_BV = logits_BV + self.bias_V
         if self.uses_history:
-            rows = zip(logits_BV, recent, strict=True)
-            logits_BV = np.stack([self._apply_history(row, position, r) for row, r in rows])
+            rows = zip(logits_BV, positions_B.tolist(), recent, strict=True)
+            logits_BV = np.stack([self._apply_history(*row) for row in rows])
         if self.pattern is not None:
-            return self._sample_matching_rows(self.pattern, logits_BV, position, u_B, np.asarray(matched_B))
-        return sampling.sample_rows(self._probabilities(logits_BV, o.temperature_at(position)), u_B)
+            left_B = self._options.length - positions_B
+            return self._sample_matching_rows(self.pattern, logits_BV, temperature, left_B, u_B, np.asarray(matched_B))
+        return sampling.sample_rows(self._probabilities(logits_BV, temperature), u_B)
 
     def _sample_matching_rows(
         self,
         pattern: Automaton,
         logits_BV: sampling.Floats,
-        position: int,
+        temperature: float,
+        left_B: npt.NDArray[np.integer],
         u_B: npt.NDArray[np.float64],
         matched_B: npt.NDArray[np.integer],
     ) -> npt.NDArray[np.intp]:
         """Samples for each text as `_sample_matching` does."""
-        temperature, has_ended_B = self._options.temperature_at(position), matched_B == DEAD
+        has_ended_B = matched_B == DEAD
         may_end_B = (pattern.fewest_S[matched_B] == 0) | has_ended_B
-        allowed_BV = pattern.allowed(matched_B, self._options.length - position)
+        allowed_BV = pattern.allowed(matched_B, left_B[:, None])
         counted_BV = allowed_BV | may_end_B[:, None]
         p_BV = sampling.softmax(np.where(counted_BV, logits_BV, -np.inf), temperature, is_exact=self._is_exact)
         if self.filtered:

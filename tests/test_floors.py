@@ -16,7 +16,7 @@ TABLE = """
 0  ground      errors version machine regular_file durable signals limits config overlay config_file
 1  data        hanzi variants vocab utf8 file_kinds encodings decoding normalize prompts segment text_settings footer
                encoded_copy cache download datasets globs streams sources fields readers refusals gutenberg
-               encode fingerprints workers corpus widen batches documents split
+               encode fingerprints workers corpus lines widen batches documents split
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
 2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint runs capacity describe verify
@@ -24,9 +24,10 @@ TABLE = """
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry agreement
-4  generation  graphemes sentences stopping regex automaton regex_compiler detokenizer sampler generate batch receipts
+4  generation  graphemes sentences stopping regex automaton regex_compiler detokenizer sampler generate scheduler
+               batch receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
-               adapt forecast
+               line_scores adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
                saver recorder trainer start resume setup
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
@@ -40,7 +41,7 @@ TABLE = """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
-    "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
+    "evaluation.line_scores evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
     "training.trained_ngram training.saver training.recorder training.trainer bench",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "

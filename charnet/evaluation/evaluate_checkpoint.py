@@ -24,7 +24,7 @@ from charnet.evaluation.evaluate import Evaluation, checked, evaluate
 from charnet.evaluation.exact_model import ExactModel
 from charnet.evaluation.mixing import Mixture
 from charnet.model.device import set_threads
-from charnet.model.ensemble import Model, from_weights
+from charnet.model.ensemble import from_weights
 from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 
@@ -51,7 +51,7 @@ def evaluate_files(
         DivergedError: the loss is not finite.
     """
     threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
-    data = _changed(checkpoint.config.data, changes or {})
+    data = changed_settings(checkpoint.config.data, changes or {})
     if dynamic_rate is not None:
         check_learns(checkpoint)
     ids, unknown, notes = encode_files(checkpoint.vocab, paths, data)
@@ -104,7 +104,7 @@ def _is_composed_otherwise(character: str) -> bool:
     return not starts_cluster(character) or unicodedata.normalize("NFC", character) != character
 
 
-def _changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
+def changed_settings(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
     """Returns how texts are read; a field is given in place of a separator, and the other way round."""
     documents, field = changes.get("documents"), changes.get("field")
     if documents is not None or field is not None:
@@ -126,13 +126,14 @@ def part_of(checkpoint: Checkpoint, ids: Ids) -> Part:
     return Part(ids, Documents.up_to(ends_of_lines(ids, checkpoint.vocab.start_id())) if has_documents else None)
 
 
-def _trained(checkpoint: Checkpoint) -> Model:
-    return from_weights(checkpoint.config.model, checkpoint.weights)
+def model_of(checkpoint: Checkpoint) -> Any:
+    """Returns the networks of a checkpoint, without its n-gram, as `evaluate` calls a model.
 
-
-def _exact(checkpoint: Checkpoint) -> ExactModel:
-    """Returns the networks with 8-bit weights, by the engine that reads many texts at once the fastest."""
+    Those with 8-bit weights are run by the engine that reads many texts at once the fastest.
+    """
     model = checkpoint.config.model
+    if checkpoint.precision != "int8":
+        return from_weights(model, checkpoint.weights)
     engine = registry.engine_of(model, checkpoint.stored_weights, registry.available("compiled"))
     return ExactModel(engine, model.members, len(checkpoint.vocab))
 
@@ -152,7 +153,7 @@ def evaluate_checkpoint(
     vocab, part = checkpoint.vocab, part_of(checkpoint, ids)
     with machine.explain_out_of_memory("close other programs"):
         ngram = checkpoint.ngram
-        model: Any = _exact(checkpoint) if checkpoint.precision == "int8" else _trained(checkpoint)
+        model = model_of(checkpoint)
         total = Mixture(ngram) if ngram else None
         evaluation = checked(evaluate(model, part, vocab.start_id(), total=total))
         if dynamic_rate is not None:

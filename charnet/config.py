@@ -181,6 +181,12 @@ class SamplingOptions:
     until: str = setting("", "end after the first sentence, line or paragraph", choices=UNTIL)
     ban: str = setting("", "never write any of these characters; an emoji is banned as a whole")
     match: str = setting("", "write a text that matches this regular expression, from its first to its last character")
+    exact: bool = setting(False, "with --match: texts as likely as the model has them among all that match, not masked")
+    template: str = setting("", "fixed text with holes to fill, or a name; --templates shows those")
+    min_length: int = setting(0, "fewest characters of each line or document; 0 = any number", low=0, high=100_000)
+    max_length: int = setting(
+        0, "most characters of each line or document, never cut; 0 = any number", low=0, high=100_000
+    )
     logit_bias: tuple[tuple[str, float], ...] = setting(
         (), "make a character more likely, or with a negative number less likely; may be repeated"
     )

@@ -64,14 +64,14 @@ def options_of(section: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
 
 def converted(name: str, value: Any, kind: Any) -> Any:
     """A value as the type that an option declares; numbers of any library are numbers. Raises ConfigError."""
-    if kind is str and isinstance(value, str):
+    if kind in (str, bool) and isinstance(value, kind):
         return value
     if kind is int and isinstance(value, numbers.Integral):
         return int(value)
-    if kind not in (str, int) and isinstance(value, numbers.Real):
+    if kind not in (str, bool, int) and isinstance(value, numbers.Real):
         try:
             return float(value)
         except OverflowError:
             return -math.inf if value < 0 else math.inf
-    expected = {str: "a word", int: "a whole number"}.get(kind, "a number")
+    expected = {str: "a word", bool: "true or false", int: "a whole number"}.get(kind, "a number")
     raise ConfigError(f"{name}: expected {expected}, found {short_repr(value)}")

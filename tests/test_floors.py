@@ -24,8 +24,8 @@ TABLE = """
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry agreement
-4  generation  graphemes sentences stopping regex automaton regex_compiler detokenizer sampler generate scheduler
-               batch receipts
+4  generation  graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
+               random_numbers conditional generate scheduler batch receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram

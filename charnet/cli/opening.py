@@ -106,9 +106,9 @@ def open_model(
     precision, ngram = model.precision, adaptation.ngram if adaptation else model.ngram
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if given["json"] else ""
     del model
-    pattern = Sampler(vocab, options).pattern
-    for note in pattern.notes if pattern and not quiet else ():
-        console.note(f"--match: {note}")
+    stages = () if quiet else Sampler(vocab, options).stages
+    for note in dict.fromkeys(note for stage in stages for note in stage.notes):
+        console.note(f"{'--template' if options.template else '--match'}: {note}")
     fastest = given["engine"] or batch.fastest_engine(config.model, vocab, weights, options, count)
     name = registry.available(fastest) if given["engine"] is None else given["engine"]
     engine = registry.engine_of(config.model, weights, name, threads=threads, ngram=ngram)

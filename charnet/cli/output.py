@@ -136,6 +136,13 @@ def watch_length(chunks: Iterable[Chunk], length: int, is_cut: Counter[bool], *,
     is_cut[count >= length] += 1
 
 
+def watch_facts(chunks: Iterable[Chunk], facts: dict[str, Any]) -> Iterator[Chunk]:
+    """Yields the chunks of a text, and puts what is known of it into `facts`."""
+    for chunk in chunks:
+        facts.update(chunk.facts)
+        yield chunk
+
+
 def check_free(path: Path, *, replace: bool = False, advice: str = "", is_sample: bool = False) -> None:
     """Checks that a file may be written to a path.
 
@@ -222,6 +229,7 @@ def objects(
         losses: dict[str, Any] = {"nats_per_char": sum(nats) / len(nats) if nats else None}
         if each:
             losses["nats"] = [round(n, 6) for n in nats]
+        losses |= {name: fact for chunk in complete for name, fact in chunk.facts}
         if recorder:
             losses["receipt"] = recorder.receipt_of(index).to_json()
         yield {"text": echoed + "".join(chunk.text for chunk in complete), "index": index, **metadata, **losses}

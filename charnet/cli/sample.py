@@ -43,6 +43,10 @@ def sample(
     repetition_penalty: sample_options.RepetitionPenalty = None,
     repetition_window: sample_options.RepetitionWindow = None,
     match: sample_options.Match = None,
+    exact: sample_options.Exact = False,
+    template: sample_options.Template = None,
+    min_length: sample_options.MinLength = None,
+    max_length: sample_options.MaxLength = None,
     ban: sample_options.Ban = None,
     logit_bias: sample_options.LogitBias = None,
     seed: sample_options.Seed = None,
@@ -62,9 +66,14 @@ def sample(
     quiet: sample_options.Quiet = False,
     json: sample_options.Json = False,
     surprise: sample_options.Surprise = False,
+    width: sample_options.Width = 0,
+    templates: sample_options.Templates = False,
 ) -> None:
     """Write new text with a trained model, by default the newest."""
     given = dict(locals())  # first of all: each sampling option has the name of its field
+    if templates:
+        sample_options.show_templates(json=json)
+        return
     _check(**given)
     samples = lines or samples
     sample_options.limit_threads(threads)
@@ -159,7 +168,8 @@ def _write(
     json, quiet, vocab = given["json"], given["quiet"], model.vocab
     written: Iterable[Iterable[Chunk]]
     written = texts(model.engine, vocab, ids, options, samples, nats=json or color)
-    is_cut = Counter[bool]()
+    is_cut, facts = Counter[bool](), dict[str, Any]()
+    written = (output.watch_facts(chunks, facts) for chunks in written)
     if given["length"] is None and options.length == LONGEST_LINE:
         written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
     echoed, recorder = "" if given["no_echo"] else text, None
@@ -179,11 +189,18 @@ def _write(
         destination.write_texts(written, echoed, samples, quiet=quiet, color=color)
     if given["receipt"] and recorder:
         recorder.receipt().write(given["receipt"])
+    if not quiet and (share := facts.get("matching_share")) is not None:
+        console.note(f"of the model's own texts, {_percent(share)} match")
     if is_cut[True] and not quiet:
         symbols = "bytes" if vocab.of_bytes else "characters"
         console.note(
             f"{plural(is_cut[True], 'text')} cut after {LONGEST_LINE:,} {symbols}, where the model had not ended"
         )
+
+
+def _percent(share: float) -> str:
+    """Returns a share as people read it: 41 %, or one in 3,000,000."""
+    return f"{100 * share:.2g} %" if share >= 0.001 else f"one in {1 / share:,.0f}" if share > 1e-12 else "hardly any"
 
 
 def _say_colors(given: Mapping[str, Any], *, color: bool) -> None:
@@ -243,6 +260,8 @@ def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
     values.setdefault("seed", sample_options.random_seed())
     values["stop"] = tuple(unescaped(text, "--stop") for text in values.get("stop", ()))
     values["ban"] = unescaped(values.get("ban", ""), "--ban")
+    if "template" in values:
+        values["template"] = sample_options.parse_template(values["template"])
     values["logit_bias"] = tuple(map(sample_options.parse_logit_bias, values.get("logit_bias", ())))
     return SamplingOptions(**values)
 

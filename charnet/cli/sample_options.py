@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from charnet import machine
+from charnet.cli import console, tables
 from charnet.cli.options import option, sampling, unescaped
 from charnet.config import Config
 from charnet.errors import ConfigError
@@ -59,6 +60,16 @@ TypicalP = Annotated[float | None, sampling("typical_p", group=WRITING)]
 RepetitionPenalty = Annotated[float | None, sampling("repetition_penalty", group=WRITING)]
 RepetitionWindow = Annotated[int | None, sampling("repetition_window", group=WRITING)]
 Match = Annotated[str | None, sampling("match", group=WRITING, metavar="REGEX")]
+Exact = Annotated[bool, sampling("exact", group=WRITING)]
+Template = Annotated[str | None, sampling("template", group=WRITING, metavar="TEMPLATE")]
+Templates = Annotated[
+    bool, option("--templates", help="show the templates that come with charnet, and exit", group=OUTPUT)
+]
+MinLength = Annotated[int | None, sampling("min_length", group=WRITING)]
+MaxLength = Annotated[int | None, sampling("max_length", group=WRITING)]
+Width = Annotated[
+    int, option("--width", help="break lines at spaces after at most this many characters; 0 = never", group=OUTPUT)
+]
 Ban = Annotated[str | None, sampling("ban", group=WRITING, metavar="CHARACTERS")]
 LogitBias = Annotated[list[str] | None, sampling("logit_bias", group=WRITING, metavar="CHARACTER=NUMBER")]
 Engine = Annotated[
@@ -139,6 +150,29 @@ def parse_logit_bias(text: str) -> tuple[str, float]:
         return character, float(number)
     except ValueError:
         raise ConfigError(f"--logit-bias: expected CHARACTER=NUMBER, as in e=-2, found {text[:40]!r}") from None
+
+
+def parse_template(text: str) -> str:
+    """Replaces the escapes in the fixed texts of a template; its holes have those of regular expressions."""
+    from charnet.generation import template
+
+    return template.with_fixed(text, lambda fixed: unescaped(fixed, template.OPTION))
+
+
+def show_templates(*, json: bool) -> None:
+    """Shows the templates that have a name."""
+    from charnet.generation.template import NAMED, WITH_ARGUMENT
+
+    described = {name: {"about": about, "template": template} for name, (about, template) in NAMED.items()}
+    described |= {
+        example: {"about": about, "template": make(example.partition(":")[2])}
+        for example, about, make in WITH_ARGUMENT.values()
+    }
+    if json:
+        console.write_json(described)
+        return
+    tables.show_rows((name, each["about"]) for name, each in described.items())
+    console.note("a template of your own is text with holes: --template 'ROMEO:\\n{.{20,60}[.!?]}\\nJULIET:\\n{...}'")
 
 
 def random_seed() -> int:

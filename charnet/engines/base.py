@@ -86,3 +86,17 @@ class MultiStepEngine(Engine, Protocol):
             symbols but the last. If a pattern ended the text there are fewer symbols, and the state means nothing.
         """
         ...
+
+
+def select_rows(state: Any, rows: Sequence[int]) -> Any:
+    """Returns the state of some of the texts: arrays whose first axis is the text, or tuples of such."""
+    return tuple(select_rows(part, rows) for part in state) if isinstance(state, tuple) else state[rows]
+
+
+def put_rows(state: Any, rows: Sequence[int], other: Any) -> Any:
+    """Returns the state with that of some of the texts replaced by another one; arrays are copied."""
+    if isinstance(state, tuple):
+        return tuple(put_rows(part, rows, new) for part, new in zip(state, other, strict=True))
+    replaced = state[list(range(len(state)))]
+    replaced[rows] = other
+    return replaced

@@ -24,6 +24,7 @@ class Automaton:
         next_SC: the state after a symbol of a class; `DEAD` where no text goes on.
         class_V: the class of each symbol.
         fewest_S: the fewest symbols from each state to an end: 0 where the text may end.
+        end: the symbol that ends the text and is no part of it, or None; then a text may end anywhere where it matches.
         notes: sentences about characters that the alphabet lacks.
     """
 
@@ -31,7 +32,24 @@ class Automaton:
     class_V: npt.NDArray[np.int32]
     fewest_S: npt.NDArray[np.int32]
     notes: tuple[str, ...] = ()
+    end: int | None = None
     forbidden: dict[int, npt.NDArray[np.float64]] = field(default_factory=dict, compare=False)  # kept by `mask`
+
+    def ended_by(self, symbol: int) -> Automaton:
+        """Returns the automaton of the same texts, each with a symbol behind it, which they do not hold themselves."""
+        last = len(self.fewest_S)
+        next_SC = np.full((last + 1, self.next_SC.shape[1] + 1), DEAD, np.int32)
+        next_SC[:last, :-1] = self.next_SC
+        next_SC[:last, -1] = np.where(self.fewest_S == 0, last, DEAD)
+        class_V = self.class_V.copy()
+        class_V[symbol] = self.next_SC.shape[1]
+        fewest_S = np.append(np.where(self.fewest_S < FAR, self.fewest_S + 1, FAR), 0).astype(np.int32)
+        return Automaton(next_SC, class_V, fewest_S, self.notes, symbol)
+
+    @property
+    def shortest(self) -> int:
+        """The fewest characters of a text."""
+        return int(self.fewest_S[0]) - (self.end is not None)
 
     @cached_property
     def farthest(self) -> int:
@@ -64,7 +82,7 @@ class Automaton:
     ) -> npt.NDArray[np.bool_]:
         """Returns a mask (V) of the symbols with which a text can still end within `left` symbols, this included.
 
-        For the states of several texts (B), with `left` (B, 1) or one for all, it is a mask (B, V).
+        For the states of several texts (B) it is a mask (B, V); `left` is then for all of them, or (B, 1).
         """
         next_C = self.next_SC[state]
         reaches_C = (next_C != DEAD) & (self.fewest_S[next_C] < left)

@@ -14,10 +14,11 @@ from charnet.config import SHORT_TEXT, ModelSettings, SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import registry
 from charnet.engines.base import Engine, MultiStepEngine
+from charnet.generation.conditional import PARTICLES
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.generate import Generation, GenerationState, read, start
+from charnet.generation.generate import Generation, GenerationState, conditional, read, start
 from charnet.generation.sampler import Sampler
-from charnet.generation.scheduler import MAX_BATCH, Request, Samplers, Scheduler
+from charnet.generation.scheduler import MAX_BATCH, Request, Samplers, Scheduler, alone
 
 
 def texts(
@@ -46,9 +47,15 @@ def texts(
         ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
     """
     sampler = Sampler(vocab, options, is_exact=engine.is_exact)
+    state = (before or start(engine, vocab)).extend(prompt_ids)
+    if sampler.is_conditional:
+        found = conditional(engine, vocab, sampler, options, state, nats=nats).texts(range(first, count))
+        return (
+            iter(Generation(engine, vocab, state, options, index=index, nats=nats, written=written))
+            for index, written in enumerate(found, first)
+        )
     begin = first if engine.is_exact else first - first % MAX_BATCH  # of the batch that holds it
     plain = isinstance(engine, MultiStepEngine) and sampler.temperature_only and count < engine.min_batch
-    state = (before or start(engine, vocab)).extend(prompt_ids)
     state = read(engine, state) if count - begin > 1 else state
     if plain or count - (first if engine.is_exact else 0) == 1:
         return (
@@ -81,20 +88,17 @@ def answers(
     if isinstance(engine, MultiStepEngine) and len(some) < engine.min_batch:
         sampler = Samplers(vocab, is_exact=engine.is_exact).of
         if all(sampler(request.options).temperature_only for request in some):
-            return (_alone(engine, vocab, request, nats) for request in requests)
+            return (alone(engine, vocab, request, nats) for request in requests)
     return iter(Scheduler(engine, vocab, requests, nats))
-
-
-def _alone(engine: Engine, vocab: Vocabulary, request: Request, nats: bool) -> Iterator[Chunk]:
-    state, options, number = request
-    yield from Generation(engine, vocab, state, options, index=number, nats=nats)
 
 
 def fastest_engine(
     model: ModelSettings, vocab: Vocabulary, weights: Mapping[str, Any], options: SamplingOptions, count: int
 ) -> str:
     """Returns the name of the engine that finishes `count` texts first; for 0 texts, of the one that starts first."""
-    plain = Sampler(vocab, options).temperature_only
+    sampler = Sampler(vocab, options)
+    plain = sampler.temperature_only or sampler.is_conditional
+    count = max(count, PARTICLES) if sampler.is_conditional and count else count
     length = options.expected_length if count else 0
     length = length if vocab.document_end is None else min(length, SHORT_TEXT)
     return registry.fastest(model, weights, length, texts=max(1, count), temperature_only=plain)

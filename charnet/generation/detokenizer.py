@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from charnet.data.vocab import Vocabulary
 from charnet.generation import graphemes
@@ -16,11 +16,13 @@ class Chunk(NamedTuple):
 
     `nats` is the surprisal of each character: minus the logarithm of its probability under the model at temperature 1,
     before bias, bans, penalty and filters. For a model of bytes it is the sum over the bytes of the character. It is
-    empty unless it was asked for.
+    empty unless it was asked for. `facts` are what else is known of the whole text, by their names in `--json`; its last
+    piece has them.
     """
 
     text: str
     nats: tuple[float, ...] = ()
+    facts: tuple[tuple[str, Any], ...] = ()
 
 
 def line_end(vocab: Vocabulary, *, lines: bool) -> str:

@@ -15,12 +15,13 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, MultiStepEngine, Pattern
 from charnet.generation import stopping
+from charnet.generation.conditional import Conditional, Written
+from charnet.generation.constraints import is_constrained
 from charnet.generation.detokenizer import Chunk, Detokenizer
+from charnet.generation.random_numbers import random_generator
 from charnet.generation.sampler import END, Sampler
-from charnet.limits import Limits, converted
 
 MAX_STEPS = 4096  # symbols in one call of a multi-step engine
-PHILOX_BLOCK = 4  # numbers of each step of its counter
 MAX_GIVEN_BACK = 64  # symbols: more are read beyond a sentence only if its marks repeat
 SECONDS_PER_CALL = 0.02  # the number of steps no longer grows near this: the reader waits for all of a call
 
@@ -72,27 +73,6 @@ def read(engine: Engine, state: GenerationState) -> GenerationState:
     return replace(state, state=after, pending=state.pending[-1:])
 
 
-def random_generator(
-    options: SamplingOptions, index: int, num_sampled: int = 0, *, is_exact: bool = False
-) -> np.random.Generator:
-    """Returns the random numbers of a text, without the first `num_sampled`; each symbol uses one.
-
-    Those of an exact engine come from Philox 4x64 (Salmon et al. 2011), keyed by seed and index, so that any program
-    can repeat them: the upper 53 bits of each number, as a fraction of 1.
-
-    Raises:
-        ConfigError: the index is no whole number, or below 0.
-    """
-    Limits("", low=0).check("index", converted("index", index, int))
-    if is_exact:
-        key = np.array([options.seed % (1 << 64), index % (1 << 64)], np.uint64)
-        generator = np.random.Generator(np.random.Philox(key=key).advance(num_sampled // PHILOX_BLOCK))
-        generator.random(num_sampled % PHILOX_BLOCK)
-        return generator
-    bits = np.random.PCG64(np.random.SeedSequence(options.seed, spawn_key=(index,)))
-    return np.random.Generator(bits.advance(num_sampled))
-
-
 class _Call(NamedTuple):
     """Symbols that were sampled in one call, and what the engine had read before."""
 
@@ -113,6 +93,8 @@ class Generation:
         options: how to sample; length, temperatures and stop criteria count from here.
         index: which of several texts of the same seed this is; each has its own random numbers.
         nats: whether to compute the surprisal of each character, which may take a tenth of the time.
+        written: the symbols, if they are sampled already: those of a text that is true to the model given what it has
+            to match.
 
     Raises:
         ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
@@ -127,7 +109,9 @@ class Generation:
         *,
         index: int = 0,
         nats: bool = True,
+        written: Written | None = None,
     ) -> None:
+        self._index = index
         self._engine, self._vocab, self._options, self._nats = engine, vocab, options, nats
         self._sampler = Sampler(vocab, options, is_exact=engine.is_exact)
         plain = self._sampler.temperature_only
@@ -139,12 +123,13 @@ class Generation:
         self._start, self._sampled_before, self._position = (vocab.start_id(),), state.num_sampled, 0
         self._recent = deque(state.recent, maxlen=self._sampler.num_recent + MAX_GIVEN_BACK)
         self._matched, self._is_over = 0, False
+        self._written, self._facts = written, tuple[tuple[str, Any], ...]()
         self._detokenizer = detokenizer_of(vocab, options)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user about the options: characters of the pattern that the alphabet lacks."""
-        return self._sampler.pattern.notes if self._sampler.pattern else ()
+        return tuple(dict.fromkeys(note for stage in self._sampler.stages for note in stage.notes))
 
     @property
     def state(self) -> GenerationState:
@@ -167,6 +152,7 @@ class Generation:
     def __iter__(self) -> Iterator[Chunk]:
         detokenizer = self._detokenizer
         advance = self._multi_step if self._generate else self._single_step
+        advance = self._all_steps if self._sampler.is_conditional else advance
         calls = list[_Call]()  # those whose symbols may be given back
         while not detokenizer.ended:
             before, pending = self._engine_state, self._pending
@@ -184,7 +170,7 @@ class Generation:
             self._position += len(ids)
             self._recent.extend(ids)
             yield chunk
-        yield detokenizer.finish()
+        yield detokenizer.finish()._replace(facts=self._facts)
 
     def _give_back(self, calls: Sequence[_Call]) -> tuple[int, ...]:
         """Goes back to the end of the text within some calls; returns the symbols of the last call that are kept."""
@@ -212,6 +198,18 @@ class Generation:
             self._matched = pattern.after(self._matched, symbol)
         return (symbol,), (sampling.surprisal(logits_V, symbol),) if self._nats else (), state
 
+    def _all_steps(self) -> tuple[tuple[int, ...], tuple[float, ...], Any]:
+        """Samples a whole text that is true to the model, given what it has to match."""
+        before = self.state
+        written = self._written or next(
+            conditional(self._engine, self._vocab, self._sampler, self._options, before, nats=self._nats).texts(
+                range(self._index, self._index + 1)
+            )
+        )
+        self._facts = (("matching_share", written.share),)
+        self._end()
+        return written.ids, written.nats, self._engine_state
+
     def _end(self) -> None:
         """Ends the text where its pattern does; that took a random number."""
         self._is_over = True
@@ -221,29 +219,54 @@ class Generation:
         """Samples like `_single_step`, but several symbols: twice as many as before while that is fast enough."""
         assert self._generate is not None
         o, began = self._options, time.perf_counter()
-        num_steps = min(self._num_steps, max(1, o.length - self._position))  # 1: to complete a cluster
+        num_steps = min(self._num_steps, max(1, o.length - self._position))  # 1: to complete a cluster, or to end
         positions = range(self._position, self._position + num_steps)
         temperatures_T, u_T = np.array([o.temperature_at(t) for t in positions]), self._random(len(positions))
         automaton, pattern = self._sampler.pattern, None
         if automaton is not None:
             tables = (automaton.next_SC, automaton.class_V, automaton.fewest_S)
-            pattern = Pattern(*tables, self._matched, o.length - self._position)
+            pattern = Pattern(*tables, self._matched, self._sampler.left(automaton, self._position))
         ids_T, nats_T, state = self._generate(
             self._pending or self._start, self._engine_state, u_T, temperatures_T, self._sampler.bias_V, pattern
         )
         if automaton is not None:
             for symbol in ids_T.tolist():
                 self._matched = automaton.after(self._matched, symbol)
-            if len(ids_T) < len(u_T):
+            if automaton.end is not None and len(ids_T) and ids_T[-1] == automaton.end:
+                ids_T, nats_T = ids_T[:-1], nats_T[:-1]
+                self._end()
+            elif len(ids_T) < len(u_T):
                 self._end()
         if time.perf_counter() - began < SECONDS_PER_CALL / 2:
             self._num_steps = min(2 * self._num_steps, MAX_STEPS)
         return tuple(ids_T.tolist()), tuple(nats_T.tolist()) if self._nats else (), state
 
 
+def conditional(
+    engine: Engine,
+    vocab: Vocabulary,
+    sampler: Sampler,
+    options: SamplingOptions,
+    state: GenerationState,
+    *,
+    nats: bool = False,
+) -> Conditional:
+    """Returns what writes texts after a state that are true to the model, given what they have to match."""
+    return Conditional(
+        engine,
+        sampler,
+        options,
+        state.state,
+        state.pending or (vocab.start_id(),),
+        recent=state.recent,
+        num_sampled=state.num_sampled,
+        nats=nats,
+    )
+
+
 def detokenizer_of(vocab: Vocabulary, options: SamplingOptions) -> Detokenizer:
     """Returns what turns symbols into text, and ends it as the options say. A pattern ends a text by itself."""
-    if options.match:
+    if is_constrained(options):
         return Detokenizer(vocab)
     return Detokenizer(vocab, stopping.stop_criteria(options, vocab), length=options.length)
 

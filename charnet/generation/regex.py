@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from charnet.errors import ConfigError, quoted
 
-LONGEST = 10_000  # characters of an expression
+LONGEST = 50_000  # characters of an expression
 DEEPEST = 100  # groups inside each other
 FLAGS = {"i": re.IGNORECASE, "s": re.DOTALL, "a": re.ASCII, "u": re.NOFLAG}
 ENDLESS = -1

@@ -6,6 +6,7 @@ Shape legend: B texts side by side, V characters in the alphabet.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,10 @@ from charnet.data.utf8 import LONGEST_UTF8, Utf8Guard
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.errors import ConfigError
-from charnet.generation import graphemes
+from charnet.generation import constraints, graphemes
 from charnet.generation.automaton import DEAD, Automaton
-from charnet.generation.regex_compiler import compile_pattern
+
+Position = TypeVar("Position", int, npt.NDArray[np.integer])  # symbols of a text before the next one
 
 END = -1  # in place of a symbol: the text ends before it
 LOST = "\N{REPLACEMENT CHARACTER}"  # stands for bytes that could not be decoded: no text is meant to hold it
@@ -28,8 +30,9 @@ class Sampler:
 
     `temperature_only` says that only the temperature, `bias_V` and the pattern apply, and no filter or penalty. If
     `uses_history` is set, the probabilities depend on the last symbols of the text; `num_recent` of them are enough. If
-    there is a `pattern`, a text ends by it alone. It `changes_temperature` with the position
-    in a text.
+    there is a `pattern`, a text ends by it alone. It may say that it `changes_temperature` with the position in a text.
+    If the sampler `is_conditional`, texts are sampled by `generation.conditional` instead, and match its `stages` one
+    after the other.
 
     Args:
         is_exact: the logits are those of an exact engine.
@@ -48,8 +51,10 @@ class Sampler:
         self.penalized = options.repetition_penalty != 1 and options.repetition_window > 0
         self.filtered = bool(options.top_k or options.top_p < 1 or options.min_p > 0 or options.typical_p < 1)
         self._guard = Utf8Guard(vocab) if vocab.is_utf8 else None
-        self.pattern = _pattern(vocab, options, self.bias_V, self._banned) if options.match else None
-        self._guard = None if self.pattern else self._guard
+        self.stages = constraints.automata(vocab, options, self.bias_V, self._banned)
+        self.is_conditional = constraints.is_conditional(options)
+        self.pattern = self.stages[0] if self.stages and not self.is_conditional else None
+        self._guard = None if self.stages else self._guard
         self.uses_history = self.penalized or self._guard is not None or bool(self._banned)
         self.changes_temperature = options.temperature_end is not None
         self.temperature_only = not self.uses_history and not self.filtered
@@ -84,20 +89,27 @@ class Sampler:
         """
         if matched == DEAD:
             return END
-        mask_V = pattern.mask(matched, self._options.length - position)
+        mask_V = pattern.mask(matched, self.left(pattern, position))
         if pattern.may_end(matched):
             symbol = self._sample(logits_V, temperature, u)
             return symbol if mask_V[symbol] == 0 else END
+        matching_V = np.zeros(0)
         if self.filtered:
-            matching_V = np.where(mask_V == 0, self._probabilities(logits_V, temperature), 0.0)
-            if matching_V.any():  # else the filters left none of them
-                return sampling.sample(matching_V, u)
-        return sampling.sample_logits(logits_V + mask_V, temperature, u, is_exact=self._is_exact)
+            matching_V = np.where(mask_V == 0, self.probabilities(logits_V, temperature), 0.0)
+        if matching_V.any():
+            symbol = sampling.sample(matching_V, u)
+        else:  # there are no filters, or they left none of the symbols
+            symbol = sampling.sample_logits(logits_V + mask_V, temperature, u, is_exact=self._is_exact)
+        return END if symbol == pattern.end else symbol
+
+    def left(self, pattern: Automaton, position: Position) -> Position:
+        """Returns how many symbols a text may still have after `position` others, with the one that ends it."""
+        return self._options.length - position + (pattern.end is not None)
 
     def _sample(self, logits_V: sampling.Floats, temperature: float, u: float) -> int:
         """Samples a symbol after the temperature and all filters."""
         if self.filtered:
-            return sampling.sample(self._probabilities(logits_V, temperature), u)
+            return sampling.sample(self.probabilities(logits_V, temperature), u)
         return sampling.sample_logits(logits_V, temperature, u, is_exact=self._is_exact)
 
     def sample_rows(
@@ -113,37 +125,52 @@ class Sampler:
         Args:
             positions_B: how many symbols each text has; the same number for all if the sampler `changes_temperature`.
         """
+        logits_BV = self.adjusted_rows(logits_BV, positions_B, recent)
         temperature = self._options.temperature_at(int(positions_B[0]))
+        if self.pattern is not None:
+            matched = np.asarray(matched_B)
+            return self._sample_matching_rows(self.pattern, logits_BV, temperature, positions_B, u_B, matched)
+        return sampling.sample_rows(self.probabilities(logits_BV, temperature), u_B)
+
+    def adjusted_rows(
+        self, logits_BV: sampling.Floats, position: int | npt.NDArray[np.integer], recent: Sequence[Sequence[int]]
+    ) -> sampling.Floats:
+        """Returns the logits of texts with bias and history applied.
+
+        Args:
+            position: how many symbols all texts have, or each (B).
+            recent: the last symbols of each text, needed only if the sampler `uses_history`.
+        """
         if self.bias_V is not None:
             logits_BV = logits_BV + self.bias_V
         if self.uses_history:
-            rows = zip(logits_BV, positions_B.tolist(), recent, strict=True)
+            positions_B = np.broadcast_to(position, len(logits_BV)).tolist()
+            rows = zip(logits_BV, positions_B, recent, strict=True)
             logits_BV = np.stack([self._apply_history(*row) for row in rows])
-        if self.pattern is not None:
-            left_B = self._options.length - positions_B
-            return self._sample_matching_rows(self.pattern, logits_BV, temperature, left_B, u_B, np.asarray(matched_B))
-        return sampling.sample_rows(self._probabilities(logits_BV, temperature), u_B)
+        return logits_BV
 
     def _sample_matching_rows(
         self,
         pattern: Automaton,
         logits_BV: sampling.Floats,
         temperature: float,
-        left_B: npt.NDArray[np.integer],
+        positions_B: npt.NDArray[np.integer],
         u_B: npt.NDArray[np.float64],
         matched_B: npt.NDArray[np.integer],
     ) -> npt.NDArray[np.intp]:
         """Samples for each text as `_sample_matching` does."""
         has_ended_B = matched_B == DEAD
         may_end_B = (pattern.fewest_S[matched_B] == 0) | has_ended_B
-        allowed_BV = pattern.allowed(matched_B, left_B[:, None])
+        allowed_BV = pattern.allowed(matched_B, self.left(pattern, positions_B[:, None]))
         counted_BV = allowed_BV | may_end_B[:, None]
         p_BV = sampling.softmax(np.where(counted_BV, logits_BV, -np.inf), temperature, is_exact=self._is_exact)
         if self.filtered:
-            filtered_BV = np.where(counted_BV, self._probabilities(logits_BV, temperature), 0.0)
+            filtered_BV = np.where(counted_BV, self.probabilities(logits_BV, temperature), 0.0)
             p_BV = np.where(filtered_BV.any(axis=1, keepdims=True), filtered_BV, p_BV)
         symbols_B = sampling.sample_rows(p_BV, u_B)
         goes_on_B = np.take_along_axis(allowed_BV, symbols_B[:, None], 1)[:, 0] & ~has_ended_B
+        if pattern.end is not None:
+            goes_on_B &= symbols_B != pattern.end
         return np.where(goes_on_B, symbols_B, END)
 
     def _apply_history(self, logits_V: sampling.Floats, position: int, recent: Sequence[int]) -> sampling.Floats:
@@ -163,7 +190,7 @@ class Sampler:
             raise ConfigError("--ban: everything that could come next is banned; ban fewer characters")
         return logits_V
 
-    def _probabilities(self, logits: sampling.Floats, temperature: float) -> sampling.Probabilities:
+    def probabilities(self, logits: sampling.Floats, temperature: float) -> sampling.Probabilities:
         """Computes the probabilities after the temperature and all filters."""
         o = self._options
         return sampling.probabilities(
@@ -175,33 +202,6 @@ class Sampler:
             typical_p=o.typical_p,
             is_exact=self._is_exact,
         )
-
-
-def _pattern(
-    vocab: Vocabulary,
-    options: SamplingOptions,
-    bias_V: npt.NDArray[np.float64] | None,
-    banned: Sequence[tuple[tuple[int, ...], int]],
-) -> Automaton:
-    """Compiles the pattern of the options.
-
-    Raises:
-        ConfigError: an option contradicts it, it is beyond the subset, or no text of this length can match.
-    """
-    ends = {"--stop": options.stop, "--max-lines": options.max_lines, "--until": options.until}
-    for name, value in {**ends, "--ban": banned}.items():
-        if value:
-            what = "says where the text ends" if name in ends else "cannot be combined with a ban of sequences"
-            raise ConfigError(f"--match and {name}: the pattern {what}; leave one of them out")
-    never = frozenset() if bias_V is None else frozenset(np.flatnonzero(np.isneginf(bias_V)).tolist())
-    if vocab.has_documents:
-        never |= {vocab.start_id()}
-    pattern = compile_pattern(options.match, vocab, never)
-    if (shortest := int(pattern.fewest_S[0])) > options.length:
-        raise ConfigError(
-            f"--match: the shortest text that matches has {shortest:,} characters; -n {options.length:,} is too short"
-        )
-    return pattern
 
 
 def _bias(vocab: Vocabulary, options: SamplingOptions, banned: Sequence[str]) -> npt.NDArray[np.float64] | None:

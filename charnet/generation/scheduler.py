@@ -21,11 +21,12 @@ import numpy.typing as npt
 from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
-from charnet.engines.base import Engine
+from charnet.engines.base import Engine, select_rows
 from charnet.errors import ConfigError
 from charnet.generation.automaton import DEAD
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.generate import GenerationState, detokenizer_of, random_generator
+from charnet.generation.generate import Generation, GenerationState, detokenizer_of
+from charnet.generation.random_numbers import random_generator
 from charnet.generation.sampler import END, Sampler
 
 MAX_BATCH = 256  # texts
@@ -141,7 +142,7 @@ class Scheduler:
         self._engine, self._vocab, self._requests, self._nats = engine, vocab, requests, nats
         self.is_exact = engine.is_exact
         self._samplers = Samplers(vocab, is_exact=engine.is_exact)
-        self._running, self._queue = list[ScheduledText](), deque[ScheduledText | ConfigError]()
+        self._running, self._queue = list[ScheduledText](), deque[Iterator[Chunk]]()
         self._ids_B: Sequence[int] = []
         self._state: Any = None
         self._groups = list[tuple[Sampler, npt.NDArray[np.intp]]]()  # rows that are sampled alike
@@ -152,8 +153,7 @@ class Scheduler:
             self._join()
             if not self._queue:
                 return
-            text = self._queue.popleft()
-            yield _refusal(text) if isinstance(text, ConfigError) else text.chunks()
+            yield self._queue.popleft()
 
     def _join(self) -> None:
         """Gives the free places to texts that wait."""
@@ -164,10 +164,13 @@ class Scheduler:
             try:
                 sampler = self._samplers.of(request.options)
             except ConfigError as error:
-                self._queue.append(error)
+                self._queue.append(_refusal(error))
+                continue
+            if sampler.is_conditional:  # it is many texts by itself
+                self._queue.append(alone(self._engine, self._vocab, request, self._nats))
                 continue
             text = ScheduledText(self, self._vocab, request, sampler)
-            self._queue.append(text)
+            self._queue.append(text.chunks())
             if not text.ended:
                 joined.append(text)
                 states.append(request.state.state)
@@ -198,7 +201,7 @@ class Scheduler:
         if len(rows) < len(self._running):
             self._running = [self._running[row] for row in rows]
             self._ids_B = [self._ids_B[row] for row in rows]
-            self._state = _select(self._state, rows)
+            self._state = select_rows(self._state, rows)
             self._group()
             self._join()
         if time.perf_counter() - began < SECONDS_PER_BLOCK / 2:
@@ -269,9 +272,10 @@ def _refusal(error: ConfigError) -> Iterator[Chunk]:
     yield
 
 
-def _select(state: Any, rows: Sequence[int]) -> Any:
-    """Returns the state of some of the texts: arrays whose first axis is the text, or tuples of such."""
-    return tuple(_select(part, rows) for part in state) if isinstance(state, tuple) else state[rows]
+def alone(engine: Engine, vocab: Vocabulary, request: Request, nats: bool) -> Iterator[Chunk]:
+    """Writes the text of a request by itself."""
+    state, options, number = request
+    yield from Generation(engine, vocab, state, options, index=number, nats=nats)
 
 
 def _concatenate(states: Sequence[Any]) -> Any:

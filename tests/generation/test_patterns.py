@@ -140,7 +140,7 @@ def test_each_state_knows_the_fewest_symbols_to_an_end():
         ("[x-z]a", r'"\[x-z\]" is not in the alphabet'),
         ("(?a)(?u)x", "flags are incompatible"),
         ("(" * 101 + "a" + ")" * 101, "groups inside each other"),
-        ("a" * 10_001, "a pattern of 10,001 characters"),
+        ("a" * 50_001, "a pattern of 50,001 characters"),
     ],
 )
 def test_what_is_beyond_the_subset_or_the_alphabet_is_refused_with_its_place(pattern, message):

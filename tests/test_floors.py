@@ -25,7 +25,7 @@ TABLE = """
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry agreement
 4  generation  graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
-               random_numbers conditional generate scheduler batch receipts
+               random_numbers conditional generate scheduler batch best receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
@@ -33,8 +33,8 @@ TABLE = """
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
 7  api         api
-8  cli         console help options tables messages surprise output sample_options prompting adapting opening receipts
-               history live progress interactive train sample replay inspect eval quantize doctor bench cache corpus
+8  cli         console help options tables messages surprise output sample_options prompting adapting opening context
+               receipts history live progress interactive many train sample replay inspect eval quantize doctor bench cache corpus
                compress app
 9  root        __init__ __main__
 """

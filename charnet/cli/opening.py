@@ -48,6 +48,21 @@ class Opened:
     weights_sha256: str
     adaptation: Adaptation | None
 
+    def metadata(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what `--json` tells of the model.
+
+        Args:
+            given: the values of all options by the names of their parameters.
+        """
+        learned = {name: given[name] for name in ("adapt", "adapt_to")} if self.adaptation else {}
+        return {
+            "engine": self.engine.name,
+            "precision": self.precision,
+            "checkpoint": str(self.path),
+            "weights_sha256": self.weights_sha256,
+            **learned,
+        }
+
     def say(self, options: SamplingOptions) -> None:
         """Says on stderr which model writes how."""
         weights = "8-bit weights" if self.precision == "int8" else self.precision
@@ -78,7 +93,8 @@ def open_model(
     given: Mapping[str, Any],
     *,
     count: int,
-    prompt: Ids | None,
+    prompt: Ids | None = None,
+    before: int = 0,
 ) -> Opened:
     """Lets a model learn what it has to, and opens its engine.
 
@@ -87,6 +103,7 @@ def open_model(
         given: the values of all options by the names of their parameters.
         count: how many texts it will write; 0 for turns.
         prompt: the ids of what it learns with `--adapt`, unless it learns from turns.
+        before: the number of symbols that it reads first.
     """
     model = held.pop()
     quantize, threads, quiet = given["quantize"], given["threads"], given["quiet"]
@@ -109,7 +126,7 @@ def open_model(
     stages = () if quiet else Sampler(vocab, options).stages
     for note in dict.fromkeys(note for stage in stages for note in stage.notes):
         console.note(f"{'--template' if options.template else '--match'}: {note}")
-    fastest = given["engine"] or batch.fastest_engine(config.model, vocab, weights, options, count)
+    fastest = given["engine"] or batch.fastest_engine(config.model, vocab, weights, options, count, before=before)
     name = registry.available(fastest) if given["engine"] is None else given["engine"]
     engine = registry.engine_of(config.model, weights, name, threads=threads, ngram=ngram)
     return Opened(path, vocab, config, engine, name, fastest, precision, sha256, weights_sha256, adaptation)

@@ -224,12 +224,18 @@ def objects(
         each: adds the nats of each generated character; those of the prompt are not known.
     """
     for index, chunks in enumerate(texts):
-        complete = list(chunks)
-        nats = [n for chunk in complete for n in chunk.nats]
-        losses: dict[str, Any] = {"nats_per_char": sum(nats) / len(nats) if nats else None}
-        if each:
-            losses["nats"] = [round(n, 6) for n in nats]
-        losses |= {name: fact for chunk in complete for name, fact in chunk.facts}
+        text, losses = described(chunks, each=each)
         if recorder:
             losses["receipt"] = recorder.receipt_of(index).to_json()
-        yield {"text": echoed + "".join(chunk.text for chunk in complete), "index": index, **metadata, **losses}
+        yield {"text": echoed + text, "index": index, **metadata, **losses}
+
+
+def described(chunks: Iterable[Chunk], *, each: bool) -> tuple[str, dict[str, Any]]:
+    """Returns a text, and what is known of it: how unexpected it was, with `each` every character, and its facts."""
+    complete = list(chunks)
+    nats = [n for chunk in complete for n in chunk.nats]
+    losses: dict[str, Any] = {"nats_per_char": sum(nats) / len(nats) if nats else None}
+    if each:
+        losses["nats"] = [round(n, 6) for n in nats]
+    facts = {name: fact for chunk in complete for name, fact in chunk.facts}
+    return "".join(chunk.text for chunk in complete), losses | facts

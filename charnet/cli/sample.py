@@ -5,29 +5,31 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from charnet.cli import adapting, console, prompting, receipts, sample_options
 from charnet.cli.options import unescaped
+from charnet.cli.sample_options import LONGEST_LINE
 from charnet.config import SamplingOptions
 from charnet.errors import ConfigError, plural, quoted
 from charnet.limits import options_of
 from charnet.overlay import check_count
 
 if TYPE_CHECKING:
+    from charnet.cli.context import Context
     from charnet.cli.opening import Opened
     from charnet.cli.output import Destination
     from charnet.generation.detokenizer import Chunk
 
 TURN_LENGTH = 200  # characters
-LONGEST_LINE = 20_000  # characters, with --lines, and of a whole document
 
 
 def sample(
     checkpoint: sample_options.Checkpoint = None,
     prompt: sample_options.Prompt = None,
     prompt_file: sample_options.PromptFile = None,
+    prompts_file: sample_options.PromptsFile = None,
+    context: sample_options.Context = None,
     no_echo: sample_options.NoEcho = False,
     unknown: sample_options.Unknown = "error",
     interactive: sample_options.Interactive = False,
@@ -55,6 +57,8 @@ def sample(
     until: sample_options.Until = None,
     lines: sample_options.Lines = 0,
     samples: sample_options.Samples = 1,
+    best_of: sample_options.BestOf = 1,
+    best_by: sample_options.BestBy = "nats",
     engine: sample_options.Engine = None,
     quantize: sample_options.Quantize = None,
     threads: sample_options.Threads = 0,
@@ -68,22 +72,27 @@ def sample(
     surprise: sample_options.Surprise = False,
     width: sample_options.Width = 0,
     templates: sample_options.Templates = False,
-) -> None:
+) -> int:
     """Write new text with a trained model, by default the newest."""
     given = dict(locals())  # first of all: each sampling option has the name of its field
     if templates:
         sample_options.show_templates(json=json)
-        return
+        return 0
     _check(**given)
     samples = lines or samples
     sample_options.limit_threads(threads)
     options = _sampling_options(given)
     if lines and options.temperature_end is not None:
         raise ConfigError(f"--temp: expected one temperature with --lines, found {temperature}")
-    reads_stdin = interactive or "-" in (prompt, str(prompt_file))
+    reads_stdin = interactive or "-" in (prompt, *map(str, (prompt_file, prompts_file, context)))
     adapting.check(adapt=adapt, adapt_to=adapt_to, save_as=save_as, out=out, force=force, reads_stdin=reads_stdin)
+    if prompts_file is not None:
+        from charnet.cli import many
+
+        return many.write_answers(given, options)
     raw, source = prompting.prompt_bytes(prompt, prompt_file)
 
+    from charnet.cli import context as context_of
     from charnet.cli import opening, output
     from charnet.cli.surprise import can_color
     from charnet.data import prompts
@@ -95,7 +104,8 @@ def sample(
     path, loaded = opening.load(checkpoint, lines)
     vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
     if vocab.document_end is not None and not interactive:
-        options = _for_documents(options, lines, length)
+        options = sample_options.for_documents(options, lines, length)
+    before = context_of.load(given, loaded)
     text, ids = prompting.decode(raw, source, loaded), None
     if not interactive:  # raises errors before anything is shown
         destination = destination.of_model(loaded, lines=bool(lines))
@@ -106,15 +116,18 @@ def sample(
             raise ConfigError("--adapt: expected a prompt to learn from; give one, or a text with --adapt-to")
     count, learned = 0 if interactive else samples, None if ids is None else ids.astype("u4")
     del loaded
-    model = opening.open_model(path, held, options, given, count=count, prompt=learned)
+    model = opening.open_model(path, held, options, given, count=count, prompt=learned, before=len(before.ids))
     color = surprise and not (json or destination.is_on_disk) and can_color()
     if ids is None:
-        _talk(model, options, text, given, color=color)
+        _talk(model, options, text, before, given, color=color)
     else:
-        _write(model, options, text, ids.tolist(), destination, given, samples=samples, color=color)
+        _write(model, options, text, ids.tolist(), before, destination, given, samples=samples, color=color)
+    return 0
 
 
-def _talk(model: Opened, options: SamplingOptions, text: str, given: Mapping[str, Any], *, color: bool) -> None:
+def _talk(
+    model: Opened, options: SamplingOptions, text: str, before: Context, given: Mapping[str, Any], *, color: bool
+) -> None:
     """Writes in turns with the user."""
     from charnet.cli import opening
     from charnet.cli.interactive import Session
@@ -135,7 +148,8 @@ def _talk(model: Opened, options: SamplingOptions, text: str, given: Mapping[str
             console.note("the model learns from each turn that you type; /back undoes that too, up to ten times")
         _say_colors(given, color=color)
     skips = given["unknown"] == "skip"
-    session = Session(model.engine, vocab, options, read=read_turn, skip_unknown=skips, color=color)
+    how: dict[str, Any] = {"read": read_turn, "skip_unknown": skips, "color": color}
+    session = Session(model.engine, vocab, options, before=before.state(model, options), **how)
     if given["adapt"] and adaptation is not None:
         more = {name: given[name] for name in ("quantize", "threads")}
         session.learn_turns(adaptation, functools.partial(opening.reopen, engine=model.opened_as, **more))
@@ -149,6 +163,7 @@ def _write(
     options: SamplingOptions,
     text: str,
     ids: Sequence[int],
+    before: Context,
     destination: Destination,
     given: Mapping[str, Any],
     *,
@@ -159,21 +174,27 @@ def _write(
 
     Args:
         ids: of the prompt.
+        before: what is read before it.
         given: the values of all options by the names of their parameters.
         color: show how unexpected each character was.
     """
     from charnet.cli import output
     from charnet.generation.batch import texts
+    from charnet.generation.best import best_of
 
     json, quiet, vocab = given["json"], given["quiet"], model.vocab
     written: Iterable[Iterable[Chunk]]
-    written = texts(model.engine, vocab, ids, options, samples, nats=json or color)
+    count, best = given["best_of"], given["best_of"] > 1
+    state = before.state(model, options)
+    nats = json or color or best
+    written = texts(model.engine, vocab, ids, options, samples * count, nats=nats, before=state)
+    written = best_of(written, count, given["best_by"]) if best else written
     is_cut, facts = Counter[bool](), dict[str, Any]()
     written = (output.watch_facts(chunks, facts) for chunks in written)
     if given["length"] is None and options.length == LONGEST_LINE:
         written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
     echoed, recorder = "" if given["no_echo"] else text, None
-    if given["receipt"] or (json and model.adaptation is None):
+    if given["receipt"] or (json and model.adaptation is None and not best and state is None):
         end = destination.end
         recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
         written = recorder.watch(written) if recorder else written
@@ -182,7 +203,7 @@ def _write(
         model.say_slow(given["engine"])
         _say_colors(given, color=color)
     if json:
-        metadata = _metadata(model, options, text, given)
+        metadata = {"prompt": text, **vars(options), **model.metadata(given), **before.metadata()}
         objects = output.objects(written, echoed, metadata, recorder, each=given["surprise"])
         destination.write_objects(objects, samples, quiet=quiet)
     else:
@@ -210,20 +231,6 @@ def _say_colors(given: Mapping[str, Any], *, color: bool) -> None:
         console.note(legend() if color else COLORS_REFUSED, keep="\x1b")
 
 
-def _metadata(model: Opened, options: SamplingOptions, text: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what `--json` tells of all texts."""
-    learned = {name: given[name] for name in ("adapt", "adapt_to")} if model.adaptation else {}
-    return {
-        "prompt": text,
-        **vars(options),
-        "engine": model.engine.name,
-        "precision": model.precision,
-        "checkpoint": str(model.path),
-        "weights_sha256": model.weights_sha256,
-        **learned,
-    }
-
-
 def _check(
     *,
     samples: int,
@@ -238,6 +245,8 @@ def _check(
     receipts.check_options(interactive=interactive, **more)
     check_count("--samples", samples, low=1)
     check_count("--lines", lines)
+    check_count("--best-of", more["best_of"], low=1)
+    sample_options.check_many(samples=samples, interactive=interactive, lines=lines, **more)
     if unknown not in ("error", "skip"):
         raise ConfigError(f"--unknown: expected error or skip, found {quoted(unknown)}")
     has_output = any(more[name] for name in ("json", "out", "out_dir"))
@@ -264,11 +273,3 @@ def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
         values["template"] = sample_options.parse_template(values["template"])
     values["logit_bias"] = tuple(map(sample_options.parse_logit_bias, values.get("logit_bias", ())))
     return SamplingOptions(**values)
-
-
-def _for_documents(options: SamplingOptions, lines: int, length: int | None) -> SamplingOptions:
-    """The options with which a model of documents writes whole ones: it knows itself where they end."""
-    if lines:
-        options = replace(options, max_lines=0)
-    one_temperature = options.temperature_end is None  # else the temperature changes over the length
-    return replace(options, length=LONGEST_LINE) if length is None and one_temperature else options

@@ -14,6 +14,7 @@ from charnet.config import SHORT_TEXT, ModelSettings, SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import registry
 from charnet.engines.base import Engine, MultiStepEngine
+from charnet.errors import ConfigError
 from charnet.generation.conditional import PARTICLES
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, conditional, read, start
@@ -86,19 +87,38 @@ def answers(
     some = list(itertools.islice(requests, MAX_BATCH))
     requests = itertools.chain(some, requests)
     if isinstance(engine, MultiStepEngine) and len(some) < engine.min_batch:
-        sampler = Samplers(vocab, is_exact=engine.is_exact).of
-        if all(sampler(request.options).temperature_only for request in some):
+        samplers = Samplers(vocab, is_exact=engine.is_exact)
+        if all(_is_plain(samplers, request.options) for request in some):
             return (alone(engine, vocab, request, nats) for request in requests)
     return iter(Scheduler(engine, vocab, requests, nats))
 
 
+def _is_plain(samplers: Samplers, options: SamplingOptions) -> bool:
+    """Returns whether only temperature, bias and pattern apply; options that are refused keep no text waiting."""
+    try:
+        return samplers.of(options).temperature_only
+    except ConfigError:
+        return True
+
+
 def fastest_engine(
-    model: ModelSettings, vocab: Vocabulary, weights: Mapping[str, Any], options: SamplingOptions, count: int
+    model: ModelSettings,
+    vocab: Vocabulary,
+    weights: Mapping[str, Any],
+    options: SamplingOptions,
+    count: int,
+    *,
+    before: int = 0,
 ) -> str:
-    """Returns the name of the engine that finishes `count` texts first; for 0 texts, of the one that starts first."""
+    """Returns the name of the engine that finishes `count` texts first; for 0 texts, of the one that starts first.
+
+    Args:
+        before: the number of symbols that are read once, before all texts.
+    """
     sampler = Sampler(vocab, options)
     plain = sampler.temperature_only or sampler.is_conditional
     count = max(count, PARTICLES) if sampler.is_conditional and count else count
     length = options.expected_length if count else 0
     length = length if vocab.document_end is None else min(length, SHORT_TEXT)
+    length += before // max(1, count)
     return registry.fastest(model, weights, length, texts=max(1, count), temperature_only=plain)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from charnet.cli import console, prompting
 from charnet.config import SamplingOptions
 from charnet.data import prompts
-from charnet.errors import ConfigError
 from charnet.generation.generate import GenerationState, read, start
 
 if TYPE_CHECKING:
     from charnet.cli.opening import Opened
     from charnet.storage.checkpoint import Checkpoint
 
-MOST_READ = 1 << 15  # characters: the state has forgotten what was before them
+MOST_READ = 1 << 14  # characters: of trained models the state was the same to rounding after 256
 FEWEST_RECENT = 1 << 10  # symbols that a session remembers, to learn from the next turn
 
 
@@ -47,27 +46,21 @@ def load(given: Mapping[str, Any], checkpoint: Checkpoint) -> Context:
     """Reads the file of `--context`, if it is given, as a prompt file is read.
 
     Raises:
-        ConfigError: it is standard input, which the prompt is too.
         PromptError: it is missing, in another encoding, or has a character that the model does not know.
         StorageError: it cannot be read.
     """
     file: Path | None = given["context"]
     if file is None:
         return Context()
-    if str(file) == "-" and (given["interactive"] or "-" in (given["prompt"], *map(str, prompt_files(given)))):
-        raise ConfigError("--context -: standard input is read already; name a file")
     raw, name = prompting.file_bytes(file)
     text = prompting.decode(raw, name, checkpoint)
     notes = list[str]()
     if len(text) > MOST_READ:
-        notes.append(f"read its last {MOST_READ:,} of {len(text):,} characters; what is before them changes nothing")
+        notes.append(
+            f"read its last {MOST_READ:,} of {len(text):,} characters; what is before them no longer changes the state"
+        )
     skips = given["unknown"] == "skip"
     _, ids, more = prompts.read(text[-MOST_READ:], checkpoint.vocab, checkpoint.config.data, skip_unknown=skips)
     for note in () if given["quiet"] else [*notes, *more]:
         console.note(f"--context: {note}")
     return Context(tuple(ids.tolist()), name, hashlib.sha256(raw).hexdigest())
-
-
-def prompt_files(given: Mapping[str, Any]) -> tuple[Path | None, Path | None]:
-    """Returns the files that are read beside the context."""
-    return given["prompt_file"], given["prompts_file"]

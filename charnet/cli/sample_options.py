@@ -248,6 +248,9 @@ def check_many(**given: Any) -> None:
         }
         for name in (name for name, is_given in refused.items() if is_given):
             raise ConfigError(f"--prompts and {name}: a line of the file is one text; leave one out")
+    sources = [given["prompt"], *(str(given[name]) for name in ("prompt_file", "prompts_file", "context"))]
+    if given["context"] is not None and (given["interactive"] + sources.count("-")) > 1:
+        raise ConfigError("--context: the prompt and the context cannot both be standard input; name a file")
     if given["best_of"] > 1 and given["interactive"]:
         raise ConfigError("--best-of and -i: a turn is shown while it is written; leave one out")
     for name, is_given in {"--best-of": given["best_of"] > 1, "--context": given["context"] is not None}.items():

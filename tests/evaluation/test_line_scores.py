@@ -30,7 +30,9 @@ def one_thread() -> None:
 
 def trained_on(checkpoint: Checkpoint, **data: object) -> Checkpoint:
     config = checkpoint.config
-    return dataclasses.replace(checkpoint, config=dataclasses.replace(config, data=dataclasses.replace(config.data, **data)))  # type: ignore[arg-type]
+    return dataclasses.replace(
+        checkpoint, config=dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
+    )  # type: ignore[arg-type]
 
 
 def scores(checkpoint: Checkpoint, path: Path, text: str) -> list[LineScore]:
@@ -71,7 +73,9 @@ def test_the_scores_of_documents_add_up_to_the_evaluation_of_the_text(kind: str,
     assert sum(score.nats for score in found) == pytest.approx(whole.nats, rel=1e-6)
 
 
-def test_lines_longer_than_a_chunk_or_than_a_stream_count_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_longer_than_a_chunk_or_than_a_stream_count_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, text = models()["one"], "abc" * 40 + "\n" + "d\n" + "j" * 90 + "\n"
     expected = [score.nats for score in scores(model, tmp_path / "a.txt", text)]
     monkeypatch.setattr(line_scores, "LONGEST_CHUNK", 7)

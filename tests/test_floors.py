@@ -33,16 +33,16 @@ TABLE = """
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
 7  api         api
-8  cli         console help options tables messages surprise output sample_options prompting adapting opening context
-               receipts history live progress interactive many train sample replay inspect eval quantize doctor bench cache corpus
-               compress app
+8  cli         console help options tables messages surprise wrap output sample_options prompting adapting opening
+               context receipts history live progress interactive many train sample replay inspect eval quantize doctor
+               bench cache corpus compress app
 9  root        __init__ __main__
 """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
-    "evaluation.line_scores evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
-    "training.trained_ngram training.saver training.recorder training.trainer bench",
+    "evaluation.line_scores evaluation.adapt training.optim training.throughput training.thread_count "
+    "training.train_state training.trained_ngram training.saver training.recorder training.trainer bench",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
     "engines.compiled_engine compression.kernels_adaptive compression.adaptive",

@@ -53,7 +53,7 @@ def write_answers(given: Mapping[str, Any], options: SamplingOptions) -> int:
     destination = output.Destination(given["out"])
     destination.check(1, force=given["force"])
     raw, name = prompting.file_bytes(given["prompts_file"])
-    path, loaded = opening.load(given["checkpoint"], 0)
+    path, loaded = opening.load(given["checkpoint"])
     if loaded.vocab.document_end is not None:
         options = sample_options.for_documents(options, 0, given["length"])
     before = context.load(given, loaded)

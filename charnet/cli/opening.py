@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from charnet.cli import adapting, console
 from charnet.config import Config, SamplingOptions
 from charnet.engines import registry
-from charnet.errors import ConfigError
 from charnet.generation import batch
 from charnet.generation.sampler import Sampler
 from charnet.storage import runs
@@ -77,13 +76,10 @@ class Opened:
             console.note(f"an engine for long texts is several times as fast: {advice}")
 
 
-def load(given: Path | None, lines: int) -> tuple[Path, Checkpoint]:
+def load(given: Path | None) -> tuple[Path, Checkpoint]:
     """Loads a checkpoint, by default the newest."""
     path = runs.find(given)
-    model = Checkpoint.load(path, weights_only=True)
-    if lines and not model.config.data.document_end:
-        raise ConfigError(f"--lines: {path} was not trained with --lines; use --max-lines {lines} instead")
-    return path, model
+    return path, Checkpoint.load(path, weights_only=True)
 
 
 def open_model(

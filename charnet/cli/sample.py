@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from charnet.cli import adapting, console, prompting, receipts, sample_options
@@ -97,12 +98,14 @@ def sample(
     from charnet.cli.surprise import can_color
     from charnet.data import prompts
 
+    path, loaded = opening.load(checkpoint)
+    vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
+    if lines and not data.document_end:  # so many lines of one text
+        samples, options = 1, replace(options, max_lines=lines)
     destination = output.Destination(out, out_dir, ".json" if json else ".txt")
     destination.check(samples, force=force)
     if receipt:
         receipts.check(receipt, destination, samples, force=force)
-    path, loaded = opening.load(checkpoint, lines)
-    vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
     if vocab.document_end is not None and not interactive:
         options = sample_options.for_documents(options, lines, length)
     before = context_of.load(given, loaded)
@@ -191,9 +194,13 @@ def _write(
     written = best_of(written, count, given["best_by"]) if best else written
     is_cut, facts = Counter[bool](), dict[str, Any]()
     written = (output.watch_facts(chunks, facts) for chunks in written)
+    echoed, recorder = "" if given["no_echo"] else text, None
+    if given["width"]:
+        from charnet.cli.wrap import wrapped
+
+        written = (wrapped(chunks, given["width"], echoed) for chunks in written)
     if given["length"] is None and options.length == LONGEST_LINE:
         written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
-    echoed, recorder = "" if given["no_echo"] else text, None
     if given["receipt"] or (json and model.adaptation is None and not best and state is None):
         end = destination.end
         recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
@@ -247,6 +254,9 @@ def _check(
     check_count("--lines", lines)
     check_count("--best-of", more["best_of"], low=1)
     sample_options.check_many(samples=samples, interactive=interactive, lines=lines, **more)
+    check_count("--width", more["width"])
+    if more["width"] and (interactive or more["json"] or more["receipt"]):
+        raise ConfigError("--width is for texts that are read: leave out -i, --json and --receipt")
     if unknown not in ("error", "skip"):
         raise ConfigError(f"--unknown: expected error or skip, found {quoted(unknown)}")
     has_output = any(more[name] for name in ("json", "out", "out_dir"))

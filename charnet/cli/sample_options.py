@@ -112,7 +112,7 @@ Lines = Annotated[
     int,
     option(
         "--lines",
-        help="write this many whole lines or documents, with a model that was trained on them",
+        help="write this many whole lines; with a model of documents this many documents",
         group=WRITING,
     ),
 ]
@@ -245,6 +245,7 @@ def check_many(**given: Any) -> None:
             "--adapt": given["adapt"],
             "--receipt": given["receipt"] or given["receipt_private"],
             "--out-dir": given["out_dir"],
+            "--width": given["width"],
         }
         for name in (name for name, is_given in refused.items() if is_given):
             raise ConfigError(f"--prompts and {name}: a line of the file is one text; leave one out")

@@ -38,8 +38,8 @@ def colored(chunks: Iterable[Chunk]) -> Iterator[str]:
 
     Line ends get no color: it would fill the rest of the line.
     """
-    for text, nats in chunks:
-        bands = zip(text, (bisect_right(LIMITS, n - 1e-9) for n in nats), strict=True)
+    for chunk in chunks:
+        bands = zip(chunk.text, (bisect_right(LIMITS, n - 1e-9) for n in chunk.nats), strict=True)
         for band, group in itertools.groupby(bands, key=lambda pair: pair[1] if pair[0] != "\n" else 0):
             shown, color = visible("".join(character for character, _ in group), keep="\n\t"), BANDS[band][2]
             yield f"{color}{shown}{RESET}" if color else shown

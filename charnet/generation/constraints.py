@@ -40,7 +40,7 @@ def automata(
     """
     if not is_constrained(options):
         return ()
-    name = _check(options, banned)
+    name = _check(options, banned, of_documents=vocab.has_documents)
     never = frozenset() if bias_V is None else frozenset(np.flatnonzero(np.isneginf(bias_V)).tolist())
     end = vocab.start_id() if vocab.has_documents else None
     never |= frozenset() if end is None else {end}
@@ -58,7 +58,7 @@ def automata(
     return tuple(found)
 
 
-def _check(options: SamplingOptions, banned: Sequence[object]) -> str:
+def _check(options: SamplingOptions, banned: Sequence[object], *, of_documents: bool) -> str:
     """Returns the name of the option that says what matches.
 
     Raises:
@@ -74,7 +74,7 @@ def _check(options: SamplingOptions, banned: Sequence[object]) -> str:
     if options.max_length and options.min_length > options.max_length:
         found = f"found {options.min_length:,} and {options.max_length:,}"
         raise ConfigError(f"--min-length and --max-length: expected a range, {found}")
-    lines = {} if names[0] in limits else {"--max-lines": options.max_lines}
+    lines = {} if names[0] in limits and not of_documents else {"--max-lines": options.max_lines}
     ends = {"--stop": options.stop, "--until": options.until, **lines}
     for other, value in {**ends, "--ban": banned}.items():
         if value:

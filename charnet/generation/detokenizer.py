@@ -16,8 +16,8 @@ class Chunk(NamedTuple):
 
     `nats` is the surprisal of each character: minus the logarithm of its probability under the model at temperature 1,
     before bias, bans, penalty and filters. For a model of bytes it is the sum over the bytes of the character. It is
-    empty unless it was asked for. `facts` are what else is known of the whole text, by their names in `--json`; its last
-    piece has them.
+    empty unless it was asked for. The last piece of a text has the `facts` that are known of all of it, by their names
+    in `--json`.
     """
 
     text: str

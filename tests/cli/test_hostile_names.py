@@ -182,7 +182,10 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("sample NAME --prompts NAME", 6),
         ("sample NAME -n 3 --context NAME.prompt", 0),
         ("sample NAME --context NAME.pipe", 6),
-        ("sample NAME --lines 2", 2),
+        ("sample NAME --lines 2", 0),
+        ("sample NAME --match NAME", 2),
+        ("sample NAME --template NAME", 2),
+        ("sample NAME --template NAME{a}", 2),
         ("sample NAME.damaged", 4),
         ("sample NAME.zip", 4),
         ("sample NAME.link", 4),
@@ -282,6 +285,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
 NUMBERS = ("integer", "integer range", "float", "float range")
 NAMELESS = (
     *("eval NAME NAME.txt", "eval NAME texts_NAME", "sample NAME --prompt-file NAME.unknown"),
+    *("sample NAME --template NAME", "sample NAME --template NAME{a}"),
     *("replay NAME.receipt --prompt other", "replay NAME.private --prompt-file NAME.unknown"),
     *("cache clear --down-to 1G", "corpus list", "corpus list --json"),
 )

@@ -268,6 +268,6 @@ def test_whole_lines_are_asked_for_in_one_way(names: Path, more: list[str]) -> N
     assert run(["sample", str(names), "--lines", "2", *more]) == 2
 
 
-def test_only_a_model_of_lines_writes_whole_lines(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["sample", str(tiny_run), "--lines", "2"]) == 2
-    assert "was not trained with --lines" in capsys.readouterr().err
+def test_a_model_of_running_text_writes_so_many_lines_of_it(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sample", str(tiny_run), "--lines", "3", "--seed", "1"]) == 0
+    assert capsys.readouterr().out.count("\n") == 3

@@ -262,9 +262,22 @@ def test_options_that_contradict_a_pattern_are_refused(options, message):
         write(build(), "numpy", 1, **options)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "pattern", ["(ab|c)*d{2,4}[e-k]?", "[a-k]{3,9}", "(a|b)+c(d|e)*", "[^a]+a", "(abc){2,}", "k?j?i?h?"]
+TWELVE = (
+    *("(ab|c)*d{2,4}[e-k]?", "[a-k]{3,9}", "(a|b)+c(d|e)*", "[^a]+a", "(abc){2,}", "k?j?i?h?"),
+    *(
+        "(?i)A[B-D]{,5}|e+f",
+        r"\w{10}(k\w)*",
+        "((a|b)(c|d)?){3,7}",
+        ".{0,4}kk.{0,4}",
+        "(aa)*|(bbb)+",
+        "[a-c][^c]*c[^a]a",
+    ),
 )
-def test_ten_thousand_texts_all_match(pattern):
-    assert all(re.fullmatch(pattern, text) for text in write(build(), "compiled", 10_000, match=pattern, length=60))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", TWELVE)
+@pytest.mark.parametrize("exact", [False, True])
+def test_ten_thousand_texts_all_match(pattern, exact):
+    many = write(build(), "compiled", 2000 if exact else 10_000, match=pattern, length=60, exact=exact)
+    assert all(re.fullmatch(pattern, text) for text in many)

@@ -22,6 +22,7 @@ OPTIONS = (
     *("-n 150", "-n 40 --samples 3", "-n 12 --samples 66", "-n 60 --temp 1.4:0.3", "-n 60 --top-k 4 --top-p 0.8"),
     *("-n 60 --min-p 0.05 --typical-p 0.7", "-n 60 --repetition-penalty 1.4", "-n 60 --logit-bias b=2 --ban a"),
     *("-n 80 --until sentence", "-n 60 --stop ab --max-lines 2", "-n 60 -p abc --no-echo", "-n 0 -p cab"),
+    *("-n 30 --match [abc]{3,8}", "-n 30 --match [ab]{2,6}c --exact", "-n 30 --template a{[abc]{1,4}}bb{[ab]+}c"),
 )
 CODE = (
     "import sys; from charnet.cli.app import run; from charnet.engines.rounding import kind_of_machine; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from io import BytesIO
@@ -21,6 +21,7 @@ from charnet.errors import ConfigError, CorpusError, did_you_mean, quoted
 from charnet.generation import batch, generate
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.sampler import Sampler
+from charnet.generation.scheduler import Request
 from charnet.overlay import check_count, qualified_names, sampling_options
 from charnet.signals import Interrupted, SignalGuard
 from charnet.storage import runs
@@ -52,7 +53,6 @@ class TextModel:
 
         Args:
             index: which of several texts of the same seed this is.
-            **options: fields of `SamplingOptions`.
 
         Raises:
             PromptError: the prompt holds a character that the alphabet lacks.
@@ -72,6 +72,16 @@ class TextModel:
         engine = self._engine(chosen, count)
         written = batch.texts(engine, self.checkpoint.vocab, ids, chosen, count)
         return (prompt + "".join(chunk.text for chunk in chunks) for chunks in written)
+
+    def answers(self, prompts: Sequence[str], **options: Any) -> Iterator[str]:
+        """Continues each of many prompts, of any lengths, computed together. The i-th text is what `generate` gives
+        with `seed + i`, except where rounding decides between two characters."""
+        chosen, ids = sampling_options(options), [self._encode(prompt) for prompt in prompts]
+        engine, vocab = self._engine(chosen, len(ids)), self.checkpoint.vocab
+        seeded = (replace(chosen, seed=chosen.seed + i) for i in range(len(ids)))
+        requests = (Request(generate.start(engine, vocab, i), each) for i, each in zip(ids, seeded, strict=True))
+        written = batch.answers(engine, vocab, requests)
+        return (p + "".join(chunk.text for chunk in each) for p, each in zip(prompts, written, strict=True))
 
     def start(self, prompt: str = "", *, num_sampled: int = 0) -> GenerationState:
         """Reads a prompt and returns the state after it, for `write`.
@@ -120,17 +130,9 @@ class TextModel:
         Raises:
             CorpusError: the text is empty, or the alphabet has none of its characters.
         """
-        from charnet.evaluation.evaluate_checkpoint import evaluate_checkpoint
+        from charnet.evaluation.evaluate_checkpoint import evaluate_text
 
-        vocab = self.checkpoint.vocab
-        codes = vocab.codes(self._as_training_text(text))
-        ids = vocab.lookup(codes)
-        if not (ids >= 0).any():
-            raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
-        unknown = dict[int, int]()
-        for code in codes[ids < 0].tolist():
-            unknown[code] = unknown.get(code, 0) + 1
-        return evaluate_checkpoint(self.checkpoint, ids[ids >= 0].astype("u4"), unknown)
+        return evaluate_text(self.checkpoint, self._as_training_text(text))
 
     def adapt(self, text: str, *, rate: float = DYNAMIC_RATE) -> TextModel:
         """Returns a model that has learned from a text in one pass, as `charnet sample --adapt-to` does; this one stays
@@ -188,8 +190,7 @@ class TextModel:
         self, state: GenerationState | None, ids: list[int], options: dict[str, Any], index: int, *, nats: bool
     ) -> Generation:
         chosen = sampling_options(options)
-        engine = self._engine(chosen)
-        vocab = self.checkpoint.vocab
+        engine, vocab = self._engine(chosen), self.checkpoint.vocab
         state = generate.start(engine, vocab, ids) if state is None else state
         return Generation(engine, vocab, state, chosen, index=index, nats=nats)
 
@@ -215,8 +216,7 @@ class TextModel:
     def _encode(self, text: str) -> list[int]:
         vocab = self.checkpoint.vocab
         text, _ = prompts.fit(normalize(text, self.checkpoint.config.data), vocab)
-        ids: list[int] = vocab.encode(text).tolist()
-        return ids
+        return list[int](vocab.encode(text).tolist())
 
 
 def load(path: str | PathLike[str] | None = None, *, engine: str = "auto") -> TextModel:

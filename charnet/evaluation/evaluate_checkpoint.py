@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -136,6 +137,20 @@ def model_of(checkpoint: Checkpoint) -> Any:
         return from_weights(model, checkpoint.weights)
     engine = registry.engine_of(model, checkpoint.stored_weights, registry.available("compiled"))
     return ExactModel(engine, model.members, len(checkpoint.vocab))
+
+
+def evaluate_text(checkpoint: Checkpoint, text: str) -> Evaluation:
+    """Evaluates the model of a checkpoint on a text, as its training text was read.
+
+    Raises:
+        CorpusError: the text is empty, or the alphabet has none of its characters.
+    """
+    codes = checkpoint.vocab.codes(text)
+    ids = checkpoint.vocab.lookup(codes)
+    if not (ids >= 0).any():
+        raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
+    unknown = dict(Counter(codes[ids < 0].tolist()))
+    return evaluate_checkpoint(checkpoint, ids[ids >= 0].astype("u4"), unknown)
 
 
 def evaluate_checkpoint(

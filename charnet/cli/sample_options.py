@@ -258,8 +258,8 @@ def check_many(**given: Any) -> None:
         if given["receipt"] and is_given:
             raise ConfigError(f"--receipt and {name}: no receipt holds that; leave one out")
     if given["best_by"] != "nats":
-        if given["best_of"] == 1:
-            raise ConfigError("--best-by: expected --best-of beside it")
         from charnet.generation.best import score_of
 
         score_of(given["best_by"])
+        if given["best_of"] == 1:
+            raise ConfigError("--best-by: expected --best-of beside it")

@@ -286,6 +286,7 @@ NUMBERS = ("integer", "integer range", "float", "float range")
 NAMELESS = (
     *("eval NAME NAME.txt", "eval NAME texts_NAME", "sample NAME --prompt-file NAME.unknown"),
     *("sample NAME --template NAME", "sample NAME --template NAME{a}"),
+    "eval NAME NAME.txt --per-line --json",
     *("replay NAME.receipt --prompt other", "replay NAME.private --prompt-file NAME.unknown"),
     *("cache clear --down-to 1G", "corpus list", "corpus list --json"),
 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from charnet.cli import console, context, opening, output, prompting, sample_options
+from charnet.cli.sample_options import LONGEST_LINE
 from charnet.config import DataSettings, SamplingOptions
 from charnet.data import prompts
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CharnetError, ConfigError, PromptError, did_you_mean, plural, quoted, short_repr
 from charnet.generation.batch import answers
+from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import GenerationState, start
 from charnet.generation.scheduler import Request
 from charnet.limits import options_of
@@ -67,10 +70,12 @@ def write_answers(given: Mapping[str, Any], options: SamplingOptions) -> int:
     if not given["quiet"]:
         model.say(options)
         model.say_slow(given["engine"])
-    failed = list[str]()
+    failed, is_cut = list[str](), Counter[bool]()
     metadata = {**model.metadata(given), **before.metadata()}
-    objects = _objects(model, lines, begun, metadata, given, failed)
+    objects = _objects(model, lines, begun, metadata, given, failed, is_cut)
     destination.write_objects(objects, len(lines), quiet=given["quiet"])
+    if not given["quiet"]:
+        output.note_cut(is_cut[True], LONGEST_LINE, of_bytes=model.vocab.of_bytes)
     if failed:
         shown = f"{name}: {plural(len(failed), 'line')} of {len(lines):,} without a text: {failed[0]}"
         console.error(shown)
@@ -84,8 +89,10 @@ def _objects(
     metadata: Mapping[str, Any],
     given: Mapping[str, Any],
     failed: list[str],
+    is_cut: Counter[bool],
 ) -> Iterator[dict[str, Any]]:
-    """Yields the answer to each line; adds to `failed` what is said of those without a text."""
+    """Yields the answer to each line; adds to `failed` what is said of those without a text, and to `is_cut` whether
+    it ended only by the longest length."""
     requests = (Request(begun.extend(line.ids), line.options) for line in lines if not line.error)
     written = answers(model.engine, model.vocab, requests, nats=True)
     for line in lines:
@@ -93,8 +100,11 @@ def _objects(
         if not error:
             echoed = "" if given["no_echo"] else line.prompt
             asked = {"prompt": line.prompt, **vars(line.options)}
+            chunks: Iterable[Chunk] = next(written)
+            if given["length"] is None and line.options.length == LONGEST_LINE:
+                chunks = output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=model.vocab.of_bytes)
             try:
-                text, known = output.described(next(written), each=given["surprise"])
+                text, known = output.described(chunks, each=given["surprise"])
             except ConfigError as refused:
                 error = str(refused)
             else:
@@ -108,18 +118,38 @@ def _read(raw: bytes, name: str, checkpoint: Checkpoint, options: SamplingOption
     """Reads the lines of a file; each says what is wrong with it. They are JSON if the first one that is not blank is
     an object; blank lines ask for nothing then, and for a text without a prompt otherwise."""
     data, vocab = checkpoint.config.data, checkpoint.vocab
-    text = prompts.decode(raw, name, data.encoding, of_bytes=vocab.of_bytes)
-    typed = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
-    first = next((line for line in typed if line.strip()), "")
-    is_json = first.lstrip().startswith("{") and isinstance(_value(first), dict)
+    typed = _decoded(raw, name, checkpoint)
+    first = next((line for line in typed if isinstance(line, PromptError) or line.strip()), "")
+    is_json = isinstance(first, str) and first.lstrip().startswith("{") and isinstance(_value(first), dict)
     found = list[Line]()
     for index, line in enumerate(typed):
+        if isinstance(line, PromptError):
+            found.append(Line(index, error=str(line)))
+            continue
         if is_json and not line.strip():
             continue
         asked = _asked(index, line, options) if is_json else Line(index, {}, line, (), options)
         asked = replace(asked, options=replace(asked.options, seed=asked.options.seed + index * (not asked.has_seed)))
         found.append(asked if asked.error else _fitted(asked, vocab, data, skip_unknown=skip_unknown))
     return found
+
+
+def _decoded(raw: bytes, name: str, checkpoint: Checkpoint) -> list[str | PromptError]:
+    """Returns the lines of a file; in place of one that cannot be decoded, why."""
+    encoding, of_bytes = checkpoint.config.data.encoding, checkpoint.vocab.of_bytes
+    try:
+        text = prompts.decode(raw, name, encoding, of_bytes=of_bytes)
+    except PromptError:
+        if b"\0" in raw:  # characters of several bytes each: a line end cannot be told from half of another character
+            raise
+        found = list[str | PromptError]()
+        for line in raw.removesuffix(b"\n").split(b"\n"):
+            try:
+                found.append(prompts.decode(line.removesuffix(b"\r"), "the line", encoding, of_bytes=of_bytes))
+            except PromptError as error:
+                found.append(error)
+        return found
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
 
 
 def _value(line: str) -> Any:

@@ -136,6 +136,13 @@ def watch_length(chunks: Iterable[Chunk], length: int, is_cut: Counter[bool], *,
     is_cut[count >= length] += 1
 
 
+def note_cut(count: int, length: int, *, of_bytes: bool) -> None:
+    """Says how many texts nothing but the longest length has ended."""
+    if count:
+        symbols = "bytes" if of_bytes else "characters"
+        console.note(f"{plural(count, 'text')} cut after {length:,} {symbols}, where the model had not ended")
+
+
 def watch_facts(chunks: Iterable[Chunk], facts: dict[str, Any]) -> Iterator[Chunk]:
     """Yields the chunks of a text, and puts what is known of it into `facts`."""
     for chunk in chunks:

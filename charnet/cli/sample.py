@@ -12,7 +12,7 @@ from charnet.cli import adapting, console, prompting, receipts, sample_options
 from charnet.cli.options import unescaped
 from charnet.cli.sample_options import LONGEST_LINE
 from charnet.config import SamplingOptions
-from charnet.errors import ConfigError, plural, quoted
+from charnet.errors import ConfigError, quoted
 from charnet.limits import options_of
 from charnet.overlay import check_count
 
@@ -219,11 +219,8 @@ def _write(
         recorder.receipt().write(given["receipt"])
     if not quiet and (share := facts.get("matching_share")) is not None:
         console.note(f"of the model's own texts, {_percent(share)} match")
-    if is_cut[True] and not quiet:
-        symbols = "bytes" if vocab.of_bytes else "characters"
-        console.note(
-            f"{plural(is_cut[True], 'text')} cut after {LONGEST_LINE:,} {symbols}, where the model had not ended"
-        )
+    if not quiet:
+        output.note_cut(is_cut[True], LONGEST_LINE, of_bytes=vocab.of_bytes)
 
 
 def _percent(share: float) -> str:

@@ -92,6 +92,15 @@ def test_a_line_that_cannot_be_answered_says_so_in_its_place_and_no_other_is_los
     assert 'did you mean "prompt"' in answers[2]["error"]
 
 
+def test_a_line_in_another_encoding_is_refused_alone(sample: Any, tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes(b"the\n\xff\n\ncat\r\n")
+    code, out, _ = sample("--prompts", tmp_path / "p.txt")
+    answers = objects(out)
+    assert code == 3
+    assert "UTF-8" in answers[1]["error"]
+    assert [answer.get("prompt") for answer in answers] == ["the", None, "", "cat"]
+
+
 def test_prompts_come_from_a_pipe_too_and_go_to_a_file(
     sample: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,26 +23,27 @@ TABLE = """
                receipt
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
-               registry agreement
+               registry model_mixture agreement
 4  generation  graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
                random_numbers conditional generate scheduler batch best receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
-               line_scores adapt forecast
+               line_scores evaluate_mixture adapt forecast
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
                saver recorder trainer start resume setup
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
 7  api         api
 8  cli         console help options tables messages surprise wrap output sample_options prompting adapting opening
-               context receipts history live progress interactive many train sample replay inspect eval quantize doctor
-               bench cache corpus compress app
+               context mixing receipts history live progress interactive many train sample replay inspect eval quantize
+               doctor bench cache corpus compress app
 9  root        __init__ __main__
 """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
-    "evaluation.line_scores evaluation.adapt training.optim training.throughput training.thread_count "
-    "training.train_state training.trained_ngram training.saver training.recorder training.trainer bench",
+    "evaluation.line_scores evaluation.evaluate_mixture "
+    "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
+    "training.trained_ngram training.saver training.recorder training.trainer bench",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
     "engines.compiled_engine compression.kernels_adaptive compression.adaptive",

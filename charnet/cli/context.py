@@ -53,8 +53,7 @@ def load(given: Mapping[str, Any], checkpoint: Checkpoint) -> Context:
     if file is None:
         return Context()
     raw, name = prompting.file_bytes(file)
-    text = prompting.decode(raw, name, checkpoint)
-    notes = list[str]()
+    text, notes = prompting.decode(raw, name, checkpoint)
     if len(text) > MOST_READ:
         notes.append(
             f"read its last {MOST_READ:,} of {len(text):,} characters; what is before them no longer changes the state"

@@ -8,7 +8,7 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.help import GroupedCommand
-from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped_separator
+from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped_settings
 from charnet.cli.progress import training_view
 from charnet.cli.tables import format_size
 
@@ -47,8 +47,7 @@ def info(
     from charnet.overlay import overlay
     from charnet.training import resolve
 
-    given["documents"] = unescaped_separator(documents)
-    config = overlay(Config(), given_settings(given))
+    config = overlay(Config(), unescaped_settings(given_settings(given)))
     resolve.check(config)
     with training_view(quiet=False, json=False) as view:
         view.starting()

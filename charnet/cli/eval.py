@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charnet.cli import console, tables
-from charnet.cli.options import SEPARATORS, option, setting, unescaped_separator
+from charnet.cli import console, mixing, tables
+from charnet.cli.options import SEPARATORS, option, setting, unescaped_settings
 from charnet.config import DYNAMIC_RATE
 from charnet.errors import ConfigError, plural
 from charnet.overlay import check_rate
@@ -19,13 +20,22 @@ if TYPE_CHECKING:
     from charnet.storage.checkpoint import Checkpoint
 
 COLUMNS = "{:>9} {:>11} {:>9} {:>11}"
-TEXT, LEARNING, OUTPUT = "The text", "Learning", "Output"
+MODELS, TEXT, LEARNING, OUTPUT = "Models", "The text", "Learning", "Output"
 as_trained = functools.partial(setting, group=TEXT, shown_default="as in the training text")
 
 
 def eval_(
-    checkpoint: Annotated[Path, typer.Argument(readable=False, help="A run or a checkpoint.")],
-    text: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
+    checkpoint: Annotated[str, typer.Argument(help="A run or a checkpoint; with --mix no checkpoint but a text.")],
+    text: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for standard input.")] = None,
+    mix: Annotated[
+        list[str] | None,
+        option(
+            "--mix",
+            metavar="CHECKPOINT[:WEIGHT]|auto",
+            help="evaluate several models as one, each with its --mix; --mix auto beside them finds the weights",
+            group=MODELS,
+        ),
+    ] = None,
     encoding: Annotated[str | None, as_trained("data.encoding")] = None,
     encoding_errors: Annotated[str | None, as_trained("data.encoding_errors")] = None,
     glob: Annotated[
@@ -66,25 +76,37 @@ def eval_(
         raise ConfigError("--dynamic and --per-line: each line is read by itself, so nothing is learned; leave one out")
     if dynamic and quantize:
         raise ConfigError("--dynamic and --quantize: 8-bit weights cannot learn; leave out one of them")
+    given = {
+        "encoding": encoding,
+        "encoding_errors": encoding_errors,
+        "glob": glob,
+        "strip": strip,
+        "documents": documents,
+        "field": field,
+    }
+    changes = unescaped_settings({name: value for name, value in given.items() if value is not None})
+    if mix:
+        if per_line:
+            raise ConfigError("--per-line and --mix: lines are evaluated with one model; leave one of them out")
+        if dynamic:
+            raise ConfigError("--dynamic and --mix: several models cannot learn together; leave one of them out")
+        _judge(mix, [checkpoint, *(text or ())], changes, quantize=quantize, threads=threads, json=json)
+        return
+    if not text:
+        raise ConfigError(
+            "Missing argument 'TEXT...': name the files to evaluate the model on, or - for standard input"
+        )
+
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
 
-    path = runs.find(checkpoint)
+    path = runs.find(Path(checkpoint))
     model = Checkpoint.load(path, weights_only=True)
     if quantize is not None:
         model = model.quantize(quantize)
 
     from charnet.evaluation.evaluate_checkpoint import evaluate_files
 
-    given = {
-        "encoding": encoding,
-        "encoding_errors": encoding_errors,
-        "glob": glob,
-        "strip": strip,
-        "documents": unescaped_separator(documents),
-        "field": field,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
     if per_line:
         _show_lines(model, text, changes, threads, json=json)
         return
@@ -98,6 +120,58 @@ def eval_(
         tables.show_evaluation(evaluation)
     if evaluation.dynamic and evaluation.dynamic.is_worse_than(evaluation):
         console.note("learning while reading made it worse: try a smaller --dynamic-rate")
+
+
+def _judge(
+    values: Sequence[str],
+    text: Sequence[str],
+    changes: Mapping[str, str],
+    *,
+    quantize: str | None,
+    threads: int,
+    json: bool,
+) -> None:
+    """Evaluates a mixture of models."""
+    mixed = mixing.load(values, can_find=True, quantize=quantize)
+
+    from charnet.evaluation.evaluate_mixture import evaluate_mixture
+
+    found = evaluate_mixture(mixed.checkpoints, mixed.names, mixed.weights, text, changes, threads=threads)
+    for note in found.mixture.notes:
+        console.note(note)
+    given = [value for value in values if value != mixing.AUTO] if mixed.weights is None else mixed.names
+    flags = mixing.flags(given, found.weights) if mixed.weights is None else ""
+    if json:
+        models = zip(mixed.names, mixed.checkpoints, found.weights, found.parts, strict=True)
+        console.write_json(
+            {
+                "mix": [
+                    {
+                        "checkpoint": name,
+                        "sha256": checkpoint.sha256,
+                        "precision": checkpoint.precision,
+                        "weight": weight,
+                        "nats_per_char": part.nats_per_char if part else None,
+                        "characters": part.characters if part else 0,
+                    }
+                    for name, checkpoint, weight, part in models
+                ],
+                **found.mixture.as_dict(),
+                "fitted_characters": found.fitted,
+                "flags": flags or None,
+            }
+        )
+        return
+    tables.show_evaluation(found.mixture)
+    tables.show_mixture(mixed.names, found.weights, found.parts, found.mixture.characters)
+    if flags:
+        console.note(
+            f"the weights were found on every other stretch of the text ({plural(found.fitted, 'character')}); "
+            "the losses are those of the stretches between"
+        )
+        if found.weights.count(0) == len(found.weights) - 1:
+            console.note("the others add nothing to this model:")
+        console.write_line(flags)
 
 
 def _show_lines(model: Checkpoint, paths: list[str], changes: dict[str, str], threads: int, *, json: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from charnet.cli import console, context, opening, output, prompting, sample_options
+from charnet.cli import console, context, mixing, opening, output, prompting, sample_options
 from charnet.cli.sample_options import LONGEST_LINE
 from charnet.config import DataSettings, SamplingOptions
 from charnet.data import prompts
@@ -56,16 +56,20 @@ def write_answers(given: Mapping[str, Any], options: SamplingOptions) -> int:
     destination = output.Destination(given["out"])
     destination.check(1, force=given["force"])
     raw, name = prompting.file_bytes(given["prompts_file"])
-    path, loaded = opening.load(given["checkpoint"])
+    mixed = mixing.load(given["mix"], quantize=given["quantize"]) if given["mix"] else None
+    path, loaded = (mixed.paths[0], mixed.reader()) if mixed else opening.load(given["checkpoint"])
     if loaded.vocab.document_end is not None:
         options = sample_options.for_documents(options, 0, given["length"])
     before = context.load(given, loaded)
     lines = _read(raw, name, loaded, options, skip_unknown=given["unknown"] == "skip")
     held = [loaded]
     del loaded
-    model = opening.open_model(
-        path, held, options, {**given, "json": True}, count=max(1, len(lines)), before=len(before.ids)
-    )
+    as_json = {**given, "json": True}
+    if mixed:
+        model = mixing.open_models(mixed, options, as_json)
+    else:
+        count = max(1, len(lines))
+        model = opening.open_model(path, held, options, as_json, count=count, before=len(before.ids))
     begun = before.state(model, options) or start(model.engine, model.vocab)
     if not given["quiet"]:
         model.say(options)

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class MixedModel:
+    """What `--json` tells of a model of a mixture."""
+
+    checkpoint: str
+    sha256: str
+    precision: str
+    weights_sha256: str
+    weight: float
+
+
+@dataclass(frozen=True)
 class Opened:
     """A model that is ready to write.
 
@@ -30,10 +41,11 @@ class Opened:
         path: of its checkpoint.
         opened_as: the name of the engine.
         fastest: the name of the one that would finish first, which may not be installed.
-        precision: of the weights: `fp32` or `int8`.
+        precision: of the weights: `fp32` or `int8`, of a mixture perhaps `mixed`.
         sha256: of the checkpoint's file.
         weights_sha256: of the weights that write, "" where nobody asks for it.
         adaptation: what it has learned for this command.
+        mix: the models of a mixture; `path` is that of the first.
     """
 
     path: Path
@@ -46,6 +58,7 @@ class Opened:
     sha256: str
     weights_sha256: str
     adaptation: Adaptation | None
+    mix: tuple[MixedModel, ...] = ()
 
     def metadata(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what `--json` tells of the model.
@@ -54,20 +67,21 @@ class Opened:
             given: the values of all options by the names of their parameters.
         """
         learned = {name: given[name] for name in ("adapt", "adapt_to")} if self.adaptation else {}
+        of_one = {"checkpoint": str(self.path), "weights_sha256": self.weights_sha256}
         return {
             "engine": self.engine.name,
             "precision": self.precision,
-            "checkpoint": str(self.path),
-            "weights_sha256": self.weights_sha256,
+            **({"mix": list(map(vars, self.mix))} if self.mix else of_one),
             **learned,
         }
 
     def say(self, options: SamplingOptions) -> None:
         """Says on stderr which model writes how."""
-        weights = "8-bit weights" if self.precision == "int8" else self.precision
+        weights = {"int8": "8-bit weights", "mixed": "8-bit weights and fp32"}.get(self.precision, self.precision)
         end = "" if options.temperature_end is None else f":{options.temperature_end:g}"
         temperature = f"temperature {options.temperature:g}{end}"
-        console.note(f"{self.path}: {self.engine.name} engine, {weights}, {temperature}, seed {options.seed}")
+        name = " + ".join(f"{each.checkpoint}:{each.weight:.3g}" for each in self.mix) or self.path
+        console.note(f"{name}: {self.engine.name} engine, {weights}, {temperature}, seed {options.seed}")
 
     def say_slow(self, engine: str | None) -> None:
         """Says on stderr how to get a faster engine, if there is one and none was asked for."""
@@ -119,13 +133,22 @@ def open_model(
     precision, ngram = model.precision, adaptation.ngram if adaptation else model.ngram
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if given["json"] else ""
     del model
-    stages = () if quiet else Sampler(vocab, options).stages
-    for note in dict.fromkeys(note for stage in stages for note in stage.notes):
-        console.note(f"{'--template' if options.template else '--match'}: {note}")
+    say_pattern(vocab, options, quiet=quiet)
     fastest = given["engine"] or batch.fastest_engine(config.model, vocab, weights, options, count, before=before)
     name = registry.available(fastest) if given["engine"] is None else given["engine"]
     engine = registry.engine_of(config.model, weights, name, threads=threads, ngram=ngram)
     return Opened(path, vocab, config, engine, name, fastest, precision, sha256, weights_sha256, adaptation)
+
+
+def say_pattern(vocab: Vocabulary, options: SamplingOptions, *, quiet: bool) -> None:
+    """Says on stderr which characters of the pattern the alphabet lacks.
+
+    Raises:
+        ConfigError: the options do not fit the alphabet.
+    """
+    stages = Sampler(vocab, options).stages
+    for note in () if quiet else dict.fromkeys(note for stage in stages for note in stage.notes):
+        console.note(f"{'--template' if options.template else '--match'}: {note}")
 
 
 def reopen(adaptation: Adaptation, engine: str, quantize: str | None, threads: int) -> Engine:

@@ -18,6 +18,7 @@ from charnet.training.planner import PLANNED
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.|$)", re.DOTALL)
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "\\": "\\"}
 ESCAPES_SHOWN = r"\n \t \r \f \\ \xNN \uNNNN \UNNNNNNNN"
+TEXTS = ("documents", "document_separator", "field")  # settings that take text
 SEPARATORS = "blank-line|line|file|SEPARATOR|/REGEX/"
 
 
@@ -102,8 +103,27 @@ def unescaped(text: str, flag: str, *, any_bytes: bool = False) -> str:
     return ESCAPE.sub(character, text)
 
 
-def unescaped_separator(text: str | None) -> str | None:
-    """Unescapes what separates documents, unless it is a regular expression, which has escapes of its own."""
+def unescaped_settings(typed: Mapping[str, Any], *, any_bytes: bool = False) -> dict[str, Any]:
+    r"""Unescapes the settings that take text, among settings that were typed.
+
+    A regular expression, `--documents /REGEX/`, stays as it is: it has escapes of its own, with the same meaning.
+
+    Args:
+        typed: values by the names of their fields, with `data.` before them or without.
+        any_bytes: whether a text may have bytes that are not UTF-8.
+
+    >>> unescaped_settings({"data.documents": r"\n\n", "field": r"a\tb", "glob": r"\n"})
+    {'data.documents': '\n\n', 'field': 'a\tb', 'glob': '\\n'}
+    """
+    values = dict(typed)
+    for full, value in typed.items():
+        name = full.removeprefix("data.")
+        if name in TEXTS and isinstance(value, str) and not (name == "documents" and _is_pattern(value)):
+            values[full] = unescaped(value, "--" + name.replace("_", "-"), any_bytes=any_bytes)
+    return values
+
+
+def _is_pattern(separator: str) -> bool:
     from charnet.data.segment import is_pattern  # imported here: a command line without it loads less
 
-    return text if text is None or is_pattern(text) else unescaped(text, "--documents")
+    return is_pattern(separator)

@@ -42,11 +42,14 @@ def file_bytes(file: Path) -> tuple[bytes, str]:
         raise StorageError(f"{file}: cannot be read: {error.strerror}") from None
 
 
-def decode(raw: bytes, name: str, model: Checkpoint) -> str:
-    """Decodes a prompt; the last line end of a file is no part of it.
+def decode(raw: bytes, name: str, model: Checkpoint) -> tuple[str, list[str]]:
+    """Decodes a prompt. The last line end of a file is no part of it: editors put one there, and so does `echo`.
 
     Args:
         name: of the prompt, as `prompt_bytes` returns it.
+
+    Returns:
+        The prompt, and sentences for the user about it.
 
     Raises:
         PromptError: it is in another encoding.
@@ -54,4 +57,6 @@ def decode(raw: bytes, name: str, model: Checkpoint) -> str:
     from charnet.data import prompts
 
     text = prompts.decode(raw, name, model.config.data.encoding, of_bytes=model.vocab.of_bytes)
-    return text if name == ARGUMENT else prompts.without_line_end(text)
+    shorter = text if name == ARGUMENT else prompts.without_line_end(text)
+    dropped = f"{name}: its last line end is not part of the prompt; to keep one, add another"
+    return shorter, [dropped] if shorter != text else []

@@ -54,8 +54,10 @@ def replay(
     model = Checkpoint.load(path, weights_only=True)
     receipts.check_checkpoint(found, model)
     if prompt is not None or prompt_file is not None:
-        given = prompting.decode(*prompting.prompt_bytes(prompt, prompt_file), model)
+        given, notes = prompting.decode(*prompting.prompt_bytes(prompt, prompt_file), model)
         found = receipts.with_prompt(found, model, given)
+        for note in () if quiet else notes:
+            console.note(note)
     destination = destination.of_model(model, lines=found.lines)
     engine = receipts.open_engine(found, model, threads=threads)
     doubts = receipts.doubts(found, engine)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import adapting, console, prompting, receipts, sample_options
+from charnet.cli import adapting, console, mixing, prompting, receipts, sample_options
 from charnet.cli.options import unescaped
 from charnet.cli.sample_options import LONGEST_LINE
 from charnet.config import SamplingOptions
@@ -60,6 +60,7 @@ def sample(
     samples: sample_options.Samples = 1,
     best_of: sample_options.BestOf = 1,
     best_by: sample_options.BestBy = "nats",
+    mix: sample_options.Mix = None,
     engine: sample_options.Engine = None,
     quantize: sample_options.Quantize = None,
     threads: sample_options.Threads = 0,
@@ -98,7 +99,8 @@ def sample(
     from charnet.cli.surprise import can_color
     from charnet.data import prompts
 
-    path, loaded = opening.load(checkpoint)
+    mixed = mixing.load(mix, quantize=quantize) if mix else None
+    path, loaded = (mixed.paths[0], mixed.reader()) if mixed else opening.load(checkpoint)
     vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
     if lines and not data.document_end:  # so many lines of one text
         samples, options = 1, replace(options, max_lines=lines)
@@ -109,17 +111,22 @@ def sample(
     if vocab.document_end is not None and not interactive:
         options = sample_options.for_documents(options, lines, length)
     before = context_of.load(given, loaded)
-    text, ids = prompting.decode(raw, source, loaded), None
+    (text, notes), ids = prompting.decode(raw, source, loaded), None
     if not interactive:  # raises errors before anything is shown
         destination = destination.of_model(loaded, lines=bool(lines))
-        text, ids, notes = prompts.read(text, vocab, data, skip_unknown=unknown == "skip")
-        for note in () if quiet else notes:
-            console.note(note)
+        text, ids, more = prompts.read(text, vocab, data, skip_unknown=unknown == "skip")
+        notes += more
         if adapt and not text:
             raise ConfigError("--adapt: expected a prompt to learn from; give one, or a text with --adapt-to")
+    for note in () if quiet else notes:
+        console.note(note)
     count, learned = 0 if interactive else samples, None if ids is None else ids.astype("u4")
     del loaded
-    model = opening.open_model(path, held, options, given, count=count, prompt=learned, before=len(before.ids))
+    if mixed:
+        model = mixing.open_models(mixed, options, given)
+    else:
+        model = opening.open_model(path, held, options, given, count=count, prompt=learned, before=len(before.ids))
+    del mixed
     color = surprise and not (json or destination.is_on_disk) and can_color()
     if ids is None:
         _talk(model, options, text, before, given, color=color)
@@ -201,7 +208,8 @@ def _write(
         written = (wrapped(chunks, given["width"], echoed) for chunks in written)
     if given["length"] is None and options.length == LONGEST_LINE:
         written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
-    if given["receipt"] or (json and model.adaptation is None and not best and state is None):
+    has_receipts = model.adaptation is None and not (model.mix or best or state)
+    if given["receipt"] or (json and has_receipts):
         end = destination.end
         recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
         written = recorder.watch(written) if recorder else written
@@ -246,6 +254,7 @@ def _check(
     **more: Any,
 ) -> None:
     """Raises ConfigError if the options of the command contradict each other."""
+    mixing.check_options(more)
     receipts.check_options(interactive=interactive, **more)
     check_count("--samples", samples, low=1)
     check_count("--lines", lines)

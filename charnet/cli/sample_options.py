@@ -24,12 +24,21 @@ COMPUTATION, OUTPUT = "Computation", "Output"
 Checkpoint = Annotated[
     Path | None, typer.Argument(readable=False, help="A run or a checkpoint; none = the newest run under checkpoints/.")
 ]
+Mix = Annotated[
+    list[str] | None,
+    option(
+        "--mix",
+        metavar="CHECKPOINT[:WEIGHT]",
+        help="write with several models: the weighted mean of their probabilities; repeat it for each of them",
+        group=COMPUTATION,
+    ),
+]
 Prompt = Annotated[
     str | None,
     option(
         ARGUMENT,
         "-p",
-        help="text to continue; - reads it from stdin; \\n is a line end, here and in --stop, --ban, ...",
+        help="text to continue; - reads it from stdin; \\n is a line end, as in every option that takes text",
         group=PROMPT,
     ),
 ]

@@ -164,6 +164,21 @@ def show_evaluation(e: Evaluation) -> None:
         write(shown(line) + "\n")
 
 
+def show_mixture(
+    names: Sequence[str], weights: Sequence[float], parts: Sequence[Evaluation | None], characters: int
+) -> None:
+    """Shows the loss of each model of a mixture on the characters that it knows.
+
+    Args:
+        characters: of the mixture.
+    """
+    for name, weight, part in zip(names, weights, parts, strict=True):
+        loss = f"{_fixed(part.nats_per_char, 4)} nats per character" if part else "knows none of the characters"
+        fewer = characters - part.characters if part else 0
+        known = f", without {plural(fewer, 'character')} that it does not know" if fewer else ""
+        write(shown(f"{loss}: {name}, weight {weight:.3g}{known}") + "\n")
+
+
 def most_frequent(counts: Mapping[str, int]) -> str:
     """Formats the most frequent of some characters.
 

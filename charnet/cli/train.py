@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console, progress
-from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped, unescaped_separator
+from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped_settings
 from charnet.config import RUNS
 from charnet.config_file import read_yaml
 from charnet.errors import ConfigError
@@ -117,11 +117,8 @@ def train(
 ) -> int:
     """Train a model on a text. The run is saved in checkpoints/, under the name of the text."""
     given = dict(locals())  # first of all: each option that is a setting has the name of its field
-    values = assignments(settings or []) | given_settings(given) | ({"data.paths": text} if text else {})
-    if isinstance(separator := values.get("data.document_separator"), str):  # by its flag or by --set
-        values["data.document_separator"] = unescaped(separator, "--document-separator", any_bytes=as_bytes)
-    if isinstance(separator := values.get("data.documents"), str):
-        values["data.documents"] = unescaped_separator(separator)
+    typed = assignments(settings or []) | given_settings(given)
+    values = unescaped_settings(typed, any_bytes=as_bytes) | ({"data.paths": text} if text else {})
     file_values = read_yaml(config) if config else {}
     seconds = None if time is None else parse_duration("--for", time)
     if resume and (init_from or name):

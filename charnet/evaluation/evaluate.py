@@ -165,12 +165,13 @@ def _evaluate_text(
     streams: int | None,
     stop: Callable[[], object],
     total: Total | None,
+    offset: int = 0,
 ) -> Evaluation:
     streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
     length = -(-len(ids) // streams)
     read_length = min(length, -(-most // streams)) if most else length
     counted = sum(min(read_length, max(0, len(ids) - stream * length)) for stream in range(streams))
-    return Evaluation(_total_nats(model, ids, start_id, streams, read_length, stop, total), counted)
+    return Evaluation(_total_nats(model, ids, start_id, streams, read_length, stop, total, offset), counted)
 
 
 @torch.no_grad()
@@ -182,6 +183,7 @@ def _total_nats(
     read_length: int,
     stop: Callable[[], object],
     total: Total | None,
+    offset: int,
 ) -> float:
     device = next(model.parameters()).device
     length = -(-len(ids) // streams)
@@ -196,7 +198,7 @@ def _total_nats(
         x_ST, y_ST, counted_ST = _columns(ids, start_id, streams, length, begin, end)
         logits_STV, state = model(torch.from_numpy(x_ST).to(device), state)
         if begin >= 0:
-            targets = Targets(ids, begins_S, starts_S + begin, start_id, counted_ST)
+            targets = Targets(ids, begins_S, starts_S + begin, start_id, counted_ST, offset)
             sum_nats += _sum(logits_STV, y_ST, targets, total)
         elif end == 0:
             for each in (each for layer in state for each in layer):
@@ -223,7 +225,7 @@ def _nats_of_documents(
     is_long = documents.lengths > LONG_DOCUMENT
     sum_nats = 0.0
     for begin, end in zip(*map(np.ndarray.tolist, documents.take(np.flatnonzero(is_long))), strict=True):
-        sum_nats += _evaluate_text(model, ids[begin:end], start_id, 0, None, stop, total).nats
+        sum_nats += _evaluate_text(model, ids[begin:end], start_id, 0, None, stop, total, begin).nats
     documents = documents.take(np.flatnonzero(~is_long))
     for first in range(0, len(documents.ends), DOCUMENTS_SORTED):
         block = documents.take(slice(first, first + DOCUMENTS_SORTED))

@@ -51,14 +51,23 @@ def evaluate_files(
         CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
         DivergedError: the loss is not finite.
     """
-    threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
-    data = changed_settings(checkpoint.config.data, changes or {})
+    limit_threads(threads)
+    data = changed(checkpoint.config.data, changes or {})
     if dynamic_rate is not None:
         check_learns(checkpoint)
     ids, unknown, notes = encode_files(checkpoint.vocab, paths, data)
-    set_threads(threads or machine.threads_beside_others(machine.processor_cores()))
     evaluation = evaluate_checkpoint(checkpoint, ids, unknown, dynamic_rate=dynamic_rate)
     return dataclasses.replace(evaluation, notes=tuple(notes))
+
+
+def limit_threads(threads: int) -> None:
+    """Limits torch to so many threads; 0 = one per core on which no other program computes.
+
+    Raises:
+        ConfigError: the number is out of its range.
+    """
+    threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
+    set_threads(threads or machine.threads_beside_others(machine.processor_cores()))
 
 
 def check_learns(checkpoint: Checkpoint) -> None:
@@ -105,7 +114,7 @@ def _is_composed_otherwise(character: str) -> bool:
     return not starts_cluster(character) or unicodedata.normalize("NFC", character) != character
 
 
-def changed_settings(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
+def changed(trained: DataSettings, changes: Mapping[str, str]) -> DataSettings:
     """Returns how texts are read; a field is given in place of a separator, and the other way round."""
     documents, field = changes.get("documents"), changes.get("field")
     if documents is not None or field is not None:
@@ -167,8 +176,7 @@ def evaluate_checkpoint(
     """
     vocab, part = checkpoint.vocab, part_of(checkpoint, ids)
     with machine.explain_out_of_memory("close other programs"):
-        ngram = checkpoint.ngram
-        model = model_of(checkpoint)
+        ngram, model = checkpoint.ngram, model_of(checkpoint)
         total = Mixture(ngram) if ngram else None
         evaluation = checked(evaluate(model, part, vocab.start_id(), total=total))
         if dynamic_rate is not None:

@@ -18,8 +18,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from charnet import machine
-from charnet.config import Config, DataSettings
+from charnet.config import DataSettings
 from charnet.data.documents import NO_TARGET, Documents, read_window
 from charnet.data.encoded_copy import Ids
 from charnet.data.lines import Lines, blocks_of_lines, texts_for
@@ -27,11 +26,9 @@ from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
 from charnet.errors import DivergedError
 from charnet.evaluation.evaluate import LONG_DOCUMENT, LONGEST_CHUNK, evaluate
-from charnet.evaluation.evaluate_checkpoint import changed_settings, model_of
+from charnet.evaluation.evaluate_checkpoint import changed, limit_threads, model_of
 from charnet.evaluation.mixing import Mixture, Targets
-from charnet.model.device import set_threads
 from charnet.model.ensemble import Model
-from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 
 SIDE_BY_SIDE = 512  # lines
@@ -77,9 +74,8 @@ def score_lines(
             read to its end is refused after the scores of what was read.
         DivergedError: the loss is not finite.
     """
-    threads = overlay(Config(), {"training.threads": threads}).training.threads  # within its limits
-    vocab, data = checkpoint.vocab, _composed(checkpoint.vocab, changed_settings(checkpoint.config.data, changes or {}))
-    set_threads(threads or machine.threads_beside_others(machine.processor_cores()))
+    limit_threads(threads)
+    vocab, data = checkpoint.vocab, _composed(checkpoint.vocab, changed(checkpoint.config.data, changes or {}))
     end = ord(data.document_end) if data.document_end else LINE_END
     texts = texts_for(vocab, paths, data, [] if notes is None else notes)
     model, mixture = model_of(checkpoint), Mixture(checkpoint.ngram) if checkpoint.ngram else None

@@ -1,6 +1,6 @@
-"""An n-gram in an evaluation: the loss of the mixture, and the share of the n-gram that is best on a text.
+"""Mixtures in an evaluation: the loss of networks and n-gram together, that of each character, and the best weights.
 
-Shape legend: S streams, T characters in a chunk, N characters.
+Shape legend: S streams, T characters in a chunk, N characters, K models.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from charnet.model.ngram import NOTHING, Ngram, WeightedNgram
 LARGEST_SHARE = 0.98
 SMALLEST_SHARE = 1e-4
 ROUNDS = 100  # of expectation maximization
+MOST_ROUNDS, NEAR_ENOUGH = 200, 1e-5  # for the weights of models; nats per character more than with the best ones
+SMALLEST_WEIGHT = 1e-12  # a weight of 0 could not grow
 
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -25,7 +27,7 @@ class Targets(NamedTuple):
     """The characters that a chunk predicts: of each stream T in a row of `ids`, from the index `first_S` on.
 
     Nothing before `begins_S` belongs to the text of a stream: `start_id` stands there. `counted_ST` masks those that
-    count.
+    count. `ids` begin at the character `offset` of the whole text.
     """
 
     ids: Any
@@ -33,6 +35,7 @@ class Targets(NamedTuple):
     first_S: Ints
     start_id: int
     counted_ST: npt.NDArray[np.bool_]
+    offset: int = 0
 
 
 Total = Callable[[Doubles, Targets], float]  # from the loss (S, T) of the networks to the sum over what counts
@@ -88,6 +91,62 @@ class ShareFit:
             of_both_N = (1 - share) * of_networks_N + share * of_ngram_N
             share = float((share * of_ngram_N / of_both_N).mean())
         return min(max(share, SMALLEST_SHARE), LARGEST_SHARE)
+
+
+class EachLoss:
+    """Keeps the loss of every character of a text: call it as a `Total`.
+
+    Attributes:
+        nats_N: the losses so far.
+    """
+
+    def __init__(self, characters: int, ngram: WeightedNgram | None) -> None:
+        self.nats_N, self._ngram = np.full(characters, np.nan), ngram
+
+    def __call__(self, nats_ST: Doubles, targets: Targets) -> float:
+        nats = nats_ST[targets.counted_ST]
+        if self._ngram is not None:
+            share, of_ngram_ST = self._ngram.share, _probabilities(self._ngram.table, targets)
+            nats = -np.log((1 - share) * np.exp(-nats) + share * of_ngram_ST[targets.counted_ST])
+        at_ST = targets.offset + targets.first_S[:, None] + np.arange(targets.counted_ST.shape[1])
+        self.nats_N[at_ST[targets.counted_ST]] = nats
+        return float(nats.sum())
+
+
+def fit_weights(p_NK: Doubles) -> Doubles:
+    """Finds the weights (K) of models with which the mean of their probabilities has the lowest loss on a text.
+
+    By expectation maximization (Jelinek & Mercer 1980), two steps at a time extrapolated (SQUAREM: Varadhan & Roland
+    2008), until the loss is within `NEAR_ENOUGH` of the lowest: it is convex, and the log of the largest factor of a
+    step bounds what is left.
+
+    Args:
+        p_NK: the probability that each model gave each character.
+
+    >>> fit_weights(np.array([[0.5, 0.25]] * 3 + [[0.25, 0.5]])).round(3).tolist()
+    [1.0, 0.0]
+    """
+    p_NK = p_NK[p_NK.max(axis=1) > 0]
+    weights_K = np.full(p_NK.shape[1], 1 / p_NK.shape[1])
+    for _ in range(MOST_ROUNDS if len(p_NK) else 0):
+        factor_K = _factors(p_NK, weights_K)
+        if factor_K.max() <= 1 + NEAR_ENOUGH:
+            break
+        once_K = weights_K * factor_K
+        twice_K = once_K * _factors(p_NK, once_K)
+        change_K, bend_K = once_K - weights_K, twice_K - 2 * once_K + weights_K
+        length = np.linalg.norm(change_K) / max(float(np.linalg.norm(bend_K)), SMALLEST_WEIGHT)
+        further_K = np.maximum(weights_K + 2 * length * change_K + length**2 * bend_K, SMALLEST_WEIGHT)
+        further_K /= further_K.sum()
+        is_better = np.log(p_NK @ further_K).sum() >= np.log(p_NK @ twice_K).sum()
+        weights_K = further_K if is_better else twice_K
+    return weights_K
+
+
+def _factors(p_NK: Doubles, weights_K: Doubles) -> Doubles:
+    """Returns by what a step of expectation maximization multiplies each weight (K)."""
+    factor_K: Doubles = (p_NK / (p_NK @ weights_K)[:, None]).mean(axis=0)
+    return factor_K
 
 
 def _probabilities(table: Ngram, targets: Targets) -> Doubles:

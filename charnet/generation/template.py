@@ -154,8 +154,9 @@ def stages(text: str) -> list[str]:
 
 
 def with_fixed(text: str, change: Callable[[str], str]) -> str:
-    """Returns a template with its fixed texts changed; a name stays as it is."""
-    if text in NAMED or text.partition(":")[0] in WITH_ARGUMENT:
-        return text
+    """Returns a template with its fixed texts changed, or those that a name is given; the name stays as it is."""
+    name, colon, argument = text.partition(":")
+    if text in NAMED or name in WITH_ARGUMENT:
+        return name + colon + change(argument)
     holes = {ANY_LINE: ELLIPSIS}
     return "".join(f"{{{holes.get(part, part)}}}" if is_hole else _fixed(change(part)) for part, is_hole in parse(text))

@@ -175,6 +175,9 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("sample NAME -n 3 --out NAME", 6),
         ("sample NAME -n 3 --out-dir NAME.texts", 0),
         ("sample NAME -n 3 --out-dir NAME.txt", 6),
+        ("sample --mix NAME:1 --mix NAME/last.safetensors:2 -n 3 --json", 0),
+        ("sample --mix NAME --mix NAME.zip -n 3", 4),
+        ("sample --prompt-file NAME --mix NAME --mix NAME", 6),
         ("sample NAME --prompt-file NAME", 6),
         ("sample NAME --prompt-file NAME.pipe", 6),
         ("sample NAME --prompt-file NAME.unknown", 3),
@@ -233,6 +236,8 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("eval NAME texts_NAME --per-line", 0),
         ("eval NAME NAME.txt --per-line --json", 0),
         ("eval NAME NAME.latin.txt --per-line", 3),
+        ("eval --mix NAME --mix NAME/last.safetensors --mix auto NAME.txt", 0),
+        ("eval --mix NAME --mix NAME.zip NAME.txt", 4),
         ("eval NAME texts_NAME", 0),
         ("eval NAME NAME.latin.txt", 3),
         ("eval NAME NAME.cut.gz", 3),
@@ -282,7 +287,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
     "corpus list": [("corpus list", 0), ("corpus list --json", 0), ("corpus list NAME", 2)],
     "corpus get": [("corpus get known", 0), ("corpus get NAME", 2)],
 }
-NUMBERS = ("integer", "integer range", "float", "float range")
+NUMBERS = ("int", "integer", "integer range", "float", "float range")
 NAMELESS = (
     *("eval NAME NAME.txt", "eval NAME texts_NAME", "sample NAME --prompt-file NAME.unknown"),
     *("sample NAME --template NAME", "sample NAME --template NAME{a}"),

@@ -101,6 +101,19 @@ def test_a_line_in_another_encoding_is_refused_alone(sample: Any, tmp_path: Path
     assert [answer.get("prompt") for answer in answers] == ["the", None, "", "cat"]
 
 
+def test_a_mixture_answers_each_line_as_its_prompt_alone(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.txt").write_text("the\n\nit\n")
+    command = ["sample", "--mix", f"{tiny_run}:2", "--mix", f"{tiny_run / 'last.safetensors'}:1", "-n", "20", "-q"]
+    assert run([*command, "--prompts", str(tmp_path / "p.txt"), "--seed", "5"]) == 0
+    answers = objects(capsys.readouterr().out)
+    assert len(answers[0]["mix"]) == 2
+    for answer in answers:
+        assert run([*command, "--prompt", answer["prompt"], "--seed", str(answer["seed"])]) == 0
+        assert capsys.readouterr().out.rstrip("\n") == answer["text"].rstrip("\n")
+
+
 def test_prompts_come_from_a_pipe_too_and_go_to_a_file(
     sample: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +135,7 @@ def test_prompts_come_from_a_pipe_too_and_go_to_a_file(
         ("--prompts", "P", "--receipt", "R"),
         ("--prompts", "-", "--context", "-"),
         ("--prompts", "P", "--adapt"),
+        ("--prompts", "P", "--width", 40),
         ("--best-of", 0),
         ("--best-of", 2, "-i"),
         ("--best-of", 2, "--receipt", "R"),

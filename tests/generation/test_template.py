@@ -74,4 +74,4 @@ def test_any_text_is_a_template_or_refused(text):
 def test_only_the_fixed_text_of_a_template_is_changed():
     assert template.with_fixed(r"a{\w{2}}a{...}{{", str.upper) == r"A{\w{2}}A{...}{{"
     assert template.with_fixed("sonnet", str.upper) == "sonnet"
-    assert template.with_fixed("acrostic:rose", str.upper) == "acrostic:rose"
+    assert template.with_fixed("acrostic:rose", str.upper) == "acrostic:ROSE"

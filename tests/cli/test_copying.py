@@ -216,7 +216,7 @@ def test_options_that_contradict_each_other_are_refused_in_a_line(
 
 def test_a_mixture_learned_from_several_texts(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sample", "--mix", f"{tiny_run}:1", "--mix", f"{tiny_run}:1", "--max-copy", "9"]) == 2
-    assert capsys.readouterr().err.startswith("charnet: --mix: leave out --copies, --max-copy and --new")
+    assert capsys.readouterr().err.startswith("charnet: --mix: leave out --copies, --max-copy, --new")
 
 
 def test_characters_are_followed_as_they_are_counted_when_all_are_there(tiny_run: Path) -> None:

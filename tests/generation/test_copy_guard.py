@@ -147,12 +147,10 @@ def test_an_answer_that_cannot_go_on_is_refused_and_no_other_with_it() -> None:
 def test_where_a_text_has_ended_it_need_not_go_on() -> None:
     """Of "a" and "b" all runs of 4 were learned: a third symbol cannot come, and two of them end the text."""
     engine = open_engine(build())
-    guard, begun = CopyGuard(index_of("aaaabaabbababbbbaaa"), 4), start(engine, LETTERS)
+    guard = CopyGuard(index_of("aaaabaabbababbbbaaa"), 4)
     options = SamplingOptions(length=10, max_copy=4, ban="cdefghijk", stop=("aa", "ab", "ba", "bb"))
-    texts = [
-        "".join(chunk.text for chunk in text) for text in batch.texts(engine, LETTERS, [], options, 3, guard=guard)
-    ]
-    assert texts == [""] * 3
+    texts = batch.texts(engine, LETTERS, [], options, 3, guard=guard)
+    assert ["".join(chunk.text for chunk in text) for text in texts] == [""] * 3
     endless = dataclasses.replace(options, stop=())
     with pytest.raises(NothingLeftError):
         list(map(list, batch.texts(engine, LETTERS, [], endless, 3, guard=guard)))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
 from os import PathLike, fspath
@@ -23,8 +22,9 @@ from charnet.generation import batch, copy_guard, generate
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.guarded import generation
 from charnet.generation.sampler import Sampler
+from charnet.generation.scheduler import Request
 from charnet.overlay import check_count, qualified_names, sampling_options
-from charnet.signals import Interrupted, SignalGuard
+from charnet.signals import SignalGuard, keyboard_interrupt
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 
@@ -55,7 +55,6 @@ class TextModel:
 
         Args:
             index: which of several texts of the same seed this is.
-            **options: fields of `SamplingOptions`.
 
         Raises:
             PromptError: the prompt holds a character that the alphabet lacks.
@@ -75,6 +74,18 @@ class TextModel:
         engine, guard = self._engine(chosen, count), copy_guard.open_guard(self.checkpoint, chosen, self._guards)
         written = batch.texts(engine, self.checkpoint.vocab, ids, chosen, count, guard=guard)
         return (prompt + "".join(chunk.text for chunk in chunks) for chunks in written)
+
+    def answers(self, prompts: Sequence[str], **options: Any) -> Iterator[str]:
+        """Continues each of many prompts, of any lengths, computed together. The i-th text is what `generate` gives
+        with `seed + i`, except where rounding decides between two characters."""
+        chosen, ids = sampling_options(options), [self._encode(prompt) for prompt in prompts]
+        engine, vocab = self._engine(chosen, len(ids)), self.checkpoint.vocab
+        guard = copy_guard.open_guard(self.checkpoint, chosen, self._guards)
+        seeded = (replace(chosen, seed=chosen.seed + i) for i in range(len(ids)))
+        states = (generate.start(engine, vocab, i) for i in ids)
+        requests = (Request(*each, guard=guard) for each in zip(states, seeded, strict=True))
+        written = batch.answers(engine, vocab, requests)
+        return (p + "".join(chunk.text for chunk in each) for p, each in zip(prompts, written, strict=True))
 
     def start(self, prompt: str = "", *, num_sampled: int = 0) -> GenerationState:
         """Reads a prompt and returns the state after it, for `write`.
@@ -123,15 +134,9 @@ class TextModel:
         Raises:
             CorpusError: the text is empty, or the alphabet has none of its characters.
         """
-        from charnet.evaluation.evaluate_checkpoint import evaluate_checkpoint
+        from charnet.evaluation.evaluate_checkpoint import evaluate_text
 
-        vocab = self.checkpoint.vocab
-        codes = vocab.codes(self._as_training_text(text))
-        ids = vocab.lookup(codes)
-        if not (ids >= 0).any():
-            raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
-        unknown = Counter(codes[ids < 0].tolist())
-        return evaluate_checkpoint(self.checkpoint, ids[ids >= 0].astype("u4"), unknown)
+        return evaluate_text(self.checkpoint, self._as_training_text(text))
 
     def adapt(self, text: str, *, rate: float = DYNAMIC_RATE) -> TextModel:
         """Returns a model that has learned from a text in one pass, as `charnet sample --adapt-to` does; this one stays
@@ -215,8 +220,7 @@ class TextModel:
     def _encode(self, text: str) -> list[int]:
         vocab = self.checkpoint.vocab
         text, _ = prompts.fit(normalize(text, self.checkpoint.config.data), vocab)
-        ids: list[int] = vocab.encode(text).tolist()
-        return ids
+        return list[int](vocab.encode(text).tolist())
 
 
 def load(path: str | PathLike[str] | None = None, *, engine: str = "auto") -> TextModel:
@@ -276,7 +280,7 @@ def train(
         if key not in known:
             raise ConfigError(f"there is no setting {quoted(key)}{did_you_mean(key, known)}")
         values[known[key]] = value
-    with SignalGuard() as signals, _keyboard_interrupt():
+    with SignalGuard() as signals, keyboard_interrupt():
         if resume is None:
             run = setup.new_run(values, out=Path(out), name=name, seconds=seconds, on_start=signals.defer)
         else:
@@ -289,12 +293,3 @@ def train(
     if signals.received:
         raise KeyboardInterrupt
     return run.folder.path
-
-
-@contextmanager
-def _keyboard_interrupt() -> Iterator[None]:
-    """Raises Python's own exception for a signal."""
-    try:
-        yield
-    except Interrupted:
-        raise KeyboardInterrupt from None

@@ -115,3 +115,12 @@ def _importing(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+@contextlib.contextmanager
+def keyboard_interrupt() -> Iterator[None]:
+    """Raises Python's own exception for a signal."""
+    try:
+        yield
+    except Interrupted:
+        raise KeyboardInterrupt from None

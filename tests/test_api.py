@@ -202,6 +202,13 @@ def test_the_nats_of_what_is_written_are_those_of_reading_it(model: TextModel) -
     assert nats == pytest.approx(model.evaluate("".join(piece.text for piece in pieces)).nats, rel=1e-4)
 
 
+def test_each_answer_is_the_text_of_its_prompt_with_the_next_seed(model: TextModel) -> None:
+    prompts = ["the ", "", "cat and the dog "]
+    found = list(model.answers(prompts, length=30, seed=3))
+    assert found == [model.generate(prompt, length=30, seed=3 + i) for i, prompt in enumerate(prompts)]
+    assert list(model.answers([])) == []
+
+
 def test_several_texts_are_the_ones_of_their_index(model: TextModel) -> None:
     several = list(model.texts("the ", count=4, length=60, seed=3))
     assert several == [model.generate("the ", length=60, seed=3, index=index) for index in range(4)]

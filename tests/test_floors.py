@@ -16,7 +16,7 @@ TABLE = """
 0  ground      errors version machine regular_file durable signals limits config overlay config_file
 1  data        hanzi variants vocab utf8 file_kinds encodings decoding normalize prompts segment text_settings footer
                encoded_copy cache download datasets globs streams sources fields readers refusals gutenberg
-               encode fingerprints workers corpus widen batches documents split suffix_array anchors copy_index
+               encode fingerprints workers corpus lines widen batches documents split suffix_array anchors copy_index
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
 2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text runs capacity
@@ -25,23 +25,23 @@ TABLE = """
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry model_mixture agreement
 4  generation  graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
-               random_numbers conditional copy_guard generate guarded batch selection receipts
+               samplers random_numbers conditional generate copy_guard guarded scheduler batch best selection receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
-               evaluate_mixture adapt forecast copies
+               line_scores evaluate_mixture adapt forecast copies
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
                saver recorder trainer start resume setup
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
 7  api         api
 8  cli         console help options tables messages surprise wrap output sample_options prompting adapting opening
-               mixing copying receipts history live progress interactive train sample replay inspect eval quantize
-               doctor bench cache corpus compress app
+               context mixing copying receipts history live progress interactive many train sample replay inspect eval
+               quantize doctor bench cache corpus compress app
 9  root        __init__ __main__
 """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
-    "evaluation.evaluate_mixture "
+    "evaluation.line_scores evaluation.evaluate_mixture "
     "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
     "training.trained_ngram training.saver training.recorder training.trainer bench",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "

@@ -20,6 +20,7 @@ METHODS = {
     "generate": ["self", "prompt", "index", "options"],
     "stream": ["self", "prompt", "index", "options"],
     "texts": ["self", "prompt", "count", "options"],
+    "answers": ["self", "prompts", "options"],
     "replay": ["self", "path", "prompt"],
     "evaluate": ["self", "text"],
     "adapt": ["self", "text", "rate"],

@@ -36,35 +36,48 @@ def check(
     json: bool,
     width: int,
     mix: Any,
+    best_by: str,
+    prompts_file: Path | None,
     **_: Any,
 ) -> None:
     """Raises ConfigError if options contradict each other."""
     chosen = [name for name, value in {"--copies": copies, "--new": new, "--unique": unique}.items() if value]
     if interactive and chosen:
         raise ConfigError(f"-i: leave out {chosen[0]}")
-    if mix and (copies or new or max_copy):
-        raise ConfigError("--mix: leave out --copies, --max-copy and --new: each model learned from a text of its own")
+    if mix and (copies or new or max_copy or best_by == "copies"):
+        raise ConfigError(
+            "--mix: leave out --copies, --max-copy, --new, --best-by copies: each model learned from its own text"
+        )
     depends = [name for name, value in {"--max-copy": max_copy, "--new": new, "--unique": unique}.items() if value]
     if receipt and depends:
         raise ConfigError(f"--receipt and {depends[0]}: the text depends on more than the checkpoint; leave one out")
-    if copies and surprise and not json:
+    if copies and surprise and not (json or prompts_file):
         raise ConfigError("--copies and --surprise: both color the text; leave one out")
     if copies and width:
         raise ConfigError("--copies and --width: line ends that the model did not write would end runs; leave one out")
 
 
-def guard_of(model: Opened, options: SamplingOptions) -> CopyGuard | None:
-    """Returns the guard that the options ask for."""
+def guard_of(model: Opened, options: SamplingOptions, opened: dict[int, CopyGuard]) -> CopyGuard | None:
+    """Returns the guard that the options ask for.
+
+    Args:
+        opened: those that were opened before, by their length; takes the new one.
+
+    Raises:
+        ConfigError: they ask for one that is not possible.
+    """
     from charnet.generation.copy_guard import CopyGuard, check_guard
 
-    guard = CopyGuard(model.learned.index, options.max_copy) if options.max_copy and model.learned else None
+    if options.max_copy and options.max_copy not in opened and model.learned:
+        opened[options.max_copy] = CopyGuard(model.learned.index, options.max_copy)
+    guard = opened.get(options.max_copy)
     check_guard(options, guard)
     return guard
 
 
-def say_banned(guard: CopyGuard | None) -> None:
-    """Says how often a guard had to choose another character."""
-    if guard is not None:
+def say_banned(opened: Mapping[int, CopyGuard]) -> None:
+    """Says how often each guard had to choose another character."""
+    for guard in opened.values():
         places = f"another character in {plural(guard.num_banned, 'place')}, where a run would have gone on"
         console.note(f"--max-copy {guard.length}: {places if guard.num_banned else 'no run came so far'}")
 
@@ -76,9 +89,10 @@ class Copying:
         prompt: what stands before each text.
     """
 
-    def __init__(self, model: Opened, options: SamplingOptions, given: Mapping[str, Any], prompt: str) -> None:
+    def __init__(self, model: Opened, given: Mapping[str, Any], prompt: str = "") -> None:
         self._model, self._given, self._prompt = model, given, prompt
-        self.guard, learned = guard_of(model, options), model.learned
+        self._guards: dict[int, CopyGuard] = {}
+        learned = model.learned
         self._known: KnownDocuments | None = None
         self._reports, self._yardstick = learned if given["copies"] else None, None
         if learned and given["new"]:
@@ -90,6 +104,18 @@ class Copying:
 
             self._yardstick = copies.yardstick(self._reports)
         self._written = list[str]()
+
+    def guard(self, options: SamplingOptions) -> CopyGuard | None:
+        """Returns the guard of texts with some options, as `guard_of` does."""
+        return guard_of(self._model, options, self._guards)
+
+    def score(self) -> dict[str, Any]:
+        """Returns what `best_of` needs to know how much a text copies, if that is how the best is chosen."""
+        if self._given["best_by"] != "copies" or self._model.learned is None:
+            return {}
+        from charnet.generation.best import longest_copy
+
+        return {"copied": longest_copy(self._model.learned.index, self._model.vocab)}
 
     def texts(self, write: Callable[..., Texts], count: int) -> Texts:
         """Returns the texts that the options let through, up to `count`.
@@ -107,12 +133,15 @@ class Copying:
     def _watched(self, texts: Texts, chosen: Any) -> Texts:
         for chunks in texts:
             facts = (("index", chosen.index),) if chosen else ()
-            yield self._watch(chunks, facts) if self._reports or facts else chunks
+            yield self.watch(chunks, facts)
         if chosen and not self._given["quiet"]:
             self._say_chosen(chosen)
 
+    def watch(self, chunks: Iterable[Chunk], facts: tuple[tuple[str, Any], ...] = ()) -> Iterable[Chunk]:
+        """Returns the chunks of a text, then one with what is known of it beside some facts."""
+        return self._watch(chunks, facts) if self._reports or facts else chunks
+
     def _watch(self, chunks: Iterable[Chunk], facts: tuple[tuple[str, Any], ...]) -> Iterator[Chunk]:
-        """Yields the chunks of a text, then one with what is known of it."""
         from charnet.generation.detokenizer import Chunk
 
         text = list[str]()
@@ -162,7 +191,7 @@ class Copying:
 
     def say(self) -> None:
         """Reports what was copied, and how often the guard and the choice had to act."""
-        say_banned(self.guard)
+        say_banned(self._guards)
         if self._reports is None:
             return
         from charnet.evaluation import copies

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,11 @@ from charnet.config import DYNAMIC_RATE
 from charnet.errors import ConfigError, plural
 from charnet.overlay import check_rate
 
+if TYPE_CHECKING:
+    from charnet.evaluation.line_scores import LineScore
+    from charnet.storage.checkpoint import Checkpoint
+
+COLUMNS = "{:>9} {:>11} {:>9} {:>11}"
 MODELS, TEXT, LEARNING, OUTPUT = "Models", "The text", "Learning", "Output"
 as_trained = functools.partial(setting, group=TEXT, shown_default="as in the training text")
 
@@ -50,13 +55,25 @@ def eval_(
     dynamic_rate: Annotated[
         float | None, option("--dynamic-rate", help=f"how fast it learns [default: {DYNAMIC_RATE:g}]", group=LEARNING)
     ] = None,
-    json: Annotated[bool, option("--json", help="print the results as JSON", group=OUTPUT)] = False,
+    per_line: Annotated[
+        bool,
+        option(
+            "--per-line",
+            help="a result for each line, or for each document of a model of documents, which is read by itself",
+            group=OUTPUT,
+        ),
+    ] = False,
+    json: Annotated[
+        bool, option("--json", help="print the results as JSON, with --per-line an object a line", group=OUTPUT)
+    ] = False,
 ) -> None:
     """Evaluate a model on a text: nats and bits per character, perplexity."""
     if dynamic_rate is not None and not dynamic:
         raise ConfigError("--dynamic-rate: expected --dynamic beside it")
     if dynamic_rate is not None:
         check_rate("--dynamic-rate", dynamic_rate)
+    if dynamic and per_line:
+        raise ConfigError("--dynamic and --per-line: each line is read by itself, so nothing is learned; leave one out")
     if dynamic and quantize:
         raise ConfigError("--dynamic and --quantize: 8-bit weights cannot learn; leave out one of them")
     given = {
@@ -69,6 +86,8 @@ def eval_(
     }
     changes = unescaped_settings({name: value for name, value in given.items() if value is not None})
     if mix:
+        if per_line:
+            raise ConfigError("--per-line and --mix: lines are evaluated with one model; leave one of them out")
         if dynamic:
             raise ConfigError("--dynamic and --mix: several models cannot learn together; leave one of them out")
         _judge(mix, [checkpoint, *(text or ())], changes, quantize=quantize, threads=threads, json=json)
@@ -88,6 +107,9 @@ def eval_(
 
     from charnet.evaluation.evaluate_checkpoint import evaluate_files
 
+    if per_line:
+        _show_lines(model, text, changes, threads, json=json)
+        return
     rate = (DYNAMIC_RATE if dynamic_rate is None else dynamic_rate) if dynamic else None
     evaluation = evaluate_files(model, text, changes, threads=threads, dynamic_rate=rate)
     for note in evaluation.notes:
@@ -150,3 +172,40 @@ def _judge(
         if found.weights.count(0) == len(found.weights) - 1:
             console.note("the others add nothing to this model:")
         console.write_line(flags)
+
+
+def _show_lines(model: Checkpoint, paths: list[str], changes: dict[str, str], threads: int, *, json: bool) -> None:
+    """Writes the score of each line as soon as its block is read: as JSON, or in columns."""
+    from charnet.evaluation.line_scores import score_lines
+
+    notes, unknown, nats, characters, file = list[str](), 0, 0.0, 0, ""
+    has_files = len(paths) > 1 or Path(paths[0]).is_dir()
+    for score in score_lines(model, paths, changes, threads=threads, notes=notes):
+        unknown, nats, characters = unknown + score.unknown, nats + score.nats, characters + score.characters
+        if json:
+            console.write(console.as_json(_as_dict(score, has_file=has_files)))
+            continue
+        if file != score.file:
+            file = score.file
+            if has_files:
+                console.write_line(f"{file}:")
+            console.write_line(COLUMNS.format("line", "nats", "per char", "characters"))
+        per_char = "-" if score.nats_per_char is None else f"{score.nats_per_char:.3f}"
+        console.write_line(COLUMNS.format(f"{score.number:,}", f"{score.nats:.2f}", per_char, f"{score.characters:,}"))
+    for note in notes:
+        console.note(note)
+    if unknown:
+        console.note(f"left out {plural(unknown, 'character')} that the model does not know; --json tells where")
+    if characters:
+        console.note(f"all together: {nats / characters:.4f} nats per character")
+
+
+def _as_dict(score: LineScore, *, has_file: bool) -> dict[str, Any]:
+    return {
+        **({"file": score.file} if has_file else {}),
+        "id": score.number,
+        "nats": score.nats,
+        "nats_per_char": score.nats_per_char,
+        "characters": score.characters,
+        "unknown_characters": score.unknown,
+    }

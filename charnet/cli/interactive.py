@@ -59,6 +59,7 @@ class Session:
         read: decodes and normalizes what the user types; bytes that are not UTF-8 come as surrogates (PEP 383).
         skip_unknown: drops characters that the model does not know, instead of refusing the turn.
         color: colors each character by how unexpected it was.
+        before: the state after what was read before the text; by default the start of a text.
         guard: keeps each turn from copying, if the options ask for that.
     """
 
@@ -71,14 +72,14 @@ class Session:
         read: Callable[[str], str] = str,
         skip_unknown: bool = False,
         color: bool = False,
+        before: GenerationState | None = None,
         guard: CopyGuard | None = None,
     ) -> None:
-        generation(
-            engine, vocab, start(engine, vocab), options, guard
-        )  # raises an error if the options do not fit the model
+        begun = before or start(engine, vocab)
+        generation(engine, vocab, begun, options, guard)  # raises an error if the options do not fit the model
         self._vocab, self._options = vocab, options
         self._read, self._skip_unknown, self._color, self._guard = read, skip_unknown, color, guard
-        self._draft, self._earlier = _Draft("", start(engine, vocab), engine), list[_Draft]()
+        self._draft, self._earlier = _Draft("", begun, engine), list[_Draft]()
         self._saved: set[Path] = set()
         self._open: Callable[[Adaptation], Engine] | None = None
 

@@ -64,13 +64,15 @@ class Opened:
     learned: LearnedText | None = None
     mix: tuple[MixedModel, ...] = ()
 
-    def metadata(self, options: SamplingOptions, text: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns what `--json` tells of all texts after a prompt."""
+    def metadata(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what `--json` tells of the model.
+
+        Args:
+            given: the values of all options by the names of their parameters.
+        """
         learned = {name: given[name] for name in ("adapt", "adapt_to")} if self.adaptation else {}
         of_one = {"checkpoint": str(self.path), "weights_sha256": self.weights_sha256}
         return {
-            "prompt": text,
-            **vars(options),
             "engine": self.engine.name,
             "precision": self.precision,
             **({"mix": list(map(vars, self.mix))} if self.mix else of_one),
@@ -105,7 +107,8 @@ def open_model(
     given: Mapping[str, Any],
     *,
     count: int,
-    prompt: Ids | None,
+    prompt: Ids | None = None,
+    before: int = 0,
 ) -> Opened:
     """Lets a model learn what it has to, and opens its engine.
 
@@ -114,6 +117,7 @@ def open_model(
         given: the values of all options by the names of their parameters.
         count: how many texts it will write; 0 for turns.
         prompt: the ids of what it learns with `--adapt`, unless it learns from turns.
+        before: the number of symbols that it reads first.
     """
     model = held.pop()
     quantize, threads, quiet = given["quantize"], given["threads"], given["quiet"]
@@ -134,7 +138,7 @@ def open_model(
     weights, weights_sha256 = model.stored_weights, model.weights_sha256() if given["json"] else ""
     del model
     say_pattern(vocab, options, quiet=quiet)
-    fastest = given["engine"] or batch.fastest_engine(config.model, vocab, weights, options, count)
+    fastest = given["engine"] or batch.fastest_engine(config.model, vocab, weights, options, count, before=before)
     name = registry.available(fastest) if given["engine"] is None else given["engine"]
     engine = registry.engine_of(config.model, weights, name, threads=threads, ngram=ngram)
     return Opened(
@@ -153,7 +157,7 @@ def _open_learned(checkpoint: Checkpoint, options: SamplingOptions, given: Mappi
         raise ConfigError("--new: the model was not trained on lines or documents; try --max-copy 40")
     if given["new"] and not given["lines"] and checkpoint.vocab.document_end is None:
         raise ConfigError("--new: expected --lines, for texts that are lines")
-    if not (options.max_copy or given["copies"] or given["new"]):
+    if not (options.max_copy or given["copies"] or given["new"] or given["best_by"] == "copies"):
         return None
     from charnet.storage import learned_text
 

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,6 +151,26 @@ def watch_length(chunks: Iterable[Chunk], length: int, is_cut: Counter[bool], *,
     is_cut[count >= length] += 1
 
 
+def note_cut(count: int, length: int, *, of_bytes: bool) -> None:
+    """Says how many texts nothing but the longest length has ended."""
+    if count:
+        symbols = "bytes" if of_bytes else "characters"
+        console.note(f"{plural(count, 'text')} cut after {length:,} {symbols}, where the model had not ended")
+
+
+def note_share(facts: Mapping[str, Any]) -> None:
+    """Says how many texts of the model match by themselves, if that is known: 41 %, or one in 3,000,000."""
+    if (share := facts.get("matching_share")) is not None:
+        rare = f"one in {1 / share:,.0f}" if share > 1e-12 else "hardly any"
+        console.note(f"of the model's own texts, {f'{100 * share:.2g} %' if share >= 0.001 else rare} match")
+
+
+def note_colors(given: Mapping[str, Any], *, color: bool) -> None:
+    """Says what the colors of --surprise mean, or why there are none."""
+    if given["surprise"] and not given["json"]:
+        console.note(surprise.legend() if color else surprise.COLORS_REFUSED, keep="\x1b")
+
+
 def watch_facts(chunks: Iterable[Chunk], facts: dict[str, Any]) -> Iterator[Chunk]:
     """Yields the chunks of a text, and puts what is known of it into `facts`."""
     for chunk in chunks:
@@ -239,12 +259,18 @@ def objects(
         each: adds the nats of each generated character; those of the prompt are not known.
     """
     for index, chunks in enumerate(texts):
-        complete = list(chunks)
-        nats = [n for chunk in complete for n in chunk.nats]
-        losses: dict[str, Any] = {"nats_per_char": sum(nats) / len(nats) if nats else None}
-        if each:
-            losses["nats"] = [round(n, 6) for n in nats]
-        losses |= {name: fact for chunk in complete for name, fact in chunk.facts}
+        text, losses = described(chunks, each=each)
         if recorder:
             losses["receipt"] = recorder.receipt_of(index).to_json()
-        yield {"text": echoed + "".join(chunk.text for chunk in complete), "index": index, **metadata, **losses}
+        yield {"text": echoed + text, "index": index, **metadata, **losses}
+
+
+def described(chunks: Iterable[Chunk], *, each: bool) -> tuple[str, dict[str, Any]]:
+    """Returns a text, and what is known of it: how unexpected it was, with `each` every character, and its facts."""
+    complete = list(chunks)
+    nats = [n for chunk in complete for n in chunk.nats]
+    losses: dict[str, Any] = {"nats_per_char": sum(nats) / len(nats) if nats else None}
+    if each:
+        losses["nats"] = [round(n, 6) for n in nats]
+    facts = {name: fact for chunk in complete for name, fact in chunk.facts}
+    return "".join(chunk.text for chunk in complete), losses | facts

@@ -21,21 +21,25 @@ def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, s
     """Reads the text to continue from the command line, a file or standard input. Returns also its name."""
     if prompt is not None and prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
-    if prompt == "-" or str(prompt_file) == "-":
+    file = Path("-") if prompt == "-" else prompt_file
+    if file is not None:
+        return file_bytes(file)
+    return unescaped(prompt or "", ARGUMENT, any_bytes=True).encode("utf-8", "surrogateescape"), ARGUMENT
+
+
+def file_bytes(file: Path) -> tuple[bytes, str]:
+    """Reads a text from a file, or from standard input for `-`. Returns also its name."""
+    if str(file) == "-":
         name, raw = "standard input", sys.stdin.buffer.read(LARGEST_PROMPT + 1)
         if len(raw) > LARGEST_PROMPT:
             raise StorageError(f"{name}: cannot be read: it has more than {LARGEST_PROMPT:,} bytes")
-    elif prompt_file is not None:
-        name = str(prompt_file)
-        try:
-            raw = regular_file.read(prompt_file, LARGEST_PROMPT, or_open=True)
-        except FileNotFoundError:
-            raise PromptError(f"{prompt_file}: there is no such file") from None
-        except OSError as error:
-            raise StorageError(f"{prompt_file}: cannot be read: {error.strerror}") from None
-    else:
-        return unescaped(prompt or "", ARGUMENT, any_bytes=True).encode("utf-8", "surrogateescape"), ARGUMENT
-    return raw, name
+        return raw, name
+    try:
+        return regular_file.read(file, LARGEST_PROMPT, or_open=True), str(file)
+    except FileNotFoundError:
+        raise PromptError(f"{file}: there is no such file") from None
+    except OSError as error:
+        raise StorageError(f"{file}: cannot be read: {error.strerror}") from None
 
 
 def decode(raw: bytes, name: str, model: Checkpoint) -> tuple[str, list[str]]:

@@ -10,24 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 from charnet.cli import adapting, console, copying, mixing, prompting, receipts, sample_options
 from charnet.cli.options import unescaped
+from charnet.cli.sample_options import LONGEST_LINE
 from charnet.config import SamplingOptions
-from charnet.errors import ConfigError, plural, quoted
+from charnet.errors import ConfigError, quoted
 from charnet.limits import options_of
 from charnet.overlay import check_count
 
 if TYPE_CHECKING:
+    from charnet.cli.context import Context
     from charnet.cli.opening import Opened
     from charnet.cli.output import Destination
+    from charnet.generation.copy_guard import CopyGuard
     from charnet.generation.detokenizer import Chunk
 
 TURN_LENGTH = 200  # characters
-LONGEST_LINE = 20_000  # characters, with --lines, and of a whole document
 
 
 def sample(
     checkpoint: sample_options.Checkpoint = None,
     prompt: sample_options.Prompt = None,
     prompt_file: sample_options.PromptFile = None,
+    prompts_file: sample_options.PromptsFile = None,
+    context: sample_options.Context = None,
     no_echo: sample_options.NoEcho = False,
     unknown: sample_options.Unknown = "error",
     interactive: sample_options.Interactive = False,
@@ -58,6 +62,8 @@ def sample(
     until: sample_options.Until = None,
     lines: sample_options.Lines = 0,
     samples: sample_options.Samples = 1,
+    best_of: sample_options.BestOf = 1,
+    best_by: sample_options.BestBy = "nats",
     mix: sample_options.Mix = None,
     engine: sample_options.Engine = None,
     quantize: sample_options.Quantize = None,
@@ -73,22 +79,27 @@ def sample(
     copies: sample_options.Copies = False,
     width: sample_options.Width = 0,
     templates: sample_options.Templates = False,
-) -> None:
+) -> int:
     """Write new text with a trained model, by default the newest."""
     given = dict(locals())  # first of all: each sampling option has the name of its field
     if templates:
         sample_options.show_templates(json=json)
-        return
+        return 0
     _check(**given)
     samples = lines or samples
     sample_options.limit_threads(threads)
     options = _sampling_options(given)
     if lines and options.temperature_end is not None:
         raise ConfigError(f"--temp: expected one temperature with --lines, found {temperature}")
-    reads_stdin = interactive or "-" in (prompt, str(prompt_file))
+    reads_stdin = interactive or "-" in (prompt, *map(str, (prompt_file, prompts_file, context)))
     adapting.check(adapt=adapt, adapt_to=adapt_to, save_as=save_as, out=out, force=force, reads_stdin=reads_stdin)
+    if prompts_file is not None:
+        from charnet.cli import many
+
+        return many.write_answers(given, options)
     raw, source = prompting.prompt_bytes(prompt, prompt_file)
 
+    from charnet.cli import context as context_of
     from charnet.cli import opening, output
     from charnet.cli.surprise import can_color
     from charnet.data import prompts
@@ -103,7 +114,8 @@ def sample(
     if receipt:
         receipts.check(receipt, destination, samples, force=force)
     if vocab.document_end is not None and not interactive:
-        options = _for_documents(options, lines, length)
+        options = sample_options.for_documents(options, lines, length)
+    before = context_of.load(given, loaded)
     (text, notes), ids = prompting.decode(raw, source, loaded), None
     if not interactive:  # raises errors before anything is shown
         destination = destination.of_model(loaded, lines=bool(lines))
@@ -118,18 +130,21 @@ def sample(
     if mixed:
         model = mixing.open_models(mixed, options, given)
     else:
-        model = opening.open_model(path, held, options, given, count=count, prompt=learned)
+        model = opening.open_model(path, held, options, given, count=count, prompt=learned, before=len(before.ids))
     del mixed
     color = (surprise or copies) and not (json or destination.is_on_disk) and can_color()
     if ids is None:
-        _talk(model, options, text, given, color=color)
+        _talk(model, options, text, before, given, color=color)
     else:
-        _write(model, options, text, ids.tolist(), destination, given, samples=samples, color=color)
+        _write(model, options, text, ids.tolist(), before, destination, given, samples=samples, color=color)
+    return 0
 
 
-def _talk(model: Opened, options: SamplingOptions, text: str, given: Mapping[str, Any], *, color: bool) -> None:
+def _talk(
+    model: Opened, options: SamplingOptions, text: str, before: Context, given: Mapping[str, Any], *, color: bool
+) -> None:
     """Writes in turns with the user."""
-    from charnet.cli import opening
+    from charnet.cli import opening, output
     from charnet.cli.interactive import Session
     from charnet.data import prompts
     from charnet.data.normalize import normalize
@@ -146,16 +161,18 @@ def _talk(model: Opened, options: SamplingOptions, text: str, given: Mapping[str
         console.note("type the start of the text, or press Enter; /help lists the commands")
         if given["adapt"]:
             console.note("the model learns from each turn that you type; /back undoes that too, up to ten times")
-        _say_colors(given, color=color)
-    guard = copying.guard_of(model, options)
+        output.note_colors(given, color=color)
+    guards: dict[int, CopyGuard] = {}
+    guard = copying.guard_of(model, options, guards)
     skips = given["unknown"] == "skip"
-    session = Session(model.engine, vocab, options, read=read_turn, skip_unknown=skips, color=color, guard=guard)
+    how: dict[str, Any] = {"read": read_turn, "skip_unknown": skips, "color": color, "guard": guard}
+    session = Session(model.engine, vocab, options, before=before.state(model, options), **how)
     if given["adapt"] and adaptation is not None:
         more = {name: given[name] for name in ("quantize", "threads")}
         session.learn_turns(adaptation, functools.partial(opening.reopen, engine=model.opened_as, **more))
     session.run(text)
     if not quiet:
-        copying.say_banned(guard)
+        copying.say_banned(guards)
     if given["save_as"] and adaptation is not None:
         adapting.save(session.adaptation or adaptation, given["save_as"], quiet=quiet)
 
@@ -165,6 +182,7 @@ def _write(
     options: SamplingOptions,
     text: str,
     ids: Sequence[int],
+    before: Context,
     destination: Destination,
     given: Mapping[str, Any],
     *,
@@ -175,17 +193,25 @@ def _write(
 
     Args:
         ids: of the prompt.
+        before: what is read before it.
         given: the values of all options by the names of their parameters.
         color: show how unexpected each character was.
     """
     from charnet.cli import output
     from charnet.generation.batch import texts
+    from charnet.generation.best import best_of
 
     json, quiet, vocab = given["json"], given["quiet"], model.vocab
-    written: Iterable[Iterable[Chunk]]
-    copied = copying.Copying(model, options, given, text)
-    nats = json or (color and given["surprise"])
-    write = functools.partial(texts, model.engine, vocab, ids, options, nats=nats, guard=copied.guard)
+    copied, state = copying.Copying(model, given, text), before.state(model, options)
+    count, best = given["best_of"], given["best_of"] > 1
+    nats = json or best or (color and given["surprise"])
+    more: dict[str, Any] = {"nats": nats, "before": state, "guard": copied.guard(options)}
+    score = copied.score()
+
+    def write(end: int, first: int = 0) -> Iterable[Iterable[Chunk]]:
+        found = texts(model.engine, vocab, ids, options, end * count, first=first * count, **more)
+        return best_of(found, count, given["best_by"], first=first * count, **score) if best else found
+
     written = copied.texts(write, samples)
     is_cut, facts = Counter[bool](), dict[str, Any]()
     written = (output.watch_facts(chunks, facts) for chunks in written)
@@ -196,19 +222,20 @@ def _write(
         written = (wrapped(chunks, given["width"], echoed) for chunks in written)
     if given["length"] is None and options.length == LONGEST_LINE:
         written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
-    depends = options.max_copy or given["new"] or given["unique"] or model.mix  # on more than a receipt names
-    if given["receipt"] or (json and model.adaptation is None and not depends):
+    depends = options.max_copy or given["new"] or given["unique"] or model.mix or best or state
+    has_receipts = model.adaptation is None and not depends  # on more than a receipt names
+    if given["receipt"] or (json and has_receipts):
         end = destination.end
         recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
         written = recorder.watch(written) if recorder else written
     if not quiet:
         model.say(options)
         model.say_slow(given["engine"])
-        _say_colors(given, color=color)
+        output.note_colors(given, color=color)
         if color:
             copied.say_legend()
     if json:
-        metadata = model.metadata(options, text, given)
+        metadata = {"prompt": text, **vars(options), **model.metadata(given), **before.metadata()}
         objects = output.objects(written, echoed, metadata, recorder, each=given["surprise"])
         destination.write_objects(objects, samples, quiet=quiet)
     else:
@@ -217,25 +244,9 @@ def _write(
         copied.say()
     if given["receipt"] and recorder:
         recorder.receipt().write(given["receipt"])
-    if not quiet and (share := facts.get("matching_share")) is not None:
-        console.note(f"of the model's own texts, {_percent(share)} match")
-    if is_cut[True] and not quiet:
-        symbols = "bytes" if vocab.of_bytes else "characters"
-        console.note(
-            f"{plural(is_cut[True], 'text')} cut after {LONGEST_LINE:,} {symbols}, where the model had not ended"
-        )
-
-
-def _percent(share: float) -> str:
-    """Returns a share as people read it: 41 %, or one in 3,000,000."""
-    return f"{100 * share:.2g} %" if share >= 0.001 else f"one in {1 / share:,.0f}" if share > 1e-12 else "hardly any"
-
-
-def _say_colors(given: Mapping[str, Any], *, color: bool) -> None:
-    if given["surprise"] and not given["json"]:
-        from charnet.cli.surprise import COLORS_REFUSED, legend
-
-        console.note(legend() if color else COLORS_REFUSED, keep="\x1b")
+    if not quiet:
+        output.note_share(facts)
+        output.note_cut(is_cut[True], LONGEST_LINE, of_bytes=vocab.of_bytes)
 
 
 def _check(
@@ -254,6 +265,8 @@ def _check(
     copying.check(interactive=interactive, **more)
     check_count("--samples", samples, low=1)
     check_count("--lines", lines)
+    check_count("--best-of", more["best_of"], low=1)
+    sample_options.check_many(samples=samples, interactive=interactive, lines=lines, **more)
     check_count("--width", more["width"])
     if more["width"] and (interactive or more["json"] or more["receipt"]):
         raise ConfigError("--width is for texts that are read: leave out -i, --json and --receipt")
@@ -283,11 +296,3 @@ def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
         values["template"] = sample_options.parse_template(values["template"])
     values["logit_bias"] = tuple(map(sample_options.parse_logit_bias, values.get("logit_bias", ())))
     return SamplingOptions(**values)
-
-
-def _for_documents(options: SamplingOptions, lines: int, length: int | None) -> SamplingOptions:
-    """The options with which a model of documents writes whole ones: it knows itself where they end."""
-    if lines:
-        options = replace(options, max_lines=0)
-    one_temperature = options.temperature_end is None  # else the temperature changes over the length
-    return replace(options, length=LONGEST_LINE) if length is None and one_temperature else options

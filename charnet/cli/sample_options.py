@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from charnet import machine
 from charnet.cli import console, tables
 from charnet.cli.options import option, sampling, unescaped
-from charnet.config import Config
+from charnet.config import Config, SamplingOptions
 from charnet.errors import ConfigError
 from charnet.overlay import overlay
 
 ARGUMENT = "--prompt"
+LONGEST_LINE = 20_000  # characters, with --lines, and of a whole document
 PROMPT, LEARNING, WRITING = "The prompt", "Learning", "Writing"
 COMPUTATION, OUTPUT = "Computation", "Output"
 
@@ -41,6 +43,20 @@ Prompt = Annotated[
     ),
 ]
 PromptFile = Annotated[Path | None, option("--prompt-file", help="file to continue; - is stdin", group=PROMPT)]
+PromptsFile = Annotated[
+    Path | None,
+    option(
+        "--prompts",
+        metavar="FILE",
+        help="a text for each line, as JSON lines in their order; a line is a prompt, or a JSON object with prompt, "
+        "id and options of its own; one that cannot be answered gets an object with error, and the exit code is 3",
+        group=PROMPT,
+    ),
+]
+Context = Annotated[
+    Path | None,
+    option("--context", metavar="FILE", help="read this text before the prompt, without showing it", group=PROMPT),
+]
 NoEcho = Annotated[bool, option("--no-echo", help="do not repeat the prompt", group=PROMPT)]
 Unknown = Annotated[
     str,
@@ -118,6 +134,19 @@ Lines = Annotated[
     ),
 ]
 Samples = Annotated[int, option("--samples", help="how many texts to write; they are computed together", group=WRITING)]
+BestOf = Annotated[
+    int, option("--best-of", help="write this many for each text, and keep the best", group=WRITING, metavar="N")
+]
+BestBy = Annotated[
+    str,
+    option(
+        "--best-by",
+        help="the best: the one with the fewest nats per character, whose longest copy of the learned text is the "
+        "shortest, or nearest to K characters",
+        group=WRITING,
+        metavar="nats|copies|length:K",
+    ),
+]
 Out = Annotated[Path | None, option("--out", metavar="FILE", help="write to a file, not to stdout", group=OUTPUT)]
 OutDir = Annotated[
     Path | None,
@@ -219,3 +248,46 @@ def limit_threads(threads: int) -> None:
     if threads or "OPENBLAS_NUM_THREADS" not in os.environ:
         threads = threads or machine.threads_beside_others(machine.processor_cores())
         os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
+
+
+def for_documents(options: SamplingOptions, lines: int, length: int | None) -> SamplingOptions:
+    """The options with which a model of documents writes whole ones: it knows itself where they end."""
+    if lines:
+        options = replace(options, max_lines=0)
+    one_temperature = options.temperature_end is None  # else the temperature changes over the length
+    return replace(options, length=LONGEST_LINE) if length is None and one_temperature else options
+
+
+def check_many(**given: Any) -> None:
+    """Raises ConfigError if options contradict those that write one text of many, or many texts."""
+    of_many = given["prompts_file"] is not None
+    if of_many:
+        refused = {
+            "--prompt": given["prompt"] is not None or given["prompt_file"] is not None,
+            "-i": given["interactive"],
+            "--lines": given["lines"],
+            "--samples": given["samples"] > 1,
+            "--best-of": given["best_of"] > 1,
+            "--new": given["new"],
+            "--unique": given["unique"],
+            "--adapt": given["adapt"],
+            "--receipt": given["receipt"] or given["receipt_private"],
+            "--out-dir": given["out_dir"],
+            "--width": given["width"],
+        }
+        for name in (name for name, is_given in refused.items() if is_given):
+            raise ConfigError(f"--prompts and {name}: a line of the file is one text; leave one out")
+    sources = [given["prompt"], *(str(given[name]) for name in ("prompt_file", "prompts_file", "context"))]
+    if given["context"] is not None and (given["interactive"] + sources.count("-")) > 1:
+        raise ConfigError("--context: the prompt and the context cannot both be standard input; name a file")
+    if given["best_of"] > 1 and given["interactive"]:
+        raise ConfigError("--best-of and -i: a turn is shown while it is written; leave one out")
+    for name, is_given in {"--best-of": given["best_of"] > 1, "--context": given["context"] is not None}.items():
+        if given["receipt"] and is_given:
+            raise ConfigError(f"--receipt and {name}: no receipt holds that; leave one out")
+    if given["best_by"] != "nats":
+        from charnet.generation.best import score_of
+
+        score_of(given["best_by"])
+        if given["best_of"] == 1:
+            raise ConfigError("--best-by: expected --best-of beside it")

@@ -33,7 +33,7 @@ class Engine(Protocol):
     """Computes the logits of the next character of each text, one character at a time.
 
     The state is a value: a caller may store it and continue from it several times, also in another thread; threads may
-    use one engine at once. It is an array whose first axis is the text, or a tuple of states, so that rows can be
+    use one engine at once. It is a NumPy array whose first axis is the text, or a tuple of states, so that rows can be
     selected from it.
 
     The logits of an engine that `is_exact` are the same on every machine, to the last bit, for one text or for many.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from charnet.evaluation.evaluate import Evaluation, checked, evaluate
 from charnet.evaluation.exact_model import ExactModel
 from charnet.evaluation.mixing import Mixture
 from charnet.model.device import set_threads
-from charnet.model.ensemble import Model, from_weights
+from charnet.model.ensemble import from_weights
 from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 
@@ -136,19 +137,29 @@ def part_of(checkpoint: Checkpoint, ids: Ids) -> Part:
 
 
 def model_of(checkpoint: Checkpoint) -> Any:
-    """Returns the networks of a checkpoint as `evaluate` calls them: with 8-bit weights by an engine."""
-    return _exact(checkpoint) if checkpoint.precision == "int8" else _trained(checkpoint)
+    """Returns the networks of a checkpoint, without its n-gram, as `evaluate` calls a model.
 
-
-def _trained(checkpoint: Checkpoint) -> Model:
-    return from_weights(checkpoint.config.model, checkpoint.weights)
-
-
-def _exact(checkpoint: Checkpoint) -> ExactModel:
-    """Returns the networks with 8-bit weights, by the engine that reads many texts at once the fastest."""
+    Those with 8-bit weights are run by the engine that reads many texts at once the fastest.
+    """
     model = checkpoint.config.model
+    if checkpoint.precision != "int8":
+        return from_weights(model, checkpoint.weights)
     engine = registry.engine_of(model, checkpoint.stored_weights, registry.available("compiled"))
     return ExactModel(engine, model.members, len(checkpoint.vocab))
+
+
+def evaluate_text(checkpoint: Checkpoint, text: str) -> Evaluation:
+    """Evaluates the model of a checkpoint on a text, as its training text was read.
+
+    Raises:
+        CorpusError: the text is empty, or the alphabet has none of its characters.
+    """
+    codes = checkpoint.vocab.codes(text)
+    ids = checkpoint.vocab.lookup(codes)
+    if not (ids >= 0).any():
+        raise CorpusError("the text is empty" if not len(ids) else "the model knows none of the text's characters")
+    unknown = dict(Counter(codes[ids < 0].tolist()))
+    return evaluate_checkpoint(checkpoint, ids[ids >= 0].astype("u4"), unknown)
 
 
 def evaluate_checkpoint(

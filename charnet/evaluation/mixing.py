@@ -56,13 +56,17 @@ class Mixture:
         self.ngram, self._learning = ngram, learning
 
     def __call__(self, nats_ST: Doubles, targets: Targets) -> float:
+        return float(self.nats(nats_ST, targets).sum())
+
+    def nats(self, nats_ST: Doubles, targets: Targets) -> Doubles:
+        """Returns the loss of networks and n-gram together for each target that counts, (N)."""
         share, counted_ST = self.ngram.share, targets.counted_ST
         of_ngram_N = share * _probabilities(self.ngram.table, targets)[counted_ST]
         of_both_N = (1 - share) * np.exp(-nats_ST[counted_ST]) + of_ngram_N
         if self._learning:
             moved = share + self._learning * float((of_ngram_N / of_both_N - share).sum())
             self.ngram = WeightedNgram(self.ngram.table, min(max(moved, SMALLEST_SHARE), LARGEST_SHARE))
-        return -float(np.log(of_both_N).sum())
+        return -np.log(of_both_N)
 
 
 class ShareFit:

@@ -1,39 +1,28 @@
-"""Generates many texts side by side: the engine reads the weights once for all of them.
+"""Writes many texts: several of one prompt, or one for each of many requests.
 
 Each text has its own random numbers, so the i-th text is the same however many there are: always with 8-bit weights,
 otherwise to the rounding of the matrix product, since that of one row and that of many are summed in another order.
-
-Shape legend: B texts, T symbols of each, V characters in the alphabet.
 """
 
 from __future__ import annotations
 
 import itertools
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from charnet.config import SHORT_TEXT, ModelSettings, SamplingOptions
 from charnet.data.vocab import Vocabulary
-from charnet.engines import registry, sampling
-from charnet.engines.base import Engine, MultiStepEngine, select_rows
-from charnet.generation.automaton import DEAD, Automaton
+from charnet.engines import registry
+from charnet.engines.base import Engine, MultiStepEngine
+from charnet.errors import ConfigError
 from charnet.generation.conditional import PARTICLES
-from charnet.generation.copy_guard import CopyGuard, NothingLeftError, WrittenText, check_guard
+from charnet.generation.copy_guard import CopyGuard, check_guard
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.generate import Generation, conditional, detokenizer_of, start
+from charnet.generation.generate import Generation, GenerationState, conditional, read, start
 from charnet.generation.guarded import generation
-from charnet.generation.random_numbers import random_generator
-from charnet.generation.sampler import END, Sampler
-
-MAX_BATCH = 256  # texts
-MAX_STEPS = 64  # symbols that each text gets before the first of them is yielded
-STUCK = -2  # in place of a symbol: nothing may come next
-SECONDS_PER_BLOCK = 0.1  # a block of steps no longer grows near this: the reader of the first text waits for all of it
+from charnet.generation.sampler import Sampler
+from charnet.generation.samplers import Samplers
+from charnet.generation.scheduler import MAX_BATCH, Request, Scheduler, alone
 
 
 def texts(
@@ -45,6 +34,7 @@ def texts(
     *,
     first: int = 0,
     nats: bool = False,
+    before: GenerationState | None = None,
     guard: CopyGuard | None = None,
 ) -> Iterator[Iterator[Chunk]]:
     """Continues a prompt in several ways; the i-th text is the one that `stream` generates with `index=i`.
@@ -56,6 +46,7 @@ def texts(
         count: how many texts there are.
         first: the first of them that is yielded. Those before it are computed only if that may change its rounding.
         nats: whether to compute the surprisal of each character.
+        before: the state after what comes before the prompt; by default the start of a text.
         guard: needed with `max_copy`.
 
     Raises:
@@ -63,8 +54,8 @@ def texts(
     """
     check_guard(options, guard)
     sampler = Sampler(vocab, options, is_exact=engine.is_exact)
+    state = (before or start(engine, vocab)).extend(prompt_ids)
     if sampler.is_conditional:
-        state = start(engine, vocab, prompt_ids)
         found = conditional(engine, vocab, sampler, options, state, nats=nats).texts(range(first, count))
         return (
             iter(Generation(engine, vocab, state, options, index=index, nats=nats, written=written))
@@ -72,163 +63,69 @@ def texts(
         )
     begin = first if engine.is_exact else first - first % MAX_BATCH  # of the batch that holds it
     plain = isinstance(engine, MultiStepEngine) and sampler.temperature_only and count < engine.min_batch
+    state = read(engine, state) if count - begin > 1 else state
     if plain or count - (first if engine.is_exact else 0) == 1:
-        state = start(engine, vocab, prompt_ids)
         return (
             iter(generation(engine, vocab, state, options, guard, index=index, nats=nats))
             for index in range(first, count)
         )
-    batches = (range(at, min(at + MAX_BATCH, count)) for at in range(begin, count, MAX_BATCH))
-    written = (
-        text.chunks()
-        for indices in batches
-        for text in _Batch(engine, vocab, prompt_ids, options, sampler, indices, nats, guard).texts
-    )
+    requests = (Request(state, options, index, guard) for index in range(begin, count))
+    batches = iter(lambda: list(itertools.islice(requests, MAX_BATCH)), [])  # each of its own: none joins another
+    written = itertools.chain.from_iterable(Scheduler(engine, vocab, iter(each), nats) for each in batches)
     return itertools.islice(written, first - begin, None)
 
 
+def answers(
+    engine: Engine, vocab: Vocabulary, requests: Iterable[Request], *, nats: bool = False
+) -> Iterator[Iterator[Chunk]]:
+    """Writes a text for each request, in their order, whatever their options and the lengths of their prompts.
+
+    Yields an iterator over the chunks of each text. Requests are taken as there is room for them: 256 texts are
+    computed at a time, and at most 1,024 wait in memory to be read. Where one text after the other is faster, as with
+    8-bit weights in the compiled engine, they are computed so.
+
+    Args:
+        nats: whether to compute the surprisal of each character.
+
+    Raises:
+        ConfigError: while the chunks of a text are read: its options do not fit the model. The other texts go on.
+    """
+    requests = iter(requests)
+    some = list(itertools.islice(requests, MAX_BATCH))
+    requests = itertools.chain(some, requests)
+    if isinstance(engine, MultiStepEngine) and len(some) < engine.min_batch:
+        samplers = Samplers(vocab, is_exact=engine.is_exact)
+        if all(_is_plain(samplers, request.options) for request in some):
+            return (alone(engine, vocab, request, nats) for request in requests)
+    return iter(Scheduler(engine, vocab, requests, nats))
+
+
+def _is_plain(samplers: Samplers, options: SamplingOptions) -> bool:
+    """Returns whether only temperature, bias and pattern apply; options that are refused keep no text waiting."""
+    try:
+        return samplers.of(options).temperature_only
+    except ConfigError:
+        return True
+
+
 def fastest_engine(
-    model: ModelSettings, vocab: Vocabulary, weights: Mapping[str, Any], options: SamplingOptions, count: int
+    model: ModelSettings,
+    vocab: Vocabulary,
+    weights: Mapping[str, Any],
+    options: SamplingOptions,
+    count: int,
+    *,
+    before: int = 0,
 ) -> str:
-    """Returns the name of the engine that finishes `count` texts first; for 0 texts, of the one that starts first."""
+    """Returns the name of the engine that finishes `count` texts first; for 0 texts, of the one that starts first.
+
+    Args:
+        before: the number of symbols that are read once, before all texts.
+    """
     sampler = Sampler(vocab, options)
     plain = sampler.temperature_only or sampler.is_conditional
     count = max(count, PARTICLES) if sampler.is_conditional and count else count
     length = options.expected_length if count else 0
     length = length if vocab.document_end is None else min(length, SHORT_TEXT)
+    length += before // max(1, count)
     return registry.fastest(model, weights, length, texts=max(1, count), temperature_only=plain)
-
-
-class _BatchedText:
-    """One text of a batch: its random numbers, and its chunks that have not been yielded yet."""
-
-    def __init__(
-        self, batch: _Batch, vocab: Vocabulary, options: SamplingOptions, index: int, recent: Sequence[int]
-    ) -> None:
-        self._batch, self._ready = batch, deque[Chunk]()
-        self.random = random_generator(options, index, is_exact=batch.is_exact).random
-        self.recent = deque(recent, maxlen=batch.sampler.num_recent)
-        self._detokenizer = detokenizer_of(vocab, options)
-        self.matched = 0
-        self.written = None if batch.guard is None else WrittenText(batch.guard)
-        self.stuck: NothingLeftError | None = None  # raised only if no criterion has ended the text before
-
-    @property
-    def ended(self) -> bool:
-        return self._detokenizer.ended
-
-    def feed(self, ids: Sequence[int], nats: Sequence[float]) -> None:
-        """Takes the next symbols of the text, up to its end.
-
-        Raises:
-            NothingLeftError: the text cannot go on.
-        """
-        if STUCK in ids:
-            ids, nats = ids[: ids.index(STUCK)], nats[: ids.index(STUCK)]
-            self._ready.append(self._detokenizer.feed(ids, nats))
-            if not self.ended and self.stuck is not None:
-                raise self.stuck
-        elif END in ids:
-            ids, nats = ids[: ids.index(END)], nats[: ids.index(END)]
-            self._ready.append(self._detokenizer.feed(ids, nats))
-            self._detokenizer.end()
-        else:
-            self._ready.append(self._detokenizer.feed(ids, nats))
-        if self.ended:
-            self._ready.append(self._detokenizer.finish())
-
-    def chunks(self) -> Iterator[Chunk]:
-        """Yields the chunks; advances the whole batch when none is ready."""
-        while self._ready or not self.ended:
-            if not self._ready:
-                self._batch.advance()
-            yield self._ready.popleft()
-
-
-class _Batch:
-    """Texts that are computed together. Those that have ended leave the batch."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        vocab: Vocabulary,
-        prompt_ids: Sequence[int],
-        options: SamplingOptions,
-        sampler: Sampler,
-        indices: range,
-        nats: bool,
-        guard: CopyGuard | None,
-    ) -> None:
-        self._engine, self._options, self.sampler, self._nats = engine, options, sampler, nats
-        self.guard = guard if options.max_copy else None
-        self.is_exact = engine.is_exact
-        begun = start(engine, vocab, prompt_ids)
-        *before, last = begun.pending or (vocab.start_id(),)
-        state = begun.state
-        for i in before:
-            _, state = engine.advance([i], state)
-        self._state = select_rows(state, [0] * len(indices))
-        self._ids_B: Sequence[int] = [last] * len(indices)
-        self._position, self._num_steps = 0, 1
-        self.texts = [_BatchedText(self, vocab, options, index, list(map(int, prompt_ids))) for index in indices]
-        self._running = self.texts
-
-    def advance(self) -> None:
-        """Samples the next symbols of each running text, and drops the texts that have ended."""
-        began = time.perf_counter()
-        num_steps = min(self._num_steps, max(1, self._options.length - self._position))  # 1: to complete a cluster
-        ids_TB, nats_TB = self._sample(num_steps)
-        for text, ids, nats in zip(self._running, ids_TB.T.tolist(), nats_TB.T.tolist(), strict=True):
-            text.feed(ids, nats)
-        rows = [row for row, text in enumerate(self._running) if not text.ended]
-        if len(rows) < len(self._running):
-            self._running = [self._running[row] for row in rows]
-            self._ids_B = [self._ids_B[row] for row in rows]
-            self._state = select_rows(self._state, rows)
-        if time.perf_counter() - began < SECONDS_PER_BLOCK / 2:
-            self._num_steps = min(2 * self._num_steps, MAX_STEPS)
-
-    def _sample(self, num_steps: int) -> tuple[sampling.Ids, sampling.Probabilities]:
-        """Samples symbols (T, B); returns them and their nats, (0, B) without `nats`."""
-        batch = len(self._running)
-        u_TB = np.array([text.random(num_steps) for text in self._running]).T
-        ids_TB = np.empty((num_steps, batch), np.intp)
-        nats_TB = np.empty((num_steps if self._nats else 0, batch))
-        for t in range(num_steps):
-            logits_BV, self._state = self._engine.advance(self._ids_B, self._state)
-            recent = [text.recent for text in self._running]
-            matched = [text.matched for text in self._running] if self.sampler.pattern else ()
-            ids_TB[t] = self.sampler.sample_rows(logits_BV, self._position, u_TB[t], recent, matched)
-            if self.guard:
-                self._keep_from_copying(ids_TB[t], logits_BV, u_TB[t])
-            if self._nats:
-                nats_TB[t] = sampling.surprisal_rows(logits_BV, ids_TB[t])
-            self._ids_B = ids_TB[t].tolist()
-            if self.guard:
-                self._ids_B = [0 if symbol == STUCK else symbol for symbol in self._ids_B]
-            if pattern := self.sampler.pattern:
-                self._ids_B = _follow(pattern, self._running, self._ids_B)
-            self._position += 1
-            if self.sampler.uses_history:
-                for text, i in zip(self._running, self._ids_B, strict=True):
-                    text.recent.append(i)
-        return ids_TB, nats_TB
-
-    def _keep_from_copying(self, ids_B: sampling.Ids, logits_BV: sampling.Floats, u_B: npt.NDArray[np.float64]) -> None:
-        """Puts other symbols in place of those with which a text would copy too much, or `STUCK` if none is left."""
-        for row, (text, symbol) in enumerate(zip(self._running, ids_B.tolist(), strict=True)):
-            if text.written is None or text.stuck or text.matched == DEAD:
-                continue
-            more = self._position, float(u_B[row]), text.recent, text.matched
-            try:
-                if (chosen := text.written.choose(symbol, self.sampler, logits_BV[row], *more)) != symbol:
-                    ids_B[row] = chosen
-            except NothingLeftError as error:
-                text.stuck, ids_B[row] = error, STUCK
-
-
-def _follow(pattern: Automaton, running: Sequence[_BatchedText], symbols_B: Sequence[int]) -> list[int]:
-    """Follows the pattern in each text; returns what the engine reads: of a text that has ended, anything."""
-    for text, symbol in zip(running, symbols_B, strict=True):
-        text.matched = DEAD if symbol == END else pattern.after(text.matched, symbol)
-    return [max(symbol, 0) for symbol in symbols_B]

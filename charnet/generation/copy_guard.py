@@ -18,6 +18,7 @@ from charnet.generation.sampler import END, Sampler
 
 if TYPE_CHECKING:
     from charnet.data.copy_index import CopyIndex
+    from charnet.generation.generate import GenerationState
     from charnet.storage.checkpoint import Checkpoint
 
 NONE: frozenset[int] = frozenset()
@@ -44,6 +45,10 @@ class CopyGuard:
             why = "" if index.shortest == 1 else ": in so long a text only longer runs are found"
             raise ConfigError(f"--max-copy: expected at least {index.shortest + 1}, found {length}{why}")
         self.index, self.length, self.num_banned = index, length, 0
+
+    def written(self, state: GenerationState) -> WrittenText:
+        """Returns what was written of a text up to a state."""
+        return WrittenText(self, state.recent[len(state.recent) - state.written :])
 
 
 def open_guard(checkpoint: Checkpoint, options: SamplingOptions, opened: dict[int, CopyGuard]) -> CopyGuard | None:
@@ -73,7 +78,7 @@ def check_guard(options: SamplingOptions, guard: CopyGuard | None) -> None:
 
 
 class WrittenText:
-    """What was written of one text, and what may not come next.
+    """What was written of one text, and what may not come next. `facts` tell how often another symbol was chosen.
 
     Args:
         symbols: that were written before, without anything in between that was given.
@@ -82,6 +87,12 @@ class WrittenText:
     def __init__(self, guard: CopyGuard, symbols: Sequence[int] = ()) -> None:
         self.guard, self._context = guard, guard.length - 1
         self._symbols, self._due, self._banned = list(symbols), 0, NONE
+        self._count, self._places = 0, list[int]()  # of the symbols since then, and of those chosen in place of another
+
+    @property
+    def facts(self) -> tuple[tuple[str, int], ...]:
+        """What `--json` tells of the text."""
+        return (("runs_avoided", len(self._places)),)
 
     def banned(self) -> frozenset[int]:
         """Returns the symbols that would complete a run of N."""
@@ -103,23 +114,28 @@ class WrittenText:
     def append(self, symbol: int) -> None:
         """Takes the next symbol."""
         self._symbols.append(symbol)
+        self._count += 1
         self._due, self._banned = self._due - 1, NONE
         if len(self._symbols) > 2 * SPARE + self._context:
             del self._symbols[: -SPARE - self._context]
 
     def extend(self, symbols: Sequence[int]) -> None:
         """Takes several symbols, none of which is refused."""
-        for symbol in symbols[:-1]:
-            self._symbols.append(symbol)
+        self._symbols.extend(symbols[:-1])
         self._due = 0
         if symbols:
+            self._count += len(symbols) - 1
             self.append(symbols[-1])
 
     def pop(self, count: int) -> None:
         """Gives the last symbols back."""
         if count:
             del self._symbols[-count:]
+            self._count -= count
             self._due, self._banned = 0, NONE
+            while self._places and self._places[-1] >= self._count:
+                self._places.pop()
+                self.guard.num_banned -= 1
 
     def first_refused(self, symbols: Sequence[int]) -> int | None:
         """Returns the index of the first of the next symbols that would complete a run of N, or None."""
@@ -180,7 +196,9 @@ class WrittenText:
                     self.pop(1)
                     banned = banned.union([symbol])
                     continue
-            self.guard.num_banned += symbol != sampled
+            if symbol != sampled:
+                self._places.append(self._count - (symbol != END))
+                self.guard.num_banned += 1
             return symbol
 
     def is_dead_end(self, sampler: Sampler, position: int, recent: Sequence[int], matched: int) -> bool:

@@ -64,6 +64,19 @@ def start(engine: Engine, vocab: Vocabulary, prompt_ids: Sequence[int] = ()) -> 
     return GenerationState(engine.start(1), before).extend(prompt_ids)
 
 
+def read(engine: Engine, state: GenerationState) -> GenerationState:
+    """Returns the same state, with all symbols read but the last: several texts can go on from it without reading all
+    again."""
+    ids, after, none = state.pending[:-1], state.state, np.empty(0)
+    if isinstance(engine, MultiStepEngine):
+        for at in range(0, len(ids), MAX_STEPS):  # between two calls Ctrl-C is noticed
+            _, _, after = engine.generate(ids[at : at + MAX_STEPS], after, none, none, None)
+    else:
+        for i in ids:
+            _, after = engine.advance([i], after)
+    return replace(state, state=after, pending=state.pending[-1:])
+
+
 class _Call(NamedTuple):
     """Symbols that were sampled in one call, and what the engine had read before."""
 
@@ -115,7 +128,7 @@ class Generation:
         self._written_before = state.written
         self._recent = deque(state.recent, maxlen=self._sampler.num_recent + MAX_GIVEN_BACK)
         self._matched, self._is_over = 0, False
-        self._written, self._facts = written, tuple[tuple[str, Any], ...]()
+        self._written, self._share = written, None if written is None else written.share
         self._detokenizer = detokenizer_of(vocab, options)
 
     @property
@@ -163,6 +176,11 @@ class Generation:
             yield chunk
         yield detokenizer.finish()._replace(facts=self._facts)
 
+    @property
+    def _facts(self) -> tuple[tuple[str, Any], ...]:
+        """What is known of the text when it has ended."""
+        return () if self._share is None else (("matching_share", self._share),)
+
     def _give_back(self, calls: Sequence[_Call]) -> tuple[int, ...]:
         """Goes back to the end of the text within some calls; returns the symbols of the last call that are kept."""
         *earlier, last = (call.ids for call in calls)
@@ -205,7 +223,7 @@ class Generation:
                 range(self._index, self._index + 1)
             )
         )
-        self._facts = (("matching_share", written.share),)
+        self._share = written.share
         self._end()
         return written.ids, written.nats, self._engine_state
 

@@ -10,7 +10,7 @@ from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine
-from charnet.generation.copy_guard import CopyGuard, NothingLeftError, WrittenText, check_guard
+from charnet.generation.copy_guard import CopyGuard, NothingLeftError, check_guard
 from charnet.generation.generate import Generation, GenerationState, Sampled
 from charnet.generation.random_numbers import random_generator
 
@@ -38,7 +38,7 @@ class GuardedGeneration(Generation):
         nats: bool = True,
     ) -> None:
         super().__init__(engine, vocab, state, options, index=index, nats=nats)
-        self._copying = WrittenText(guard, state.recent[len(state.recent) - state.written :])
+        self._copying = guard.written(state)
         self._index, self._refused = index, frozenset[int]()
         self._last: int | None = None  # the place where another symbol was chosen last
 
@@ -110,6 +110,10 @@ class GuardedGeneration(Generation):
         self._pending = ids[-1:]
         self._copying.extend(ids)
         return ids, nats
+
+    @property
+    def _facts(self) -> tuple[tuple[str, Any], ...]:
+        return self._copying.facts
 
     def _give_back(self, calls: Sequence[Any]) -> tuple[int, ...]:
         self._copying.pop(self._detokenizer.surplus)

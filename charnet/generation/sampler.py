@@ -6,6 +6,7 @@ Shape legend: B texts side by side, V characters in the alphabet.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from charnet.errors import ConfigError
 from charnet.generation import constraints, graphemes
 from charnet.generation.automaton import DEAD, Automaton
 
+Position = TypeVar("Position", int, npt.NDArray[np.integer])  # symbols of a text before the next one
+
 END = -1  # in place of a symbol: the text ends before it
 LOST = "\N{REPLACEMENT CHARACTER}"  # stands for bytes that could not be decoded: no text is meant to hold it
 
@@ -27,8 +30,9 @@ class Sampler:
 
     `temperature_only` says that only the temperature, `bias_V` and the pattern apply, and no filter or penalty. If
     `uses_history` is set, the probabilities depend on the last symbols of the text; `num_recent` of them are enough. If
-    there is a `pattern`, a text ends by it alone. If the sampler `is_conditional`, texts are sampled by
-    `generation.conditional` instead, and match its `stages` one after the other.
+    there is a `pattern`, a text ends by it alone. It may say that it `changes_temperature` with the position in a text.
+    If the sampler `is_conditional`, texts are sampled by `generation.conditional` instead, and match its `stages` one
+    after the other.
 
     Args:
         is_exact: the logits are those of an exact engine.
@@ -52,6 +56,8 @@ class Sampler:
         self.pattern = self.stages[0] if self.stages and not self.is_conditional else None
         self._guard = None if self.stages else self._guard
         self.uses_history = self.penalized or self._guard is not None or bool(self._banned)
+        self.limits_copies = options.max_copy > 0
+        self.changes_temperature = options.temperature_end is not None
         self.temperature_only = not self.uses_history and not self.filtered
         lengths = (len(before) for before, _ in self._banned)
         self.num_recent = max(LONGEST_UTF8, options.repetition_window, options.max_copy, *lengths)
@@ -127,7 +133,7 @@ class Sampler:
             symbol = sampling.sample_logits(logits_V + mask_V, temperature, u, is_exact=self._is_exact)
         return END if symbol == pattern.end else symbol
 
-    def left(self, pattern: Automaton, position: int) -> int:
+    def left(self, pattern: Automaton, position: Position) -> Position:
         """Returns how many symbols a text may still have after `position` others, with the one that ends it."""
         return self._options.length - position + (pattern.end is not None)
 
@@ -140,44 +146,53 @@ class Sampler:
     def sample_rows(
         self,
         logits_BV: sampling.Floats,
-        position: int,
+        positions_B: npt.NDArray[np.integer],
         u_B: npt.NDArray[np.float64],
         recent: Sequence[Sequence[int]],
         matched_B: Sequence[int] = (),
     ) -> npt.NDArray[np.intp]:
-        """Samples the next symbol of each text of a batch as `sample` does, to rounding."""
-        logits_BV = self.adjusted_rows(logits_BV, position, recent)
+        """Samples the next symbol of each text of a batch as `sample` does, to rounding.
+
+        Args:
+            positions_B: how many symbols each text has; the same number for all if the sampler `changes_temperature`.
+        """
+        logits_BV = self.adjusted_rows(logits_BV, positions_B, recent)
+        temperature = self._options.temperature_at(int(positions_B[0]))
         if self.pattern is not None:
-            return self._sample_matching_rows(self.pattern, logits_BV, position, u_B, np.asarray(matched_B))
-        return sampling.sample_rows(self.probabilities(logits_BV, self._options.temperature_at(position)), u_B)
+            matched = np.asarray(matched_B)
+            return self._sample_matching_rows(self.pattern, logits_BV, temperature, positions_B, u_B, matched)
+        return sampling.sample_rows(self.probabilities(logits_BV, temperature), u_B)
 
     def adjusted_rows(
-        self, logits_BV: sampling.Floats, position: int, recent: Sequence[Sequence[int]]
+        self, logits_BV: sampling.Floats, position: int | npt.NDArray[np.integer], recent: Sequence[Sequence[int]]
     ) -> sampling.Floats:
         """Returns the logits of texts with bias and history applied.
 
         Args:
+            position: how many symbols all texts have, or each (B).
             recent: the last symbols of each text, needed only if the sampler `uses_history`.
         """
         if self.bias_V is not None:
             logits_BV = logits_BV + self.bias_V
         if self.uses_history:
-            rows = zip(logits_BV, recent, strict=True)
-            logits_BV = np.stack([self._apply_history(row, position, r) for row, r in rows])
+            positions_B = np.broadcast_to(position, len(logits_BV)).tolist()
+            rows = zip(logits_BV, positions_B, recent, strict=True)
+            logits_BV = np.stack([self._apply_history(*row) for row in rows])
         return logits_BV
 
     def _sample_matching_rows(
         self,
         pattern: Automaton,
         logits_BV: sampling.Floats,
-        position: int,
+        temperature: float,
+        positions_B: npt.NDArray[np.integer],
         u_B: npt.NDArray[np.float64],
         matched_B: npt.NDArray[np.integer],
     ) -> npt.NDArray[np.intp]:
         """Samples for each text as `_sample_matching` does."""
-        temperature, has_ended_B = self._options.temperature_at(position), matched_B == DEAD
+        has_ended_B = matched_B == DEAD
         may_end_B = (pattern.fewest_S[matched_B] == 0) | has_ended_B
-        allowed_BV = pattern.allowed(matched_B, self.left(pattern, position))
+        allowed_BV = pattern.allowed(matched_B, self.left(pattern, positions_B[:, None]))
         counted_BV = allowed_BV | may_end_B[:, None]
         p_BV = sampling.softmax(np.where(counted_BV, logits_BV, -np.inf), temperature, is_exact=self._is_exact)
         if self.filtered:

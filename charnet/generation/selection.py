@@ -9,8 +9,8 @@ import numpy as np
 from charnet.data.copy_index import LearnedPieces
 from charnet.data.documents import Documents, hashes
 from charnet.data.vocab import Vocabulary
-from charnet.generation.batch import MAX_BATCH
 from charnet.generation.detokenizer import Chunk
+from charnet.generation.scheduler import MAX_BATCH
 
 MOST_MISSES = 1000  # texts in a row; after that the model is taken to have no more to say
 

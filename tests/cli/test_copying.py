@@ -92,6 +92,80 @@ def test_the_guard_keeps_its_promise_and_says_how_often(tiny_run: Path, capsys: 
     assert next(charnet.load(tiny_run).texts(count=2, length=300, seed=1, max_copy=10)) == text
 
 
+def test_each_object_says_how_often_the_guard_acted_and_stderr_the_sum(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ((), ("--top-k", "9"), ("--samples", "5"), ("--samples", "5", "--stop", "o")):
+        objects, notes = sampled(capsys, str(tiny_run), "-n", "200", "--max-copy", "8", *more)
+        total = sum(each["runs_avoided"] for each in objects)
+        assert f"--max-copy 8: another character in {total} place" in notes or not total
+    unguarded, _ = sampled(capsys, str(tiny_run), "-n", "20")
+    assert "runs_avoided" not in unguarded[0]
+
+
+def test_each_answer_is_guarded_as_its_line_asks_and_what_it_copies_is_reported(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [{"prompt": "the cat"}, {"max_copy": 7}, {"max_copy": 1}, {"max_copy": 0}, {"max_copy": 9, "length": 50}]
+    lines.append({"max_copy": 9, "match": "[a-z]{3}", "exact": True})
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    command = [str(tiny_run), "-n", "200", "--prompts", str(tmp_path / "p.jsonl"), "--no-echo"]
+    assert run(["sample", *command, "--max-copy", "10", "--copies", "--seed", "1"]) == 3
+    captured = capsys.readouterr()
+    learned, answers = learned_by(tiny_run), [json.loads(line) for line in captured.out.splitlines()]
+    longest = [max(runs_of(answer["text"], learned)) if "text" in answer else None for answer in answers]
+    assert longest[:3] == [9, 6, None]
+    assert longest[3] is not None
+    assert longest[3] > 10
+    assert longest[4] == 8
+    assert answers[2]["error"] == "--max-copy: expected at least 2, found 1"
+    assert answers[5]["error"].startswith("--max-copy: leave out --exact")
+    assert [answer["copies"]["longest"] for answer in answers if "text" in answer] == [n for n in longest if n]
+    counts = [answer.get("runs_avoided") for answer in answers]
+    for at, length in {0: 10, 1: 7, 4: 9}.items():
+        assert counts[at] > 0
+        assert f"--max-copy {length}: another character in {counts[at]} place" in captured.err
+    alone, _ = sampled(capsys, str(tiny_run), "-n", "200", "-p", "the cat", "--no-echo", "--max-copy", "10")
+    assert (alone[0]["text"], alone[0]["runs_avoided"]) == (answers[0]["text"], counts[0])
+    assert run(["sample", *command]) == 3  # a line asks for the learned text, the command does not
+    assert json.loads(capsys.readouterr().out.splitlines()[1])["max_copy"] == 7
+    (first, *_) = charnet.load(tiny_run).answers(["the cat", ""], length=200, seed=1, max_copy=10)
+    assert first == "the cat" + answers[0]["text"]
+
+
+def test_a_mixture_guards_no_line(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.jsonl").write_text('{"max_copy": 9}\n{"length": 3}\n')
+    command = ["sample", "--mix", f"{tiny_run}:1", "--mix", f"{tiny_run}:1", "--prompts", str(tmp_path / "p.jsonl")]
+    assert run(command) == 3
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["error"] == "--max-copy: needs the text that the model learned from"
+    assert len(second["text"]) == 3
+
+
+def test_the_best_by_copies_is_the_one_whose_longest_copy_is_the_shortest(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(tiny_run), "-n", "60", "-p", "the"]
+    learned, texts = learned_by(tiny_run), sampled(capsys, *command, "--samples", "8", "--no-echo")[0]
+    best, _ = sampled(capsys, *command, "--samples", "2", "--best-of", "4", "--best-by", "copies", "--no-echo")
+    scores = [max(runs_of(each["text"], learned)) for each in texts]
+    for number, answer in enumerate(best):
+        group = scores[4 * number : 4 * number + 4]
+        assert answer["best_of"]["scores"] == group
+        assert answer["text"] == texts[4 * number + group.index(min(group))]["text"]
+    assert len(set(scores)) > 2
+
+
+def test_new_lines_may_each_be_the_best_of_several(of_lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    objects, _ = sampled(capsys, str(of_lines), "--lines", "9", "--new", "--best-of", "3", "--best-by", "length:4")
+    texts = [each["text"] for each in objects]
+    assert len(set(texts)) == 9
+    assert set(ANIMALS.split()).isdisjoint(texts)
+    last = objects[-1]["best_of"]["index"]
+    by_index, _ = sampled(capsys, str(of_lines), "--lines", str(last + 1))
+    assert [by_index[each["best_of"]["index"]]["text"] for each in objects] == texts
+
+
 def test_turns_are_guarded_too(
     tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +290,7 @@ def test_options_that_contradict_each_other_are_refused_in_a_line(
 
 def test_a_mixture_learned_from_several_texts(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sample", "--mix", f"{tiny_run}:1", "--mix", f"{tiny_run}:1", "--max-copy", "9"]) == 2
-    assert capsys.readouterr().err.startswith("charnet: --mix: leave out --copies, --max-copy and --new")
+    assert capsys.readouterr().err.startswith("charnet: --mix: leave out --copies, --max-copy, --new")
 
 
 def test_characters_are_followed_as_they_are_counted_when_all_are_there(tiny_run: Path) -> None:

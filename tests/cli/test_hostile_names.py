@@ -182,6 +182,10 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("sample NAME --prompt-file NAME", 6),
         ("sample NAME --prompt-file NAME.pipe", 6),
         ("sample NAME --prompt-file NAME.unknown", 3),
+        ("sample NAME -n 3 --prompts NAME.unknown", 3),
+        ("sample NAME --prompts NAME", 6),
+        ("sample NAME -n 3 --context NAME.prompt", 0),
+        ("sample NAME --context NAME.pipe", 6),
         ("sample NAME --lines 2", 0),
         ("sample NAME --match NAME", 2),
         ("sample NAME --template NAME", 2),
@@ -230,6 +234,9 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("eval NAME NAME.txt", 0),
         ("eval NAME NAME.html.txt", 0),
         ("eval NAME NAME.txt --json", 0),
+        ("eval NAME texts_NAME --per-line", 0),
+        ("eval NAME NAME.txt --per-line --json", 0),
+        ("eval NAME NAME.latin.txt --per-line", 3),
         ("eval --mix NAME --mix NAME/last.safetensors --mix auto NAME.txt", 0),
         ("eval --mix NAME --mix NAME.zip NAME.txt", 4),
         ("eval NAME texts_NAME", 0),
@@ -286,6 +293,7 @@ NUMBERS = ("int", "integer", "integer range", "float", "float range")
 NAMELESS = (
     *("eval NAME NAME.txt", "eval NAME texts_NAME", "sample NAME --prompt-file NAME.unknown"),
     *("sample NAME --template NAME", "sample NAME --template NAME{a}"),
+    "eval NAME NAME.txt --per-line --json",
     *("replay NAME.receipt --prompt other", "replay NAME.private --prompt-file NAME.unknown"),
     *("cache clear --down-to 1G", "corpus list", "corpus list --json"),
 )

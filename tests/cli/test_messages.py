@@ -26,6 +26,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "data.documents": ("train",),
     "data.split": ("train",),
     "data.datasets": ("corpus list",),
+    "data.lines": ("eval",),
     "data.vocab": ("sample",),
     "data.*": READING,
     "model.*": ("train",),

@@ -25,6 +25,7 @@ from charnet.generation import batch, guarded
 from charnet.generation.copy_guard import CopyGuard, NothingLeftError
 from charnet.generation.generate import Generation, GenerationState, start
 from charnet.generation.guarded import generation
+from charnet.generation.scheduler import Request
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +110,50 @@ def test_a_guarded_text_is_the_same_in_every_engine_and_in_a_batch(options: dict
         assert guard.num_banned >= count
     assert all(texts == found[0] for texts in found)
     assert all(longest_copy(text, learned) < 9 for text in found[0])
+
+
+def test_each_of_many_answers_has_its_own_guard() -> None:
+    for name in ("numpy", "compiled", "torch"):
+        engine = open_engine(build(), available(name))
+        guards = {most: CopyGuard(index_of(write(engine, None, length=400)), most) for most in (5, 9, 20)}
+        asked = []
+        for i, most in enumerate((5, 9, 0, 20, 9, 5)):
+            options = {**OPTIONS[i], "length": 90 - 7 * i, "max_copy": most, "stop": ("aa",) * (i % 2)}
+            state = start(engine, LETTERS, range(i))
+            asked.append(Request(state, SamplingOptions(**options), i, guards.get(most)))  # type: ignore[arg-type]
+        found = [list(each) for each in batch.answers(engine, LETTERS, asked)]
+        total = sum(guard.num_banned for guard in guards.values())
+        assert total == sum(dict(chunks[-1].facts).get("runs_avoided", 0) for chunks in found)
+        assert total > 0
+        for (state, options, index, guard), chunks in zip(asked, found, strict=True):
+            alone = list(generation(engine, LETTERS, state, options, guard, index=index))
+            assert "".join(chunk.text for chunk in chunks) == "".join(chunk.text for chunk in alone)
+            assert chunks[-1].facts == alone[-1].facts
+
+
+def test_an_answer_that_cannot_go_on_is_refused_and_no_other_with_it() -> None:
+    engine = open_engine(build())
+    guard, begun = CopyGuard(index_of("abcdef"), 3), start(engine, LETTERS)
+    good, bad = (SamplingOptions(length=10, max_copy=3, match=match) for match in ("(a|f){10}", "abcdef"))
+    asked = [Request(begun, options, 0, guard) for options in (good, bad, good)]
+    one, two, three, four = batch.answers(engine, LETTERS, [*asked, Request(begun, SamplingOptions(max_copy=3))])
+    assert "".join(chunk.text for chunk in one) == "".join(chunk.text for chunk in three)
+    with pytest.raises(NothingLeftError, match="--max-copy 3"):
+        list(two)
+    with pytest.raises(ConfigError, match="needs the text that the model learned from"):
+        list(four)
+
+
+def test_where_a_text_has_ended_it_need_not_go_on() -> None:
+    """Of "a" and "b" all runs of 4 were learned: a third symbol cannot come, and two of them end the text."""
+    engine = open_engine(build())
+    guard = CopyGuard(index_of("aaaabaabbababbbbaaa"), 4)
+    options = SamplingOptions(length=10, max_copy=4, ban="cdefghijk", stop=("aa", "ab", "ba", "bb"))
+    texts = batch.texts(engine, LETTERS, [], options, 3, guard=guard)
+    assert ["".join(chunk.text for chunk in text) for text in texts] == [""] * 3
+    endless = dataclasses.replace(options, stop=())
+    with pytest.raises(NothingLeftError):
+        list(map(list, batch.texts(engine, LETTERS, [], endless, 3, guard=guard)))
 
 
 def test_a_text_that_is_continued_is_the_same_as_one_that_never_stopped() -> None:

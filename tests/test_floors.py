@@ -19,8 +19,8 @@ TABLE = """
                encode fingerprints workers corpus lines widen batches documents split suffix_array anchors copy_index
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
-2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text runs capacity
-               describe verify receipt
+2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text runs run_list
+               capacity describe verify receipt
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry model_mixture agreement
@@ -33,9 +33,9 @@ TABLE = """
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
 7  api         api
-8  cli         console help options tables messages surprise wrap output sample_options prompting adapting opening
-               context mixing copying receipts history live progress interactive many train sample replay inspect eval
-               quantize doctor bench cache corpus compress app
+8  cli         console help options tables messages surprise wrap figures output sample_options prompting adapting
+               opening context mixing copying receipts history live progress interactive many train sample replay
+               inspect runs eval quantize doctor bench cache corpus compress app
 9  root        __init__ __main__
 """
 LOADS = {

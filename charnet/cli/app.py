@@ -25,6 +25,7 @@ from charnet.cli.help import GroupedCommand
 from charnet.cli.inspect import inspect
 from charnet.cli.quantize import quantize
 from charnet.cli.replay import replay
+from charnet.cli.runs import runs
 from charnet.cli.sample import sample
 from charnet.cli.train import train
 from charnet.errors import CharnetError, ConfigError, StorageError, quoted
@@ -50,6 +51,7 @@ app.command(cls=GroupedCommand)(train)
 app.command(cls=GroupedCommand)(sample)
 app.command(cls=GroupedCommand)(replay)
 app.command(cls=GroupedCommand)(inspect)
+app.command(cls=GroupedCommand)(runs)
 app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(quantize)
 app.command(cls=GroupedCommand)(compress)

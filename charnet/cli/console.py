@@ -197,6 +197,15 @@ def width(character: str) -> int:
     return 2 if wide or "\U0001f1e6" <= character <= "\U0001f1ff" else 1
 
 
+def cells(text: str) -> int:
+    """Returns the cells of a terminal that a text takes; marks that join a letter take none.
+
+    >>> cells("ab\u4e2d"), cells("e\u0301")
+    (4, 1)
+    """
+    return sum(0 if unicodedata.combining(character) else width(character) for character in text)
+
+
 def folded(text: str, cells: int) -> Iterator[str]:
     """Splits a line into lines that fit a width, after spaces where possible.
 

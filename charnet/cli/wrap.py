@@ -5,20 +5,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from charnet.cli import console
 from charnet.generation.detokenizer import Chunk
 
 CLOSING = ("Pe", "Pf", "Po", "Mn", "Mc", "Me")  # categories of what begins no line
 
 Symbol = tuple[str, tuple[float, ...]]  # a character, and its nats if there are any
-
-
-def columns(text: str) -> int:
-    """Returns how many columns of a terminal a text takes: two for each wide character of Chinese, Japanese, Korean.
-
-    >>> columns("ab\\u4e2d"), columns("e\\u0301")
-    (4, 1)
-    """
-    return sum(0 if unicodedata.combining(c) else 1 + _is_wide(c) for c in text)
 
 
 def wrapped(chunks: Iterable[Chunk], width: int, before: str = "") -> Iterator[Chunk]:
@@ -31,7 +23,7 @@ def wrapped(chunks: Iterable[Chunk], width: int, before: str = "") -> Iterator[C
     >>> "".join(chunk.text for chunk in wrapped([Chunk("to be or"), Chunk(" not to be\\nthat")], 8))
     'to be or\\nnot to\\nbe\\nthat'
     """
-    wrapper = _Wrapper(width, columns(before.rpartition("\n")[2]))
+    wrapper = _Wrapper(width, console.cells(before.rpartition("\n")[2]))
     for chunk in chunks:
         for at, character in enumerate(chunk.text):
             wrapper.push(character, chunk.nats[at : at + 1])
@@ -54,7 +46,7 @@ class _Wrapper:
                 self._write(self._spaces, 0)
             return
         may_part = self._word and unicodedata.category(character) not in CLOSING
-        if may_part and (_is_wide(character) or _is_wide(self._word[-1][0])):
+        if may_part and (2 in map(console.width, (character, self._word[-1][0]))):
             self.end_word()
         self._word.append((character, nats))
 
@@ -62,7 +54,7 @@ class _Wrapper:
         """Writes the word that was held back, on a new line if this one has no room for it."""
         if not self._word:
             return
-        size = columns("".join(character for character, _ in self._word))
+        size = console.cells("".join(character for character, _ in self._word))
         column = self._column + len(self._spaces)
         if self._column and column + size > self._width:
             nats = self._spaces.pop()[1] if self._spaces else (0.0,) * len(self._word[0][1])
@@ -88,7 +80,3 @@ class _Wrapper:
         text, nats = "".join(c for c, _ in self._done), tuple(n for _, each in self._done for n in each)
         self._done.clear()
         return chunk._replace(text=text, nats=nats)
-
-
-def _is_wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in "WF"

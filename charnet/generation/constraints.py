@@ -43,11 +43,13 @@ def automata(
     name = _check(options, banned, of_documents=vocab.has_documents)
     never = frozenset() if bias_V is None else frozenset(np.flatnonzero(np.isneginf(bias_V)).tolist())
     end = vocab.start_id() if vocab.has_documents else None
-    never |= frozenset() if end is None else {end}
     if options.min_length or options.max_length:
         sources, end = _of_length(options, vocab, end)
     else:
         sources = [options.match] if options.match else template.stages(options.template)
+    if end in never:
+        raise ConfigError(f"{name} and --ban: the end of a line or document is banned, so that no text could end")
+    never |= {end} if end is not None and vocab.has_documents else frozenset()
     found = [compile_pattern(source, vocab, never, option=name) for source in sources]
     if end is not None:
         found[-1] = found[-1].ended_by(end)

@@ -137,6 +137,17 @@ def read(path: Path, *, only: tuple[str, ...] = ("",)) -> Content:
     return Content(_document(path, header), tensors, {name: entry[0] for name, entry in entries.items()}, digest, size)
 
 
+def read_document(path: Path) -> Any:
+    """Reads the document of a file alone, for a list of files: quick, and not compared with the checksum.
+
+    Raises:
+        CheckpointError, StorageError: as `read`.
+    """
+    with _opened(path) as file:
+        length = _header_length(path, file, os.fstat(file.fileno()).st_size)
+        return _document(path, _header(path, _read_exactly(path, file, bytearray(length))))
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file to read it; turns errors of the system into errors of charnet."""

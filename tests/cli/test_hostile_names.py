@@ -230,6 +230,16 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("inspect NAME.zip", 4),
         ("inspect texts_NAME", 4),
     ],
+    "runs": [
+        ("runs --in .", 0),
+        ("runs --in . --json", 0),
+        ("runs NAME NAME --in .", 0),
+        ("runs NAME NAME --in . -o NAME.svg", 0),
+        ("runs NAME NAME --in . -o NAME.svg", 6),
+        ("runs NAME NAME.missing --in .", 4),
+        ("runs NAME", 2),
+        ("runs --sort NAME", 2),
+    ],
     "eval": [
         ("eval NAME NAME.txt", 0),
         ("eval NAME NAME.html.txt", 0),

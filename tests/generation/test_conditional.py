@@ -228,6 +228,12 @@ def test_a_penalty_on_repetition_and_bans_hold_in_each_particle():
         assert "c" not in text
 
 
+@pytest.mark.parametrize("options", [{"match": "a+"}, {"match": "a+", "exact": True}, {"max_length": 4}], ids=str)
+def test_a_document_whose_end_is_banned_is_refused(options):
+    with pytest.raises(ConfigError, match="and --ban: the end of a line or document is banned"):
+        write(build(vocab=LINES), 1, ban="\n", **options)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,0 +1,179 @@
+"""`charnet runs`: what has been trained, and how runs of one text compare."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from bisect import bisect_right
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charnet.cli import console, tables
+from charnet.cli.options import option
+from charnet.config import RUNS
+from charnet.errors import ConfigError, did_you_mean, quoted
+
+if TYPE_CHECKING:
+    from charnet.storage.run_list import Curve, RunSummary
+
+OUTPUT = "Output"
+ORDERS = ("newest", "name", "best", "size", "time")
+CELLS = 12  # of a number
+SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the shorter run, where losses are compared
+
+
+def runs(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            readable=False, metavar="[RUN]...", help="Two or more runs of one text, to compare; none = a list."
+        ),
+    ] = None,
+    folder: Annotated[Path, option("--in", metavar="DIR", help="the folder of runs", group=OUTPUT)] = RUNS,
+    sort: Annotated[
+        str, option("--sort", metavar="|".join(ORDERS), help="the order of the list", group=OUTPUT)
+    ] = "newest",
+    out: Annotated[
+        Path | None,
+        option("--out", "-o", metavar="FILE", help="write the curves of compared runs as SVG", group=OUTPUT),
+    ] = None,
+    force: Annotated[bool, option("--force", help="replace an existing file", group=OUTPUT)] = False,
+    json: Annotated[bool, option("--json", help="print everything as JSON", group=OUTPUT)] = False,
+) -> None:
+    """List the runs, or compare some: settings that differ, losses over characters and over time."""
+    if sort not in ORDERS:
+        raise ConfigError(
+            f"--sort: expected one of {', '.join(ORDERS)}, found {quoted(sort)}{did_you_mean(sort, ORDERS)}"
+        )
+    if names and len(names) == 1:
+        raise ConfigError(f"expected two or more runs to compare; charnet inspect {quoted(names[0])} describes one")
+    if out is not None and not names:
+        raise ConfigError("--out: expected runs to compare beside it, as in charnet runs A B --out curves.svg")
+    if names:
+        _compare(names, folder, out, force=force, json=json)
+    else:
+        _list(folder, sort, json=json)
+
+
+def _list(folder: Path, sort: str, *, json: bool) -> None:
+    from charnet.storage.run_list import summaries
+
+    found = _sorted(summaries(folder), sort)
+    if json:
+        console.write_json([run.as_dict() for run in found])
+        return
+    if not found:
+        console.note(f"{folder}/: no run here yet; make one with charnet train")
+    indent = min(30, max((console.cells(console.shown(run.name)) for run in found), default=0))
+    for run in found:
+        name = console.shown(run.name)
+        padding = " " * (indent - console.cells(name))
+        head = f"{name}{padding}  {_bits(run.best_nats_per_char):>11}  {run.state}"
+        lines = console.folded(console.shown(_details(run)), max(20, _columns() - 4))
+        console.write("\n    ".join([head, *(line.rstrip() for line in lines)]) + "\n")
+    console.flush()
+
+
+def _details(run: RunSummary) -> str:
+    """Returns what the list says of a run below its name."""
+    from charnet.storage.run_list import short_model
+
+    size = tables.format_size(run.size_bytes)
+    if run.document is None:
+        return f"{run.problem}; {size}"
+    d = run.document
+    progress, steps = d.trainer_state, d.config.training.steps
+    of_steps = f"step {progress.step:,} of {steps:,}, " if progress.step < steps else ""
+    trained = f"{of_steps}{tables.format_duration(progress.seconds)} trained"
+    written = run.written[:16].replace("T", " ")
+    return f"{d.corpus.name}, {short_model(d.config)}, {trained}, {written}, {size}"
+
+
+def _sorted(found: Sequence[RunSummary], sort: str) -> list[RunSummary]:
+    if sort == "newest":
+        return list(found)
+    if sort == "name":
+        return sorted(found, key=lambda run: run.name)
+    if sort == "best":
+        return sorted(found, key=lambda run: math.inf if run.best_nats_per_char is None else run.best_nats_per_char)
+    if sort == "size":
+        return sorted(found, key=lambda run: -run.size_bytes)
+    return sorted(found, key=lambda run: -(run.document.trainer_state.seconds if run.document else 0.0))
+
+
+def _bits(nats: float | None) -> str:
+    return "-" if nats is None else f"{nats / math.log(2):.4f} bits"
+
+
+def _compare(names: Sequence[str], folder: Path, out: Path | None, *, force: bool, json: bool) -> None:
+    from charnet.storage import run_list
+
+    if out is not None:
+        from charnet.cli.output import check_free
+
+        check_free(out, replace=force, advice=", or replace it with --force")
+    found = [run_list.find(name, folder) for name in names]
+    run_list.check_comparable(found)
+    different, curves = run_list.differences(found), [run_list.Curve(run) for run in found]
+    if out is not None:
+        _draw(curves, out)
+    if json:
+        console.write_json({"runs": [run.as_dict() for run in found], "different": different,
+                            "curves": [vars(curve) for curve in curves]})  # fmt: skip
+        return
+    tables.show_rows(
+        [(console.shown(run.name), f"{_bits(run.best_nats_per_char)}, {run.state}: {_details(run)}") for run in found]
+    )
+    console.write("\nsettings that differ\n" if different else "\nall settings are the same\n")
+    if different:
+        tables.show_rows([(name, " | ".join(map(str, values))) for name, values in different.items()])
+    _show_curves(curves, "characters")
+    _show_curves(curves, "seconds")
+    if out is not None:
+        console.note(f"the curves are in {out}")
+
+
+def _show_curves(curves: Sequence[Curve], over: str) -> None:
+    """Shows losses where the runs had read equally many characters, or taken equally many seconds."""
+    ends = [getattr(curve, over)[-1] for curve in curves if getattr(curve, over)]
+    if len(ends) < len(curves):
+        return
+    label = max(console.cells(console.shown(curve.name)) for curve in curves)
+    room = (_columns() - label - 2 - tables.CURVE_WIDTH) // CELLS
+    places = [share * min(ends) for share in SHARES[-max(1, min(len(SHARES), room)) :]]
+    console.write(f"\nnats after so many {over}\n")
+    rows = [("", "".join(f"{place:>{CELLS},.0f}" for place in places))]
+    for curve in curves:
+        values = [_at(getattr(curve, over), curve.nats, place) for place in places]
+        figures = "".join(f"{value:>{CELLS}.4f}" if value is not None else f"{'-':>{CELLS}}" for value in values)
+        rows.append((console.shown(curve.name), f"{figures}  {tables.curve(curve.nats)}"))
+    tables.show_rows(rows)
+
+
+def _columns() -> int:
+    """Returns the width of the terminal; in a pipe there is room for everything."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+
+
+def _at(x: Sequence[float], y: Sequence[float], place: float) -> float | None:
+    """Returns the last value of a curve up to a place."""
+    count = bisect_right(x, place)
+    return y[count - 1] if count else None
+
+
+def _draw(curves: Sequence[Curve], out: Path) -> None:
+    """Writes the curves as SVG."""
+    from charnet.cli import output
+    from charnet.cli.figures import Line, Panel, to_svg
+
+    best = "; ".join(f"{curve.name}: {min(curve.nats):.4f}" for curve in curves if curve.nats)
+    panels = [
+        Panel("by characters read", "characters", [Line(c.name, c.characters, c.nats) for c in curves]),
+        Panel("by time", "seconds", [Line(c.name, c.seconds, c.nats) for c in curves]),
+    ]
+    description = f"nats per held-out character of each run while it learned; the lowest: {best}"
+    output.save(out, to_svg(panels, "nats per held-out character", description))

@@ -1,0 +1,190 @@
+"""The runs in a folder, each in a few facts, and how two of them differ. Only the heads of checkpoints are read."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charnet import durable
+from charnet.config import RUNS, Config
+from charnet.errors import CheckpointError, ConfigError, StorageError, quoted
+from charnet.overlay import as_dict
+from charnet.storage import runs, tensorfile
+from charnet.storage.document import Document, parse
+
+RUNNING, DONE, INTERRUPTED, DAMAGED = "running", "done", "interrupted", "damaged"
+LEFT_OUT = ("data.paths", "training.length_changes", "training.resume_changes")  # of the settings that differ
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run. Losses are in nats per character; `written` is when its newest checkpoint was written.
+
+    `document` is that of its newest checkpoint, None for a `damaged` one. It was not compared with the checksum.
+    """
+
+    path: Path
+    state: str
+    size_bytes: int
+    written: str
+    document: Document | None
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def best_nats_per_char(self) -> float | None:
+        return self.document.trainer_state.best_nats_per_char if self.document else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns what is known of the run, ready for JSON."""
+        found: dict[str, Any] = {
+            "name": self.name,
+            "path": str(self.path),
+            "state": self.state,
+            "size_bytes": self.size_bytes,
+            "written": self.written,
+        }
+        if self.document is None:
+            return found | {"problem": self.problem}
+        d = self.document
+        config, progress = as_dict(d.config), d.trainer_state
+        return found | {
+            "text": d.corpus.name,
+            "text_fingerprint": d.corpus.fingerprint,
+            "characters": d.corpus.characters,
+            "model": config["model"],
+            "model_line": short_model(d.config),
+            "best_nats_per_char": progress.best_nats_per_char,
+            "best_step": progress.best_step,
+            "step": progress.step,
+            "steps": d.config.training.steps,
+            "chars_seen": progress.chars_seen,
+            "seconds": progress.seconds,
+        }
+
+
+def short_model(config: Config) -> str:
+    """Returns a model in few words.
+
+    >>> short_model(Config())
+    'lstm 1x256'
+    """
+    model = config.model
+    networks = f"{model.members} x " if model.members > 1 else ""
+    cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
+    ngram = f" + {model.ngram}-gram" if model.ngram > 0 else ""
+    return f"{networks}{cell} {model.num_layers}x{model.hidden_size}{ngram}"
+
+
+def summaries(folder: Path) -> list[RunSummary]:
+    """Returns the runs in a folder, the newest first."""
+    return [summary(path) for path in runs.newest_first(folder)]
+
+
+def find(given: str, folder: Path = RUNS) -> RunSummary:
+    """Returns the run of a name or a folder.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    found = summary(runs.find(Path(given), folder, order=runs.RESUME_ORDER).parent)
+    if found.document is None:
+        raise CheckpointError(found.problem)
+    return found
+
+
+def summary(path: Path) -> RunSummary:
+    """Returns what is known of a run.
+
+    Args:
+        path: its folder, which holds a checkpoint.
+    """
+    size, newest = 0, 0.0
+    for name in (*runs.SAMPLE_ORDER, runs.METRICS, runs.SETTINGS):
+        with contextlib.suppress(OSError):  # it is missing, or being replaced
+            status = (path / name).stat()
+            size += status.st_size
+            newest = max(newest, status.st_mtime if name in runs.SAMPLE_ORDER else 0)
+    written, problem, document = _time(newest), "", None
+    for name in runs.RESUME_ORDER:
+        if document is None and runs.is_there(path / name):
+            try:
+                document = parse(path / name, tensorfile.read_document(path / name))
+            except (CheckpointError, StorageError) as error:
+                problem = problem or str(error)
+    if document is None:
+        return RunSummary(path, DAMAGED, size, written, None, problem)
+    return RunSummary(path, _state(path, document), size, written, document)
+
+
+def _state(path: Path, document: Document) -> str:
+    if _is_locked(path):
+        return RUNNING
+    training, progress = document.config.training, document.trainer_state
+    stopped_early = 0 < training.patience <= progress.evaluations_without_improvement
+    return DONE if progress.step >= training.steps or stopped_early else INTERRUPTED
+
+
+def _is_locked(path: Path) -> bool:
+    """Returns whether a process trains the run; False where that cannot be known."""
+    with contextlib.suppress(OSError):
+        folder = durable.OpenFolder(path)
+        try:
+            return folder.try_lock() is False
+        finally:
+            folder.close()
+    return False
+
+
+def _time(seconds: float) -> str:
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):  # a file can have a time that no calendar has
+        return ""
+
+
+def check_comparable(found: Sequence[RunSummary]) -> None:
+    """Raises ConfigError if runs did not learn from the same text: their losses say nothing about each other."""
+    first = found[0].document
+    for run in found[1:]:
+        assert first is not None
+        assert run.document is not None
+        if run.document.corpus.fingerprint != first.corpus.fingerprint:
+            texts = f"{quoted(first.corpus.name)} and {quoted(run.document.corpus.name)}"
+            raise ConfigError(
+                f"{found[0].name} and {run.name} learned from different texts, {texts}: their losses cannot be compared"
+            )
+
+
+def differences(found: Sequence[RunSummary]) -> dict[str, list[Any]]:
+    """Returns the settings that are not the same in all runs, each with its values."""
+    settings = [
+        {
+            f"{section}.{key}": value
+            for section, values in as_dict(run.document.config).items()
+            for key, value in values.items()
+        }
+        for run in found
+        if run.document is not None
+    ]
+    all_values = {name: [each[name] for each in settings] for name in settings[0] if name not in LEFT_OUT}
+    return {name: values for name, values in all_values.items() if any(value != values[0] for value in values)}
+
+
+class Curve:
+    """The losses of a run on its held-out text, by the characters that it had read and by the seconds that it took."""
+
+    def __init__(self, run: RunSummary) -> None:
+        assert run.document is not None
+        lines = [line for line in run.document.history if line.get("val_nats_per_char") is not None]
+        self.name = run.name
+        self.characters = [float(line["chars_seen"]) for line in lines if "chars_seen" in line]
+        self.seconds = [float(line["seconds"]) for line in lines if "seconds" in line]
+        self.nats = [float(line["val_nats_per_char"]) for line in lines]

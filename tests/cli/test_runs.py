@@ -1,0 +1,164 @@
+"""`charnet runs`: a list of what was trained, and runs of one text compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from charnet import durable
+from charnet.cli.app import run
+from charnet.cli.figures import Line, Panel, to_svg
+from charnet.overlay import overlay
+from charnet.storage import runs
+from charnet.storage.checkpoint import Checkpoint
+
+
+@pytest.fixture
+def folder(tiny_run: Path, tmp_path: Path) -> Path:
+    """Two runs on one text, which differ in their learning rate; the second is not at its end."""
+    made = tmp_path / "checkpoints"
+    for name in ("first", "second"):
+        shutil.copytree(tiny_run, made / name)
+    for file in (runs.LAST, runs.BEST):
+        before = Checkpoint.load(made / "second" / file)
+        config = overlay(before.config, {"training.learning_rate": 0.02, "training.steps": 900})
+        replace(before, config=config).save(made / "second" / file)
+    return made
+
+
+def output(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
+    assert run(["runs", *arguments]) == code
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def test_the_list_says_what_each_run_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = output(capsys, "--in", str(folder), "--sort", "name")
+    lines = out.splitlines()
+    assert re.fullmatch(r"first   +\d\.\d{4} bits  done", lines[0])
+    assert re.fullmatch(r"second  +\d\.\d{4} bits  interrupted", lines[2])
+    assert re.search(r"pets, lstm 1x16, 0:\d\d trained, \d{4}-\d\d-\d\d \d\d:\d\d, [\d.]+ kB", lines[1])
+    assert "step 120 of 900" in lines[3]
+    found = json.loads(output(capsys, "--in", str(folder), "--json", "--sort", "best")[0])
+    assert {each["name"] for each in found} == {"first", "second"}
+    assert found[0]["best_nats_per_char"] <= found[1]["best_nats_per_char"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "first"),
+    [("newest", "second"), ("name", "first"), ("best", "second"), ("size", "first"), ("time", "second")],
+)
+def test_the_list_is_sorted(folder: Path, sort: str, first: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Checkpoint.load(folder / "second" / runs.LAST)
+    state = replace(before.trainer_state, best_nats_per_char=0.1, seconds=1e6)
+    replace(before, trainer_state=state).save(folder / "second" / runs.LAST)
+    (folder / "first" / runs.METRICS).write_bytes(b"x" * 1_000_000)
+    out, _ = output(capsys, "--in", str(folder), "--sort", sort, "--json")
+    assert [each["name"] for each in json.loads(out)] == [first, "first" if first == "second" else "second"]
+
+
+def test_a_run_that_is_being_trained_is_running(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held = durable.OpenFolder(folder / "first")
+    assert held.try_lock()
+    out, _ = output(capsys, "--in", str(folder), "--sort", "name", "--json")
+    assert [each["state"] for each in json.loads(out)] == ["running", "interrupted"]
+    held.close()
+
+
+def test_a_damaged_run_stands_in_the_list_and_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in (runs.LAST, runs.BEST, runs.PREVIOUS):
+        (folder / "first" / name).write_bytes(b"{}" * 20)
+    out, _ = output(capsys, "--in", str(folder), "--sort", "name")
+    assert "damaged" in out.splitlines()[0]
+    assert "expected a checkpoint of charnet" in out
+    assert output(capsys, "first", "second", "--in", str(folder), code=4)[1].count("\n") == 1
+
+
+def test_a_folder_without_runs_says_how_to_make_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = output(capsys, "--in", str(tmp_path))
+    assert out == ""
+    assert "no run here yet; make one with charnet train" in err
+
+
+def test_compared_runs_show_what_differs_and_their_losses_side_by_side(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    svg = tmp_path / "curves.svg"
+    out, err = output(capsys, "first", "second", "--in", str(folder), "-o", str(svg))
+    assert re.search(r"training.learning_rate +[\d.]+ \| 0.02", out)
+    assert "training.steps" in out
+    assert "training.seed" not in out
+    assert "nats after so many characters" in out
+    assert str(svg) in err
+    root = ET.fromstring(svg.read_text())
+    assert len(root.findall("{*}polyline")) == 4
+    assert "first" in root.find("{*}desc").text
+    found = json.loads(output(capsys, "first", "second", "--in", str(folder), "--json")[0])
+    assert set(found["different"]) == {"training.learning_rate", "training.steps"}
+    assert found["curves"][0]["nats"] == found["curves"][1]["nats"]
+    assert output(capsys, "first", "second", "--in", str(folder), "-o", str(svg), code=6)[1].count("\n") == 1
+
+
+def test_runs_of_different_texts_are_not_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in (runs.LAST, runs.BEST):
+        before = Checkpoint.load(folder / "second" / file)
+        corpus = replace(before.corpus, fingerprint="0" * 64, name="other")
+        replace(before, corpus=corpus).save(folder / "second" / file)
+    _, err = output(capsys, "first", "second", "--in", str(folder), code=2)
+    assert 'different texts, "pets" and "other": their losses cannot be compared' in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["first"], 2, "expected two or more runs to compare; charnet inspect"),
+        (
+            ["--sort", "bset"],
+            2,
+            '--sort: expected one of newest, name, best, size, time, found "bset" (did you mean "best"?)',
+        ),
+        (["-o", "x.svg"], 2, "--out: expected runs to compare beside it"),
+        (["first", "third"], 4, "third: there is no such checkpoint; runs in"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_in_one_line(
+    arguments: list[str], code: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, err = output(capsys, *arguments, "--in", str(folder), code=code)
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_no_line_is_wider_than_the_terminal(folder: Path, columns: int) -> None:
+    own, theirs = pty.openpty()
+    for arguments in ([], ["first", "second"]):
+        code = (
+            f"import sys; from charnet.cli.app import run; sys.exit(run({['runs', *arguments, '--in', str(folder)]!r}))"
+        )
+        environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+        subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environment, check=True, timeout=60)
+        shown = os.read(own, 1 << 16).decode()
+        assert max(len(line.rstrip("\r")) for line in shown.split("\n")) <= columns, shown
+    os.close(own)
+    os.close(theirs)
+
+
+def test_a_figure_is_well_formed_whatever_the_names_are() -> None:
+    hostile = '</desc><script>alert("1")</script>\x1b[31m\0&'
+    lines = [Line(hostile, [1.0, 2e6], [2.0, 1.5]), Line("flat", [0.0], [1.0]), Line("none", [], [])]
+    svg = to_svg([Panel(hostile, "characters", lines)], "nats", hostile)
+    root = ET.fromstring(svg)
+    assert not [each for each in root.iter() if each.tag.endswith("script")]
+    assert len(root.findall("{*}polyline")) == 3
+    ET.fromstring(to_svg([Panel("empty", "seconds", [])], "nats", ""))

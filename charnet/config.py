@@ -184,9 +184,11 @@ class SamplingOptions:
     max_copy: int = setting(0, "write no N characters in a row that stand in the learned text; 0 = off", low=0)
     exact: bool = setting(False, "with --match: texts as likely as the model has them among all that match, not masked")
     template: str = setting("", "fixed text with holes to fill, or a name; --templates shows those")
-    min_length: int = setting(0, "fewest characters of each line or document; 0 = any number", low=0, high=100_000)
+    min_length: int = setting(
+        0, "fewest characters of each line or document, after the prompt; 0 = any number", low=0, high=50_000
+    )
     max_length: int = setting(
-        0, "most characters of each line or document, never cut; 0 = any number", low=0, high=100_000
+        0, "most characters of each line or document, after the prompt, never cut; 0 = any number", low=0, high=50_000
     )
     logit_bias: tuple[tuple[str, float], ...] = setting(
         (), "make a character more likely, or with a negative number less likely; may be repeated"

@@ -25,7 +25,8 @@ TABLE = """
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry model_mixture agreement
 4  generation  graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
-               samplers random_numbers conditional generate copy_guard guarded scheduler batch best selection receipts
+               samplers random_numbers particles conditional generate copy_guard guarded scheduler batch best selection
+               receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
@@ -33,9 +34,9 @@ TABLE = """
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  bench       bench
 7  api         api
-8  cli         console help options tables messages surprise wrap figures output sample_options prompting adapting
-               opening context mixing copying receipts history live progress interactive many train sample replay
-               inspect runs eval quantize doctor bench cache corpus compress app
+8  cli         console help options tables messages surprise wrap figures output whole_lines sample_options prompting
+               adapting opening context mixing copying receipts history live progress interactive many train sample
+               replay inspect runs eval quantize doctor bench cache corpus compress app
 9  root        __init__ __main__
 """
 LOADS = {

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from charnet.cli import console, context, copying, mixing, opening, output, prompting, sample_options
-from charnet.cli.sample_options import LONGEST_LINE
+from charnet.cli import console, context, copying, mixing, opening, output, prompting, whole_lines
+from charnet.cli.whole_lines import LONGEST_LINE
 from charnet.config import DataSettings, SamplingOptions
 from charnet.data import prompts
 from charnet.data.vocab import Vocabulary
@@ -61,7 +61,7 @@ def write_answers(given: Mapping[str, Any], options: SamplingOptions) -> int:
     mixed = mixing.load(given["mix"], quantize=given["quantize"]) if given["mix"] else None
     path, loaded = (mixed.paths[0], mixed.reader()) if mixed else opening.load(given["checkpoint"])
     if loaded.vocab.document_end is not None:
-        options = sample_options.for_documents(options, 0, given["length"])
+        options = whole_lines.for_documents(options, 0, given["length"])
     before = context.load(given, loaded)
     lines = _read(raw, name, loaded, options, skip_unknown=given["unknown"] == "skip")
     held = [loaded]

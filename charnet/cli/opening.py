@@ -12,6 +12,7 @@ from charnet.config import Config, SamplingOptions
 from charnet.engines import registry
 from charnet.errors import ConfigError
 from charnet.generation import batch
+from charnet.generation.constraints import option_name
 from charnet.generation.sampler import Sampler
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
@@ -172,9 +173,9 @@ def say_pattern(vocab: Vocabulary, options: SamplingOptions, *, quiet: bool) -> 
     Raises:
         ConfigError: the options do not fit the alphabet.
     """
-    stages = Sampler(vocab, options).stages
-    for note in () if quiet else dict.fromkeys(note for stage in stages for note in stage.notes):
-        console.note(f"{'--template' if options.template else '--match'}: {note}")
+    constraint = Sampler(vocab, options).constraint
+    for note in constraint.automaton.notes if constraint and not quiet else ():
+        console.note(f"{option_name(options)}: {note}")
 
 
 def reopen(adaptation: Adaptation, engine: str, quantize: str | None, threads: int) -> Engine:

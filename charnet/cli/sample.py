@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import adapting, console, copying, mixing, prompting, receipts, sample_options
+from charnet.cli import adapting, console, copying, mixing, prompting, receipts, sample_options, whole_lines
 from charnet.cli.options import unescaped
-from charnet.cli.sample_options import LONGEST_LINE
 from charnet.config import SamplingOptions
 from charnet.errors import ConfigError, quoted
 from charnet.limits import options_of
@@ -107,14 +105,14 @@ def sample(
     mixed = mixing.load(mix, quantize=quantize) if mix else None
     path, loaded = (mixed.paths[0], mixed.reader()) if mixed else opening.load(checkpoint)
     vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
-    if lines and not data.document_end:  # so many lines of one text
-        samples, options = 1, replace(options, max_lines=lines)
+    if lines:
+        samples, options = whole_lines.for_lines(options, lines, given, vocab, is_running=not data.document_end)
     destination = output.Destination(out, out_dir, ".json" if json else ".txt")
     destination.check(samples, force=force)
     if receipt:
         receipts.check(receipt, destination, samples, force=force)
     if vocab.document_end is not None and not interactive:
-        options = sample_options.for_documents(options, lines, length)
+        options = whole_lines.for_documents(options, lines, length)
     before = context_of.load(given, loaded)
     (text, notes), ids = prompting.decode(raw, source, loaded), None
     if not interactive:  # raises errors before anything is shown
@@ -220,8 +218,8 @@ def _write(
         from charnet.cli.wrap import wrapped
 
         written = (wrapped(chunks, given["width"], echoed) for chunks in written)
-    if given["length"] is None and options.length == LONGEST_LINE:
-        written = (output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
+    if given["length"] is None and options.length >= whole_lines.LONGEST_LINE:
+        written = (output.watch_length(chunks, options.length, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
     depends = options.max_copy or given["new"] or given["unique"] or model.mix or best or state
     has_receipts = model.adaptation is None and not depends  # on more than a receipt names
     if given["receipt"] or (json and has_receipts):
@@ -246,7 +244,7 @@ def _write(
         recorder.receipt().write(given["receipt"])
     if not quiet:
         output.note_share(facts)
-        output.note_cut(is_cut[True], LONGEST_LINE, of_bytes=vocab.of_bytes)
+        output.note_cut(is_cut[True], options.length, of_bytes=vocab.of_bytes)
 
 
 def _check(
@@ -288,7 +286,7 @@ def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
         values.setdefault("length", TURN_LENGTH)
     if given["lines"]:
         values["max_lines"] = 1
-        values.setdefault("length", LONGEST_LINE)
+        values.setdefault("length", whole_lines.LONGEST_LINE)
     values.setdefault("seed", sample_options.random_seed())
     values["stop"] = tuple(unescaped(text, "--stop") for text in values.get("stop", ()))
     values["ban"] = unescaped(values.get("ban", ""), "--ban")

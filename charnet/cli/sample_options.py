@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +11,11 @@ import typer
 from charnet import machine
 from charnet.cli import console, tables
 from charnet.cli.options import option, sampling, unescaped
-from charnet.config import Config, SamplingOptions
+from charnet.config import Config
 from charnet.errors import ConfigError
 from charnet.overlay import overlay
 
 ARGUMENT = "--prompt"
-LONGEST_LINE = 20_000  # characters, with --lines, and of a whole document
 PROMPT, LEARNING, WRITING = "The prompt", "Learning", "Writing"
 COMPUTATION, OUTPUT = "Computation", "Output"
 
@@ -248,14 +246,6 @@ def limit_threads(threads: int) -> None:
     if threads or "OPENBLAS_NUM_THREADS" not in os.environ:
         threads = threads or machine.threads_beside_others(machine.processor_cores())
         os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
-
-
-def for_documents(options: SamplingOptions, lines: int, length: int | None) -> SamplingOptions:
-    """The options with which a model of documents writes whole ones: it knows itself where they end."""
-    if lines:
-        options = replace(options, max_lines=0)
-    one_temperature = options.temperature_end is None  # else the temperature changes over the length
-    return replace(options, length=LONGEST_LINE) if length is None and one_temperature else options
 
 
 def check_many(**given: Any) -> None:

@@ -23,7 +23,7 @@ def wrapped(chunks: Iterable[Chunk], width: int, before: str = "") -> Iterator[C
     >>> "".join(chunk.text for chunk in wrapped([Chunk("to be or"), Chunk(" not to be\\nthat")], 8))
     'to be or\\nnot to\\nbe\\nthat'
     """
-    wrapper = _Wrapper(width, console.cells(before.rpartition("\n")[2]))
+    wrapper = _Wrapper(width, before)
     for chunk in chunks:
         for at, character in enumerate(chunk.text):
             wrapper.push(character, chunk.nats[at : at + 1])
@@ -34,8 +34,9 @@ def wrapped(chunks: Iterable[Chunk], width: int, before: str = "") -> Iterator[C
 class _Wrapper:
     """Holds back the last word, until it is known whether its line has room for it."""
 
-    def __init__(self, width: int, column: int) -> None:
-        self._width, self._column = width, column
+    def __init__(self, width: int, before: str) -> None:
+        self._width, self._column = width, console.cells(before.rpartition("\n")[2])
+        self._goes_on = bool(before) and not before[-1].isspace()  # with a word that has begun already
         self._spaces, self._word, self._done = list[Symbol](), list[Symbol](), list[Symbol]()
 
     def push(self, character: str, nats: tuple[float, ...]) -> None:
@@ -56,7 +57,9 @@ class _Wrapper:
             return
         size = console.cells("".join(character for character, _ in self._word))
         column = self._column + len(self._spaces)
-        if self._column and column + size > self._width:
+        goes_on = self._goes_on and not self._spaces and console.width(self._word[0][0]) == 1
+        self._goes_on = False
+        if self._column and column + size > self._width and not goes_on:
             nats = self._spaces.pop()[1] if self._spaces else (0.0,) * len(self._word[0][1])
             self._spaces.append(("\n", nats))
             column = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,11 +41,15 @@ class Automaton:
         last = len(self.fewest_S)
         next_SC = np.full((last + 1, self.next_SC.shape[1] + 1), DEAD, np.int32)
         next_SC[:last, :-1] = self.next_SC
-        next_SC[:last, -1] = np.where(self.fewest_S == 0, last, DEAD)
+        next_SC[:last, -1] = np.where(self.fewest_S == 0, last, self.next_SC[:, self.class_V[symbol]])
         class_V = self.class_V.copy()
         class_V[symbol] = self.next_SC.shape[1]
         fewest_S = np.append(np.where(self.fewest_S < FAR, self.fewest_S + 1, FAR), 0).astype(np.int32)
         return Automaton(next_SC, class_V, fewest_S, self.notes, symbol)
+
+    def has_ended(self, state: Any) -> Any:
+        """Returns whether the symbol that ends texts has led to a state, or of many states, to each."""
+        return (self.end is not None) & (state == len(self.fewest_S) - 1)
 
     @property
     def shortest(self) -> int:

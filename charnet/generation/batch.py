@@ -15,11 +15,11 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines import registry
 from charnet.engines.base import Engine, MultiStepEngine
 from charnet.errors import ConfigError
-from charnet.generation.conditional import PARTICLES
 from charnet.generation.copy_guard import CopyGuard, check_guard
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, conditional, read, start
 from charnet.generation.guarded import generation
+from charnet.generation.particles import PARTICLES
 from charnet.generation.sampler import Sampler
 from charnet.generation.samplers import Samplers
 from charnet.generation.scheduler import MAX_BATCH, Request, Scheduler, alone

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +28,23 @@ def is_constrained(options: SamplingOptions) -> bool:
     return bool(options.match) or is_conditional(options)
 
 
-def automata(
+@dataclass(frozen=True)
+class Constraint:
+    """What a whole text has to match.
+
+    Attributes:
+        automaton: the texts.
+        barriers: where texts of different lengths have come equally far: each the fewest symbols that are left then.
+    """
+
+    automaton: Automaton
+    barriers: tuple[int, ...] = ()
+
+
+def constraint(
     vocab: Vocabulary, options: SamplingOptions, bias_V: npt.NDArray[np.float64] | None, banned: Sequence[object]
-) -> tuple[Automaton, ...]:
-    """Returns the automata that a text has to match one after the other; none if it may be any.
+) -> Constraint | None:
+    """Returns what a text has to match; None if it may be any.
 
     Args:
         bias_V: what is added to the logits.
@@ -39,25 +55,41 @@ def automata(
             match.
     """
     if not is_constrained(options):
-        return ()
+        return None
     name = _check(options, banned, of_documents=vocab.has_documents)
     never = frozenset() if bias_V is None else frozenset(np.flatnonzero(np.isneginf(bias_V)).tolist())
     end = vocab.start_id() if vocab.has_documents else None
     if options.min_length or options.max_length:
-        sources, end = _of_length(options, vocab, end)
+        pieces, end = _of_length(options, vocab, end)
     else:
-        sources = [options.match] if options.match else template.stages(options.template)
+        pieces = [options.match] if options.match else template.stages(options.template)
     if end in never:
         raise ConfigError(f"{name} and --ban: the end of a line or document is banned, so that no text could end")
     never |= {end} if end is not None and vocab.has_documents else frozenset()
-    found = [compile_pattern(source, vocab, never, option=name) for source in sources]
-    if end is not None:
-        found[-1] = found[-1].ended_by(end)
-    if (shortest := sum(stage.shortest for stage in found)) > options.length:
+    found = _compiled(tuple(pieces), vocab, never, end, name)
+    automaton = found.automaton
+    if automaton.shortest > options.length:
         raise ConfigError(
-            f"{name}: the shortest text that matches has {shortest:,} characters; -n {options.length:,} is too short"
+            f"{name}: the shortest text that matches has {automaton.shortest:,} characters; "
+            f"-n {options.length:,} is too short"
         )
-    return tuple(found)
+    return found
+
+
+@lru_cache(8)
+def _compiled(
+    pieces: tuple[str, ...], vocab: Vocabulary, never: frozenset[int], end: int | None, name: str
+) -> Constraint:
+    automaton = compile_pattern("".join(pieces), vocab, never, option=name)
+    later = [compile_pattern(piece, vocab, never, option=name).shortest for piece in pieces[:0:-1]]
+    barriers = [shortest + (end is not None) for shortest in itertools.accumulate(later)][::-1]
+    return Constraint(automaton if end is None else automaton.ended_by(end), tuple(barriers))
+
+
+def option_name(options: SamplingOptions) -> str:
+    """Returns the name of the option that says what a text has to match."""
+    given = {"--match": options.match, "--template": options.template, "--min-length": options.min_length}
+    return next((name for name, value in given.items() if value), "--max-length")
 
 
 def _check(options: SamplingOptions, banned: Sequence[object], *, of_documents: bool) -> str:

@@ -134,7 +134,8 @@ class Generation:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user about the options: characters of the pattern that the alphabet lacks."""
-        return tuple(dict.fromkeys(note for stage in self._sampler.stages for note in stage.notes))
+        constraint = self._sampler.constraint
+        return constraint.automaton.notes if constraint else ()
 
     @property
     def state(self) -> GenerationState:
@@ -249,7 +250,7 @@ class Generation:
         if automaton is not None:
             for symbol in ids_T.tolist():
                 self._matched = automaton.after(self._matched, symbol)
-            if automaton.end is not None and len(ids_T) and ids_T[-1] == automaton.end:
+            if automaton.has_ended(self._matched):
                 ids_T, nats_T = ids_T[:-1], nats_T[:-1]
                 self._end()
             elif len(ids_T) < len(u_T):
@@ -269,16 +270,10 @@ def conditional(
     nats: bool = False,
 ) -> Conditional:
     """Returns what writes texts after a state that are true to the model, given what they have to match."""
-    return Conditional(
-        engine,
-        sampler,
-        options,
-        state.state,
-        state.pending or (vocab.start_id(),),
-        recent=state.recent,
-        num_sampled=state.num_sampled,
-        nats=nats,
-    )
+    begun = read(engine, state if state.pending else replace(state, pending=(vocab.start_id(),)))
+    recent, num_sampled = state.recent[-sampler.num_recent :], state.num_sampled
+    last = begun.pending[0]
+    return Conditional(engine, sampler, options, begun.state, last, recent=recent, num_sampled=num_sampled, nats=nats)
 
 
 def detokenizer_of(vocab: Vocabulary, options: SamplingOptions) -> Detokenizer:

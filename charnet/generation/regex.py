@@ -40,6 +40,13 @@ class Characters:
     flags: int
     place: int  # in the whole expression
 
+    @property
+    def literal(self) -> str:
+        """The only character of the set, if it stands for itself."""
+        character = self.source.removeprefix("\\")
+        is_itself = len(character) == 1 and self.source != "." and (character == self.source or not character.isalnum())
+        return character if is_itself and not self.flags & re.IGNORECASE else ""
+
     def matcher(self) -> re.Pattern[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python warns of sets that may mean another thing in future

@@ -119,10 +119,12 @@ class _Builder:
         first, last = self._state(), self._state()
         key = (node.source, node.flags)
         if key not in self.known:
-            self._spend(len(_all_characters()) if self.vocab.of_bytes else len(self.vocab))
-            self.known[key] = self._symbols(node)
+            self._spend(len(_all_characters()) if self.vocab.of_bytes and not node.literal else len(self.vocab))
+            self.known[key] = self._symbols(node, self.never)
             if not self.known[key]:
-                self.notes[f"{_name(node)} is not in the alphabet: this branch cannot be taken"] = None
+                known = self._symbols(node, frozenset())
+                why = "is never written here" if known else "is not in the alphabet"
+                self.notes[f"{_name(node)} {why}: this branch cannot be taken"] = None
         for sequence in self.known[key]:
             at = first
             for symbols in sequence[:-1]:
@@ -132,19 +134,20 @@ class _Builder:
             self.steps[at].append((sequence[-1], last))
         return first, last
 
-    def _symbols(self, node: regex.Characters) -> list[list[frozenset[int]]]:
+    def _symbols(self, node: regex.Characters, never: frozenset[int]) -> list[list[frozenset[int]]]:
         """Returns the sequences of symbols that stand for one of the characters: sets of ids, one after the other."""
         matches = node.matcher().fullmatch
         if not self.vocab.of_bytes:
             ids = {
                 i
                 for i, code in enumerate(self.vocab.symbols)
-                if i not in self.never and code <= 0x10FFFF and matches(chr(code))
+                if i not in never and code <= 0x10FFFF and matches(chr(code))
             }
             return [[frozenset(ids)]] if ids else []
-        id_of = {byte: i for i, byte in enumerate(self.vocab.symbols) if i not in self.never}
+        id_of = {byte: i for i, byte in enumerate(self.vocab.symbols) if i not in never}
         sequences = []
-        for low, high in _ranges(node):
+        code = ord(node.literal) if node.literal else 0
+        for low, high in [(code, code)] if node.literal else _ranges(node):
             for encoded in _utf8_ranges(low, high):
                 sets = [frozenset(id_of[b] for b in range(first, last + 1) if b in id_of) for first, last in encoded]
                 if all(sets):

@@ -51,10 +51,10 @@ class Sampler:
         self.penalized = options.repetition_penalty != 1 and options.repetition_window > 0
         self.filtered = bool(options.top_k or options.top_p < 1 or options.min_p > 0 or options.typical_p < 1)
         self._guard = Utf8Guard(vocab) if vocab.is_utf8 else None
-        self.stages = constraints.automata(vocab, options, self.bias_V, self._banned)
+        self.constraint = constraints.constraint(vocab, options, self.bias_V, self._banned)
         self.is_conditional = constraints.is_conditional(options)
-        self.pattern = self.stages[0] if self.stages and not self.is_conditional else None
-        self._guard = None if self.stages else self._guard
+        self.pattern = self.constraint.automaton if self.constraint and not self.is_conditional else None
+        self._guard = None if self.constraint else self._guard
         self.uses_history = self.penalized or self._guard is not None or bool(self._banned)
         self.limits_copies = options.max_copy > 0
         self.changes_temperature = options.temperature_end is not None
@@ -108,7 +108,7 @@ class Sampler:
         if self.pattern is not None:
             if matched == DEAD or self.pattern.may_end(matched):
                 return True
-            possible_V = possible_V + self.pattern.mask(matched, self._options.length - position)
+            possible_V = possible_V + self.pattern.mask(matched, self.left(self.pattern, position))
         return not bool(np.isneginf(possible_V).all())
 
     def _sample_matching(
@@ -131,7 +131,7 @@ class Sampler:
             symbol = sampling.sample(matching_V, u)
         else:  # there are no filters, or they left none of the symbols
             symbol = sampling.sample_logits(logits_V + mask_V, temperature, u, is_exact=self._is_exact)
-        return END if symbol == pattern.end else symbol
+        return END if pattern.has_ended(pattern.after(matched, symbol)) else symbol
 
     def left(self, pattern: Automaton, position: Position) -> Position:
         """Returns how many symbols a text may still have after `position` others, with the one that ends it."""
@@ -201,7 +201,7 @@ class Sampler:
         symbols_B = sampling.sample_rows(p_BV, u_B)
         goes_on_B = np.take_along_axis(allowed_BV, symbols_B[:, None], 1)[:, 0] & ~has_ended_B
         if pattern.end is not None:
-            goes_on_B &= symbols_B != pattern.end
+            goes_on_B &= ~pattern.has_ended(pattern.next_SC[matched_B, pattern.class_V[symbols_B]])
         return np.where(goes_on_B, symbols_B, END)
 
     def _apply_history(self, logits_V: sampling.Floats, position: int, recent: Sequence[int]) -> sampling.Floats:

@@ -33,7 +33,7 @@ def _json(depth: int) -> str:
 
 
 def _acrostic(word: str) -> str:
-    return "".join(f"{letter}{{[^\\n]{{15,50}}}}\n" for letter in word if not letter.isspace())
+    return "".join(f"{_fixed(letter)}{{[^\\n]{{15,50}}}}\n" for letter in word if not letter.isspace())
 
 
 def _dialogue(names: str) -> str:

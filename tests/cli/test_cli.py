@@ -604,7 +604,7 @@ def test_lines_of_a_model_that_never_ends_one_end_by_length_and_that_is_said(
     (bias,) = (tensor for name, tensor in never.items() if name.startswith("model.") and name.endswith("head.bias"))
     bias[model.vocab.symbols.index(ord("\n"))] = -1e9
     replace(model, tensors=never).save(Path("never.safetensors"))
-    monkeypatch.setattr("charnet.cli.sample.LONGEST_LINE", 50)
+    monkeypatch.setattr("charnet.cli.whole_lines.LONGEST_LINE", 50)
     result = charnet_("sample", "never.safetensors", "--lines", 3)
     assert result.code == 0
     assert [len(line) for line in result.out.splitlines()] == [50, 50, 50]

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from receipt_files import small
 
 import charnet
 from charnet.cli.app import run
@@ -116,3 +117,42 @@ def test_long_lines_are_broken_by_columns(text: str, width: int, expected: str) 
 def test_the_line_of_the_prompt_counts() -> None:
     chunks = wrapped([Chunk("ab cd")], 8, before="first\nlong ")
     assert "".join(chunk.text for chunk in chunks) == "ab\ncd"
+
+
+def test_a_word_that_the_prompt_began_is_not_broken() -> None:
+    chunks = wrapped([Chunk("eak of it")], 8, before="I hear sp")
+    assert "".join(chunk.text for chunk in chunks) == "eak\nof it"
+
+
+@pytest.fixture(scope="module")
+def lines_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of lines, as `--lines` trains one."""
+    path = tmp_path_factory.mktemp("lines") / "lines.safetensors"
+    small("lines").save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--max-length", "8"], ".{0,8}"),
+        (["--min-length", "3"], ".{3,}"),
+        (["--match", "[a-e]+"], "[a-e]+"),
+        (["--match", "[a-e]+", "--exact"], "[a-e]+"),
+        (["--template", "a{[b-d]{2}}e"], "a[b-d]{2}e"),
+        (["--match", "[a-e]{4}", "--max-length", "0", "--unique"], "[a-e]{4}"),
+    ],
+)
+def test_each_line_of_a_model_of_lines_is_what_was_asked_for(
+    lines_model: Path, given: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _ = sample(lines_model, capsys, "--lines", "5", "-q", *given)
+    assert len(out.splitlines()) == 5
+    assert all(re.fullmatch(expected, line) for line in out.splitlines())
+
+
+def test_many_lines_of_a_running_text_are_all_written(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = sample(tiny_run, capsys, "--lines", "2000", "-q")
+    assert len(out) > 20_000
+    assert out.count("\n") == 2000
+    assert run(["sample", str(tiny_run), "--lines", "3", "--unique"]) == 2

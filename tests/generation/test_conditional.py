@@ -5,6 +5,8 @@ The truth is counted: every text of a small pattern, with the model's probabilit
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import re
 from collections import Counter
@@ -18,9 +20,8 @@ from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines.registry import ENGINES, open_engine
 from charnet.errors import ConfigError
-from charnet.generation import conditional
+from charnet.generation import conditional, template
 from charnet.generation.batch import texts
-from charnet.generation.conditional import PARTICLES
 from charnet.generation.generate import Generation, start, stream
 from charnet.generation.sampler import Sampler
 
@@ -34,29 +35,41 @@ def write(checkpoint, count: int, engine: str = "numpy", **options) -> list[str]
 
 
 def truth(checkpoint, **options) -> dict[str, float]:
-    """The probability of every text that matches, as a free text."""
+    """The probability of every text that matches, as a free text: one that ends with the first symbol with which no
+    text can match. Which texts there are is asked of Python's own expressions, of short texts one by one."""
     engine, vocab, o = open_engine(checkpoint, "numpy"), checkpoint.vocab, SamplingOptions(**options)
-    sampler, found = Sampler(vocab, o), {}
+    sampler, end = Sampler(vocab, o), vocab.start_id() if vocab.has_documents else None
+    pieces = template.stages(o.template) if o.template else [f"(?s:.){{{o.min_length},{o.max_length}}}"]
+    source = o.match or "".join(pieces)
+    letters = sorted({chr(c) for c in vocab.symbols} - ({vocab.decode([end])} if end is not None else set()))
+    texts_that_match = [t for n in range(min(o.length, LONGEST) + 1) for t in matching(source, "".join(letters), n)]
+    beginnings = {text[:n] for text in texts_that_match for n in range(len(text) + 1)}
+    found = {}
 
-    def walk(stage: int, state, last: int, matched: int, ids: list[int], p: float) -> None:
-        pattern = sampler.stages[stage]
+    def walk(state, last: int, text: str, p: float) -> None:
         logits_1V, after = engine.advance([last], state)
-        p_V = sampler.probabilities(sampler.adjusted_rows(logits_1V, 0, [ids]), o.temperature)[0]
-        reserve = sum(int(each.fewest_S[0]) for each in sampler.stages[stage + 1 :])
-        allowed_V = pattern.allowed(matched, sampler.left(pattern, len(ids) + reserve))
-        ends = p_V[~allowed_V].sum() if pattern.may_end(matched) else 0.0
-        for symbol in np.flatnonzero(allowed_V).tolist():
-            if symbol == pattern.end:
-                ends += p_V[symbol]
-            else:
-                walk(stage, after, symbol, pattern.after(matched, symbol), [*ids, symbol], p * p_V[symbol])
-        if ends and stage + 1 < len(sampler.stages):
-            walk(stage + 1, state, last, 0, ids, p * ends)
-        elif ends:
-            found[vocab.decode(ids)] = p * ends
+        p_V = sampler.probabilities(sampler.adjusted_rows(logits_1V, 0, [vocab.encode(text).tolist()]), o.temperature)[
+            0
+        ]
+        goes_on = [symbol for symbol in range(len(vocab)) if text + vocab.decode([symbol]) in beginnings]
+        if text in set_of_matches:
+            ends = p_V[end] if end is not None else p_V.sum() - p_V[goes_on].sum()
+            found[text] = p * float(ends)
+        for symbol in goes_on:
+            walk(after, symbol, text + vocab.decode([symbol]), p * float(p_V[symbol]))
 
-    walk(0, engine.start(1), vocab.start_id(), 0, [], 1.0)
+    set_of_matches = set(texts_that_match)
+    walk(engine.start(1), vocab.start_id(), "", 1.0)
     return found
+
+
+LONGEST = 5  # characters of the texts that are counted
+
+
+@functools.cache
+def matching(source: str, letters: str, length: int) -> list[str]:
+    """All texts of some length that match."""
+    return [text for text in map("".join, itertools.product(letters, repeat=length)) if re.fullmatch(source, text)]
 
 
 def distance(many: list[str], expected: dict[str, float]) -> tuple[float, float]:
@@ -93,22 +106,52 @@ def test_particles_come_near_the_distribution_of_the_model(options, monkeypatch)
     assert found < 2 * noise < masked / 2
 
 
-@pytest.mark.parametrize("by_particles", [False, True])
-def test_the_share_of_texts_that_would_match_by_themselves_is_known(by_particles, monkeypatch):
-    if by_particles:
-        monkeypatch.setattr(conditional, "ENOUGH", 10**6)
+@pytest.mark.parametrize("way", ["all that match", "particles"])
+def test_the_share_of_texts_that_would_match_by_themselves_is_known(way, monkeypatch):
+    monkeypatch.setattr(conditional, "ENOUGH", 10**6)
+    monkeypatch.setattr(conditional, "MOST_WEIGHED", 256 if way == "all that match" else 0)
     checkpoint, options = build(), SamplingOptions(exact=True, **SELDOM)
     engine = open_engine(checkpoint, "numpy")
     sampler = Sampler(LETTERS, options)
-    writer = conditional.Conditional(engine, sampler, options, engine.start(1), [LETTERS.start_id()])
+    writer = conditional.Conditional(engine, sampler, options, engine.start(1), LETTERS.start_id())
     *_, last = writer.texts(range(300))
+    assert last.way == way
     assert last.share == pytest.approx(sum(truth(checkpoint, exact=True, **SELDOM).values()), rel=0.15)
+
+
+AMBIGUOUS = {"template": "{[ab]{1,2}}a{[ab]}k", "logit_bias": (("a", 6.0), ("b", 3.0), ("k", 4.0)), "temperature": 1.0}
+SKEWED = {"match": "[bc]{1,3}c[ae]", "logit_bias": (("c", -6.0), ("e", 2.0)), "length": 5}
+
+
+@pytest.mark.parametrize("few", [256, 0])
+def test_a_hole_that_could_swallow_the_text_behind_it_changes_no_distribution(few, monkeypatch):
+    monkeypatch.setattr(conditional, "MOST_WEIGHED", few)
+    monkeypatch.setattr(conditional, "ENOUGH", 10**6)
+    checkpoint = build()
+    found, noise = distance(write(checkpoint, 1000, **AMBIGUOUS)[1:], truth(checkpoint, **AMBIGUOUS))
+    assert found < 2 * noise
+
+
+def test_few_texts_are_weighed_so_that_a_rare_beginning_is_drawn_as_often_as_it_should():
+    checkpoint = build()
+    found, noise = distance(write(checkpoint, 2000, exact=True, **SKEWED), truth(checkpoint, exact=True, **SKEWED))
+    assert found < 2 * noise
+
+
+def test_a_text_that_just_fits_is_written():
+    for text in write(build(vocab=LINES), 3, template="{a}b{c}", length=3):
+        assert text == "abc"
+    for text in write(
+        build(vocab=replace(LINES, has_documents=False)), 3, min_length=3, max_length=3, max_lines=2, length=7
+    ):
+        assert [len(line) for line in text.split("\n")] == [3, 3]
 
 
 TEMPLATE = "{a|[bc]k?}kj{[cd]}"
 
 
-def test_a_hole_is_filled_with_regard_to_the_fixed_text_behind_it():
+def test_a_hole_is_filled_with_regard_to_the_fixed_text_behind_it(monkeypatch):
+    monkeypatch.setattr(conditional, "MOST_WEIGHED", 0)
     checkpoint = build()
     options = {"template": TEMPLATE, "temperature": 1.0, "length": 20}
     expected = truth(checkpoint, **options)
@@ -246,7 +289,7 @@ def test_a_document_whose_end_is_banned_is_refused(options):
         ({"max_length": 5}, "the model knows no line end"),
         ({"match": "a", "exact": True, "temperature_end": 1.0}, "--exact: expected one temperature, found 0.8:1"),
         ({"template": "{a{20}}{b}", "length": 20}, "--template: the shortest text that matches has 21 characters"),
-        ({"template": "a{z}"}, '--template: no text of this model can match "(?:z)": "z" is not in the alphabet'),
+        ({"template": "a{z}"}, '--template: no text of this model can match "a(?:z)": "z" is not in the alphabet'),
         ({"template": "a{[b}"}, "--template: the hole that begins at character 2 is not closed"),
         ({"template": "a}b{c}"}, "--template: a brace at character 2 closes no hole; write }} for a brace of the text"),
         ({"template": "sonet"}, "expected text with holes in braces, or one of sonnet, haiku"),
@@ -264,4 +307,3 @@ def test_a_text_without_a_limit_of_particles_keeps_its_weights_finite():
     """Thousands of symbols of which each costs something: the product of all shares is below what a float holds."""
     (text,) = write(build(), 1, match="(a|b){3000}", exact=True, length=3000)
     assert len(text) == 3000
-    assert PARTICLES == 64

@@ -117,7 +117,7 @@ def _objects(
                 chunks = output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=model.vocab.of_bytes)
             try:
                 text, known = output.described(chunks, each=given["surprise"])
-            except ConfigError as refused:
+            except CharnetError as refused:
                 error = str(refused)
             else:
                 yield {"text": echoed + text, **line.named(), **asked, **metadata, **known}
@@ -200,7 +200,7 @@ def _guarded(line: Line, copied: copying.Copying) -> Line:
     """Gives a line the guard that its options ask for."""
     try:
         return line if line.error else replace(line, guard=copied.guard(line.options))
-    except ConfigError as error:
+    except CharnetError as error:
         return replace(line, error=str(error))
 
 
@@ -208,6 +208,6 @@ def _fitted(line: Line, vocab: Vocabulary, data: DataSettings, *, skip_unknown: 
     """Makes of the prompt of a line what the model reads."""
     try:
         text, ids, _ = prompts.read(line.prompt, vocab, data, skip_unknown=skip_unknown)
-    except PromptError as error:
+    except CharnetError as error:
         return replace(line, error=str(error))
     return replace(line, prompt=text, ids=tuple(ids.tolist()))

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkpoint_files import tiny
 
 from charnet.cli import context
 from charnet.cli.app import run
+from charnet.data.vocab import Vocabulary
 
 
 @pytest.fixture
@@ -90,6 +92,24 @@ def test_a_line_that_cannot_be_answered_says_so_in_its_place_and_no_other_is_los
     assert ["error" in answer for answer in answers] == [False, *[True] * 9, False]
     assert [answer.get("id") for answer in answers[:3]] == [1, 2, 3]
     assert 'did you mean "prompt"' in answers[2]["error"]
+
+
+@pytest.mark.parametrize("more", [(), ("--engine", "numpy"), ("--top-k", "1")])
+def test_a_stop_that_is_no_text_or_a_state_that_has_diverged_is_the_error_of_its_line_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    model = tiny("rnn", Vocabulary((10, 97, 98), of_bytes=True), **{"data.bytes": True, "model.activation": "relu"})
+    name = next(name for name in model.tensors if "embedding" in name)
+    model.tensors[name][2] = 3e38  # it diverges as soon as it reads a b
+    model.save(tmp_path / "bytes")
+    lines = [{"stop": ["\ud800"]}, {"prompt": "b"}, {"prompt": "aa"}, {"prompt": "a", "match": "(["}, {"prompt": "a"}]
+    lines = [{"ban": "b", "length": 9, **line} for line in lines]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code = run(["sample", str(tmp_path / "bytes"), "--prompts", str(tmp_path / "p.jsonl"), *more])
+    answers = objects(capsys.readouterr().out)
+    assert code == 3
+    assert ["error" in answer for answer in answers] == [True, True, False, True, False]
+    assert "diverged" in answers[1]["error"]
 
 
 def test_a_line_in_another_encoding_is_refused_alone(sample: Any, tmp_path: Path) -> None:

@@ -102,8 +102,8 @@ def _weight(value: str, number: str) -> float:
         weight = float(number)
     except ValueError:
         weight = 0.0
-    if not 0 < weight <= 1e9:
-        raise ConfigError(f"{MIX}: expected a weight above 0 behind the colon, at most 1e9; found {quoted(value)}")
+    if not 1e-9 <= weight <= 1e9:  # of two such weights neither is 0 when they are divided by their sum
+        raise ConfigError(f"{MIX}: expected a weight from 1e-9 to 1e9 behind the colon, found {quoted(value)}")
     return weight
 
 

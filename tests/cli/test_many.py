@@ -81,15 +81,16 @@ def test_a_line_that_cannot_be_answered_says_so_in_its_place_and_no_other_is_los
         '{"length": -1}',
         '{"ban": "' + "abcdefghijklmnopqrstuvwxyz .\\n" + '"}',
         '{"match": "(["}',
-        '{"prompt": "the", "id": 11}',
+        '{"max_copy": 99999999999999999999}',
+        '{"prompt": "the", "id": 12}',
     ]
     (tmp_path / "p.jsonl").write_text("\n".join(lines))
     code, out, err = sample("--prompts", tmp_path / "p.jsonl")
     answers = objects(out)
     assert code == 3
-    assert err.startswith(f"charnet: {tmp_path / 'p.jsonl'}: 9 lines of 11 without a text: line 2: ")
-    assert [answer["index"] for answer in answers] == list(range(11))
-    assert ["error" in answer for answer in answers] == [False, *[True] * 9, False]
+    assert err.startswith(f"charnet: {tmp_path / 'p.jsonl'}: 10 lines of 12 without a text: line 2: ")
+    assert [answer["index"] for answer in answers] == list(range(12))
+    assert ["error" in answer for answer in answers] == [False, *[True] * 10, False]
     assert [answer.get("id") for answer in answers[:3]] == [1, 2, 3]
     assert 'did you mean "prompt"' in answers[2]["error"]
 
@@ -163,6 +164,9 @@ def test_prompts_come_from_a_pipe_too_and_go_to_a_file(
         ("--best-of", 2, "--receipt", "R"),
         ("--best-of", 2, "--best-by", "beauty"),
         ("--best-of", 2, "--best-by", "length:-1"),
+        ("--best-of", 2, "--best-by", "length:" + "9" * 400),
+        ("--best-of", 2, "--best-by", "length:" + "9" * 5000),
+        ("--max-copy", 10**20),
         ("--best-by", "length:5"),
         ("--best-by", "copies"),
         ("--context", "P", "--receipt", "R"),
@@ -237,6 +241,7 @@ def test_the_best_by_length_is_the_nearest(sample: Any) -> None:
     texts = [each["text"] for each in objects(sample("--samples", 5, "--stop", "a", "--json")[1])]
     found = sample("--best-of", 5, "--best-by", "length:6", "--stop", "a")[1]
     assert found == min(texts, key=lambda text: abs(len(text) - 6))
+    assert sample("--best-of", 5, "--best-by", "length:" + "0" * 30 + "6", "--stop", "a")[1] == found
 
 
 def test_eval_gives_a_result_for_each_line(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,9 +110,10 @@ def test_turns_are_written_by_all_models(capsys: pytest.CaptureFixture[str], mon
     [
         ("sample --mix a", '--mix: expected at least two models, as in --mix a:0.7 --mix b:0.3; found only "a"'),
         ("sample --mix a:0.5 --mix b", "expected a weight for every model or for none, found 1 of 2"),
-        ("sample --mix a:0 --mix b:1", 'expected a weight above 0 behind the colon, at most 1e9; found "a:0"'),
-        ("sample --mix a:-1 --mix b:1", 'expected a weight above 0 behind the colon, at most 1e9; found "a:-1"'),
-        ("sample --mix a:1.2.3 --mix b:1", 'expected a weight above 0 behind the colon, at most 1e9; found "a:1.2.3"'),
+        ("sample --mix a:0 --mix b:1", 'expected a weight from 1e-9 to 1e9 behind the colon, found "a:0"'),
+        ("sample --mix a:-1 --mix b:1", 'expected a weight from 1e-9 to 1e9 behind the colon, found "a:-1"'),
+        ("sample --mix a:1e-320 --mix b:1e9", 'expected a weight from 1e-9 to 1e9 behind the colon, found "a:1e-320"'),
+        ("sample --mix a:1.2.3 --mix b:1", 'expected a weight from 1e-9 to 1e9 behind the colon, found "a:1.2.3"'),
         ("sample --mix :1 --mix b:1", 'expected a run or a checkpoint, found ":1"'),
         ("sample a --mix a --mix b", 'names the models; leave out "a"'),
         ("sample --mix a --mix bytes", "a knows characters, bytes bytes; mix models of one kind"),

@@ -113,6 +113,25 @@ def test_a_stop_that_is_no_text_or_a_state_that_has_diverged_is_the_error_of_its
     assert "diverged" in answers[1]["error"]
 
 
+@pytest.mark.parametrize(
+    "first", [b'{"prompt": "the"', b'\n {"prompt": "\xff"}', b'\xef\xbb\xbf{"prompt": "\xff"}', b"{]"]
+)
+def test_a_first_line_of_json_that_is_broken_is_no_prompt(sample: Any, tmp_path: Path, first: bytes) -> None:
+    (tmp_path / "p.jsonl").write_bytes(first + b'\n\n{"prompt": "the"}\n{"prompt": "cat"}\n')
+    code, out, _ = sample("--prompts", tmp_path / "p.jsonl")
+    broken, *others = objects(out)
+    assert code == 3
+    assert "error" in broken
+    assert [answer["prompt"] for answer in others] == ["the", "cat"]
+
+
+@pytest.mark.parametrize("text", ["the\n{}\ncat", "{the\nthe cat"])
+def test_prompts_that_are_no_json_are_read_as_they_are(sample: Any, tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.txt").write_text(text)
+    answers = objects(sample("--prompts", tmp_path / "p.txt", "--unknown", "skip")[1])
+    assert [answer["prompt"] for answer in answers] == [line.strip("{}") for line in text.split("\n")]
+
+
 def test_a_line_in_another_encoding_is_refused_alone(sample: Any, tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_bytes(b"the\n\xff\n\ncat\r\n")
     code, out, _ = sample("--prompts", tmp_path / "p.txt")

@@ -86,7 +86,7 @@ def write_answers(given: Mapping[str, Any], options: SamplingOptions) -> int:
     failed, is_cut = list[str](), Counter[bool]()
     metadata = {**model.metadata(given), **before.metadata()}
     objects = _objects(model, lines, begun, copied, metadata, given, failed, is_cut)
-    destination.write_objects(objects, len(lines), quiet=given["quiet"])
+    destination.write_objects(objects, len(lines), quiet=given["quiet"], noun="answer")
     if not given["quiet"]:
         copied.say()
         output.note_cut(is_cut[True], LONGEST_LINE, of_bytes=model.vocab.of_bytes)

@@ -159,7 +159,7 @@ def test_prompts_come_from_a_pipe_too_and_go_to_a_file(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the\r\ncat\r\n")))
     code, out, err = sample("--prompts", "-", "--out", tmp_path / "a.jsonl", "--no-echo")
-    assert (code, out, "2 texts in" in err) == (0, "", True)
+    assert (code, out, "2 answers in" in err) == (0, "", True)
     assert [(each["prompt"], len(each["text"])) for each in objects((tmp_path / "a.jsonl").read_text())] == [
         ("the", 25), ("cat", 25)
     ]  # fmt: skip

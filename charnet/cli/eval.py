@@ -61,7 +61,8 @@ def eval_(
         bool,
         option(
             "--per-line",
-            help="a result for each line, or for each document of a model of documents, which is read by itself",
+            help="a result for each line, or for each document of a model of documents or lines, which is read by "
+            "itself and numbered without the empty ones",
             group=OUTPUT,
         ),
     ] = False,
@@ -194,7 +195,9 @@ def _show_lines(model: Checkpoint, paths: list[str], changes: dict[str, str], th
             file = score.file
             if has_files:
                 console.write_line(f"{file}:")
-            console.write_line(COLUMNS.format("line", "nats", "per char", "characters"))
+            console.write_line(
+                COLUMNS.format("document" if model.vocab.has_documents else "line", "nats", "per char", "characters")
+            )
         per_char = "-" if score.nats_per_char is None else f"{score.nats_per_char:.3f}"
         console.write_line(COLUMNS.format(f"{score.number:,}", f"{score.nats:.2f}", per_char, f"{score.characters:,}"))
     for note in notes:

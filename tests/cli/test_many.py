@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,16 @@ def test_the_best_by_length_is_the_nearest(sample: Any) -> None:
     found = sample("--best-of", 5, "--best-by", "length:6", "--stop", "a")[1]
     assert found == min(texts, key=lambda text: abs(len(text) - 6))
     assert sample("--best-of", 5, "--best-by", "length:" + "0" * 30 + "6", "--stop", "a")[1] == found
+
+
+def test_eval_numbers_the_documents_of_a_model_of_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny("lstm", Vocabulary.of_text("\nab"), **{"data.lines": True})
+    replace(model, vocab=replace(model.vocab, has_documents=True)).save(tmp_path / "lines")
+    (tmp_path / "a.txt").write_text("ab\n\n\nb\n")
+    assert run(["eval", str(tmp_path / "lines"), str(tmp_path / "a.txt"), "--per-line"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split()[0] == "document"
+    assert [row.split()[0] for row in rows] == ["1", "2"]
 
 
 def test_eval_gives_a_result_for_each_line(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,7 +181,9 @@ class SamplingOptions:
     until: str = setting("", "end after the first sentence, line or paragraph", choices=UNTIL)
     ban: str = setting("", "never write any of these characters; an emoji is banned as a whole")
     match: str = setting("", "write a text that matches this regular expression, from its first to its last character")
-    max_copy: int = setting(0, "write no N characters in a row that stand in the learned text; 0 = off", low=0)
+    max_copy: int = setting(
+        0, "write no N characters in a row that stand in the learned text; 0 = off", low=0, high=1_000_000
+    )
     exact: bool = setting(False, "with --match: texts as likely as the model has them among all that match, not masked")
     template: str = setting("", "fixed text with holes to fill, or a name; --templates shows those")
     min_length: int = setting(

@@ -25,7 +25,9 @@ as_trained = functools.partial(setting, group=TEXT, shown_default="as in the tra
 
 
 def eval_(
-    checkpoint: Annotated[str, typer.Argument(help="A run or a checkpoint; with --mix no checkpoint but a text.")],
+    checkpoint: Annotated[
+        str | None, typer.Argument(help="A run or a checkpoint; with --mix no checkpoint but a text.")
+    ] = None,
     text: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for standard input.")] = None,
     mix: Annotated[
         list[str] | None,
@@ -59,7 +61,8 @@ def eval_(
         bool,
         option(
             "--per-line",
-            help="a result for each line, or for each document of a model of documents, which is read by itself",
+            help="a result for each line, or for each document of a model of documents or lines, which is read by "
+            "itself and numbered without the empty ones",
             group=OUTPUT,
         ),
     ] = False,
@@ -85,6 +88,12 @@ def eval_(
         "field": field,
     }
     changes = unescaped_settings({name: value for name, value in given.items() if value is not None})
+    if checkpoint is None and not mix:
+        raise ConfigError("Missing argument 'CHECKPOINT': name a run or a checkpoint, and the files to evaluate it on")
+    if checkpoint is None or not (text or mix):
+        raise ConfigError(
+            "Missing argument 'TEXT...': name the files to evaluate the model on, or - for standard input"
+        )
     if mix:
         if per_line:
             raise ConfigError("--per-line and --mix: lines are evaluated with one model; leave one of them out")
@@ -92,10 +101,7 @@ def eval_(
             raise ConfigError("--dynamic and --mix: several models cannot learn together; leave one of them out")
         _judge(mix, [checkpoint, *(text or ())], changes, quantize=quantize, threads=threads, json=json)
         return
-    if not text:
-        raise ConfigError(
-            "Missing argument 'TEXT...': name the files to evaluate the model on, or - for standard input"
-        )
+    assert text
 
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
@@ -189,7 +195,9 @@ def _show_lines(model: Checkpoint, paths: list[str], changes: dict[str, str], th
             file = score.file
             if has_files:
                 console.write_line(f"{file}:")
-            console.write_line(COLUMNS.format("line", "nats", "per char", "characters"))
+            console.write_line(
+                COLUMNS.format("document" if model.vocab.has_documents else "line", "nats", "per char", "characters")
+            )
         per_char = "-" if score.nats_per_char is None else f"{score.nats_per_char:.3f}"
         console.write_line(COLUMNS.format(f"{score.number:,}", f"{score.nats:.2f}", per_char, f"{score.characters:,}"))
     for note in notes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ from charnet.generation.scheduler import Request
 from charnet.limits import options_of
 from charnet.storage.checkpoint import Checkpoint
 
+MOST_SEARCHED = 100  # lines behind the first
 OWN = ("prompt", "id")  # fields of a line beside the sampling options
 
 
@@ -83,7 +86,7 @@ def write_answers(given: Mapping[str, Any], options: SamplingOptions) -> int:
     failed, is_cut = list[str](), Counter[bool]()
     metadata = {**model.metadata(given), **before.metadata()}
     objects = _objects(model, lines, begun, copied, metadata, given, failed, is_cut)
-    destination.write_objects(objects, len(lines), quiet=given["quiet"])
+    destination.write_objects(objects, len(lines), quiet=given["quiet"], noun="answer")
     if not given["quiet"]:
         copied.say()
         output.note_cut(is_cut[True], LONGEST_LINE, of_bytes=model.vocab.of_bytes)
@@ -117,7 +120,7 @@ def _objects(
                 chunks = output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=model.vocab.of_bytes)
             try:
                 text, known = output.described(chunks, each=given["surprise"])
-            except ConfigError as refused:
+            except CharnetError as refused:
                 error = str(refused)
             else:
                 yield {"text": echoed + text, **line.named(), **asked, **metadata, **known}
@@ -127,13 +130,11 @@ def _objects(
 
 
 def _read(raw: bytes, name: str, checkpoint: Checkpoint, options: SamplingOptions, *, skip_unknown: bool) -> list[Line]:
-    """Reads the lines of a file; each says what is wrong with it. They are JSON if the first one that is not blank is
-    an object; blank lines ask for nothing then, and for a text without a prompt otherwise."""
+    """Reads the lines of a file; each says what is wrong with it. Blank lines ask for nothing in a file of JSON, and
+    for a text without a prompt otherwise."""
     data, vocab = checkpoint.config.data, checkpoint.vocab
     typed = _decoded(raw, name, checkpoint)
-    first = next((line for line in typed if isinstance(line, PromptError) or line.strip()), "")
-    is_json = isinstance(first, str) and first.lstrip().startswith("{") and isinstance(_value(first), dict)
-    found = list[Line]()
+    is_json, found = _is_json(raw, typed), list[Line]()
     for index, line in enumerate(typed):
         if isinstance(line, PromptError):
             found.append(Line(index, error=str(line)))
@@ -144,6 +145,22 @@ def _read(raw: bytes, name: str, checkpoint: Checkpoint, options: SamplingOption
         asked = replace(asked, options=replace(asked.options, seed=asked.options.seed + index * (not asked.has_seed)))
         found.append(asked if asked.error else _fitted(asked, vocab, data, skip_unknown=skip_unknown))
     return found
+
+
+def _is_json(raw: bytes, typed: Sequence[str | PromptError]) -> bool:
+    """Returns whether lines are JSON: the first one that is not blank begins with a brace, and it or one of the next
+    100 is a JSON object. So a first line that is broken, or in another encoding, is refused and not read as a prompt.
+
+    Args:
+        raw: the file of the lines; of a line that cannot be decoded only its bytes are known.
+    """
+    not_blank = (line for line in typed if isinstance(line, PromptError) or line.strip())
+    some = list(itertools.islice(not_blank, 1 + MOST_SEARCHED)) or [""]
+    if isinstance(some[0], PromptError):
+        has_brace = raw.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
+    else:
+        has_brace = some[0].lstrip().startswith("{")
+    return has_brace and any(isinstance(line, str) and isinstance(_value(line), dict) for line in some)
 
 
 def _decoded(raw: bytes, name: str, checkpoint: Checkpoint) -> list[str | PromptError]:
@@ -200,7 +217,7 @@ def _guarded(line: Line, copied: copying.Copying) -> Line:
     """Gives a line the guard that its options ask for."""
     try:
         return line if line.error else replace(line, guard=copied.guard(line.options))
-    except ConfigError as error:
+    except CharnetError as error:
         return replace(line, error=str(error))
 
 
@@ -208,6 +225,6 @@ def _fitted(line: Line, vocab: Vocabulary, data: DataSettings, *, skip_unknown: 
     """Makes of the prompt of a line what the model reads."""
     try:
         text, ids, _ = prompts.read(line.prompt, vocab, data, skip_unknown=skip_unknown)
-    except PromptError as error:
+    except CharnetError as error:
         return replace(line, error=str(error))
     return replace(line, prompt=text, ids=tuple(ids.tolist()))

@@ -64,7 +64,7 @@ def check_options(given: Mapping[str, Any]) -> None:
 
 
 def parse(values: Sequence[str], *, can_find: bool = False) -> tuple[tuple[Path, ...], tuple[float, ...] | None]:
-    """Parses models and their weights; without weights all are equal.
+    """Parses models and their weights; without weights all are equal. What exists by its whole name has no weight.
 
     Args:
         can_find: whether `auto` may stand among them, which leaves the weights to be found.
@@ -75,13 +75,15 @@ def parse(values: Sequence[str], *, can_find: bool = False) -> tuple[tuple[Path,
     >>> parse(["a:0.7", "runs/b:0.3"])[1], parse(["a", "b"])[1], parse(["a", "auto", "b"], can_find=True)[1]
     ((0.7, 0.3), (1.0, 1.0), None)
     """
+    from charnet.storage import runs
+
     finds = can_find and AUTO in values
     paths, weights = list[Path](), list[float]()
     for value in values:
         if finds and value == AUTO:
             continue
         name, colon, number = value.rpartition(":")
-        has_weight = bool(colon and WEIGHT.fullmatch(number))
+        has_weight = bool(colon and WEIGHT.fullmatch(number)) and not runs.exists(Path(value))
         name = name if has_weight else value
         if not name:
             raise ConfigError(f"{MIX}: expected a run or a checkpoint, found {quoted(value)}")
@@ -102,8 +104,8 @@ def _weight(value: str, number: str) -> float:
         weight = float(number)
     except ValueError:
         weight = 0.0
-    if not 0 < weight <= 1e9:
-        raise ConfigError(f"{MIX}: expected a weight above 0 behind the colon, at most 1e9; found {quoted(value)}")
+    if not 1e-9 <= weight <= 1e9:  # of two such weights neither is 0 when they are divided by their sum
+        raise ConfigError(f"{MIX}: expected a weight from 1e-9 to 1e9 behind the colon, found {quoted(value)}")
     return weight
 
 

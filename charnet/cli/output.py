@@ -112,15 +112,15 @@ class Destination:
             shown = colored(chunks) if color else (chunk.text for chunk in chunks)
             console.stream_text(itertools.chain(shown, self.end), harmless=color)
 
-    def write_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool) -> None:
-        """Writes each object as a line of JSON, to the screen or to files."""
+    def write_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool, noun: str = "text") -> None:
+        """Writes each object, which is a text or what the `noun` says, as a line of JSON, to the screen or to files."""
         if self.is_on_disk:
-            self._save(map(console.as_json, objects), count, between="", quiet=quiet)
+            self._save(map(console.as_json, objects), count, between="", quiet=quiet, noun=noun)
         else:
             for each in objects:
                 console.write_json(each)
 
-    def _save(self, contents: Iterable[str], count: int, *, between: str, quiet: bool) -> None:
+    def _save(self, contents: Iterable[str], count: int, *, between: str, quiet: bool, noun: str = "text") -> None:
         if self.file is not None:
             saved = len(found := list(contents))
             save(self.file, between.join(found))
@@ -135,7 +135,7 @@ class Destination:
                 save(path, content)
                 saved += 1
         if not quiet:
-            console.note(f"{plural(saved, 'text')} in {self.file or self.folder}")
+            console.note(f"{plural(saved, noun)} in {self.file or self.folder}")
 
 
 def watch_length(chunks: Iterable[Chunk], length: int, is_cut: Counter[bool], *, of_bytes: bool) -> Iterator[Chunk]:
@@ -159,10 +159,21 @@ def note_cut(count: int, length: int, *, of_bytes: bool) -> None:
 
 
 def note_share(facts: Mapping[str, Any]) -> None:
-    """Says how many texts of the model match by themselves, if that is known: 41 %, or one in 3,000,000."""
+    """Says how many texts of the model match by themselves, if that is known."""
     if (share := facts.get("matching_share")) is not None:
-        rare = f"one in {1 / share:,.0f}" if share > 1e-12 else "hardly any"
-        console.note(f"of the model's own texts, {f'{100 * share:.2g} %' if share >= 0.001 else rare} match")
+        console.note(f"of the model's own texts, {_share(share)} match")
+
+
+def _share(share: float) -> str:
+    """Formats a share of 1: two digits, or three near all.
+
+    >>> [_share(share) for share in (1.0, 0.997, 0.5, 0.094, 0.0001, 0.0)]
+    ['100 %', '99.7 %', '50 %', '9.4 %', 'one in 10,000', 'hardly any']
+    """
+    if share < 0.001:
+        return f"one in {1 / share:,.0f}" if share > 1e-12 else "hardly any"
+    digits = 1 if share < 0.0995 or 0.985 <= share < 0.9995 else 0
+    return f"{100 * share:.{digits}f} %"
 
 
 def note_colors(given: Mapping[str, Any], *, color: bool) -> None:

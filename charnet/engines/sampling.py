@@ -38,12 +38,13 @@ def softmax(logits: Floats, temperature: float = 1.0, *, is_exact: bool = False)
     [0.0, 1.0, 0.0]
     """
     scores = logits.astype(np.float64)
-    check_finite(float(scores.max()))
+    largest = scores.max(-1, keepdims=True)
+    check_finite(float(np.abs(largest).max()))  # of each row: that of one is -inf if all of its logits are
     if temperature < GREEDY_BELOW:
         p = np.zeros_like(scores)
         np.put_along_axis(p, scores.argmax(-1)[..., None], 1.0, axis=-1)
         return p
-    scores -= scores.max(-1, keepdims=True)
+    scores -= largest
     if is_exact:
         scores *= 1 / temperature
         return exact.weights_of(scores)
@@ -188,6 +189,7 @@ def surprisal(logits_V: Floats, symbol: int) -> float:
     return max(0.0, math.log(float(np.add.reduce(np.exp(scores, out=scores)))) - relative)
 
 
+@np.errstate(invalid="ignore")  # of a model that has diverged, which is reported where a symbol is sampled
 def surprisal_rows(logits_BV: Floats, symbols_B: Ids) -> npt.NDArray[np.float64]:
     """Computes the surprisal of one symbol of each row."""
     scores = logits_BV.astype(np.float64)

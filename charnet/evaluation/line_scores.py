@@ -39,7 +39,8 @@ LINE_END = 0x0A
 class LineScore(NamedTuple):
     """The loss of one line, in nats.
 
-    `number` counts the lines or documents of their file from 1. `characters` are those that were read and predicted,
+    `number` counts the lines of their file from 1; of a model of documents or lines, the documents, of which empty ones
+    are left out when the text is read. `characters` are those that were read and predicted,
     the end of the line too if the alphabet has it; `unknown` counts those outside the alphabet, which are left out.
     """
 

@@ -14,7 +14,7 @@ from charnet.config import SHORT_TEXT, ModelSettings, SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import registry
 from charnet.engines.base import Engine, MultiStepEngine
-from charnet.errors import ConfigError
+from charnet.errors import CharnetError
 from charnet.generation.copy_guard import CopyGuard, check_guard
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, conditional, read, start
@@ -88,7 +88,8 @@ def answers(
         nats: whether to compute the surprisal of each character.
 
     Raises:
-        ConfigError: while the chunks of a text are read: its options do not fit the model. The other texts go on.
+        CharnetError: while the chunks of a text are read: its options do not fit the model, or the model has diverged.
+            The other texts go on.
     """
     requests = iter(requests)
     some = list(itertools.islice(requests, MAX_BATCH))
@@ -104,7 +105,7 @@ def _is_plain(samplers: Samplers, options: SamplingOptions) -> bool:
     """Returns whether only temperature, bias and pattern apply; options that are refused keep no text waiting."""
     try:
         return samplers.of(options).temperature_only
-    except ConfigError:
+    except CharnetError:
         return True
 
 

@@ -10,12 +10,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from charnet.config import LARGEST_COUNT
 from charnet.data.copy_index import CopyIndex
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, quoted
 from charnet.generation.detokenizer import Chunk
 from charnet.limits import Limits, converted
 
+MOST_DIGITS = len(str(LARGEST_COUNT)) + 1  # of a length: a number with more is too large as well
 WAYS = ("nats", "copies", "length:K")  # as `--best-by` takes them
 
 
@@ -68,7 +70,9 @@ def score_of(way: str, copied: Score = _no_index) -> Score:
     if way == "copies":
         return copied
     if name == "length" and argument.isascii() and argument.isdigit():
-        length = int(argument)
+        length = int(argument.lstrip("0")[:MOST_DIGITS] or "0")
+        if length > LARGEST_COUNT:
+            raise ConfigError(f"--best-by length: expected at most {LARGEST_COUNT}, found {quoted(argument)}")
         return lambda candidate: abs(len(candidate.text) - length)
     raise ConfigError(f"--best-by: expected one of {', '.join(WAYS)}, K a number of characters, found {quoted(way)}")
 

@@ -21,7 +21,7 @@ from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, select_rows
-from charnet.errors import ConfigError
+from charnet.errors import CharnetError
 from charnet.generation.automaton import DEAD
 from charnet.generation.copy_guard import CopyGuard, NothingLeftError, check_guard
 from charnet.generation.detokenizer import Chunk
@@ -66,7 +66,7 @@ class ScheduledText:
         self.unread = deque(unread)
         self.position = self.matched = 0
         self._copying = guard.written(state) if options.max_copy and guard is not None else None
-        self._error: ConfigError | None = None
+        self._error: CharnetError | None = None
 
     @property
     def ended(self) -> bool:
@@ -100,7 +100,7 @@ class ScheduledText:
         self._copying.pop(self._detokenizer.surplus)
         return self._copying.facts
 
-    def fail(self, error: ConfigError) -> int:
+    def fail(self, error: CharnetError) -> int:
         """Ends the text with an error, which is raised where it is read."""
         self._error = self._error or error
         return END
@@ -163,13 +163,13 @@ class Scheduler:
             try:
                 sampler = self._samplers.of(request.options)
                 check_guard(request.options, request.guard)
-            except ConfigError as error:
+                if sampler.is_conditional:  # it is many texts by itself
+                    self._queue.append(alone(self._engine, self._vocab, request, self._nats))
+                    continue
+                text = ScheduledText(self, self._vocab, request, sampler)
+            except CharnetError as error:
                 self._queue.append(_refusal(error))
                 continue
-            if sampler.is_conditional:  # it is many texts by itself
-                self._queue.append(alone(self._engine, self._vocab, request, self._nats))
-                continue
-            text = ScheduledText(self, self._vocab, request, sampler)
             self._queue.append(text.chunks())
             if not text.ended:
                 joined.append(text)
@@ -252,7 +252,7 @@ def _sample_rows(
     ids_B: Sequence[int] | npt.NDArray[np.intp]
     try:
         ids_B = sampler.sample_rows(logits_BV, positions_B, u_B, recent, matched)
-    except ConfigError as error:
+    except CharnetError as error:
         if len(texts) == 1:
             return [texts[0].fail(error)]
         ids_B = [
@@ -269,7 +269,7 @@ def _sample_rows(
     return ids_B
 
 
-def _refusal(error: ConfigError) -> Iterator[Chunk]:
+def _refusal(error: CharnetError) -> Iterator[Chunk]:
     """Raises an error where the chunks of a text would be read."""
     raise error
     yield

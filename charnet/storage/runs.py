@@ -261,6 +261,11 @@ def find(given: Path | None, runs: Path = RUNS, *, order: Sequence[str] = SAMPLE
     return given
 
 
+def exists(given: Path, runs: Path = RUNS) -> bool:
+    """Returns whether there is a path, or a run, of this name."""
+    return os.path.exists(given) or os.path.isdir(runs / given)
+
+
 def is_there(path: Path) -> bool:
     """Returns whether a checkpoint exists. A training that saves gives `last` the name `previous`, and then the new one
     its place: between the two `last` is looked for again.

@@ -6,13 +6,16 @@ import hashlib
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from checkpoint_files import tiny
 
 from charnet.cli import context
 from charnet.cli.app import run
+from charnet.data.vocab import Vocabulary
 
 
 @pytest.fixture
@@ -79,17 +82,55 @@ def test_a_line_that_cannot_be_answered_says_so_in_its_place_and_no_other_is_los
         '{"length": -1}',
         '{"ban": "' + "abcdefghijklmnopqrstuvwxyz .\\n" + '"}',
         '{"match": "(["}',
-        '{"prompt": "the", "id": 11}',
+        '{"max_copy": 99999999999999999999}',
+        '{"prompt": "the", "id": 12}',
     ]
     (tmp_path / "p.jsonl").write_text("\n".join(lines))
     code, out, err = sample("--prompts", tmp_path / "p.jsonl")
     answers = objects(out)
     assert code == 3
-    assert err.startswith(f"charnet: {tmp_path / 'p.jsonl'}: 9 lines of 11 without a text: line 2: ")
-    assert [answer["index"] for answer in answers] == list(range(11))
-    assert ["error" in answer for answer in answers] == [False, *[True] * 9, False]
+    assert err.startswith(f"charnet: {tmp_path / 'p.jsonl'}: 10 lines of 12 without a text: line 2: ")
+    assert [answer["index"] for answer in answers] == list(range(12))
+    assert ["error" in answer for answer in answers] == [False, *[True] * 10, False]
     assert [answer.get("id") for answer in answers[:3]] == [1, 2, 3]
     assert 'did you mean "prompt"' in answers[2]["error"]
+
+
+@pytest.mark.parametrize("more", [(), ("--engine", "numpy"), ("--top-k", "1")])
+def test_a_stop_that_is_no_text_or_a_state_that_has_diverged_is_the_error_of_its_line_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    model = tiny("rnn", Vocabulary((10, 97, 98), of_bytes=True), **{"data.bytes": True, "model.activation": "relu"})
+    name = next(name for name in model.tensors if "embedding" in name)
+    model.tensors[name][2] = 3e38  # it diverges as soon as it reads a b
+    model.save(tmp_path / "bytes")
+    lines = [{"stop": ["\ud800"]}, {"prompt": "b"}, {"prompt": "aa"}, {"prompt": "a", "match": "(["}, {"prompt": "a"}]
+    lines = [{"ban": "b", "length": 9, **line} for line in lines]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code = run(["sample", str(tmp_path / "bytes"), "--prompts", str(tmp_path / "p.jsonl"), *more])
+    answers = objects(capsys.readouterr().out)
+    assert code == 3
+    assert ["error" in answer for answer in answers] == [True, True, False, True, False]
+    assert "diverged" in answers[1]["error"]
+
+
+@pytest.mark.parametrize(
+    "first", [b'{"prompt": "the"', b'\n {"prompt": "\xff"}', b'\xef\xbb\xbf{"prompt": "\xff"}', b"{]"]
+)
+def test_a_first_line_of_json_that_is_broken_is_no_prompt(sample: Any, tmp_path: Path, first: bytes) -> None:
+    (tmp_path / "p.jsonl").write_bytes(first + b'\n\n{"prompt": "the"}\n{"prompt": "cat"}\n')
+    code, out, _ = sample("--prompts", tmp_path / "p.jsonl")
+    broken, *others = objects(out)
+    assert code == 3
+    assert "error" in broken
+    assert [answer["prompt"] for answer in others] == ["the", "cat"]
+
+
+@pytest.mark.parametrize("text", ["the\n{}\ncat", "{the\nthe cat"])
+def test_prompts_that_are_no_json_are_read_as_they_are(sample: Any, tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.txt").write_text(text)
+    answers = objects(sample("--prompts", tmp_path / "p.txt", "--unknown", "skip")[1])
+    assert [answer["prompt"] for answer in answers] == [line.strip("{}") for line in text.split("\n")]
 
 
 def test_a_line_in_another_encoding_is_refused_alone(sample: Any, tmp_path: Path) -> None:
@@ -119,7 +160,7 @@ def test_prompts_come_from_a_pipe_too_and_go_to_a_file(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the\r\ncat\r\n")))
     code, out, err = sample("--prompts", "-", "--out", tmp_path / "a.jsonl", "--no-echo")
-    assert (code, out, "2 texts in" in err) == (0, "", True)
+    assert (code, out, "2 answers in" in err) == (0, "", True)
     assert [(each["prompt"], len(each["text"])) for each in objects((tmp_path / "a.jsonl").read_text())] == [
         ("the", 25), ("cat", 25)
     ]  # fmt: skip
@@ -143,6 +184,9 @@ def test_prompts_come_from_a_pipe_too_and_go_to_a_file(
         ("--best-of", 2, "--receipt", "R"),
         ("--best-of", 2, "--best-by", "beauty"),
         ("--best-of", 2, "--best-by", "length:-1"),
+        ("--best-of", 2, "--best-by", "length:" + "9" * 400),
+        ("--best-of", 2, "--best-by", "length:" + "9" * 5000),
+        ("--max-copy", 10**20),
         ("--best-by", "length:5"),
         ("--best-by", "copies"),
         ("--context", "P", "--receipt", "R"),
@@ -217,6 +261,17 @@ def test_the_best_by_length_is_the_nearest(sample: Any) -> None:
     texts = [each["text"] for each in objects(sample("--samples", 5, "--stop", "a", "--json")[1])]
     found = sample("--best-of", 5, "--best-by", "length:6", "--stop", "a")[1]
     assert found == min(texts, key=lambda text: abs(len(text) - 6))
+    assert sample("--best-of", 5, "--best-by", "length:" + "0" * 30 + "6", "--stop", "a")[1] == found
+
+
+def test_eval_numbers_the_documents_of_a_model_of_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny("lstm", Vocabulary.of_text("\nab"), **{"data.lines": True})
+    replace(model, vocab=replace(model.vocab, has_documents=True)).save(tmp_path / "lines")
+    (tmp_path / "a.txt").write_text("ab\n\n\nb\n")
+    assert run(["eval", str(tmp_path / "lines"), str(tmp_path / "a.txt"), "--per-line"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split()[0] == "document"
+    assert [row.split()[0] for row in rows] == ["1", "2"]
 
 
 def test_eval_gives_a_result_for_each_line(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

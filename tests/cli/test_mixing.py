@@ -110,9 +110,10 @@ def test_turns_are_written_by_all_models(capsys: pytest.CaptureFixture[str], mon
     [
         ("sample --mix a", '--mix: expected at least two models, as in --mix a:0.7 --mix b:0.3; found only "a"'),
         ("sample --mix a:0.5 --mix b", "expected a weight for every model or for none, found 1 of 2"),
-        ("sample --mix a:0 --mix b:1", 'expected a weight above 0 behind the colon, at most 1e9; found "a:0"'),
-        ("sample --mix a:-1 --mix b:1", 'expected a weight above 0 behind the colon, at most 1e9; found "a:-1"'),
-        ("sample --mix a:1.2.3 --mix b:1", 'expected a weight above 0 behind the colon, at most 1e9; found "a:1.2.3"'),
+        ("sample --mix a:0 --mix b:1", 'expected a weight from 1e-9 to 1e9 behind the colon, found "a:0"'),
+        ("sample --mix a:-1 --mix b:1", 'expected a weight from 1e-9 to 1e9 behind the colon, found "a:-1"'),
+        ("sample --mix a:1e-320 --mix b:1e9", 'expected a weight from 1e-9 to 1e9 behind the colon, found "a:1e-320"'),
+        ("sample --mix a:1.2.3 --mix b:1", 'expected a weight from 1e-9 to 1e9 behind the colon, found "a:1.2.3"'),
         ("sample --mix :1 --mix b:1", 'expected a run or a checkpoint, found ":1"'),
         ("sample a --mix a --mix b", 'names the models; leave out "a"'),
         ("sample --mix a --mix bytes", "a knows characters, bytes bytes; mix models of one kind"),
@@ -128,6 +129,8 @@ def test_turns_are_written_by_all_models(capsys: pytest.CaptureFixture[str], mon
         ),
         ("eval --mix a --mix b --dynamic text.txt", "--dynamic and --mix: several models cannot learn together"),
         ("eval a", "Missing argument 'TEXT...'"),
+        ("eval --mix a --mix b", "Missing argument 'TEXT...'"),
+        ("eval", "Missing argument 'CHECKPOINT'"),
     ],
 )
 def test_what_cannot_be_mixed_is_refused_in_a_line(line: str, found: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,6 +194,15 @@ def test_a_model_to_which_the_others_add_nothing_is_named_alone(capsys: pytest.C
 )
 def test_a_weight_stands_behind_the_last_colon(values: list[str], paths: list[str], weights: tuple[float, ...]) -> None:
     assert mixing.parse(values) == (tuple(map(Path, paths)), weights)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_model_whose_name_ends_like_a_weight_is_found_by_its_name() -> None:
+    Path("checkpoints/n:1").mkdir(parents=True)
+    Path("n:2").mkdir()
+    values = ["checkpoints/n:1", "n:1", "n:2"]
+    assert mixing.parse(values) == (tuple(map(Path, values)), (1, 1, 1))
+    assert mixing.parse([f"{value}:3" for value in values]) == (tuple(map(Path, values)), (3, 3, 3))
 
 
 def test_auto_stands_for_weights_only_where_they_can_be_found() -> None:

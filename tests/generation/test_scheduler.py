@@ -14,7 +14,7 @@ from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines.base import Engine
 from charnet.engines.registry import open_engine
-from charnet.errors import ConfigError
+from charnet.errors import CharnetError, ConfigError, DivergedError
 from charnet.generation import scheduler
 from charnet.generation.batch import answers
 from charnet.generation.detokenizer import Chunk
@@ -114,7 +114,10 @@ def test_a_request_that_does_not_fit_is_refused_where_it_is_read_and_no_other_wi
             text(found[i])
 
 
-def test_a_text_that_cannot_go_on_is_refused_there_and_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ConfigError, DivergedError])
+def test_a_text_that_cannot_go_on_is_refused_there_and_no_other_with_it(
+    monkeypatch: pytest.MonkeyPatch, error: type[CharnetError]
+) -> None:
     engine = open_engine(build())
     asked = requests(engine, count=12, length=4, repetition_penalty=1.5)
     expected = [text(alone(engine, one)) for one in asked]
@@ -122,7 +125,7 @@ def test_a_text_that_cannot_go_on_is_refused_there_and_no_other_with_it(monkeypa
 
     def refuse_after_d(self: Sampler, *arguments: Any) -> Any:
         if any(recent and recent[-1] == 3 for recent in arguments[3]):
-            raise ConfigError("nothing can come next")
+            raise error("nothing can come next")
         return sample_rows(self, *arguments)
 
     monkeypatch.setattr(Sampler, "sample_rows", refuse_after_d)
@@ -130,7 +133,7 @@ def test_a_text_that_cannot_go_on_is_refused_there_and_no_other_with_it(monkeypa
     for one, chunks, whole in zip(asked, answers(engine, LETTERS, asked), expected, strict=True):
         refused.append("d" in "d" * (one.state.recent[-1:] == (3,)) + whole[:-1])
         if refused[-1]:
-            with pytest.raises(ConfigError, match="nothing can come next"):
+            with pytest.raises(error, match="nothing can come next"):
                 text(chunks)
         else:
             assert text(chunks) == whole

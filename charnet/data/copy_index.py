@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -139,7 +140,9 @@ def _load(path: Path, learned: LearnedPieces) -> npt.NDArray[Any] | None:
             header = json.loads(file.readline(LONGEST_HEADER))
             if header["of"] != learned.digest():
                 return None
-            stored = np.fromfile(file, learned.dtype)
+            if header["bytes"] != os.fstat(file.fileno()).st_size - file.tell():
+                return None
+            stored = np.frombuffer(file.read(), learned.dtype)
         if header["bytes"] == stored.nbytes and zlib.crc32(stored.data) == header["sum"] and learned.fits(stored):
             return stored
     return None

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.config import DataSettings
-from charnet.data import cache, copy_index, corpus
+from charnet.data import anchors, cache, copy_index, corpus
 from charnet.data.anchors import SHORTEST, AnchorIndex
 from charnet.data.copy_index import CopyIndex, LearnedPieces, open_index
 from charnet.data.documents import Documents
@@ -97,6 +97,34 @@ def test_the_index_of_long_texts_finds_every_long_run(
     pieces = pieces_of(bounds, len(ids))
     text = [symbol for begin, length in parts for symbol in ids[begin : begin + length]]
     if len(pieces.ends):
+        check(AnchorIndex(array(ids), pieces, end), ids, strings(ids, pieces, end), text)
+
+
+@pytest.mark.parametrize("end", [None, END])
+@settings(deadline=None)
+@given(
+    begin=symbols,
+    ids=texts,
+    bounds=st.lists(st.integers(1, 299), max_size=4),
+    parts=st.lists(st.tuples(st.integers(0, 300), st.integers(1, 80)), max_size=5),
+    frequent=st.integers(0, 2),
+)
+def test_no_run_of_frequent_blocks_is_missed_and_none_goes_into_the_next_piece(
+    begin: list[int],
+    end: int | None,
+    ids: list[int],
+    bounds: list[int],
+    parts: list[tuple[int, int]],
+    frequent: int,
+) -> None:
+    ids = [*begin, *ids, *[0] * 40, *begin, *[0] * 37, 1, *ids]
+    cuts = np.unique([0, *(min(bound, len(ids)) for bound in bounds), len(ids)])
+    pieces = Documents(cuts[:-1], cuts[1:])  # each begins where the one before it ends
+    text = [symbol for begin, length in parts for symbol in ids[begin : begin + length]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(anchors, "FREQUENT", frequent)
+        patch.setattr(anchors, "AT_ONCE", 7)
+        patch.setattr(anchors, "BLOCKS_AT_ONCE", 19)
         check(AnchorIndex(array(ids), pieces, end), ids, strings(ids, pieces, end), text)
 
 

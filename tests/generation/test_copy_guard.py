@@ -245,7 +245,8 @@ def test_a_guard_is_needed_and_sampling_by_particles_has_none() -> None:
 def test_without_the_option_there_is_no_guard() -> None:
     engine = open_engine(build())
     assert type(generation(engine, LETTERS, start(engine, LETTERS), SamplingOptions(), None)) is Generation
-    assert issubclass(guarded.GuardedGeneration, Generation)
+    options, guard = SamplingOptions(max_copy=3), CopyGuard(index_of("abc"), 3)
+    assert type(generation(engine, LETTERS, start(engine, LETTERS), options, guard)) is guarded.GuardedGeneration
 
 
 def test_bytes_are_guarded_and_stay_utf8() -> None:

@@ -154,6 +154,19 @@ def test_a_library_is_loaded_only_where_it_is_needed(library: str) -> None:
             assert not may_load(other, library), f"{module} loads {other}, and that {library}"
 
 
+def test_the_command_line_loads_no_numpy_until_a_command_needs_it() -> None:
+    """A refused command line answers in a third of the time."""
+    reached, waiting = {"cli.app"}, ["cli.app"]
+    while waiting:
+        module = waiting.pop()
+        loaded = {name.partition(".")[0] for name in imported(SOURCES[module], only_at_import=True)}
+        assert "numpy" not in loaded, f"{module} loads NumPy"
+        new = {other for other in own_modules(SOURCES[module], only_at_import=True) if other in SOURCES} - reached
+        reached |= new
+        waiting += new
+    assert {"cli.train", "config"} <= reached
+
+
 def test_only_the_live_display_imports_rich() -> None:
     users = {module for module, path in SOURCES.items() for name in imported(path) if name.partition(".")[0] == "rich"}
     assert users == set(LOADS["rich"].split())

@@ -16,7 +16,6 @@ from charnet import durable, machine
 from charnet.cli import console, tables
 from charnet.cli.options import option
 from charnet.config import RUNS
-from charnet.data.cache import cache_folder
 from charnet.errors import CharnetError, shortened
 
 PACKAGES = ("charnet", "torch", "numpy", "typer", "rich", "PyYAML")
@@ -43,6 +42,7 @@ def examine() -> dict[str, str]:
     """
     import torch
 
+    from charnet.data.cache import cache_folder
     from charnet.engines.agreement import check
     from charnet.model.device import cpu_capabilities
 

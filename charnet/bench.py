@@ -1,5 +1,4 @@
-"""Measures how fast this machine trains and writes, compared with what limits it. Results are medians of several
-repeats."""
+"""Measures how fast this machine trains and writes, compared with what limits it: medians of several repeats."""
 
 from __future__ import annotations
 
@@ -131,7 +130,8 @@ def controls_benchmark(units: int = 256, learned: int = LEARNED) -> Iterator[Res
         for number, (what, options) in enumerate(CONTROLS.items()):
             pairs = _rates_in_turn([functools.partial(write, SamplingOptions(**each)) for each in ({}, options)])
             if not number:
-                yield _result(f"{name} engine, lstm 2x{units}, {count} texts", [rate * count for rate, _ in pairs])
+                many = f", {count} texts" * (count > 1)
+                yield _result(f"{name} engine, lstm 2x{units}{many}", [rate * count for rate, _ in pairs])
             share = statistics.median(controlled / free for free, controlled in pairs)
             yield _result(
                 f"    {what}", [rate * count for _, rate in pairs], share_of_limit=share, limit="that without it"

@@ -79,7 +79,7 @@ def say_banned(opened: Mapping[int, CopyGuard]) -> None:
     """Says how often each guard had to choose another character."""
     for guard in opened.values():
         places = f"another character in {plural(guard.num_banned, 'place')}, where a run would have gone on"
-        console.note(f"--max-copy {guard.length}: {places if guard.num_banned else 'no run came so far'}")
+        console.note(f"--max-copy {guard.length}: {places if guard.num_banned else 'no run would have been so long'}")
 
 
 class Copying:

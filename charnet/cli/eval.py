@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COLUMNS = "{:>9} {:>11} {:>9} {:>11}"
 MODELS, TEXT, LEARNING, OUTPUT = "Models", "The text", "Learning", "Output"
+AS_TRAINED = ("encoding", "encoding_errors", "glob", "strip", "documents", "field")
 as_trained = functools.partial(setting, group=TEXT, shown_default="as in the training text")
 
 
@@ -71,34 +72,11 @@ def eval_(
     ] = False,
 ) -> None:
     """Evaluate a model on a text: nats and bits per character, perplexity."""
-    if dynamic_rate is not None and not dynamic:
-        raise ConfigError("--dynamic-rate: expected --dynamic beside it")
-    if dynamic_rate is not None:
-        check_rate("--dynamic-rate", dynamic_rate)
-    if dynamic and per_line:
-        raise ConfigError("--dynamic and --per-line: each line is read by itself, so nothing is learned; leave one out")
-    if dynamic and quantize:
-        raise ConfigError("--dynamic and --quantize: 8-bit weights cannot learn; leave out one of them")
-    given = {
-        "encoding": encoding,
-        "encoding_errors": encoding_errors,
-        "glob": glob,
-        "strip": strip,
-        "documents": documents,
-        "field": field,
-    }
-    changes = unescaped_settings({name: value for name, value in given.items() if value is not None})
-    if checkpoint is None and not mix:
-        raise ConfigError("Missing argument 'CHECKPOINT': name a run or a checkpoint, and the files to evaluate it on")
-    if checkpoint is None or not (text or mix):
-        raise ConfigError(
-            "Missing argument 'TEXT...': name the files to evaluate the model on, or - for standard input"
-        )
+    of_text = {name: value for name, value in locals().items() if name in AS_TRAINED and value is not None}
+    _check(checkpoint, text, mix, dynamic, dynamic_rate, quantize=quantize, per_line=per_line)
+    changes = unescaped_settings(of_text)
+    assert checkpoint
     if mix:
-        if per_line:
-            raise ConfigError("--per-line and --mix: lines are evaluated with one model; leave one of them out")
-        if dynamic:
-            raise ConfigError("--dynamic and --mix: several models cannot learn together; leave one of them out")
         _judge(mix, [checkpoint, *(text or ())], changes, quantize=quantize, threads=threads, json=json)
         return
     assert text
@@ -126,6 +104,37 @@ def eval_(
         tables.show_evaluation(evaluation)
     if evaluation.dynamic and evaluation.dynamic.is_worse_than(evaluation):
         console.note("learning while reading made it worse: try a smaller --dynamic-rate")
+
+
+def _check(
+    checkpoint: str | None,
+    text: Sequence[str] | None,
+    mix: Sequence[str] | None,
+    dynamic: bool,
+    dynamic_rate: float | None,
+    *,
+    quantize: str | None,
+    per_line: bool,
+) -> None:
+    """Raises ConfigError if an argument is missing or options contradict each other."""
+    if dynamic_rate is not None and not dynamic:
+        raise ConfigError("--dynamic-rate: expected --dynamic beside it")
+    if dynamic_rate is not None:
+        check_rate("--dynamic-rate", dynamic_rate)
+    if dynamic and per_line:
+        raise ConfigError("--dynamic and --per-line: each line is read by itself, so nothing is learned; leave one out")
+    if dynamic and quantize:
+        raise ConfigError("--dynamic and --quantize: 8-bit weights cannot learn; leave out one of them")
+    if checkpoint is None and not mix:
+        raise ConfigError("Missing argument 'CHECKPOINT': name a run or a checkpoint, and the files to evaluate it on")
+    if checkpoint is None or not (text or mix):
+        raise ConfigError(
+            "Missing argument 'TEXT...': name the files to evaluate the model on, or - for standard input"
+        )
+    if mix and per_line:
+        raise ConfigError("--per-line and --mix: lines are evaluated with one model; leave one of them out")
+    if mix and dynamic:
+        raise ConfigError("--dynamic and --mix: several models cannot learn together; leave one of them out")
 
 
 def _judge(

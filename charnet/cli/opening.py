@@ -80,16 +80,17 @@ class Opened:
             **learned,
         }
 
-    def say(self, options: SamplingOptions) -> None:
-        """Says on stderr which model writes how."""
+    def say(self, options: SamplingOptions, engine: str | None) -> None:
+        """Says on stderr which model writes how, and how to get a faster engine if there is one and none was asked for.
+
+        Args:
+            engine: the one that was asked for.
+        """
         weights = {"int8": "8-bit weights", "mixed": "8-bit weights and fp32"}.get(self.precision, self.precision)
         end = "" if options.temperature_end is None else f":{options.temperature_end:g}"
         temperature = f"temperature {options.temperature:g}{end}"
         name = " + ".join(f"{each.checkpoint}:{each.weight:.3g}" for each in self.mix) or self.path
         console.note(f"{name}: {self.engine.name} engine, {weights}, {temperature}, seed {options.seed}")
-
-    def say_slow(self, engine: str | None) -> None:
-        """Says on stderr how to get a faster engine, if there is one and none was asked for."""
         if engine is None and self.opened_as != self.fastest:
             advice = "--engine compiled says why not here" if registry.has_numba() else "pip install 'charnet[fast]'"
             console.note(f"an engine for long texts is several times as fast: {advice}")

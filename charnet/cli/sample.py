@@ -142,7 +142,7 @@ def _talk(
     model: Opened, options: SamplingOptions, text: str, before: Context, given: Mapping[str, Any], *, color: bool
 ) -> None:
     """Writes in turns with the user."""
-    from charnet.cli import opening, output
+    from charnet.cli import opening
     from charnet.cli.interactive import Session
     from charnet.data import prompts
     from charnet.data.normalize import normalize
@@ -154,17 +154,14 @@ def _talk(
         return normalize(prompts.decode(raw, "this line", data.encoding, of_bytes=vocab.of_bytes), data)
 
     if not quiet:
-        model.say(options)
-        model.say_slow(given["engine"])
+        _say_how(model, options, given, color=color)
         console.note("type the start of the text, or press Enter; /help lists the commands")
         if given["adapt"]:
             console.note("the model learns from each turn that you type; /back undoes that too, up to ten times")
-        output.note_colors(given, color=color)
     guards: dict[int, CopyGuard] = {}
     guard = copying.guard_of(model, options, guards)
-    skips = given["unknown"] == "skip"
-    how: dict[str, Any] = {"read": read_turn, "skip_unknown": skips, "color": color, "guard": guard}
-    session = Session(model.engine, vocab, options, before=before.state(model, options), **how)
+    how: dict[str, Any] = {"read": read_turn, "skip_unknown": given["unknown"] == "skip", "color": color}
+    session = Session(model.engine, vocab, options, before=before.state(model, options), guard=guard, **how)
     if given["adapt"] and adaptation is not None:
         more = {name: given[name] for name in ("quantize", "threads")}
         session.learn_turns(adaptation, functools.partial(opening.reopen, engine=model.opened_as, **more))
@@ -196,15 +193,15 @@ def _write(
         color: show how unexpected each character was.
     """
     from charnet.cli import output
+    from charnet.cli.wrap import wrapped
     from charnet.generation.batch import texts
     from charnet.generation.best import best_of
 
     json, quiet, vocab = given["json"], given["quiet"], model.vocab
     copied, state = copying.Copying(model, given, text), before.state(model, options)
     count, best = given["best_of"], given["best_of"] > 1
-    nats = json or best or (color and given["surprise"])
+    nats, score = json or best or (color and given["surprise"]), copied.score()
     more: dict[str, Any] = {"nats": nats, "before": state, "guard": copied.guard(options)}
-    score = copied.score()
 
     def write(end: int, first: int = 0) -> Iterable[Iterable[Chunk]]:
         found = texts(model.engine, vocab, ids, options, end * count, first=first * count, **more)
@@ -215,21 +212,15 @@ def _write(
     written = (output.watch_facts(chunks, facts) for chunks in written)
     echoed, recorder = "" if given["no_echo"] else text, None
     if given["width"]:
-        from charnet.cli.wrap import wrapped
-
         written = (wrapped(chunks, given["width"], echoed) for chunks in written)
     if given["length"] is None and options.length >= whole_lines.LONGEST_LINE:
         written = (output.watch_length(chunks, options.length, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
-    depends = options.max_copy or given["new"] or given["unique"] or model.mix or best or state
-    has_receipts = model.adaptation is None and not depends  # on more than a receipt names
-    if given["receipt"] or (json and has_receipts):
+    if given["receipt"] or (json and _has_receipts(model, options, given, state)):
         end = destination.end
         recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
         written = recorder.watch(written) if recorder else written
     if not quiet:
-        model.say(options)
-        model.say_slow(given["engine"])
-        output.note_colors(given, color=color)
+        _say_how(model, options, given, color=color)
         if color:
             copied.say_legend()
     if json:
@@ -238,13 +229,26 @@ def _write(
         destination.write_objects(objects, samples, quiet=quiet)
     else:
         destination.write_texts(written, echoed, samples, quiet=quiet, color=color, **copied.coloring)
-    if not quiet:
-        copied.say()
     if given["receipt"] and recorder:
         recorder.receipt().write(given["receipt"])
     if not quiet:
+        copied.say()
         output.note_share(facts)
         output.note_cut(is_cut[True], options.length, of_bytes=vocab.of_bytes)
+
+
+def _say_how(model: Opened, options: SamplingOptions, given: Mapping[str, Any], *, color: bool) -> None:
+    """Says on stderr which model writes how."""
+    from charnet.cli import output
+
+    model.say(options, given["engine"])
+    output.note_colors(given, color=color)
+
+
+def _has_receipts(model: Opened, options: SamplingOptions, given: Mapping[str, Any], before: object) -> bool:
+    """Returns whether a receipt names all that texts depend on."""
+    depends = options.max_copy or given["new"] or given["unique"] or given["best_of"] > 1 or model.mix or before
+    return model.adaptation is None and not depends
 
 
 def _check(

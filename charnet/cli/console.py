@@ -11,17 +11,17 @@ import io
 import json as json_format
 import math
 import os
-import re
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from charnet.data.printable import shown as shown
+from charnet.data.printable import visible as visible
 from charnet.errors import StorageError
 
 SECONDS_BETWEEN_FLUSHES = 0.05
-_RAW_BYTE = re.compile("[\udc80-\udcff]|(?<!\\\\)\\\\udc([89a-f][0-9a-f])")  # as it is, or in a repr
 
 
 class PipeClosed(Exception):  # noqa: N818 - not an error: think of `charnet sample | head`
@@ -155,40 +155,6 @@ def note(message: str, keep: str = "") -> None:
     """Writes a line to stderr. An error of stderr is ignored: the work continues."""
     with contextlib.suppress(OSError):
         print(shown(message, keep), file=sys.stderr, flush=True)  # noqa: T201
-
-
-def shown(message: str, keep: str = "") -> str:
-    r"""Returns a message as it may reach a terminal: the one door for all names.
-
-    Bytes of arguments and file names that are not UTF-8, which Python has as surrogates (PEP 383), are named.
-
-    >>> shown("caf\udce9, 'caf\\udce9' and a\x1b[2Jb")
-    "caf\\xe9, 'caf\\xe9' and a␛[2Jb"
-    """
-    named = _RAW_BYTE.sub(lambda found: f"\\x{found[1] or format(ord(found[0]) & 0xFF, '02x')}", message)
-    return visible(named, keep)
-
-
-# Changes of direction can make a line look different from what it says.
-_DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_SYMBOLS = (
-    {code: chr(0x2400 + code) for code in range(0x20)}
-    | {0x7F: "\u2421"}
-    | {code: f"<{code:02X}>" for code in range(0x80, 0xA0)}
-    | {code: f"<U+{code:04X}>" for code in [0x2028, 0x2029, *_DIRECTIONS]}
-    | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
-)
-
-
-def visible(text: str, keep: str = "") -> str:
-    """Replaces control characters and changes of direction by symbols, except those in `keep`.
-
-    >>> visible("a\\x1b[2Jb")
-    'a␛[2Jb'
-    """
-    if text.isprintable():
-        return text
-    return text.translate({code: symbol for code, symbol in _SYMBOLS.items() if chr(code) not in keep})
 
 
 def width(character: str) -> int:

@@ -168,12 +168,15 @@ def _at(x: Sequence[float], y: Sequence[float], place: float) -> float | None:
 def _draw(curves: Sequence[Curve], out: Path) -> None:
     """Writes the curves as SVG."""
     from charnet.cli import output
-    from charnet.cli.figures import Line, Panel, to_svg
+    from charnet.insight.svg import Line, Panel, same_range, to_svg
 
     best = "; ".join(f"{curve.name}: {min(curve.nats):.4f}" for curve in curves if curve.nats)
+    by_characters = [Line(c.name, c.characters, c.nats) for c in curves]
+    by_seconds = [Line(c.name, c.seconds, c.nats) for c in curves]
+    losses = same_range([by_characters])
     panels = [
-        Panel("by characters read", "characters", [Line(c.name, c.characters, c.nats) for c in curves]),
-        Panel("by time", "seconds", [Line(c.name, c.seconds, c.nats) for c in curves]),
+        Panel("by characters read", "characters", by_characters, range_y=losses),
+        Panel("by time", "seconds", by_seconds, range_y=losses),
     ]
     description = f"nats per held-out character of each run while it learned; the lowest: {best}"
     output.save(out, to_svg(panels, "nats per held-out character", description))

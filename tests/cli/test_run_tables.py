@@ -17,7 +17,7 @@ import pytest
 
 from charnet import durable
 from charnet.cli.app import run
-from charnet.cli.figures import Line, Panel, to_svg
+from charnet.insight.svg import Line, Panel, to_svg
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint

@@ -1,0 +1,1 @@
+"""Why does it write that, and how does it look on a page?"""

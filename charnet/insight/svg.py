@@ -1,0 +1,216 @@
+"""Draws figures as SVG: plain shapes that follow the colors of the reader's screen, with a text that says the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
+
+from charnet.data.printable import shown
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, GAP = 420, 260, 56, 40, 34, 12  # pixels of a panel and its margins
+TICKS = 5
+NARROWEST_LABEL = 34  # pixels from one label of an axis to the next
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008)
+DASHES = ("", "6 3", "2 3", "8 3 2 3")  # for readers who see no colors
+STYLE = (
+    "svg.figure{font:12px sans-serif;color:#222}.figure text{fill:currentColor}.figure .axis{stroke:#888}"
+    ".figure .grid{stroke:#8884}"
+    "@media (prefers-color-scheme:dark){svg.figure{color:#ddd}}"
+)
+ALONE = "svg{background:#fff}@media (prefers-color-scheme:dark){svg{background:#111}}"  # not inside a page
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve: a name, its points, and around each point the range `low` to `high`, if there is one."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves over one axis, or bars: those of several lines stand side by side at each x.
+
+    `log_x` and `log_y` are the bases of logarithmic axes, 0 for linear ones; values that are not positive are left out.
+    `range_y` is that of the vertical axis, by default that of the values.
+    """
+
+    title: str
+    x_label: str
+    lines: Sequence[Line] = field(default=())
+    bars: bool = False
+    log_x: int = 0
+    log_y: int = 0
+    range_y: tuple[float, float] | None = None
+
+
+def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, alone: bool = True) -> str:
+    """Draws panels side by side, with one legend.
+
+    Args:
+        y_label: what the vertical axis of all panels is.
+        description: what the figure shows, for those who cannot see it.
+        alone: the figure is a file of its own, with its style; a page has `STYLE` in its own.
+    """
+    names = [line.name for line in panels[0].lines] if panels else []
+    parts = [_panel(panel, number) for number, panel in enumerate(panels)]
+    legend = "".join(map(_legend, names, range(len(names)))) if len(names) > 1 else ""
+    rows = len(names) if legend else 0
+    width, height = len(panels) * (WIDTH + GAP), HEIGHT + 18 * rows + GAP
+    style = f"<style>{STYLE}{ALONE}</style>" if alone else ""
+    return (
+        f'<svg class="figure" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
+        f' width="{width}"><title>{xml_text(y_label)}</title><desc>{xml_text(description)}</desc>{style}'
+        f"{''.join(parts)}{legend}</svg>\n"
+    )
+
+
+def same_range(panels: Sequence[Sequence[Line]]) -> tuple[float, float]:
+    """Returns the range of all values of some panels, for a vertical axis that they share."""
+    return _range([y for lines in panels for line in lines for y in line.y])
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """From values to pixels."""
+
+    first: float
+    last: float
+    begin: float
+    end: float
+    base: int
+
+    def pixel(self, value: float) -> float:
+        first, last, at = self._scaled(self.first), self._scaled(self.last), self._scaled(value)
+        return self.begin + (at - first) / (last - first) * (self.end - self.begin)
+
+    def _scaled(self, value: float) -> float:
+        return math.log(value) if self.base else value
+
+    def ticks(self) -> list[float]:
+        """Returns round numbers on the axis."""
+        if not self.base:
+            return _ticks(self.first, self.last)
+        low, high = (math.log(each, self.base) for each in (self.first, self.last))
+        powers = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
+        room = abs(self.end - self.begin) / NARROWEST_LABEL
+        return [float(self.base) ** power for power in powers[:: max(1, math.ceil(len(powers) / room))]]
+
+
+def _panel(panel: Panel, number: int) -> str:
+    left, right = number * (WIDTH + GAP) + LEFT, number * (WIDTH + GAP) + WIDTH
+    top, bottom = TOP, HEIGHT - BOTTOM
+    lines = [_visible(line, panel) for line in panel.lines]
+    xs = [x for line in lines for x in line.x]
+    ys = [y for line in lines for y in (*line.y, *line.low, *line.high)]
+    if panel.bars:
+        gap = min((b - a for line in lines for a, b in zip(line.x, line.x[1:], strict=False)), default=1.0)
+        xs, ys = [*(x - gap / 2 for x in xs), *(x + gap / 2 for x in xs)], [0.0, *ys]
+    across = _Axis(*_range(xs, from_zero=not (panel.log_x or panel.bars), log=panel.log_x), left, right, panel.log_x)
+    up = _Axis(*(panel.range_y or _range(ys, log=panel.log_y)), bottom, top, panel.log_y)
+    parts = [f'<text x="{left}" y="{TOP - 14}" font-weight="bold">{xml_text(panel.title)}</text>']
+    for y in up.ticks():
+        parts.append(f'<path class="grid" d="M{left} {up.pixel(y):.1f}H{right}"/>')
+        parts.append(f'<text x="{left - 6}" y="{up.pixel(y) + 4:.1f}" text-anchor="end">{y:.4g}</text>')
+    for x in across.ticks():
+        parts.append(f'<text x="{across.pixel(x):.1f}" y="{bottom + 16}" text-anchor="middle">{_short(x)}</text>')
+    parts.append(f'<path class="axis" fill="none" d="M{left} {top}V{bottom}H{right}"/>')
+    parts.append(f'<text x="{right}" y="{bottom + 32}" text-anchor="end">{xml_text(panel.x_label)}</text>')
+    for index, line in enumerate(lines):
+        if panel.bars:
+            share = gap / len(lines)
+            parts.append(_bars(line, index, gap, share, across.pixel, up.pixel))
+        else:
+            parts.append(_curve(line, index, across.pixel, up.pixel))
+    return "".join(parts)
+
+
+def _visible(line: Line, panel: Panel) -> Line:
+    """Returns a line without the points that its axes cannot show."""
+
+    def fits(x: float, y: float) -> bool:
+        return math.isfinite(x) and math.isfinite(y) and (x > 0 or not panel.log_x) and (y > 0 or not panel.log_y)
+
+    at = [i for i, (x, y) in enumerate(zip(line.x, line.y, strict=True)) if fits(x, y)]
+    low = [line.low[i] if not panel.log_y else max(line.low[i], line.y[i] / 1e3) for i in at] if line.low else ()
+    high = [line.high[i] for i in at] if line.high else ()
+    return Line(line.name, [line.x[i] for i in at], [line.y[i] for i in at], low, high)
+
+
+def _curve(line: Line, index: int, across: Callable[[float], float], up: Callable[[float], float]) -> str:
+    def path(x: Sequence[float], y: Sequence[float]) -> str:
+        return " ".join(f"{across(a):.1f},{up(b):.1f}" for a, b in zip(x, y, strict=True))
+
+    band = ""
+    if line.low and line.high:
+        around = f"{path(line.x, line.high)} {path(line.x[::-1], line.low[::-1])}"
+        band = f'<polygon fill="{COLORS[index % len(COLORS)]}" fill-opacity="0.15" points="{around}"/>'
+    return f'{band}<polyline fill="none" stroke-width="2" {_stroke(index)} points="{path(line.x, line.y)}"/>'
+
+
+def _bars(
+    line: Line, index: int, gap: float, share: float, across: Callable[[float], float], up: Callable[[float], float]
+) -> str:
+    parts = []
+    for x, y in zip(line.x, line.y, strict=True):
+        begin = across(x - gap / 2 + index * share)
+        width = max(1.0, across(x - gap / 2 + (index + 1) * share) - begin - 1)
+        parts.append(f'<rect x="{begin:.1f}" y="{up(y):.1f}" width="{width:.1f}" height="{up(0) - up(y):.1f}"/>')
+    return f'<g fill="{COLORS[index % len(COLORS)]}">{"".join(parts)}</g>'
+
+
+def _legend(name: str, number: int) -> str:
+    y = HEIGHT + 18 * number
+    line = f'<path stroke-width="2" {_stroke(number)} d="M{LEFT} {y}h24"/>'
+    return f'{line}<text x="{LEFT + 32}" y="{y + 4}">{xml_text(name)}</text>'
+
+
+def _stroke(number: int) -> str:
+    dash = DASHES[number // len(COLORS) % len(DASHES)]
+    return f'stroke="{COLORS[number % len(COLORS)]}"' + (f' stroke-dasharray="{dash}"' if dash else "")
+
+
+def xml_text(text: str) -> str:
+    """Returns a text for XML or HTML, which have no control characters."""
+    return escape(shown(text), {'"': "&quot;"})
+
+
+def _range(values: Sequence[float], *, from_zero: bool = False, log: int = 0) -> tuple[float, float]:
+    finite = [value for value in values if math.isfinite(value)] or [1.0 if log else 0.0]
+    low, high = min(finite), max(finite)
+    low = min(0.0, low) if from_zero else low
+    if high > low:
+        return low, high
+    return (low / 2, low * 2) if log else (low - 0.5, low + 0.5)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Returns round numbers in a range.
+
+    >>> _ticks(1.32, 2.1)
+    [1.4, 1.6, 1.8, 2.0]
+    """
+    raw = (high - low) / TICKS
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= raw)
+    return [round(number * step, 10) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _short(number: float) -> str:
+    """Formats a number of an axis.
+
+    >>> _short(1_500_000), _short(20_000), _short(30), _short(1024)
+    ('1.5 M', '20 k', '30', '1,024')
+    """
+    if abs(number) < 1e4:
+        return f"{number:,g}" if abs(number) >= 1000 else f"{number:.4g}"
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:g} {letter}"
+    return f"{number:g}"

@@ -83,7 +83,7 @@ def _paragraph(study: Study) -> None:
     """Shows the beginning of the text, each character colored by its surprise where the terminal has colors."""
     assert study.excerpt is not None
     characters = study.excerpt.expected[:PARAGRAPH]
-    shown = expectation.shown(study.vocab, [each.id for each in characters])
+    shown = expectation.shown(study.vocab, [each.id for each in characters], more="")
     if surprise.can_color():
         bands = (
             (one, bisect_right(surprise.LIMITS, each.nats - 1e-9))

@@ -61,7 +61,7 @@ def _gradient(studies: Sequence[Study]) -> Figure | None:
         if each.reach is not None:
             loss, alone = each.reach.loss, len(studies) == 1
             distances = [k + 1 for k in each.reach.distances]
-            low, high = (_floor(loss.low), loss.high) if alone else ((), ())
+            low, high = (_floor(loss.low), _floor(loss.high)) if alone else ((), ())
             lines.append(Line(each.name, distances, _floor(loss.mean), low, high))
     if not lines:
         return None

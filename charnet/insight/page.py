@@ -121,7 +121,7 @@ def _key(name: str) -> str:
 
 def as_line(study: Study, ids: Sequence[int]) -> str:
     """Returns a text in one line."""
-    return visible("".join(expectation.shown(study.vocab, ids)).replace("\n", "⏎"))
+    return visible("".join(expectation.shown(study.vocab, ids, more="")).replace("\n", "⏎"))
 
 
 def label(study: Study, index: int) -> str:

@@ -47,6 +47,7 @@ def _draw(axes: object, panel: Panel, y_label: str) -> None:
     axes.set(title=panel.title, xlabel=panel.x_label, ylabel=y_label)
     if panel.log_x:
         axes.set_xscale("log", base=panel.log_x)
+        axes.xaxis.set_major_formatter("{x:g}")
     if panel.log_y:
         axes.set_yscale("log", base=panel.log_y)
     if panel.range_y:

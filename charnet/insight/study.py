@@ -78,7 +78,7 @@ class Study:
             "gradient": self.reach.as_dict() if self.reach else None,
             "gates": [each.as_dict() for each in self.gates],
             "worst": [
-                {"at": each.at, "before": "".join(shown(self.vocab, each.before)), "nats": each.expected.nats,
+                {"at": each.at, "before": "".join(shown(self.vocab, each.before, more="")), "nats": each.expected.nats,
                  "character": shown(self.vocab, [each.expected.id])[0],
                  "likely": [[shown(self.vocab, [i])[0], p] for i, p in each.expected.likely]}
                 for each in self.worst
@@ -87,7 +87,7 @@ class Study:
         }  # fmt: skip
         if self.excerpt is not None:
             found["excerpt"] = {
-                "text": "".join(shown(self.vocab, [each.id for each in self.excerpt.expected])),
+                "text": "".join(shown(self.vocab, [each.id for each in self.excerpt.expected], more="")),
                 "nats": [round(each.nats, 4) for each in self.excerpt.expected],
             }
         return found

@@ -142,7 +142,7 @@ def study(
     for each in described[len(described) - len(compiled) :]:
         if each.name not in follow:
             places = int(each.values_N.sum())
-            notes.append(f"{each.name}: too few of the places are, or are not ({places:,} of {looked_at.characters:,})")
+            notes.append(f"{each.name}: {places:,} of {looked_at.characters:,} places, too few or too many to tell")
     engine = registry.open_engine(checkpoint)
     shown = passages.first(text, EXCERPT)
     per_unit = shown.characters * sum(map(len, (networks[0].cells[0].state_names, networks[0].cells[0].gates)))

@@ -11,7 +11,7 @@ import numpy as np
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
 from charnet.engines import registry
-from charnet.errors import ConfigError, CorpusError
+from charnet.errors import ConfigError, CorpusError, plural
 from charnet.insight import excerpt, expectation, gates, gradients, memory, passages, properties, trace, units
 from charnet.insight.excerpt import Excerpt
 from charnet.insight.expectation import Surprise
@@ -189,6 +189,6 @@ def _unit(checkpoint: Checkpoint, given: str) -> Unit:
     if not (1 <= network <= model.members and 1 <= layer <= model.num_layers and number < model.hidden_size):
         raise ConfigError(
             f"--unit {given}: there is no such unit: the model has units 0 to {model.hidden_size - 1} in "
-            f"{model.num_layers} layers of {model.members} networks"
+            f"{plural(model.num_layers, 'layer')} of {plural(model.members, 'network')}"
         )
     return Unit(trace.Place(network - 1, layer - 1), number)

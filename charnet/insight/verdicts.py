@@ -29,7 +29,8 @@ def of_memory(study: Study) -> str:
         )
     trained = f"it was trained with windows of {window:,}"
     if window / 2 <= curve.horizon <= NEAR * window:
-        advice = f"{trained}, so its memory ends where its window did: charnet train --window {2 * window} lets it learn more"
+        more = f"charnet train --window {2 * window} lets it learn more"
+        advice = f"{trained}, so its memory ends where its window did: {more}"
     elif curve.horizon < window:
         advice = f"{trained}, so it could have learned more: a longer window alone would not help"
     else:

@@ -21,8 +21,8 @@ from charnet.errors import ConfigError, CorpusError, did_you_mean, quoted
 from charnet.generation import batch, copy_guard, generate
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.guarded import generation
+from charnet.generation.running import Request
 from charnet.generation.sampler import Sampler
-from charnet.generation.scheduler import Request
 from charnet.overlay import check_count, qualified_names, sampling_options
 from charnet.signals import SignalGuard, keyboard_interrupt
 from charnet.storage import runs

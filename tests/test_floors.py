@@ -26,8 +26,8 @@ TABLE = """
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry model_mixture agreement
 4  generation  graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
-               samplers random_numbers particles conditional generate copy_guard guarded scheduler batch best selection
-               receipts
+               samplers random_numbers particles conditional generate copy_guard guarded running scheduler batch best
+               selection receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram

@@ -19,7 +19,7 @@ from charnet.errors import CharnetError, ConfigError, PromptError, did_you_mean,
 from charnet.generation.batch import answers
 from charnet.generation.copy_guard import CopyGuard
 from charnet.generation.generate import GenerationState, start
-from charnet.generation.scheduler import Request
+from charnet.generation.running import Request
 from charnet.limits import options_of
 from charnet.storage.checkpoint import Checkpoint
 

@@ -20,9 +20,10 @@ from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState, conditional, read, start
 from charnet.generation.guarded import generation
 from charnet.generation.particles import PARTICLES
+from charnet.generation.running import Request
 from charnet.generation.sampler import Sampler
 from charnet.generation.samplers import Samplers
-from charnet.generation.scheduler import MAX_BATCH, Request, Scheduler, alone
+from charnet.generation.scheduler import MAX_BATCH, Scheduler, alone
 
 
 def texts(

@@ -1,134 +1,23 @@
-"""Computes texts side by side, each with its own prompt, options, position and random numbers.
-
-A text that still reads its prompt and one that is written take the same step. One that has ended leaves the batch, and
-the next one that waits takes its place: continuous batching (Yu et al. 2022). A state is a value, so joining and
-leaving are a concatenation and an index.
-
-Shape legend: B texts, T symbols of each, V characters in the alphabet.
+"""Continuous batching (Yu et al. 2022): a text that has ended leaves its batch, and the next one that waits takes its
+place.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
-import numpy as np
-import numpy.typing as npt
-
-from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
-from charnet.engines import sampling
-from charnet.engines.base import Engine, select_rows
+from charnet.engines.base import Engine
 from charnet.errors import CharnetError
-from charnet.generation.automaton import DEAD
-from charnet.generation.copy_guard import CopyGuard, NothingLeftError, check_guard
+from charnet.generation.copy_guard import check_guard
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.generate import GenerationState, detokenizer_of
 from charnet.generation.guarded import generation
-from charnet.generation.random_numbers import random_generator
-from charnet.generation.sampler import END, Sampler
+from charnet.generation.running import Batch, Request, RunningText
 from charnet.generation.samplers import Samplers
 
 MAX_BATCH = 256  # texts
 MOST_WAITING = 4 * MAX_BATCH  # texts that are begun before the first of them is read: they wait in memory
-TO_SAMPLE = -2  # in place of a symbol
-MAX_STEPS = 64  # symbols that each text gets before the first of them is yielded
-SECONDS_PER_BLOCK = 0.1  # a block of steps no longer grows near this: the reader of the first text waits for all of it
-
-
-class Request(NamedTuple):
-    """A text to write: what it continues, how, the number of its text among those of the same seed, and the guard that
-    `max_copy` needs."""
-
-    state: GenerationState
-    options: SamplingOptions
-    number: int = 0
-    guard: CopyGuard | None = None
-
-
-class ScheduledText:
-    """One text of a batch: its random numbers, and its chunks that have not been yielded yet.
-
-    `first` is the symbol that the engine reads next, and `unread` what it reads after that before the text is written.
-    `position` counts the symbols that were sampled; `matched` is the state of the pattern after them.
-    """
-
-    def __init__(self, scheduler: Scheduler, vocab: Vocabulary, request: Request, sampler: Sampler) -> None:
-        self._scheduler, self._ready = scheduler, deque[Chunk]()
-        self.sampler, self._length = sampler, request.options.length
-        (state, options, number, guard), exact = request, scheduler.is_exact
-        self.random = random_generator(options, number, state.num_sampled, is_exact=exact).random
-        self.recent = deque(state.recent, maxlen=sampler.num_recent)
-        self._detokenizer = detokenizer_of(vocab, options)
-        self.first, *unread = state.pending or (vocab.start_id(),)
-        self.unread = deque(unread)
-        self.position = self.matched = 0
-        self._copying = guard.written(state) if options.max_copy and guard is not None else None
-        self._error: CharnetError | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self._detokenizer.ended
-
-    @property
-    def steps_left(self) -> int:
-        return len(self.unread) + max(1, self._length - self.position)  # 1: to complete a cluster
-
-    def given(self, num_steps: int) -> list[int]:
-        """Takes from what is unread what the engine reads in some steps."""
-        return [self.unread.popleft() for _ in range(min(num_steps, len(self.unread)))]
-
-    def feed(self, ids: Sequence[int], nats: Sequence[float]) -> None:
-        """Takes the next symbols of the text, up to its end."""
-        self.position += len(ids)
-        if END in ids:
-            ids, nats = ids[: ids.index(END)], nats[: ids.index(END)]
-            self._ready.append(self._detokenizer.feed(ids, nats))
-            self._error = None if self.ended else self._error  # a text that has ended before could go on no further
-            self._detokenizer.end()
-        elif ids:
-            self._ready.append(self._detokenizer.feed(ids, nats))
-        if self.ended:
-            self._ready.append(self._detokenizer.finish()._replace(facts=self._facts()))
-
-    def _facts(self) -> tuple[tuple[str, Any], ...]:
-        """Returns what is known of the text when it has ended."""
-        if self._copying is None:
-            return ()
-        self._copying.pop(self._detokenizer.surplus)
-        return self._copying.facts
-
-    def fail(self, error: CharnetError) -> int:
-        """Ends the text with an error, which is raised where it is read."""
-        self._error = self._error or error
-        return END
-
-    def keep_from_copying(self, symbol: int, logits_V: sampling.Floats, position: int, u: float) -> int:
-        """Returns the symbol that was sampled, or another one with which the text does not copy too much."""
-        if self._copying is None or self._error or self.matched == DEAD:
-            return symbol
-        try:
-            return self._copying.choose(symbol, self.sampler, logits_V, position, u, self.recent, self.matched)
-        except NothingLeftError as error:
-            return self.fail(error)
-
-    def follow(self, symbol: int) -> None:
-        """Takes note of the next symbol, as far as the sampler has to know it."""
-        if pattern := self.sampler.pattern:
-            self.matched = DEAD if symbol == END else pattern.after(self.matched, symbol)
-        self.recent.append(symbol)
-
-    def chunks(self) -> Iterator[Chunk]:
-        """Yields the chunks; advances the whole batch when none is ready."""
-        while self._ready or not self.ended:
-            if not self._ready:
-                self._scheduler.advance()
-            else:
-                yield self._ready.popleft()
-        if self._error is not None:
-            raise self._error
 
 
 class Scheduler:
@@ -139,13 +28,8 @@ class Scheduler:
 
     def __init__(self, engine: Engine, vocab: Vocabulary, requests: Iterator[Request], nats: bool) -> None:
         self._engine, self._vocab, self._requests, self._nats = engine, vocab, requests, nats
-        self.is_exact = engine.is_exact
         self._samplers = Samplers(vocab, is_exact=engine.is_exact)
-        self._running, self._queue = list[ScheduledText](), deque[Iterator[Chunk]]()
-        self._ids_B: Sequence[int] = []
-        self._state: Any = None
-        self._groups = list[tuple[Sampler, npt.NDArray[np.intp]]]()  # rows that are sampled alike
-        self._num_steps = 1
+        self._batch, self._queue = Batch(engine, vocab, nats=nats), deque[Iterator[Chunk]]()
 
     def __iter__(self) -> Iterator[Iterator[Chunk]]:
         while True:
@@ -156,8 +40,8 @@ class Scheduler:
 
     def _join(self) -> None:
         """Gives the free places to texts that wait."""
-        joined, states = list[ScheduledText](), [self._state] if self._running else []
-        while len(self._running) + len(joined) < MAX_BATCH and len(self._queue) < MOST_WAITING:
+        joined: list[tuple[RunningText, Request]] = []
+        while len(self._batch.running) + len(joined) < MAX_BATCH and len(self._queue) < MOST_WAITING:
             if (request := next(self._requests, None)) is None:
                 break
             try:
@@ -166,107 +50,24 @@ class Scheduler:
                 if sampler.is_conditional:  # it is many texts by itself
                     self._queue.append(alone(self._engine, self._vocab, request, self._nats))
                     continue
-                text = ScheduledText(self, self._vocab, request, sampler)
+                text = RunningText(self._vocab, request, sampler, is_exact=self._engine.is_exact)
             except CharnetError as error:
                 self._queue.append(_refusal(error))
                 continue
-            self._queue.append(text.chunks())
+            self._queue.append(self._chunks(text))
             if not text.ended:
-                joined.append(text)
-                states.append(request.state.state)
-        if joined:
-            self._ids_B = [*self._ids_B, *(text.first for text in joined)]
-            self._state = _concatenate(states)
-            self._running = self._running + joined
-            self._group()
+                joined.append((text, request))
+        self._batch.join(joined)
 
-    def _group(self) -> None:
-        """Finds the rows that are sampled alike. Where the temperature changes they have to be at the same position."""
-        groups: dict[tuple[int, int], list[int]] = {}
-        for row, text in enumerate(self._running):
-            at = text.position - len(text.unread) if text.sampler.changes_temperature else 0
-            groups.setdefault((id(text.sampler), at), []).append(row)
-        self._groups = [(self._running[rows[0]].sampler, np.array(rows)) for rows in groups.values()]
-
-    def advance(self) -> None:
-        """Reads or samples the next symbols of each running text, drops the texts that have ended, and adds others."""
-        began = time.perf_counter()
-        num_steps = min(self._num_steps, *(text.steps_left for text in self._running))
-        given = [text.given(num_steps) for text in self._running]
-        ids_TB, nats_TB = self._sample(num_steps, given)
-        columns = zip(self._running, given, ids_TB.T.tolist(), nats_TB.T.tolist(), strict=True)
-        for text, read_before, ids, nats in columns:
-            text.feed(ids[len(read_before) :], nats[len(read_before) :])
-        rows = [row for row, text in enumerate(self._running) if not text.ended]
-        if len(rows) < len(self._running):
-            self._running = [self._running[row] for row in rows]
-            self._ids_B = [self._ids_B[row] for row in rows]
-            self._state = select_rows(self._state, rows)
-            self._group()
-            self._join()
-        if time.perf_counter() - began < SECONDS_PER_BLOCK / 2:
-            self._num_steps = min(2 * self._num_steps, MAX_STEPS)
-
-    def _sample(
-        self, num_steps: int, given: Sequence[Sequence[int]]
-    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-        """Takes steps with all texts.
-
-        Args:
-            given: the symbols of each text with which its steps begin; the others are sampled.
-
-        Returns:
-            The symbols (T, B) and the nats of those that were sampled, (0, B) without `nats`.
-        """
-        texts, batch = self._running, len(self._running)
-        ids_TB, u_TB = np.full((num_steps, batch), TO_SAMPLE), np.zeros((num_steps, batch))
-        nats_TB = np.empty((num_steps if self._nats else 0, batch))
-        for row, (text, ids) in enumerate(zip(texts, given, strict=True)):
-            ids_TB[: len(ids), row] = ids
-            u_TB[len(ids) :, row] = text.random(num_steps - len(ids))
-        positions_B = np.array([text.position - len(ids) for text, ids in zip(texts, given, strict=True)])
-        for t in range(num_steps):
-            logits_BV, self._state = self._engine.advance(self._ids_B, self._state)
-            is_sampled_B = ids_TB[t] == TO_SAMPLE
-            for sampler, group in self._groups:
-                rows = group[is_sampled_B[group]]
-                if len(rows):
-                    of_rows = logits_BV if len(rows) == batch else logits_BV[rows]
-                    some = texts if len(rows) == batch else [texts[row] for row in rows]
-                    ids_TB[t, rows] = _sample_rows(sampler, some, of_rows, positions_B[rows] + t, u_TB[t, rows])
-            if self._nats:
-                nats_TB[t] = sampling.surprisal_rows(logits_BV, ids_TB[t])
-            self._ids_B = np.maximum(ids_TB[t], 0).tolist()  # of a text that has ended it reads anything
-        return ids_TB, nats_TB
-
-
-def _sample_rows(
-    sampler: Sampler,
-    texts: Sequence[ScheduledText],
-    logits_BV: npt.NDArray[np.float32],
-    positions_B: npt.NDArray[np.int64],
-    u_B: npt.NDArray[np.float64],
-) -> Sequence[int] | npt.NDArray[np.intp]:
-    """Samples the next symbols of texts with one sampler. A text that has none is refused, and no other with it."""
-    recent, matched = [text.recent for text in texts], [text.matched for text in texts]
-    ids_B: Sequence[int] | npt.NDArray[np.intp]
-    try:
-        ids_B = sampler.sample_rows(logits_BV, positions_B, u_B, recent, matched)
-    except CharnetError as error:
-        if len(texts) == 1:
-            return [texts[0].fail(error)]
-        ids_B = [
-            int(_sample_rows(sampler, [text], logits_BV[[row]], positions_B[[row]], u_B[[row]])[0])
-            for row, text in enumerate(texts)
-        ]
-        return ids_B
-    if sampler.limits_copies:
-        rows = zip(texts, ids_B.tolist(), logits_BV, positions_B.tolist(), u_B.tolist(), strict=True)
-        ids_B = np.array([text.keep_from_copying(*row) for text, *row in rows])
-    if sampler.pattern or sampler.uses_history:
-        for text, i in zip(texts, ids_B.tolist(), strict=True):
-            text.follow(i)
-    return ids_B
+    def _chunks(self, text: RunningText) -> Iterator[Chunk]:
+        """Yields the chunks of a text; advances the whole batch when none is ready."""
+        while True:
+            if (chunk := text.take()) is not None:
+                yield chunk
+            elif text.ended:
+                return
+            elif self._batch.advance():
+                self._join()
 
 
 def _refusal(error: CharnetError) -> Iterator[Chunk]:
@@ -277,12 +78,5 @@ def _refusal(error: CharnetError) -> Iterator[Chunk]:
 
 def alone(engine: Engine, vocab: Vocabulary, request: Request, nats: bool) -> Iterator[Chunk]:
     """Writes the text of a request by itself."""
-    state, options, number, guard = request
+    state, options, number, guard, _ = request
     yield from generation(engine, vocab, state, options, guard, index=number, nats=nats)
-
-
-def _concatenate(states: Sequence[Any]) -> Any:
-    """Returns the state of all texts of some states."""
-    if isinstance(states[0], tuple):
-        return tuple(_concatenate(parts) for parts in zip(*states, strict=True))
-    return np.concatenate(states)

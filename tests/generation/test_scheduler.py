@@ -19,8 +19,8 @@ from charnet.generation import scheduler
 from charnet.generation.batch import answers
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, read, start
+from charnet.generation.running import Request
 from charnet.generation.sampler import Sampler
-from charnet.generation.scheduler import Request
 
 DIFFERENT = [
     {},

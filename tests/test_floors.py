@@ -25,7 +25,7 @@ TABLE = """
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry model_mixture agreement
-4  generation  graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
+4  generation  pace graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
                samplers random_numbers particles conditional generate copy_guard guarded running scheduler batch best
                selection receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint

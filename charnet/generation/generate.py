@@ -18,12 +18,13 @@ from charnet.generation import stopping
 from charnet.generation.conditional import Conditional, Written
 from charnet.generation.constraints import is_constrained
 from charnet.generation.detokenizer import Chunk, Detokenizer
+from charnet.generation.pace import paced
 from charnet.generation.random_numbers import random_generator
 from charnet.generation.sampler import END, Sampler
 
 MAX_STEPS = 4096  # symbols in one call of a multi-step engine
 MAX_GIVEN_BACK = 64  # symbols: more are read beyond a sentence only if its marks repeat
-SECONDS_PER_CALL = 0.02  # the number of steps no longer grows near this: the reader waits for all of a call
+SECONDS_PER_CALL = 0.02  # the reader waits for all of a call
 
 Sampled = tuple[tuple[int, ...], tuple[float, ...], Any]  # symbols, their nats, the engine's state before the last one
 
@@ -120,7 +121,7 @@ class Generation:
         self._sampler = Sampler(vocab, options, is_exact=engine.is_exact)
         plain = self._sampler.temperature_only
         self._generate = engine.generate if plain and isinstance(engine, MultiStepEngine) else None
-        self._num_steps = 1  # of the next call of a multi-step engine
+        self._num_steps, self.seconds_per_call = 1, SECONDS_PER_CALL  # of the next call of a multi-step engine
         random = random_generator(options, index, state.num_sampled, is_exact=engine.is_exact)
         self._random = random.random
         self._engine_state, self._pending = state.state, state.pending
@@ -255,8 +256,7 @@ class Generation:
                 self._end()
             elif len(ids_T) < len(u_T):
                 self._end()
-        if time.perf_counter() - began < SECONDS_PER_CALL / 2:
-            self._num_steps = min(2 * self._num_steps, MAX_STEPS)
+        self._num_steps = paced(self._num_steps, time.perf_counter() - began, self.seconds_per_call, MAX_STEPS)
         return tuple(ids_T.tolist()), tuple(nats_T.tolist()) if self._nats else (), state
 
 

@@ -25,12 +25,13 @@ from charnet.generation.automaton import DEAD
 from charnet.generation.copy_guard import CopyGuard, NothingLeftError
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import GenerationState, detokenizer_of
+from charnet.generation.pace import paced
 from charnet.generation.random_numbers import random_generator
 from charnet.generation.sampler import END, Sampler
 
 TO_SAMPLE = -2  # in place of a symbol
 MAX_STEPS = 64  # symbols that each text gets in one call
-SECONDS_PER_BLOCK = 0.1  # a block of steps no longer grows near this: the reader of a text waits for all of it
+SECONDS_PER_BLOCK = 0.1  # the reader of a text waits for all steps of a call
 
 
 class Request(NamedTuple):
@@ -196,11 +197,7 @@ class Batch:
         rows = [row for row, text in enumerate(self.running) if not text.ended]
         has_ended = len(rows) < len(self.running)
         self.keep(rows)
-        took = time.perf_counter() - began
-        if took < seconds / 2:
-            self._num_steps = min(2 * self._num_steps, MAX_STEPS)
-        elif took > 2 * seconds:
-            self._num_steps = max(1, self._num_steps // 2)
+        self._num_steps = paced(self._num_steps, time.perf_counter() - began, seconds, MAX_STEPS)
         return has_ended
 
     def _sample(

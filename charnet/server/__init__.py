@@ -1,0 +1,1 @@
+"""How do texts and suggestions come over HTTP, to many clients at once?"""

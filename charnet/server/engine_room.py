@@ -1,0 +1,260 @@
+"""One thread that computes all texts of a model, while clients come and go.
+
+In each turn it reads a bounded piece of the prompts that wait, and writes a bounded piece of every text: nobody waits
+for the end of another's text, nor of another's prompt. Texts for which only temperature, bias and pattern apply are
+written one after the other, some steps each, as long as that is faster; all others take their steps side by side.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from charnet.config import SamplingOptions
+from charnet.engines.base import Engine, MultiStepEngine
+from charnet.engines.registry import available, open_engine
+from charnet.errors import CharnetError
+from charnet.generation import generate
+from charnet.generation.detokenizer import Chunk
+from charnet.generation.generate import Generation, GenerationState
+from charnet.generation.running import Alternatives, Batch, Request, RunningText
+from charnet.generation.sampler import Sampler
+from charnet.generation.samplers import Samplers
+from charnet.server.prefixes import Prefixes
+from charnet.storage.checkpoint import Checkpoint
+
+READING_SECONDS, WRITING_SECONDS = 0.008, 0.024  # of a turn
+SHORTEST_CALL = 0.001  # seconds for one of several texts in a turn
+PIECE = 64  # symbols of a prompt that are read at once
+MOST_RUNNING, MOST_WAITING = 256, 64  # texts
+
+
+class BusyError(Exception):
+    """As many texts as may wait are waiting already."""
+
+
+class StoppedError(CharnetError):
+    """The server is stopping."""
+
+
+@dataclass
+class Job:
+    """A text that is to be written.
+
+    Args:
+        ids: of the prompt.
+        number: of the text among those of the same seed.
+        likely: how many alternatives of each symbol are kept.
+        deliver: called in the thread of the room with each piece, and with None at the end; with the error, if one
+            ended the text.
+    """
+
+    ids: npt.NDArray[np.int32]
+    options: SamplingOptions
+    deliver: Callable[[Chunk | None, list[Alternatives], CharnetError | None], object]
+    number: int = 0
+    likely: int = 0
+    is_cancelled: bool = False
+    state: GenerationState | None = field(default=None, repr=False)
+
+
+@dataclass
+class _Alone:
+    """A text that is written by itself, some steps in each turn."""
+
+    job: Job
+    generation: Generation
+    chunks: Iterator[Chunk]
+
+
+class EngineRoom:
+    """The engine of a model and the texts that it writes.
+
+    Args:
+        checkpoint: the model; its file may go away.
+        compiles: open the compiled engine too, as soon as it is loaded.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, compiles: bool = True) -> None:
+        self.checkpoint = checkpoint
+        self.engine: Engine = open_engine(checkpoint, "numpy")
+        self._samplers = Samplers(checkpoint.vocab, is_exact=self.engine.is_exact)
+        self._prefixes, self._changed = Prefixes(), threading.Condition()
+        self._waiting, self._reading = deque[Job](), deque[Job]()
+        self._alone: list[_Alone] = []
+        self._batch, self._of_batch = Batch(self.engine, checkpoint.vocab, nats=True), dict[int, Job]()
+        self._stops, self._compiles = False, compiles
+        self.characters = 0  # that were written
+        self._thread = threading.Thread(target=self._run, name="charnet-engine", daemon=True)
+
+    def start(self) -> None:
+        """Starts to work."""
+        self._thread.start()
+        if self._compiles and available("compiled") == "compiled":
+            threading.Thread(target=self._open_compiled, name="charnet-compile", daemon=True).start()
+
+    def _open_compiled(self) -> None:
+        engine = open_engine(self.checkpoint, "compiled")
+        with self._changed:
+            self.engine = engine
+
+    def submit(self, *jobs: Job) -> None:
+        """Takes texts to write, all or none. They begin in their order.
+
+        Raises:
+            BusyError: too many wait already.
+            CharnetError: the options do not fit the model, or the room is closed.
+        """
+        for job in jobs:
+            self._samplers.of(job.options)
+        with self._changed:
+            if self._stops:
+                raise StoppedError("the server is stopping")
+            if self.waiting + len(jobs) > MOST_WAITING + max(0, MOST_RUNNING - self.running):
+                raise BusyError
+            self._waiting.extend(jobs)
+            self._changed.notify()
+
+    @property
+    def waiting(self) -> int:
+        """Texts that have not begun."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Texts that are being written, or whose prompt is being read."""
+        return len(self._reading) + len(self._alone) + len(self._of_batch)
+
+    def close(self) -> None:
+        """Ends all texts with an error, and the thread."""
+        with self._changed:
+            self._stops = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._stops or self._waiting or self.running):
+                    self._changed.wait()
+                if self._stops:
+                    break
+                while self._waiting and self.running < MOST_RUNNING:
+                    self._reading.append(self._waiting.popleft())
+            self._turn()
+        for job in (*self._waiting, *self._reading, *(each.job for each in self._alone), *self._of_batch.values()):
+            self._end(job, StoppedError("the server is stopping"))
+
+    def _turn(self) -> None:
+        self._drop_cancelled()
+        self._read_prompts()
+        if self._alone:
+            seconds = max(SHORTEST_CALL, WRITING_SECONDS / len(self._alone))
+            self._alone = [each for each in self._alone if self._write(each, seconds)]
+        if self._batch.running:
+            self._write_batch()
+
+    def _drop_cancelled(self) -> None:
+        self._reading = deque(job for job in self._reading if not job.is_cancelled)
+        self._alone = [each for each in self._alone if not each.job.is_cancelled]
+        if any(job.is_cancelled for job in self._of_batch.values()):
+            kept = [row for row, text in enumerate(self._batch.running) if not self._of_batch[id(text)].is_cancelled]
+            staying = {id(self._batch.running[row]) for row in kept}
+            self._of_batch = {key: job for key, job in self._of_batch.items() if key in staying}
+            self._batch.keep(kept)
+
+    def _read_prompts(self) -> None:
+        """Reads pieces of prompts in turn until the time for it is over, and begins the texts whose prompts are read."""
+        began, engine = time.perf_counter(), self.engine
+        while self._reading and time.perf_counter() - began < READING_SECONDS:
+            job = self._reading.popleft()
+            try:
+                if self._has_read(engine, job):
+                    self._begin(engine, job)
+                else:
+                    self._reading.append(job)
+            except CharnetError as error:
+                self._end(job, error)
+
+    def _has_read(self, engine: Engine, job: Job) -> bool:
+        """Reads a piece of a prompt; returns whether only its last symbol is left."""
+        if job.state is None:
+            count, state = self._prefixes.longest(job.ids)
+            begun = state or generate.start(engine, self.checkpoint.vocab)
+            job.state = begun.extend(job.ids[count:].tolist())
+        pending = job.state.pending
+        if len(pending) > 1:
+            piece = replace(job.state, pending=pending[: PIECE + 1])
+            read = generate.read(engine, piece)
+            job.state = replace(job.state, state=read.state, pending=read.pending + pending[PIECE + 1 :])
+        if len(job.state.pending) > 1:
+            return False
+        self._prefixes.keep(job.ids, job.state)
+        return True
+
+    def _begin(self, engine: Engine, job: Job) -> None:
+        assert job.state is not None
+        vocab, sampler = self.checkpoint.vocab, self._samplers.of(job.options)
+        if self._is_plain(engine, sampler, job):
+            generation = Generation(engine, vocab, job.state, job.options, index=job.number, nats=True)
+            self._alone.append(_Alone(job, generation, iter(generation)))
+            return
+        request = Request(job.state, job.options, job.number, likely=job.likely)
+        text = RunningText(vocab, request, sampler, is_exact=engine.is_exact)
+        if self._deliver(job, text):
+            self._of_batch[id(text)] = job
+            self._batch.join([(text, request)])
+
+    def _is_plain(self, engine: Engine, sampler: Sampler, job: Job) -> bool:
+        if not isinstance(engine, MultiStepEngine) or job.likely or not sampler.temperature_only:
+            return False
+        return len(self._alone) + 1 < engine.min_batch
+
+    def _write(self, each: _Alone, seconds: float) -> bool:
+        """Writes some steps of a text; returns whether it goes on."""
+        each.generation.seconds_per_call = seconds
+        try:
+            chunk = next(each.chunks, None)
+        except CharnetError as error:
+            self._end(each.job, error)
+            return False
+        if chunk is None:
+            self._end(each.job)
+            return False
+        self.characters += len(chunk.text)
+        each.job.deliver(chunk, [], None)
+        return True
+
+    def _write_batch(self) -> None:
+        """Writes some steps of the texts that take them side by side."""
+        texts = list(self._batch.running)
+        self._batch.advance(WRITING_SECONDS)
+        for text in texts:
+            job = self._of_batch[id(text)]
+            if not self._deliver(job, text):
+                del self._of_batch[id(text)]
+
+    def _deliver(self, job: Job, text: RunningText) -> bool:
+        """Delivers what is ready of a text; returns whether it goes on."""
+        alternatives, text.alternatives = text.alternatives, []
+        try:
+            while (chunk := text.take()) is not None:
+                self.characters += len(chunk.text)
+                job.deliver(chunk, alternatives, None)
+                alternatives = []
+        except CharnetError as error:
+            self._end(job, error)
+            return False
+        if text.ended:
+            self._end(job)
+        return not text.ended
+
+    def _end(self, job: Job, error: CharnetError | None = None) -> None:
+        job.deliver(None, [], error)

@@ -23,14 +23,6 @@ MOST_POINTS = 400  # of a curve
 FOLLOWED = (Started, Progress, Metrics, Evaluated, RolledBack, Replanned, Finished)
 ENDS = {"complete": "done", "stopped early": "stopped early: the loss no longer improved", "interrupted": "interrupted"}
 LOSS = "nats per character"
-STYLE = """
-progress { width: 100%; max-width: 42rem; height: 1.2rem; accent-color: var(--link); }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 0.6rem 1.2rem; }
-.facts div { border-left: 3px solid var(--rule); padding-left: 0.6rem; }
-.facts dt { color: var(--quiet); font-size: 0.85rem; }
-.facts dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.sample { border-left: 3px solid var(--link); margin: 0.5rem 0 1rem; padding: 0.2rem 0.8rem; background: var(--tint); }
-"""
 
 
 class LivePage:
@@ -85,7 +77,9 @@ def to_page(state: RunState, *, ended: bool) -> str:
         f'<p class="quiet">As of {now}{again}.</p>'
     )
     title = f"{started.run.name}: {ENDS.get(state.finished.reason, '') if state.finished else 'training'}"
-    return html.page(title, body, style=STYLE, refresh_seconds=0 if ended else SECONDS_BETWEEN_LOADS)
+    return html.page(
+        title, body, style=html.asset("live_page.css"), refresh_seconds=0 if ended else SECONDS_BETWEEN_LOADS
+    )
 
 
 def about(started: Started) -> str:

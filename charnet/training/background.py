@@ -53,6 +53,11 @@ class Background:
             with contextlib.suppress(queue.Full):
                 self._waiting.put_nowait(event)
 
+    def end(self) -> None:
+        """Tells the consumer that there are no more events, if it has room to hear it. Returns at once."""
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(None)
+
     def close(self, seconds: float) -> str:
         """Waits so long at most for the consumer to end. Returns what was lost, as a sentence, or "".
 
@@ -62,11 +67,11 @@ class Background:
         with contextlib.suppress(queue.Full):
             self._waiting.put(None, timeout=max(0.0, seconds))
         self._thread.join(max(0.0, ends_at - time.monotonic()))
-        late = f"it did not end within {seconds:.3g} seconds" if self._thread.is_alive() else ""
+        late = self._thread.is_alive()
         lost = self._given - self._taken + self._failed
         if not (late or lost or self._problem):
             return ""
-        reason = late or self._problem or "it was too slow"
+        reason = "it did not end in time" if late else self._problem or "it was too slow"
         return f"{self.name}: {lost:,} of {self._given:,} reports were lost: {reason}"
 
     def _run(self) -> None:
@@ -93,6 +98,8 @@ class Background:
 def close_all(started: Iterable[Background], seconds: float) -> list[str]:
     """Waits so long at most for all together. Returns what was lost, a sentence for each that has lost something."""
     ends_at = time.monotonic() + seconds
+    for each in started:
+        each.end()
     return [lost for each in started if (lost := each.close(max(0.0, ends_at - time.monotonic())))]
 
 

@@ -15,6 +15,7 @@ import functools
 import importlib
 import importlib.util
 import json
+import os
 import secrets
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +38,7 @@ LARGEST_IDS = 10_000  # bytes
 SECONDS_TO_END = 10.0  # for all loggers together
 LOGGED = (Started, Metrics, Evaluated, RolledBack, Finished)
 WANDB_SETTINGS = {
-    "silent": True,  # it asks for no key either
+    "silent": True,
     "console": "off",
     "disable_git": True,
     "disable_code": True,
@@ -93,6 +94,8 @@ class Service:
     """
 
     def __init__(self, name: str) -> None:
+        if name == "wandb":
+            os.environ.setdefault("WANDB_SILENT", "true")  # else it asks a terminal for a key, and waits for ever
         self.name, self._module = name, importlib.import_module(name)
 
     def open(self, run: Path, settings: dict[str, Any], step: int) -> None:

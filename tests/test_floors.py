@@ -33,7 +33,8 @@ TABLE = """
 5  training    optim resolve sizes planner events run_state background event_file loggers throughput time_budget
                thread_count train_state trained_ngram saver recorder trainer start resume setup
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
-6  insight     numbers svg html live_page
+6  insight     svg html passages trace memory gradients properties units gates expectation
+               numbers live_page
 6  bench       bench
 7  api         api
 8  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
@@ -46,7 +47,8 @@ LOADS = {
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
     "evaluation.line_scores evaluation.evaluate_mixture "
     "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
-    "training.trained_ngram training.saver training.recorder training.trainer bench",
+    "training.trained_ngram training.saver training.recorder training.trainer bench insight.trace insight.memory "
+    "insight.gradients insight.units insight.gates insight.expectation",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
     "engines.compiled_engine compression.kernels_adaptive compression.adaptive",

@@ -72,6 +72,10 @@ class Cell(nn.Module, ABC):
     def update(self, values: tuple[Tensor, ...], state: State) -> State:
         """Returns the new state, (B, H) each, from the activations of the gates and the state before."""
 
+    def forget_gate(self, values: tuple[Tensor, ...]) -> Tensor | None:  # noqa: ARG002
+        """Returns the share of the old state that the new one keeps, (..., H), for a cell that has such a gate."""
+        return None
+
     def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads one character; returns the new hidden state h_BH, which is the output, and the new state."""
         state = self.update(self.gate_values(x_BE, state[0]), state)

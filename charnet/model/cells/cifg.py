@@ -46,6 +46,9 @@ class CIFG(Cell):
         c_BH = i * g + (1 - i) * c_BH
         return o * c_BH.tanh(), c_BH
 
+    def forget_gate(self, values: tuple[Tensor, ...]) -> Tensor:
+        return 1 - values[0]
+
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         return fused_scan.scan(self, _CIFGPointwise(), x_BTE, state)
 

@@ -43,6 +43,9 @@ class GRU(Cell):
         (_, z, n), (h_BH,) = values, state
         return ((1 - z) * n + z * h_BH,)
 
+    def forget_gate(self, values: tuple[Tensor, ...]) -> Tensor:
+        return values[1]
+
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         if x_BTE.is_cuda:
             bias_hh = F.pad(self.bias_hn, (2 * self.hidden_size, 0))

@@ -59,6 +59,9 @@ class LSTM(Cell):
         c_BH = f * c_BH + i * g
         return o * c_BH.tanh(), c_BH
 
+    def forget_gate(self, values: tuple[Tensor, ...]) -> Tensor:
+        return values[1]
+
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         if (x_BTE.device.type, x_BTE.dtype) == ("cpu", torch.bfloat16) and self.hidden_size > MAX_ONEDNN_BF16_UNITS:
             return fused_scan.scan(self, _LSTMPointwise(), x_BTE, state)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from charnet import durable
 from charnet.insight import html
+from charnet.insight.curves import Losses, line, loss_panels
 from charnet.insight.numbers import format_duration, format_loss
-from charnet.insight.svg import Line, Panel, same_range, to_svg
+from charnet.insight.svg import Panel, to_svg
 from charnet.storage import runs
 from charnet.storage.run_list import short_model
 from charnet.training.background import Background
@@ -19,7 +20,6 @@ from charnet.training.run_state import RunState
 
 SECONDS_BETWEEN_PAGES = 3.0
 SECONDS_BETWEEN_LOADS = 5
-MOST_POINTS = 400  # of a curve
 FOLLOWED = (Started, Progress, Metrics, Evaluated, RolledBack, Replanned, Finished)
 ENDS = {"complete": "done", "stopped early": "stopped early: the loss no longer improved", "interrupted": "interrupted"}
 LOSS = "nats per character"
@@ -129,18 +129,13 @@ def facts(state: RunState) -> str:
 def loss_figures(state: RunState) -> str:
     """Draws the losses over characters and over seconds."""
 
-    def lines(over: str) -> list[Line]:
-        found = (("training", "train_nats_per_char"), ("validation", "val_nats_per_char"))
-        return [Line(label, *_thinned(*state.points(name, over))) for label, name in found]
-
-    by_characters = lines("chars_seen")
-    losses = same_range([by_characters])
-    panels = [
-        Panel("loss by characters read", "characters", by_characters, range_y=losses),
-        Panel("loss by time", "seconds", lines("seconds"), range_y=losses),
-    ]
+    curves = []
+    for label, name in (("training", "train_nats_per_char"), ("validation", "val_nats_per_char")):
+        (characters, nats), (seconds, _) = state.points(name, "chars_seen"), state.points(name, "seconds")
+        curves.append(Losses(label, characters, seconds, nats))
     said = f"the newest: {format_loss(state.val[-1])}" if state.val else "no evaluation yet"
-    return "".join(to_svg([panel], LOSS, f"losses in {LOSS}; {said}", alone=False) for panel in panels)
+    about = f"losses in {LOSS}; {said}"
+    return "".join(to_svg([panel], LOSS, about, alone=False) for panel in loss_panels(curves))
 
 
 def other_figures(state: RunState) -> str:
@@ -151,8 +146,8 @@ def other_figures(state: RunState) -> str:
         ("gradient norm", "grad_norm"),
         ("learning rate", "learning_rate"),
     ):
-        line = Line(label, *_thinned(*state.points(name, "chars_seen")))
-        figures.append(to_svg([Panel(label, "characters", [line])], label, f"{label} by characters read", alone=False))
+        found = line(label, *state.points(name, "chars_seen"))
+        figures.append(to_svg([Panel(label, "characters", [found])], label, f"{label} by characters read", alone=False))
     return "".join(figures)
 
 
@@ -163,11 +158,3 @@ def _samples(state: RunState) -> str:
         for step, sample in reversed(state.samples)
     ]
     return f"<h2>What it writes</h2>\n{''.join(shown)}" if shown else ""
-
-
-def _thinned(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
-    """Returns at most so many points, the first and the last among them."""
-    if len(x) <= MOST_POINTS:
-        return x, y
-    at = [round(i * (len(x) - 1) / (MOST_POINTS - 1)) for i in range(MOST_POINTS)]
-    return [x[i] for i in at], [y[i] for i in at]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
@@ -19,7 +20,11 @@ STYLE = (
     ".figure .grid{stroke:#8884}"
     "@media (prefers-color-scheme:dark){svg.figure{color:#ddd}}"
 )
-ALONE = "svg{background:#fff}@media (prefers-color-scheme:dark){svg{background:#111}}"  # not inside a page
+ALONE = (  # not inside a page
+    "svg.figure{background:#fff;max-width:100%;height:auto}"
+    "@media (prefers-color-scheme:dark){svg.figure{background:#111}}"
+)
+BEGINNING = 0.15  # of a curve, which may be steep
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Panel:
     """Curves over one axis, or bars: those of several lines stand side by side at each x.
 
     `log_x` and `log_y` are the bases of logarithmic axes, 0 for linear ones; values that are not positive are left out.
-    `range_y` is that of the vertical axis, by default that of the values.
+    `range_y` is that of the vertical axis, by default that of the values; a curve ends where it leaves the range.
     """
 
     title: str
@@ -74,6 +79,16 @@ def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, alone: bo
 def same_range(panels: Sequence[Sequence[Line]]) -> tuple[float, float]:
     """Returns the range of all values of some panels, for a vertical axis that they share."""
     return _range([y for lines in panels for line in lines for y in line.y])
+
+
+def later_range(lines: Sequence[Line]) -> tuple[float, float]:
+    """Returns the range of the values of curves after their beginning."""
+    return _range([y for line in lines for y in line.y[_end_of_beginning(line.x) :]])
+
+
+def _end_of_beginning(x: Sequence[float]) -> int:
+    """Returns the place of the last point of the beginning of a curve."""
+    return max(0, bisect_right(x, BEGINNING * x[-1]) - 1) if len(x) else 0
 
 
 @dataclass(frozen=True)
@@ -117,7 +132,7 @@ def _panel(panel: Panel, number: int) -> str:
     parts = [f'<text x="{left}" y="{TOP - 14}" font-weight="bold">{xml_text(panel.title)}</text>']
     for y in up.ticks():
         parts.append(f'<path class="grid" d="M{left} {up.pixel(y):.1f}H{right}"/>')
-        parts.append(f'<text x="{left - 6}" y="{up.pixel(y) + 4:.1f}" text-anchor="end">{y:.4g}</text>')
+        parts.append(f'<text x="{left - 6}" y="{up.pixel(y) + 4:.1f}" text-anchor="end">{_short(y)}</text>')
     for x in across.ticks():
         parts.append(f'<text x="{across.pixel(x):.1f}" y="{bottom + 16}" text-anchor="middle">{_short(x)}</text>')
     parts.append(f'<path class="axis" fill="none" d="M{left} {top}V{bottom}H{right}"/>')
@@ -127,7 +142,8 @@ def _panel(panel: Panel, number: int) -> str:
             share = gap / len(lines)
             parts.append(_bars(line, index, gap, share, across.pixel, up.pixel))
         else:
-            parts.append(_curve(line, index, across.pixel, up.pixel))
+            inside = _cut(line, *panel.range_y) if panel.range_y else line
+            parts.append(_curve(inside, index, across.pixel, up.pixel))
     return "".join(parts)
 
 
@@ -141,6 +157,24 @@ def _visible(line: Line, panel: Panel) -> Line:
     low = [line.low[i] if not panel.log_y else max(line.low[i], line.y[i] / 1e3) for i in at] if line.low else ()
     high = [line.high[i] for i in at] if line.high else ()
     return Line(line.name, [line.x[i] for i in at], [line.y[i] for i in at], low, high)
+
+
+def _cut(line: Line, low: float, high: float) -> Line:
+    """Returns the part of a line from where it comes into a range to where it last leaves it; bands stay whole.
+
+    >>> _cut(Line("", [0, 1, 2], [4, 2, 1]), 1, 3)
+    Line(name='', x=[0.5, 1, 2], y=[3.0, 2, 1], low=(), high=())
+    """
+    inside = [i for i, y in enumerate(line.y) if low <= y <= high]
+    if line.low or not inside or len(inside) == len(line.y):
+        return line if line.low or inside else Line(line.name, (), ())
+    first, last = inside[0], inside[-1]
+    x, y = list(line.x[first : last + 1]), [min(max(each, low), high) for each in line.y[first : last + 1]]
+    if first:
+        bound = high if line.y[first - 1] > high else low
+        share = (bound - line.y[first]) / (line.y[first - 1] - line.y[first])
+        x, y = [line.x[first] + share * (line.x[first - 1] - line.x[first]), *x], [float(bound), *y]
+    return Line(line.name, x, y)
 
 
 def _curve(line: Line, index: int, across: Callable[[float], float], up: Callable[[float], float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from charnet.training.events import Evaluated, Event, Finished, Metrics, Progress, Replanned, RolledBack, Started
 
 MOST_LINES = 2000  # of metrics; of more, every second one without an evaluation is left out
-MOST_SAMPLES = 5
+MOST_SAMPLES = 3
 
 
 class RunState:

@@ -34,7 +34,7 @@ TABLE = """
                thread_count train_state trained_ngram saver recorder trainer start resume setup
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
-               numbers curves live_page runs_page
+               numbers curves live_page runs_page notebook
 6  bench       bench
 7  api         api
 8  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting

@@ -6,9 +6,8 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from xml.sax.saxutils import escape
 
-from charnet.data.printable import shown
+from charnet.data.printable import xml_text as xml_text
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, GAP = 420, 260, 56, 40, 34, 12  # pixels of a panel and its margins
 TICKS = 5
@@ -208,11 +207,6 @@ def _legend(name: str, number: int) -> str:
 def _stroke(number: int) -> str:
     dash = DASHES[number // len(COLORS) % len(DASHES)]
     return f'stroke="{COLORS[number % len(COLORS)]}"' + (f' stroke-dasharray="{dash}"' if dash else "")
-
-
-def xml_text(text: str) -> str:
-    """Returns a text for XML or HTML, which have no control characters."""
-    return escape(shown(text), {'"': "&quot;"})
 
 
 def _range(values: Sequence[float], *, from_zero: bool = False, log: int = 0) -> tuple[float, float]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from charnet.training.background import Background
     from charnet.training.events import Event
 
+OPENING = "charnet opens a page"  # the name of a thread
 COMMANDS = {  # that show what was logged; {} stands for the folder of the run
     "tensorboard": "tensorboard --logdir {}/tensorboard",
     "trackio": "trackio show --project charnet",
@@ -107,7 +108,7 @@ def _open(page: Path) -> None:
             if "BROWSER" in os.environ or type(browser) is not webbrowser.GenericBrowser:
                 browser.open(page.absolute().as_uri())
 
-    threading.Thread(target=show, daemon=True).start()  # some browsers return when they are closed
+    threading.Thread(target=show, name=OPENING, daemon=True).start()  # some browsers return when they are closed
 
 
 class _OfMainThread:

@@ -34,12 +34,13 @@ TABLE = """
                thread_count train_state trained_ngram saver recorder trainer start resume setup
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
+               excerpt study verdicts figures page png
                numbers curves live_page runs_page notebook
 6  bench       bench
 7  api         api
 8  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following train
-               sample replay inspect runs eval quantize doctor bench cache corpus compress app
+               sample replay inspect insight_text insight runs eval quantize doctor bench cache corpus compress app
 9  root        __init__ __main__
 """
 LOADS = {
@@ -48,7 +49,8 @@ LOADS = {
     "evaluation.line_scores evaluation.evaluate_mixture "
     "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
     "training.trained_ngram training.saver training.recorder training.trainer bench insight.trace insight.memory "
-    "insight.gradients insight.units insight.gates insight.expectation",
+    "insight.gradients insight.units insight.gates insight.expectation insight.excerpt insight.study insight.verdicts "
+    "insight.figures insight.page insight.png cli.insight_text",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
     "engines.compiled_engine compression.kernels_adaptive compression.adaptive",

@@ -106,9 +106,9 @@ def _surprise(engine: Engine, ids: Any, at: int, begin: int, end: int, start_id:
     return Surprise(at, before[-AROUND:], expected, np.asarray(ids[at + 1 : min(end, at + 1 + AROUND // 2)]).tolist())
 
 
-def shown(vocab: Vocabulary, ids: Sequence[int]) -> list[str]:
+def shown(vocab: Vocabulary, ids: Sequence[int], *, more: str = "·") -> list[str]:
     """Returns a text of each id for readers. Of a character of several bytes the first one shows it, and the others are
-    dots; the end of a document is that of a line.
+    `more`; the end of a document is that of a line.
 
     >>> shown(Vocabulary((0x61, 0xA9, 0xC3), of_bytes=True), [2, 1, 0, 1])
     ['é', '·', 'a', '<A9>']
@@ -120,7 +120,7 @@ def shown(vocab: Vocabulary, ids: Sequence[int]) -> list[str]:
     for character in raw.decode("utf-8", "surrogateescape"):
         is_raw = "\udc80" <= character <= "\udcff"
         found.append(f"<{ord(character) - 0xDC00:02X}>" if is_raw else character)
-        found += ["·"] * (0 if is_raw else len(character.encode()) - 1)
+        found += [more] * (0 if is_raw else len(character.encode()) - 1)
     return found
 
 

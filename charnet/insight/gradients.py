@@ -170,19 +170,21 @@ def _unroll(network: CharModel, x_BTE: Tensor, state: ModelState) -> list[list[S
     return steps
 
 
-def influence(network: CharModel, ids_BT: Tensor, state: ModelState, targets_B: Tensor) -> Floats:
+def influence(network: CharModel, ids_BT: Tensor, state: ModelState, last_B: Tensor, targets_B: Tensor) -> Floats:
     """Returns how much each character moved a prediction: |gradient of its loss times the character's input|, (B, T).
 
     Args:
-        ids_BT: the characters before each target.
+        ids_BT: the characters before each target; those behind `last_B` move nothing.
         state: before the first of them.
+        last_B: the index of the character that precedes the target.
         targets_B: the predicted characters.
     """
     x_BTE = network.embedding(ids_BT).detach().requires_grad_()
     h_BTH: Any = x_BTE
     for cell, before in zip(network.cells, state, strict=True):
         h_BTH, _ = cell.scan(h_BTH, before)
-    logits_BV = F.linear(h_BTH[:, -1], network.head.weight, network.head.bias)
+    last_BH = h_BTH[torch.arange(len(last_B)), last_B]
+    logits_BV = F.linear(last_BH, network.head.weight, network.head.bias)
     loss = F.cross_entropy(logits_BV, targets_B, reduction="sum")
     (d_x_BTE,) = torch.autograd.grad(loss, x_BTE)
     found: Floats = (d_x_BTE * x_BTE.detach()).sum(dim=2).abs().numpy()

@@ -27,11 +27,11 @@ from charnet.model.network import CharModel
 from charnet.storage.checkpoint import Checkpoint
 
 LONGEST = 1024  # characters of context
-BLOCK = 32  # neighboring targets
+BLOCK, SHORT = 32, 64  # neighboring targets; a context in a document up to which targets have no neighbors
 SHARED = 8  # the targets of a reading of k characters are k / 8 neighbors
 FEWEST_BLOCKS = 4
 AT_ONCE = 1 << 15  # characters in memory at once
-SMALLEST_GAIN = 0.003  # nats per character; less is no gain
+SMALLEST_GAIN = 0.005  # nats per character; less is no gain
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _blocks(text: Part, places: int) -> tuple[Ints, int, int]:
         lengths_D, begins_D = text.documents.lengths, text.documents.begins
     longest = LONGEST
     while longest:
-        block = min(BLOCK, longest) if text.documents is None else 1 if longest < BLOCK else BLOCK
+        block = min(BLOCK, longest) if text.documents is None else 1 if longest <= SHORT else BLOCK
         wanted = max(FEWEST_BLOCKS, places // block)
         room_D = np.maximum(0, lengths_D - longest) // block
         if room_D.sum() >= min(wanted, 2 * FEWEST_BLOCKS):

@@ -100,7 +100,7 @@ def _properties(text: str, patterns: Sequence[regex.Pattern[str]]) -> Iterator[P
     line_end, is_word, is_space = where(lambda c: c in "\n\r\u2028"), where(str.isalnum), where(str.isspace)
     column = _since(line_end)
     yield number("column in the line", column)
-    yield number("just after a line end", 1 / (1 + column))
+    yield number("just after a line end", np.where(line_end.any(), 1 / (1 + column), 0))
     yield number("place in the word", np.where(is_word, _since(~is_word), 0))
     yield number("place in the sentence", _since(where(lambda c: c in SENTENCE_ENDS)))
     yield number("indentation", _indentation(line_end, is_space & ~line_end))
@@ -120,11 +120,13 @@ def _properties(text: str, patterns: Sequence[regex.Pattern[str]]) -> Iterator[P
 
 
 def _since(at_N: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Returns the number of characters since the last place where something held, 0 there.
+    """Returns the number of characters since the last place where something held, 0 there; 0 if it never held.
 
-    >>> _since(np.array([False, True, False, False])).tolist()
-    [1, 0, 1, 2]
+    >>> _since(np.array([False, True, False, False])).tolist(), _since(np.array([False, False])).tolist()
+    ([1, 0, 1, 2], [0, 0])
     """
+    if not at_N.any():
+        return np.zeros(len(at_N), np.int64)
     index_N = np.arange(len(at_N))
     return index_N - np.maximum.accumulate(np.where(at_N, index_N, -1))
 

@@ -43,6 +43,7 @@ class Panel:
 
     `log_x` and `log_y` are the bases of logarithmic axes, 0 for linear ones; values that are not positive are left out.
     `range_y` is that of the vertical axis, by default that of the values; a curve ends where it leaves the range.
+    `names` stand under the bars 1, 2, 3 ... in place of numbers.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Panel:
     log_x: int = 0
     log_y: int = 0
     range_y: tuple[float, float] | None = None
+    names: tuple[str, ...] = ()
 
 
 def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, alone: bool = True) -> str:
@@ -124,22 +126,23 @@ def _panel(panel: Panel, number: int) -> str:
     xs = [x for line in lines for x in line.x]
     ys = [y for line in lines for y in (*line.y, *line.low, *line.high)]
     if panel.bars:
-        gap = min((b - a for line in lines for a, b in zip(line.x, line.x[1:], strict=False)), default=1.0)
-        xs, ys = [*(x - gap / 2 for x in xs), *(x + gap / 2 for x in xs)], [0.0, *ys]
+        edges = [_edges(x, lines[0].x, panel.log_x) for x in xs]
+        xs, ys = [edge for pair in edges for edge in pair], [0.0, *ys]
     across = _Axis(*_range(xs, from_zero=not (panel.log_x or panel.bars), log=panel.log_x), left, right, panel.log_x)
     up = _Axis(*(panel.range_y or _range(ys, log=panel.log_y)), bottom, top, panel.log_y)
     parts = [f'<text x="{left}" y="{TOP - 14}" font-weight="bold">{xml_text(panel.title)}</text>']
     for y in up.ticks():
         parts.append(f'<path class="grid" d="M{left} {up.pixel(y):.1f}H{right}"/>')
         parts.append(f'<text x="{left - 6}" y="{up.pixel(y) + 4:.1f}" text-anchor="end">{_short(y)}</text>')
-    for x in across.ticks():
-        parts.append(f'<text x="{across.pixel(x):.1f}" y="{bottom + 16}" text-anchor="middle">{_short(x)}</text>')
+    labels = [(i + 1.0, name) for i, name in enumerate(panel.names)] or [(x, _short(x)) for x in across.ticks()]
+    for value, label in labels:
+        at = across.pixel(value)
+        parts.append(f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{xml_text(label)}</text>')
     parts.append(f'<path class="axis" fill="none" d="M{left} {top}V{bottom}H{right}"/>')
     parts.append(f'<text x="{right}" y="{bottom + 32}" text-anchor="end">{xml_text(panel.x_label)}</text>')
     for index, line in enumerate(lines):
         if panel.bars:
-            share = gap / len(lines)
-            parts.append(_bars(line, index, gap, share, across.pixel, up.pixel))
+            parts.append(_bars(line, index, len(lines), panel.log_x, across.pixel, up.pixel))
         else:
             inside = _cut(line, *panel.range_y) if panel.range_y else line
             parts.append(_curve(inside, index, across.pixel, up.pixel))
@@ -187,14 +190,26 @@ def _curve(line: Line, index: int, across: Callable[[float], float], up: Callabl
     return f'{band}<polyline fill="none" stroke-width="2" {_stroke(index)} points="{path(line.x, line.y)}"/>'
 
 
+def _edges(x: float, xs: Sequence[float], log: int) -> tuple[float, float]:
+    """Returns where a bar begins and ends: half way to its neighbors, by ratio on a logarithmic axis."""
+    if len(xs) < 2:
+        return (x / 2**0.5, x * 2**0.5) if log else (x - 0.5, x + 0.5)
+    if log:
+        half = math.sqrt(xs[1] / xs[0])
+        return x / half, x * half
+    return x - (xs[1] - xs[0]) / 2, x + (xs[1] - xs[0]) / 2
+
+
 def _bars(
-    line: Line, index: int, gap: float, share: float, across: Callable[[float], float], up: Callable[[float], float]
+    line: Line, index: int, count: int, log: int, across: Callable[[float], float], up: Callable[[float], float]
 ) -> str:
     parts = []
     for x, y in zip(line.x, line.y, strict=True):
-        begin = across(x - gap / 2 + index * share)
-        width = max(1.0, across(x - gap / 2 + (index + 1) * share) - begin - 1)
-        parts.append(f'<rect x="{begin:.1f}" y="{up(y):.1f}" width="{width:.1f}" height="{up(0) - up(y):.1f}"/>')
+        left, right = (across(edge) for edge in _edges(x, line.x, log))
+        gap = (right - left) / 8 if count > 1 else 0.0
+        left, width = left + gap, (right - left - 2 * gap) / count
+        size = f'width="{max(1.0, width - 1):.1f}" height="{up(0) - up(y):.1f}"'
+        parts.append(f'<rect x="{left + index * width:.1f}" y="{up(y):.1f}" {size}/>')
     return f'<g fill="{COLORS[index % len(COLORS)]}">{"".join(parts)}</g>'
 
 

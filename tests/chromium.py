@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +17,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 @contextmanager
 def chromium() -> Iterator[Any]:
     """Starts Chromium; skips the test if it or playwright is missing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not path:
-        pytest.skip("there is no Chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'charnet[browser]'")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs Chromium")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=path, args=FLAGS)
         try:
@@ -43,4 +42,5 @@ def opened(browser: Any, page: Path, *, width: int = 1200, scheme: str = "light"
     tab.goto(address)
     yield tab
     assert wrong == []
+    assert tab.evaluate("window.hit") is None
     context.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from pages import HOSTILE
 from run_events import events, metrics, started
-from test_live_page import HOSTILE
+from test_live_page import check_markup, folder_of
 
 import charnet
 from charnet.api import TextModel
@@ -112,17 +112,15 @@ def test_no_name_or_text_becomes_markup_in_a_notebook(text: str, tiny_run: Path)
     checkpoint = Checkpoint.load(tiny_run / "best.safetensors")
     hostile = replace(checkpoint, corpus=replace(checkpoint.corpus, name=text))
     display = TrainingDisplay(Handle().display)
-    display(started(Path(text.replace("/", "#")), name=text))
+    display(started(Path(folder_of(text)), name=text))
     display(metrics(10))
     for shown in (
         TextModel(hostile)._repr_html_(),
         display._repr_html_(),
         Evaluated(1, True, 1, 2.0, text)._repr_html_(),
-        started(Path(text.replace("/", "#")), name=text)._repr_html_(),
+        started(Path(folder_of(text)), name=text)._repr_html_(),
     ):
-        assert not {"script", "img", "b"} & set(re.findall(r"<([a-z0-9]+)", shown))
-        assert not re.search(r"<[^>]* on[a-z]+=", shown)
-        assert not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u202e\u2028\ud800-\udfff]", shown)
+        check_markup(shown)
 
 
 def test_an_event_shows_its_numbers(tmp_path: Path) -> None:

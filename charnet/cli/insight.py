@@ -74,8 +74,6 @@ def insight(
         for name, value in (("encoding", encoding), ("encoding_errors", encoding_errors), ("glob", glob))
         if value is not None
     }
-    if changes and not texts:
-        raise ConfigError(f"--{next(iter(changes)).replace('_', '-')}: expected a text beside it")
     if out is not None:
         output.check_free(out, replace=force, advice=", or replace it with --force")
     if png is not None:
@@ -140,6 +138,8 @@ def _studies(
     from charnet.storage.checkpoint import Checkpoint
 
     paths = [runs.find(path) for path in checkpoints]
+    if changes and not texts:
+        raise ConfigError(f"--{next(iter(changes)).replace('_', '-')}: expected a text beside it")
     models = [Checkpoint.load(path, weights_only=True) for path in paths]
 
     from charnet.evaluation.evaluate_checkpoint import limit_threads

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from charnet.cli import console, surprise, tables
 from charnet.insight import expectation, verdicts
-from charnet.insight.page import as_line, label
+from charnet.insight.page import as_line, likely
 from charnet.insight.study import Study
 
 PARAGRAPH, WORST = 600, 5  # characters; places
@@ -34,8 +34,9 @@ def _show_one(study: Study) -> None:
     _say(verdicts.of_surprise(study))
     for each in study.worst[:WORST]:
         before, at, behind = (as_line(study, ids) for ids in (each.before[-24:], [each.expected.id], each.behind[:8]))
-        likely = ", ".join(f"{label(study, i)} {100 * p:.0f} %" for i, p in each.expected.likely[:3])
-        console.write(console.shown(f"{each.expected.nats:5.1f}  {before}[{at}]{behind}  expected: {likely}") + "\n")
+        console.write(
+            console.shown(f"{each.expected.nats:5.1f}  {before}[{at}]{behind}  expected: {likely(study, each)}") + "\n"
+        )
     _head("what units track")
     _say(verdicts.of_units(study))
     _followers(study)

@@ -73,11 +73,13 @@ def _gradient(studies: Sequence[Study]) -> Figure | None:
 
 def _states(studies: Sequence[Study]) -> Figure | None:
     lines = []
-    for each in studies:
+    for number, each in enumerate(studies):
         if each.reach is not None:
-            for state, spread in each.reach.states.items():
-                name = f"d h / d {state}" if len(studies) == 1 else f"{each.name}: d h / d {state}"
-                lines.append(Line(name, each.reach.distances[1:], _floor(spread.mean[1:])))
+            for order, (state, spread) in enumerate(each.reach.states.items()):
+                alone = len(studies) == 1
+                name = f"d h / d {state}" if alone else f"{each.name}: d h / d {state}"
+                shade, dash = (None, 0) if alone else (number, order)
+                lines.append(Line(name, each.reach.distances[1:], _floor(spread.mean[1:]), color=shade, dash=dash))
     if not lines:
         return None
     panel = Panel("d h(t) / d state(t - k)", "characters back", lines, log_x=2, log_y=10)
@@ -101,9 +103,12 @@ def _half_lives(studies: Sequence[Study]) -> Figure | None:
     low, high = (round(float(edge) * HALF_LIFE_STEPS) for edge in (every.min(), every.max()))
     steps = np.arange(low, high + 1)
     lines = []
+    numbers = {each.name: number for number, each in enumerate(studies)}
     for name, logs in values.items():
         counts = np.bincount(np.rint(logs * HALF_LIFE_STEPS).astype(int) - low, minlength=len(steps))
-        lines.append(Line(name, (2.0 ** (steps / HALF_LIFE_STEPS)).tolist(), counts.astype(float).tolist()))
+        lines.append(
+            Line(name, (2.0 ** (steps / HALF_LIFE_STEPS)).tolist(), counts.astype(float).tolist(), color=numbers[name])
+        )
     medians = "; ".join(f"{name}: {verdicts.characters(2 ** float(np.median(logs)))}" for name, logs in values.items())
     panel = Panel("units by half-life", "half-life in characters", lines, bars=True, log_x=2)
     return Figure("half-lives", "How long units keep what they hold", "units", [panel], f"half of the units: {medians}")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from charnet.data.printable import visible
 from charnet.insight import expectation, html, verdicts
+from charnet.insight.expectation import Surprise
 from charnet.insight.figures import Figure, figures
 from charnet.insight.html import text
 from charnet.insight.study import Study
@@ -129,13 +130,19 @@ def label(study: Study, index: int) -> str:
     return visible(expectation.label(study.vocab, index))
 
 
+def likely(study: Study, surprise: Surprise) -> str:
+    """Says what was expected in place of a surprise."""
+    names = [(label(study, i), p) for i, p in surprise.expected.likely[:3]]
+    return ", ".join(f"{name if len(name) > 1 else repr(name)} {100 * p:.0f} %" for name, p in names)
+
+
 def _worst(study: Study) -> str:
     rows = []
     for each in study.worst:
         before, at, behind = (as_line(study, ids) for ids in (each.before, [each.expected.id], each.behind))
         where = f"{text(before)}<mark>{text(at)}</mark>{text(behind)}"
-        likely = ", ".join(f"{label(study, i)} {100 * p:.0f} %" for i, p in each.expected.likely[:3])
-        rows.append(f'<tr><td>{each.expected.nats:.1f}</td><td class="text">{where}</td><td>{text(likely)}</td></tr>')
+        cells = f'<td class="text">{where}</td><td>{text(likely(study, each))}</td>'
+        rows.append(f"<tr><td>{each.expected.nats:.1f}</td>{cells}</tr>")
     head = "<tr><th>nats</th><th>where</th><th>expected there</th></tr>"
     return f'<table class="worst"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
 

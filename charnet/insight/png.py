@@ -6,7 +6,7 @@ from io import BytesIO
 
 from charnet.errors import ConfigError
 from charnet.insight.figures import Figure
-from charnet.insight.svg import COLORS, Line, Panel
+from charnet.insight.svg import Line, Panel, color
 
 INCHES, DOTS_PER_INCH = (5.0, 3.4), 160  # of a panel
 
@@ -37,13 +37,13 @@ def _draw(axes: object, panel: Panel, y_label: str) -> None:
 
     assert isinstance(axes, Axes)
     for number, line in enumerate(panel.lines):
-        color = COLORS[number % len(COLORS)]
+        shade = color(line, number)
         if panel.bars:
-            _bars(axes, panel, line, number, color)
+            _bars(axes, panel, line, number, shade)
         else:
-            axes.plot(line.x, line.y, color=color, label=line.name)
+            axes.plot(line.x, line.y, color=shade, label=line.name)
             if line.low and line.high:
-                axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.15, linewidth=0)
+                axes.fill_between(line.x, line.low, line.high, color=shade, alpha=0.15, linewidth=0)
     axes.set(title=panel.title, xlabel=panel.x_label, ylabel=y_label)
     if panel.log_x:
         axes.set_xscale("log", base=panel.log_x)
@@ -58,7 +58,7 @@ def _draw(axes: object, panel: Panel, y_label: str) -> None:
         axes.legend()
 
 
-def _bars(axes: object, panel: Panel, line: Line, number: int, color: str) -> None:
+def _bars(axes: object, panel: Panel, line: Line, number: int, shade: str) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axes, Axes)
@@ -67,4 +67,4 @@ def _bars(axes: object, panel: Panel, line: Line, number: int, color: str) -> No
     step = line.x[1] / line.x[0] if panel.log_x and len(line.x) > 1 else 2.0
     at = [x * step**shift if panel.log_x else x + shift for x in line.x]
     widths = [x * (step ** (share / 2) - step ** (-share / 2)) if panel.log_x else share for x in at]
-    axes.bar(at, line.y, widths, color=color, label=line.name)
+    axes.bar(at, line.y, widths, color=shade, label=line.name)

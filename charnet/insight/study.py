@@ -11,7 +11,7 @@ import numpy as np
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
 from charnet.engines import registry
-from charnet.errors import ConfigError, CorpusError
+from charnet.errors import ConfigError, CorpusError, plural
 from charnet.insight import excerpt, expectation, gates, gradients, memory, passages, properties, trace, units
 from charnet.insight.excerpt import Excerpt
 from charnet.insight.expectation import Surprise
@@ -142,7 +142,7 @@ def study(
     for each in described[len(described) - len(compiled) :]:
         if each.name not in follow:
             places = int(each.values_N.sum())
-            notes.append(f"{each.name}: too few of the places are, or are not ({places:,} of {looked_at.characters:,})")
+            notes.append(f"{each.name}: {places:,} of {looked_at.characters:,} places, too few or too many to tell")
     engine = registry.open_engine(checkpoint)
     shown = passages.first(text, EXCERPT)
     per_unit = shown.characters * sum(map(len, (networks[0].cells[0].state_names, networks[0].cells[0].gates)))
@@ -189,6 +189,6 @@ def _unit(checkpoint: Checkpoint, given: str) -> Unit:
     if not (1 <= network <= model.members and 1 <= layer <= model.num_layers and number < model.hidden_size):
         raise ConfigError(
             f"--unit {given}: there is no such unit: the model has units 0 to {model.hidden_size - 1} in "
-            f"{model.num_layers} layers of {model.members} networks"
+            f"{plural(model.num_layers, 'layer')} of {plural(model.members, 'network')}"
         )
     return Unit(trace.Place(network - 1, layer - 1), number)

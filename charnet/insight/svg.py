@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from charnet.data.printable import xml_text as xml_text
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, GAP = 420, 260, 56, 40, 34, 12  # pixels of a panel and its margins
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, GAP = 420, 260, 56, 40, 34, 20  # pixels of a panel and its margins
 TICKS = 5
 NARROWEST_LABEL = 34  # pixels from one label of an axis to the next
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008)
@@ -28,13 +28,18 @@ BEGINNING = 0.15  # of a curve, which may be steep
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: a name, its points, and around each point the range `low` to `high`, if there is one."""
+    """A curve: a name, its points, and around each point the range `low` to `high`, if there is one.
+
+    `color` and `dash` are numbers in `COLORS` and `DASHES`; by default each line of a panel has its own.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    color: int | None = None
+    dash: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,10 @@ def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, alone: bo
         description: what the figure shows, for those who cannot see it.
         alone: the figure is a file of its own, with its style; a page has `STYLE` in its own.
     """
-    names = [line.name for line in panels[0].lines] if panels else []
+    lines = panels[0].lines if panels else []
     parts = [_panel(panel, number) for number, panel in enumerate(panels)]
-    legend = "".join(map(_legend, names, range(len(names)))) if len(names) > 1 else ""
-    rows = len(names) if legend else 0
+    legend = "".join(map(_legend, lines, range(len(lines)))) if len(lines) > 1 else ""
+    rows = len(lines) if legend else 0
     width, height = len(panels) * (WIDTH + GAP), HEIGHT + 18 * rows + GAP
     style = f"<style>{STYLE}{ALONE}</style>" if alone else ""
     return (
@@ -158,25 +163,25 @@ def _visible(line: Line, panel: Panel) -> Line:
     at = [i for i, (x, y) in enumerate(zip(line.x, line.y, strict=True)) if fits(x, y)]
     low = [line.low[i] if not panel.log_y else max(line.low[i], line.y[i] / 1e3) for i in at] if line.low else ()
     high = [line.high[i] for i in at] if line.high else ()
-    return Line(line.name, [line.x[i] for i in at], [line.y[i] for i in at], low, high)
+    return replace(line, x=[line.x[i] for i in at], y=[line.y[i] for i in at], low=low, high=high)
 
 
 def _cut(line: Line, low: float, high: float) -> Line:
     """Returns the part of a line from where it comes into a range to where it last leaves it; bands stay whole.
 
     >>> _cut(Line("", [0, 1, 2], [4, 2, 1]), 1, 3)
-    Line(name='', x=[0.5, 1, 2], y=[3.0, 2, 1], low=(), high=())
+    Line(name='', x=[0.5, 1, 2], y=[3.0, 2, 1], low=(), high=(), color=None, dash=0)
     """
     inside = [i for i, y in enumerate(line.y) if low <= y <= high]
     if line.low or not inside or len(inside) == len(line.y):
-        return line if line.low or inside else Line(line.name, (), ())
+        return line if line.low or inside else replace(line, x=(), y=())
     first, last = inside[0], inside[-1]
     x, y = list(line.x[first : last + 1]), [min(max(each, low), high) for each in line.y[first : last + 1]]
     if first:
         bound = high if line.y[first - 1] > high else low
         share = (bound - line.y[first]) / (line.y[first - 1] - line.y[first])
         x, y = [line.x[first] + share * (line.x[first - 1] - line.x[first]), *x], [float(bound), *y]
-    return Line(line.name, x, y)
+    return replace(line, x=x, y=y)
 
 
 def _curve(line: Line, index: int, across: Callable[[float], float], up: Callable[[float], float]) -> str:
@@ -186,8 +191,8 @@ def _curve(line: Line, index: int, across: Callable[[float], float], up: Callabl
     band = ""
     if line.low and line.high:
         around = f"{path(line.x, line.high)} {path(line.x[::-1], line.low[::-1])}"
-        band = f'<polygon fill="{COLORS[index % len(COLORS)]}" fill-opacity="0.15" points="{around}"/>'
-    return f'{band}<polyline fill="none" stroke-width="2" {_stroke(index)} points="{path(line.x, line.y)}"/>'
+        band = f'<polygon fill="{color(line, index)}" fill-opacity="0.15" points="{around}"/>'
+    return f'{band}<polyline fill="none" stroke-width="2" {_stroke(line, index)} points="{path(line.x, line.y)}"/>'
 
 
 def _edges(x: float, xs: Sequence[float], log: int) -> tuple[float, float]:
@@ -210,18 +215,23 @@ def _bars(
         left, width = left + gap, (right - left - 2 * gap) / count
         size = f'width="{max(1.0, width - 1):.1f}" height="{up(0) - up(y):.1f}"'
         parts.append(f'<rect x="{left + index * width:.1f}" y="{up(y):.1f}" {size}/>')
-    return f'<g fill="{COLORS[index % len(COLORS)]}">{"".join(parts)}</g>'
+    return f'<g fill="{color(line, index)}">{"".join(parts)}</g>'
 
 
-def _legend(name: str, number: int) -> str:
-    y = HEIGHT + 18 * number
-    line = f'<path stroke-width="2" {_stroke(number)} d="M{LEFT} {y}h24"/>'
-    return f'{line}<text x="{LEFT + 32}" y="{y + 4}">{xml_text(name)}</text>'
+def _legend(line: Line, index: int) -> str:
+    y = HEIGHT + 18 * index
+    path = f'<path stroke-width="2" {_stroke(line, index)} d="M{LEFT} {y}h24"/>'
+    return f'{path}<text x="{LEFT + 32}" y="{y + 4}">{xml_text(line.name)}</text>'
 
 
-def _stroke(number: int) -> str:
-    dash = DASHES[number // len(COLORS) % len(DASHES)]
-    return f'stroke="{COLORS[number % len(COLORS)]}"' + (f' stroke-dasharray="{dash}"' if dash else "")
+def color(line: Line, index: int) -> str:
+    """Returns the color of a line, which is the `index`-th of its panel."""
+    return COLORS[(index if line.color is None else line.color) % len(COLORS)]
+
+
+def _stroke(line: Line, index: int) -> str:
+    dash = DASHES[(index // len(COLORS) if line.color is None else line.dash) % len(DASHES)]
+    return f'stroke="{color(line, index)}"' + (f' stroke-dasharray="{dash}"' if dash else "")
 
 
 def _range(values: Sequence[float], *, from_zero: bool = False, log: int = 0) -> tuple[float, float]:

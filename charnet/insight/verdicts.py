@@ -29,7 +29,8 @@ def of_memory(study: Study) -> str:
         )
     trained = f"it was trained with windows of {window:,}"
     if window / 2 <= curve.horizon <= NEAR * window:
-        advice = f"{trained}, so its memory ends where its window did: --window {2 * window} lets it learn more"
+        more = f"charnet train --window {2 * window} lets it learn more"
+        advice = f"{trained}, so its memory ends where its window did: {more}"
     elif curve.horizon < window:
         advice = f"{trained}, so it could have learned more: a longer window alone would not help"
     else:
@@ -48,7 +49,7 @@ def of_gradient(study: Study) -> str:
         what = f"{100 * beyond:.1f} %" if beyond >= 0.001 else "next to nothing"
         sentences.append(
             f"Behind {window:,} characters, where truncated back-propagation cuts it off in training, lies {what}"
-            + (": a longer --window would let it learn from that." if beyond > MUCH else ".")
+            + (": charnet train --window {2 * window} would let it learn from that." if beyond > MUCH else ".")
         )
     sentences.append(_of_states(reach))
     return " ".join(filter(None, sentences))

@@ -91,6 +91,7 @@ def on_terminal(arguments: list[str], typed: str = "\x04", kind: str = "xterm-25
 
 FILES = {
     "NAME.txt": sentences(100).encode(),
+    "NAME.long.txt": sentences(400).encode(),
     "NAME.html.txt": b"<!DOCTYPE html><html><body>" + sentences(100).encode(),
     "NAME.latin.txt": "café ".encode("latin-1") * 90,
     "NAME.cut.gz": b"\x1f\x8b",
@@ -230,6 +231,19 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("inspect NAME.damaged", 4),
         ("inspect NAME.zip", 4),
         ("inspect texts_NAME", 4),
+    ],
+    "insight": [
+        ("insight NAME NAME.long.txt --threads 1", 0),
+        ("insight NAME NAME.long.txt --threads 1 --json", 0),
+        ("insight NAME NAME.long.txt --threads 1 -o NAME.page.html --find NAME", 0),
+        ("insight NAME NAME.long.txt -o NAME.page.html", 6),
+        ("insight NAME NAME/last.safetensors NAME.long.txt --threads 1", 0),
+        ("insight NAME NAME.missing.txt", 3),
+        ("insight NAME.missing", 4),
+        ("insight NAME NAME.zip", 3),
+        ("insight NAME.damaged", 4),
+        ("insight NAME.long.txt NAME", 2),
+        ("insight NAME --unit NAME", 2),
     ],
     "runs": [
         ("runs --in .", 0),

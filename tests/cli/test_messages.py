@@ -50,6 +50,8 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.train": ("train",),
     "cli.eval": ("eval",),
     "cli.inspect": ("inspect",),
+    "cli.insight*": ("insight",),
+    "insight.*": ("insight",),
     "cli.runs": ("runs",),
     "storage.run_list": ("runs",),
     "cli.quantize": ("quantize",),

@@ -36,13 +36,15 @@ SECONDS_PER_BLOCK = 0.1  # the reader of a text waits for all steps of a call
 
 class Request(NamedTuple):
     """A text to write: what it continues, how, the number of its text among those of the same seed, and the guard that
-    `max_copy` needs. Of each character the `likely` most likely ones are kept too."""
+    `max_copy` needs. Of each symbol that is written the `likely` most likely ones are kept too,
+    unless that is None; if it `scores`, also of those that are given."""
 
     state: GenerationState
     options: SamplingOptions
     number: int = 0
     guard: CopyGuard | None = None
-    likely: int = 0
+    likely: int | None = None
+    scores: bool = False
 
 
 class Alternatives(NamedTuple):
@@ -64,7 +66,7 @@ class RunningText:
     def __init__(self, vocab: Vocabulary, request: Request, sampler: Sampler, *, is_exact: bool) -> None:
         self._ready = deque[Chunk]()
         self.sampler, self._length = sampler, request.options.length
-        state, options, number, guard, self.likely = request
+        state, options, number, guard, self.likely, self.scores = request
         self.alternatives: list[Alternatives] = []
         self.random = random_generator(options, number, state.num_sampled, is_exact=is_exact).random
         self.recent = deque(state.recent, maxlen=sampler.num_recent)
@@ -148,7 +150,7 @@ class Batch:
     """
 
     def __init__(self, engine: Engine, vocab: Vocabulary, *, nats: bool = False) -> None:
-        self._engine, self._vocab, self._nats = engine, vocab, nats
+        self.engine, self._vocab, self._nats = engine, vocab, nats
         self.running: list[RunningText] = []
         self._ids_B: Sequence[int] = []
         self._state: Any = None
@@ -219,7 +221,7 @@ class Batch:
             u_TB[len(ids) :, row] = text.random(num_steps - len(ids))
         positions_B = np.array([text.position - len(ids) for text, ids in zip(texts, given, strict=True)])
         for t in range(num_steps):
-            logits_BV, self._state = self._engine.advance(self._ids_B, self._state)
+            logits_BV, self._state = self.engine.advance(self._ids_B, self._state)
             is_sampled_B = ids_TB[t] == TO_SAMPLE
             for sampler, group in self._groups:
                 rows = group[is_sampled_B[group]]
@@ -228,7 +230,7 @@ class Batch:
                     some = texts if len(rows) == batch else [texts[row] for row in rows]
                     ids_TB[t, rows] = _sample_rows(sampler, some, of_rows, positions_B[rows] + t, u_TB[t, rows])
             for row, text in enumerate(texts):
-                if text.likely and is_sampled_B[row] and ids_TB[t, row] != END:
+                if text.likely is not None and (is_sampled_B[row] or text.scores) and ids_TB[t, row] != END:
                     text.alternatives.append(_alternatives(logits_BV[row], int(ids_TB[t, row]), text.likely))
             if self._nats:
                 nats_TB[t] = sampling.surprisal_rows(logits_BV, ids_TB[t])

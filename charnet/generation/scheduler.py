@@ -78,5 +78,5 @@ def _refusal(error: CharnetError) -> Iterator[Chunk]:
 
 def alone(engine: Engine, vocab: Vocabulary, request: Request, nats: bool) -> Iterator[Chunk]:
     """Writes the text of a request by itself."""
-    state, options, number, guard, _ = request
+    state, options, number, guard, *_ = request
     yield from generation(engine, vocab, state, options, guard, index=number, nats=nats)

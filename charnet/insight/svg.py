@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from xml.sax.saxutils import escape
 
-from charnet.data.printable import shown
+from charnet.data.printable import xml_text as xml_text
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, GAP = 420, 260, 56, 40, 34, 20  # pixels of a panel and its margins
 TICKS = 5
@@ -19,7 +19,11 @@ STYLE = (
     ".figure .grid{stroke:#8884}"
     "@media (prefers-color-scheme:dark){svg.figure{color:#ddd}}"
 )
-ALONE = "svg{background:#fff}@media (prefers-color-scheme:dark){svg{background:#111}}"  # not inside a page
+ALONE = (  # not inside a page
+    "svg.figure{background:#fff;max-width:100%;height:auto}"
+    "@media (prefers-color-scheme:dark){svg.figure{background:#111}}"
+)
+BEGINNING = 0.15  # of a curve, which may be steep
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Panel:
     """Curves over one axis, or bars: those of several lines stand side by side at each x.
 
     `log_x` and `log_y` are the bases of logarithmic axes, 0 for linear ones; values that are not positive are left out.
-    `range_y` is that of the vertical axis, by default that of the values. `names` stand under the bars 1, 2, 3 ...
-    in place of numbers.
+    `range_y` is that of the vertical axis, by default that of the values; a curve ends where it leaves the range.
+    `names` stand under the bars 1, 2, 3 ... in place of numbers.
     """
 
     title: str
@@ -81,6 +85,16 @@ def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, alone: bo
 def same_range(panels: Sequence[Sequence[Line]]) -> tuple[float, float]:
     """Returns the range of all values of some panels, for a vertical axis that they share."""
     return _range([y for lines in panels for line in lines for y in line.y])
+
+
+def later_range(lines: Sequence[Line]) -> tuple[float, float]:
+    """Returns the range of the values of curves after their beginning."""
+    return _range([y for line in lines for y in line.y[_end_of_beginning(line.x) :]])
+
+
+def _end_of_beginning(x: Sequence[float]) -> int:
+    """Returns the place of the last point of the beginning of a curve."""
+    return max(0, bisect_right(x, BEGINNING * x[-1]) - 1) if len(x) else 0
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,7 @@ def _panel(panel: Panel, number: int) -> str:
     parts = [f'<text x="{left}" y="{TOP - 14}" font-weight="bold">{xml_text(panel.title)}</text>']
     for y in up.ticks():
         parts.append(f'<path class="grid" d="M{left} {up.pixel(y):.1f}H{right}"/>')
-        parts.append(f'<text x="{left - 6}" y="{up.pixel(y) + 4:.1f}" text-anchor="end">{y:.4g}</text>')
+        parts.append(f'<text x="{left - 6}" y="{up.pixel(y) + 4:.1f}" text-anchor="end">{_short(y)}</text>')
     labels = [(i + 1.0, name) for i, name in enumerate(panel.names)] or [(x, _short(x)) for x in across.ticks()]
     for value, label in labels:
         at = across.pixel(value)
@@ -135,7 +149,8 @@ def _panel(panel: Panel, number: int) -> str:
         if panel.bars:
             parts.append(_bars(line, index, len(lines), panel.log_x, across.pixel, up.pixel))
         else:
-            parts.append(_curve(line, index, across.pixel, up.pixel))
+            inside = _cut(line, *panel.range_y) if panel.range_y else line
+            parts.append(_curve(inside, index, across.pixel, up.pixel))
     return "".join(parts)
 
 
@@ -149,6 +164,24 @@ def _visible(line: Line, panel: Panel) -> Line:
     low = [line.low[i] if not panel.log_y else max(line.low[i], line.y[i] / 1e3) for i in at] if line.low else ()
     high = [line.high[i] for i in at] if line.high else ()
     return replace(line, x=[line.x[i] for i in at], y=[line.y[i] for i in at], low=low, high=high)
+
+
+def _cut(line: Line, low: float, high: float) -> Line:
+    """Returns the part of a line from where it comes into a range to where it last leaves it; bands stay whole.
+
+    >>> _cut(Line("", [0, 1, 2], [4, 2, 1]), 1, 3)
+    Line(name='', x=[0.5, 1, 2], y=[3.0, 2, 1], low=(), high=(), color=None, dash=0)
+    """
+    inside = [i for i, y in enumerate(line.y) if low <= y <= high]
+    if line.low or not inside or len(inside) == len(line.y):
+        return line if line.low or inside else replace(line, x=(), y=())
+    first, last = inside[0], inside[-1]
+    x, y = list(line.x[first : last + 1]), [min(max(each, low), high) for each in line.y[first : last + 1]]
+    if first:
+        bound = high if line.y[first - 1] > high else low
+        share = (bound - line.y[first]) / (line.y[first - 1] - line.y[first])
+        x, y = [line.x[first] + share * (line.x[first - 1] - line.x[first]), *x], [float(bound), *y]
+    return replace(line, x=x, y=y)
 
 
 def _curve(line: Line, index: int, across: Callable[[float], float], up: Callable[[float], float]) -> str:
@@ -199,11 +232,6 @@ def color(line: Line, index: int) -> str:
 def _stroke(line: Line, index: int) -> str:
     dash = DASHES[(index // len(COLORS) if line.color is None else line.dash) % len(DASHES)]
     return f'stroke="{color(line, index)}"' + (f' stroke-dasharray="{dash}"' if dash else "")
-
-
-def xml_text(text: str) -> str:
-    """Returns a text for XML or HTML, which have no control characters."""
-    return escape(shown(text), {'"': "&quot;"})
 
 
 def _range(values: Sequence[float], *, from_zero: bool = False, log: int = 0) -> tuple[float, float]:

@@ -51,6 +51,7 @@ class Job:
         ids: of the prompt.
         number: of the text among those of the same seed.
         likely: how many alternatives of each symbol are kept.
+        scores_prompt: keep those of the symbols of the prompt too, which is then read a symbol at a time.
         deliver: called in the thread of the room with each piece, and with None at the end; with the error, if one
             ended the text.
     """
@@ -59,7 +60,8 @@ class Job:
     options: SamplingOptions
     deliver: Callable[[Chunk | None, list[Alternatives], CharnetError | None], object]
     number: int = 0
-    likely: int = 0
+    likely: int | None = None
+    scores_prompt: bool = False
     is_cancelled: bool = False
     state: GenerationState | None = field(default=None, repr=False)
 
@@ -102,7 +104,7 @@ class EngineRoom:
     def _open_compiled(self) -> None:
         engine = open_engine(self.checkpoint, "compiled")
         with self._changed:
-            self.engine = engine
+            self.engine = self._batch.engine = engine
 
     def submit(self, *jobs: Job) -> None:
         """Takes texts to write, all or none. They begin in their order.
@@ -171,7 +173,7 @@ class EngineRoom:
             self._batch.keep(kept)
 
     def _read_prompts(self) -> None:
-        """Reads pieces of prompts in turn until the time for it is over, and begins the texts whose prompts are read."""
+        """Reads pieces of prompts in turn until the time for it is over; begins the texts whose prompts are read."""
         began, engine = time.perf_counter(), self.engine
         while self._reading and time.perf_counter() - began < READING_SECONDS:
             job = self._reading.popleft()
@@ -185,6 +187,9 @@ class EngineRoom:
 
     def _has_read(self, engine: Engine, job: Job) -> bool:
         """Reads a piece of a prompt; returns whether only its last symbol is left."""
+        if job.scores_prompt:
+            job.state = generate.start(engine, self.checkpoint.vocab, job.ids.tolist())
+            return True
         if job.state is None:
             count, state = self._prefixes.longest(job.ids)
             begun = state or generate.start(engine, self.checkpoint.vocab)
@@ -206,14 +211,14 @@ class EngineRoom:
             generation = Generation(engine, vocab, job.state, job.options, index=job.number, nats=True)
             self._alone.append(_Alone(job, generation, iter(generation)))
             return
-        request = Request(job.state, job.options, job.number, likely=job.likely)
+        request = Request(job.state, job.options, job.number, likely=job.likely, scores=job.scores_prompt)
         text = RunningText(vocab, request, sampler, is_exact=engine.is_exact)
         if self._deliver(job, text):
             self._of_batch[id(text)] = job
             self._batch.join([(text, request)])
 
     def _is_plain(self, engine: Engine, sampler: Sampler, job: Job) -> bool:
-        if not isinstance(engine, MultiStepEngine) or job.likely or not sampler.temperature_only:
+        if not isinstance(engine, MultiStepEngine) or job.likely is not None or not sampler.temperature_only:
             return False
         return len(self._alone) + 1 < engine.min_batch
 

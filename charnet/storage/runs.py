@@ -6,6 +6,9 @@
     last.safetensors        the newest state, with everything needed to resume the run
     previous.safetensors    the state before that, in case the newest is damaged
     damaged.safetensors     a newest state that was damaged, moved away when the run was resumed
+    live.html               the page of `charnet train --open`
+    tensorboard/            the events of `charnet train --log tensorboard`
+    loggers.json            the names under which other loggers know the run
 
 A new folder is removed if its run ends before the first checkpoint.
 """
@@ -32,6 +35,7 @@ from charnet.storage.tensorfile import ATTEMPTS, RENAME_SECONDS
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 DAMAGED = "damaged.safetensors"
 SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
+LIVE_PAGE, TENSORBOARD, LOGGERS = "live.html", "tensorboard", "loggers.json"
 LARGEST_METRICS = 1 << 27  # bytes: some half a million lines
 LONGEST_METRICS_LINE = 400  # bytes
 CHANGES, TEST = "changes", "test_nats_per_char"  # the keys of the lines of metrics that are no reports
@@ -172,7 +176,7 @@ class RunFolder:
         if not self._is_new:
             return
         with contextlib.suppress(OSError, StorageError):
-            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS):
+            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS, LIVE_PAGE, LOGGERS):
                 self._checked_folder().remove(name)
             self._checked_folder().path.rmdir()
 

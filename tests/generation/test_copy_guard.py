@@ -125,7 +125,7 @@ def test_each_of_many_answers_has_its_own_guard() -> None:
         total = sum(guard.num_banned for guard in guards.values())
         assert total == sum(dict(chunks[-1].facts).get("runs_avoided", 0) for chunks in found)
         assert total > 0
-        for (state, options, index, guard, _), chunks in zip(asked, found, strict=True):
+        for (state, options, index, guard, *_), chunks in zip(asked, found, strict=True):
             alone = list(generation(engine, LETTERS, state, options, guard, index=index))
             assert "".join(chunk.text for chunk in chunks) == "".join(chunk.text for chunk in alone)
             assert chunks[-1].facts == alone[-1].facts

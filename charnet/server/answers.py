@@ -1,0 +1,62 @@
+"""The shapes of the answers to completions, as OpenAI has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from charnet.data.vocab import Vocabulary
+from charnet.generation.running import Alternatives
+from charnet.server.dialect import CompletionRequest
+
+
+def response(request: CompletionRequest, model: str, choices: Sequence[Any], usage: Any = None) -> dict[str, Any]:
+    """Returns an answer, or with `usage` None a piece of a stream."""
+    kind = "chat.completion" if request.is_chat else "text_completion"
+    if request.is_chat and request.stream:
+        kind += ".chunk"
+    found = {"id": request.id, "object": kind, "created": request.created, "model": model, "choices": list(choices)}
+    return found if usage is None else found | {"usage": usage}
+
+
+def usage(prompt: int, completion: int) -> dict[str, int]:
+    """Returns how many symbols were read and written."""
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def choice(
+    request: CompletionRequest, index: int, text: str, finish: str | None, logprobs: Any = None, **more: Any
+) -> dict[str, Any]:
+    """Returns one text, or a piece of one."""
+    if not request.is_chat:
+        return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish, **more}
+    content = {"role": "assistant", "content": text}
+    name = "delta" if request.stream else "message"
+    return {"index": index, name: content, "logprobs": None, "finish_reason": finish, **more}
+
+
+def legacy_logprobs(vocab: Vocabulary, found: Sequence[Alternatives | None], offset: int, count: int) -> dict[str, Any]:
+    """Returns the `logprobs` of a completion: lists as long as its symbols.
+
+    Args:
+        found: of each symbol what could have come; None for the first one of a prompt, which was not predicted.
+        offset: of the first symbol in the text, in characters.
+        count: of alternatives.
+    """
+    tokens, own, top, offsets = [], [], [], []
+    for each in found:
+        symbol = each.ids[-1] if each else 0
+        token = token_of(vocab, symbol)
+        tokens.append(token)
+        own.append(each.log_p[-1] if each else None)
+        likely = list(zip(each.ids, each.log_p, strict=True))[:-1] if each else []
+        top.append({token_of(vocab, i): p for i, p in likely} if each and count else None)
+        offsets.append(offset)
+        offset += 0 if token.startswith("bytes:") else len(token)
+    return {"tokens": tokens, "token_logprobs": own, "top_logprobs": top if count else None, "text_offset": offsets}
+
+
+def token_of(vocab: Vocabulary, symbol: int) -> str:
+    """Returns the text of a symbol; a byte that is no character is named as OpenAI does, `bytes:\\xe4`."""
+    raw = vocab.pieces[symbol]
+    return f"bytes:\\x{raw[0]:02x}" if vocab.of_bytes and raw[0] >= 0x80 else raw.decode()

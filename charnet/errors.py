@@ -8,7 +8,8 @@
     │   ├── ReceiptError       4   a receipt that is damaged, or whose text is not written again
     │   └── CompressedFileError 4  a compressed text that is damaged, or of another model
     ├── DivergedError          5   a training whose loss or weights are no longer finite
-    └── StorageError           6   the disk: missing folder, no permission, no space
+    ├── StorageError           6   the disk: missing folder, no permission, no space
+    └── ServerError            7   a server that cannot start
 
 Each message is one line: the cause and what to do. Any other exception is a bug in charnet and keeps its traceback.
 """
@@ -70,6 +71,12 @@ class StorageError(CharnetError):
     """The operating system refused to read or write."""
 
     exit_code = 6
+
+
+class ServerError(CharnetError):
+    """A server cannot start: its address is taken, or it would be open to others without a key."""
+
+    exit_code = 7
 
 
 def shortened(name: str, longest: int = 120) -> str:

@@ -35,17 +35,20 @@ def choice(
     return {"index": index, name: content, "logprobs": None, "finish_reason": finish, **more}
 
 
-def legacy_logprobs(vocab: Vocabulary, found: Sequence[Alternatives | None], offset: int, count: int) -> dict[str, Any]:
+def legacy_logprobs(
+    vocab: Vocabulary, found: Sequence[Alternatives | None], offset: int, count: int, first: int
+) -> dict[str, Any]:
     """Returns the `logprobs` of a completion: lists as long as its symbols.
 
     Args:
         found: of each symbol what could have come; None for the first one of a prompt, which was not predicted.
         offset: of the first symbol in the text, in characters.
         count: of alternatives.
+        first: the first symbol of the prompt.
     """
     tokens, own, top, offsets = [], [], [], []
     for each in found:
-        symbol = each.ids[-1] if each else 0
+        symbol = each.ids[-1] if each else first
         token = token_of(vocab, symbol)
         tokens.append(token)
         own.append(each.log_p[-1] if each else None)

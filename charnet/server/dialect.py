@@ -75,11 +75,11 @@ def parse(body: bytes, *, is_chat: bool) -> CompletionRequest:
         model=_of_type(values, "model", str, ""),
         prompts=(_last_message(values),) if is_chat else _prompts(values),
         options=options,
-        n=_number(values, "n", int, 1, 1, MOST_CHOICES),
+        n=_number(values, "n", 1, 1, MOST_CHOICES),
         stream=_of_type(values, "stream", bool, False),
         include_usage=_of_type(stream_options, "include_usage", bool, False),
         echo=_of_type(values, "echo", bool, False),
-        logprobs=None if is_chat else _number(values, "logprobs", int, None, 0, MOST_LOGPROBS),
+        logprobs=None if is_chat else _number(values, "logprobs", None, 0, MOST_LOGPROBS),
         receipt=_of_type(values, "receipt", bool, False),
         is_chat=is_chat,
     )
@@ -112,12 +112,12 @@ def _depth(text: str) -> int:
 
 def _options(values: Mapping[str, Any], *, is_chat: bool) -> SamplingOptions:
     limit = "max_completion_tokens" if is_chat and "max_completion_tokens" in values else "max_tokens"
-    chosen: dict[str, Any] = {"length": _number(values, limit, int, DEFAULT_TOKENS, 0, MOST_TOKENS)}
+    chosen: dict[str, Any] = {"length": _number(values, limit, DEFAULT_TOKENS, 0, MOST_TOKENS)}
     for name in ("temperature", "top_p", *OWN):
         if name in values:
             chosen[name] = values[name]
     chosen.setdefault("temperature", 1.0 if not is_chat else 0.8)
-    chosen["seed"] = _number(values, "seed", int, secrets.randbelow(1 << 31), -(1 << 63), (1 << 63) - 1) % (1 << 63)
+    chosen["seed"] = _number(values, "seed", secrets.randbelow(1 << 31), -(1 << 63), (1 << 63) - 1) % (1 << 63)
     chosen["stop"] = _stops(values)
     chosen["logit_bias"] = _biases(values)
     try:
@@ -146,14 +146,11 @@ def _of_type(values: Mapping[str, Any], name: str, kind: type, default: Any) -> 
     return value
 
 
-def _number(values: Mapping[str, Any], name: str, kind: type, default: Any, low: float, high: float) -> Any:
+def _number(values: Mapping[str, Any], name: str, default: Any, low: int, high: int) -> Any:
     value = values.get(name, default)
-    if value is default:
-        return value
-    if type(value) is not kind or not low <= value <= high:
-        raise ApiError(
-            400, f"{name}: expected a whole number from {low:,} to {high:,}, found {short_repr(value)}", param=name
-        )
+    if value is not default and (type(value) is not int or not low <= value <= high):
+        message = f"{name}: expected a whole number from {low:,} to {high:,}, found {short_repr(value)}"
+        raise ApiError(400, message, param=name)
     return value
 
 

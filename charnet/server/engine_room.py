@@ -91,7 +91,7 @@ class EngineRoom:
         self._waiting, self._reading = deque[Job](), deque[Job]()
         self._alone: list[_Alone] = []
         self._batch, self._of_batch = Batch(self.engine, checkpoint.vocab, nats=True), dict[int, Job]()
-        self._stops, self._compiles = False, compiles
+        self._stops, self._ends, self._compiles = False, False, compiles
         self.characters = 0  # that were written
         self._thread = threading.Thread(target=self._run, name="charnet-engine", daemon=True)
 
@@ -133,6 +133,12 @@ class EngineRoom:
         """Texts that are being written, or whose prompt is being read."""
         return len(self._reading) + len(self._alone) + len(self._of_batch)
 
+    def close_when_idle(self) -> None:
+        """Lets the texts under way end, and then closes; no others are taken."""
+        with self._changed:
+            self._ends = True
+            self._changed.notify()
+
     def close(self) -> None:
         """Ends all texts with an error, and the thread."""
         with self._changed:
@@ -144,9 +150,10 @@ class EngineRoom:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not (self._stops or self._waiting or self.running):
+                while not (self._stops or self._ends or self._waiting or self.running):
                     self._changed.wait()
-                if self._stops:
+                if self._stops or (self._ends and not self._waiting and not self.running):
+                    self._stops = True
                     break
                 while self._waiting and self.running < MOST_RUNNING:
                     self._reading.append(self._waiting.popleft())

@@ -1,0 +1,235 @@
+"""Answers one request for completions: as a whole, or as a stream of pieces."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from charnet.data import prompts
+from charnet.errors import CharnetError
+from charnet.generation.detokenizer import Chunk
+from charnet.generation.running import Alternatives
+from charnet.server import answers, http
+from charnet.server.connection import Connection, GoneError
+from charnet.server.dialect import CompletionRequest, refusal
+from charnet.server.engine_room import BusyError, Job, StoppedError
+from charnet.server.http import ApiError
+from charnet.server.models import Served
+
+FLUSH_SECONDS, FLUSH_CHARACTERS = 0.03, 64
+LONGEST_ANSWER = 900.0  # seconds
+
+
+@dataclass
+class _Text:
+    """A text while it is written; what is not sent yet waits in `unsent` and `alternatives`."""
+
+    index: int
+    prompt: str
+    job: Job
+    chunks: list[Chunk] = field(default_factory=list)
+    unsent: str = ""
+    sent: int = 0  # characters, the prompt included
+    symbols: int = 0
+    alternatives: list[Alternatives | None] = field(default_factory=list)
+    ended: bool = False
+
+    @property
+    def finish(self) -> str:
+        return "length" if self.symbols >= self.job.options.length else "stop"
+
+
+class Completion:
+    """The texts of one request.
+
+    Args:
+        request: what was asked for.
+        served: the model, which stays the same until the end.
+
+    Raises:
+        ApiError: a prompt or an option does not fit the model, or too many texts wait.
+    """
+
+    def __init__(self, request: CompletionRequest, served: Served) -> None:
+        self.request, self.name, self._room = request, served.name, served.room
+        self._vocab = self._room.checkpoint.vocab
+        self._arrived: asyncio.Queue[tuple[_Text, Chunk | None, list[Alternatives], CharnetError | None]] = (
+            asyncio.Queue()
+        )
+        self._loop = asyncio.get_running_loop()
+        if request.receipt and not self._room.engine.is_exact:
+            message = "receipt: the weights are fp32, so a text depends on the machine; serve with --quantize int8"
+            raise ApiError(400, message, param="receipt")
+        self.texts = [
+            text for number, prompt in enumerate(request.prompts) for text in self._texts_of(prompt, number * request.n)
+        ]
+        self.prompt_symbols = sum(len(text.job.ids) for text in self.texts[:: request.n])
+        try:
+            self._room.submit(*(text.job for text in self.texts))
+        except BusyError:
+            retry = {"Retry-After": "1"}
+            raise ApiError(429, "too many requests wait; try again", code="overloaded", headers=retry) from None
+        except StoppedError as error:
+            raise ApiError(503, str(error), headers={"Retry-After": "1"}) from None
+        except CharnetError as error:
+            raise refusal(error) from None
+
+    def _texts_of(self, prompt: str, first: int) -> list[_Text]:
+        request, checkpoint = self.request, self._room.checkpoint
+        try:
+            read, ids, _ = prompts.read(prompt, self._vocab, checkpoint.config.data, skip_unknown=False)
+        except CharnetError as error:
+            message = str(error).partition(" (change the prompt")[0]
+            raise ApiError(400, message, param="messages" if request.is_chat else "prompt") from None
+        found = []
+        for number in range(request.n):
+            scores = request.echo and request.logprobs is not None and len(ids) > 0
+            job = Job(ids.astype(np.int32), request.options, lambda *_: None, number, request.logprobs, scores)
+            text = _Text(first + number, read, job)
+            job.deliver = self._delivery(text)
+            if request.echo:
+                text.unsent = read
+                text.alternatives += [None] * scores
+            found.append(text)
+        return found
+
+    def _delivery(self, text: _Text) -> Any:
+        def deliver(chunk: Chunk | None, alternatives: list[Alternatives], error: CharnetError | None) -> None:
+            if not text.job.is_cancelled and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._arrived.put_nowait, (text, chunk, alternatives, error))
+
+        return deliver
+
+    def cancel(self) -> None:
+        """Ends all texts that are still written."""
+        for text in self.texts:
+            text.job.is_cancelled = True
+
+    async def _collect(self, *, until: float) -> None:
+        """Waits for the next pieces, and takes all that have arrived."""
+        async with asyncio.timeout_at(until):
+            self._take(*await self._arrived.get())
+        while not self._arrived.empty():
+            self._take(*self._arrived.get_nowait())
+
+    def _take(
+        self, text: _Text, chunk: Chunk | None, alternatives: list[Alternatives], error: CharnetError | None
+    ) -> None:
+        if error is not None:
+            raise ApiError(503 if isinstance(error, StoppedError) else 400, str(error))
+        text.alternatives += alternatives
+        if chunk is None:
+            text.ended = True
+            return
+        text.unsent += chunk.text
+        text.symbols += self._count(chunk.text)
+        if self.request.receipt:
+            text.chunks.append(chunk)
+
+    def _count(self, text: str) -> int:
+        return len(text.encode("utf-8", "surrogateescape")) if self._vocab.of_bytes else len(text)
+
+    async def whole(self) -> dict[str, Any]:
+        """Returns the answer when all texts have ended.
+
+        Raises:
+            ApiError: a text failed, or it took too long.
+        """
+        until = self._loop.time() + LONGEST_ANSWER
+        try:
+            while not all(text.ended for text in self.texts):
+                await self._collect(until=until)
+        except TimeoutError:
+            raise ApiError(503, "the answer took too long; ask for fewer characters", ends=True) from None
+        found = [self._choice(text, is_last=True) for text in self.texts]
+        return answers.response(self.request, self.name, found, self.usage)
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """How many symbols were read and written so far."""
+        return answers.usage(self.prompt_symbols, sum(text.symbols for text in self.texts))
+
+    def _choice(self, text: _Text, *, is_last: bool) -> dict[str, Any]:
+        piece, text.unsent = text.unsent, ""
+        logprobs = None
+        if self.request.logprobs is not None:
+            count = self._count(piece)
+            known, text.alternatives = text.alternatives[:count], text.alternatives[count:]
+            first = int(text.job.ids[0]) if len(text.job.ids) else 0
+            logprobs = answers.legacy_logprobs(self._vocab, known, text.sent, self.request.logprobs, first)
+        text.sent += len(piece)
+        finish = text.finish if is_last else None
+        more = {"receipt": self._receipt(text)} if is_last and self.request.receipt else {}
+        return answers.choice(self.request, text.index, piece, finish, logprobs, **more)
+
+    def _receipt(self, text: _Text) -> dict[str, Any]:
+        from charnet.generation.receipts import Recorder, draft
+
+        checkpoint, options = self._room.checkpoint, text.job.options
+        path = checkpoint.path.name if checkpoint.path else ""
+        echo = self.request.echo
+        drafted = draft(
+            self._room.engine, self._vocab, options, checkpoint=path, checkpoint_sha256=checkpoint.sha256,
+            prompt=text.prompt, is_private=False, echo=echo, unknown="error", lines=False, samples=self.request.n,
+        )  # fmt: skip
+        recorder = Recorder(drafted, text.prompt if echo else "", "")
+        for chunks in recorder.watch([text.chunks]):
+            for _ in chunks:
+                pass
+        return recorder.receipt_of(text.job.number).to_json()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yields the events of a stream: pieces of texts, each soon after it was written, and the end.
+
+        An error that comes after the first piece is an event too.
+        """
+        until, waiting = self._loop.time() + LONGEST_ANSWER, list(self.texts)
+        try:
+            while waiting:
+                await self._collect(until=until)
+                if sum(len(text.unsent) for text in waiting) < FLUSH_CHARACTERS and not any(t.ended for t in waiting):
+                    await asyncio.sleep(FLUSH_SECONDS)
+                    while not self._arrived.empty():
+                        self._take(*self._arrived.get_nowait())
+                ready = [text for text in waiting if text.unsent or text.ended]
+                waiting = [text for text in waiting if not text.ended]
+                for text in ready:
+                    yield self._event(
+                        answers.response(self.request, self.name, [self._choice(text, is_last=text.ended)])
+                    )
+            if self.request.include_usage:
+                yield self._event(answers.response(self.request, self.name, [], self.usage))
+            yield b"data: [DONE]\n\n"
+        except TimeoutError:
+            yield self._event(ApiError(503, "the answer took too long; ask for fewer characters").to_json())
+        except ApiError as error:
+            yield self._event(error.to_json())
+
+    @staticmethod
+    def _event(value: Any) -> bytes:
+        return b"data: " + http.as_json(value) + b"\n\n"
+
+
+async def watched(connection: Connection, completion: Completion, awaitable: Any) -> Any:
+    """Waits for a result, but not longer than the client does.
+
+    Raises:
+        GoneError: it has left.
+    """
+    result = asyncio.ensure_future(awaitable)
+    gone = asyncio.ensure_future(connection.gone.wait())
+    try:
+        await asyncio.wait([result, gone], return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            raise GoneError
+        return result.result()
+    finally:
+        for each in (result, gone):
+            if not each.done():
+                each.cancel()
+        if not result.done():
+            completion.cancel()

@@ -38,10 +38,12 @@ TABLE = """
                numbers curves live_page runs_page notebook
 6  bench       bench
 7  api         api
-8  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
+8  server      prefixes engine_room http access dialect answers models connection completions page app
+9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following train
-               sample replay inspect insight_text insight runs eval quantize doctor bench cache corpus compress app
-9  root        __init__ __main__
+               sample replay inspect insight_text insight serve runs eval quantize doctor bench cache corpus compress
+               app
+10 root        __init__ __main__
 """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "

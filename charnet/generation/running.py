@@ -79,11 +79,12 @@ class RunningText:
 
     @property
     def ended(self) -> bool:
-        return self._detokenizer.ended
+        return self._detokenizer.ended and not (self.scores and self.unread)
 
     @property
     def steps_left(self) -> int:
-        return len(self.unread) + max(1, self._length - self.position)  # 1: to complete a cluster
+        is_over = self._detokenizer.ended  # at once, for a text of no symbols whose prompt is scored
+        return len(self.unread) + (0 if is_over else max(1, self._length - self.position))  # 1: to complete a cluster
 
     def given(self, num_steps: int) -> list[int]:
         """Takes from what is unread what the engine reads in some steps."""

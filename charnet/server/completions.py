@@ -173,7 +173,7 @@ class Completion:
         path = checkpoint.path.name if checkpoint.path else ""
         echo = self.request.echo
         drafted = draft(
-            self._room.engine, self._vocab, options, checkpoint=path, checkpoint_sha256=checkpoint.sha256,
+            self._room.engine, self._vocab, options, checkpoint=path, checkpoint_sha256=self._room.sha256,
             prompt=text.prompt, is_private=False, echo=echo, unknown="error", lines=False, samples=self.request.n,
         )  # fmt: skip
         recorder = Recorder(drafted, text.prompt if echo else "", "")

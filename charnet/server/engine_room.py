@@ -80,11 +80,12 @@ class EngineRoom:
 
     Args:
         checkpoint: the model; its file may go away.
+        sha256: of that file.
         compiles: open the compiled engine too, as soon as it is loaded.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, compiles: bool = True) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self, checkpoint: Checkpoint, *, sha256: str = "", compiles: bool = True) -> None:
+        self.checkpoint, self.sha256 = checkpoint, sha256 or checkpoint.sha256
         self.engine: Engine = open_engine(checkpoint, "numpy")
         self._samplers = Samplers(checkpoint.vocab, is_exact=self.engine.is_exact)
         self._prefixes, self._changed = Prefixes(), threading.Condition()

@@ -68,7 +68,8 @@ class Models:
 
     def _open(self, path: Path) -> EngineRoom:
         checkpoint = Checkpoint.load(path, weights_only=True)
-        room = EngineRoom(checkpoint.quantize() if self._quantize else checkpoint, compiles=self._compiles)
+        served = checkpoint.quantize() if self._quantize else checkpoint
+        room = EngineRoom(served, sha256=checkpoint.sha256, compiles=self._compiles)
         room.start()
         return room
 

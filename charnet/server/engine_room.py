@@ -262,6 +262,8 @@ class EngineRoom:
                 self.characters += len(chunk.text)
                 job.deliver(chunk, alternatives, None)
                 alternatives = []
+            if alternatives:
+                job.deliver(Chunk(""), alternatives, None)
         except CharnetError as error:
             self._end(job, error)
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from charnet.config import RUNS, Config
 from charnet.data.streams import may_not_end
@@ -29,7 +29,8 @@ SHORTEST_TRAINING, FEWEST_STEPS = 2.0, 100  # of a whole training: seconds, step
 STEPS_FOR_REPEATS = 500  # with fewer, the time is better spent on longer trainings
 REPEATS = 2  # the best trials, trained once more with another seed
 SPARE = 0.03  # of the time
-LEG_SECONDS = 0.3  # to start and to save a run
+PART_SECONDS = 0.3  # to start and to save a run
+TRAINING_TIME = 0.9  # of the time of a run: the rest is for evaluations
 BYTES_KEPT = 0.4  # of the most that a run takes: what a paused one keeps
 
 
@@ -62,21 +63,21 @@ def plan(
     given = sorted(values)
     from charnet.training import start
 
-    plans: dict[tuple[Any, ...], Plan] = {}
+    models: dict[tuple[Any, ...], _Timed] = {}
     expected = (ends_at - time.monotonic()) / trials.cost(tried, REPEATS)[0]  # for a whole training
     for trial in made:
-        if (pace := _pace(trial)) not in plans:
+        if (shape := _shape(trial)) not in models:
             found, corpus, text = start.plan_run({**values, **trial.values}, expected, on_read=on_read)
             if not len(text.val):
                 raise CorpusError("a sweep compares losses on held-out text, and none is held out: give a longer text")
-            plans[pace] = found
+            models[shape] = _timed(found, expected, text.train.fill(found.config.training.window))
             values.setdefault("data.val_chars", found.config.data.val_chars)  # all read the same
-    first = next(iter(plans.values())).config
+    first = next(iter(models.values())).config
     can_repeat = trials.SEED not in tried and first.data.val != "random"  # the seed draws what is held out
-    each, repeats = _seconds_each(tried, plans.values(), ends_at - time.monotonic(), expected, can_repeat)
+    each, repeats = _seconds_each(tried, models.values(), ends_at - time.monotonic(), can_repeat)
     settings = _flat(first)
     for trial in made:
-        trial.changes = _changes(trial, plans[_pace(trial)].config, each / expected, settings)
+        trial.changes = _changes(trial, models[_shape(trial)], each, settings)
     record = Record(settings, {key: list(each) for key, each in tried.items()}, given, made, seconds, each, repeats)
     _check_steps(record, seconds)
     on_start()
@@ -124,36 +125,45 @@ def _check_steps(record: Record, seconds: float) -> None:
         raise ConfigError(_too_many(len(record.trials), seconds, seconds * FEWEST_STEPS / fewest, each))
 
 
-def _pace(trial: Trial) -> tuple[Any, ...]:
+def _shape(trial: Trial) -> tuple[Any, ...]:
     return tuple(value for key, value in trial.values.items() if key not in SAME_PACE)
 
 
-def _seconds_each(
-    tried: Tried, plans: Iterable[Plan], left: float, expected: float, can_repeat: bool
-) -> tuple[float, bool]:
+class _Timed(NamedTuple):
+    """Settings, the steps that a whole training makes in a second, and the most that it can use."""
+
+    config: Config
+    steps_per_second: float
+    most_steps: int
+
+
+def _timed(plan: Plan, seconds: float, fill: float) -> _Timed:
+    """Args: seconds: for which the run was planned. fill: the fraction of a window that is no padding."""
+    t = plan.config.training
+    steps_per_second = t.steps / seconds
+    if t.steps >= plan.most_steps:  # limited by the text, not by the time
+        steps_per_second = TRAINING_TIME * plan.chars_per_second / (t.batch_size * t.window * fill)
+    return _Timed(plan.config, steps_per_second, plan.most_steps)
+
+
+def _seconds_each(tried: Tried, models: Iterable[_Timed], left: float, can_repeat: bool) -> tuple[float, bool]:
     """Returns the seconds of a whole training, and whether some are repeated with a second seed."""
-    plans = list(plans)
-    cost, legs = trials.cost(tried, REPEATS if can_repeat else 0)
-    each = max(1e-3, left - legs * LEG_SECONDS) / cost
-    if can_repeat and min(p.config.training.steps for p in plans) * each / expected < STEPS_FOR_REPEATS:
-        can_repeat, (cost, legs) = False, trials.cost(tried)
-        each = max(1e-3, left - legs * LEG_SECONDS) / cost
-    # A text that is soon learned by heart needs no more.
-    return min(each, max(expected * p.most_steps / p.config.training.steps for p in plans)), can_repeat
+    models = list(models)
+    cost, parts = trials.cost(tried, REPEATS if can_repeat else 0)
+    each = max(1e-3, left - parts * PART_SECONDS) / cost
+    if can_repeat and each * min(model.steps_per_second for model in models) < STEPS_FOR_REPEATS:
+        return _seconds_each(tried, models, left, can_repeat=False)
+    return min(each, max(model.most_steps / model.steps_per_second for model in models)), can_repeat
 
 
-def _changes(trial: Trial, config: Config, longer: float, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings in which a trial differs from `settings`, with an evaluation at every rung.
-
-    Args:
-        config: for the time for which it was planned.
-        longer: the time that there is, as a fraction of that.
-    """
-    steps = int(config.training.steps * longer)
-    evaluations = max(1, round(steps / config.training.eval_every / QUARTERS))  # in a quarter
+def _changes(trial: Trial, model: _Timed, seconds: float, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings in which a trial differs from `settings`, with an evaluation at every rung."""
+    steps = min(model.most_steps, int(model.steps_per_second * seconds))
+    planned = model.config.training
+    evaluations = max(1, round(planned.steps / planned.eval_every / QUARTERS))  # in a quarter
     every = max(1, steps // (QUARTERS * evaluations))
     length = {"training.eval_every": every, "training.steps": QUARTERS * evaluations * every}
-    found = _flat(config) | trial.values | length
+    found = _flat(model.config) | trial.values | length
     return {key: value for key, value in found.items() if value != settings[key]} | trial.values
 
 

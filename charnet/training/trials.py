@@ -219,14 +219,17 @@ def twin_of(trial: Trial, trials: Sequence[Trial]) -> Trial | None:
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
     """Returns the trials of the first seed, the best first: those that went furthest, by their last loss.
 
-    Where both seeds went to the end, their mean counts.
+    Where the best two went to the end with both seeds, their means decide between them.
     """
+    again = [trial for trial in trials if trial.again]
+    twins = [twin_of(trial, trials) for trial in again if all(each.state == DONE for each in again)]
 
-    def key(trial: Trial) -> tuple[float, float]:
-        losses, twin = trial.losses, twin_of(trial, trials)
-        if not losses:
-            return 0, math.inf
-        both = twin is not None and trial.state == twin.state == DONE
-        return -len(losses), (losses[-1] + twin.losses[-1]) / 2 if both and twin else losses[-1]
+    def key(trial: Trial) -> tuple[float, ...]:
+        if not trial.losses:
+            return 0, 0, math.inf
+        mean = trial.losses[-1]
+        if trial in twins and (twin := twin_of(trial, trials)):
+            mean = (mean + twin.losses[-1]) / 2
+        return -len(trial.losses), trial not in twins, mean
 
     return sorted((trial for trial in trials if not trial.again), key=key)

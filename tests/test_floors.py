@@ -31,14 +31,14 @@ TABLE = """
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
 5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
-               saver recorder trainer start resume setup
+               saver recorder trainer start resume setup trials sweep_file sweep_plan sweep_events sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html
 6  bench       bench
 7  api         api
 8  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
-               adapting opening context mixing copying receipts history live progress interactive many train sample
-               replay inspect runs eval quantize doctor bench cache corpus compress app
+               adapting opening context mixing copying receipts history live progress interactive many train
+               sweep_words sweep sample replay inspect runs eval quantize doctor bench cache corpus compress app
 9  root        __init__ __main__
 """
 LOADS = {

@@ -13,7 +13,7 @@ from charnet.cli import console
 from charnet.cli.options import option, unescaped_settings
 from charnet.config import RUNS
 from charnet.config_file import read_yaml
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, quoted
 from charnet.overlay import assignments, parse_duration
 from charnet.signals import Interrupted, SignalGuard
 from charnet.training import trials
@@ -76,7 +76,11 @@ def sweep(
     """
     typed = unescaped_settings(assignments(settings or [])) | ({"data.paths": text} if text else {})
     if resume and (typed or tries or config or name):
-        raise ConfigError("--resume goes on with a sweep as it is: leave out the text, --try, --set, --config, --name")
+        more = "the text, --try, --set, --config and --name"
+        raise ConfigError(f"--resume goes on with {quoted(str(resume))} as it is: leave out {more}")
+    if not (resume or tries):
+        what = quoted(" ".join(text or ["the fables"]))
+        raise ConfigError(f"nothing to compare on {what}: add --try, as in --try learning_rate=0.01,0.02,0.04")
     seconds = None if time is None and resume else parse_duration("--for", time or DEFAULT_TIME)
     with SignalGuard(ending=True) as signals, contextlib.suppress(Interrupted):
 

@@ -15,13 +15,14 @@ from charnet.cli.train import train
 from charnet.data.segment import is_pattern
 from charnet.errors import plural
 from charnet.training.planner import PLANNED
-from charnet.training.trials import DIVERGED, PRUNED, QUARTERS, RUNNING, Trial, shown, twin_of
+from charnet.training.trials import DIVERGED, DONE, PRUNED, QUARTERS, RUNNING, Trial, shown, twin_of
 
 if TYPE_CHECKING:
     from charnet.training.sweep_events import Halved, Paused, Planned, SweepEvent, SweepFinished
     from charnet.training.sweep_file import Record
     from charnet.training.trials import Effect
 
+EARLY = "before the end most differences are smaller than there, and small networks and no dropout look too good"
 PLACES = {1: "a quarter", 2: "half", QUARTERS: "the end"}
 SIZES = PLANNED - {"model.dropout", "training.steps"}  # a longer training chooses others, unless they are named
 
@@ -65,8 +66,8 @@ def _paused(event: Paused) -> str:
     trial = event.trial
     if trial.state == DIVERGED:
         return f"{_label(trial)}: its loss is no longer a finite number; it is out"
-    place = PLACES[event.rung] if event.rung < QUARTERS else "the end"
-    return f"{_label(trial)}: {format_loss(trial.losses[-1])} at {place}, {format_duration(trial.seconds)} trained"
+    place, time = PLACES[event.rung], format_duration(trial.seconds)
+    return f"{_label(trial)}: {format_loss(trial.losses[-1])} at {place}, {time} trained"
 
 
 def _halved(event: Halved) -> list[str]:
@@ -89,6 +90,8 @@ def findings(event: SweepFinished) -> list[str]:
     differ = event.seeds_differ
     measured = f"; two seeds of the same settings differed by {differ:.4f}" if differ is not None else ""
     said.append(f"differences below {event.noise:.3g} nats are noise{measured}")
+    if any(0 < effect.rung < QUARTERS for effect in event.effects):
+        said.append(EARLY)
     if len(event.ranked) > 1 and (close := _as_good(event)):
         said.append(f"as good as the best, within the noise: {close}")
     if event.reason != "complete":
@@ -121,12 +124,12 @@ def _row(trial: Trial, event: SweepFinished) -> tuple[str, str]:
     if not trial.losses:
         return _label(trial), "diverged" if trial.state == DIVERGED else "not begun"
     rung = record.rungs[len(trial.losses) - 1]
-    words = {RUNNING: "not at its end", PRUNED: "pruned", DIVERGED: "then diverged"}.get(trial.state, "done")
-    place = f" after {PLACES[rung]}" if rung < QUARTERS else ""
+    words = {RUNNING: "came to", PRUNED: "pruned after", DIVERGED: "diverged after"}.get(trial.state, "done")
+    words += f" {PLACES[rung]}" if rung < QUARTERS and trial.state != DONE else ""
     if twin and twin.losses:
         place_of_twin = PLACES[record.rungs[len(twin.losses) - 1]]
         words += f", with another seed {twin.losses[-1]:.4f} at {place_of_twin}"
-    return _label(trial), f"{format_loss(trial.losses[-1])}  {words}{place}"
+    return _label(trial), f"{format_loss(trial.losses[-1])}  {format_duration(trial.seconds)}  {words}"
 
 
 def _effect(effect: Effect, noise: float) -> str:
@@ -135,14 +138,10 @@ def _effect(effect: Effect, noise: float) -> str:
     if len(effect.losses) < 2:
         return f"{name}: nothing to compare{diverged}"
     losses = ", ".join(f"{shown(value)}: {loss:.4f}" for value, loss in effect.losses.items())
+    place = "" if effect.rung == QUARTERS else f" at {PLACES[effect.rung]} of the training"
     if effect.spread < noise:
-        words = f"{name} made no difference above the noise: {effect.spread:.4f} nats ({losses})"
-    else:
-        words = f"{name} mattered {effect.spread:.3f} nats, {shown(effect.best)} was best ({losses})"
-    if effect.rung == QUARTERS:
-        return words + diverged
-    early = " (early losses favor small networks and no dropout)" if effect.name.startswith("model.") else ""
-    return f"{words}; compared at {PLACES[effect.rung]} of the training{early}{diverged}"
+        return f"{name}: no difference above the noise{place}, {effect.spread:.4f} nats ({losses}){diverged}"
+    return f"{name} mattered {effect.spread:.3f} nats{place}, {shown(effect.best)} was best ({losses}){diverged}"
 
 
 def _as_good(event: SweepFinished) -> str:

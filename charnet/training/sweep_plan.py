@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from charnet.config import RUNS, Config
 from charnet.data.streams import may_not_end
-from charnet.errors import ConfigError, CorpusError, plural
+from charnet.errors import ConfigError, CorpusError, plural, shortened
 from charnet.overlay import as_dict, overlay
 from charnet.storage.runs import RunFolder
 from charnet.training import resolve, trials
@@ -79,7 +79,7 @@ def plan(
     for trial in made:
         trial.changes = _changes(trial, models[_shape(trial)], each, settings)
     record = Record(settings, {key: list(each) for key, each in tried.items()}, given, made, seconds, each, repeats)
-    _check_steps(record, seconds)
+    _check_steps(made, each, models, seconds)
     on_start()
     sizes = [resolve.bytes_on_disk(record.config(trial), len(corpus.vocab)) for trial in made]
     return RunFolder.new(out, f"{name or corpus.name}-sweep", int(BYTES_KEPT * sum(sizes)) + max(sizes)), record
@@ -103,8 +103,8 @@ def _checked(
     for trial in made:
         resolve.check(overlay(Config(), values | trial.values), trial.label)
     resolve.check(Config(), name)
-    if any(map(may_not_end, overlay(Config(), values).data.paths)):
-        raise CorpusError("a sweep reads its text many times, and this one can be read only once: save it in a file")
+    if once := [path for path in overlay(Config(), values).data.paths if may_not_end(path)]:
+        raise CorpusError(f"{shortened(once[0])}: can be read only once, and a sweep reads it often: save it in a file")
     cost = trials.cost(tried)[0]
     if seconds / cost < SHORTEST_TRAINING:
         raise ConfigError(_too_many(len(made), seconds, SHORTEST_TRAINING * cost, f"{seconds / cost:.1f} seconds"))
@@ -118,11 +118,13 @@ def _too_many(count: int, seconds: float, needed: float, each: str) -> str:
     )
 
 
-def _check_steps(record: Record, seconds: float) -> None:
-    fewest = min(record.config(trial).training.steps for trial in record.trials)
-    if fewest < FEWEST_STEPS:
-        each = plural(fewest, "step")
-        raise ConfigError(_too_many(len(record.trials), seconds, seconds * FEWEST_STEPS / fewest, each))
+def _check_steps(made: Sequence[Trial], each: float, models: Mapping[tuple[Any, ...], _Timed], seconds: float) -> None:
+    """Raises ConfigError if the time is not enough, for a text that is worth more of it."""
+    for trial in made:
+        _, pace, most = models[_shape(trial)]
+        if pace * each < min(FEWEST_STEPS, most):
+            steps = plural(int(pace * each), "step")
+            raise ConfigError(_too_many(len(made), seconds, seconds * FEWEST_STEPS / (pace * each), steps))
 
 
 def _shape(trial: Trial) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from charnet.cli.app import run
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(
-    set(re.findall(r"(?:^    (?:\$ )?|`|\| )(charnet (?:train|sample|inspect|eval|bench|doctor)[^`\n]*)", README, re.M))
+    set(re.findall(r"(?:^    (?:\$ )?|`|\| )(charnet (?:train|sample|inspect|eval|bench|doctor|sweep|runs)[^`\n]*)", README, re.M))
 )
 
 

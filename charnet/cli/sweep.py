@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from charnet.cli import console
+from charnet.cli import console, messages, sweep_words
 from charnet.cli.options import option, unescaped_settings
 from charnet.config import RUNS
 from charnet.config_file import read_yaml
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SWEEP, RUN, OUTPUT = "The sweep", "The run", "Output"
 SECONDS_BETWEEN_LINES = 10.0
 DEFAULT_TIME = "10m"
-STOPPING = "stopping after this step"
 
 
 def sweep(
@@ -82,34 +81,39 @@ def sweep(
         what = quoted(" ".join(text or ["the fables"]))
         raise ConfigError(f"nothing to compare on {what}: add --try, as in --try learning_rate=0.01,0.02,0.04")
     seconds = None if time is None and resume else parse_duration("--for", time or DEFAULT_TIME)
-    with SignalGuard(ending=True) as signals, contextlib.suppress(Interrupted):
+    with SignalGuard(ending=True) as signals:
 
         def on_start() -> None:
-            signals.defer(lambda: console.note(STOPPING))
+            signals.defer(lambda: console.note(messages.STOPPING))
 
-        if resume:
-            from charnet.training.sweep import resume_sweep
+        run = None
+        try:
+            if resume:
+                from charnet.training.sweep import resume_sweep
 
-            run = resume_sweep(resume, seconds, out=out)
-            on_start()
-        else:
-            tried, file_values = trials.parse(tries or []), read_yaml(config) if config else {}
-            assert seconds is not None
+                run = resume_sweep(resume, seconds, out=out)
+                on_start()
+            else:
+                tried, file_values = trials.parse(tries or []), read_yaml(config) if config else {}
+                if not quiet:
+                    console.note("reading the text, and measuring how fast this machine trains")
+                from charnet.training.sweep import new_sweep
+
+                run = new_sweep(
+                    typed, tried, seconds or 0.0, file_values=file_values, out=out, name=name, on_start=on_start
+                )
+            _show(run, signals, quiet=quiet, json=json)
+        except Interrupted:
             if not quiet:
-                console.note("measuring how fast this machine trains")
-            from charnet.training.sweep import new_sweep
-
-            run = new_sweep(typed, tried, seconds, file_values=file_values, out=out, name=name, on_start=on_start)
-        _show(run, signals, quiet=quiet, json=json)
+                console.note(sweep_words.aborted(run.folder.path if run else None))
     return 128 + signals.received if signals.received else 0
 
 
 def _show(run: Sweep, signals: SignalGuard, *, quiet: bool, json: bool) -> None:
-    from charnet.cli import sweep_words
-    from charnet.training.events import Progress
+    from charnet.training.events import Progress, Started
     from charnet.training.sweep_events import SweepFinished
 
-    said_at = clock.monotonic()
+    said_at, notes = clock.monotonic(), set[str]()
     with contextlib.closing(run.events(lambda: signals.received)) as events:
         for event in events:
             if isinstance(event, SweepFinished):
@@ -118,7 +122,8 @@ def _show(run: Sweep, signals: SignalGuard, *, quiet: bool, json: bool) -> None:
                 else:
                     console.write("\n".join(map(console.shown, sweep_words.findings(event))) + "\n")
                 continue
-            said = [] if quiet else sweep_words.lines(event)
+            said = [] if quiet else [line for line in sweep_words.lines(event) if line not in notes]
+            notes |= set(said) if isinstance(event, Started) else set()  # those on the text are in every training
             if isinstance(event, Progress) and not quiet and clock.monotonic() - said_at > SECONDS_BETWEEN_LINES:
                 said = [f"step {event.step:,}, train {event.train_nats_per_char:.4f} nats"]
             for line in said:

@@ -9,10 +9,10 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from charnet.cli.messages import NOTHING_SAVED, rolled_back
 from charnet.cli.options import TEXTS
 from charnet.cli.tables import format_duration, format_loss
 from charnet.cli.train import train
-from charnet.data.segment import is_pattern
 from charnet.errors import plural
 from charnet.training.planner import PLANNED
 from charnet.training.trials import DIVERGED, DONE, PRUNED, QUARTERS, RUNNING, Trial, shown, twin_of
@@ -29,13 +29,26 @@ SIZES = PLANNED - {"model.dropout", "training.steps"}  # a longer training choos
 
 def lines(event: SweepEvent) -> list[str]:
     """Returns what is said of an event on the way."""
+    from charnet.training.events import RolledBack, Started
     from charnet.training.sweep_events import Halved, Paused, Planned
 
     if isinstance(event, Planned):
         return _planned(event)
     if isinstance(event, Paused):
         return [_paused(event)]
+    if isinstance(event, Started):
+        damage = f"{event.run}: its newest checkpoint is damaged ({event.damage}); resuming from the one before it"
+        return [*event.notes, *[damage] * bool(event.damage)]
+    if isinstance(event, RolledBack):
+        return [rolled_back(event)]
     return _halved(event) if isinstance(event, Halved) else []
+
+
+def aborted(folder: Path | None) -> str:
+    """Says what is left of a sweep that was stopped at once."""
+    if folder is None:
+        return NOTHING_SAVED
+    return f"stopped at once; charnet sweep --resume {shlex.quote(str(folder))} goes on from the last checkpoints"
 
 
 def _planned(event: Planned) -> list[str]:
@@ -163,6 +176,8 @@ def train_command(record: Record, trial: Trial) -> str:
 
 
 def _flags(settings: Mapping[str, Any]) -> Iterable[str]:
+    from charnet.data.segment import is_pattern
+
     own = signature(train).parameters
     for name, value in settings.items():
         key = _field(name)

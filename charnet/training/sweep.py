@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import LARGEST_SEED, RUNS
-from charnet.errors import CheckpointError, ConfigError, DivergedError
+from charnet.errors import CheckpointError, ConfigError, CorpusError, DivergedError
 from charnet.overlay import DURATION_EXAMPLES
 from charnet.storage import run_list, runs
 from charnet.storage.document import TrainerState
@@ -80,7 +80,7 @@ def resume_sweep(given: Path, seconds: float | None = None, *, out: Path = RUNS)
     if seconds is not None:
         check_seconds(seconds)
         record.seconds = record.spent + seconds
-    elif record.spent >= record.seconds and any(trial.state == RUNNING for trial in record.trials):
+    elif record.spent >= record.seconds and any(t.state == RUNNING for t in record.trials if not t.again):
         raise ConfigError(f"{path}: the time of this sweep is over: give it more with --for; {DURATION_EXAMPLES}")
     return Sweep(RunFolder(path), record, time.monotonic() - record.spent)
 
@@ -214,7 +214,12 @@ class Sweep:
             folder = RunFolder(path)
             folder.discard(begun_by_another=True)
             folder.close()
-        return setup.new_run(self.record.settings | trial.changes, out=self.folder.path, name=trial.label)
+        run = setup.new_run(self.record.settings | trial.changes, out=self.folder.path, name=trial.label)
+        if run.info.fingerprint != self.record.fingerprint:
+            run.folder.discard()
+            run.folder.close()
+            raise CorpusError(f"{run.info.name}: has changed since the sweep began: restore it, or start a new sweep")
+        return run
 
     def _state(self, trial: Trial) -> TrainerState | None:
         """Returns where the run of a trial stands on the disk, or None if it has not begun."""

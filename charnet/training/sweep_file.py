@@ -31,6 +31,7 @@ class Record:
         settings: of all trials, by `section.field`; a trial may change some.
         tried: the values of each tried setting.
         given: names of the settings that the user gave.
+        fingerprint: of the text.
         trials: all of them, with those that repeat others.
         seconds: of the whole sweep.
         seconds_each: that a whole training was planned to take.
@@ -43,6 +44,7 @@ class Record:
     settings: dict[str, Any]
     tried: dict[str, list[Any]]
     given: list[str]
+    fingerprint: str
     trials: list[Trial]
     seconds: float
     seconds_each: float

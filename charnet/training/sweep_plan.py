@@ -78,7 +78,8 @@ def plan(
     settings = _flat(first)
     for trial in made:
         trial.changes = _changes(trial, models[_shape(trial)], each, settings)
-    record = Record(settings, {key: list(each) for key, each in tried.items()}, given, made, seconds, each, repeats)
+    values_tried = {key: list(each) for key, each in tried.items()}
+    record = Record(settings, values_tried, given, corpus.fingerprint, made, seconds, each, repeats)
     _check_steps(made, each, models, seconds)
     on_start()
     sizes = [resolve.bytes_on_disk(record.config(trial), len(corpus.vocab)) for trial in made]

@@ -13,9 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from charnet.config import Config
+from charnet.config import AUTO, Config
 from charnet.errors import ConfigError, did_you_mean, quoted
-from charnet.overlay import overlay, qualified_names
+from charnet.overlay import limits, overlay, qualified_names
 
 QUARTERS = 4  # in a whole schedule; rungs are counted in quarters
 NOISE = 0.01  # nats per character: by so much do losses of equal settings differ from seed to seed
@@ -95,6 +95,8 @@ def parse(texts: Sequence[str]) -> dict[str, list[Any]]:
         section = name.partition(".")[0]
         words = [word.strip() for word in listed.split(",")]
         values = [getattr(getattr(overlay(Config(), {name: word}), section), key) for word in words]
+        if AUTO in values and limits(name).auto:
+            raise ConfigError(f"--try: {key} needs numbers: auto stands for one of them")
         if twice := [value for value in values if values.count(value) > 1]:
             raise ConfigError(f"--try: {key} has the value {shown(twice[0])} twice")
         tried[name] = values

@@ -94,7 +94,7 @@ def record(tries: list[str], losses: list[list[float]], states: list[str], **mor
     for trial, found, state in zip(made, losses, states, strict=True):
         trial.losses, trial.state, trial.changes, trial.seconds = found, state, dict(trial.values), 75.0
     settings["data.paths"] = ["/texts/my book.txt"]
-    return Record(settings, tried, more.pop("given", []), made, 600.0, 100.0, **more)
+    return Record(settings, tried, more.pop("given", []), "", made, 600.0, 100.0, **more)
 
 
 def findings(found: Record, reason: str = "complete") -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -61,7 +63,9 @@ def record_of(text: Path, tried: trials.Tried = TRIED, *, repeats: bool = False,
     found = trials.combinations(tried)
     for trial in found:
         trial.changes = dict(trial.values)
-    return Record(settings, {key: list(each) for key, each in tried.items()}, [], found, seconds, 1.0, repeats)
+    values = {key: list(each) for key, each in tried.items()}
+    fingerprint = hashlib.sha256(text.read_bytes()).hexdigest()
+    return Record(settings, values, [], fingerprint, found, seconds, 1.0, repeats)
 
 
 def sweep_of(record: Record, out: Path) -> Sweep:
@@ -166,6 +170,21 @@ def test_a_folder_that_was_begun_before_the_process_was_killed_is_begun_anew(tex
     assert {path.name for path in last.folder.iterdir() if path.is_dir()} == {t.label for t in record.trials}
 
 
+def test_a_text_that_changed_between_two_trials_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "pets.txt"
+    text.write_text(sentences(300))
+    record = record_of(text)
+    sweep = sweep_of(record, tmp_path)
+    with contextlib.closing(sweep.events()) as events:
+        for event in events:
+            if isinstance(event, Paused):
+                text.write_text(sentences(310))
+                break
+    with pytest.raises(CorpusError, match="has changed since the sweep began"):
+        finish(resume_sweep(sweep.folder.path))
+    assert [path.name for path in sweep.folder.path.iterdir() if path.is_dir()] == [record.trials[0].label]
+
+
 def test_a_trial_that_diverges_is_out_and_the_others_go_on(text: Path, tmp_path: Path) -> None:
     tried = trials.parse(["learning_rate=0.001,0.002,1000"])
     record = record_of(text, tried)
@@ -197,6 +216,13 @@ def test_when_the_time_is_over_a_sweep_ends_and_more_time_continues_it(text: Pat
         resume_sweep(last.folder)
     _, more = finish(resume_sweep(last.folder, 3600.0))
     assert more.reason == "complete"
+    more.record.seconds = 0.0
+    more.record.trials.append(trials.Trial(more.ranked[0].values, more.ranked[0].changes, again=True))
+    folder = RunFolder(last.folder)
+    more.record.save(folder)
+    folder.close()
+    _, again = finish(resume_sweep(last.folder))  # a second seed that was not trained is no reason to refuse
+    assert again.best == more.best
 
 
 def measured(sweep: Sweep, seconds: float) -> list[Any]:

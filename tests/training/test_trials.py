@@ -34,6 +34,7 @@ RATE, DROPOUT, UNITS = "training.learning_rate", "model.dropout", "model.hidden_
         (["dropout=0.3"], "at least two values"),
         (["cell=lstm,lsmt"], 'did you mean "lstm"'),
         (["dropout=0,0.3", "model.dropout=0.1,0.2"], "is there twice"),
+        (["ngram=0,auto"], "ngram needs numbers"),
         (["steps=10,20"], "cannot be tried"),
         (["lowercase=true,false"], "different texts cannot be compared"),
         (["val_fraction=0.1,0.2"], "different texts cannot be compared"),

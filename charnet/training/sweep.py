@@ -107,6 +107,7 @@ class Sweep:
             yield from self._halve(stop)
             if not self._stopped and self.record.repeats and self.record.last_part == 1:
                 yield from self._repeat(stop)
+                self._stopped = "interrupted" if self._stopped == "interrupted" else ""  # the rest can be left out
             self._save()
             yield finished(self.folder.path, self.record, self._stopped or "complete")
         finally:

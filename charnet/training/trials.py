@@ -221,17 +221,21 @@ def twin_of(trial: Trial, trials: Sequence[Trial]) -> Trial | None:
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
     """Returns the trials of the first seed, the best first: those that went furthest, by their last loss.
 
-    Where the best two went to the end with both seeds, their means decide between them.
+    Those that may go on are compared where all of them have been. Where the best two went to the end with both seeds,
+    their means decide between them.
     """
     again = [trial for trial in trials if trial.again]
     twins = [twin_of(trial, trials) for trial in again if all(each.state == DONE for each in again)]
+    first = [trial for trial in trials if not trial.again]
+    alive = [len(trial.losses) for trial in first if trial.losses and trial.state in (RUNNING, DONE)]
 
     def key(trial: Trial) -> tuple[float, ...]:
         if not trial.losses:
             return 0, 0, math.inf
-        mean = trial.losses[-1]
+        depth = min([len(trial.losses), *alive])
+        mean = trial.losses[depth - 1]
         if trial in twins and (twin := twin_of(trial, trials)):
             mean = (mean + twin.losses[-1]) / 2
-        return -len(trial.losses), trial not in twins, mean
+        return -depth, trial not in twins, mean
 
-    return sorted((trial for trial in trials if not trial.again), key=key)
+    return sorted(first, key=key)

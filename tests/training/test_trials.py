@@ -9,6 +9,7 @@ from charnet.training.trials import (
     DIVERGED,
     DONE,
     NOISE,
+    PRUNED,
     Trial,
     best_half,
     combinations,
@@ -150,3 +151,11 @@ def test_of_two_seeds_at_the_end_the_mean_decides() -> None:
     assert [each.values[RATE] for each in ranked(found)] == [2, 1]
     found[3].state = ""  # not at the end: it does not count
     assert [each.values[RATE] for each in ranked(found)] == [1, 2]
+
+
+def test_trials_that_may_go_on_are_compared_where_all_of_them_have_been() -> None:
+    found = [trial([2.0, 1.8], rate=1), trial([1.9], rate=2), trial([], rate=3), trial([2.1], PRUNED, rate=4)]
+    assert [each.values[RATE] for each in ranked(found)] == [2, 1, 4, 3]
+    found[1].losses.append(1.85)
+    assert [each.values[RATE] for each in ranked(found)] == [1, 2, 4, 3]
+    assert ranked([trial([2.0], DIVERGED, rate=1), trial([], DIVERGED, rate=2)])[0].losses == [2.0]

@@ -105,11 +105,12 @@ class Sweep:
         try:
             yield Planned(self.folder.path, self.record)
             yield from self._halve(stop)
-            if not self._stopped and self.record.repeats and self.record.last_part == 1:
+            reason = self._stopped
+            if not reason and self.record.repeats and self.record.last_part == 1:
                 yield from self._repeat(stop)
-                self._stopped = "interrupted" if self._stopped == "interrupted" else ""  # the rest can be left out
+                reason = "interrupted" if stop() else ""  # if time is short, these can be left out
             self._save()
-            yield finished(self.folder.path, self.record, self._stopped or "complete")
+            yield finished(self.folder.path, self.record, reason or "complete")
         finally:
             self.folder.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -16,6 +17,14 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command is done: Ctrl-C cannot change its exit code
     except KeyboardInterrupt:
         os._exit(128 + signal.SIGINT)
+    background = sys.modules.get("charnet.training.background")
+    if (
+        background and background.is_any_left()
+    ):  # a logger hangs; what it has started would keep the process from ending
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -23,6 +23,7 @@ from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.guarded import generation
 from charnet.generation.sampler import Sampler
 from charnet.generation.scheduler import Request
+from charnet.insight import notebook
 from charnet.overlay import check_count, qualified_names, sampling_options
 from charnet.signals import SignalGuard, keyboard_interrupt
 from charnet.storage import runs
@@ -42,6 +43,8 @@ class TextModel:
     Attributes:
         checkpoint: what is in the file: settings, alphabet, history, weights.
     """
+
+    _repr_html_ = notebook.model_html
 
     def __init__(self, checkpoint: Checkpoint, *, engine: str = "auto") -> None:
         self.checkpoint = checkpoint
@@ -259,7 +262,7 @@ def train(
         resume: the folder of a run to resume, or its name below `out`. Without `settings` the result is bit for bit
             that of an uninterrupted run; some settings may change, such as `learning_rate` and `batch_size`.
         continue_text: the resumed run goes on with a changed text, such as a longer one.
-        on_event: called with every event of the training (`charnet.training.events`).
+        on_event: called with each event (`charnet.training.events`). Without it a notebook shows curves.
         settings: any setting by its field name: `steps=500, hidden_size=128`; `charnet train --help` lists them.
 
     Raises:
@@ -280,6 +283,7 @@ def train(
         if key not in known:
             raise ConfigError(f"there is no setting {quoted(key)}{did_you_mean(key, known)}")
         values[known[key]] = value
+    on_event = on_event or notebook.training_display()
     with SignalGuard() as signals, keyboard_interrupt():
         if resume is None:
             run = setup.new_run(values, out=Path(out), name=name, seconds=seconds, on_start=signals.defer)

@@ -30,15 +30,19 @@ TABLE = """
                receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
-5  training    optim resolve sizes planner events throughput time_budget thread_count train_state trained_ngram
-               saver recorder trainer start resume setup trials sweep_file sweep_plan sweep_events sweep
+5  training    optim resolve sizes planner events run_state background event_file loggers throughput time_budget
+               thread_count train_state trained_ngram saver recorder trainer start resume setup trials sweep_file
+               sweep_plan sweep_events sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
-6  insight     svg html
+6  insight     svg html passages trace memory gradients properties units gates expectation
+               excerpt study verdicts figures page png
+               numbers curves live_page runs_page notebook
 6  bench       bench
 7  api         api
 8  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
-               adapting opening context mixing copying receipts history live progress interactive many train
-               sweep_words sweep sample replay inspect runs eval quantize doctor bench cache corpus compress app
+               adapting opening context mixing copying receipts history live progress interactive many following train
+               sweep_words sweep sample replay inspect insight_text insight runs eval quantize doctor bench cache
+               corpus compress app
 9  root        __init__ __main__
 """
 LOADS = {
@@ -46,7 +50,9 @@ LOADS = {
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
     "evaluation.line_scores evaluation.evaluate_mixture "
     "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
-    "training.trained_ngram training.saver training.recorder training.trainer bench",
+    "training.trained_ngram training.saver training.recorder training.trainer bench insight.trace insight.memory "
+    "insight.gradients insight.units insight.gates insight.expectation insight.excerpt insight.study insight.verdicts "
+    "insight.figures insight.page insight.png cli.insight_text",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
     "engines.compiled_engine compression.kernels_adaptive compression.adaptive",

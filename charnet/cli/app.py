@@ -22,6 +22,7 @@ from charnet.cli.corpus import corpus
 from charnet.cli.doctor import doctor
 from charnet.cli.eval import eval_
 from charnet.cli.help import GroupedCommand
+from charnet.cli.insight import insight
 from charnet.cli.inspect import inspect
 from charnet.cli.quantize import quantize
 from charnet.cli.replay import replay
@@ -52,6 +53,7 @@ app.command(cls=GroupedCommand)(train)
 app.command(cls=GroupedCommand)(sample)
 app.command(cls=GroupedCommand)(replay)
 app.command(cls=GroupedCommand)(inspect)
+app.command(cls=GroupedCommand)(insight)
 app.command(cls=GroupedCommand)(runs)
 app.command(cls=GroupedCommand)(sweep)
 app.command("eval", cls=GroupedCommand)(eval_)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from charnet.cli import messages
 from charnet.cli.console import note, write_json
-from charnet.cli.history import RunHistory, TransferRate
 from charnet.cli.tables import format_duration, format_loss
 
 if TYPE_CHECKING:
+    from charnet.cli.history import TransferRate
     from charnet.evaluation.baselines import Baselines
     from charnet.training.events import Event
 
@@ -61,6 +61,8 @@ def training_view(*, quiet: bool, json: bool, reading: str = "reading the text")
         return _JsonLines(quiet=quiet)
     if quiet:
         return _Quiet()
+    from charnet.cli.history import TransferRate
+
     if sys.stderr.isatty() and sys.stderr.encoding.lower().replace("-", "") == "utf8":
         from charnet.cli import live
 
@@ -101,6 +103,8 @@ class _JsonLines(_Quiet):
     """Writes the metrics to stdout for a program, and the messages to stderr unless `quiet`."""
 
     def __init__(self, *, quiet: bool) -> None:
+        from charnet.cli.history import RunHistory
+
         self.history = RunHistory()
         self.quiet = quiet
 
@@ -131,6 +135,8 @@ class _PlainLines(_Quiet):
     """Writes to a pipe or a log: no escape codes, and at most one line of progress every ten seconds."""
 
     def __init__(self, rate: TransferRate) -> None:
+        from charnet.cli.history import RunHistory
+
         self.history = RunHistory()
         self.rate = rate
         self.printed_at = time.monotonic()

@@ -41,7 +41,11 @@ def runs(
         Path | None,
         option("--out", "-o", metavar="FILE", help="write the curves of compared runs as SVG", group=OUTPUT),
     ] = None,
-    force: Annotated[bool, option("--force", help="replace an existing file", group=OUTPUT)] = False,
+    html: Annotated[
+        Path | None,
+        option("--html", metavar="FILE", help="write a page about the runs: table, curves, settings", group=OUTPUT),
+    ] = None,
+    force: Annotated[bool, option("--force", help="replace existing files", group=OUTPUT)] = False,
     json: Annotated[bool, option("--json", help="print everything as JSON", group=OUTPUT)] = False,
 ) -> None:
     """List the runs, or compare some: settings that differ, losses over characters and over time."""
@@ -53,16 +57,23 @@ def runs(
         raise ConfigError(f"expected two or more runs to compare; charnet inspect {quoted(names[0])} describes one")
     if out is not None and not names:
         raise ConfigError("--out: expected runs to compare beside it, as in charnet runs A B --out curves.svg")
+    for path in (out, html):
+        if path is not None:
+            from charnet.cli.output import check_free
+
+            check_free(path, replace=force, advice=", or replace it with --force")
     if names:
-        _compare(names, folder, out, force=force, json=json)
+        _compare(names, folder, out, html, json=json)
     else:
-        _list(folder, sort, json=json)
+        _list(folder, sort, html, json=json)
 
 
-def _list(folder: Path, sort: str, *, json: bool) -> None:
+def _list(folder: Path, sort: str, html: Path | None, *, json: bool) -> None:
     from charnet.storage.run_list import summaries
 
     found = _sorted(summaries(folder), sort)
+    if html is not None:
+        _write_page(found, f"Runs in {folder}/", html)
     if json:
         console.write_json([run.as_dict() for run in found])
         return
@@ -109,18 +120,16 @@ def _bits(nats: float | None) -> str:
     return "-" if nats is None else f"{nats / math.log(2):.4f} bits"
 
 
-def _compare(names: Sequence[str], folder: Path, out: Path | None, *, force: bool, json: bool) -> None:
+def _compare(names: Sequence[str], folder: Path, out: Path | None, html: Path | None, *, json: bool) -> None:
     from charnet.storage import run_list
 
-    if out is not None:
-        from charnet.cli.output import check_free
-
-        check_free(out, replace=force, advice=", or replace it with --force")
     found = [run_list.find(name, folder) for name in names]
     run_list.check_comparable(found)
     different, curves = run_list.differences(found), [run_list.Curve(run) for run in found]
     if out is not None:
         _draw(curves, out)
+    if html is not None:
+        _write_page(found, f"{len(found)} runs compared", html)
     if json:
         console.write_json({"runs": [run.as_dict() for run in found], "different": different,
                             "curves": [vars(curve) for curve in curves]})  # fmt: skip
@@ -135,6 +144,14 @@ def _compare(names: Sequence[str], folder: Path, out: Path | None, *, force: boo
     _show_curves(curves, "seconds")
     if out is not None:
         console.note(f"the curves are in {out}")
+
+
+def _write_page(found: Sequence[RunSummary], title: str, path: Path) -> None:
+    from charnet.cli import output
+    from charnet.insight.runs_page import to_page
+
+    output.save(path, to_page(found, title))
+    console.note(f"the page is {path}")
 
 
 def _show_curves(curves: Sequence[Curve], over: str) -> None:
@@ -168,15 +185,10 @@ def _at(x: Sequence[float], y: Sequence[float], place: float) -> float | None:
 def _draw(curves: Sequence[Curve], out: Path) -> None:
     """Writes the curves as SVG."""
     from charnet.cli import output
-    from charnet.insight.svg import Line, Panel, same_range, to_svg
+    from charnet.insight.curves import loss_panels
+    from charnet.insight.runs_page import HELD_OUT, losses
+    from charnet.insight.svg import to_svg
 
-    best = "; ".join(f"{curve.name}: {min(curve.nats):.4f}" for curve in curves if curve.nats)
-    by_characters = [Line(c.name, c.characters, c.nats) for c in curves]
-    by_seconds = [Line(c.name, c.seconds, c.nats) for c in curves]
-    losses = same_range([by_characters])
-    panels = [
-        Panel("by characters read", "characters", by_characters, range_y=losses),
-        Panel("by time", "seconds", by_seconds, range_y=losses),
-    ]
-    description = f"nats per held-out character of each run while it learned; the lowest: {best}"
-    output.save(out, to_svg(panels, "nats per held-out character", description))
+    lowest = "; ".join(f"{curve.name}: {min(curve.nats):.4f}" for curve in curves if curve.nats)
+    description = f"{HELD_OUT} of each run while it learned; the lowest: {lowest}"
+    output.save(out, to_svg(loss_panels([losses(curve) for curve in curves]), HELD_OUT, description))

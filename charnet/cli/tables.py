@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 from charnet.cli.console import flush, folded, shown, write
 from charnet.errors import plural
+from charnet.insight.numbers import fixed as fixed
+from charnet.insight.numbers import format_duration as format_duration
+from charnet.insight.numbers import format_loss as format_loss
+from charnet.insight.numbers import format_size as format_size
 
 if TYPE_CHECKING:
     from charnet.bench import Result
@@ -38,46 +42,6 @@ def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
     return "".join(BARS[round(share * (len(BARS) - 1))] for share in shares)
 
 
-def format_loss(nats: float | None) -> str:
-    """Formats a loss in nats and in bits."""
-    return "-" if nats is None else f"{_fixed(nats, 4)} nats ({_fixed(nats / math.log(2), 4)} bits)"
-
-
-def _fixed(number: float, digits: int) -> str:
-    """Formats a number with some digits behind the point; a huge one, as of a diverged model, with an exponent.
-
-    >>> _fixed(1.23456, 4), _fixed(9.6e37, 4)
-    ('1.2346', '9.600e+37')
-    """
-    return f"{number:.{digits}f}" if abs(number) < 1e9 else f"{number:.3e}"
-
-
-def format_duration(seconds: float) -> str:
-    """Formats seconds as hours, minutes and seconds.
-
-    >>> format_duration(75.4), format_duration(3700), format_duration(1e299)
-    ('1:15', '1:01:40', '1e+299 seconds')
-    """
-    if abs(seconds) >= 1e12:  # of a forged checkpoint
-        return f"{seconds:g} seconds"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def format_size(count: float) -> str:
-    """Formats a number of bytes with the unit that fits.
-
-    >>> format_size(1_115_394)
-    '1.1 MB'
-    """
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
 def show_description(d: Description) -> None:
     """Shows what is in a checkpoint, as `inspect` does."""
     t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
@@ -97,7 +61,7 @@ def show_description(d: Description) -> None:
         *(("changed", change) for change in t.resume_changes),
         ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
         ("last", format_loss(d.last_nats_per_char)),
-        ("history", f"{_fixed(d.curve[0], 2)} {curve(d.curve)} {_fixed(d.curve[-1], 2)}" if d.curve else "-"),
+        ("history", f"{fixed(d.curve[0], 2)} {curve(d.curve)} {fixed(d.curve[-1], 2)}" if d.curve else "-"),
         ("settings", d.settings_line),
         ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
     ]  # fmt: skip
@@ -147,14 +111,14 @@ def show_evaluation(e: Evaluation) -> None:
     """Shows the losses on a text, as `eval` does."""
     unknown = sum(e.unknown.values())
     lines = [
-        f"{_fixed(e.nats_per_char, 4)} nats per character",
-        f"{_fixed(e.bits_per_char, 4)} bits per character",
-        f"{_fixed(e.perplexity, 3)} perplexity" if math.isfinite(e.perplexity) else "perplexity: too large to compute",
+        f"{fixed(e.nats_per_char, 4)} nats per character",
+        f"{fixed(e.bits_per_char, 4)} bits per character",
+        f"{fixed(e.perplexity, 3)} perplexity" if math.isfinite(e.perplexity) else "perplexity: too large to compute",
         f"{e.characters:,} characters, each predicted from all before it",
     ]
     if d := e.dynamic:
         lines.append(
-            f"learning while it reads: {_fixed(d.nats_per_char, 4)} nats, {_fixed(d.bits_per_char, 4)} bits per "
+            f"learning while it reads: {fixed(d.nats_per_char, 4)} nats, {fixed(d.bits_per_char, 4)} bits per "
             f"character, {d.chars_per_second:,.0f} characters a second"
         )
     if unknown:
@@ -173,7 +137,7 @@ def show_mixture(
         characters: of the mixture.
     """
     for name, weight, part in zip(names, weights, parts, strict=True):
-        loss = f"{_fixed(part.nats_per_char, 4)} nats per character" if part else "knows none of the characters"
+        loss = f"{fixed(part.nats_per_char, 4)} nats per character" if part else "knows none of the characters"
         fewer = characters - part.characters if part else 0
         known = f", without {plural(fewer, 'character')} that it does not know" if fewer else ""
         write(shown(f"{loss}: {name}, weight {weight:.3g}{known}") + "\n")

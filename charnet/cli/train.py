@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console, progress
+from charnet.cli.following import following
 from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped_settings
 from charnet.config import RUNS
 from charnet.config_file import read_yaml
@@ -110,6 +111,19 @@ def train(
             "--set", metavar="SECTION.FIELD=VALUE", help="set any setting by its full name; may be repeated", group=RUN
         ),
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        option(
+            "--log",
+            metavar="tensorboard|trackio|wandb|mlflow",
+            help="log the training there too; may be repeated, or several with commas",
+            group=OUTPUT,
+        ),
+    ] = None,
+    open_page: Annotated[
+        bool,
+        option("--open", help="write live.html in the run's folder while it trains, and open it", group=OUTPUT),
+    ] = False,
     quiet: Annotated[bool, option("--quiet", "-q", help="show only errors", group=OUTPUT)] = False,
     json: Annotated[
         bool, option("--json", help="print the metrics on stdout, one JSON object per line", group=OUTPUT)
@@ -128,10 +142,11 @@ def train(
         raise ConfigError(f"{flag} needs --resume: leave it out, or add --resume RUN")
 
     shown = not (quiet or json)
-    length = SAMPLE_LENGTH if shown else 0
+    length = SAMPLE_LENGTH if shown or log or open_page else 0
     with (
         SignalGuard(ending=True) as signals,
         contextlib.suppress(Interrupted),
+        following(log or [], page=open_page, quiet=quiet) as followers,
         progress.training_view(quiet=quiet, json=json) as view,
     ):
 
@@ -178,7 +193,9 @@ def train(
                         with contextlib.suppress(Interrupted):  # all is saved: Ctrl-C only skips the baselines
                             view.show_baselines(run.baselines())
                     view.show(event)
+                    followers(event)
         except Interrupted:
             if not finished:  # a finished run has nothing to resume
                 view.aborted()
+                followers.patience = 1.0
     return 128 + signals.received if signals.received else 0

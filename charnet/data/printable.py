@@ -19,6 +19,16 @@ def shown(message: str, keep: str = "") -> str:
     return visible(named, keep)
 
 
+def xml_text(text: str, keep: str = "") -> str:
+    """Returns a text for XML or HTML, which have no control characters.
+
+    >>> xml_text("<b>\\x1b")
+    '&lt;b&gt;␛'
+    """
+    return shown(text, keep).translate(_MARKUP)
+
+
+_MARKUP = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;"}
 # Changes of direction can make a line look different from what it says.
 _DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _SYMBOLS = (

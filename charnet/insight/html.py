@@ -38,7 +38,7 @@ def page(
         refresh_seconds: the page loads itself again so often; 0 = never.
     """
     rules = asset("theme.css") + FIGURES + style
-    policy = f"default-src 'none'; style-src {_hash(rules)}; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; style-src {_hash(rules)}; img-src data:; base-uri 'none'; form-action 'none'"
     policy += f"; script-src {_hash(script)}" if script else ""
     refresh = f'<meta http-equiv="refresh" content="{refresh_seconds}">\n' if refresh_seconds else ""
     stored = f'<script type="application/json" id="data">{to_json(data)}</script>\n' if data is not None else ""
@@ -46,7 +46,7 @@ def page(
     return (
         f'<!DOCTYPE html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n{refresh}'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{text(title)}</title>\n<style>{rules}</style>\n</head>\n<body>\n{body}\n{stored}{run}</body>\n</html>\n"
     )
 

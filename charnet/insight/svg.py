@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from xml.sax.saxutils import escape
+from dataclasses import dataclass, field, replace
 
-from charnet.data.printable import shown
+from charnet.data.printable import xml_text as xml_text
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, GAP = 420, 260, 56, 40, 34, 12  # pixels of a panel and its margins
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, GAP = 420, 260, 56, 40, 34, 20  # pixels of a panel and its margins
 TICKS = 5
 NARROWEST_LABEL = 34  # pixels from one label of an axis to the next
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008)
@@ -19,18 +19,27 @@ STYLE = (
     ".figure .grid{stroke:#8884}"
     "@media (prefers-color-scheme:dark){svg.figure{color:#ddd}}"
 )
-ALONE = "svg{background:#fff}@media (prefers-color-scheme:dark){svg{background:#111}}"  # not inside a page
+ALONE = (  # not inside a page
+    "svg.figure{background:#fff;max-width:100%;height:auto}"
+    "@media (prefers-color-scheme:dark){svg.figure{background:#111}}"
+)
+BEGINNING = 0.15  # of a curve, which may be steep
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: a name, its points, and around each point the range `low` to `high`, if there is one."""
+    """A curve: a name, its points, and around each point the range `low` to `high`, if there is one.
+
+    `color` and `dash` are numbers in `COLORS` and `DASHES`; by default each line of a panel has its own.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    color: int | None = None
+    dash: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,8 @@ class Panel:
     """Curves over one axis, or bars: those of several lines stand side by side at each x.
 
     `log_x` and `log_y` are the bases of logarithmic axes, 0 for linear ones; values that are not positive are left out.
-    `range_y` is that of the vertical axis, by default that of the values.
+    `range_y` is that of the vertical axis, by default that of the values; a curve ends where it leaves the range.
+    `names` stand under the bars 1, 2, 3 ... in place of numbers.
     """
 
     title: str
@@ -48,6 +58,7 @@ class Panel:
     log_x: int = 0
     log_y: int = 0
     range_y: tuple[float, float] | None = None
+    names: tuple[str, ...] = ()
 
 
 def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, alone: bool = True) -> str:
@@ -58,10 +69,10 @@ def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, alone: bo
         description: what the figure shows, for those who cannot see it.
         alone: the figure is a file of its own, with its style; a page has `STYLE` in its own.
     """
-    names = [line.name for line in panels[0].lines] if panels else []
+    lines = panels[0].lines if panels else []
     parts = [_panel(panel, number) for number, panel in enumerate(panels)]
-    legend = "".join(map(_legend, names, range(len(names)))) if len(names) > 1 else ""
-    rows = len(names) if legend else 0
+    legend = "".join(map(_legend, lines, range(len(lines)))) if len(lines) > 1 else ""
+    rows = len(lines) if legend else 0
     width, height = len(panels) * (WIDTH + GAP), HEIGHT + 18 * rows + GAP
     style = f"<style>{STYLE}{ALONE}</style>" if alone else ""
     return (
@@ -74,6 +85,16 @@ def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, alone: bo
 def same_range(panels: Sequence[Sequence[Line]]) -> tuple[float, float]:
     """Returns the range of all values of some panels, for a vertical axis that they share."""
     return _range([y for lines in panels for line in lines for y in line.y])
+
+
+def later_range(lines: Sequence[Line]) -> tuple[float, float]:
+    """Returns the range of the values of curves after their beginning."""
+    return _range([y for line in lines for y in line.y[_end_of_beginning(line.x) :]])
+
+
+def _end_of_beginning(x: Sequence[float]) -> int:
+    """Returns the place of the last point of the beginning of a curve."""
+    return max(0, bisect_right(x, BEGINNING * x[-1]) - 1) if len(x) else 0
 
 
 @dataclass(frozen=True)
@@ -110,24 +131,26 @@ def _panel(panel: Panel, number: int) -> str:
     xs = [x for line in lines for x in line.x]
     ys = [y for line in lines for y in (*line.y, *line.low, *line.high)]
     if panel.bars:
-        gap = min((b - a for line in lines for a, b in zip(line.x, line.x[1:], strict=False)), default=1.0)
-        xs, ys = [*(x - gap / 2 for x in xs), *(x + gap / 2 for x in xs)], [0.0, *ys]
+        edges = [_edges(x, lines[0].x, panel.log_x) for x in xs]
+        xs, ys = [edge for pair in edges for edge in pair], [0.0, *ys]
     across = _Axis(*_range(xs, from_zero=not (panel.log_x or panel.bars), log=panel.log_x), left, right, panel.log_x)
     up = _Axis(*(panel.range_y or _range(ys, log=panel.log_y)), bottom, top, panel.log_y)
     parts = [f'<text x="{left}" y="{TOP - 14}" font-weight="bold">{xml_text(panel.title)}</text>']
     for y in up.ticks():
         parts.append(f'<path class="grid" d="M{left} {up.pixel(y):.1f}H{right}"/>')
-        parts.append(f'<text x="{left - 6}" y="{up.pixel(y) + 4:.1f}" text-anchor="end">{y:.4g}</text>')
-    for x in across.ticks():
-        parts.append(f'<text x="{across.pixel(x):.1f}" y="{bottom + 16}" text-anchor="middle">{_short(x)}</text>')
+        parts.append(f'<text x="{left - 6}" y="{up.pixel(y) + 4:.1f}" text-anchor="end">{_short(y)}</text>')
+    labels = [(i + 1.0, name) for i, name in enumerate(panel.names)] or [(x, _short(x)) for x in across.ticks()]
+    for value, label in labels:
+        at = across.pixel(value)
+        parts.append(f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{xml_text(label)}</text>')
     parts.append(f'<path class="axis" fill="none" d="M{left} {top}V{bottom}H{right}"/>')
     parts.append(f'<text x="{right}" y="{bottom + 32}" text-anchor="end">{xml_text(panel.x_label)}</text>')
     for index, line in enumerate(lines):
         if panel.bars:
-            share = gap / len(lines)
-            parts.append(_bars(line, index, gap, share, across.pixel, up.pixel))
+            parts.append(_bars(line, index, len(lines), panel.log_x, across.pixel, up.pixel))
         else:
-            parts.append(_curve(line, index, across.pixel, up.pixel))
+            inside = _cut(line, *panel.range_y) if panel.range_y else line
+            parts.append(_curve(inside, index, across.pixel, up.pixel))
     return "".join(parts)
 
 
@@ -140,7 +163,25 @@ def _visible(line: Line, panel: Panel) -> Line:
     at = [i for i, (x, y) in enumerate(zip(line.x, line.y, strict=True)) if fits(x, y)]
     low = [line.low[i] if not panel.log_y else max(line.low[i], line.y[i] / 1e3) for i in at] if line.low else ()
     high = [line.high[i] for i in at] if line.high else ()
-    return Line(line.name, [line.x[i] for i in at], [line.y[i] for i in at], low, high)
+    return replace(line, x=[line.x[i] for i in at], y=[line.y[i] for i in at], low=low, high=high)
+
+
+def _cut(line: Line, low: float, high: float) -> Line:
+    """Returns the part of a line from where it comes into a range to where it last leaves it; bands stay whole.
+
+    >>> _cut(Line("", [0, 1, 2], [4, 2, 1]), 1, 3)
+    Line(name='', x=[0.5, 1, 2], y=[3.0, 2, 1], low=(), high=(), color=None, dash=0)
+    """
+    inside = [i for i, y in enumerate(line.y) if low <= y <= high]
+    if line.low or not inside or len(inside) == len(line.y):
+        return line if line.low or inside else replace(line, x=(), y=())
+    first, last = inside[0], inside[-1]
+    x, y = list(line.x[first : last + 1]), [min(max(each, low), high) for each in line.y[first : last + 1]]
+    if first:
+        bound = high if line.y[first - 1] > high else low
+        share = (bound - line.y[first]) / (line.y[first - 1] - line.y[first])
+        x, y = [line.x[first] + share * (line.x[first - 1] - line.x[first]), *x], [float(bound), *y]
+    return replace(line, x=x, y=y)
 
 
 def _curve(line: Line, index: int, across: Callable[[float], float], up: Callable[[float], float]) -> str:
@@ -150,35 +191,47 @@ def _curve(line: Line, index: int, across: Callable[[float], float], up: Callabl
     band = ""
     if line.low and line.high:
         around = f"{path(line.x, line.high)} {path(line.x[::-1], line.low[::-1])}"
-        band = f'<polygon fill="{COLORS[index % len(COLORS)]}" fill-opacity="0.15" points="{around}"/>'
-    return f'{band}<polyline fill="none" stroke-width="2" {_stroke(index)} points="{path(line.x, line.y)}"/>'
+        band = f'<polygon fill="{color(line, index)}" fill-opacity="0.15" points="{around}"/>'
+    return f'{band}<polyline fill="none" stroke-width="2" {_stroke(line, index)} points="{path(line.x, line.y)}"/>'
+
+
+def _edges(x: float, xs: Sequence[float], log: int) -> tuple[float, float]:
+    """Returns where a bar begins and ends: half way to its neighbors, by ratio on a logarithmic axis."""
+    if len(xs) < 2:
+        return (x / 2**0.5, x * 2**0.5) if log else (x - 0.5, x + 0.5)
+    if log:
+        half = math.sqrt(xs[1] / xs[0])
+        return x / half, x * half
+    return x - (xs[1] - xs[0]) / 2, x + (xs[1] - xs[0]) / 2
 
 
 def _bars(
-    line: Line, index: int, gap: float, share: float, across: Callable[[float], float], up: Callable[[float], float]
+    line: Line, index: int, count: int, log: int, across: Callable[[float], float], up: Callable[[float], float]
 ) -> str:
     parts = []
     for x, y in zip(line.x, line.y, strict=True):
-        begin = across(x - gap / 2 + index * share)
-        width = max(1.0, across(x - gap / 2 + (index + 1) * share) - begin - 1)
-        parts.append(f'<rect x="{begin:.1f}" y="{up(y):.1f}" width="{width:.1f}" height="{up(0) - up(y):.1f}"/>')
-    return f'<g fill="{COLORS[index % len(COLORS)]}">{"".join(parts)}</g>'
+        left, right = (across(edge) for edge in _edges(x, line.x, log))
+        gap = (right - left) / 8 if count > 1 else 0.0
+        left, width = left + gap, (right - left - 2 * gap) / count
+        size = f'width="{max(1.0, width - 1):.1f}" height="{up(0) - up(y):.1f}"'
+        parts.append(f'<rect x="{left + index * width:.1f}" y="{up(y):.1f}" {size}/>')
+    return f'<g fill="{color(line, index)}">{"".join(parts)}</g>'
 
 
-def _legend(name: str, number: int) -> str:
-    y = HEIGHT + 18 * number
-    line = f'<path stroke-width="2" {_stroke(number)} d="M{LEFT} {y}h24"/>'
-    return f'{line}<text x="{LEFT + 32}" y="{y + 4}">{xml_text(name)}</text>'
+def _legend(line: Line, index: int) -> str:
+    y = HEIGHT + 18 * index
+    path = f'<path stroke-width="2" {_stroke(line, index)} d="M{LEFT} {y}h24"/>'
+    return f'{path}<text x="{LEFT + 32}" y="{y + 4}">{xml_text(line.name)}</text>'
 
 
-def _stroke(number: int) -> str:
-    dash = DASHES[number // len(COLORS) % len(DASHES)]
-    return f'stroke="{COLORS[number % len(COLORS)]}"' + (f' stroke-dasharray="{dash}"' if dash else "")
+def color(line: Line, index: int) -> str:
+    """Returns the color of a line, which is the `index`-th of its panel."""
+    return COLORS[(index if line.color is None else line.color) % len(COLORS)]
 
 
-def xml_text(text: str) -> str:
-    """Returns a text for XML or HTML, which have no control characters."""
-    return escape(shown(text), {'"': "&quot;"})
+def _stroke(line: Line, index: int) -> str:
+    dash = DASHES[(index // len(COLORS) if line.color is None else line.dash) % len(DASHES)]
+    return f'stroke="{color(line, index)}"' + (f' stroke-dasharray="{dash}"' if dash else "")
 
 
 def _range(values: Sequence[float], *, from_zero: bool = False, log: int = 0) -> tuple[float, float]:

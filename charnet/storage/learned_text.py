@@ -78,11 +78,7 @@ def open_learned(checkpoint: Checkpoint) -> LearnedText:
         CorpusError: the text has changed, or is neither at its path nor in the cache.
     """
     config, vocab = checkpoint.config, checkpoint.vocab
-    data = dataclasses.replace(config.data, val=config.data.val or LAST)  # earlier versions held out the end
-    source, key = _read(checkpoint)
-    ids = map_ids(source.ids, source.vocab, vocab)
-    tunes = config.model.ngram > 0
-    split = Split(ids, source.ends, data, config.training.seed, source.file_ends, vocab.symbols, tunes=tunes)
+    source, key, ids, split = _split(checkpoint, "to see what is copied from it")
     end = vocab.start_id() if source.ends is not None else None
     pieces = LearnedPieces(ids, split.train_pieces, vocab.symbols, end)
     line_end = next((symbol for symbol in (0x0A, 0x0D) if symbol in vocab.symbols), None)
@@ -98,7 +94,29 @@ def open_learned(checkpoint: Checkpoint) -> LearnedText:
     )
 
 
-def _read(checkpoint: Checkpoint) -> tuple[EncodedCopy | Corpus, str]:
+def held_out(checkpoint: Checkpoint) -> Part:
+    """Returns the held-out part of the text that a checkpoint was trained on last; of a text of which nothing was held
+    out, the text that it learned from.
+
+    Raises:
+        CorpusError: the text has changed, or is neither at its path nor in the cache.
+    """
+    *_, split = _split(checkpoint, "or name another text")
+    return split.val if len(split.val) else split.train
+
+
+def _split(checkpoint: Checkpoint, purpose: str) -> tuple[EncodedCopy | Corpus, str, Ids, Split]:
+    """Returns the text of a checkpoint, the key of its encoded copy, and its ids and parts in the model's symbols."""
+    config, vocab = checkpoint.config, checkpoint.vocab
+    data = dataclasses.replace(config.data, val=config.data.val or LAST)  # earlier versions held out the end
+    source, key = _read(checkpoint, purpose)
+    ids = map_ids(source.ids, source.vocab, vocab)
+    tunes = config.model.ngram > 0
+    split = Split(ids, source.ends, data, config.training.seed, source.file_ends, vocab.symbols, tunes=tunes)
+    return source, key, ids, split
+
+
+def _read(checkpoint: Checkpoint, purpose: str) -> tuple[EncodedCopy | Corpus, str]:
     """Returns the text of a checkpoint and the key of its encoded copy."""
     info, data = checkpoint.corpus, checkpoint.config.data
     found = open_copy(info.key, info.fingerprint, info.size_bytes)
@@ -107,10 +125,10 @@ def _read(checkpoint: Checkpoint) -> tuple[EncodedCopy | Corpus, str]:
     what = f"the text that the model learned from ({shortened(info.name)}, SHA-256 {info.fingerprint[:12]}...)"
     paths = shortened(", ".join(data.paths), 300) or "the bundled text"
     if any(map(_is_gone, data.paths)):
-        raise CorpusError(f"{what} is neither at {paths} nor in the cache: put it back, to see what is copied from it")
+        raise CorpusError(f"{what} is neither at {paths} nor in the cache: put it back, {purpose}")
     read = corpus.read(data.paths, data)
     if (read.fingerprint, read.key) != (info.fingerprint, info.key):
-        raise CorpusError(f"{what} has changed: {paths} has SHA-256 {read.fingerprint[:12]}...; put it back")
+        raise CorpusError(f"{what} has changed: {paths} has SHA-256 {read.fingerprint[:12]}...; put it back, {purpose}")
     return read, read.key
 
 

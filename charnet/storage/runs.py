@@ -6,6 +6,9 @@
     last.safetensors        the newest state, with everything needed to resume the run
     previous.safetensors    the state before that, in case the newest is damaged
     damaged.safetensors     a newest state that was damaged, moved away when the run was resumed
+    live.html               the page of `charnet train --open`
+    tensorboard/            the events of `charnet train --log tensorboard`
+    loggers.json            the names under which other loggers know the run
 
 A new folder is removed if its run ends before the first checkpoint.
 """
@@ -32,6 +35,7 @@ from charnet.storage.tensorfile import ATTEMPTS, RENAME_SECONDS
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 DAMAGED = "damaged.safetensors"
 SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
+LIVE_PAGE, TENSORBOARD, LOGGERS = "live.html", "tensorboard", "loggers.json"
 LARGEST_METRICS = 1 << 27  # bytes: some half a million lines
 LONGEST_METRICS_LINE = 400  # bytes
 CHANGES, TEST = "changes", "test_nats_per_char"  # the keys of the lines of metrics that are no reports
@@ -169,19 +173,15 @@ class RunFolder:
 
     def drop_previous(self) -> None:
         """Removes the state before the newest one, to save space while the run is paused."""
-        if os.path.isfile(self.path / LAST):
-            self._checked_folder().remove(PREVIOUS)
+        self._checked_folder().remove(PREVIOUS)
 
     def discard(self, *, begun_by_another: bool = False) -> None:
-        """Removes the folder and the run's files if this process created them. A folder with other files stays.
-
-        Args:
-            begun_by_another: also if a process created them that was killed before the first checkpoint.
-        """
+        """Removes the folder and the run's files if this process created them, or another that was killed before its
+        first checkpoint. A folder with other files stays."""
         if not (self._is_new or begun_by_another):
             return
         with contextlib.suppress(OSError, StorageError):
-            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS):
+            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS, LIVE_PAGE, LOGGERS):
                 self._checked_folder().remove(name)
             self._checked_folder().path.rmdir()
 

@@ -148,6 +148,18 @@ def read_document(path: Path) -> Any:
         return _document(path, _header(path, _read_exactly(path, file, bytearray(length))))
 
 
+def looks_like_one(path: Path) -> bool:
+    """Returns whether a regular file is named, or begins, like a file of tensors and not like a text."""
+    if path.suffix == ".safetensors":
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError:
+        return False
+    return head[4:] == b"\0\0\0\0{"  # the length of the header in 8 bytes, and its first one
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file to read it; turns errors of the system into errors of charnet."""

@@ -10,14 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charnet.config import Config
+from charnet.data.printable import xml_text
 
 if TYPE_CHECKING:  # these load NumPy, which a refused command line does not need
     from charnet.storage.document import CorpusInfo
     from charnet.training.planner import Plan
 
 
+class _Shown:
+    """An event that a notebook shows as a table of its numbers and texts."""
+
+    def _repr_html_(self) -> str:
+        told = {name: value for name, value in vars(self).items() if isinstance(value, str | int | float | Path)}
+        rows = "".join(
+            f"<tr><th>{xml_text(name)}</th><td><pre>{xml_text(str(value), keep=chr(10))}</pre></td></tr>"
+            for name, value in told.items()
+        )
+        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
+
+
 @dataclass(frozen=True)
-class Started:
+class Started(_Shown):
     """The run before its first step.
 
     Attributes:
@@ -49,7 +62,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(_Shown):
     """Loss and speed between two lines of metrics, about twice a second. It is not saved."""
 
     step: int
@@ -58,7 +71,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Metrics:
+class Metrics(_Shown):
     """One line of `metrics.jsonl`. `train_nats_per_char` and `grad_norm` are means since the previous line."""
 
     step: int
@@ -76,7 +89,7 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluated(_Shown):
     """Follows the metrics of an evaluation: whether it is the best so far, and a sample that the model writes now."""
 
     step: int
@@ -87,7 +100,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class RolledBack:
+class RolledBack(_Shown):
     """A number was no longer finite after `from_step`; training resumes at `step` with a lower learning rate."""
 
     from_step: int
@@ -96,7 +109,7 @@ class RolledBack:
 
 
 @dataclass(frozen=True)
-class Replanned:
+class Replanned(_Shown):
     """At `step`, the length of the run became `steps`, so that it ends on time."""
 
     step: int
@@ -104,7 +117,7 @@ class Replanned:
 
 
 @dataclass(frozen=True)
-class Finished:
+class Finished(_Shown):
     """The end of a run.
 
     Attributes:

@@ -186,7 +186,7 @@ class Sweep:
             else:
                 self._stopped = "interrupted" if stop() else "time"
         trial.seconds += time.monotonic() - began
-        if trial.state == RUNNING and os.path.isdir(self.path(trial)):
+        if trial.state == RUNNING and os.path.isfile(self.path(trial) / runs.LAST):
             _drop_previous(self.path(trial))
         self._save()
         if not self._stopped:

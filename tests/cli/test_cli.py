@@ -37,6 +37,7 @@ COMMANDS = {
     "train": ["The text", "The model", "Training", "The run", "Output"],
     "sample": ["The prompt", "Learning", "Writing", "Computation", "Output"],
     "inspect": ["Output"],
+    "insight": ["The text", "What to look at", "Output"],
     "runs": ["Output"],
     "eval": ["The text", "Learning", "Output"],
     "bench sample": ["Output"],

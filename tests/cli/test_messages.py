@@ -47,10 +47,13 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.cache": ("cache list or cache clear",),
     "cli.corpus": ("corpus info",),
     "cli.messages": ("train",),
+    "cli.following": ("train",),
     "cli.options": ("train",),
     "cli.train": ("train",),
     "cli.eval": ("eval",),
     "cli.inspect": ("inspect",),
+    "cli.insight*": ("insight",),
+    "insight.*": ("insight",),
     "cli.runs": ("runs",),
     "cli.sweep": ("sweep",),
     "cli.sweep_words": ("sweep", "train"),
@@ -65,6 +68,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
 }
 EITHER = ("train or sample", "cache list or cache clear")
 TRAIN_ALONE = {"--document-separator"}  # only a training can be given a wrong one
+OF_OTHERS = re.compile("tensorboard --logdir|trackio show --project")  # commands of other programs
 WORD = re.compile(r"charnet ((?:bench |cache |corpus )?[a-z]+)|(?<![\w-])(--[a-z][a-z-]*[a-z])|[;,.)]")
 
 
@@ -89,7 +93,7 @@ OPTIONS = options_by_command()
 def lacking(message: str, command: str) -> list[str]:
     """The options in a message that neither the command has nor the one that the message names right before."""
     wrong, other = [], ""
-    for word in WORD.finditer(message):
+    for word in WORD.finditer(OF_OTHERS.sub("", message)):
         if word[1]:
             other = word[1]
         elif not word[2]:

@@ -62,7 +62,21 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
     *("--prompt-file", "--adapt-to", "--save-as", "--init-from", "--resume", "--mix", "--temp", "--until", "--engine"),
     *("--quantize", "--for", "--encoding-errors", "--strip", "--newlines", "--normalize", "--val", "--cell"),
     *("--activation", "--ngram", "--optimizer", "--device", "--precision", "--checkpoint-every", "--on-nan"),
-    *("--unknown", "--down-to", "--prompts", "--context", "--best-by", "--in", "--sort", "--try"),
+    *(
+        "--unknown",
+        "--down-to",
+        "--prompts",
+        "--context",
+        "--best-by",
+        "--in",
+        "--sort",
+        "--try",
+        "--find",
+        "--unit",
+        "--png",
+        "--html",
+        "--log",
+    ),
 }
 
 

@@ -32,8 +32,9 @@ def ignore_cudnn_repacking() -> Iterator[None]:
 class Cell(nn.Module, ABC):
     """One recurrent layer. Its state is a value that goes in and comes out, never an attribute.
 
-    `step` is the definition: one character, in plain equations. `scan` is the fast form over a window. Both give the
-    same results and the same gradients, up to rounding, and a window cut in two gives the same results as the whole.
+    `gate_values` and `update` are the definition, in plain equations; `step` reads one character with them. `scan` is
+    the fast form over a window. Both give the same results and the same gradients, up to rounding, and a window cut in
+    two gives the same results as the whole.
     `scan` computes in the dtype of its input. Weights and states are always fp32.
 
     The weights of all gates are stacked in the order of `gates`:
@@ -64,8 +65,21 @@ class Cell(nn.Module, ABC):
         return tuple(self.weight_hh.new_zeros(batch_size, self.hidden_size) for _ in self.state_names)
 
     @abstractmethod
+    def gate_values(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        """Returns the activations of `gates`, each (..., H), at inputs x (..., E) after hidden states h (..., H)."""
+
+    @abstractmethod
+    def update(self, values: tuple[Tensor, ...], state: State) -> State:
+        """Returns the new state, (B, H) each, from the activations of the gates and the state before."""
+
+    def forget_gate(self, values: tuple[Tensor, ...]) -> Tensor | None:  # noqa: ARG002
+        """Returns the share of the old state that the new one keeps, (..., H), for a cell that has such a gate."""
+        return None
+
     def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads one character; returns the new hidden state h_BH, which is the output, and the new state."""
+        state = self.update(self.gate_values(x_BE, state[0]), state)
+        return state[0], state
 
     @abstractmethod
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:

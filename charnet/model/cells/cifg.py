@@ -37,13 +37,17 @@ class CIFG(Cell):
     gates: ClassVar = ("i", "g", "o")
     state_names: ClassVar = ("h", "c")
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
-        h_BH, c_BH = state
-        i, g, o = (F.linear(x_BE, self.weight_ih, self.bias) + F.linear(h_BH, self.weight_hh)).chunk(3, dim=1)
-        i = i.sigmoid()
-        c_BH = i * g.tanh() + (1 - i) * c_BH
-        h_BH = o.sigmoid() * c_BH.tanh()
-        return h_BH, (h_BH, c_BH)
+    def gate_values(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        i, g, o = (F.linear(x, self.weight_ih, self.bias) + F.linear(h, self.weight_hh)).chunk(3, dim=-1)
+        return i.sigmoid(), g.tanh(), o.sigmoid()
+
+    def update(self, values: tuple[Tensor, ...], state: State) -> State:
+        (i, g, o), (_, c_BH) = values, state
+        c_BH = i * g + (1 - i) * c_BH
+        return o * c_BH.tanh(), c_BH
+
+    def forget_gate(self, values: tuple[Tensor, ...]) -> Tensor:
+        return 1 - values[0]
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         return fused_scan.scan(self, _CIFGPointwise(), x_BTE, state)

@@ -33,14 +33,18 @@ class GRU(Cell):
         super().__init__(input_size, hidden_size, generator)
         self.bias_hn = nn.Parameter(torch.zeros(hidden_size))
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
-        (h_BH,) = state
-        x_r, x_z, x_n = F.linear(x_BE, self.weight_ih, self.bias).chunk(3, dim=1)
-        h_r, h_z, h_n = F.linear(h_BH, self.weight_hh).chunk(3, dim=1)
+    def gate_values(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        x_r, x_z, x_n = F.linear(x, self.weight_ih, self.bias).chunk(3, dim=-1)
+        h_r, h_z, h_n = F.linear(h, self.weight_hh).chunk(3, dim=-1)
         r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
-        n = (x_n + r * (h_n + self.bias_hn)).tanh()
-        h_BH = (1 - z) * n + z * h_BH
-        return h_BH, (h_BH,)
+        return r, z, (x_n + r * (h_n + self.bias_hn)).tanh()
+
+    def update(self, values: tuple[Tensor, ...], state: State) -> State:
+        (_, z, n), (h_BH,) = values, state
+        return ((1 - z) * n + z * h_BH,)
+
+    def forget_gate(self, values: tuple[Tensor, ...]) -> Tensor:
+        return values[1]
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         if x_BTE.is_cuda:

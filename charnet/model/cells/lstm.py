@@ -50,12 +50,17 @@ class LSTM(Cell):
     gates: ClassVar = ("i", "f", "g", "o")
     state_names: ClassVar = ("h", "c")
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
-        h_BH, c_BH = state
-        i, f, g, o = (F.linear(x_BE, self.weight_ih, self.bias) + F.linear(h_BH, self.weight_hh)).chunk(4, dim=1)
-        c_BH = f.sigmoid() * c_BH + i.sigmoid() * g.tanh()
-        h_BH = o.sigmoid() * c_BH.tanh()
-        return h_BH, (h_BH, c_BH)
+    def gate_values(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        i, f, g, o = (F.linear(x, self.weight_ih, self.bias) + F.linear(h, self.weight_hh)).chunk(4, dim=-1)
+        return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+
+    def update(self, values: tuple[Tensor, ...], state: State) -> State:
+        (i, f, g, o), (_, c_BH) = values, state
+        c_BH = f * c_BH + i * g
+        return o * c_BH.tanh(), c_BH
+
+    def forget_gate(self, values: tuple[Tensor, ...]) -> Tensor:
+        return values[1]
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         if (x_BTE.device.type, x_BTE.dtype) == ("cpu", torch.bfloat16) and self.hidden_size > MAX_ONEDNN_BF16_UNITS:

@@ -53,10 +53,12 @@ class RNN(Cell):
             with torch.no_grad():
                 self.bias.sub_(0.5 * self.weight_hh.sum(1))
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
+    def gate_values(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
         f = ACTIVATIONS[self.activation]
-        h_BH = f(F.linear(x_BE, self.weight_ih, self.bias) + F.linear(state[0], self.weight_hh))
-        return h_BH, (h_BH,)
+        return (f(F.linear(x, self.weight_ih, self.bias) + F.linear(h, self.weight_hh)),)
+
+    def update(self, values: tuple[Tensor, ...], state: State) -> State:  # noqa: ARG002
+        return values
 
     def scan(self, x_BTE: Tensor, state: State) -> tuple[Tensor, State]:
         if x_BTE.is_cuda and self.activation != "sigmoid":

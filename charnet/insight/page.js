@@ -1,0 +1,185 @@
+"use strict";
+// The page of a model. Texts reach the reader through textContent alone.
+const data = JSON.parse(document.getElementById("data").textContent);
+const SVG = "http://www.w3.org/2000/svg";
+const count = data.characters.length;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function element(name, text, className) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+// Control characters become symbols; a line end is shown and also ends the line.
+function visible(character) {
+  if (character === "\n") return "⏎\n";
+  return character.replace(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
+    .replace(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+      (c) => "<" + c.charCodeAt(0).toString(16).toUpperCase() + ">");
+}
+
+function fill(host, length) {
+  const spans = [];
+  for (let i = 0; i < length; i++) {
+    const span = element("span", visible(data.characters[i]));
+    if (data.characters[i] === "\n") span.className = "control";
+    span.dataset.i = i;
+    spans.push(span);
+  }
+  host.append(...spans);
+  return spans;
+}
+
+// Lets a place of a text be chosen by mouse and by keyboard; `choose` is called with its index.
+function selectable(host, spans, choose) {
+  let at = -1;
+  function go(i) {
+    if (i < 0 || i >= spans.length) return;
+    if (at >= 0) spans[at].classList.remove("at");
+    at = i;
+    spans[at].classList.add("at");
+    const box = spans[at].getBoundingClientRect(), around = host.getBoundingClientRect();
+    if (box.top < around.top || box.bottom > around.bottom) host.scrollTop += box.top - around.top - around.height / 2;
+    choose(at);
+  }
+  host.addEventListener("click", (event) => {
+    const i = event.target.dataset.i;
+    if (i !== undefined) go(Number(i));
+  });
+  host.addEventListener("keydown", (event) => {
+    const line = () => {
+      const y = spans[Math.max(0, at)].offsetTop, x = spans[Math.max(0, at)].offsetLeft;
+      const down = event.key === "ArrowDown";
+      let best = -1, row = null;
+      for (let i = at; i >= 0 && i < spans.length; i += down ? 1 : -1) {
+        if (spans[i].offsetTop === y) continue;
+        if (row === null) row = spans[i].offsetTop;
+        if (spans[i].offsetTop !== row) break;
+        if (best < 0 || Math.abs(spans[i].offsetLeft - x) < Math.abs(spans[best].offsetLeft - x)) best = i;
+      }
+      return best;
+    };
+    const moves = { ArrowRight: () => at + 1, ArrowLeft: () => at - 1, ArrowDown: line, ArrowUp: line,
+      Home: () => 0, End: () => spans.length - 1 };
+    if (!(event.key in moves) || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    go(at < 0 ? 0 : moves[event.key]());
+  });
+  return go;
+}
+
+// What it expects.
+const LIMITS = [0.25, 0.05, 0.01, 0.002];
+function band(nats) {
+  const p = Math.exp(-nats);
+  return LIMITS.filter((limit) => p < limit - 1e-9).length;
+}
+const expected = document.getElementById("expected");
+const read = fill(expected, count);
+read.forEach((span, i) => { if (band(data.nats[i])) span.classList.add("s" + band(data.nats[i])); });
+const key = document.getElementById("surprise-key");
+key.append("Probability: ", ...["25 % or more", "5 % or more", "1 % or more", "0.2 % or more", "less"]
+  .map((label, i) => element("span", label, "s" + i)));
+
+const bars = document.getElementById("bars");
+function showExpected(i) {
+  const rows = data.likely[i].map(([symbol, share]) => {
+    const here = data.labels[symbol] === labelOf(i);
+    const row = element("div", undefined, here ? "bar here" : "bar");
+    const drawing = document.createElementNS(SVG, "svg");
+    drawing.setAttribute("viewBox", "0 0 100 8");
+    drawing.setAttribute("preserveAspectRatio", "none");
+    drawing.setAttribute("aria-hidden", "true");
+    const rect = document.createElementNS(SVG, "rect");
+    rect.setAttribute("width", share / 10);
+    rect.setAttribute("height", 8);
+    drawing.append(rect);
+    row.append(element("span", data.labels[symbol]), drawing, element("span", (share / 10).toFixed(1) + " %"));
+    return row;
+  });
+  const p = 100 * Math.exp(-data.nats[i]);
+  const title = element("h4", `${labelOf(i)}: ${p >= 0.1 ? p.toFixed(1) : p.toPrecision(1)} %, ${data.nats[i].toFixed(2)} nats`);
+  bars.replaceChildren(title, ...rows);
+}
+function labelOf(i) {
+  const character = data.characters[i];
+  return { "\n": "line end", " ": "space", "\t": "tab" }[character] || visible(character);
+}
+const goExpected = selectable(expected, read, showExpected);
+expected.addEventListener("mouseover", (event) => {
+  if (event.target.dataset.i !== undefined) showExpected(Number(event.target.dataset.i));
+});
+if (count) goExpected(Math.min(count - 1, 20));
+
+// What units track.
+const unitChoice = document.getElementById("unit"), signalChoice = document.getElementById("signal");
+const tracked = fill(document.getElementById("tracked"), count);
+data.units.forEach((unit, i) => unitChoice.append(new Option(unit.name, i)));
+function level(values, i) { return data.levels.indexOf(values[i]) / 63; }
+function shade(share) {  // blue below the middle of the range, orange above
+  const strength = Math.abs(2 * share - 1), hue = share < 0.5 ? "0,114,178" : "213,94,0";
+  return `rgba(${hue},${(0.9 * strength).toFixed(3)})`;
+}
+function showSignals() {
+  const before = signalChoice.value;
+  const names = Object.keys(data.units[unitChoice.value].signals);
+  signalChoice.replaceChildren(...names.map((name) => new Option(data.meanings[name] || name, name)));
+  signalChoice.value = names.includes(before) ? before : names[0];
+  showUnit();
+}
+function showUnit() {
+  const signal = data.units[unitChoice.value].signals[signalChoice.value];
+  const counts = new Array(32).fill(0);
+  tracked.forEach((span, i) => {
+    const share = level(signal.values, i);
+    span.style.backgroundColor = shade(share);
+    span.style.color = Math.abs(2 * share - 1) > 0.6 ? (share < 0.5 ? "#fff" : "#111") : "";
+    counts[Math.min(31, Math.floor(share * 32))]++;
+  });
+  document.getElementById("range").textContent = `from ${signal.low} (blue) to ${signal.high} (orange)`;
+  drawHistogram(counts, signal);
+}
+function drawHistogram(counts, signal) {
+  const drawing = document.createElementNS(SVG, "svg");
+  drawing.setAttribute("viewBox", "0 0 320 60");
+  drawing.setAttribute("width", "320");
+  drawing.setAttribute("class", "figure");
+  drawing.setAttribute("role", "img");
+  drawing.setAttribute("aria-label", `distribution of the values from ${signal.low} to ${signal.high}`);
+  const largest = Math.max(...counts, 1);
+  counts.forEach((n, i) => {
+    const rect = document.createElementNS(SVG, "rect");
+    const height = 58 * n / largest;
+    rect.setAttribute("x", i * 10);
+    rect.setAttribute("y", 60 - height);
+    rect.setAttribute("width", 9);
+    rect.setAttribute("height", height);
+    rect.setAttribute("fill", i < 16 ? "#0072b2" : "#d55e00");
+    drawing.append(rect);
+  });
+  document.getElementById("histogram").replaceChildren(drawing);
+}
+unitChoice.addEventListener("change", showSignals);
+signalChoice.addEventListener("change", showUnit);
+document.querySelectorAll("button[data-unit]").forEach((button) => button.addEventListener("click", () => {
+  unitChoice.value = button.dataset.unit;
+  showSignals();
+  signalChoice.value = button.dataset.signal;
+  showUnit();
+  document.getElementById("tracked").scrollIntoView({ block: "nearest" });
+}));
+if (data.units.length) showSignals();
+
+// Where a prediction came from.
+const influence = document.getElementById("influence");
+const traced = fill(influence, Math.min(count, data.influence.length));
+const goInfluence = selectable(influence, traced, (i) => {
+  traced.forEach((span) => { span.style.backgroundColor = ""; });
+  const row = data.influence[i];
+  for (let k = 0; k < row.length; k++) {
+    traced[i - 1 - k].style.backgroundColor = `rgba(213,94,0,${(0.9 * level(row, k)).toFixed(3)})`;
+  }
+});
+if (traced.length) goInfluence(Math.min(traced.length - 1, 120));

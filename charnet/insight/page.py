@@ -1,0 +1,196 @@
+"""The page of one model, or of several beside each other: everything of a `Study` in one file that opens offline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from charnet.data.printable import visible
+from charnet.insight import expectation, html, verdicts
+from charnet.insight.expectation import Surprise
+from charnet.insight.figures import Figure, figures
+from charnet.insight.html import text
+from charnet.insight.study import Study
+from charnet.insight.svg import to_svg
+
+# A value of a unit is one of 64 levels, written as one character: a text of them is as long as the excerpt.
+LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+MEANINGS = {
+    "h": "h, the hidden state", "c": "c, the cell state", "i": "i, the input gate", "f": "f, the forget gate",
+    "o": "o, the output gate", "g": "g, the candidate", "r": "r, the reset gate", "z": "z, the update gate",
+    "n": "n, the candidate",
+}  # fmt: skip
+
+
+def to_page(studies: Sequence[Study]) -> str:
+    """Returns the page of one model as HTML, or of several beside each other."""
+    drawn = {figure.name: figure for figure in figures(studies)}
+    if len(studies) > 1:
+        return _comparison(list(studies), drawn)
+    (study,) = studies
+    title = f"Inside {study.name}"
+    read = f"{study.characters:,} characters of {study.text}"
+    notes = "".join(f'<p class="quiet">{text(note)}.</p>' for note in study.notes)
+    body = f"""<h1>{text(title)}</h1>
+<p>{text(_model_line(study))}. It was looked at while it read {text(read)}.</p>
+{notes}
+<h2>What it expects</h2>
+<p>{text(verdicts.of_surprise(study))} Click a character, or use the arrow keys, to see what was expected there.</p>
+{_key("surprise-key")}
+<div class="reader"><div id="expected" class="text" tabindex="0" role="application"
+ aria-label="The text, colored by surprise: arrow keys move"></div>
+<div id="bars" class="panel" aria-live="polite"></div></div>
+<h3>The {len(study.worst)} greatest surprises</h3>
+{_worst(study)}
+<h2>What units track</h2>
+<p>{text(verdicts.of_units(study))} Correlations were found on one half of the text and measured on the other; chance
+alone exceeds the last number once in twenty.</p>
+{_followers(study)}
+<div class="controls"><label>Unit <select id="unit"></select></label> <label>Value <select id="signal"></select></label>
+<span id="range" class="quiet"></span></div>
+<div id="histogram"></div>
+<div id="tracked" class="text" role="img" aria-label="The text, colored by the value of the unit"></div>
+<h2>How far it remembers</h2>
+<p>{text(verdicts.of_memory(study))}</p>
+{_drawn(drawn, "memory")}
+<h2>How far the gradient reaches</h2>
+<p>{text(verdicts.of_gradient(study))}</p>
+<div class="figures">{_drawn(drawn, "gradient")}{_drawn(drawn, "states")}</div>
+<h3>Where a prediction came from</h3>
+<p>Click a character, or use the arrow keys: the darker an earlier one, the more it moved the prediction (gradient times
+input, of the {len(study.excerpt.influence) if study.excerpt else 0} first characters).</p>
+<div id="influence" class="text" tabindex="0" role="application"
+ aria-label="The text, colored by influence: arrow keys move"></div>
+<h2>Gates</h2>
+{"".join(f"<p>{text(_layer_name(study, layer))}{text(verdicts.of_gates(layer))}</p>" for layer in study.gates)}
+<div class="figures">{_drawn(drawn, "half-lives")}{_drawn(drawn, "gates")}</div>
+"""
+    return html.page(title, body, style=html.asset("page.css"), script=html.asset("page.js"), data=_data(study))
+
+
+def _comparison(studies: list[Study], drawn: dict[str, Figure]) -> str:
+    title = "Inside " + ", ".join(study.name for study in studies)
+    rows = "".join(
+        f"<tr><td>{text(s.name)}</td><td>{text(_model_line(s))}</td><td>{s.nats_per_char:.4f}</td>"
+        f"<td>{verdicts.horizon(s.memory) if s.memory else '-'}</td>"
+        f"<td>{s.reach.half + 1 if s.reach else '-'}</td></tr>"
+        for s in studies
+    )
+    said = "".join(f"<p>{text(sentence)}</p>" for sentence in verdicts.of_comparison(studies))
+    sections = "".join(
+        f'<h2>{text(figure.title)}</h2><div class="figures">{_svg(figure)}</div>' for figure in drawn.values()
+    )
+    body = f"""<h1>{text(title)}</h1>
+<p>{text(f"Each model read {studies[0].characters:,} characters of {studies[0].text}.")}</p>
+{said}
+<table><thead><tr><th>model</th><th></th><th>nats per character</th><th>memory ends at</th>
+<th>half of the gradient within</th></tr></thead><tbody>{rows}</tbody></table>
+{sections}
+"""
+    return html.page(title, body, style=html.asset("page.css"))
+
+
+def _model_line(study: Study) -> str:
+    from charnet.storage.run_list import short_model
+
+    parameters = sum(weight.size for weight in study.checkpoint.weights.values())
+    window = study.checkpoint.config.training.window
+    return f"{short_model(study.checkpoint.config)}, {parameters:,} parameters, trained with windows of {window}"
+
+
+def _layer_name(study: Study, layer: Any) -> str:
+    model = study.checkpoint.config.model
+    network = f"network {layer.place.network + 1}, " if model.members > 1 else ""
+    return f"{network}layer {layer.place.layer + 1}: " if model.num_layers > 1 or network else ""
+
+
+def _drawn(drawn: dict[str, Figure], name: str) -> str:
+    return _svg(drawn[name]) if name in drawn else '<p class="quiet">The text is too short for this figure.</p>'
+
+
+def _svg(figure: Figure) -> str:
+    """Returns a figure with its panels one beside the other where there is room."""
+    return "".join(to_svg([panel], figure.y_label, figure.description, alone=False) for panel in figure.panels)
+
+
+def _key(name: str) -> str:
+    return f'<p id="{name}" class="key"></p>'
+
+
+def as_line(study: Study, ids: Sequence[int]) -> str:
+    """Returns a text in one line."""
+    return visible("".join(expectation.shown(study.vocab, ids, more="")).replace("\n", "⏎"))
+
+
+def label(study: Study, index: int) -> str:
+    """Returns the name of a symbol."""
+    return visible(expectation.label(study.vocab, index))
+
+
+def likely(study: Study, surprise: Surprise) -> str:
+    """Says what was expected in place of a surprise."""
+    names = [(label(study, i), p) for i, p in surprise.expected.likely[:3]]
+    return ", ".join(f"{name if len(name) > 1 else repr(name)} {100 * p:.0f} %" for name, p in names)
+
+
+def _worst(study: Study) -> str:
+    rows = []
+    for each in study.worst:
+        before, at, behind = (as_line(study, ids) for ids in (each.before, [each.expected.id], each.behind))
+        where = f"{text(before)}<mark>{text(at)}</mark>{text(behind)}"
+        cells = f'<td class="text">{where}</td><td>{text(likely(study, each))}</td>'
+        rows.append(f"<tr><td>{each.expected.nats:.1f}</td>{cells}</tr>")
+    head = "<tr><th>nats</th><th>where</th><th>expected there</th></tr>"
+    return f'<table class="worst"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _followers(study: Study) -> str:
+    shown = list(study.excerpt.signals) if study.excerpt else []
+    rows = []
+    for name, best in sorted(study.followers.items(), key=lambda pair: -abs(pair[1][0].correlation)):
+        for rank, each in enumerate(best[:3]):
+            label = f"{study.unit_name(each.unit)}, {each.state}"
+            number = shown.index(each.unit) if each.unit in shown else None
+            button = (
+                text(label) if number is None
+                else f'<button data-unit="{number}" data-signal="{text(each.state)}">{text(label)}</button>'
+            )  # fmt: skip
+            figures = f"<td>{each.correlation:+.2f}</td><td>{each.auc:.3f}</td><td>{each.chance:.2f}</td>"
+            rows.append(f"<tr><th>{text(name) if not rank else ''}</th><td>{button}</td>{figures}</tr>")
+    head = "<tr><th>property</th><th>unit</th><th>correlation</th><th>AUC</th><th>chance</th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _data(study: Study) -> dict[str, Any]:
+    """Returns the excerpt for the script: lists as long as it."""
+    assert study.excerpt is not None
+    vocab, found = study.vocab, study.excerpt
+    symbols = sorted({i for each in found.expected for i in (each.id, *(one for one, _ in each.likely))})
+    number = {symbol: at for at, symbol in enumerate(symbols)}
+    return {
+        "characters": expectation.shown(vocab, [each.id for each in found.expected]),
+        "begins": found.begins,
+        "labels": [label(study, symbol) for symbol in symbols],
+        "nats": [round(each.nats, 2) for each in found.expected],
+        "likely": [[[number[i], round(1000 * p)] for i, p in each.likely] for each in found.expected],
+        "levels": LEVELS,
+        "units": [
+            {"name": study.unit_name(unit), "signals": {name: _levels(values) for name, values in signals.items()}}
+            for unit, signals in found.signals.items()
+        ],
+        "meanings": MEANINGS,
+        "influence": [_text_of(np.rint(63 * row)) for row in found.influence],
+    }
+
+
+def _levels(values_N: npt.NDArray[np.floating]) -> dict[str, Any]:
+    low, high = float(values_N.min()), float(values_N.max())
+    scaled_N = (values_N - low) / (high - low) if high > low else np.zeros_like(values_N)
+    return {"low": round(low, 4), "high": round(high, 4), "values": _text_of(np.rint(63 * scaled_N))}
+
+
+def _text_of(levels_N: npt.NDArray[np.floating]) -> str:
+    return "".join(LEVELS[int(level)] for level in levels_N)

@@ -1,0 +1,85 @@
+"""Folds the events of a training into its state so far: the curves, the newest numbers, how long it takes."""
+
+from __future__ import annotations
+
+from charnet.training.events import Evaluated, Event, Finished, Metrics, Progress, Replanned, RolledBack, Started
+
+MOST_LINES = 2000  # of metrics; of more, every second one without an evaluation is left out
+MOST_SAMPLES = 3
+
+
+class RunState:
+    """The state of a training so far, from its events.
+
+    Attributes:
+        metrics: lines of `metrics.jsonl`; from before a resumed run those of evaluations.
+        val: the validation losses, in nats per character.
+        best: the lowest loss in nats per character, and its step.
+        samples: the newest texts that the model wrote, each with its step, the newest last.
+        steps: the length of the run.
+        chars_per_step: since the last metrics.
+    """
+
+    def __init__(self) -> None:
+        self.started: Started | None = None
+        self.finished: Finished | None = None
+        self.latest: Metrics | Progress | None = None
+        self.metrics: list[dict[str, float]] = []
+        self.best: tuple[float | None, int] | None = None
+        self.samples: list[tuple[int, str]] = []
+        self.steps = 0
+        self.chars_per_step = 0.0
+        self._counted: tuple[int, int] | None = None  # steps and characters by then, if they are known
+
+    @property
+    def val(self) -> list[float]:
+        return self.points("val_nats_per_char", "step")[1]
+
+    @property
+    def sample(self) -> str:
+        return self.samples[-1][1] if self.samples else ""
+
+    def update(self, event: Event) -> None:
+        """Takes in the next event."""
+        match event:
+            case Started():
+                t = event.config.training
+                self.started, self.steps, self.chars_per_step = event, t.steps, t.batch_size * t.window
+                self._counted = None if event.step else (0, 0)
+                self.metrics = list(event.history)
+            case Progress():
+                self.latest = event
+            case Metrics():
+                if self._counted and event.step > self._counted[0]:
+                    self.chars_per_step = (event.chars_seen - self._counted[1]) / (event.step - self._counted[0])
+                self.latest, self._counted = event, (event.step, event.chars_seen)
+                self._append(event.as_dict())
+            case Evaluated():
+                self.best = (event.best_nats_per_char, event.best_step)
+                if event.sample:
+                    self.samples = [*self.samples, (event.step, event.sample)][-MOST_SAMPLES:]
+            case RolledBack():
+                self.metrics = [line for line in self.metrics if line.get("step", 0) <= event.step]
+                self._counted = None
+            case Replanned():
+                self.steps = event.steps
+            case Finished():
+                self.finished = event
+
+    def points(self, name: str, over: str) -> tuple[list[float], list[float]]:
+        """Returns a column of the metrics over another, where both are known: the values of `over`, those of `name`."""
+        known = [line for line in self.metrics if name in line and over in line]
+        return [line[over] for line in known], [line[name] for line in known]
+
+    def seconds_left(self) -> float:
+        """Estimates the seconds until the last step; 0 while the speed is unknown."""
+        if self.latest is None or not self.latest.chars_per_second:
+            return 0.0
+        return (self.steps - self.latest.step) * self.chars_per_step / self.latest.chars_per_second
+
+    def _append(self, line: dict[str, float]) -> None:
+        self.metrics.append(line)
+        if len(self.metrics) > MOST_LINES:
+            other = (at for at, each in enumerate(self.metrics) if "val_nats_per_char" not in each)
+            dropped = set(list(other)[1::2]) or set(range(1, MOST_LINES, 2))
+            self.metrics = [each for at, each in enumerate(self.metrics) if at not in dropped]

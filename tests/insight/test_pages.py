@@ -1,0 +1,112 @@
+"""The page of a model: one file, small, harmless whatever the texts are, and with all that was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from pages import HOSTILE, hostile_study, study_of
+
+from charnet.insight import html
+from charnet.insight.figures import figures
+from charnet.insight.page import to_page
+from charnet.insight.svg import Line, Panel, to_svg
+
+TEXT = 'Ann: the cat sat.\n  The (dog) said "no" to 7 cats.\n' * 30
+
+
+class Elements(HTMLParser):
+    """All elements of a page, and what the elements `script` hold."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.attributes: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        self.attributes += [name for name, _ in attrs]
+
+    def handle_data(self, data):
+        if self.names and self.names[-1] == "script":
+            self.scripts.append(data)
+
+
+def test_forty_hostile_texts_stay_texts() -> None:
+    assert len(HOSTILE) == 40
+    found = Elements(to_page([hostile_study()]))
+    assert found.names.count("script") == 2
+    assert not {"img", "iframe", "object", "form", "base", "link", "b", "a"} & set(found.names)
+    assert not [name for name in found.attributes if name.startswith("on") or name == "style"]
+    data = json.loads(found.scripts[0])
+    assert "</script>" in "".join(data["characters"])
+    assert not re.search("[<>&]", found.scripts[0])
+
+
+def test_a_page_allows_nothing_but_its_own_style_and_script() -> None:
+    page = html.page("t", "<p>x</p>", script="let a = 1;", data={"x": [1.5, float("nan")]})
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert '{"x":[1.5,null]}' in page
+    assert "script-src" not in html.page("t", "")
+
+
+@pytest.mark.parametrize("values", [
+    {"cell": "rnn", "model.activation": "relu"}, {"cell": "gru"}, {"cell": "cifg", "model.members": 2},
+    {"of_bytes": True}, {"model.num_layers": 1},
+])  # fmt: skip
+def test_every_kind_of_model_has_a_page_with_all_its_sections(values: dict[str, object]) -> None:
+    page = to_page([study_of(TEXT, **values)])
+    for title in (
+        "What it expects",
+        "What units track",
+        "How far it remembers",
+        "How far the gradient reaches",
+        "Gates",
+    ):
+        assert f"<h2>{title}" in page
+    assert len(page.encode()) < 1_000_000
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    data = json.loads(Elements(page).scripts[0])
+    length = len(data["characters"])
+    assert length == len(data["nats"]) == len(data["likely"])
+    assert all(len(s["values"]) == length for unit in data["units"] for s in unit["signals"].values())
+    assert all(len(row) <= 100 for row in data["influence"])
+
+
+def test_models_beside_each_other_share_their_figures() -> None:
+    studies = [study_of(TEXT, name=name, cell=name) for name in ("lstm", "gru", "rnn")]
+    page = to_page(studies)
+    for title in ("How far it remembers", "How far the gradient reaches", "How long units keep what they hold"):
+        assert title in page
+    assert "expects this text best" in page
+    by_name = {figure.name: figure for figure in figures(studies)}
+    assert [line.name for line in by_name["memory"].panels[0].lines] == ["lstm", "gru", "rnn"]
+    assert [line.name for line in by_name["half-lives"].panels[0].lines] == ["lstm", "gru"]
+
+
+def test_all_numbers_are_ready_for_json() -> None:
+    found = json.loads(json.dumps(study_of(TEXT).as_dict()))
+    assert found["memory"]["lengths"][0] == 1
+    assert found["gradient"]["loss"]["mean"][0] == pytest.approx(1)
+    assert {"found", "correlation", "auc", "chance", "unit", "layer", "state"} <= set(
+        found["followers"]["upper case"][0]
+    )
+    assert len(found["worst"]) == 20
+    assert len(found["excerpt"]["nats"]) == len(found["excerpt"]["text"])
+
+
+def test_a_logarithmic_axis_leaves_out_what_it_cannot_show() -> None:
+    line = Line("curve", [0.0, 1.0, 1024.0], [1.0, 0.0, 1e-3], low=[1, 1, 1], high=[1, 1, 1])
+    drawn = to_svg([Panel("t", "x", [line], log_x=2, log_y=10)], "y", "")
+    assert drawn.count("<polyline") == 1
+    assert "nan" not in drawn
+    bars = to_svg([Panel("t", "x", [Line("a", [1.0, 2.0], [3.0, 0.0])], bars=True, names=("i", "f"))], "y", "")
+    assert bars.count("<rect") == 2
+    assert ">i</text>" in bars

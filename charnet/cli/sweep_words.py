@@ -29,7 +29,7 @@ SIZES = PLANNED - {"model.dropout", "training.steps"}  # a longer training choos
 
 def lines(event: SweepEvent) -> list[str]:
     """Returns what is said of an event on the way."""
-    from charnet.training.events import RolledBack, Started
+    from charnet.training.events import Replanned, RolledBack, Started
     from charnet.training.sweep_events import Halved, Paused, Planned
 
     if isinstance(event, Planned):
@@ -41,6 +41,8 @@ def lines(event: SweepEvent) -> list[str]:
         return [*event.notes, *[damage] * bool(event.damage)]
     if isinstance(event, RolledBack):
         return [rolled_back(event)]
+    if isinstance(event, Replanned):
+        return [f"slower than planned: this training now ends at step {event.steps:,}"]
     return _halved(event) if isinstance(event, Halved) else []
 
 

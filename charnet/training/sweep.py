@@ -17,17 +17,18 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.config import LARGEST_SEED, RUNS
+from charnet.config import LARGEST_SEED, RUNS, Config
 from charnet.errors import CheckpointError, ConfigError, CorpusError, DivergedError
 from charnet.overlay import DURATION_EXAMPLES
 from charnet.storage import run_list, runs
-from charnet.storage.document import TrainerState
+from charnet.storage.document import Document, TrainerState
 from charnet.storage.runs import RunFolder
-from charnet.training import setup, sweep_file, sweep_plan, trials
+from charnet.training import planner, setup, sweep_file, sweep_plan, trials
 from charnet.training.events import Event
 from charnet.training.resolve import check_seconds
 from charnet.training.sweep_events import Halved, Paused, Planned, SweepEvent, finished
 from charnet.training.sweep_file import Record
+from charnet.training.time_budget import TimeBudget
 from charnet.training.trials import DIVERGED, DONE, PRUNED, QUARTERS, RUNNING, Trial, Tried
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from charnet.training.trainer import Trainer
 
 SHORTEST_LAST_PART = 0.25  # of its planned length; if there is less time, a sweep ends before its last rung
-SLACK = 0.97  # the last part is shortened so that it takes this fraction of the time left
+SLACK = 0.95  # the last part is shortened so that it takes this fraction of the time left
 
 
 def new_sweep(
@@ -160,7 +161,8 @@ class Sweep:
         before = 0
         for index, rung in enumerate(record.rungs):
             todo = [trial for trial in again if trial.state == RUNNING and len(trial.losses) <= index]
-            if len(todo) * (rung - before) / QUARTERS * record.seconds_each * self._pace() > self._left():
+            seconds = sum(self._seconds_each(trials.twin_of(trial, best) or trial) for trial in todo)
+            if seconds * (rung - before) / QUARTERS > self._left():
                 return
             record.trials += [trial for trial in todo if trial not in record.trials]
             for trial in todo:
@@ -175,16 +177,15 @@ class Sweep:
             return
         began = time.monotonic()
         try:
-            state = yield from self._train_run(trial, rung, stop)
+            loss = yield from self._train_run(trial, rung, stop)
         except DivergedError:
             trial.state = DIVERGED
         else:
-            if self._has_reached(trial, rung, state) and state.best_nats_per_char is not None:
-                trial.losses.append(state.best_nats_per_char)
-                if rung == QUARTERS:
-                    trial.state = DONE
-            else:
+            if loss is None:
                 self._stopped = "interrupted" if stop() else "time"
+            else:
+                trial.losses.append(loss)
+                trial.state = DONE if rung == QUARTERS else RUNNING
         trial.seconds += time.monotonic() - began
         if trial.state == RUNNING and os.path.isfile(self.path(trial) / runs.LAST):
             _drop_previous(self.path(trial))
@@ -192,21 +193,31 @@ class Sweep:
         if not self._stopped:
             yield Paused(trial, rung)
 
-    def _train_run(self, trial: Trial, rung: int, stop: Callable[[], object]) -> Generator[Event, None, TrainerState]:
-        """Trains the run of a trial to a rung. Returns where it stands then."""
-        target, found = self._target(trial, rung), self._state(trial)
-        if found is not None and self._has_reached(trial, rung, found):  # the process ended before this was noted
-            return found
-        run = self._open(trial, is_new=found is None)
-        if rung == QUARTERS and run.config.training.steps != target:
-            run.change_length(target)
+    def _train_run(self, trial: Trial, rung: int, stop: Callable[[], object]) -> Generator[Event, None, float | None]:
+        """Trains the run of a trial to a rung. Returns its best loss then, or None if it had to stop on the way."""
+        found = self._document(trial)
+        if found is not None and self._has_reached(trial, rung, found.trainer_state, found.config):
+            return found.trainer_state.best_nats_per_char  # the process ended before this was noted
+        run, target = self._open(trial, is_new=found is None), self._step(trial, rung)
+        if rung == QUARTERS:
+            shorter = self._step(trial, self.record.rungs[-2])
+            target = shorter + int((target - shorter) * self.record.last_part)
+            if run.config.training.steps > target:
+                run.change_length(target)
+            if not trial.again:  # each of those that are left has its part of the time
+                first = [each for each in self.record.trials if each.state == RUNNING and not each.again]
+                seconds = self._left() / len(first)
+                ends_at = time.monotonic() + seconds - planner.reserved_seconds(seconds)
+                run.time_budget = TimeBudget(ends_at, most_steps=run.config.training.steps)
 
         def ends() -> bool:  # not while it evaluates at the rung
-            return run.state.reported_step >= target or bool(stop()) or self._left() < 0
+            if run.state.step >= min(target, run.config.training.steps):
+                return run.state.reported_step >= run.state.step or bool(stop())
+            return bool(stop()) or self._left() < 0
 
         with contextlib.closing(run.events(ends)) as events:
             yield from events
-        return run.state
+        return run.state.best_nats_per_char if self._has_reached(trial, rung, run.state, run.config) else None
 
     def _open(self, trial: Trial, *, is_new: bool) -> Trainer:
         path = self.path(trial)
@@ -223,44 +234,37 @@ class Sweep:
             raise CorpusError(f"{run.info.name}: has changed since the sweep began: restore it, or start a new sweep")
         return run
 
-    def _state(self, trial: Trial) -> TrainerState | None:
-        """Returns where the run of a trial stands on the disk, or None if it has not begun."""
+    def _document(self, trial: Trial) -> Document | None:
+        """Returns what is on the disk of the run of a trial, or None if it has not begun."""
         if not any(runs.is_there(self.path(trial) / name) for name in runs.RESUME_ORDER):
             return None
         found = run_list.summary(self.path(trial))
         if found.document is None:
             raise CheckpointError(f"{found.problem}; remove this folder, and the trial starts anew")
-        return found.document.trainer_state
+        return found.document
 
-    def _has_reached(self, trial: Trial, rung: int, state: TrainerState) -> bool:
+    def _has_reached(self, trial: Trial, rung: int, state: TrainerState, config: Config) -> bool:
         """Returns whether a run is at a rung, or has stopped early."""
-        patience = self.record.config(trial).training.patience
-        is_early = 0 < patience <= state.evaluations_without_improvement
-        return is_early or state.reported_step >= self._target(trial, rung)
+        is_early = 0 < config.training.patience <= state.evaluations_without_improvement
+        return is_early or state.reported_step >= min(self._step(trial, rung), config.training.steps)
 
-    def _target(self, trial: Trial, rung: int) -> int:
-        """Returns the step of a rung."""
-        steps = self.record.config(trial).training.steps
-        before = steps * self.record.rungs[-2] // QUARTERS
-        return steps * rung // QUARTERS if rung < QUARTERS else before + int((steps - before) * self.record.last_part)
+    def _step(self, trial: Trial, rung: int) -> int:
+        return self.record.config(trial).training.steps * rung // QUARTERS
 
-    def _pace(self) -> float:
-        """Returns the seconds that trainings took, as a fraction of what was planned."""
-        spent = planned = 0.0
-        for trial in self.record.trials:
-            if trial.losses:
-                spent += trial.seconds
-                planned += self.record.rungs[len(trial.losses) - 1] / QUARTERS * self.record.seconds_each
-        return spent / planned if planned else 1.0
+    def _seconds_each(self, trial: Trial) -> float:
+        """Returns how long a whole training with these settings takes."""
+        if not trial.losses:
+            return self.record.seconds_each
+        return trial.seconds * QUARTERS / self.record.rungs[len(trial.losses) - 1]
 
     def _seconds_for(self, going: Sequence[Trial], rung: int) -> float:
         """Returns how long it takes to train these from a rung to the next, and the best half of them to the end."""
         total = 0.0
         for following in self.record.rungs:
             if following > rung:
-                total += len(going) * (following - rung) / QUARTERS
+                total += sum(map(self._seconds_each, going)) * (following - rung) / QUARTERS
                 going, rung = trials.best_half(going, following), following
-        return total * self.record.seconds_each * self._pace()
+        return total
 
     def _left(self) -> float:
         return self.record.seconds - (time.monotonic() - self._began)

@@ -69,7 +69,10 @@ def plan(
         if (shape := _shape(trial)) not in models:
             found, corpus, text = start.plan_run({**values, **trial.values}, expected, on_read=on_read)
             if not len(text.val):
-                raise CorpusError("a sweep compares losses on held-out text, and none is held out: give a longer text")
+                raise CorpusError(
+                    "a sweep compares losses on held-out text, and none is held out: give a longer text, "
+                    "or a larger data.val_fraction"
+                )
             models[shape] = _timed(found, expected, text.train.fill(found.config.training.window))
             values.setdefault("data.val_chars", found.config.data.val_chars)  # all read the same
     first = next(iter(models.values())).config

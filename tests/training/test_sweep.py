@@ -22,10 +22,12 @@ from charnet.storage import run_list, runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.runs import RunFolder
 from charnet.training import setup, sweep_file, sweep_plan, throughput, trials
-from charnet.training.events import Metrics
+from charnet.training import sweep as sweep_module
+from charnet.training.events import Metrics, Replanned
 from charnet.training.sweep import Sweep, new_sweep, resume_sweep
 from charnet.training.sweep_events import Halved, Paused, SweepFinished
 from charnet.training.sweep_file import Record
+from charnet.training.time_budget import TimeBudget
 from charnet.training.trials import DIVERGED, DONE, PRUNED
 
 TRIED = trials.parse(["learning_rate=0.001,0.01,0.04"])
@@ -253,7 +255,7 @@ def test_on_a_slow_machine_fewer_trials_go_on_and_then_the_rest_of_all_becomes_e
     record.seconds_each, record.seconds = 1000.0, 1000.0
     events = measured(sweep_of(record, tmp_path), 2000.0)
     shorter = [event for event in events if isinstance(event, Halved)][1].last_part
-    assert shorter == pytest.approx(0.97 * 1000 / 2000, abs=0.01)
+    assert shorter == pytest.approx(0.95 * 1000 / 2000, abs=0.01)
     finals = [
         Checkpoint.load(tmp_path / "pets-sweep-2" / t.label / runs.LAST) for t in record.trials if t.state == DONE
     ]
@@ -262,6 +264,26 @@ def test_on_a_slow_machine_fewer_trials_go_on_and_then_the_rest_of_all_becomes_e
         steps = STEPS // 2 + int(shorter * STEPS / 2)
         assert (final.trainer_state.step, final.config.training.steps) == (steps, steps)
         assert final.config.training.length_changes == ((STEPS // 2, STEPS),)
+
+
+def test_a_last_part_that_is_slower_than_planned_ends_earlier_and_counts(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(TimeBudget):
+        def revise(self, step: int, steps: int, evaluations_left: int) -> int | None:
+            return 12 if step == 9 and steps > 12 else None
+
+    monkeypatch.setattr(sweep_module, "TimeBudget", Slow)
+    events, last = finish(sweep_of(record_of(text), tmp_path))
+    assert [event.steps for event in events if isinstance(event, Replanned)] == [12, 12]
+    assert (last.reason, [trial.state for trial in last.ranked]) == ("complete", [DONE, DONE, PRUNED])
+    path, expected = last.folder / sweep_file.SWEEP, facts(last.record)
+    path.write_text(path.read_text().replace(f'"state": "{DONE}"', '"state": ""'))  # as if it had been killed before
+    noted = json.loads(path.read_text())
+    for trial in noted["trials"]:
+        trial["losses"] = trial["losses"][:2]
+    path.write_text(json.dumps(noted))
+    assert facts(finish(resume_sweep(last.folder))[1].record) == expected
 
 
 def test_a_second_seed_is_trained_only_if_the_time_allows_it_for_both(text: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ SHORTEST_TRAINING, FEWEST_STEPS = 2.0, 100  # of a whole training: seconds, step
 STEPS_FOR_REPEATS = 500  # with fewer, the time is better spent on longer trainings
 REPEATS = 2  # the best trials, trained once more with another seed
 SPARE = 0.03  # of the time
+SLOWER = 1.15  # than the timed steps, where no repeated trainings can be left out instead
 PART_SECONDS = 0.3  # to start and to save a run
 TRAINING_TIME = 0.9  # of the time of a run: the rest is for evaluations
 BYTES_KEPT = 0.4  # of the most that a run takes: what a paused one keeps
@@ -156,7 +157,7 @@ def _seconds_each(tried: Tried, models: Iterable[_Timed], left: float, can_repea
     """Returns the seconds of a whole training, and whether some are repeated with a second seed."""
     models = list(models)
     cost, parts = trials.cost(tried, REPEATS if can_repeat else 0)
-    each = max(1e-3, left - parts * PART_SECONDS) / cost
+    each = max(1e-3, left - parts * PART_SECONDS) / (cost if can_repeat else SLOWER * cost)
     if can_repeat and each * min(model.steps_per_second for model in models) < STEPS_FOR_REPEATS:
         return _seconds_each(tried, models, left, can_repeat=False)
     return min(each, max(model.most_steps / model.steps_per_second for model in models)), can_repeat

@@ -270,7 +270,7 @@ def test_a_last_part_that_is_slower_than_planned_ends_earlier_and_counts(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Slow(TimeBudget):
-        def revise(self, step: int, steps: int, evaluations_left: int) -> int | None:
+        def revise(self, step: int, steps: int, _: int) -> int | None:
             return 12 if step == 9 and steps > 12 else None
 
     monkeypatch.setattr(sweep_module, "TimeBudget", Slow)
@@ -328,7 +328,7 @@ def test_networks_of_other_sizes_have_the_same_time_and_the_same_held_out_text(t
     sizes = trials.parse(["hidden_size=64,65"])
     values = {key: value for key, value in TINY.items() if key not in (*sizes, "training.eval_every", "training.steps")}
     values |= {"data.paths": [str(text)], "training.batch_size": 1, "training.window": 2}
-    folder, record = sweep_plan.plan(values, sizes, 24.0, out=tmp_path)
+    folder, record = sweep_plan.plan(values, sizes, 16.0, out=tmp_path)
     folder.close()
     small, large = (record.config(trial) for trial in record.trials)
     assert small.training.steps == pytest.approx(10 * large.training.steps, rel=0.05)

@@ -200,8 +200,8 @@ class Sweep:
             return found.trainer_state.best_nats_per_char  # the process ended before this was noted
         run, target = self._open(trial, is_new=found is None), self._step(trial, rung)
         if rung == QUARTERS:
-            shorter = self._step(trial, self.record.rungs[-2])
-            target = shorter + int((target - shorter) * self.record.last_part)
+            paused = self._step(trial, self.record.rungs[-2])
+            target = paused + int((target - paused) * self.record.last_part)
             if run.config.training.steps > target:
                 run.change_length(target)
             if not trial.again:  # each of those that are left has its part of the time

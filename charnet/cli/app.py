@@ -28,6 +28,7 @@ from charnet.cli.quantize import quantize
 from charnet.cli.replay import replay
 from charnet.cli.runs import runs
 from charnet.cli.sample import sample
+from charnet.cli.sweep import sweep
 from charnet.cli.train import train
 from charnet.errors import CharnetError, ConfigError, StorageError, quoted
 from charnet.machine import explain_out_of_memory, omp_spin_count
@@ -54,6 +55,7 @@ app.command(cls=GroupedCommand)(replay)
 app.command(cls=GroupedCommand)(inspect)
 app.command(cls=GroupedCommand)(insight)
 app.command(cls=GroupedCommand)(runs)
+app.command(cls=GroupedCommand)(sweep)
 app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(quantize)
 app.command(cls=GroupedCommand)(compress)

@@ -31,7 +31,8 @@ TABLE = """
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
 5  training    optim resolve sizes planner events run_state background event_file loggers throughput time_budget
-               thread_count train_state trained_ngram saver recorder trainer start resume setup
+               thread_count train_state trained_ngram saver recorder trainer start resume setup trials sweep_file
+               sweep_plan sweep_events sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
@@ -41,8 +42,8 @@ TABLE = """
 8  server      prefixes engine_room http access dialect answers models connection completions page app
 9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following train
-               sample replay inspect insight_text insight serve runs eval quantize doctor bench cache corpus compress
-               app
+               sweep_words sweep sample replay inspect insight_text insight serve runs eval quantize doctor bench cache
+               corpus compress app
 10 root        __init__ __main__
 """
 LOADS = {

@@ -29,6 +29,7 @@ from charnet.cli.replay import replay
 from charnet.cli.runs import runs
 from charnet.cli.sample import sample
 from charnet.cli.serve import serve
+from charnet.cli.sweep import sweep
 from charnet.cli.train import train
 from charnet.errors import CharnetError, ConfigError, StorageError, quoted
 from charnet.machine import explain_out_of_memory, omp_spin_count
@@ -55,6 +56,7 @@ app.command(cls=GroupedCommand)(replay)
 app.command(cls=GroupedCommand)(inspect)
 app.command(cls=GroupedCommand)(insight)
 app.command(cls=GroupedCommand)(runs)
+app.command(cls=GroupedCommand)(sweep)
 app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(serve)
 app.command(cls=GroupedCommand)(quantize)

@@ -88,7 +88,7 @@ def parse_head(raw: bytes | bytearray) -> Head:
     check_beginning(raw)
     first, *lines = bytes(raw).split(b"\r\n")
     if (request := _REQUEST.fullmatch(first)) is None:
-        status = 505 if re.fullmatch(rb"[A-Z]{1,16} \S+ HTTP/\d(\.\d)?", first) else 400
+        status = 505 if re.fullmatch(rb"[A-Z]{1,16} [!-~]+ HTTP/(?!1\.[01])\d(\.\d)?", first) else 400
         raise ApiError(status, "the first line is not of the form METHOD /path HTTP/1.1", ends=True)
     if len(lines) > MOST_HEADERS:
         raise ApiError(431, f"more than {MOST_HEADERS} headers", ends=True)

@@ -34,6 +34,8 @@ BROKEN = re.compile(r"nameB\s*\nnameC")
 FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")  # all controls but line ends
 OUR_CODES = re.compile(r"\x1b\[(?:\?25[lh]|[0-9;]*m|[0-9]*[AGK])")  # of the live display
 TINY = ["--steps", "2", "--hidden-size", "4", "--batch-size", "2", "--window", "8", "--threads", "1"]
+QUICK = ["--set", "model.hidden_size=4", "--set", "training.threads=1", "--set", "model.ngram=0"]
+QUICK += ["--set", "training.batch_size=8", "--set", "training.window=16"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,6 +260,21 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("runs NAME", 2),
         ("runs --sort NAME", 2),
     ],
+    "sweep": [
+        ("sweep NAME.txt --out NAME.runs --name tried --for 30s --try dropout=0,0.3 QUICK", 0),
+        ("sweep --resume NAME.runs/tried-sweep --for 1h", 0),
+        ("sweep --resume NAME.runs/tried-sweep --json", 0),
+        ("sweep --resume NAME", 4),
+        ("sweep --resume NAME.missing", 4),
+        ("sweep NAME.txt --try NAME=1,2", 2),
+        ("sweep NAME.txt --try cell=NAME,lstm", 2),
+        ("sweep NAME.txt --try dropout=0,0.3 --config NAME.yaml", 2),
+        ("sweep NAME.txt --try dropout=0,0.3 --set NAME", 2),
+        ("sweep NAME.txt --try dropout=0,0.3 --for NAME", 2),
+        ("sweep NAME.txt --try dropout=0,0.3 --for 30s --out NAME.txt QUICK", 6),
+        ("sweep NAME.pipe --try dropout=0,0.3", 3),
+        ("sweep NAME.zip --try dropout=0,0.3", 3),
+    ],
     "eval": [
         ("eval NAME NAME.txt", 0),
         ("eval NAME NAME.html.txt", 0),
@@ -342,7 +359,7 @@ def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[
 
 
 def words_of(line: str) -> list[str]:
-    words = [word for part in line.split() for word in (TINY if part == "TINY" else [part])]
+    words = [word for part in line.split() for word in {"TINY": TINY, "QUICK": QUICK}.get(part, [part])]
     return [word.replace("NAME", NAME) for word in words]
 
 

@@ -21,7 +21,7 @@ from charnet.server.http import ApiError, Head
 from charnet.server.models import Models
 
 MOST_CONNECTIONS, BACKLOG = 2000, 512
-ENDING_SECONDS = 3.0  # in which streams may end by themselves when the server stops
+ENDING_SECONDS = 2.5  # in which streams may end by themselves when the server stops
 JSON, TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
 ROUTES = {
     "/": "GET", "/health": "GET", "/metrics": "GET", "/v1/models": "GET", "/v1/completions": "POST",

@@ -87,7 +87,9 @@ def read_answer(client: socket.socket) -> Answer:
             more := client.recv(65536)
         ):
             body += more
-    return Answer(int(first.split()[1]), headers, unchunked(body) if chunked else body)
+    return Answer(
+        int(first.split()[1]), headers, unchunked(body) if chunked else body[: length if length >= 0 else None]
+    )
 
 
 def unchunked(data: bytes) -> bytes:

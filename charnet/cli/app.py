@@ -1,7 +1,7 @@
 """The command line: each command translates its flags into one call of the library.
 
 Exit codes: 0 success, 1 a bug in charnet, 2 usage or settings, 3 text or prompt, 4 checkpoint or receipt, 5 training
-diverged, 6 input or output, 128 + n ended by signal n (130 Ctrl-C, 141 the reader of the pipe closed it).
+diverged, 6 input or output, 7 server, 128 + n ended by signal n (130 Ctrl-C, 141 the reader of the pipe closed it).
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
         "--try",
         "--find",
         "--unit",
-        "--png",
+        "--png", "--host", "--key-file", "--allow-host", "--allow-origin",
         "--html",
         "--log",
     ),

@@ -53,6 +53,8 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.eval": ("eval",),
     "cli.inspect": ("inspect",),
     "cli.insight*": ("insight",),
+    "cli.lesson": ("lesson",),
+    "lesson.*": ("lesson",),
     "insight.*": ("insight",),
     "cli.runs": ("runs",),
     "cli.sweep": ("sweep",),

@@ -76,6 +76,7 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
         "--png",
         "--html",
         "--log",
+        "--language",
     ),
 }
 

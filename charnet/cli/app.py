@@ -24,6 +24,7 @@ from charnet.cli.eval import eval_
 from charnet.cli.help import GroupedCommand
 from charnet.cli.insight import insight
 from charnet.cli.inspect import inspect
+from charnet.cli.lesson import lesson
 from charnet.cli.quantize import quantize
 from charnet.cli.replay import replay
 from charnet.cli.runs import runs
@@ -55,6 +56,7 @@ app.command(cls=GroupedCommand)(sample)
 app.command(cls=GroupedCommand)(replay)
 app.command(cls=GroupedCommand)(inspect)
 app.command(cls=GroupedCommand)(insight)
+app.command(cls=GroupedCommand)(lesson)
 app.command(cls=GroupedCommand)(runs)
 app.command(cls=GroupedCommand)(sweep)
 app.command("eval", cls=GroupedCommand)(eval_)

@@ -258,15 +258,18 @@ async def run(app: App, host: str, port: int, *, started: Callable[[int], object
     await app.stop(server)
 
 
-def key_from(text: str) -> str:
-    """Returns the key in the text of a key file.
+def key_from(text: str, name: str) -> str:
+    """Returns the key in a text.
+
+    Args:
+        name: where it stands, for the message.
 
     Raises:
         ServerError: it has none.
     """
     key = text.strip()
     if len(key) < 16 or not key.isascii() or not key.isprintable() or any(map(str.isspace, key)):
-        raise ServerError("the key file needs one key of at least 16 printable ASCII characters without spaces")
+        raise ServerError(f"{name}: expected one key of at least 16 printable ASCII characters without spaces")
     return key
 
 

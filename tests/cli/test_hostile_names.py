@@ -248,6 +248,15 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("insight NAME.long.txt NAME", 2),
         ("insight NAME --unit NAME", 2),
     ],
+    "lesson": [
+        ("lesson NAME.missing.txt", 3),
+        ("lesson NAME.zip", 3),
+        ("lesson NAME.latin.txt", 3),
+        ("lesson NAME.txt", 3),
+        ("lesson NAME.txt -o NAME.zip", 6),
+        ("lesson NAME.txt -o NAME", 6),
+        ("lesson NAME.pipe", 3),
+    ],
     "runs": [
         ("runs --in .", 0),
         ("runs --in . --json", 0),

@@ -55,6 +55,8 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.insight*": ("insight",),
     "cli.serve": ("serve",),
     "server.*": ("serve",),
+    "cli.lesson": ("lesson",),
+    "lesson.*": ("lesson",),
     "insight.*": ("insight",),
     "cli.runs": ("runs",),
     "cli.sweep": ("sweep",),

@@ -73,9 +73,14 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
         "--try",
         "--find",
         "--unit",
-        "--png", "--host", "--key-file", "--allow-host", "--allow-origin",
+        "--png",
+        "--host",
+        "--key-file",
+        "--allow-host",
+        "--allow-origin",
         "--html",
         "--log",
+        "--language",
     ),
 }
 

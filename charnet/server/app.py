@@ -64,8 +64,8 @@ class App:
             return await loop.create_server(
                 lambda: Connection(self._serve, self._register), host, port, backlog=BACKLOG, reuse_address=True
             )
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, ValueError) as error:  # the latter for what is no address at all
+            reason = (isinstance(error, OSError) and error.strerror) or "not an address"
             raise ServerError(f"{host}:{port}: cannot listen here ({reason}); choose another --port") from None
 
     def _register(self, connection: Connection, is_new: bool) -> None:

@@ -120,9 +120,9 @@ def _sorted_out(names: Sequence[str]) -> tuple[list[Path | None], list[str]]:
     if True in flags[count:]:
         late = names[flags.index(True, count)]
         raise ConfigError(f"{quoted(late)}: is a checkpoint; name checkpoints first, and then the texts")
-    if count > MOST_MODELS:
+    if len({*names[:count]}) > MOST_MODELS:
         raise ConfigError(f"{count} checkpoints: at most {MOST_MODELS} can be compared; name fewer")
-    checkpoints: list[Path | None] = [Path(name) for name in names[:count]]
+    checkpoints: list[Path | None] = [Path(name) for name in dict.fromkeys(names[:count])]
     return checkpoints or [None], list(names[count:])
 
 
@@ -146,11 +146,17 @@ def _studies(
     from charnet.insight.study import study
 
     limit_threads(threads)
-    if len(models) > 1 and not texts:
-        _check_same_text(models)
-    found = []
+    if len(models) > 1:
+        _check_comparable(models, has_text=bool(texts))
+    found, lengths = [], set[int]()
     for model, name in zip(models, _names(paths), strict=True):
-        text, text_name = _text(model, texts, changes)
+        text, text_name = _text(model, texts, changes, name if len(models) > 1 else "the model")
+        lengths.add(len(text))
+        if len(lengths) > 1:
+            raise ConfigError(
+                "the models do not know the same characters of this text, so their losses cannot be compared: name a "
+                "text that all of them know"
+            )
         more: dict[str, Any] = {"patterns": patterns, "chosen": chosen, "is_whole": len(models) == 1}
         found.append(study(model, text, name=name, text_name=text_name, **more))
     return found
@@ -162,12 +168,18 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name}/{path.stem}" for name, path in zip(names, paths, strict=True)]
 
 
-def _check_same_text(models: Sequence[Checkpoint]) -> None:
-    if len({model.corpus.fingerprint for model in models}) > 1:
-        raise ConfigError("the models learned from different texts: name a text that all of them shall read")
+def _check_comparable(models: Sequence[Checkpoint], *, has_text: bool) -> None:
+    """Raises ConfigError if models cannot be compared on one text."""
+    if len({model.vocab.of_bytes for model in models}) > 1:
+        raise ConfigError("some of the models read bytes and some characters: their losses cannot be compared")
+    if has_text:
+        return
+    parts = {(model.corpus.fingerprint, model.config.data.val, model.config.data.document_end) for model in models}
+    if len(parts) > 1:
+        raise ConfigError("the models have different held-out texts: name a text that all of them shall read")
 
 
-def _text(model: Checkpoint, texts: list[str], changes: dict[str, Any]) -> tuple[Part, str]:
+def _text(model: Checkpoint, texts: list[str], changes: dict[str, Any], name: str) -> tuple[Part, str]:
     """Returns the text that a model reads, and its name."""
     if not texts:
         from charnet.storage.learned_text import held_out
@@ -181,7 +193,7 @@ def _text(model: Checkpoint, texts: list[str], changes: dict[str, Any]) -> tuple
     for note in notes:
         console.note(note)
     if unknown:
-        console.note(f"left out {plural(sum(unknown.values()), 'character')} that the model does not know")
+        console.note(f"left out {plural(sum(unknown.values()), 'character')} that {name} does not know")
     return part_of(model, ids), shortened(", ".join(texts))
 
 

@@ -12,7 +12,9 @@ from charnet.insight import expectation, verdicts
 from charnet.insight.page import as_line, likely
 from charnet.insight.study import Study
 
-PARAGRAPH, WORST = 600, 5  # characters; places
+PARAGRAPH, PARAGRAPH_LINES, WORST = 600, 14, 5  # characters; lines; places
+WIDE, GRADIENT_WIDTH = 60, 24  # columns
+TOO_SHORT = "The text, or each document of it, is too short for this."
 FOLLOWERS = 12  # properties
 BINS = 24  # of half-lives
 
@@ -50,7 +52,7 @@ def _show_one(study: Study) -> None:
     for layer in study.gates:
         if layer.half_lives:
             _half_lives(layer.half_lives)
-        _say(verdicts.of_gates(layer))
+        _say(study.layer_name(layer.place) + verdicts.of_gates(layer))
     console.note("charnet insight -o page.html shows all of this as a page: each character, each unit")
 
 
@@ -66,8 +68,8 @@ def _show_several(studies: list[Study]) -> None:
     _head("gates")
     for study in studies:
         for layer in study.gates:
-            _say(f"{study.name}, layer {layer.place.layer + 1}: {verdicts.of_gates(layer)}")
-    console.note("charnet insight A B -o page.html draws them in one plot each")
+            _say(f"{study.name}: {study.layer_name(layer.place)}{verdicts.of_gates(layer)}")
+    console.note("charnet insight A B -o page.html draws all of them in one figure")
 
 
 def _head(title: str) -> None:
@@ -75,62 +77,96 @@ def _head(title: str) -> None:
 
 
 def _say(sentence: str) -> None:
-    width = max(20, shutil.get_terminal_size().columns - 2)
+    width = max(20, _width() - 2)
     for line in console.folded(console.shown(sentence), width):
         console.write(line.rstrip() + "\n")
 
 
 def _paragraph(study: Study) -> None:
-    """Shows the beginning of the text, each character colored by its surprise where the terminal has colors."""
+    """Shows the beginning of the text, each character colored by its surprise; nothing where there are no colors."""
     assert study.excerpt is not None
+    if not surprise.can_color():
+        return
     characters = study.excerpt.expected[:PARAGRAPH]
     shown = expectation.shown(study.vocab, [each.id for each in characters], more="")
-    if surprise.can_color():
-        bands = (
-            (one, bisect_right(surprise.LIMITS, each.nats - 1e-9))
-            for text, each in zip(shown, characters, strict=True)
-            for one in text
-        )
-        console.write("".join(surprise.painted(bands)) + "\n")
-        console.note(surprise.legend(), keep="\x1b")
-    else:
-        console.write_text("".join(shown) + "\n")
+    bands = [
+        (one, bisect_right(surprise.LIMITS, each.nats - 1e-9))
+        for text, each in zip(shown, characters, strict=True)
+        for one in text
+    ]
+    ends = [at for at, (one, _) in enumerate(bands) if one == "\n"]
+    bands = bands[: ends[PARAGRAPH_LINES]] if len(ends) > PARAGRAPH_LINES else bands
+    console.write("".join(surprise.painted(bands)).rstrip("\n") + "\n")
+    console.note(surprise.legend(), keep="\x1b")
 
 
 def _followers(study: Study) -> None:
-    ordered = sorted(study.followers.items(), key=lambda pair: -abs(pair[1][0].correlation))[:FOLLOWERS]
+    """Shows the unit that follows each property most, of the properties that one follows clearly."""
+    clear = [(name, best[0]) for name, best in study.followers.items() if best[0].is_clear]
     rows = [("property", "unit", "correlation", "AUC", "chance")]
-    for name, best in ordered:
-        first = best[0]
+    for name, first in sorted(clear, key=lambda pair: -abs(pair[1].correlation))[:FOLLOWERS]:
         unit = f"{study.unit_name(first.unit)}, {first.state}"
         rows.append((console.shown(name), unit, f"{first.correlation:+.2f}", f"{first.auc:.3f}", f"{first.chance:.2f}"))
-    widths = [max(console.cells(row[column]) for row in rows) for column in range(5)]
+    if len(rows) == 1:
+        return
+    columns = 5 if _width() >= WIDE else 3
+    widths = [max(console.cells(row[column]) for row in rows) for column in range(columns)]
     for row in rows:
-        cells = [cell + " " * (width - console.cells(cell)) for cell, width in zip(row, widths, strict=True)]
+        cells = [cell + " " * (width - console.cells(cell)) for cell, width in zip(row, widths, strict=False)]
         console.write("  ".join(cells).rstrip() + "\n")
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _fitting(places: list[int], label: int, cell: int, curve: int) -> list[int]:
+    """Returns as many places, spread over all, as columns fit beside a label and a curve."""
+    most = max(2, (_width() - label - 2 - curve) // cell)
+    if len(places) <= most:
+        return places
+    return [places[round(i * (len(places) - 1) / (most - 1))] for i in range(most)]
 
 
 def _memory(studies: Sequence[Study]) -> None:
     curves = [(study.name, study.memory) for study in studies if study.memory is not None]
-    lengths = [length for length in (curves[0][1].lengths if curves else []) if length & (length - 1) == 0]
-    lengths = lengths[:: 2 if len(lengths) > 6 else 1]
-    rows = [("characters", "".join(f"{length:>8,}" for length in lengths))] if curves else []
+    if not curves:
+        _say(TOO_SHORT)
+        return
+    label = max(console.cells(console.shown(name)) for name, _ in (("characters", None), *curves))
+    common = [length for length in curves[0][1].lengths if length & (length - 1) == 0]
+    common = [length for length in common if all(length in curve.lengths for _, curve in curves)]
+    lengths = _fitting(common, label, 8, tables.CURVE_WIDTH // 2)
+    rows = [(f"{studies[0].symbol}s", "".join(f"{length:>8,}" for length in lengths))]
     for name, curve in curves:
         by_length = dict(zip(curve.lengths, curve.nats, strict=True))
-        figures = "".join(f"{by_length[each]:>8.3f}" if each in by_length else " " * 8 for each in lengths)
+        figures = "".join(f"{by_length[each]:>8.3f}" for each in lengths)
         rows.append((console.shown(name), f"{figures}  {tables.curve(curve.nats)}"))
     tables.show_rows(rows)
+    _note_ngram(studies)
 
 
 def _gradient(studies: Sequence[Study]) -> None:
     reaches = [(study.name, study.reach) for study in studies if study.reach is not None]
-    places = [k for k in (1, 4, 16, 64, 128) if reaches and k <= min(len(r.distances) for _, r in reaches)]
-    rows = [("characters back", "".join(f"{place:>9}" for place in places))] if reaches else []
+    if not reaches:
+        _say(TOO_SHORT)
+        return
+    label = max(console.cells(console.shown(name)) for name, _ in (("characters back", None), *reaches))
+    reached = min(len(reach.distances) for _, reach in reaches)
+    places = _fitting([k for k in (1, 4, 16, 64, 128) if k <= reached], label, 9, GRADIENT_WIDTH)
+    rows = [(f"{studies[0].symbol}s back", "".join(f"{place:>9}" for place in places))]
     for name, reach in reaches:
         logs = [math.log10(max(size, 1e-6)) for size in reach.loss.mean]
         figures = "".join(f"{reach.loss.mean[place - 1]:>9.2g}" for place in places)
-        rows.append((console.shown(name), f"{figures}  {tables.curve(logs, 24)}"))
+        rows.append((console.shown(name), f"{figures}  {tables.curve(logs, GRADIENT_WIDTH)}"))
     tables.show_rows(rows)
+    _note_ngram(studies)
+
+
+def _note_ngram(studies: Sequence[Study]) -> None:
+    """Says what these figures leave out."""
+    if any(study.checkpoint.ngram for study in studies):
+        _say("These are the networks alone, without the n-gram beside them.")
 
 
 def _half_lives(half_lives: Sequence[float]) -> None:

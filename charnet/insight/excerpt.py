@@ -69,7 +69,7 @@ class _SignalRecord:
     _kept: dict[tuple[Unit, str], Floats] = field(default_factory=dict)
 
     def watch(self, place: Place, values: Values, span: slice) -> None:
-        shape = (len(self.passages.begins_S), int(self.passages.lengths.max()))
+        shape = self.passages.counted_ST.shape
         signals = {**values.states, **dict(zip(values.cell.gates, values.gates, strict=True))}
         for unit in self.units:
             if unit.place == place:
@@ -78,11 +78,9 @@ class _SignalRecord:
                     kept_ST[:, span] = each_STH[:, :, unit.number].numpy()
 
     def signals(self) -> dict[Unit, dict[str, Floats]]:
-        lengths = self.passages.lengths
-        counted_ST = np.arange(int(lengths.max())) < lengths[:, None]
         found: dict[Unit, dict[str, Floats]] = {unit: {} for unit in self.units}
         for (unit, name), kept_ST in self._kept.items():
-            found[unit][name] = kept_ST[counted_ST]
+            found[unit][name] = kept_ST[self.passages.counted_ST]
         return found
 
 

@@ -26,7 +26,8 @@ from charnet.model.network import CharModel
 from charnet.model.ngram import Ngram, WeightedNgram
 
 MOST_LIKELY = 5  # characters of a distribution that are kept
-WORST, AROUND, READ_BEFORE = 20, 40, 150  # places; characters shown before and behind; characters that are read before
+WORST, APART, SAME = 20, 5, 12  # places; characters between two; of two places before which all is the same
+AROUND, READ_BEFORE = 40, 150  # places; characters shown before and behind; characters that are read before
 
 Floats = npt.NDArray[np.float64]
 
@@ -119,10 +120,13 @@ def worst(
     at_ST = passages.begins_S[:, None] + np.arange(seen.counted_ST.shape[1])
     at_N = at_ST[seen.counted_ST]
     of_N = np.nonzero(seen.counted_ST)[0]
-    chosen: list[int] = []
+    chosen, seen_before = list[int](), set[bytes]()
     for number in np.argsort(-nats_N, kind="stable").tolist():
-        if all(abs(int(at_N[number]) - int(at_N[other])) > MOST_LIKELY for other in chosen):
+        at = int(at_N[number])
+        around = bytes(np.asarray(passages.ids[max(0, at - SAME) : at + 1]))
+        if around not in seen_before and all(abs(at - int(at_N[other])) > APART for other in chosen):
             chosen.append(number)
+            seen_before.add(around)
         if len(chosen) == WORST:
             break
     documents = text.documents is not None
@@ -133,7 +137,8 @@ def worst(
         at, begin, end = int(at_N[number]), int(begins[number]), int(ends[number])
         before = np.asarray(passages.ids[max(begin, at - READ_BEFORE) : at]).astype(np.int64)
         read = before if at - READ_BEFORE > begin else np.append(start_id, before)
-        expected = _expected(distributions(networks, ngram, read, last=1)[0], int(passages.ids[at]))
+        likely = _expected(distributions(networks, ngram, read, last=1)[0], int(passages.ids[at])).likely
+        expected = Expected(int(passages.ids[at]), float(nats_N[number]), likely)
         behind = np.asarray(passages.ids[at + 1 : min(end, at + 1 + AROUND // 2)]).tolist()
         found.append(Surprise(at, before[-AROUND:].tolist(), expected, behind))
     return found

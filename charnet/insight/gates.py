@@ -19,8 +19,6 @@ LONGEST_HALF_LIFE = 10_000.0  # characters
 DEAD = 1e-4  # the standard deviation of a unit that never changes
 SIGMOIDS = ("i", "f", "o", "r", "z")
 
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class LayerGates:
@@ -56,13 +54,14 @@ class GateRecord:
     def watch(self, place: Place, values: Values, span: slice) -> None:
         counted = self.counted_ST[:, span]
         h_NH = values.states["h"].numpy()[counted]
-        sums = self._sums.setdefault(place, _Sums(type(values.cell).__name__.lower(), np.zeros((3, h_NH.shape[1]))))
+        sums = self._sums.setdefault(place, _Sums(type(values.cell).__name__.lower(), h_NH.shape[1]))
         sums.places += len(h_NH)
-        sums.moments += [h_NH.sum(axis=0), (h_NH.astype(np.float64) ** 2).sum(axis=0), np.zeros(h_NH.shape[1])]
+        sums.h_H += h_NH.sum(axis=0)
+        sums.square_H += (h_NH.astype(np.float64) ** 2).sum(axis=0)
         keeps = values.cell.forget_gate(values.gates)
         if keeps is not None:
             sums.has_forget_gate = True
-            sums.moments[2] -= np.log(np.maximum(keeps.numpy()[counted], 1e-30)).sum(axis=0)
+            sums.decay_H -= np.log(np.maximum(keeps.numpy()[counted], 1e-30)).sum(axis=0)
         for name, gate in zip(values.cell.gates, values.gates, strict=True):
             if name in SIGMOIDS or name == "h":
                 size_NH = np.abs(gate.numpy()[counted])
@@ -75,26 +74,24 @@ class GateRecord:
         return [sums.result(place) for place, sums in sorted(self._sums.items())]
 
 
-@dataclass
 class _Sums:
-    """Sums over places: `moments` (3, H) of h, of its square and of -ln of the forget gate."""
+    """Sums over places, (H): of h, of its square, and of -ln of the forget gate."""
 
-    cell: str
-    moments: Floats
-    places: int = 0
-    has_forget_gate: bool = False
-    saturated: dict[str, tuple[float, float]] = field(default_factory=dict)
+    def __init__(self, cell: str, units: int) -> None:
+        self.cell, self.places, self.has_forget_gate = cell, 0, False
+        self.h_H, self.square_H, self.decay_H = np.zeros(units), np.zeros(units), np.zeros(units)
+        self.saturated: dict[str, tuple[float, float]] = {}
 
     def result(self, place: Place) -> LayerGates:
-        mean_H, square_H, decay_H = self.moments / max(1, self.places)
-        deviation_H = np.sqrt(np.maximum(square_H - mean_H**2, 0))
-        half_lives = np.minimum(LONGEST_HALF_LIFE, math.log(2) / np.maximum(decay_H, 1e-12))
+        places = max(1, self.places)
+        deviation_H = np.sqrt(np.maximum(self.square_H / places - (self.h_H / places) ** 2, 0))
+        half_lives = np.minimum(LONGEST_HALF_LIFE, math.log(2) / np.maximum(self.decay_H / places, 1e-12))
         return LayerGates(
             place=place,
             cell=self.cell,
             half_lives=half_lives.tolist() if self.has_forget_gate else [],
-            shut={name: shut / self.places for name, (shut, _) in self.saturated.items()},
-            open={name: is_open / self.places for name, (_, is_open) in self.saturated.items()},
+            shut={name: shut / places for name, (shut, _) in self.saturated.items()},
+            open={name: is_open / places for name, (_, is_open) in self.saturated.items()},
             dead=np.flatnonzero(deviation_H < DEAD).tolist(),
-            units=len(mean_H),
+            units=len(self.h_H),
         )

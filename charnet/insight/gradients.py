@@ -25,6 +25,7 @@ from charnet.data.encoded_copy import Ids
 from charnet.data.split import Part
 from charnet.errors import CorpusError
 from charnet.insight.passages import WARM_UP, Ints, as_part
+from charnet.insight.passages import places as places_of
 from charnet.insight.trace import networks_of
 from charnet.model.cells import State
 from charnet.model.network import CharModel, ModelState
@@ -112,16 +113,10 @@ def _spread(sizes_NT: Floats) -> Spread:
 
 def _places(text: Part, places: int, reach: int) -> tuple[Ints, int]:
     """Returns places with enough characters before them, and how far back all of them can look."""
-    lengths_D = np.array([len(text.ids)]) if text.documents is None else text.documents.lengths
-    begins_D = np.zeros(1, np.int64) if text.documents is None else text.documents.begins
     while reach >= SHORTEST:
-        room_D = np.maximum(0, lengths_D - reach)
-        total = int(room_D.sum())
-        if total >= min(places, 2 * reach):
-            chosen_N = np.unique(np.arange(places) * total // places)
-            behind_D = np.cumsum(room_D)
-            of_N = np.searchsorted(behind_D, chosen_N, side="right")
-            return begins_D[of_N] + reach + chosen_N - (behind_D - room_D)[of_N], reach
+        found_N = places_of(text, places, reach, 1, 2 * reach)
+        if found_N is not None:
+            return found_N, reach
         reach //= 2
     raise CorpusError("the text is too short to see how far gradients reach: give a longer one")
 

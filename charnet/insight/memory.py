@@ -22,6 +22,7 @@ from charnet.data.encoded_copy import Ids
 from charnet.data.split import Part
 from charnet.errors import CorpusError
 from charnet.insight.passages import Ints, as_part
+from charnet.insight.passages import places as places_of
 from charnet.insight.trace import log_p, networks_of
 from charnet.model.network import CharModel
 from charnet.storage.checkpoint import Checkpoint
@@ -116,24 +117,16 @@ def _difference(one_NK: npt.NDArray[np.float64], other_NK: npt.NDArray[np.float6
     return float(of_blocks_N.mean()), spread / math.sqrt(len(of_blocks_N))
 
 
-def _blocks(text: Part, places: int) -> tuple[Ints, int, int]:
+def _blocks(text: Part, most: int) -> tuple[Ints, int, int]:
     """Returns where blocks of targets begin, spread over the text, how many targets each has, and the longest context
     that all of them have in their text or document."""
-    if text.documents is None:
-        lengths_D, begins_D = np.array([len(text.ids)]), np.zeros(1, np.int64)
-    else:
-        lengths_D, begins_D = text.documents.lengths, text.documents.begins
     longest = LONGEST
     while longest:
         block = min(BLOCK, longest) if text.documents is None else 1 if longest <= SHORT else BLOCK
-        wanted = max(FEWEST_BLOCKS, places // block)
-        room_D = np.maximum(0, lengths_D - longest) // block
-        if room_D.sum() >= min(wanted, 2 * FEWEST_BLOCKS):
-            chosen_N = np.unique(np.arange(wanted) * int(room_D.sum()) // wanted)
-            behind_D = np.cumsum(room_D)
-            of_N = np.searchsorted(behind_D, chosen_N, side="right")
-            inside_N = chosen_N - (behind_D - room_D)[of_N]
-            return begins_D[of_N] + longest + inside_N * block, block, longest
+        wanted = max(FEWEST_BLOCKS, most // block)
+        found_N = places_of(text, wanted, longest, block, 2 * FEWEST_BLOCKS)
+        if found_N is not None:
+            return found_N, block, longest
         longest //= 2
     raise CorpusError("the text is too short to see how far the model remembers: give a longer one")
 

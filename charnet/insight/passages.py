@@ -1,6 +1,6 @@
 """Chooses the passages of a text that are looked at: spread evenly over it, so that they stand for the whole.
 
-Shape legend: S passages.
+Shape legend: S passages, T characters in the longest, N places.
 """
 
 from __future__ import annotations
@@ -33,8 +33,38 @@ class Passages(NamedTuple):
         return self.ends_S - self.begins_S
 
     @property
+    def counted_ST(self) -> npt.NDArray[np.bool_]:
+        """Which of the T characters of the longest passage each passage has."""
+        found: npt.NDArray[np.bool_] = np.arange(int(self.lengths.max())) < self.lengths[:, None]
+        return found
+
+    @property
     def characters(self) -> int:
         return int(self.lengths.sum())
+
+
+def places(text: Part, count: int, before: int, block: int, fewest: int) -> Ints | None:
+    """Returns where blocks of characters begin, (N), spread evenly over the text; None if there are too few.
+
+    Args:
+        count: how many blocks are wanted.
+        before: characters that each block needs before it, in its text or its document.
+        block: characters of a block.
+        fewest: blocks; there may be so many fewer than wanted.
+    """
+    if text.documents is None:
+        lengths_D, begins_D = np.array([len(text.ids)]), np.zeros(1, np.int64)
+    else:
+        lengths_D, begins_D = text.documents.lengths, text.documents.begins
+    room_D = np.maximum(0, lengths_D - before) // block
+    total = int(room_D.sum())
+    if total < min(count, fewest):
+        return None
+    chosen_N = np.unique(np.arange(count) * total // count)
+    behind_D = np.cumsum(room_D)
+    of_N = np.searchsorted(behind_D, chosen_N, side="right")
+    found: Ints = begins_D[of_N] + before + (chosen_N - (behind_D - room_D)[of_N]) * block
+    return found
 
 
 def as_part(text: Part | Ids) -> Part:

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import regex
 
+from charnet.data.encoded_copy import Ids
 from charnet.data.vocab import Vocabulary, code_points
 from charnet.errors import ConfigError, quoted
 from charnet.insight.passages import Passages
 
-BEFORE, BEHIND = 1000, 600  # characters around a passage that decide what holds in it
+BEFORE, BEHIND, FURTHEST = 1000, 600, 1 << 20  # characters around a passage; in which its line begins
 SECONDS = 2.0  # for a pattern in one passage
 OPENING, CLOSING = "([{（【《〔「『", ")]}）】》〕」』"
 SENTENCE_ENDS = ".!?。！？…"
@@ -63,15 +64,26 @@ def of_passages(passages: Passages, vocab: Vocabulary, patterns: Sequence[regex.
         ConfigError: a pattern takes too long.
     """
     parts: dict[str, tuple[bool, list[Values]]] = {}
-    last = 0 if passages.warm_S.any() or len(passages.begins_S) == 1 else None
+    is_running_text = bool(passages.warm_S.any()) or len(passages.begins_S) == 1
+    line_end = vocab.symbols.index(0x0A) if 0x0A in vocab.symbols else None
     for begin, end in zip(passages.begins_S.tolist(), passages.ends_S.tolist(), strict=True):
-        first = begin if last is None else max(0, begin - BEFORE)
-        behind = end if last is None else min(len(passages.ids), end + BEHIND)
+        first = max(0, begin - BEFORE) if is_running_text else begin
+        behind = min(len(passages.ids), end + BEHIND) if is_running_text else end
         text, character_N = decoded(vocab, np.asarray(passages.ids[first:behind]))
-        for found in _properties(text, patterns):
+        in_line = _characters_in_line(passages.ids, first, line_end) if is_running_text else 0
+        for found in _properties(text, patterns, in_line):
             values = found.values_N[character_N][begin - first : end - first]
             parts.setdefault(found.name, (found.is_flag, []))[1].append(values)
     return [Property(name, is_flag, np.concatenate(values)) for name, (is_flag, values) in parts.items()]
+
+
+def _characters_in_line(ids: Ids, at: int, line_end: int | None) -> int:
+    """Returns how many symbols of a line come before a place."""
+    if line_end is not None and at:
+        first = max(0, at - FURTHEST)
+        found = np.flatnonzero(np.asarray(ids[first:at]) == line_end)
+        return at - first - 1 - int(found[-1]) if len(found) else at - first
+    return 0
 
 
 def decoded(vocab: Vocabulary, ids_N: npt.NDArray[np.integer]) -> tuple[str, npt.NDArray[np.int64]]:
@@ -83,7 +95,7 @@ def decoded(vocab: Vocabulary, ids_N: npt.NDArray[np.integer]) -> tuple[str, npt
     return text, np.repeat(np.arange(len(text)), sizes)[: len(ids_N)]
 
 
-def _properties(text: str, patterns: Sequence[regex.Pattern[str]]) -> Iterator[Property]:
+def _properties(text: str, patterns: Sequence[regex.Pattern[str]], in_line: int) -> Iterator[Property]:
     codes_N = code_points(text)
     kinds, kind_N = np.unique(codes_N, return_inverse=True)
 
@@ -98,9 +110,11 @@ def _properties(text: str, patterns: Sequence[regex.Pattern[str]]) -> Iterator[P
         return Property(name, True, values.astype(np.float32))
 
     line_end, is_word, is_space = where(lambda c: c in "\n\r\u2028"), where(str.isalnum), where(str.isspace)
-    column = _since(line_end)
+    is_han = where(lambda c: "\u3400" <= c <= "\u9fff" or "\U00020000" <= c <= "\U0003ffff")
+    column = _since(line_end, in_line)
+    is_word &= ~is_han  # Chinese has no spaces between its words
     yield number("column in the line", column)
-    yield number("just after a line end", np.where(line_end.any(), 1 / (1 + column), 0))
+    yield number("closeness to the last line end", np.where(line_end.any(), 1 / (1 + column), 0))
     yield number("place in the word", np.where(is_word, _since(~is_word), 0))
     yield number("place in the sentence", _since(where(lambda c: c in SENTENCE_ENDS)))
     yield number("indentation", _indentation(line_end, is_space & ~line_end))
@@ -113,22 +127,25 @@ def _properties(text: str, patterns: Sequence[regex.Pattern[str]]) -> Iterator[P
     yield flag("vowel", where(lambda c: c.casefold() in VOWELS))
     yield flag("digit", where(str.isdigit))
     yield flag("space", is_space)
-    yield flag("punctuation", ~(is_word | is_space))
-    yield flag("Chinese character", where(lambda c: "\u3400" <= c <= "\u9fff" or "\U00020000" <= c <= "\U0003ffff"))
+    yield flag("punctuation", ~(is_word | is_space | is_han))
+    yield flag("Chinese character", is_han)
     for pattern in patterns:
-        yield flag(f"inside {pattern.pattern}", _inside(text, pattern))
+        yield flag(f"inside a match of {pattern.pattern}", _inside(text, pattern))
 
 
-def _since(at_N: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def _since(at_N: npt.NDArray[np.bool_], before: int = 0) -> npt.NDArray[np.int64]:
     """Returns the number of characters since the last place where something held, 0 there; 0 if it never held.
+
+    Args:
+        before: how many characters ago it held before the first one.
 
     >>> _since(np.array([False, True, False, False])).tolist(), _since(np.array([False, False])).tolist()
     ([1, 0, 1, 2], [0, 0])
     """
-    if not at_N.any():
+    if not (at_N.any() or before):
         return np.zeros(len(at_N), np.int64)
     index_N = np.arange(len(at_N))
-    return index_N - np.maximum.accumulate(np.where(at_N, index_N, -1))
+    return index_N - np.maximum.accumulate(np.where(at_N, index_N, -1 - before))
 
 
 def _indentation(line_end_N: npt.NDArray[np.bool_], space_N: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError, plural
@@ -18,6 +16,7 @@ from charnet.insight.gates import LayerGates
 from charnet.insight.gradients import GradientReach
 from charnet.insight.memory import ContextCurve
 from charnet.insight.units import Follower, Unit
+from charnet.model.cells import CELLS
 from charnet.storage.checkpoint import Checkpoint
 
 LOOKED_AT, EXCERPT = 20_000, 3000  # characters
@@ -54,6 +53,17 @@ class Study:
     @property
     def vocab(self) -> Vocabulary:
         return self.checkpoint.vocab
+
+    @property
+    def symbol(self) -> str:
+        """What the model reads one by one: characters, or bytes."""
+        return "byte" if self.vocab.of_bytes else "character"
+
+    def layer_name(self, place: trace.Place) -> str:
+        """Returns the name of a layer before a sentence; "" where there is only one."""
+        model = self.checkpoint.config.model
+        network = f"network {place.network + 1}, " if model.members > 1 else ""
+        return f"{network}layer {place.layer + 1}: " if model.num_layers > 1 or network else ""
 
     def unit_name(self, unit: Unit) -> str:
         model = self.checkpoint.config.model
@@ -113,14 +123,16 @@ def study(
         ConfigError: a pattern or a unit is not one.
         CorpusError: the text has fewer than 300 characters.
     """
-    compiled, wanted = properties.compile_patterns(patterns), [_unit(checkpoint, each) for each in chosen]
+    compiled, wanted = (
+        properties.compile_patterns([*dict.fromkeys(patterns)]),
+        [_unit(checkpoint, each) for each in chosen],
+    )
     if len(text) < FEWEST:
         raise CorpusError(f"{text_name}: {len(text):,} characters are too few to look into a model: give {FEWEST}")
     networks, start_id, notes = trace.networks_of(checkpoint), checkpoint.vocab.start_id(), list[str]()
     found = _memory(checkpoint, text, notes), _reach(checkpoint, text, notes)
     looked_at = passages.spread(text, _characters(checkpoint))
-    counted_ST = np.arange(int(looked_at.lengths.max())) < looked_at.lengths[:, None]
-    states, of_gates = units.StateRecord(counted_ST), gates.GateRecord(counted_ST)
+    states, of_gates = units.StateRecord(looked_at.counted_ST), gates.GateRecord(looked_at.counted_ST)
 
     def watch(place: trace.Place, values: trace.Values, span: slice) -> None:
         of_gates.watch(place, values, span)
@@ -157,7 +169,7 @@ def study(
 def _characters(checkpoint: Checkpoint) -> int:
     """Returns how many characters are looked at: fewer if their states would fill the memory."""
     model = checkpoint.config.model
-    states = 2 if model.cell in ("lstm", "cifg") else 1
+    states = len(CELLS[model.cell].state_names)
     return min(LOOKED_AT, LARGEST_RECORD // (4 * states * model.hidden_size * model.num_layers * model.members))
 
 

@@ -75,9 +75,8 @@ def observe(
 
     The values at a character are those after it was read; its loss is that of its prediction before.
     """
-    lengths_S = passages.lengths
-    longest = int(lengths_S.max())
-    counted_ST = np.arange(longest) < lengths_S[:, None]
+    counted_ST = passages.counted_ST
+    longest = counted_ST.shape[1]
     at_ST = np.minimum(passages.begins_S[:, None] + np.arange(longest), passages.ends_S[:, None] - 1)
     ids_ST = torch.from_numpy(passages.ids[at_ST].astype(np.int64))
     log_p_ST = torch.full(ids_ST.shape, -math.inf)

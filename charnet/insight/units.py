@@ -23,7 +23,7 @@ from charnet.insight.trace import Place, Values
 MOST_KEPT = 10  # units of a property
 FEWEST = 20  # places where a flag holds, and where it does not, in each half
 LONGEST_LAG = 500
-CONFIDENCE = 1.96  # standard errors: chance exceeds it once in twenty
+CONFIDENCE = 2.94  # standard errors: among fifteen properties chance exceeds it for one of them once in twenty
 
 Floats = npt.NDArray[np.float32]
 
@@ -51,7 +51,7 @@ class Follower:
         correlation: that on the other half.
         auc: the probability that the unit tells a place where the property holds from one where it does not (for a
             number: where it is above its median from where it is not), on the other half.
-        chance: what chance alone exceeds once in twenty.
+        chance: what chance alone exceeds for any of the properties in one text of twenty.
     """
 
     unit: Unit
@@ -63,7 +63,8 @@ class Follower:
 
     @property
     def is_clear(self) -> bool:
-        return abs(self.correlation) > self.chance
+        """Whether the unit follows the property on both halves, and more than chance would."""
+        return abs(self.correlation) > self.chance and (self.correlation > 0) == (self.found > 0)
 
     def as_dict(self) -> dict[str, Any]:
         (network, layer), unit = self.unit

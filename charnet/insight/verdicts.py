@@ -10,32 +10,38 @@ from charnet.insight.gradients import GradientReach
 from charnet.insight.memory import ContextCurve
 from charnet.insight.study import Study
 
-NEAR = 1.3  # times the window: memory ends there
+NEAR = (0.8, 1.3)  # times the window: memory ends there
+WORSE = 0.02  # nats per character: more context makes the prediction worse
 MUCH = 0.02  # of the gradient: what the window cuts off
 VANISHED, EXPLODED = 0.1, 2.0  # the size of d h_t / d h_(t-k), relative to 1
+TIE = 0.0005  # nats
 
 
 def of_memory(study: Study) -> str:
-    """Says where the memory ends, and whether a longer window would move that end."""
+    """Says where the memory ends, and whether a longer window may move that end."""
     curve, window = study.memory, study.checkpoint.config.training.window
     if curve is None:
         return ""
-    gain = curve.nats[0] - curve.nats[-1]
-    seen = f"Of {curve.lengths[-1]:,} characters of context, the last {curve.horizon:,} make all the difference"
+    best = min(range(len(curve.nats)), key=curve.nats.__getitem__)
+    if curve.nats[-1] > curve.nats[best] + WORSE:
+        length = _count(curve.lengths[best], study.symbol)
+        return (
+            f"More than {length} of context make it worse: from {curve.nats[best]:.2f} to {curve.nats[-1]:.2f} nats. "
+            "This text is unlike the one that it learned from."
+        )
     if curve.is_open:
         return (
-            f"More context still helps at {curve.lengths[-1]:,} characters, the longest that was tried: "
-            f"all of it is worth {gain:.2f} nats per character."
+            f"More context still helps at {_count(curve.lengths[-1], study.symbol)}, the longest that was tried: "
+            f"from the first one on it is worth {curve.nats[0] - curve.nats[-1]:.2f} nats."
         )
-    trained = f"it was trained with windows of {window:,}"
-    if window / 2 <= curve.horizon <= NEAR * window:
-        more = f"charnet train --window {2 * window} lets it learn more"
-        advice = f"{trained}, so its memory ends where its window did: {more}"
-    elif curve.horizon < window:
-        advice = f"{trained}, so it could have learned more: a longer window alone would not help"
-    else:
-        advice = f"{trained}, and what it carries from window to window reaches beyond them"
-    return f"{seen} that can be measured; {advice}."
+    ends = f"Its memory ends at {_count(curve.horizon, study.symbol)}: of {curve.lengths[-1]:,}, what lies further back"
+    ends += " makes no difference that can be measured"
+    trained = f"It was trained with windows of {window:,}"
+    if NEAR[0] * window <= curve.horizon <= NEAR[1] * window:
+        return f"{ends}. {trained}, and may remember more with charnet train --window {2 * window}."
+    if curve.horizon < window:
+        return f"{ends}. {trained}, so the window is not what limits it."
+    return f"{ends}. {trained}; what it carries from window to window reaches beyond them."
 
 
 def of_gradient(study: Study) -> str:
@@ -43,29 +49,36 @@ def of_gradient(study: Study) -> str:
     reach, window = study.reach, study.checkpoint.config.training.window
     if reach is None:
         return ""
-    sentences = [f"Half of the gradient goes to the last {_count(reach.half + 1, 'character')}."]
+    sentences = [f"Half of the gradient goes to the last {_short(reach.half + 1, study.symbol)}."]
     if window < len(reach.distances):
         beyond = sum(reach.loss.mean[window:]) / sum(reach.loss.mean)
-        what = f"{100 * beyond:.1f} %" if beyond >= 0.001 else "next to nothing"
+        what = f"{100 * beyond:.1f} % of it" if beyond >= 0.001 else "next to nothing of it"
+        more = f": charnet train --window {2 * window} would let it learn from that." if beyond > MUCH else "."
         sentences.append(
-            f"Behind {window:,} characters, where truncated back-propagation cuts it off in training, lies {what}"
-            + (": charnet train --window {2 * window} would let it learn from that." if beyond > MUCH else ".")
+            f"Beyond {_count(window, study.symbol)}, where truncated back-propagation cuts it off at the latest, lies "
+            f"{what}{more}"
         )
-    sentences.append(_of_states(reach))
-    return " ".join(filter(None, sentences))
+    else:
+        sentences.append(f"Its windows of {window:,} are longer than the {len(reach.distances):,} looked at here.")
+    return " ".join([*sentences, *_of_states(reach, study.symbol)])
 
 
-def _of_states(reach: GradientReach) -> str:
-    name, spread = next(iter(reach.states.items()))
-    last = spread.mean[-1]
-    largest = max(spread.mean)
-    if largest > EXPLODED:
-        at = spread.mean.index(largest)
-        return f"From one hidden state to later ones it grows, to {largest:.3g} times its size after {at} characters."
-    if last < VANISHED:
-        at = next(k for k, size in enumerate(spread.mean) if size < VANISHED)
-        return f"From one hidden state to later ones ({name}) it falls to a tenth within {_count(at, 'character')}."
-    return f"From one hidden state to later ones ({name}) {100 * last:.0f} % of it is left after {len(spread.mean)}."
+def _of_states(reach: GradientReach, symbol: str) -> list[str]:
+    """Says how a state depends on earlier ones: by c, which carries memory, where there is one."""
+    carried = {name: spread for name, spread in reach.states.items() if name.startswith("c")} or reach.states
+    return [_of_state(name, spread.mean, symbol) for name, spread in carried.items()]
+
+
+def _of_state(name: str, sizes: list[float], symbol: str) -> str:
+    what = f"The gradient from {name} to the hidden state of later {symbol}s"
+    if not all(map(math.isfinite, sizes)):
+        return f"{what} is no longer a finite number: it explodes."
+    if max(sizes) > EXPLODED:
+        return f"{what} grows, to {max(sizes):.3g} times its size after {_count(sizes.index(max(sizes)), symbol)}."
+    if sizes[-1] < VANISHED:
+        at = next(k for k, size in enumerate(sizes) if size < VANISHED)
+        return f"{what} falls to a tenth within {_count(at, symbol)}."
+    return f"{what} still has {100 * sizes[-1]:.0f} % of its size after {_count(len(sizes) - 1, symbol)}."
 
 
 def of_gates(layer: LayerGates) -> str:
@@ -85,7 +98,7 @@ def of_gates(layer: LayerGates) -> str:
             f"size and {100 * layer.shut['h']:.0f} % below 0.1."
         )
     if layer.dead:
-        sentences.append(f"{_count(len(layer.dead), 'unit')} of {layer.units:,} never change: they are dead.")
+        sentences.append(f"{_count(len(layer.dead), 'unit')} of {layer.units:,} never changed in this text.")
     else:
         sentences.append("No unit is dead.")
     return " ".join(sentences)
@@ -107,28 +120,29 @@ def of_units(study: Study) -> str:
 def of_surprise(study: Study) -> str:
     """Says how well the text is expected on average."""
     nats = study.nats_per_char
+    loss, choices = f"{nats:.3f} nats ({nats / math.log(2):.3f} bits)", f"{math.exp(min(nats, 700)):.1f}"
     return (
-        f"On average a character comes as a surprise of {nats:.3f} nats ({nats / math.log(2):.3f} bits): as if one of "
-        f"{math.exp(min(nats, 700)):.1f} equally likely ones came."
+        f"On average a {study.symbol} comes as a surprise of {loss}: as if one of {choices} equally likely ones came."
     )
 
 
 def of_comparison(studies: list[Study]) -> list[str]:
     """Says in a sentence each how models differ: in loss, in memory and in the reach of the gradient."""
-    by_loss = sorted(studies, key=lambda each: each.nats_per_char)
-    first, second = by_loss[:2]
+    first, second = sorted(studies, key=lambda each: each.nats_per_char)[:2]
     gap = second.nats_per_char - first.nats_per_char
-    loss = f"{first.nats_per_char:.3f} nats, {gap:.3f} fewer than {second.name}"
-    found = [f"{first.name} expects this text best: {loss}."]
-    horizons = [(each.memory.horizon, each.name) for each in studies if each.memory is not None]
-    if len(horizons) > 1:
-        found.append("Memory ends at " + ", ".join(f"{characters(h)} ({name})" for h, name in sorted(horizons)) + ".")
-    halves = [(each.reach.half + 1, each.name) for each in studies if each.reach is not None]
+    if gap < TIE:
+        found = [f"{first.name} and {second.name} expect this text equally well: {first.nats_per_char:.3f} nats."]
+    else:
+        loss = f"{first.nats_per_char:.3f} nats, {gap:.3f} fewer than {second.name}"
+        found = [f"{first.name} expects this text best: {loss}."]
+    symbol = first.symbol
+    curves = sorted((each.memory.horizon, each.memory, each.name) for each in studies if each.memory is not None)
+    if len(curves) > 1:
+        found.append("Memory ends at " + ", ".join(f"{horizon(c)} ({name})" for _, c, name in curves) + f" {symbol}s.")
+    halves = sorted((each.reach.half + 1, each.name) for each in studies if each.reach is not None)
     if len(halves) > 1:
-        found.append(
-            "Half of the gradient goes to the last "
-            + ", ".join(f"{_count(h, 'character')} ({name})" for h, name in sorted(halves)) + "."
-        )  # fmt: skip
+        ends = ", ".join(f"{h:,} ({name})" for h, name in halves)
+        found.append(f"Half of the gradient goes to the last {ends} {symbol}s.")
     return found
 
 
@@ -150,4 +164,8 @@ def characters(count: float) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return noun if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def _short(number: int, noun: str) -> str:
+    return noun if number == 1 else _count(number, noun)

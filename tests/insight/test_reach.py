@@ -56,6 +56,38 @@ def test_gradients_agree_with_autograd_of_a_plain_loop(cell: str) -> None:
     assert set(found.states) == {f"{s}, layer {n}" for s in network.cells[0].state_names for n in (1, 2)}
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_of_states_agree_with_differences_of_a_plain_loop(cell: str) -> None:
+    """With one unit there is one direction, so the size is that of the derivative itself."""
+    checkpoint = tiny(cell, **{"model.hidden_size": 1, "model.num_layers": 1})
+    (network,) = trace.networks_of(checkpoint)
+    layer, ids, step = network.double().cells[0], ids_of(30), 1e-5
+    part = Part(ids, Documents(np.array([0]), np.array([30])))
+    found = gradients.gradient_reach(checkpoint, part, places=5, reach=8)
+
+    def last_h(inputs: list[int], changed_at: int, name: str, change: float) -> float:
+        """h after the inputs, if a state was changed after one of them; h follows from c at that time too."""
+        state = tuple(each.double() for each in layer.initial_state(1))
+        for at, i in enumerate(inputs):
+            gates = layer.gate_values(network.embedding(torch.tensor([i])), state[0])
+            state = layer.update(gates, state)
+            if at == changed_at and name == "h":
+                state = (state[0] + change, *state[1:])
+            elif at == changed_at:
+                state = (gates[-1] * (state[1] + change).tanh(), state[1] + change)
+        return state[0].item()
+
+    at_N, reach = gradients._places(part, 5, 8)
+    for name in layer.state_names:
+        sizes = np.zeros(reach)
+        for at in at_N.tolist():
+            inputs = ids[at - reach : at].astype(int).tolist()
+            for k in range(reach):
+                ends = [last_h(inputs, reach - 1 - k, name, sign * step) for sign in (1, -1)]
+                sizes[k] += abs(ends[0] - ends[1]) / (2 * step)
+        np.testing.assert_allclose(found.states[name].mean, sizes / sizes[0], rtol=1e-3, atol=1e-6)
+
+
 def test_the_gradient_of_a_linear_state_is_known() -> None:
     """With h_t = relu(h_(t-1) / 2 + something positive) every state depends half on the one before."""
     checkpoint = tiny("rnn", **{"model.activation": "relu", "model.num_layers": 1})

@@ -37,7 +37,7 @@ def test_places_of_a_text_are_described() -> None:
     assert marked("inside quotes") == ".......xxxxxxxxxx....."
     assert marked("inside brackets") == "...........xxx........"
     assert marked("inside a speaker's name") == "xxxx.................."
-    assert marked("inside be") == "............xx........"
+    assert marked("inside a match of be") == "............xx........"
     assert marked("digit") == "................x....."
     assert found["column in the line"][4:9].tolist() == [0, 1, 2, 3, 4]
     assert found["indentation"][4:9].tolist() == [0, 1, 2, 2, 2]
@@ -80,7 +80,7 @@ def test_a_unit_that_follows_a_property_is_found_and_one_by_chance_is_not_clear(
     assert best.auc > 0.9
     assert best.is_clear
     assert abs(second.correlation) < 0.08  # on the other half: chosen among 49 by chance
-    assert 0.02 < second.chance < 0.06
+    assert 0.05 < second.chance < 0.08
 
 
 def test_chance_knows_that_neighbors_are_alike() -> None:
@@ -125,4 +125,4 @@ def test_a_network_of_a_bracket_language_has_a_unit_for_the_depth(tmp_path: Path
     found = study(model, Part(ids), name="brackets", text_name="brackets", patterns=[r"\([ab]*"])
     assert found.followers["depth of brackets"][0].auc > 0.95
     assert abs(found.followers["depth of brackets"][0].correlation) > 0.9
-    assert r"inside \([ab]*" in found.followers
+    assert r"inside a match of \([ab]*" in found.followers

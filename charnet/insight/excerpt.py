@@ -69,7 +69,7 @@ class _SignalRecord:
     _kept: dict[tuple[Unit, str], Floats] = field(default_factory=dict)
 
     def watch(self, place: Place, values: Values, span: slice) -> None:
-        shape = self.passages.counted_ST.shape
+        shape = self.passages.counted.shape
         signals = {**values.states, **dict(zip(values.cell.gates, values.gates, strict=True))}
         for unit in self.units:
             if unit.place == place:
@@ -80,7 +80,7 @@ class _SignalRecord:
     def signals(self) -> dict[Unit, dict[str, Floats]]:
         found: dict[Unit, dict[str, Floats]] = {unit: {} for unit in self.units}
         for (unit, name), kept_ST in self._kept.items():
-            found[unit][name] = kept_ST[self.passages.counted_ST]
+            found[unit][name] = kept_ST[self.passages.counted]
         return found
 
 

@@ -33,8 +33,8 @@ class Passages(NamedTuple):
         return self.ends_S - self.begins_S
 
     @property
-    def counted_ST(self) -> npt.NDArray[np.bool_]:
-        """Which of the T characters of the longest passage each passage has."""
+    def counted(self) -> npt.NDArray[np.bool_]:
+        """Which of the T characters of the longest passage each passage has, (S, T)."""
         found: npt.NDArray[np.bool_] = np.arange(int(self.lengths.max())) < self.lengths[:, None]
         return found
 

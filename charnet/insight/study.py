@@ -132,7 +132,7 @@ def study(
     networks, start_id, notes = trace.networks_of(checkpoint), checkpoint.vocab.start_id(), list[str]()
     found = _memory(checkpoint, text, notes), _reach(checkpoint, text, notes)
     looked_at = passages.spread(text, _characters(checkpoint))
-    states, of_gates = units.StateRecord(looked_at.counted_ST), gates.GateRecord(looked_at.counted_ST)
+    states, of_gates = units.StateRecord(looked_at.counted), gates.GateRecord(looked_at.counted)
 
     def watch(place: trace.Place, values: trace.Values, span: slice) -> None:
         of_gates.watch(place, values, span)

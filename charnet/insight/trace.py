@@ -75,7 +75,7 @@ def observe(
 
     The values at a character are those after it was read; its loss is that of its prediction before.
     """
-    counted_ST = passages.counted_ST
+    counted_ST = passages.counted
     longest = counted_ST.shape[1]
     at_ST = np.minimum(passages.begins_S[:, None] + np.arange(longest), passages.ends_S[:, None] - 1)
     ids_ST = torch.from_numpy(passages.ids[at_ST].astype(np.int64))

@@ -26,7 +26,7 @@ def of_memory(study: Study) -> str:
     if curve.nats[-1] > curve.nats[best] + WORSE:
         length = _count(curve.lengths[best], study.symbol)
         return (
-            f"More than {length} of context make it worse: from {curve.nats[best]:.2f} to {curve.nats[-1]:.2f} nats. "
+            f"More than {length} of context makes it worse: from {curve.nats[best]:.2f} to {curve.nats[-1]:.2f} nats. "
             "This text is unlike the one that it learned from."
         )
     if curve.is_open:

@@ -51,7 +51,7 @@ def curve(horizon: int, nats: list[float] | None = None) -> ContextCurve:
         (
             32,
             curve(1, [5.0, 5.1, 5.2, 6.0, 7.0, 7.0, 7.0]),
-            "More than 1 character of context make it worse: from 5.00 to "
+            "More than 1 character of context makes it worse: from 5.00 to "
             "7.00 nats. This text is unlike the one that it learned from.",
         ),
     ],
@@ -81,9 +81,8 @@ FALLING = [0.5**k for k in range(64)]
             8,
             reach(FALLING, h=FALLING),
             "Half of the gradient goes to the last character. Beyond 8 characters, where "
-            "truncated back-propagation cuts it off at the latest, lies 0.4 % of it. The gradient from h to the hidden state "
-            "of "
-            "later characters falls to a tenth within 4 characters.",
+            "truncated back-propagation cuts it off at the latest, lies 0.4 % of it. The gradient from h to the hidden "
+            "state of later characters falls to a tenth within 4 characters.",
             "--window",
         ),
         (

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from charnet.config import SamplingOptions
 from charnet.engines.base import Engine, MultiStepEngine
 from charnet.engines.registry import available, open_engine
-from charnet.errors import CharnetError
+from charnet.errors import CharnetError, ServerError
 from charnet.generation import generate
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, GenerationState
@@ -40,7 +40,7 @@ class BusyError(Exception):
     """As many texts as may wait are waiting already."""
 
 
-class StoppedError(CharnetError):
+class StoppedError(ServerError):
     """The server is stopping."""
 
 

@@ -86,6 +86,21 @@ class TensorBoard:
         self._file.close()
 
 
+def _imported(name: str) -> Any:
+    """Imports one of the packages that are known, and no other."""
+    if name == "trackio":
+        import trackio
+
+        return trackio
+    if name == "wandb":
+        import wandb
+
+        return wandb
+    import mlflow
+
+    return mlflow
+
+
 class Service:
     """Hands a training to a package with its own place for trainings, by three calls: start, log, finish.
 
@@ -96,7 +111,7 @@ class Service:
     def __init__(self, name: str) -> None:
         if name == "wandb":
             os.environ.setdefault("WANDB_SILENT", "true")  # else it asks a terminal for a key, and waits for ever
-        self.name, self._module = name, importlib.import_module(name)
+        self.name, self._module = name, _imported(name)
 
     def open(self, run: Path, settings: dict[str, Any], step: int) -> None:
         del step  # they take no step twice

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from charnet.insight import html
 
-SCRIPTS = ("text.js", "history.js", "client.js", "sheet.js", "writing.js")
+FOLDER = Path(__file__).with_name("writing")
+SCRIPTS = ("text", "changes", "client", "sheet", "editing", "suggestions", "choices", "surprise", "files", "writing")
 
 
 def writing_page() -> str:
     """Returns the page as HTML."""
-    script = '"use strict";\n' + "".join(map(_asset, SCRIPTS))
-    return html.page("charnet", _asset("writing.html"), style=_asset("writing.css"), script=script, connects=True)
+    script = '"use strict";\n' + "".join(_asset(f"{name}.js") for name in SCRIPTS)
+    return html.page("charnet", _asset("page.html"), style=_asset("page.css"), script=script, connects=True)
 
 
 def _asset(name: str) -> str:
-    """Returns a part of the page that lies beside this module."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return (FOLDER / name).read_text(encoding="utf-8")

@@ -10,6 +10,11 @@ function element(name, text, className) {
   return made;
 }
 
+// Says whether a button can do something now; it keeps the focus.
+function enable(id, can) {
+  by(id).setAttribute("aria-disabled", String(!can));
+}
+
 const view = {
   lines: [],  // of the mirror: text, its bands, and the element
   bands: "",  // how surprising each unit is, as far as that is known

@@ -1,5 +1,5 @@
 // Every change of the sheet as an edit that can be undone and done again: typed, pasted, taken, opened.
-class History {
+class Changes {
   constructor() {
     this.done = [];
     this.undone = [];

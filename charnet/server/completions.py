@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -195,10 +196,10 @@ class Completion:
         try:
             while waiting:
                 await self._collect(until=until)
-                if sum(len(text.unsent) for text in waiting) < FLUSH_CHARACTERS and not any(t.ended for t in waiting):
-                    await asyncio.sleep(FLUSH_SECONDS)
-                    while not self._arrived.empty():
-                        self._take(*self._arrived.get_nowait())
+                flush = min(until, self._loop.time() + FLUSH_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    while sum(len(t.unsent) for t in waiting) < FLUSH_CHARACTERS and not any(t.ended for t in waiting):
+                        await self._collect(until=flush)
                 ready = [text for text in waiting if text.unsent or text.ended]
                 waiting = [text for text in waiting if not text.ended]
                 for text in ready:

@@ -24,6 +24,10 @@ async function choose() {
       const own = found[choice.index];
       own.raw = written(own.raw + choice.text);
       if (choice.finish_reason) end(own, choice);
+      if (own.ended && own.wanted) {
+        takeChoice(own);
+        return;
+      }
       const text = visible(own.ended ? own.whole : own.raw);
       buttons[choice.index].textContent = text;
       buttons[choice.index].setAttribute("aria-label", `Continuation ${choice.index + 1}: ${text}`);
@@ -45,6 +49,7 @@ function closeChoices() {
 }
 
 function takeChoice(own) {
+  own.wanted = true;  // as soon as it is there
   if (!own.ended || !own.whole) return;
   const { at, how, number, whole } = own;
   sheet.focus({ preventScroll: true });

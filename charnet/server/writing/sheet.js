@@ -16,7 +16,7 @@ function enable(id, can) {
 }
 
 const view = {
-  lines: [],  // of the mirror: text, its bands, and the element
+  lines: [],  // of the mirror: text, its bands, the band of the line end, and the element
   bands: "",  // how surprising each unit is, as far as that is known
   ghost: null,
 
@@ -27,15 +27,15 @@ const view = {
     const wanted = texts.map((text) => {
       const bands = this.bands.slice(at, at + text.length);
       at += text.length + 1;
-      return { text, bands };
+      return { text, bands, end: Number(this.bands[at - 1] || 0) };
     });
-    const same = (i, j) => lines[i].text === wanted[j].text && lines[i].bands === wanted[j].bands;
+    const same = (i, j) => lines[i].text === wanted[j].text && lines[i].bands === wanted[j].bands && lines[i].end === wanted[j].end;
     const most = Math.min(lines.length, wanted.length);
     let head = 0, tail = 0;
     while (head < most && same(head, head)) head++;
     while (tail < most - head && same(lines.length - 1 - tail, wanted.length - 1 - tail)) tail++;
     const old = lines.slice(head, lines.length - tail), added = wanted.slice(head, wanted.length - tail);
-    for (const line of added) line.node = this.lineOf(line.text, line.bands);
+    for (const line of added) line.node = this.lineOf(line);
     const next = lines[head + old.length];
     old.forEach((line) => line.node.remove());
     const fragment = document.createDocumentFragment();
@@ -44,7 +44,8 @@ const view = {
     lines.splice(head, old.length, ...added);
   },
 
-  lineOf(text, bands) {
+  // A line end that is a surprise colors a space, which takes no room at the end of a line.
+  lineOf({ text, bands, end }) {
     const line = element("div");
     for (let from = 0; from < text.length;) {
       let to = from + 1;
@@ -53,6 +54,7 @@ const view = {
       line.append(band ? element("span", text.slice(from, to), "s" + band) : text.slice(from, to));
       from = to;
     }
+    if (end) line.append(element("span", " ", "end s" + end));
     return line;
   },
 
@@ -89,7 +91,8 @@ const view = {
     const inline = isLast(at), shown = visible(text);
     if (inline) {
       this.ghost = element("span", shown, "ghost");
-      this.find(at)[0].append(this.ghost);
+      const [line] = this.find(at);
+      line.insertBefore(this.ghost, line.querySelector(".end"));
       return;
     }
     box.textContent = shown;

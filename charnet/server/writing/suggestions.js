@@ -108,13 +108,16 @@ function take(count = gray().length) {
   speak("Taken: " + text, 0);
 }
 
-document.addEventListener("selectionchange", () => {
+// A caret that has moved elsewhere leaves the suggestion behind.
+function moved() {
   if (document.activeElement !== sheet || composing) return;
-  if (suggestion && (sheet.selectionStart !== suggestion.at || sheet.selectionEnd !== suggestion.at)) {
-    if (sheet.value === known) drop();
-  }
+  const isThere = suggestion && sheet.selectionStart === suggestion.at && sheet.selectionEnd === suggestion.at;
+  if (suggestion && !isThere && sheet.value === known) drop();
   showMeasure();
-});
+}
+document.addEventListener("selectionchange", moved);
+sheet.addEventListener("keyup", moved);
+sheet.addEventListener("pointerup", moved);
 
 function another(step) {
   by("seed").value = Math.max(0, seed() + step);

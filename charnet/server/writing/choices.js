@@ -21,6 +21,7 @@ async function choose() {
   host.scrollIntoView({ block: "nearest" });
   try {
     await stream(how, request.signal, (choice) => {
+      if (choosing !== request) return;
       const own = found[choice.index];
       own.raw = written(own.raw + choice.text);
       if (choice.finish_reason) end(own, choice);

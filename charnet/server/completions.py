@@ -179,7 +179,8 @@ class Completion:
         echo = self.request.echo
         drafted = draft(
             self._room.engine, self._vocab, options, checkpoint=path, checkpoint_sha256=self._room.sha256,
-            prompt=text.prompt, is_private=False, echo=echo, unknown=self.request.unknown, lines=False, samples=self.request.n,
+            prompt=text.prompt, is_private=False, echo=echo, unknown=self.request.unknown, lines=False,
+            samples=self.request.n,
         )  # fmt: skip
         recorder = Recorder(drafted, text.prompt if echo else "", "")
         for chunks in recorder.watch([text.chunks]):

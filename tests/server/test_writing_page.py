@@ -390,17 +390,13 @@ def test_colors_and_gray_text_stand_where_the_characters_are(browser: Any, serve
         with opened(browser, server.port, width=width) as page:
             page.keyboard.insert_text(text)
             page.settle()
-            heights = page.tab.evaluate(
-                "[mirror.scrollHeight, sheet.scrollHeight, mirror.clientHeight, sheet.clientHeight]"
-            )
             page.press("Escape")
-            heights = page.tab.evaluate(
-                "[mirror.scrollHeight, sheet.scrollHeight, mirror.clientHeight, sheet.clientHeight]"
-            )
-            assert len(set(heights)) == 1
-            same = "(id) => { const s = getComputedStyle(document.getElementById(id)); return [s.font, s.padding, " \
-                   "s.whiteSpace, s.overflowWrap, s.wordBreak, s.tabSize, s.letterSpacing, s.width, s.direction]; }"  # fmt: skip
-            assert page.tab.evaluate(same, "mirror") == page.tab.evaluate(same, "sheet")
+            sizes = "['mirror', 'sheet'].flatMap((id) => [by(id).scrollHeight, by(id).clientHeight])"
+            assert len(set(page.tab.evaluate(sizes))) == 1
+            names = "font padding whiteSpace overflowWrap wordBreak tabSize letterSpacing width direction"
+            style = "([id, names]) => names.split(' ').map((name) => getComputedStyle(by(id))[name])"
+            mirror, sheet = (page.tab.evaluate(style, [id, names]) for id in ("mirror", "sheet"))
+            assert mirror == sheet
 
 
 @browsing
@@ -650,5 +646,7 @@ def test_the_gray_text_is_there_soon_after_a_key(browser: Any, server: Running, 
         times = sorted(page.tab.evaluate("times"))
         assert len(times) > 20
     with capsys.disabled():
-        print(f"\nkey to gray text, {len(times)} keys: median {statistics.median(times):.1f} ms, "
-              f"95 % within {times[int(0.95 * len(times))]:.1f} ms, longest {times[-1]:.1f} ms")  # fmt: skip
+        print(  # noqa: T201
+            f"\nkey to gray text, {len(times)} keys: median {statistics.median(times):.1f} ms, "
+            f"95 % within {times[int(0.95 * len(times))]:.1f} ms, longest {times[-1]:.1f} ms"
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +155,10 @@ def test_a_changed_value_with_the_old_checksum_is_a_changed_receipt() -> None:
 
 def test_a_receipt_that_a_browser_has_written_again_is_the_same() -> None:
     receipt = right(options=SamplingOptions(temperature=1.0, top_p=0.9, logit_bias=(("e", -2.0),)))
-    text = receipt.to_text()
-    browsers = re.sub(r"(\d)\.0\b", r"\1", text)
-    assert browsers != text
+    browsers = json.dumps(
+        json.loads(receipt.to_text(), parse_float=lambda n: int(n[:-2]) if n[-2:] == ".0" else float(n))
+    )
+    assert '"temperature": 1,' in browsers
     assert parse(PATH, browsers) == receipt
     assert "was changed or is damaged" in refusal(browsers.replace('"temperature": 1,', '"temperature": 2,'))
     assert "was changed or is damaged" in refusal(browsers.replace('"temperature": 1,', '"temperature": -2,'))

@@ -31,18 +31,20 @@ TABLE = """
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
 5  training    optim resolve sizes planner events run_state background event_file loggers throughput time_budget
-               thread_count train_state trained_ngram saver recorder trainer start resume setup
+               thread_count train_state trained_ngram saver recorder trainer start resume setup trials sweep_file
+               sweep_plan sweep_events sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
                numbers curves live_page runs_page notebook
 6  bench       bench
+7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  api         api
-8  server      prefixes engine_room http access dialect answers models connection completions page app
+8  server      prefixes engine_room http access dialect answers models connection completions page app llm_plugin
 9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following train
-               sample replay inspect insight_text insight serve runs eval quantize doctor bench cache corpus compress
-               app
+               sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval quantize doctor bench
+               cache corpus compress app
 10 root        __init__ __main__
 """
 LOADS = {
@@ -52,7 +54,8 @@ LOADS = {
     "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
     "training.trained_ngram training.saver training.recorder training.trainer bench insight.trace insight.memory "
     "insight.gradients insight.units insight.gates insight.expectation insight.excerpt insight.study insight.verdicts "
-    "insight.figures insight.page insight.png cli.insight_text",
+    "insight.figures insight.page insight.png cli.insight_text lesson.runs lesson.explosion lesson.temperatures "
+    "lesson.results lesson.teach lesson.words lesson.verdicts lesson.figures lesson.equations lesson.page",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
     "engines.compiled_engine compression.kernels_adaptive compression.adaptive",
@@ -132,7 +135,7 @@ def test_contributing_prints_the_table() -> None:
 def test_the_package_has_few_names_at_its_top() -> None:
     top = [path for path in PACKAGE.iterdir() if path.name not in ("__pycache__", "py.typed")]
     assert sum(path.is_file() for path in top) <= 14
-    assert sum(path.is_dir() for path in top) <= 12
+    assert sum(path.is_dir() for path in top) <= 13
 
 
 @pytest.mark.parametrize("module", [module for module in SOURCES if is_docstring_of_a_wing(module)])

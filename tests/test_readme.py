@@ -12,9 +12,8 @@ from charnet.cli.app import run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted(
-    set(re.findall(r"(?:^    (?:\$ )?|`|\| )(charnet (?:train|sample|inspect|eval|bench|doctor)[^`\n]*)", README, re.M))
-)
+NAMED = "train|sample|inspect|eval|bench|doctor|sweep|runs"
+COMMANDS = sorted(set(re.findall(rf"(?:^    (?:\$ )?|`|\| )(charnet (?:{NAMED})[^`\n]*)", README, re.M)))
 
 
 def test_no_page_holds_the_marks_of_a_merge() -> None:

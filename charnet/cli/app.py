@@ -1,7 +1,7 @@
 """The command line: each command translates its flags into one call of the library.
 
 Exit codes: 0 success, 1 a bug in charnet, 2 usage or settings, 3 text or prompt, 4 checkpoint or receipt, 5 training
-diverged, 6 input or output, 128 + n ended by signal n (130 Ctrl-C, 141 the reader of the pipe closed it).
+diverged, 6 input or output, 7 server, 128 + n ended by signal n (130 Ctrl-C, 141 the reader of the pipe closed it).
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from charnet.cli.eval import eval_
 from charnet.cli.help import GroupedCommand
 from charnet.cli.insight import insight
 from charnet.cli.inspect import inspect
+from charnet.cli.lesson import lesson
 from charnet.cli.quantize import quantize
 from charnet.cli.replay import replay
 from charnet.cli.runs import runs
 from charnet.cli.sample import sample
 from charnet.cli.serve import serve
+from charnet.cli.sweep import sweep
 from charnet.cli.train import train
 from charnet.errors import CharnetError, ConfigError, StorageError, quoted
 from charnet.machine import explain_out_of_memory, omp_spin_count
@@ -54,7 +56,9 @@ app.command(cls=GroupedCommand)(sample)
 app.command(cls=GroupedCommand)(replay)
 app.command(cls=GroupedCommand)(inspect)
 app.command(cls=GroupedCommand)(insight)
+app.command(cls=GroupedCommand)(lesson)
 app.command(cls=GroupedCommand)(runs)
+app.command(cls=GroupedCommand)(sweep)
 app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(serve)
 app.command(cls=GroupedCommand)(quantize)

@@ -91,9 +91,9 @@ def _key(file: Path | None) -> str:
 
     if file is None:
         found = os.environ.get(KEY_VARIABLE, "")
-        return key_from(found) if found else ""
+        return key_from(found, KEY_VARIABLE) if found else ""
     try:
-        return key_from(file.read_text(encoding="utf-8", errors="replace"))
+        return key_from(file.read_text(encoding="utf-8", errors="replace"), str(file))
     except OSError as error:
         raise ServerError(f"{file}: cannot be read: {error.strerror}") from None
 

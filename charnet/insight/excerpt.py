@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from charnet.engines.base import Engine
 from charnet.insight.expectation import Expected, read_aloud
 from charnet.insight.gradients import influence, mean_influence
 from charnet.insight.passages import Passages
 from charnet.insight.trace import Place, Values, observe
 from charnet.insight.units import Unit
 from charnet.model.network import CharModel, ModelState
+from charnet.model.ngram import WeightedNgram
 
-BACK, CLICKABLE = 100, 300  # characters that a prediction is traced back; the first predictions that are
-ROWS = 64  # predictions at once
+BACK, CLICKABLE = 100, 200  # characters that a prediction is traced back; the first predictions that are
+ROWS = 100  # predictions at once
 
 Floats = npt.NDArray[np.float32]
 
@@ -46,14 +46,14 @@ class Excerpt:
 
 
 def read_excerpt(
-    networks: Sequence[CharModel], engine: Engine, passages: Passages, start_id: int, units: Sequence[Unit]
+    networks: Sequence[CharModel], ngram: WeightedNgram | None, passages: Passages, start_id: int, units: Sequence[Unit]
 ) -> Excerpt:
     """Reads the passages that are shown, the first of which begins the text."""
     record = _SignalRecord(units, passages)
     observe(networks, passages, start_id, record.watch)
     lengths = passages.lengths.tolist()
     return Excerpt(
-        expected=read_aloud(engine, passages, start_id),
+        expected=read_aloud(networks, ngram, passages, start_id),
         begins=np.cumsum([0, *lengths[:-1]]).tolist(),
         signals=record.signals(),
         influence=_influences(networks, passages, start_id),

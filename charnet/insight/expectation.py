@@ -13,18 +13,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch.nn import functional as F
 
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
-from charnet.engines.base import Engine
-from charnet.engines.sampling import softmax
+from charnet.engines.mixture import NgramEngine
 from charnet.evaluation.mixing import Mixture, Targets
 from charnet.insight.passages import Passages
 from charnet.insight.trace import Observation
-from charnet.model.ngram import WeightedNgram
+from charnet.model.network import CharModel
+from charnet.model.ngram import Ngram, WeightedNgram
 
 MOST_LIKELY = 5  # characters of a distribution that are kept
-WORST, AROUND, READ_BEFORE = 20, 40, 300  # places; characters shown before and behind; characters that are read before
+WORST, AROUND, READ_BEFORE = 20, 40, 150  # places; characters shown before and behind; characters that are read before
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,16 +40,45 @@ class Expected:
     likely: list[tuple[int, float]]
 
 
-def read_aloud(engine: Engine, passages: Passages, start_id: int) -> list[Expected]:
+def read_aloud(
+    networks: Sequence[CharModel], ngram: WeightedNgram | None, passages: Passages, start_id: int
+) -> list[Expected]:
     """Reads passages one by one, each from an empty memory; returns what was expected at each character."""
     found = []
     for begin, end in zip(passages.begins_S.tolist(), passages.ends_S.tolist(), strict=True):
-        state, last = engine.start(1), start_id
-        for index in np.asarray(passages.ids[begin:end]).tolist():
-            logits_BV, state = engine.advance([last], state)
-            found.append(_expected(softmax(logits_BV[0]), index))
-            last = index
+        ids = np.asarray(passages.ids[begin:end]).astype(np.int64)
+        p_TV = distributions(networks, ngram, np.append(start_id, ids[:-1]))
+        found += [_expected(p_V, index) for p_V, index in zip(p_TV, ids.tolist(), strict=True)]
     return found
+
+
+@torch.no_grad()
+def distributions(
+    networks: Sequence[CharModel], ngram: WeightedNgram | None, ids_T: npt.NDArray[np.integer], last: int = 0
+) -> Floats:
+    """Returns the distributions (T, V) after each character of a text that begins with an empty memory.
+
+    Args:
+        last: return only so many, those after the last characters; 0 = all.
+    """
+    inputs_1T = torch.from_numpy(ids_T.astype(np.int64))[None]
+    p_TV: Any = 0.0
+    for network in networks:
+        h_1TH, _ = network.read(inputs_1T, network.initial_state(1))
+        logits_TV = F.linear(h_1TH[0, -last:], network.head.weight, network.head.bias)
+        p_TV = p_TV + logits_TV.double().softmax(dim=-1).numpy() / len(networks)
+    if ngram is not None:
+        p_TV = (1 - ngram.share) * p_TV + ngram.share * _of_ngram(ngram.table, ids_T)[-last:]
+    return np.asarray(p_TV)
+
+
+def _of_ngram(table: Ngram, ids_T: npt.NDArray[np.integer]) -> Floats:
+    engine = NgramEngine(table)
+    state, found = engine.start(1), []
+    for index in ids_T.tolist():
+        p_1V, state = engine.probabilities([index], state)
+        found.append(p_1V[0])
+    return np.array(found, np.float64)
 
 
 def _expected(p_V: Floats, index: int) -> Expected:
@@ -76,7 +107,13 @@ def with_ngram(seen: Observation, passages: Passages, ngram: WeightedNgram | Non
 
 
 def worst(
-    engine: Engine, text: Part, passages: Passages, seen: Observation, nats_N: Floats, start_id: int
+    networks: Sequence[CharModel],
+    ngram: WeightedNgram | None,
+    text: Part,
+    passages: Passages,
+    seen: Observation,
+    nats_N: Floats,
+    start_id: int,
 ) -> list[Surprise]:
     """Returns the places of passages with the largest losses; places close to a worse one are left out."""
     at_ST = passages.begins_S[:, None] + np.arange(seen.counted_ST.shape[1])
@@ -91,19 +128,15 @@ def worst(
     documents = text.documents is not None
     begins = passages.begins_S[of_N] if documents else np.zeros(len(at_N), np.int64)
     ends = passages.ends_S[of_N] if documents else np.full(len(at_N), len(passages.ids))
-    return [_surprise(engine, passages.ids, int(at_N[n]), int(begins[n]), int(ends[n]), start_id) for n in chosen]
-
-
-def _surprise(engine: Engine, ids: Any, at: int, begin: int, end: int, start_id: int) -> Surprise:
-    first = max(begin, at - READ_BEFORE)
-    before = np.asarray(ids[first:at]).tolist()
-    state = engine.start(1)
-    logits_BV, state = engine.advance([start_id], state) if first == begin else (None, state)
-    for index in before:
-        logits_BV, state = engine.advance([index], state)
-    assert logits_BV is not None
-    expected = _expected(softmax(logits_BV[0]), int(ids[at]))
-    return Surprise(at, before[-AROUND:], expected, np.asarray(ids[at + 1 : min(end, at + 1 + AROUND // 2)]).tolist())
+    found = []
+    for number in chosen:
+        at, begin, end = int(at_N[number]), int(begins[number]), int(ends[number])
+        before = np.asarray(passages.ids[max(begin, at - READ_BEFORE) : at]).astype(np.int64)
+        read = before if at - READ_BEFORE > begin else np.append(start_id, before)
+        expected = _expected(distributions(networks, ngram, read, last=1)[0], int(passages.ids[at]))
+        behind = np.asarray(passages.ids[at + 1 : min(end, at + 1 + AROUND // 2)]).tolist()
+        found.append(Surprise(at, before[-AROUND:].tolist(), expected, behind))
+    return found
 
 
 def shown(vocab: Vocabulary, ids: Sequence[int], *, more: str = "·") -> list[str]:

@@ -25,13 +25,13 @@ from charnet.data.encoded_copy import Ids
 from charnet.data.split import Part
 from charnet.errors import CorpusError
 from charnet.insight.passages import WARM_UP, Ints, as_part
-from charnet.insight.trace import networks_of, read
+from charnet.insight.trace import networks_of
 from charnet.model.cells import State
 from charnet.model.network import CharModel, ModelState
 from charnet.storage.checkpoint import Checkpoint
 
 SHORTEST = 8  # characters before a place
-AT_ONCE = 64  # places
+AT_ONCE = 256  # places
 
 Floats = npt.NDArray[np.floating]
 
@@ -130,13 +130,13 @@ def _sizes(
     network: CharModel, text: Part, at_B: Ints, reach: int, generator: torch.Generator
 ) -> tuple[Floats, dict[str, Floats]]:
     """Returns the sizes of the gradients by distance, (B, reach), of the loss at each place and of the states."""
-    warm = WARM_UP if text.documents is None else 0
+    warm = WARM_UP // 2 if text.documents is None else 0
     at_BT = at_B[:, None] + np.arange(-reach - warm, 1)
     ids_BT = torch.from_numpy(text.ids[np.maximum(at_BT, 0)].astype(np.int64))
     with torch.no_grad():
         state = network.initial_state(len(at_B))
         if warm:
-            state = read(network, ids_BT[:, :warm], state)[1]
+            state = network.read(ids_BT[:, :warm], state)[1]
     x_BTE = network.embedding(ids_BT[:, warm:-1]).detach().requires_grad_()
     steps = _unroll(network, x_BTE, state)
     last_BH = steps[-1][-1][0]
@@ -147,12 +147,12 @@ def _sizes(
     for layer, cell in enumerate(network.cells):
         directions_BH = F.normalize(torch.randn(last_BH.shape, generator=generator), dim=1)
         projected = (steps[-1][layer][0] * directions_BH).sum()
+        of_steps = [each for step in steps for each in step[layer]]
+        gradients = torch.autograd.grad(projected, of_steps, retain_graph=True, allow_unused=True)
+        sizes = torch.stack([torch.zeros(len(at_B)) if g is None else g.norm(dim=1) for g in gradients], dim=1)
         for number, name in enumerate(cell.state_names):
-            of_steps = [step[layer][number] for step in steps]
-            gradients = torch.autograd.grad(projected, of_steps, retain_graph=True, allow_unused=True)
-            zero = torch.zeros_like(last_BH)
-            sizes = torch.stack([(zero if g is None else g).norm(dim=1) for g in gradients], dim=1)
-            found[_name(name, layer, len(network.cells))] = sizes.flip(1).numpy()
+            of_name = sizes[:, number :: len(cell.state_names)]
+            found[_name(name, layer, len(network.cells))] = of_name.flip(1).numpy()
     return d_x_BTE.norm(dim=2).flip(1).numpy(), found
 
 

@@ -22,7 +22,7 @@ from charnet.data.encoded_copy import Ids
 from charnet.data.split import Part
 from charnet.errors import CorpusError
 from charnet.insight.passages import Ints, as_part
-from charnet.insight.trace import log_p, networks_of, read
+from charnet.insight.trace import log_p, networks_of
 from charnet.model.network import CharModel
 from charnet.storage.checkpoint import Checkpoint
 
@@ -152,7 +152,7 @@ def _losses(
         ids_BT = torch.from_numpy(ids[at_BT].astype(np.int64))
         log_p_BK = torch.full((len(ids_BT), shared), -math.inf)
         for network in networks:
-            h_BTH, _ = read(network, ids_BT[:, :-1], network.initial_state(len(ids_BT)))
+            h_BTH, _ = network.read(ids_BT[:, :-1], network.initial_state(len(ids_BT)))
             log_p_BK = torch.logaddexp(log_p_BK, log_p(network, h_BTH[:, length - 1 :], ids_BT[:, length:]))
         parts.append(math.log(len(networks)) - log_p_BK.double().numpy())
     return np.concatenate(parts).reshape(len(blocks_N), block)

@@ -10,7 +10,6 @@ import numpy as np
 
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
-from charnet.engines import registry
 from charnet.errors import ConfigError, CorpusError, plural
 from charnet.insight import excerpt, expectation, gates, gradients, memory, passages, properties, trace, units
 from charnet.insight.excerpt import Excerpt
@@ -143,15 +142,14 @@ def study(
         if each.name not in follow:
             places = int(each.values_N.sum())
             notes.append(f"{each.name}: {places:,} of {looked_at.characters:,} places, too few or too many to tell")
-    engine = registry.open_engine(checkpoint)
     shown = passages.first(text, EXCERPT)
     per_unit = shown.characters * sum(map(len, (networks[0].cells[0].state_names, networks[0].cells[0].gates)))
     best = [each.unit for of_one in follow.values() for each in of_one[:BEST_OF_EACH]]
     picked = list(dict.fromkeys([*wanted, *best]))[: max(len(wanted), MOST_VALUES // max(1, per_unit))]
     return Study(
         followers=follow,
-        worst=expectation.worst(engine, text, looked_at, seen, nats_N, start_id),
-        excerpt=excerpt.read_excerpt(networks, engine, shown, start_id, picked),
+        worst=expectation.worst(networks, checkpoint.ngram, text, looked_at, seen, nats_N, start_id),
+        excerpt=excerpt.read_excerpt(networks, checkpoint.ngram, shown, start_id, picked),
         **common,
     )
 

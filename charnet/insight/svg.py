@@ -11,6 +11,7 @@ from charnet.data.printable import xml_text as xml_text
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, GAP = 420, 260, 56, 40, 34, 20  # pixels of a panel and its margins
 TICKS = 5
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NARROWEST_LABEL = 34  # pixels from one label of an axis to the next
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008)
 DASHES = ("", "6 3", "2 3", "8 3 2 3")  # for readers who see no colors
@@ -258,9 +259,12 @@ def _ticks(low: float, high: float) -> list[float]:
 def _short(number: float) -> str:
     """Formats a number of an axis.
 
-    >>> _short(1_500_000), _short(20_000), _short(30), _short(1024)
-    ('1.5 M', '20 k', '30', '1,024')
+    >>> _short(1_500_000), _short(20_000), _short(30), _short(1024), _short(1e-5), _short(1e12)
+    ('1.5 M', '20 k', '30', '1,024', '10⁻⁵', '10¹²')
     """
+    power = round(math.log10(number)) if number > 0 else 0
+    if not -4 < power < 10 and math.isclose(number, 10.0**power):
+        return "10" + str(power).translate(RAISED)
     if abs(number) < 1e4:
         return f"{number:,g}" if abs(number) >= 1000 else f"{number:.4g}"
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

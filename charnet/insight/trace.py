@@ -55,7 +55,7 @@ class Observation:
 def networks_of(checkpoint: Checkpoint) -> list[CharModel]:
     """Returns the networks of a checkpoint, without its n-gram, in single precision."""
     model = from_weights(checkpoint.config.model, checkpoint.weights).eval()
-    return list(model.members)
+    return list(model.requires_grad_(False).members)
 
 
 def scan(network: CharModel, ids_BT: Tensor, state: ModelState) -> Iterator[tuple[Cell, State, Tensor, Tensor, State]]:
@@ -65,12 +65,6 @@ def scan(network: CharModel, ids_BT: Tensor, state: ModelState) -> Iterator[tupl
         h_BTH, after = cell.scan(x_BTE, before)
         yield cell, before, x_BTE, h_BTH, after
         x_BTE = h_BTH
-
-
-def read(network: CharModel, ids_BT: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-    """Returns the hidden states of the highest layer (B, T, H) and the state after the last character."""
-    layers = list(scan(network, ids_BT, state))
-    return layers[-1][3], tuple(layer[-1] for layer in layers)
 
 
 @torch.no_grad()
@@ -116,7 +110,7 @@ def warm_up(network: CharModel, passages: Passages, start_id: int) -> tuple[Tens
     h_SH = state[-1][0].clone()
     for warm in np.unique(passages.warm_S).tolist():
         rows = np.flatnonzero(passages.warm_S == warm)
-        h_RTH, after = read(network, before(passages, rows, warm, start_id), network.initial_state(len(rows)))
+        h_RTH, after = network.read(before(passages, rows, warm, start_id), network.initial_state(len(rows)))
         h_SH[rows] = h_RTH[:, -1]
         for whole, of_rows in zip(state, after, strict=True):
             for each, row in zip(whole, of_rows, strict=True):

@@ -84,6 +84,22 @@ class CharModel(nn.Module):
             candidates_C: the characters whose logits are returned, (B, T, C); by default all.
             generator: of the dropout masks; by default torch's own.
         """
+        h_BTH, after = self.read(ids_BT, state, compute_dtype=compute_dtype, generator=generator)
+        head = (p if candidates_C is None else p.index_select(0, candidates_C) for p in self.head.parameters())
+        weight, bias = (p.to(h_BTH.dtype) for p in head)
+        logits_TBV = F.linear(h_BTH.transpose(0, 1), weight, bias).to(self.head.weight.dtype)
+        return logits_TBV.transpose(0, 1), after
+
+    def read(
+        self,
+        ids_BT: Tensor,
+        state: ModelState,
+        *,
+        compute_dtype: torch.dtype | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, ModelState]:
+        """Returns the hidden states (B, T, H) of the highest layer, and the state after the last character; the
+        arguments are those of `forward`."""
         h_BTH, table = self._lowest_input(ids_BT, compute_dtype or self.embedding.weight.dtype)
         after = []
         for layer, before in zip(self.cells, state, strict=True):
@@ -92,10 +108,7 @@ class CharModel(nn.Module):
             if self.training and self.dropout:
                 h_BTH = dropout(h_BTH.transpose(0, 1), self.dropout, generator).transpose(0, 1)
             after.append(layer_state)
-        head = (p if candidates_C is None else p.index_select(0, candidates_C) for p in self.head.parameters())
-        weight, bias = (p.to(h_BTH.dtype) for p in head)
-        logits_TBV = F.linear(h_BTH.transpose(0, 1), weight, bias).to(self.head.weight.dtype)
-        return logits_TBV.transpose(0, 1), tuple(after)
+        return h_BTH, tuple(after)
 
     def _lowest_input(self, ids_BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """Returns the input of the lowest cell, stored time first, and the input weights that replace its own, if any.

@@ -21,7 +21,7 @@ from charnet.server.http import ApiError, Head
 from charnet.server.models import Models
 
 MOST_CONNECTIONS, BACKLOG = 2000, 512
-ENDING_SECONDS = 3.0  # in which streams may end by themselves when the server stops
+ENDING_SECONDS = 2.5  # in which streams may end by themselves when the server stops
 JSON, TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
 ROUTES = {
     "/": "GET", "/health": "GET", "/metrics": "GET", "/v1/models": "GET", "/v1/completions": "POST",
@@ -64,8 +64,8 @@ class App:
             return await loop.create_server(
                 lambda: Connection(self._serve, self._register), host, port, backlog=BACKLOG, reuse_address=True
             )
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, ValueError) as error:  # the latter for what is no address at all
+            reason = (isinstance(error, OSError) and error.strerror) or "not an address"
             raise ServerError(f"{host}:{port}: cannot listen here ({reason}); choose another --port") from None
 
     def _register(self, connection: Connection, is_new: bool) -> None:
@@ -258,15 +258,18 @@ async def run(app: App, host: str, port: int, *, started: Callable[[int], object
     await app.stop(server)
 
 
-def key_from(text: str) -> str:
-    """Returns the key in the text of a key file.
+def key_from(text: str, name: str) -> str:
+    """Returns the key in a text.
+
+    Args:
+        name: where it stands, for the message.
 
     Raises:
         ServerError: it has none.
     """
     key = text.strip()
     if len(key) < 16 or not key.isascii() or not key.isprintable() or any(map(str.isspace, key)):
-        raise ServerError("the key file needs one key of at least 16 printable ASCII characters without spaces")
+        raise ServerError(f"{name}: expected one key of at least 16 printable ASCII characters without spaces")
     return key
 
 

@@ -36,6 +36,7 @@ class _Text:
     chunks: list[Chunk] = field(default_factory=list)
     unsent: str = ""
     sent: int = 0  # characters, the prompt included
+    written: int = 0  # characters, without the prompt
     symbols: int = 0
     alternatives: list[Alternatives | None] = field(default_factory=list)
     ended: bool = False
@@ -129,6 +130,9 @@ class Completion:
             text.ended = True
             return
         text.unsent += chunk.text
+        text.written += len(chunk.text)
+        if not self.request.stream:
+            text.job.taken = text.written
         text.symbols += self._count(chunk.text)
         if self.request.receipt:
             text.chunks.append(chunk)
@@ -204,9 +208,9 @@ class Completion:
                 ready = [text for text in waiting if text.unsent or text.ended]
                 waiting = [text for text in waiting if not text.ended]
                 for text in ready:
-                    yield self._event(
-                        answers.response(self.request, self.name, [self._choice(text, is_last=text.ended)])
-                    )
+                    choice, written = self._choice(text, is_last=text.ended), text.written
+                    yield self._event(answers.response(self.request, self.name, [choice]))
+                    text.job.taken = written
             if self.request.include_usage:
                 yield self._event(answers.response(self.request, self.name, [], self.usage))
             yield b"data: [DONE]\n\n"

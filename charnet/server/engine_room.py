@@ -33,6 +33,7 @@ READING_SECONDS, WRITING_SECONDS = 0.008, 0.024  # of a turn
 SHORTEST_CALL = 0.001  # seconds for one of several texts in a turn
 PIECE = 64  # symbols of a prompt that are read at once
 MOST_RUNNING, MOST_WAITING = 256, 64  # texts
+MOST_AHEAD, PAUSE_SECONDS = 4096, 0.005  # characters; in which a turn that had nothing to do waits
 
 
 class BusyError(Exception):
@@ -54,6 +55,8 @@ class Job:
         scores_prompt: keep those of the symbols of the prompt too, which is then read a symbol at a time.
         deliver: called in the thread of the room with each piece, and with None at the end; with the error, if one
             ended the text.
+        delivered, taken: characters, counted by the room and by the one who sends them. A text that is far ahead of a
+            client who reads slowly waits.
     """
 
     ids: npt.NDArray[np.int32]
@@ -62,6 +65,8 @@ class Job:
     number: int = 0
     likely: int | None = None
     scores_prompt: bool = False
+    delivered: int = 0
+    taken: int = 0
     is_cancelled: bool = False
     state: GenerationState | None = field(default=None, repr=False)
 
@@ -165,11 +170,15 @@ class EngineRoom:
     def _turn(self) -> None:
         self._drop_cancelled()
         self._read_prompts()
-        if self._alone:
-            seconds = max(SHORTEST_CALL, WRITING_SECONDS / len(self._alone))
-            self._alone = [each for each in self._alone if self._write(each, seconds)]
+        written = [each for each in self._alone if each.job.delivered - each.job.taken < MOST_AHEAD]
+        if written:
+            seconds = max(SHORTEST_CALL, WRITING_SECONDS / len(written))
+            ended = {id(each) for each in written if not self._write(each, seconds)}
+            self._alone = [each for each in self._alone if id(each) not in ended]
         if self._batch.running:
             self._write_batch()
+        elif self._alone and not written and not self._reading:
+            time.sleep(PAUSE_SECONDS)
 
     def _drop_cancelled(self) -> None:
         for job in self._reading:
@@ -254,6 +263,7 @@ class EngineRoom:
             self._end(each.job)
             return False
         self.characters += len(chunk.text)
+        each.job.delivered += len(chunk.text)
         each.job.deliver(chunk, [], None)
         return True
 

@@ -22,7 +22,7 @@ REASONS = {
     404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 411: "Length Required",
     413: "Content Too Large", 415: "Unsupported Media Type", 417: "Expectation Failed", 421: "Misdirected Request",
     429: "Too Many Requests", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
-    501: "Not Implemented", 503: "Service Unavailable", 505: "HTTP Version Not Supported",
+    503: "Service Unavailable",
 }  # fmt: skip
 
 
@@ -88,8 +88,7 @@ def parse_head(raw: bytes | bytearray) -> Head:
     check_beginning(raw)
     first, *lines = bytes(raw).split(b"\r\n")
     if (request := _REQUEST.fullmatch(first)) is None:
-        status = 505 if re.fullmatch(rb"[A-Z]{1,16} \S+ HTTP/\d(\.\d)?", first) else 400
-        raise ApiError(status, "the first line is not of the form METHOD /path HTTP/1.1", ends=True)
+        raise ApiError(400, "the first line is not of the form METHOD /path HTTP/1.1", ends=True)
     if len(lines) > MOST_HEADERS:
         raise ApiError(431, f"more than {MOST_HEADERS} headers", ends=True)
     headers: dict[bytes, bytes] = {}

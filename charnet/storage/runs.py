@@ -171,9 +171,14 @@ class RunFolder:
         except OSError as error:
             raise regular_file.write_error(self.path / name, error) from None
 
-    def discard(self) -> None:
-        """Removes the folder and the run's files if this process created them. A folder with other files stays."""
-        if not self._is_new:
+    def drop_previous(self) -> None:
+        """Removes the state before the newest one, to save space while the run is paused."""
+        self._checked_folder().remove(PREVIOUS)
+
+    def discard(self, *, begun_by_another: bool = False) -> None:
+        """Removes the folder and the run's files if this process created them, or another that was killed before its
+        first checkpoint. A folder with other files stays."""
+        if not (self._is_new or begun_by_another):
             return
         with contextlib.suppress(OSError, StorageError):
             for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS, LIVE_PAGE, LOGGERS):

@@ -54,20 +54,7 @@ def new_run(
 ) -> Trainer:
     """See `setup.new_run`, which has checked `values` and decided on `seconds`."""
     weights = Checkpoint.load(runs.find(init_from, out), weights_only=True) if init_from else None
-    config = overlay(Config() if weights is None else _settings_of_model(weights, values), values)
-    if weights is not None:
-        resolve.check_same_model(weights.config, config)
-        resolve.check(config, name)
-    corpus = data_corpus.read(config.data.paths, config.data, progress=on_read)
-    if weights is not None:
-        corpus = widen(corpus, weights.vocab)
-    val = config.data.val or default_val(corpus.ends, corpus.file_ends)
-    config = overlay(config, {"data.paths": absolute(config.data.paths), "data.val": val})
-    if weights is not None and "model.ngram" not in values:  # an order that the user did not choose
-        config = fit_ngram(config, len(corpus.vocab))
-    num_documents = 0 if corpus.ends is None else len(corpus.ends)
-    config = resolve.choose_ngram(config, len(corpus.vocab), len(corpus.ids), num_documents, seconds)
-    text = split_of(corpus.ids, corpus.ends, config, corpus.file_ends, corpus.vocab)
+    config, corpus, text = _read(values, seconds, weights, name, on_read)
 
     from charnet.training import trained_ngram, trainer
 
@@ -93,6 +80,36 @@ def new_run(
         folder.close()
         raise
     return run
+
+
+def plan_run(
+    values: Mapping[str, Any], seconds: float, *, on_read: data_corpus.OnRead = lambda *_: None
+) -> tuple[Plan, Corpus, Split]:
+    """Plans a run as `new_run` does, and makes none. Returns also its text, whole and split."""
+    config, corpus, text = _read(values, seconds, None, "", on_read)
+    _, plan, _ = _settle(config, set(values), text, len(corpus.vocab), seconds)
+    assert plan is not None
+    return plan, corpus, text
+
+
+def _read(
+    values: Mapping[str, Any], seconds: float | None, weights: Checkpoint | None, name: str, on_read: data_corpus.OnRead
+) -> tuple[Config, Corpus, Split]:
+    """Returns the text of a run, whole and split, and the settings that follow from the text."""
+    config = overlay(Config() if weights is None else _settings_of_model(weights, values), values)
+    if weights is not None:
+        resolve.check_same_model(weights.config, config)
+        resolve.check(config, name)
+    corpus = data_corpus.read(config.data.paths, config.data, progress=on_read)
+    if weights is not None:
+        corpus = widen(corpus, weights.vocab)
+    val = config.data.val or default_val(corpus.ends, corpus.file_ends)
+    config = overlay(config, {"data.paths": absolute(config.data.paths), "data.val": val})
+    if weights is not None and "model.ngram" not in values:  # an order that the user did not choose
+        config = fit_ngram(config, len(corpus.vocab))
+    num_documents = 0 if corpus.ends is None else len(corpus.ends)
+    config = resolve.choose_ngram(config, len(corpus.vocab), len(corpus.ids), num_documents, seconds)
+    return config, corpus, split_of(corpus.ids, corpus.ends, config, corpus.file_ends, corpus.vocab)
 
 
 def fit_ngram(config: Config, alphabet_size: int) -> Config:

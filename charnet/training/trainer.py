@@ -65,13 +65,11 @@ class Trainer:
         time_budget: TimeBudget | None = None,
         ngram: TrainedNgram | None = None,
     ) -> None:
-        t = config.training
         self.config, self.vocab, self.info, self.folder = config, vocab, info, folder
         self.plan, self.time_budget = plan, time_budget
         self.known_chars: int | None = None
-        self.notes: tuple[str, ...] = ()  # about the text
-        self.damage = ""
-        self.streams = text.train.streams(vocab.start_id(), t.batch_size, t.window)
+        self.notes, self.damage = tuple[str, ...](), ""  # about the text, and of the newest checkpoint
+        self.streams = text.train.streams(vocab.start_id(), config.training.batch_size, config.training.window)
         with explain_out_of_memory(MEMORY_ADVICE):
             self.train_state = TrainState(config, len(vocab))
         self.recorder = Recorder(text, vocab, self.train_state, sample_length, ngram)
@@ -157,17 +155,20 @@ class Trainer:
         return self.recorder.baselines()
 
     def _adjust_length(self) -> Iterator[Replanned]:
-        """Changes the length of a run that would end too late or too early, and records the change in the settings."""
+        """Changes the length of a run that would end too late or too early."""
         step, t = self.state.step, self.config.training
         evaluations_left = (t.steps - 1) // t.eval_every - step // t.eval_every
         steps = self.time_budget.revise(step, t.steps, evaluations_left) if self.time_budget else None
-        if steps is None:
-            return
-        changes = (*t.length_changes, (step, t.steps))
+        if steps is not None:
+            self.change_length(steps)
+            yield Replanned(step, steps)
+
+    def change_length(self, steps: int) -> None:
+        """Changes the length of the run from here on, and records it in the settings. The rate does not jump."""
+        changes = (*self.config.training.length_changes, (self.state.step, self.config.training.steps))
         replanned = overlay(self.config, {"training.steps": steps, "training.length_changes": changes})
         self.folder.write(runs.SETTINGS, to_yaml(replanned).encode())
         self.config = replanned
-        yield Replanned(step, steps)
 
     def _stop_reason(self) -> str:
         s, t = self.state, self.config.training

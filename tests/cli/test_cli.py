@@ -38,6 +38,7 @@ COMMANDS = {
     "sample": ["The prompt", "Learning", "Writing", "Computation", "Output"],
     "inspect": ["Output"],
     "insight": ["The text", "What to look at", "Output"],
+    "serve": ["The network", "Writing"],
     "runs": ["Output"],
     "eval": ["The text", "Learning", "Output"],
     "bench sample": ["Output"],

@@ -70,11 +70,17 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
         "--best-by",
         "--in",
         "--sort",
+        "--try",
         "--find",
         "--unit",
         "--png",
+        "--host",
+        "--key-file",
+        "--allow-host",
+        "--allow-origin",
         "--html",
         "--log",
+        "--language",
     ),
 }
 

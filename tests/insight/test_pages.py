@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from pages import HOSTILE, hostile_study, study_of
 
@@ -110,3 +111,22 @@ def test_a_logarithmic_axis_leaves_out_what_it_cannot_show() -> None:
     bars = to_svg([Panel("t", "x", [Line("a", [1.0, 2.0], [3.0, 0.0])], bars=True, names=("i", "f"))], "y", "")
     assert bars.count("<rect") == 2
     assert ">i</text>" in bars
+
+
+def test_what_is_expected_is_what_the_model_would_write_with_its_ngram() -> None:
+    from test_engines import LETTERS, build, with_ngram
+
+    from charnet.engines.registry import open_engine
+    from charnet.engines.sampling import softmax
+    from charnet.insight import expectation, trace
+
+    checkpoint = with_ngram(build(members=2))
+    ids = np.random.default_rng(3).integers(len(LETTERS), size=20)
+    found = expectation.distributions(trace.networks_of(checkpoint), checkpoint.ngram, ids)
+    engine = open_engine(checkpoint)
+    state = engine.start(1)
+    for t, index in enumerate(ids.tolist()):
+        logits_BV, state = engine.advance([index], state)
+        np.testing.assert_allclose(found[t], softmax(logits_BV[0]), atol=1e-5)
+    last = expectation.distributions(trace.networks_of(checkpoint), checkpoint.ngram, ids, last=1)
+    np.testing.assert_allclose(last[0], found[-1])

@@ -102,10 +102,12 @@ def unchunked(data: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(*paths: Path, quantize: bool = True, access: Access | None = None, page: str = "") -> Iterator[Running]:
+def serving(
+    *paths: Path, quantize: bool = True, access: Access | None = None, page: str = "", compiles: bool = False
+) -> Iterator[Running]:
     """Serves checkpoints until the end of the block."""
     log: list[str] = []
-    models = Models(paths, quantize=quantize, compiles=False, log=log.append)
+    models = Models(paths, quantize=quantize, compiles=compiles, log=log.append)
     app = server.App(models, access or Access(), page=page, log=log.append)
     ready, found = threading.Event(), dict[str, Any]()
 

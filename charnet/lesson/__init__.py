@@ -1,0 +1,1 @@
+"""What do runs on one text teach about recurrent networks?"""

@@ -1,0 +1,105 @@
+"""The language of a lesson: sentences filled with numbers, and what runs are called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from charnet.config import ModelSettings
+from charnet.insight.svg import RAISED
+from charnet.lesson import chinese, english
+from charnet.lesson.runs import Run
+
+LANGUAGES = {"en": english.SENTENCES, "zh": chinese.SENTENCES}
+CELL_NAMES = {"rnn tanh": "RNN (tanh)", "rnn relu": "RNN (ReLU)", "lstm": "LSTM", "cifg": "CIFG", "gru": "GRU"}
+OPTIMIZER_NAMES = {"muon": "Muon", "adamw": "AdamW", "sgd": "SGD"}
+
+
+class Words:
+    """Says things in a language."""
+
+    def __init__(self, language: str) -> None:
+        self.language, self._sentences = language, LANGUAGES[language]
+
+    def say(self, key: str, **values: object) -> str:
+        """Returns a sentence with values in it."""
+        return self._sentences[key].format(**values)
+
+    def listed(self, names: Sequence[str]) -> str:
+        """Returns names as a list: "a, b and c"."""
+        if len(names) < 2:
+            return "".join(names)
+        return self.say("list.and", first=self.say("list.comma").join(names[:-1]), last=names[-1])
+
+    def of_run(self, run: Run) -> str:
+        """Returns what a run is called beside those of its part."""
+        model, training = run.config.model, run.config.training
+        if run.part == "windows":
+            return self.say("line.window", window=training.window)
+        if run.part == "units":
+            return self.say("line.units", units=model.hidden_size)
+        if run.part == "layers":
+            return self.say("line.layers", layers=model.num_layers, units=model.hidden_size)
+        if run.part == "optimizers":
+            return optimizer(run)
+        return self.say("line.seed") if run.part == "noise" else cell(run.config.model)
+
+
+def cell(model: ModelSettings) -> str:
+    """Returns the name of a cell."""
+    return CELL_NAMES[f"rnn {model.activation}" if model.cell == "rnn" else model.cell]
+
+
+def optimizer(run: Run) -> str:
+    """Returns the name of a run's optimizer."""
+    return OPTIMIZER_NAMES[run.config.training.optimizer]
+
+
+def nats(value: float) -> str:
+    """Formats a loss or a difference of losses.
+
+    >>> nats(1.64658), nats(0.00849)
+    ('1.647', '0.008')
+    """
+    return f"{value:.3f}"
+
+
+def any_nats(value: float) -> str:
+    """Formats a loss that may be very large.
+
+    >>> any_nats(2.5534), any_nats(4574.5)
+    ('2.553', '4,574')
+    """
+    return nats(value) if abs(value) < 1000 else size(value)
+
+
+def share(value: float) -> str:
+    """Formats a fraction in percent, without the sign.
+
+    >>> [share(value) for value in (0.5, 0.0132, 0.00041, 3.1e-6, 2e-20)]
+    ['50', '1.3', '0.041', '0.00031', '10⁻¹⁸']
+    """
+    percent = 100 * value
+    if percent >= 10:
+        return f"{percent:.0f}"
+    if percent >= 1e-5:
+        return f"{percent:.{1 - math.floor(math.log10(percent))}f}"
+    return power_of_ten(percent) if percent > 0 else "0"
+
+
+def size(value: float) -> str:
+    """Formats a number of any size.
+
+    >>> [size(value) for value in (0.836, 206.5, 1_130_000.0, 4.1e12, 2.2e-7)]
+    ['0.84', '206', '1,130,000', '10¹²', '10⁻⁷']
+    """
+    if not math.isfinite(value):
+        return "∞"
+    if 0 < value < 1e-4 or value >= 1e9:
+        return power_of_ten(value)
+    return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
+
+
+def power_of_ten(value: float) -> str:
+    """Returns the power of ten below a number."""
+    return "10" + str(math.floor(math.log10(value))).translate(RAISED)

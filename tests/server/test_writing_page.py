@@ -400,6 +400,57 @@ def test_colors_and_gray_text_stand_where_the_characters_are(browser: Any, serve
 
 
 @browsing
+def test_gray_text_begins_where_the_sheet_ends_also_at_the_end_of_a_line(browser: Any, server: Running) -> None:
+    with opened(browser, server.port, width=360) as page:
+        current = [""]
+        page.tab.route("**/v1/completions", fulfilled(lambda: current[0]))
+        current[0] = "gray" * 20
+        columns = page.tab.evaluate("""() => { const s = getComputedStyle(sheet), c = document.createElement('canvas')
+          .getContext('2d'); c.font = s.font; return Math.floor((sheet.clientWidth - parseFloat(s.paddingLeft) -
+          parseFloat(s.paddingRight)) / c.measureText('a').width); }""")
+        page.write("to " + "a" * (columns - 5))  # two more fit in the line
+        top, left, right = page.tab.evaluate("""() => { const line = view.lines[0].node, r = document.createRange();
+          r.selectNode(line.firstChild); const own = r.getClientRects(), gray = view.ghost.getClientRects();
+          return [own.length, own[own.length - 1].right, gray[gray.length - 1].left]; }""")
+        assert top == 1  # the word stays where it is in the sheet
+        assert right < left
+        page.press("Tab")
+        assert page.text.endswith("agray" + "gray" * 19)
+
+
+@browsing
+def test_what_is_sent_of_a_long_text_grows_by_what_is_typed(browser: Any, server: Running) -> None:
+    with opened(browser, server.port) as page:
+        assert (
+            page.tab.evaluate("""() => {
+          const text = "😀a\\n".repeat(20000), starts = new Set();
+          for (let at = 0; at < text.length; at += 1 + (text.codePointAt(at) > 65535)) {
+            const context = contextOf(text, at);
+            if (/[\\ud800-\\udfff]/.test(context.replace(/[\\ud800-\\udbff][\\udc00-\\udfff]/g, ""))) return "half";
+            if (context !== text.slice(at - context.length, at)) return "other text";
+            if (context.length < Math.min(at, 4096) || context.length > 8194) return "length";
+            starts.add(at - context.length);
+          }
+          return starts.size <= text.length / 4096 + 1 ? "" : "starts";
+        }""")
+            == ""
+        )
+
+
+@browsing
+def test_words_are_taken_and_cut_words_left_off_in_any_writing(browser: Any, server: Running) -> None:
+    with opened(browser, server.port) as page:
+        words = {" the cat": " the", "cat, a": "cat", ", a b": ", a", "\n\n  it is": "\n\n  it", "...": "...", "": ""}
+        assert {text: page.tab.evaluate("firstWord", text) for text in words} == words
+        first = page.tab.evaluate("firstWord", "我们喜欢中文")
+        assert 1 <= len(first) < 6
+        assert page.tab.evaluate("firstWord", "👨‍👩‍👧 cat") == "👨‍👩‍👧 cat"
+        whole = {"one two thr": "one two", "one": "one", "我们喜欢": "我们喜欢", "one ": "one", " one": " one",
+                 "a " + "b" * 30: "a " + "b" * 30, "a\n\nRO": "a\n", "": ""}  # fmt: skip
+        assert {text: page.tab.evaluate("wholeWords", text) for text in whole} == whole
+
+
+@browsing
 def test_three_continuations_are_chosen_by_key_or_mouse(browser: Any, server: Running) -> None:
     with opened(browser, server.port) as page:
         page.write(PROMPT)

@@ -90,7 +90,8 @@ const view = {
     paper.classList.add("suggests");
     const inline = isLast(at), shown = visible(text);
     if (inline) {
-      this.ghost = element("span", shown, "ghost");
+      this.ghost = element("span", undefined, "ghost");
+      this.ghost.append(element("wbr"), shown);  // the sheet breaks its lines as if nothing came
       const [line] = this.find(at);
       line.insertBefore(this.ghost, line.querySelector(".end"));
       return;

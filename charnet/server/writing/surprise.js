@@ -7,6 +7,7 @@ let scoreTimer = 0, scoring = null;
 
 function scoreLater() {
   clearTimeout(scoreTimer);
+  if (scoring) scoring.abort();
   scoreTimer = setTimeout(score, SCORED_AFTER);
 }
 

@@ -99,6 +99,8 @@ by("key-entry").addEventListener("submit", (event) => {
   begin();
 });
 
+addEventListener("resize", () => { if (suggestion) showGray(); });
+
 known = saved = sheet.value;  // a browser may bring back what was there before
 showSettings();
 view.draw();

@@ -26,8 +26,8 @@ async function score() {
     view.bands = bandsOf(nats);
     view.draw();
     if (suggestion) showGray();
-    const left = start ? `only the last ${part.length.toLocaleString("en")} characters were read; ` : "";
-    say(left + (choice.notes ? choice.notes.join("; ") : ""));
+    const left = start ? [`only the last ${codePoints(part).toLocaleString("en")} characters were read`] : [];
+    say([...left, ...(choice.notes || [])].join("; "));
     showMeasure();
   } catch (error) {
     complain(error);

@@ -278,6 +278,8 @@ def test_undo_goes_back_to_the_empty_sheet_and_redo_to_the_end(browser: Any, ser
         states = [page.text]
         for act in (lambda: page.press("Tab"), lambda: page.press("Control+ArrowRight"),
                     lambda: page.write("a"), lambda: page.press("Backspace"), lambda: page.press("ArrowLeft", "Delete"),
+                    lambda: page.press("Home", "ArrowRight", "Backspace", "End", "Backspace"),
+
                     lambda: page.press("Home", "Shift+End", "Delete"), lambda: page.keyboard.insert_text("😀 mat\non"),
                     lambda: page.press("Control+a"), lambda: page.keyboard.insert_text("x"),
                     lambda: page.choose(1), lambda: page.press("Enter")):  # fmt: skip
@@ -373,7 +375,8 @@ def test_surprise_is_that_of_the_server_for_every_character(browser: Any, server
         page.sheet.focus()
         page.press("Control+End")
         page.write("q")
-        assert page.tab.evaluate("view.bands.length") <= len(_units(text)) + 1
+        page.tab.evaluate("sheet.setRangeText('q', 3, 3)")
+        assert page.tab.evaluate("typed() || view.bands.length") == 3  # what follows an edit is not known
         page.tab.locator("#surprise").uncheck()
         assert page.tab.locator("#mirror span:not(.ghost)").count() == 0
 
@@ -423,7 +426,7 @@ def test_what_is_sent_of_a_long_text_grows_by_what_is_typed(browser: Any, server
     with opened(browser, server.port) as page:
         assert (
             page.tab.evaluate("""() => {
-          const text = "😀a\\n".repeat(20000), starts = new Set();
+          const text = "😀ab\\n".repeat(16000), starts = new Set();
           for (let at = 0; at < text.length; at += 1 + (text.codePointAt(at) > 65535)) {
             const context = contextOf(text, at);
             if (/[\\ud800-\\udfff]/.test(context.replace(/[\\ud800-\\udbff][\\udc00-\\udfff]/g, ""))) return "half";
@@ -588,6 +591,29 @@ def fulfilled(texts: Callable[[], str]) -> Callable[[Any], None]:
 
 
 @browsing
+def test_one_request_is_under_way_and_one_continuation_is_taken(browser: Any, server: Running) -> None:
+    with opened(browser, server.port) as page:
+        held: list[Any] = []
+        failed: list[Any] = []
+        page.tab.on("requestfailed", lambda request: failed.append(request))
+        page.tab.route("**/v1/completions", lambda route: held.append(route))
+        page.keyboard.type("abcd")
+        page.until("asking !== null")
+        page.tab.wait_for_timeout(100)
+        assert len(failed) == 3
+        assert len(held) == 4
+        page.keyboard.press("Control+Enter")
+        page.keyboard.press("2")
+        page.keyboard.press("3")
+        page.tab.wait_for_timeout(100)
+        assert len(failed) == 4
+        fulfilled(lambda: "one")(held[-1])
+        page.until("!choosing")
+        page.tab.wait_for_timeout(100)
+        assert page.text == "abcdone"
+
+
+@browsing
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (360, "dark")])
 def test_hostile_texts_and_hostile_suggestions_stay_texts(
     browser: Any, server: Running, width: int, scheme: str
@@ -605,7 +631,11 @@ def test_hostile_texts_and_hostile_suggestions_stay_texts(
             )
             page.press("Tab")
             clean = re.sub("[\ud800-\udfff]", "\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
-            assert page.text.startswith("~" + clean)
+            assert page.text == "~" + clean
+            page.press("Control+z")
+            assert page.text == "~"
+            page.press("Control+y")
+            assert page.text == "~" + clean
             page.choose(1)
         page.tab.locator("#show-taken").click()
         assert page.tab.evaluate("document.querySelectorAll('img, iframe, object, base, b, a').length") == 0

@@ -94,7 +94,7 @@ function suggestLater() {
 // Takes the gray text, or the first units of it.
 function take(count = gray().length) {
   const own = suggestion, text = gray().slice(0, count);
-  if (!text || composing) return;
+  if (!text) return;
   own.taken = own.taken || { from: own, how: own.how, number: 0, raw: own.raw };
   const taking = { ...own.taken, raw: own.raw, start: own.used, end: own.used + text.length };
   own.used += text.length;

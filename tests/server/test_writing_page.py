@@ -306,6 +306,19 @@ def test_undo_goes_back_to_the_empty_sheet_and_redo_to_the_end(browser: Any, ser
 
 
 @browsing
+def test_a_word_is_undone_at_once_and_so_is_a_run_of_deletions(browser: Any, server: Running) -> None:
+    with opened(browser, server.port) as page:
+        page.choose_when("tab")
+        page.keyboard.type("the cat  sat")
+        page.press("Backspace", "Backspace")
+        seen = [page.text]
+        while page.text:
+            page.press("Control+z")
+            seen.append(page.text)
+        assert seen == ["the cat  s", "the cat  sat", "the cat  ", "the ", ""]
+
+
+@browsing
 def test_an_edit_in_the_middle_is_suggested_in_a_box_and_keeps_the_rest(browser: Any, server: Running) -> None:
     with opened(browser, server.port) as page:
         page.write("the cat\nthe dog")
@@ -347,6 +360,7 @@ def test_an_input_method_is_left_alone_until_it_has_finished(browser: Any, serve
         assert "does not know" in page.tab.locator("#status").text_content()
         page.press("Control+z")
         assert page.text == PROMPT
+        assert page.tab.evaluate("[sheet.selectionStart, sheet.selectionEnd]") == [len(PROMPT)] * 2
         page.press("Control+y")
         assert page.text == PROMPT + "你好"
 
@@ -504,6 +518,11 @@ def test_what_was_taken_has_a_receipt_that_is_replayed(browser: Any, server: Run
             assert receipt.index == number
             if not number:
                 assert receipt.texts[0].sha256 == receipt_file.sha256(taken)
+        other = json.dumps({"choices": [{"text": "other", "receipt": {}}] * 2})
+        page.tab.route("**/v1/completions", lambda route: route.fulfill(content_type="application/json", body=other))
+        page.tab.locator("#takings button").first.click()
+        page.until("by('status').textContent.startsWith('No receipt')")
+        page.tab.unroute("**/v1/completions")
         page.sheet.focus()
         page.press(*["Control+z"] * 9)
         assert page.tab.locator("#show-taken").text_content() == "Taken: 0"
@@ -629,6 +648,7 @@ def test_hostile_texts_and_hostile_suggestions_stay_texts(
                 "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066\ud800-\udfff]",
                 page.gray.encode("utf-16", "surrogatepass").decode("utf-16"),
             )
+            assert "␍" not in page.gray
             page.press("Tab")
             clean = re.sub("[\ud800-\udfff]", "\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
             assert page.text == "~" + clean

@@ -215,6 +215,7 @@ class SamplingOptions:
                     continue
             bounds = f"a number between {-LARGEST_BIAS:g} and {LARGEST_BIAS:g}"
             raise ConfigError(f"--logit-bias: expected a character and {bounds}, found {short_repr(pair)}")
+        object.__setattr__(self, "logit_bias", tuple((text, float(bias)) for text, bias in self.logit_bias))
 
     @property
     def expected_length(self) -> int:

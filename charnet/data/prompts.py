@@ -103,8 +103,8 @@ def read(
 def compose(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:
     """Composes or decomposes a text if the alphabet then has more of its characters. Returns also what was done."""
     notes: list[str] = []
-    unknown = _unknown(text, vocab)
-    if vocab.of_bytes or not unknown:
+    unknown = [] if vocab.of_bytes else _unknown(text, vocab)
+    if not unknown:
         return text, notes
     forms: tuple[tuple[Form, str], ...] = (("NFC", "composed"), ("NFD", "decomposed"))
     for form, done in forms:
@@ -116,7 +116,7 @@ def compose(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:
 
 
 def _unknown(text: str, vocab: Vocabulary) -> Sequence[str]:
-    """Returns the characters that the alphabet lacks, in their order."""
+    """Returns the characters that an alphabet of characters lacks, in their order."""
     ids = vocab.lookup(vocab.codes(text))
     is_unknown = (ids < 0) | (ids == vocab.rare_id) if vocab.rare_id is not None else ids < 0
     return [text[at] for at in np.flatnonzero(is_unknown).tolist()]

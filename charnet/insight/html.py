@@ -26,6 +26,7 @@ def page(
     data: Any = None,
     language: str = "en",
     refresh_seconds: int = 0,
+    connects: bool = False,
 ) -> str:
     """Returns a page as HTML.
 
@@ -36,16 +37,19 @@ def page(
         script: runs at the end of the page.
         data: for the script, which reads it as JSON from the element `data`.
         refresh_seconds: the page loads itself again so often; 0 = never.
+        connects: the script may ask the server that the page came from, and no other.
     """
     rules = asset("theme.css") + FIGURES + style
     policy = f"default-src 'none'; style-src {_hash(rules)}; img-src data:; base-uri 'none'; form-action 'none'"
     policy += f"; script-src {_hash(script)}" if script else ""
+    policy += "; connect-src 'self'" if connects else ""
+    icon = '<link rel="icon" href="data:,">\n' if connects else ""  # else a browser asks the server for one
     refresh = f'<meta http-equiv="refresh" content="{refresh_seconds}">\n' if refresh_seconds else ""
     stored = f'<script type="application/json" id="data">{to_json(data)}</script>\n' if data is not None else ""
     run = f"<script>{script}</script>\n" if script else ""
     return (
         f'<!DOCTYPE html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n{refresh}'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n{refresh}{icon}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{text(title)}</title>\n<style>{rules}</style>\n</head>\n<body>\n{body}\n{stored}{run}</body>\n</html>\n"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ class _Text:
     index: int
     prompt: str
     job: Job
+    notes: list[str]
     chunks: list[Chunk] = field(default_factory=list)
     unsent: str = ""
     sent: int = 0  # characters, the prompt included
@@ -82,7 +84,8 @@ class Completion:
     def _texts_of(self, prompt: str, first: int) -> list[_Text]:
         request, checkpoint = self.request, self._room.checkpoint
         try:
-            read, ids, _ = prompts.read(prompt, self._vocab, checkpoint.config.data, skip_unknown=False)
+            skips = request.unknown == "skip"
+            read, ids, notes = prompts.read(prompt, self._vocab, checkpoint.config.data, skip_unknown=skips)
         except CharnetError as error:
             message = str(error).partition(" (change the prompt")[0]
             raise ApiError(400, message, param="messages" if request.is_chat else "prompt") from None
@@ -90,7 +93,7 @@ class Completion:
         for number in range(request.n):
             scores = request.echo and request.logprobs is not None and len(ids) > 0
             job = Job(ids.astype(np.int32), request.options, lambda *_: None, number, request.logprobs, scores)
-            text = _Text(first + number, read, job)
+            text = _Text(first + number, read, job, notes)
             job.deliver = self._delivery(text)
             if request.echo:
                 text.unsent = read
@@ -167,7 +170,9 @@ class Completion:
             logprobs = answers.legacy_logprobs(self._vocab, known, text.sent, self.request.logprobs, first)
         text.sent += len(piece)
         finish = text.finish if is_last else None
-        more = {"receipt": self._receipt(text)} if is_last and self.request.receipt else {}
+        more: dict[str, Any] = {"notes": text.notes} if is_last and text.notes else {}
+        if is_last and self.request.receipt:
+            more["receipt"] = self._receipt(text)
         return answers.choice(self.request, text.index, piece, finish, logprobs, **more)
 
     def _receipt(self, text: _Text) -> dict[str, Any]:
@@ -178,7 +183,8 @@ class Completion:
         echo = self.request.echo
         drafted = draft(
             self._room.engine, self._vocab, options, checkpoint=path, checkpoint_sha256=self._room.sha256,
-            prompt=text.prompt, is_private=False, echo=echo, unknown="error", lines=False, samples=self.request.n,
+            prompt=text.prompt, is_private=False, echo=echo, unknown=self.request.unknown, lines=False,
+            samples=self.request.n,
         )  # fmt: skip
         recorder = Recorder(drafted, text.prompt if echo else "", "")
         for chunks in recorder.watch([text.chunks]):
@@ -195,10 +201,10 @@ class Completion:
         try:
             while waiting:
                 await self._collect(until=until)
-                if sum(len(text.unsent) for text in waiting) < FLUSH_CHARACTERS and not any(t.ended for t in waiting):
-                    await asyncio.sleep(FLUSH_SECONDS)
-                    while not self._arrived.empty():
-                        self._take(*self._arrived.get_nowait())
+                flush = min(until, self._loop.time() + FLUSH_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    while sum(len(t.unsent) for t in waiting) < FLUSH_CHARACTERS and not any(t.ended for t in waiting):
+                        await self._collect(until=flush)
                 ready = [text for text in waiting if text.unsent or text.ended]
                 waiting = [text for text in waiting if not text.ended]
                 for text in ready:

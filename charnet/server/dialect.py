@@ -24,7 +24,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 OWN = ("top_k", "min_p", "typical_p", "repetition_penalty", "match", "until")
 COMMON = ("model", "temperature", "top_p", "n", "stop", "seed", "stream", "stream_options", "logit_bias", "user",
-          "max_tokens", "receipt", *OWN)  # fmt: skip
+          "max_tokens", "receipt", "unknown", *OWN)  # fmt: skip
 COMPLETION = ("prompt", "echo", "logprobs", *COMMON)
 CHAT = ("messages", "max_completion_tokens", *COMMON)
 
@@ -34,6 +34,7 @@ class CompletionRequest:
     """A checked request.
 
     `options` are those of each text; the i-th of `n` texts of a prompt has the number i among those of the seed.
+    `unknown` says what is done with characters of a prompt that the alphabet lacks: `error` or `skip`.
     """
 
     model: str
@@ -45,6 +46,7 @@ class CompletionRequest:
     echo: bool = False
     logprobs: int | None = None
     receipt: bool = False
+    unknown: str = "error"
     is_chat: bool = False
     id: str = field(default_factory=lambda: f"cmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=lambda: int(time.time()))
@@ -81,6 +83,7 @@ def parse(body: bytes, *, is_chat: bool) -> CompletionRequest:
         echo=_of_type(values, "echo", bool, False),
         logprobs=None if is_chat else _number(values, "logprobs", None, 0, MOST_LOGPROBS),
         receipt=_of_type(values, "receipt", bool, False),
+        unknown=_unknown(values),
         is_chat=is_chat,
     )
 
@@ -144,6 +147,13 @@ def _of_type(values: Mapping[str, Any], name: str, kind: type, default: Any) -> 
         word = {bool: "true or false", str: "a string", dict: "an object"}[kind]
         raise ApiError(400, f"{name}: expected {word}, found {short_repr(value)}", param=name)
     return value
+
+
+def _unknown(values: Mapping[str, Any]) -> str:
+    value = _of_type(values, "unknown", str, "error")
+    if value not in ("error", "skip"):
+        raise ApiError(400, f"unknown: expected error or skip, found {quoted(value)}", param="unknown")
+    return str(value)
 
 
 def _number(values: Mapping[str, Any], name: str, default: Any, low: int, high: int) -> Any:

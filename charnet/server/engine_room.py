@@ -181,6 +181,9 @@ class EngineRoom:
             time.sleep(PAUSE_SECONDS)
 
     def _drop_cancelled(self) -> None:
+        for job in self._reading:
+            if job.is_cancelled:
+                self._keep_part(job)
         self._reading = deque(job for job in self._reading if not job.is_cancelled)
         self._alone = [each for each in self._alone if not each.job.is_cancelled]
         if any(job.is_cancelled for job in self._of_batch.values()):
@@ -220,6 +223,15 @@ class EngineRoom:
             return False
         self._prefixes.keep(job.ids, job.state)
         return True
+
+    def _keep_part(self, job: Job) -> None:
+        """Keeps what was read of a prompt that nobody waits for any more: who types asks again with a longer one, and
+        would otherwise never come to the end of a long text."""
+        if (state := job.state) is None or job.scores_prompt:
+            return
+        unread = len(state.pending) - 1
+        recent = state.recent[: len(state.recent) - unread]
+        self._prefixes.keep(job.ids[: len(job.ids) - unread], replace(state, pending=state.pending[:1], recent=recent))
 
     def _begin(self, engine: Engine, job: Job) -> None:
         assert job.state is not None

@@ -1,10 +1,20 @@
-"""The page to write in."""
+"""The page to write in: a sheet, what the model would write next in gray, and nothing from anywhere but this server."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from charnet.insight import html
+
+FOLDER = Path(__file__).with_name("writing")
+SCRIPTS = ("text", "changes", "client", "sheet", "editing", "suggestions", "choices", "surprise", "files", "writing")
 
 
 def writing_page() -> str:
     """Returns the page as HTML."""
-    return html.page("charnet", "<h1>charnet</h1>")
+    script = '"use strict";\n' + "".join(_asset(f"{name}.js") for name in SCRIPTS)
+    return html.page("charnet", _asset("page.html"), style=_asset("page.css"), script=script, connects=True)
+
+
+def _asset(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")

@@ -169,14 +169,18 @@ def parse(path: Path, text: str) -> Receipt:
     for name, fits in _FITS.items():
         if not fits(fields[name]):
             raise _invalid(path, f"another value of {name} than there can be")
-    if checksum != _checksum({"receipt": version, **fields}):
-        raise ReceiptError(f"{path}: the receipt was changed or is damaged: its checksum does not match its content")
+    is_same = checksum == _checksum({"receipt": version, **fields})
+    changed = ReceiptError(f"{path}: the receipt was changed or is damaged: its checksum does not match its content")
     texts = tuple(TextDigest(**each) for each in fields["texts"])
     try:
         receipt = Receipt(**fields | {"options": _options(fields["options"]), "texts": texts})
     except (ConfigError, UnicodeEncodeError) as error:
+        if not is_same:
+            raise changed from None
         reason = error if isinstance(error, ConfigError) else "halves of characters"
         raise _invalid(path, f"invalid options ({reason})") from None
+    if not is_same and checksum != receipt.to_json()[CHECKSUM]:  # see _as_browsers
+        raise changed
     if found := _contradiction(receipt):
         raise _invalid(path, found)
     return receipt
@@ -270,9 +274,16 @@ def _options(values: dict[str, Any]) -> SamplingOptions:
     }
     options = sampling_options(values | lists)
     for name, value in values.items():
-        if json.dumps(value) != json.dumps(getattr(options, name)):  # True is no 1
+        if json.dumps(_as_browsers(value)) != json.dumps(_as_browsers(getattr(options, name))):  # True is no 1
             raise ConfigError(f"{name} is of another type")
     return options
+
+
+def _as_browsers(value: Any) -> Any:
+    """Returns a value with 1 in place of 1.0, as browsers and other programs write it: they have one kind of number."""
+    if isinstance(value, list | tuple):
+        return [_as_browsers(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _contradiction(receipt: Receipt) -> str:

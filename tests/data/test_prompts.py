@@ -6,7 +6,8 @@ import unicodedata
 
 import pytest
 
-from charnet.data.prompts import decode, fit
+from charnet.config import DataSettings
+from charnet.data.prompts import decode, fit, read
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, PromptError
 
@@ -37,6 +38,14 @@ def test_punctuation_and_digits_get_the_width_of_the_alphabet(prompt: str, known
 
 def test_what_has_no_other_form_stays_and_is_refused_later() -> None:
     assert fit("ж", Vocabulary.of_text("abc")) == ("ж", [])
+
+
+def test_bytes_that_the_alphabet_lacks_stay_and_are_refused_or_left_out_later() -> None:
+    vocab = Vocabulary(tuple(b"abc"), of_bytes=True, is_utf8=True)
+    assert fit("ab\u00e9", vocab) == ("ab\u00e9", [])
+    text, ids, notes = read("a\U0001f600b", vocab, DataSettings(bytes=True), skip_unknown=True)
+    assert (text, ids.tolist()) == ("ab", [0, 1])
+    assert notes == ["left out 4 characters that the model does not know"]
 
 
 def test_a_note_names_no_more_than_a_few_characters() -> None:

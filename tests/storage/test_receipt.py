@@ -131,7 +131,7 @@ def test_what_is_no_receipt_is_refused(text: str, expected: str) -> None:
         ("options/length", True, "length is of another type"),
         ("options/length", LONGEST_TEXT + 1, "texts longer than there can be"),
         ("options/seed", -1, "--seed: expected a number at least 0"),
-        ("options/temperature", 1, "temperature is of another type"),
+        ("options/temperature", True, "temperature is of another type"),
         ("options/stop", [["a"]], "--stop: expected texts"),
         ("options/stop", ["\udc80"], "halves of characters"),
         ("options/stop", "a", "stop: expected a list"),
@@ -151,6 +151,17 @@ def test_a_number_beyond_all_floats_is_refused() -> None:
 
 def test_a_changed_value_with_the_old_checksum_is_a_changed_receipt() -> None:
     assert "the receipt was changed or is damaged" in refusal(right().to_text().replace('"samples": 3', '"samples": 4'))
+
+
+def test_a_receipt_that_a_browser_has_written_again_is_the_same() -> None:
+    receipt = right(options=SamplingOptions(temperature=1.0, top_p=0.9, logit_bias=(("e", -2.0),)))
+    browsers = json.dumps(
+        json.loads(receipt.to_text(), parse_float=lambda n: int(n[:-2]) if n[-2:] == ".0" else float(n))
+    )
+    assert '"temperature": 1,' in browsers
+    assert parse(PATH, browsers) == receipt
+    assert "was changed or is damaged" in refusal(browsers.replace('"temperature": 1,', '"temperature": 2,'))
+    assert "was changed or is damaged" in refusal(browsers.replace('"temperature": 1,', '"temperature": -2,'))
 
 
 def test_an_option_that_an_earlier_version_did_not_have_gets_its_default() -> None:

@@ -6,7 +6,6 @@ in ipython.readthedocs.io. IPython is imported only where it is loaded already, 
 
 from __future__ import annotations
 
-import importlib
 import sys
 import time
 from typing import Any, Protocol
@@ -77,7 +76,9 @@ def training_display() -> TrainingDisplay | None:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if getattr(shell, "kernel", None) is None:  # IPython in a terminal has none
         return None
-    return TrainingDisplay(importlib.import_module("IPython.display").display)
+    from IPython.display import display
+
+    return TrainingDisplay(display)
 
 
 class HasCheckpoint(Protocol):

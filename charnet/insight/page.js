@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const SVG = "http://www.w3.org/2000/svg";
 const count = data.characters.length;
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const BLUE = [0, 114, 178], ORANGE = [213, 94, 0];
 
 function element(name, text, className) {
   const made = document.createElement(name);
@@ -20,6 +21,20 @@ function visible(character) {
       (c) => "<" + c.charCodeAt(0).toString(16).toUpperCase() + ">");
 }
 
+// Colors a character, `strength` from 0 to 1, and writes it in black or white, whichever stands out more.
+function paint(span, hue, strength) {
+  const paper = dark.matches ? 17 : 255;
+  const mixed = hue.map((part) => Math.round(paper + 0.9 * strength * (part - paper)));
+  span.style.backgroundColor = `rgb(${mixed})`;
+  span.style.color = luminance(mixed) > 0.179 ? "#000" : "#fff";  // where both have a contrast of 4.58
+}
+// Relative luminance as in WCAG 2.2.
+function luminance(parts) {
+  const [red, green, blue] = parts.map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
 function fill(host, length) {
   const spans = [];
   for (let i = 0; i < length; i++) {
@@ -32,7 +47,7 @@ function fill(host, length) {
   return spans;
 }
 
-// Lets a place of a text be chosen by mouse and by keyboard; `choose` is called with its index.
+// Lets a place of a text be chosen by mouse and by keyboard; `choose` is called with its index, and once more by `again`.
 function selectable(host, spans, choose) {
   let at = -1;
   function go(i) {
@@ -67,7 +82,7 @@ function selectable(host, spans, choose) {
     event.preventDefault();
     go(at < 0 ? 0 : moves[event.key]());
   });
-  return go;
+  return { go, again: () => { if (at >= 0) choose(at); } };
 }
 
 // What it expects.
@@ -107,40 +122,49 @@ function labelOf(i) {
   const character = data.characters[i];
   return { "\n": "line end", " ": "space", "\t": "tab" }[character] || visible(character);
 }
-const goExpected = selectable(expected, read, showExpected);
+function quoted(i) {
+  const label = labelOf(i);
+  return Array.from(label).length === 1 ? `“${label}”` : label;
+}
+const chosen = selectable(expected, read, showExpected);
 expected.addEventListener("mouseover", (event) => {
   if (event.target.dataset.i !== undefined) showExpected(Number(event.target.dataset.i));
 });
-if (count) goExpected(Math.min(count - 1, 20));
+if (count) chosen.go(Math.min(count - 1, 20));
 
 // What units track.
 const unitChoice = document.getElementById("unit"), signalChoice = document.getElementById("signal");
-const tracked = fill(document.getElementById("tracked"), count);
+const unitButtons = document.querySelectorAll("button[data-unit]");
+const trackedHost = document.getElementById("tracked");
+const tracked = fill(trackedHost, count);
 data.units.forEach((unit, i) => unitChoice.append(new Option(unit.name, i)));
 function level(values, i) { return data.levels.indexOf(values[i]) / 63; }
-function shade(share) {  // blue below the middle of the range, orange above
-  const strength = Math.abs(2 * share - 1), hue = share < 0.5 ? "0,114,178" : "213,94,0";
-  return `rgba(${hue},${(0.9 * strength).toFixed(3)})`;
-}
-function showSignals() {
-  const before = signalChoice.value;
+function chosenSignal() { return data.units[unitChoice.value].signals[signalChoice.value]; }
+function showSignals(wanted) {
   const names = Object.keys(data.units[unitChoice.value].signals);
   signalChoice.replaceChildren(...names.map((name) => new Option(data.meanings[name] || name, name)));
-  signalChoice.value = names.includes(before) ? before : names[0];
+  signalChoice.value = names.includes(wanted) ? wanted : names[0];
   showUnit();
 }
 function showUnit() {
-  const signal = data.units[unitChoice.value].signals[signalChoice.value];
-  const counts = new Array(32).fill(0);
+  const signal = chosenSignal(), counts = new Array(32).fill(0);
   tracked.forEach((span, i) => {
     const share = level(signal.values, i);
-    span.style.backgroundColor = shade(share);
-    span.style.color = Math.abs(2 * share - 1) > 0.6 ? (share < 0.5 ? "#fff" : "#111") : "";
+    paint(span, share < 0.5 ? BLUE : ORANGE, Math.abs(2 * share - 1));  // of the distance to the middle of the range
     counts[Math.min(31, Math.floor(share * 32))]++;
   });
+  unitButtons.forEach((button) => button.setAttribute("aria-pressed",
+    button.dataset.unit === unitChoice.value && button.dataset.signal === signalChoice.value));
   document.getElementById("range").textContent = `from ${signal.low} (blue) to ${signal.high} (orange)`;
   drawHistogram(counts, signal);
+  valueAt.again();
 }
+function showValue(i) {
+  const signal = chosenSignal(), value = signal.low + level(signal.values, i) * (signal.high - signal.low);
+  document.getElementById("value").textContent =
+    `Behind ${quoted(i)}, ${signalChoice.value} of ${data.units[unitChoice.value].name} is about ${value.toFixed(2)}.`;
+}
+const valueAt = selectable(trackedHost, tracked, showValue);
 function drawHistogram(counts, signal) {
   const drawing = document.createElementNS(SVG, "svg");
   drawing.setAttribute("viewBox", "0 0 320 60");
@@ -161,25 +185,32 @@ function drawHistogram(counts, signal) {
   });
   document.getElementById("histogram").replaceChildren(drawing);
 }
-unitChoice.addEventListener("change", showSignals);
+unitChoice.addEventListener("change", () => showSignals(signalChoice.value));
 signalChoice.addEventListener("change", showUnit);
-document.querySelectorAll("button[data-unit]").forEach((button) => button.addEventListener("click", () => {
+unitButtons.forEach((button) => button.addEventListener("click", () => {
   unitChoice.value = button.dataset.unit;
-  showSignals();
-  signalChoice.value = button.dataset.signal;
-  showUnit();
-  document.getElementById("tracked").scrollIntoView({ block: "nearest" });
+  showSignals(button.dataset.signal);
+  trackedHost.scrollIntoView({ block: "nearest" });
 }));
-if (data.units.length) showSignals();
 
 // Where a prediction came from.
 const influence = document.getElementById("influence");
 const traced = fill(influence, Math.min(count, data.influence.length));
-const goInfluence = selectable(influence, traced, (i) => {
-  traced.forEach((span) => { span.style.backgroundColor = ""; });
-  const row = data.influence[i];
-  for (let k = 0; k < row.length; k++) {
-    traced[i - 1 - k].style.backgroundColor = `rgba(213,94,0,${(0.9 * level(row, k)).toFixed(3)})`;
-  }
+function showInfluence(i) {
+  const levels = Array.from(data.influence[i], (_, k) => level(data.influence[i], k));
+  traced.forEach((span, j) => paint(span, ORANGE, levels[i - 1 - j] || 0));
+  const most = levels.map((_, k) => k).filter((k) => levels[k] > 0).sort((a, b) => levels[b] - levels[a]).slice(0, 3);
+  const named = most.map((k) => `${quoted(i - 1 - k)} (${k + 1} back)`).join(", ");
+  document.getElementById("came-from").textContent =
+    `The prediction of ${quoted(i)} was moved ` + (named ? `most by ${named}.` : "by no earlier character.");
+}
+const cameFrom = selectable(influence, traced, showInfluence);
+if (traced.length) cameFrom.go(Math.min(traced.length - 1, 120));
+
+function showAllUnits() { if (data.units.length) showSignals(signalChoice.value); }
+showAllUnits();
+if (data.units.length) valueAt.go(Math.min(count - 1, 20));
+dark.addEventListener("change", () => {
+  showAllUnits();
+  cameFrom.again();
 });
-if (traced.length) goInfluence(Math.min(traced.length - 1, 120));

@@ -62,12 +62,13 @@ class Panel:
     names: tuple[str, ...] = ()
 
 
-def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, alone: bool = True) -> str:
+def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, title: str = "", alone: bool = True) -> str:
     """Draws panels side by side, with one legend.
 
     Args:
         y_label: what the vertical axis of all panels is.
         description: what the figure shows, for those who cannot see it.
+        title: of the figure, where the titles of the panels do not say it; its name for those who cannot see it.
         alone: the figure is a file of its own, with its style; a page has `STYLE` in its own.
     """
     lines = panels[0].lines if panels else []
@@ -78,9 +79,19 @@ def to_svg(panels: Sequence[Panel], y_label: str, description: str, *, alone: bo
     style = f"<style>{STYLE}{ALONE}</style>" if alone else ""
     return (
         f'<svg class="figure" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
-        f' width="{width}"><title>{xml_text(y_label)}</title><desc>{xml_text(description)}</desc>{style}'
-        f"{''.join(parts)}{legend}</svg>\n"
+        f' width="{width}"><title>{xml_text(_name(panels, y_label, title))}</title>'
+        f"<desc>{xml_text(description)}</desc>{style}{''.join(parts)}{legend}</svg>\n"
     )
+
+
+def _name(panels: Sequence[Panel], y_label: str, title: str) -> str:
+    """Returns what a figure is called where it cannot be seen.
+
+    >>> _name([Panel("layer 1", "gate")], "percent", "Open gates"), _name([Panel("speed", "steps")], "speed", "")
+    ('Open gates: layer 1 (percent)', 'speed')
+    """
+    name = ": ".join(filter(None, (title, ", ".join(panel.title for panel in panels))))
+    return name if y_label in ("", name) else f"{name} ({y_label})"
 
 
 def same_range(panels: Sequence[Sequence[Line]]) -> tuple[float, float]:

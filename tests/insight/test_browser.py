@@ -48,6 +48,29 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+# Of every visible text: the lowest contrast (WCAG 2.2) of its ink to what lies behind it, and the text.
+LOWEST_CONTRAST = """() => {
+  const parts = (color) => { const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
+  const over = (top, below) => below.map((part, k) => top[3] * top[k] + (1 - top[3]) * part);
+  const luminance = (color) => color.map((part) => part / 255)
+    .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, k) => sum + part * [0.2126, 0.7152, 0.0722][k], 0);
+  const behind = (element) => element ? over(parts(getComputedStyle(element).backgroundColor),
+    behind(element.parentElement)) : [255, 255, 255];
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  let lowest = [99, "", 0];
+  for (let node = walker.nextNode(), seen = 1; node; node = walker.nextNode(), seen++) {
+    const element = node.parentElement;
+    if (!node.data.trim() || element.closest("svg") || !element.checkVisibility()) continue;
+    const paper = behind(element), ink = over(parts(getComputedStyle(element).color), paper);
+    const [low, high] = [luminance(paper), luminance(ink)].sort((a, b) => a - b);
+    const contrast = (high + 0.05) / (low + 0.05);
+    lowest = contrast < lowest[0] ? [contrast, node.data, seen] : [lowest[0], lowest[1], seen];
+  }
+  return lowest;
+}"""
+
+
 def color(page: Any, selector: str) -> str:
     return page.eval_on_selector(selector, "e => getComputedStyle(e).backgroundColor")
 
@@ -84,9 +107,68 @@ def test_a_unit_that_is_chosen_recolors_the_text(browser: Any, path: Path) -> No
     opened.check()
 
 
+def check_contrast(page: Any) -> None:
+    """Every character stands out, whatever unit is shown."""
+    for unit in range(page.locator("#unit option").count()):
+        page.select_option("#unit", index=unit)
+        contrast, text, seen = page.evaluate(LOWEST_CONTRAST)
+        assert contrast >= 4.5, text
+        assert seen > 2 * len(TEXT)
+
+
+@pytest.mark.parametrize(("scheme", "other"), [("light", "dark"), ("dark", "light")])
+def test_every_character_stands_out_even_when_the_scheme_changes(
+    browser: Any, path: Path, scheme: str, other: str
+) -> None:
+    page = Opened(browser, path, color_scheme=scheme).page
+    check_contrast(page)
+    page.emulate_media(color_scheme=other)
+    page.wait_for_function("scheme => matchMedia(`(prefers-color-scheme: ${scheme})`).matches", arg=other)
+    check_contrast(page)
+
+
+def test_a_choice_in_a_text_is_said_aloud(browser: Any, path: Path) -> None:
+    page = Opened(browser, path).page
+    for host, said in (("#expected", "#bars"), ("#tracked", "#value"), ("#influence", "#came-from")):
+        assert page.get_attribute(said, "aria-live") == "polite"
+        before = page.inner_text(said)
+        page.locator(f"{host} span").nth(5).click()  # a space
+        assert "space" in page.inner_text(said) != before
+    assert "most by" in page.inner_text("#came-from")
+    page.locator("#influence span").nth(0).click()
+    assert page.inner_text("#came-from") == "The prediction of “A” was moved by no earlier character."
+    at_h = page.inner_text("#value")
+    page.select_option("#signal", "o")
+    assert page.inner_text("#value") != at_h
+    assert page.inner_text("#value").startswith("Behind space, o of unit ")
+
+
+def test_the_button_of_the_unit_that_is_shown_is_pressed(browser: Any, path: Path) -> None:
+    page = Opened(browser, path).page
+    buttons = page.locator("button[data-unit]")
+    pressed = page.locator("button[aria-pressed=true]")
+    for number in (0, 2):
+        buttons.nth(number).click()
+        assert pressed.first.inner_text() == buttons.nth(number).inner_text()
+        assert len(set(pressed.all_inner_texts())) == 1  # one unit may follow two properties
+    page.select_option("#signal", "o")
+    assert pressed.count() == 0
+
+
+def test_figures_and_tables_have_names_and_heads(browser: Any, path: Path) -> None:
+    page = Opened(browser, path, viewport={"width": 360, "height": 640}).page
+    assert page.get_by_role("main").count() == 1
+    names = [f"{title}: " for title in ("How far it remembers", "How long units keep what they hold")]
+    for name in (*names, "How often gates are shut or open: "):
+        assert page.get_by_role("img", name=name).count() == 1
+    assert page.get_by_role("columnheader", name="AUC").count() == 1
+    assert page.get_by_role("columnheader", name="expected there").count() == 1
+    assert page.get_by_role("cell").count() > 20
+
+
 def test_keys_move_through_a_text(browser: Any, path: Path) -> None:
     page = Opened(browser, path).page
-    for host in ("#expected", "#influence"):
+    for host in ("#expected", "#tracked", "#influence"):
         page.focus(host)
         page.keyboard.press("Home")
         page.keyboard.press("ArrowRight")
@@ -113,6 +195,11 @@ def test_hovering_shows_what_was_expected(browser: Any, path: Path) -> None:
 def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Any, path: Path, scheme: str) -> None:
     opened = Opened(browser, path, viewport={"width": 360, "height": 640}, color_scheme=scheme)
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert opened.page.eval_on_selector(".wide", "e => e.scrollWidth - e.clientWidth") == 0
+    assert (
+        opened.page.evaluate("Math.max(...Array.from(document.querySelectorAll('.worst tr'), e => e.clientHeight))")
+        < 60
+    )
     light = color(opened.page, "body") == "rgb(255, 255, 255)"
     assert light == (scheme == "light")
     opened.check()

@@ -13,6 +13,7 @@ from pages import HOSTILE, hostile_study, study_of
 from charnet.insight import html
 from charnet.insight.figures import figures
 from charnet.insight.page import to_page
+from charnet.insight.study import BEST_OF_EACH
 from charnet.insight.svg import Line, Panel, to_svg
 
 TEXT = 'Ann: the cat sat.\n  The (dog) said "no" to 7 cats.\n' * 30
@@ -79,6 +80,29 @@ def test_every_kind_of_model_has_a_page_with_all_its_sections(values: dict[str, 
     assert length == len(data["nats"]) == len(data["likely"])
     assert all(len(s["values"]) == length for unit in data["units"] for s in unit["signals"].values())
     assert all(len(row) <= 100 for row in data["influence"])
+
+
+def test_what_is_measured_without_the_ngram_is_said_to_be() -> None:
+    alone = [f"{what} is that of the network alone, without its 5-gram." for what in ("Memory", "The gradient")]
+    assert all(sentence in to_page([study_of(TEXT, **{"model.ngram": 5})]) for sentence in alone)
+    plain = study_of(TEXT, name="plain")
+    assert "alone, without" not in to_page([plain])
+    both = to_page([plain, study_of(TEXT, name="mixed", **{"model.ngram": 5})])
+    assert both.count("of the networks alone, without the 5-gram of mixed.") == 2
+
+
+@pytest.mark.parametrize(("values", "named"), [
+    ({}, "--unit 1.{}"), ({"model.num_layers": 1}, "--unit {}"),
+    ({"model.num_layers": 1, "model.members": 2}, "--unit 1.1.{}"),
+])  # fmt: skip
+def test_a_page_says_how_to_see_a_unit_that_it_does_not_offer(values: dict[str, object], named: str) -> None:
+    found = study_of(TEXT, **values)
+    page = to_page([found])
+    offered = {unit.number for unit in found.excerpt.signals if unit.place == (0, 0)}
+    first = next(number for number in range(1000) if number not in offered)
+    assert f"<code>{named.format(first)}</code>" in page
+    names = [match[1] for match in re.finditer('<button data-unit="[0-9]+" [^>]*>([^<]*)</button>', page)]
+    assert len(names) == sum(len(best[:BEST_OF_EACH]) for best in found.followers.values())
 
 
 def test_models_beside_each_other_share_their_figures() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 import sys
 from bisect import bisect_right
@@ -69,7 +70,7 @@ def runs(
 
 
 def _list(folder: Path, sort: str, html: Path | None, *, json: bool) -> None:
-    from charnet.storage.run_list import summaries
+    from charnet.storage.run_list import folders_below, summaries
 
     found = _sorted(summaries(folder), sort)
     if html is not None:
@@ -77,7 +78,8 @@ def _list(folder: Path, sort: str, html: Path | None, *, json: bool) -> None:
     if json:
         console.write_json([run.as_dict() for run in found])
         return
-    if not found:
+    below = folders_below(folder)
+    if not (found or below):
         console.note(f"{folder}/: no run here yet; make one with charnet train")
     indent = min(30, max((console.cells(console.shown(run.name)) for run in found), default=0))
     for run in found:
@@ -87,6 +89,8 @@ def _list(folder: Path, sort: str, html: Path | None, *, json: bool) -> None:
         lines = console.folded(console.shown(_details(run)), max(20, _columns() - 4))
         console.write("\n    ".join([head, *(line.rstrip() for line in lines)]) + "\n")
     console.flush()
+    for each in below:
+        console.note(f"{each}/ holds more runs: charnet runs --in {shlex.quote(str(each))}")
 
 
 def _details(run: RunSummary) -> str:
@@ -163,12 +167,21 @@ def _show_curves(curves: Sequence[Curve], over: str) -> None:
     room = (_columns() - label - 2 - tables.CURVE_WIDTH) // CELLS
     places = [share * min(ends) for share in SHARES[-max(1, min(len(SHARES), room)) :]]
     console.write(f"\nnats after so many {over}\n")
-    rows = [("", "".join(f"{place:>{CELLS},.0f}" for place in places))]
+    rows = [("", "".join(f"{_place(place):>{CELLS}}" for place in places))]
     for curve in curves:
         values = [_at(getattr(curve, over), curve.nats, place) for place in places]
         figures = "".join(f"{value:>{CELLS}.4f}" if value is not None else f"{'-':>{CELLS}}" for value in values)
         rows.append((console.shown(curve.name), f"{figures}  {tables.curve(curve.nats)}"))
     tables.show_rows(rows)
+
+
+def _place(place: float) -> str:
+    """Formats a number of characters or seconds.
+
+    >>> [_place(place) for place in (0.0123, 0.5, 9.99, 10.4, 12345)]
+    ['0.012', '0.50', '9.99', '10', '12,345']
+    """
+    return f"{place:,.{0 if place >= 10 else 2 if place >= 0.1 else 3}f}"
 
 
 def _columns() -> int:

@@ -1,4 +1,5 @@
-"""The page about runs: a table of all, and for each text the curves of its runs together and what sets them apart."""
+"""The page about runs: a table of all, and the curves of those together that are measured on the same held-out text,
+with what sets them apart."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from charnet.insight.curves import Losses, loss_panels
 from charnet.insight.numbers import fixed, format_duration, format_size
 from charnet.insight.svg import COLORS, DASHES, to_svg
 from charnet.overlay import as_dict
-from charnet.storage.run_list import LEFT_OUT, Curve, RunSummary, differences, short_model
+from charnet.storage.run_list import LEFT_OUT, Curve, RunSummary, differences, measured_on, short_model
 
 HELD_OUT = "nats per held-out character"
 MOST_CURVES = len(COLORS) * len(DASHES)  # in a figure; each looks different
@@ -25,16 +26,17 @@ def to_page(found: Sequence[RunSummary], title: str) -> str:
     Args:
         found: in the order of the table.
     """
-    texts: dict[str, list[RunSummary]] = {}
+    groups: dict[tuple[Any, ...], list[RunSummary]] = {}
     for run in found:
         if run.document is not None:
-            texts.setdefault(run.document.corpus.fingerprint, []).append(run)
+            groups.setdefault(tuple(sorted(measured_on(run.document).items())), []).append(run)
+    texts = {run.document.corpus.fingerprint for run in found if run.document is not None}
     count = f"{plural(len(found), 'run')} of {plural(len(texts), 'text')}"
     parts = [f'<h1>{html.text(title)}</h1>\n<p class="quiet">{count}</p>\n', _overview(found)]
-    parts += [_of_text(group) for group in texts.values()]
+    parts += [_together(group) for group in groups.values()]
     parts.append(
-        '<p class="quiet">Losses are per character of the held-out part of a text. Those of one text can be compared; '
-        "those of different texts say nothing about each other.</p>"
+        '<p class="quiet">Losses are per character of the held-out part of a text, or per byte for a model of bytes. '
+        "Those of runs in one figure can be compared; others say nothing about each other.</p>"
     )
     return html.page(title, "".join(parts), style=html.asset("runs_page.css"))
 
@@ -69,8 +71,8 @@ def _date(run: RunSummary) -> str:
     return run.written[:16].replace("T", " ")
 
 
-def _of_text(group: Sequence[RunSummary]) -> str:
-    """Returns what is said of the runs of one text: curves, settings that differ, and those that are the same."""
+def _together(group: Sequence[RunSummary]) -> str:
+    """Returns what is said of runs that can be compared: curves, settings that differ, and those that are the same."""
     document = group[0].document
     assert document is not None
     corpus, drawn = document.corpus, group[:MOST_CURVES]

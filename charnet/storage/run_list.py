@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import datetime
 from collections.abc import Sequence
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from charnet import durable
-from charnet.config import RUNS, Config
-from charnet.errors import CheckpointError, ConfigError, StorageError, quoted
+from charnet.config import RUNS, VAL, Config
+from charnet.errors import CheckpointError, ConfigError, StorageError, quoted, short_repr
 from charnet.overlay import as_dict
 from charnet.storage import runs, tensorfile
 from charnet.storage.document import Document, parse
 
-RUNNING, DONE, INTERRUPTED, DAMAGED = "running", "done", "interrupted", "damaged"
+RUNNING, DONE, STOPPED_EARLY, INTERRUPTED, DAMAGED = "running", "done", "stopped early", "interrupted", "damaged"
 LEFT_OUT = ("data.paths", "training.length_changes", "training.resume_changes")  # of the settings that differ
+RANDOM, LAST = VAL[1:3]
+NOT_OF_THE_TEXT = ("paths", "glob", "val_chars")  # settings of data that leave the held-out part as it is
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ def short_model(config: Config) -> str:
     return f"{networks}{cell} {model.num_layers}x{model.hidden_size}{ngram}"
 
 
+def folders_below(folder: Path) -> list[Path]:
+    """Returns the folders in a folder that hold runs themselves, as those of sweeps and lessons do, by name."""
+    return sorted({path.parent.parent for name in runs.RESUME_ORDER for path in folder.glob(f"*/*/{name}")})
+
+
 def summaries(folder: Path) -> list[RunSummary]:
     """Returns the runs in a folder, the newest first."""
     return [summary(path) for path in runs.newest_first(folder)]
@@ -128,8 +136,9 @@ def _state(path: Path, document: Document) -> str:
     if _is_locked(path):
         return RUNNING
     training, progress = document.config.training, document.trainer_state
-    stopped_early = 0 < training.patience <= progress.evaluations_without_improvement
-    return DONE if progress.step >= training.steps or stopped_early else INTERRUPTED
+    if progress.step >= training.steps:
+        return DONE
+    return STOPPED_EARLY if 0 < training.patience <= progress.evaluations_without_improvement else INTERRUPTED
 
 
 def _is_locked(path: Path) -> bool:
@@ -150,17 +159,53 @@ def _time(seconds: float) -> str:
         return ""
 
 
+def measured_on(document: Document) -> dict[str, Any]:
+    """Returns what decides on which text, and in which unit, a run measures its losses: those of two runs can be
+    compared if all of it is equal."""
+    data = document.config.data
+    found = {name: value for name, value in vars(data).items() if name not in NOT_OF_THE_TEXT}
+    documents = "line" if found.pop("lines") else data.documents
+    found |= {"text": document.corpus.fingerprint, "documents": documents, "val": data.val or LAST}  # as it once was
+    found["encoding"] = "" if data.bytes else _codec(data.encoding)
+    if data.val == RANDOM:
+        found["seed"] = document.config.training.seed  # it draws what is held out
+    return found
+
+
+def _codec(name: str) -> str:
+    with contextlib.suppress(LookupError):
+        return codecs.lookup(name).name
+    return name
+
+
 def check_comparable(found: Sequence[RunSummary]) -> None:
-    """Raises ConfigError if runs did not learn from the same text: their losses say nothing about each other."""
+    """Raises ConfigError if runs measure their losses on different texts, other parts of one, or in other units."""
     first = found[0].document
     for run in found[1:]:
         assert first is not None
         assert run.document is not None
-        if run.document.corpus.fingerprint != first.corpus.fingerprint:
-            texts = f"{quoted(first.corpus.name)} and {quoted(run.document.corpus.name)}"
-            raise ConfigError(
-                f"{found[0].name} and {run.name} learned from different texts, {texts}: their losses cannot be compared"
-            )
+        if why := _why_not_comparable(first, run.document):
+            raise ConfigError(f"{found[0].name} and {run.name} {why}: their losses cannot be compared")
+
+
+def _why_not_comparable(first: Document, other: Document) -> str:
+    """Says in what the held-out parts of two runs differ; "" if they do not."""
+    own, theirs = measured_on(first), measured_on(other)
+    different = sorted(name for name in own.keys() | theirs.keys() if own.get(name) != theirs.get(name))
+    if not different:
+        return ""
+    names = [quoted(document.corpus.name) for document in (first, other)]
+    if own["bytes"] != theirs["bytes"]:
+        return f"learned from {'bytes and characters' if own['bytes'] else 'characters and bytes'}"
+    if own["text"] != theirs["text"]:
+        same = f"different texts of one name, {names[0]}" if names[0] == names[1] else ""
+        return f"learned from {same or f'different texts, {names[0]} and {names[1]}'}"
+    values = [f"{name} {_value(own.get(name))} and {_value(theirs.get(name))}" for name in different]
+    return f"hold out different parts of {names[0]}, or read it differently ({', '.join(values)})"
+
+
+def _value(value: Any) -> str:
+    return "none" if value in ("", None) else quoted(value) if isinstance(value, str) else short_repr(value)
 
 
 def differences(found: Sequence[RunSummary]) -> dict[str, list[Any]]:

@@ -71,6 +71,9 @@ class Background:
         lost = self._given - self._taken + self._failed
         if not (late or lost or self._problem):
             return ""
+        if late and not lost:
+            taken = f", though it took all of {self._given:,} reports: the last may be missing" if self._given else ""
+            return f"{self.name}: it did not end in time{taken}"
         reason = "it did not end in time" if late else self._problem or "it was too slow"
         return f"{self.name}: {lost:,} of {self._given:,} reports were lost: {reason}"
 

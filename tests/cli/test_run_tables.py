@@ -17,9 +17,10 @@ import pytest
 
 from charnet import durable
 from charnet.cli.app import run
+from charnet.errors import ConfigError
 from charnet.insight.svg import Line, Panel, to_svg
 from charnet.overlay import overlay
-from charnet.storage import runs
+from charnet.storage import run_list, runs
 from charnet.storage.checkpoint import Checkpoint
 
 
@@ -109,13 +110,79 @@ def test_compared_runs_show_what_differs_and_their_losses_side_by_side(
     assert output(capsys, "first", "second", "--in", str(folder), "-o", str(svg), code=6)[1].count("\n") == 1
 
 
-def test_runs_of_different_texts_are_not_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def change(folder: Path, corpus: dict[str, str], settings: dict[str, object]) -> None:
     for file in (runs.LAST, runs.BEST):
         before = Checkpoint.load(folder / "second" / file)
-        corpus = replace(before.corpus, fingerprint="0" * 64, name="other")
-        replace(before, corpus=corpus).save(folder / "second" / file)
+        changed = {"corpus": replace(before.corpus, **corpus), "config": overlay(before.config, settings)}
+        replace(before, **changed).save(folder / "second" / file)
+
+
+HELD_OUT = 'hold out different parts of "pets", or read it differently'
+
+
+@pytest.mark.parametrize(
+    ("corpus", "settings", "message"),
+    [
+        ({"fingerprint": "0" * 64, "name": "other"}, {}, 'learned from different texts, "pets" and "other"'),
+        ({"fingerprint": "0" * 64}, {}, 'learned from different texts of one name, "pets"'),
+        ({}, {"data.val": "random"}, f'{HELD_OUT} (seed none and 0, val "last" and "random")'),
+        ({}, {"data.lines": True}, f'{HELD_OUT} (documents none and "line")'),
+        ({}, {"data.val_fraction": 0.2}, f"{HELD_OUT} (val_fraction 0.1 and 0.2)"),
+        ({}, {"data.lowercase": True}, f"{HELD_OUT} (lowercase False and True)"),
+    ],
+)
+def test_runs_that_are_measured_on_different_texts_are_not_compared(
+    corpus: dict[str, str],
+    settings: dict[str, object],
+    message: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    change(folder, corpus, settings)
     _, err = output(capsys, "first", "second", "--in", str(folder), code=2)
-    assert 'different texts, "pets" and "other": their losses cannot be compared' in err
+    assert err == f"charnet: first and second {message}: their losses cannot be compared\n"
+
+
+def test_a_loss_per_byte_is_not_compared_with_one_per_character(folder: Path) -> None:
+    first, second = (run_list.find(name, folder) for name in ("first", "second"))
+    assert second.document is not None
+    config = overlay(second.document.config, {"data.bytes": True})
+    of_bytes = replace(second, document=replace(second.document, config=config))
+    with pytest.raises(ConfigError, match="first and second learned from characters and bytes: "):
+        run_list.check_comparable([first, of_bytes])
+
+
+def test_what_does_not_change_the_held_out_part_hinders_no_comparison(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, {}, {"data.val": "", "data.encoding": "utf8", "data.paths": ["x"], "training.seed": 3})
+    output(capsys, "first", "second", "--in", str(folder))
+
+
+def test_a_run_that_stopped_early_is_not_said_to_be_done(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Checkpoint.load(folder / "second" / runs.LAST)
+    state = replace(before.trainer_state, evaluations_without_improvement=8)
+    replace(before, trainer_state=state).save(folder / "second" / runs.LAST)
+    out, _ = output(capsys, "--in", str(folder), "--sort", "name")
+    assert out.splitlines()[2].endswith("stopped early")
+    assert "stopped early: pets" in output(capsys, "first", "second", "--in", str(folder))[0]
+
+
+def test_seconds_of_short_runs_have_decimals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = output(capsys, "first", "second", "--in", str(folder))[0]
+    heads = found.partition("nats after so many seconds\n")[2].splitlines()[0].split()
+    assert len(set(heads)) == 5
+    assert all("." in head for head in heads)
+
+
+def test_the_folders_of_sweeps_and_lessons_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "my sweep").mkdir()
+    (folder / "first").rename(folder / "my sweep" / "first")
+    command = f"charnet runs --in '{folder}/my sweep'"
+    assert command in output(capsys, "--in", str(folder))[1]
+    (folder / "second").rename(folder / "my sweep" / "second")
+    out, err = output(capsys, "--in", str(folder))
+    assert (out, err) == ("", f"{folder}/my sweep/ holds more runs: {command}\n")
 
 
 @pytest.mark.parametrize(

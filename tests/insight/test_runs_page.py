@@ -41,9 +41,20 @@ def test_runs_of_one_text_stand_together_with_what_sets_them_apart(found: RunSum
     assert page.count("<polyline") == 2 + 4
     assert page.count("Settings that differ") == 0
     assert found.document is not None
-    seed = renamed(found, "second", "pets", found.document.corpus.fingerprint)
+    config = overlay(found.document.config, {"training.seed": 7})
+    seed = replace(found, path=found.path / "second", document=replace(found.document, config=config))
     page = to_page([found, seed], "Runs")
     assert re.search(r'<th scope="row">training.seed</th><td>0</td><td>7</td>', page)
+
+
+def test_only_runs_with_the_same_held_out_part_share_a_figure(found: RunSummary) -> None:
+    assert found.document is not None
+    config = overlay(found.document.config, {"data.val": "random"})
+    other = replace(found, path=found.path / "other", document=replace(found.document, config=config))
+    page = to_page([found, other], "Runs")
+    assert "2 runs of 1 text" in page
+    assert page.count("<h2>") == 2
+    assert page.count("Settings that differ") == 0
 
 
 def test_of_very_many_runs_those_are_drawn_that_can_be_told_apart(found: RunSummary) -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from test_event_file import Reader
 from charnet.errors import ConfigError
 from charnet.training import loggers
 from charnet.training.background import Background, close_all, is_any_left
-from charnet.training.events import RolledBack
+from charnet.training.events import Metrics, RolledBack
 from charnet.training.loggers import EventLog, Service, checked
 
 WANDB = """
@@ -172,6 +173,26 @@ def test_a_logger_that_hangs_holds_nobody_up(packages: Path, tmp_path: Path) -> 
     lost = log.close(0.01)
     assert lost == "wandb: 4 of 5 reports were lost: it did not end in time"
     assert is_any_left()
+
+
+def test_of_a_logger_that_hangs_at_its_end_no_report_is_said_to_be_lost() -> None:
+    taken, ends = list[Metrics](), threading.Event()
+
+    class HangsAtItsEnd:
+        def __call__(self, event: Metrics) -> None:
+            taken.append(event)
+
+        def close(self) -> None:
+            ends.wait()
+
+    log = Background("slow", HangsAtItsEnd, (Metrics,))
+    for step in (5, 7):
+        log(metrics(step))
+    while len(taken) < 2:
+        time.sleep(0.001)
+    lost = log.close(0.01)
+    ends.set()
+    assert lost == "slow: it did not end in time, though it took all of 2 reports: the last may be missing"
 
 
 def test_a_logger_that_hangs_takes_no_time_from_the_others(packages: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ class App:
                 began = time.monotonic()
                 connection.is_answering = True
                 self._answering += 1
-                status = await self._answer(connection, head)
+                status = await self._guarded(connection, head)
                 keeps_alive = head.keeps_alive
             except ApiError as error:
                 status = error.status
@@ -121,6 +122,16 @@ class App:
                 self._answering -= connection.is_answering
                 connection.is_answering = False
             self._count(connection, head, status, began)
+
+    async def _guarded(self, connection: Connection, head: Head) -> int:
+        """Answers a request; a bug of charnet ends it, and no other."""
+        try:
+            return await self._answer(connection, head)
+        except (ApiError, GoneError, asyncio.CancelledError):
+            raise
+        except Exception:
+            self._log(traceback.format_exc())
+            raise ApiError(500, "a bug in charnet: the server's log has the traceback", ends=True) from None
 
     def _count(self, connection: Connection, head: Head | None, status: int, began: float) -> None:
         path = head.path if head is not None and head.path in ROUTES else "other"
@@ -239,7 +250,8 @@ class App:
             completion.cancel()
 
 
-_SAFE = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+_SAFE = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "no-store",
+         "Referrer-Policy": "no-referrer"}  # fmt: skip
 
 
 async def run(app: App, host: str, port: int, *, started: Callable[[int], object], stopped: asyncio.Event) -> None:

@@ -177,6 +177,21 @@ def test_what_cannot_be_answered_is_refused_in_openais_shape(server: Running) ->
         assert "--" not in answer.json["error"]["message"].replace("--allow", "")
 
 
+def test_a_bug_ends_one_request_and_no_other(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.app, "_content", fail)
+        answer = server.get("/health")
+        assert answer.status == 500
+        assert answer.json["error"]["type"] == "server_error"
+    assert any("ZeroDivisionError" in line for line in server.log)
+    assert server.get("/health").status == 200
+    assert server.get("/health").headers["x-frame-options"] == "DENY"
+    server.log[:] = [line for line in server.log if "Traceback" not in line]
+
+
 def test_a_connection_takes_several_requests(server: Running) -> None:
     request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with server.connect() as client:

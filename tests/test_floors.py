@@ -32,7 +32,7 @@ TABLE = """
                line_scores evaluate_mixture adapt forecast copies
 5  training    optim resolve sizes planner events run_state background event_file loggers throughput time_budget
                thread_count train_state trained_ngram saver recorder trainer start resume setup trials sweep_file
-               sweep_plan sweep_events sweep
+               sweep_plan sweep_events sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png

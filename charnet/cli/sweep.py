@@ -69,7 +69,7 @@ def sweep(
 ) -> int:
     """Compare settings: train each combination for a while, the better half on, and say what mattered.
 
-    All combinations have the schedule of a whole training, and as many seconds of it; the worse half is left at a
+    All combinations have the schedule of a whole training, and as many seconds of it; the worse half is dropped at a
     quarter and at half. At a quarter only learning rates are compared: early losses favor small networks and no
     dropout. Each combination is a run that can be sampled and resumed.
     """

@@ -15,14 +15,16 @@ from charnet.cli.tables import format_duration, format_loss
 from charnet.cli.train import train
 from charnet.errors import plural
 from charnet.training.planner import PLANNED
-from charnet.training.trials import DIVERGED, DONE, PRUNED, QUARTERS, RUNNING, Trial, shown, twin_of
+from charnet.training.trials import DIVERGED, DONE, NOT_TRIED, PRUNED, QUARTERS, RUNNING, Trial, shown, twin_of
 
 if TYPE_CHECKING:
     from charnet.training.sweep_events import Halved, Paused, Planned, SweepEvent, SweepFinished
     from charnet.training.sweep_file import Record
     from charnet.training.trials import Effect
 
-EARLY = "before the end most differences are smaller than there, and small networks and no dropout look too good"
+EARLY = "before the end most differences are smaller than at the end, and small networks and no dropout look too good"
+NOT_NAMED = NOT_TRIED - {"training.steps"}  # they follow from the steps
+SAME_PACE = 0.05  # trainings that take so much longer than planned, as a fraction, are slower; and so with faster ones
 PLACES = {1: "a quarter", 2: "half", QUARTERS: "the end"}
 SIZES = PLANNED - {"model.dropout", "training.steps"}  # a longer training chooses others, unless they are named
 
@@ -62,7 +64,8 @@ def _planned(event: Planned) -> list[str]:
     for rung in record.rungs:
         stages.append(f"{len(alive)} to {PLACES[rung]}")
         alive = best_half(alive, rung)
-    stages += ["then the best 2 again with another seed"] * record.repeats
+    if_left = "" if record.reserved else ", if time is left"
+    stages += [f"then the best 2 again with another seed{if_left}"] * record.repeats
     steps = [record.config(trial).training.steps for trial in record.trials]
     models = sorted({short_model(record.config(trial)) for trial in record.trials})
     model = models[0] if len(models) == 1 else f"{len(models)} models"
@@ -89,9 +92,24 @@ def _halved(event: Halved) -> list[str]:
     if event.rung == QUARTERS:
         return []
     said = [f"out after {PLACES[event.rung]}: {_label(trial)}" for trial in event.pruned]
-    if event.last_part < 1:
-        said.append(f"trainings are slower than planned: the rest of each is {1 - event.last_part:.0%} shorter")
-    return said
+    changed = [(_label(trial), f"{abs(part - 1):.0%} {'longer' if part > 1 else 'shorter'}")
+               for trial in event.going if round(part := trial.last_part, 2) != 1]  # fmt: skip
+    if not changed:
+        return said
+    if len(changed) == len(event.going) and len({words for _, words in changed}) == 1:
+        return [*said, f"{_why_fitted(event)}: the rest of each is {changed[0][1]}"]
+    rests = [f"the rest of {label} is {words}" for label, words in changed]
+    return [*said, f"{_why_fitted(event)}: {'; '.join(rests)}"]
+
+
+def _why_fitted(event: Halved) -> str:
+    """Says why trainings become shorter, or longer, than planned."""
+    parts = [trial.last_part for trial in event.going]
+    if min(parts) < 1 < max(parts):
+        return "trainings took unequal times"
+    if max(parts) > 1:
+        return "trainings are faster than planned" if event.slower < 1 - SAME_PACE else "there is time left"
+    return "trainings are slower than planned" if event.slower > 1 + SAME_PACE else "there is less time than planned"
 
 
 def findings(event: SweepFinished) -> list[str]:
@@ -101,11 +119,11 @@ def findings(event: SweepFinished) -> list[str]:
     rows = [_row(trial, event) for trial in event.ranked]
     width = max(len(label) for label, _ in rows)
     said = [f"{label:<{width}}  {words}" for label, words in rows] + [""]
-    said += [_effect(effect, event.noise) for effect in event.effects]
+    said += [_effect(effect, event.noise) + _along(event.record, effect.name) for effect in event.effects]
     differ = event.seeds_differ
     measured = f"; two seeds of the same settings differed by {differ:.4f}" if differ is not None else ""
     said.append(f"differences below {event.noise:.3g} nats are noise{measured}")
-    if any(0 < effect.rung < QUARTERS for effect in event.effects):
+    if any(effect.rung < QUARTERS and effect.spread >= event.noise for effect in event.effects):
         said.append(EARLY)
     if len(event.ranked) > 1 and (close := _as_good(event)):
         said.append(f"as good as the best, within the noise: {close}")
@@ -157,6 +175,36 @@ def _effect(effect: Effect, noise: float) -> str:
     if effect.spread < noise:
         return f"{name}: no difference above the noise{place}, {effect.spread:.4f} nats ({losses}){diverged}"
     return f"{name} mattered {effect.spread:.3f} nats{place}, {shown(effect.best)} was best ({losses}){diverged}"
+
+
+def _along(record: Record, name: str) -> str:
+    """Says which settings were chosen otherwise for the values of a tried one."""
+    changed = changed_with(record, name)
+    words = [
+        f"{_field(key)} ({', '.join(map(_number, values))})" if values else _field(key)
+        for key, values in changed.items()
+    ]
+    return f"; along with it changed {', '.join(words)}" if words else ""
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else shown(value)
+
+
+def changed_with(record: Record, name: str) -> dict[str, list[Any]]:
+    """Returns the settings that are others for other values of a tried one: for each value theirs, in the order of the
+    values, or nothing if that depends on further settings."""
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for trial in record.trials:
+        if not trial.again:
+            others = {key: value for key, value in trial.values.items() if key != name}
+            lines.setdefault(repr(others), []).append(record.settings | trial.changes)
+    found: dict[str, list[Any]] = {}
+    for key in record.settings.keys() - record.tried.keys() - NOT_NAMED:
+        values = [[settings[key] for settings in line] for line in lines.values()]
+        if any(value != line[0] for line in values for value in line):
+            found[key] = values[0] if all(line == values[0] for line in values) else []
+    return dict(sorted(found.items()))
 
 
 def _as_good(event: SweepFinished) -> str:
@@ -211,6 +259,7 @@ def as_dict(event: SweepFinished) -> dict[str, Any]:
                 "best": effect.best,
                 "compared_at": effect.rung / QUARTERS,
                 "diverged": list(effect.diverged),
+                "changed_with": changed_with(record, effect.name),
             }
             for effect in event.effects
         ],
@@ -227,6 +276,7 @@ def _trial(trial: Trial, folder: Path, record: Record) -> dict[str, Any]:
         "values": trial.values,
         "another_seed": trial.again,
         "steps": record.config(trial).training.steps,
+        "last_part": trial.last_part,
         "state": trial.state or "not done",
         "nats_per_char": trial.losses,
         "seconds": round(trial.seconds, 3),

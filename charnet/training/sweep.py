@@ -23,7 +23,7 @@ from charnet.overlay import DURATION_EXAMPLES
 from charnet.storage import run_list, runs
 from charnet.storage.document import Document, TrainerState
 from charnet.storage.runs import RunFolder
-from charnet.training import planner, setup, sweep_file, sweep_plan, trials
+from charnet.training import planner, setup, sweep_file, sweep_pace, sweep_plan, trials
 from charnet.training.events import Event
 from charnet.training.resolve import check_seconds
 from charnet.training.sweep_events import Halved, Paused, Planned, SweepEvent, finished
@@ -34,9 +34,6 @@ from charnet.training.trials import DIVERGED, DONE, PRUNED, QUARTERS, RUNNING, T
 if TYPE_CHECKING:
     from charnet.data.corpus import OnRead
     from charnet.training.trainer import Trainer
-
-SHORTEST_LAST_PART = 0.25  # of its planned length; if there is less time, a sweep ends before its last rung
-SLACK = 0.95  # the last part is shortened so that it takes this fraction of the time left
 
 
 def new_sweep(
@@ -107,7 +104,7 @@ class Sweep:
             yield Planned(self.folder.path, self.record)
             yield from self._halve(stop)
             reason = self._stopped
-            if not reason and self.record.repeats and self.record.last_part == 1:
+            if not reason and self.record.repeats:
                 yield from self._repeat(stop)
                 reason = "interrupted" if stop() else ""  # if time is short, these can be left out
             self._save()
@@ -145,10 +142,9 @@ class Sweep:
         if rung == QUARTERS:
             going = []
         elif index + 2 == len(record.rungs) and going:
-            fits = SLACK * self._left() / self._seconds_for(going, rung)
-            record.last_part = 1.0 if fits >= SLACK else max(SHORTEST_LAST_PART, fits)
+            sweep_pace.fit_last_part(record, reached, going, self._left())
         self._save()
-        return Halved(rung, tuple(going), tuple(pruned), record.last_part)
+        return Halved(rung, tuple(going), tuple(pruned), sweep_pace.slower(record, reached, rung))
 
     def _repeat(self, stop: Callable[[], object]) -> Iterator[SweepEvent]:
         """Trains the best two with the next seed, as far as the time allows for both."""
@@ -157,7 +153,7 @@ class Sweep:
         best = [trial for trial in trials.ranked(record.trials) if trial.state == DONE][:2]
         if not again and len(best) == 2:
             seed = {trials.SEED: (int(record.settings[trials.SEED]) + 1) % LARGEST_SEED}
-            again = [Trial(trial.values, trial.changes | seed, again=True) for trial in best]
+            again = [Trial(trial.values, trial.changes | seed, again=True, last_part=trial.last_part) for trial in best]
         before = 0
         for index, rung in enumerate(record.rungs):
             todo = [trial for trial in again if trial.state == RUNNING and len(trial.losses) <= index]
@@ -201,12 +197,14 @@ class Sweep:
         run, target = self._open(trial, is_new=found is None), self._step(trial, rung)
         if rung == QUARTERS:
             paused = self._step(trial, self.record.rungs[-2])
-            target = paused + int((target - paused) * self.record.last_part)
-            if run.config.training.steps > target:
+            target = paused + int((target - paused) * trial.last_part)
+            is_first = not run.config.training.length_changes
+            if run.config.training.steps > target or (is_first and run.config.training.steps < target):
                 run.change_length(target)
             if not trial.again:  # each of those that are left has its part of the time
                 first = [each for each in self.record.trials if each.state == RUNNING and not each.again]
-                seconds = self._left() / len(first)
+                rest = sum(each.seconds * each.last_part for each in first)
+                seconds = self._left() * trial.seconds * trial.last_part / rest if rest else self._left() / len(first)
                 ends_at = time.monotonic() + seconds - planner.reserved_seconds(seconds)
                 run.time_budget = TimeBudget(ends_at, most_steps=run.config.training.steps)
 
@@ -246,7 +244,8 @@ class Sweep:
     def _has_reached(self, trial: Trial, rung: int, state: TrainerState, config: Config) -> bool:
         """Returns whether a run is at a rung, or has stopped early."""
         is_early = 0 < config.training.patience <= state.evaluations_without_improvement
-        return is_early or state.reported_step >= min(self._step(trial, rung), config.training.steps)
+        end = config.training.steps  # which may have become shorter or longer than planned
+        return is_early or state.reported_step >= (end if rung == QUARTERS else min(self._step(trial, rung), end))
 
     def _step(self, trial: Trial, rung: int) -> int:
         return self.record.config(trial).training.steps * rung // QUARTERS

@@ -29,12 +29,15 @@ class Paused:
 
 @dataclass(frozen=True)
 class Halved:
-    """At a rung, some trials were pruned. `last_part` is below 1 if the rest of the schedule became shorter."""
+    """At a rung, some trials were pruned, and the schedules of the others fitted to the time.
+
+    `slower` is how many times as long as planned the trainings took so far.
+    """
 
     rung: int
     going: tuple[Trial, ...]
     pruned: tuple[Trial, ...]
-    last_part: float
+    slower: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from charnet.training.trials import STATES, Trial, combinations, rungs
 SWEEP = "sweep.json"
 LARGEST = 10_000_000  # bytes
 VERSION = 1
-NAMES = ("values", "changes", "again", "state", "losses", "seconds")  # of a trial
+NAMES = ("values", "changes", "again", "state", "losses", "seconds", "last_part")  # of a trial
 
 
 @dataclass
@@ -36,9 +36,10 @@ class Record:
         seconds: of the whole sweep.
         seconds_each: that a whole training was planned to take.
         repeats: whether the last two are trained with a second seed, if the time allows.
+        reserved: whether the plan has time for that.
+        longest: how many times its planned length a training may have at most.
         spent: seconds so far.
         halved: at how many rungs the worse trials were pruned.
-        last_part: length of the last part of the schedule, as a fraction of the planned one.
     """
 
     settings: dict[str, Any]
@@ -49,9 +50,10 @@ class Record:
     seconds: float
     seconds_each: float
     repeats: bool = True
+    reserved: bool = True
+    longest: float = 1.0
     spent: float = 0.0
     halved: int = 0
-    last_part: float = 1.0
     rungs: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,9 +92,10 @@ def read(folder: Path) -> Record:
 def _checked(found: dict[str, Any]) -> Record:
     if found.pop("version") != VERSION:
         raise ValueError("another version of charnet wrote it")
-    found["trials"] = [Trial(**each) for each in found["trials"]]
+    last_part = found.pop("last_part", 1.0)  # once it was the same for all trials
+    found["trials"] = [Trial(**({"last_part": last_part} | each)) for each in found["trials"]]
     record = Record(**found)
-    numbers = [record.seconds, record.seconds_each, record.spent, record.last_part, record.halved]
+    numbers = [record.seconds, record.seconds_each, record.spent, record.longest, record.halved]
     overlay(Config(), {name: found["settings"][name] for name in record.given})
     expected = [trial.values for trial in combinations(record.tried)]
     if [trial.values for trial in record.trials if not trial.again] != expected:
@@ -101,7 +104,7 @@ def _checked(found: dict[str, Any]) -> Record:
         resolve.check(record.config(trial), trial.label)
         if trial.state not in STATES or trial.values not in expected or len(trial.losses) > len(record.rungs):
             raise ValueError("a trial is in no known state")
-        numbers += [*trial.losses, trial.seconds]
+        numbers += [*trial.losses, trial.seconds, trial.last_part]
     if not all(isinstance(number, int | float) and math.isfinite(number) and number >= 0 for number in numbers):
         raise ValueError("a number is out of its range")
     if record.seconds_each <= 0 or len(record.trials) > 2 * len(expected):

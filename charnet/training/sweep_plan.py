@@ -78,12 +78,13 @@ def plan(
             values.setdefault("data.val_chars", found.config.data.val_chars)  # all read the same
     first = next(iter(models.values())).config
     can_repeat = trials.SEED not in tried and first.data.val != "random"  # the seed draws what is held out
-    each, repeats = _seconds_each(tried, models.values(), ends_at - time.monotonic(), can_repeat)
+    each, reserved = _seconds_each(tried, models.values(), ends_at - time.monotonic(), can_repeat)
     settings = _flat(first)
     for trial in made:
         trial.changes = _changes(trial, models[_shape(trial)], each, settings)
     values_tried = {key: list(each) for key, each in tried.items()}
-    record = Record(settings, values_tried, given, corpus.fingerprint, made, seconds, each, repeats)
+    record = Record(settings, values_tried, given, corpus.fingerprint, made, seconds, each, can_repeat, reserved)
+    record.longest = min(models[_shape(t)].most_steps / record.config(t).training.steps for t in made)
     _check_steps(made, each, models, seconds)
     on_start()
     sizes = [resolve.bytes_on_disk(record.config(trial), len(corpus.vocab)) for trial in made]

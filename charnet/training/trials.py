@@ -45,6 +45,7 @@ class Trial:
         state: "" while it may go on, else "pruned", "diverged" or "done".
         losses: the best loss until each rung, in nats per character.
         seconds: that its training took.
+        last_part: length of the last part of its schedule, as a fraction of the planned one.
     """
 
     values: dict[str, Any]
@@ -53,6 +54,7 @@ class Trial:
     state: str = RUNNING
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    last_part: float = 1.0
 
     @property
     def label(self) -> str:

@@ -169,11 +169,47 @@ def test_every_event_on_the_way_is_said_in_a_line() -> None:
     first, _, last = found.trials
     assert sweep_words.lines(Paused(first, 2)) == ["dropout=0: 1.7000 nats (2.4526 bits) at half, 1:15 trained"]
     assert "no longer a finite number" in sweep_words.lines(Paused(last, 2))[0]
-    slower = sweep_words.lines(Halved(2, (first,), (last,), 0.75))
-    assert slower == [
-        "out after half: dropout=0.5",
-        "trainings are slower than planned: the rest of each is 25% shorter",
-    ]
+    assert sweep_words.lines(Halved(2, (first,), (last,))) == ["out after half: dropout=0.5"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "slower", "words"),
+    [
+        ((0.75, 0.75), 1.5, "trainings are slower than planned: the rest of each is 25% shorter"),
+        ((0.75, 0.75), 1.0, "there is less time than planned: the rest of each is 25% shorter"),
+        ((1.4, 1.4), 0.5, "trainings are faster than planned: the rest of each is 40% longer"),
+        ((1.4, 1.4), 1.0, "there is time left: the rest of each is 40% longer"),
+        ((1.4, 0.9), 1.0, "trainings took unequal times: the rest of dropout=0 is 40% longer; "
+                          "the rest of dropout=0.3 is 10% shorter"),
+        ((1.4, 1.0), 0.5, "trainings are faster than planned: the rest of dropout=0 is 40% longer"),
+    ],
+)  # fmt: skip
+def test_a_change_of_the_length_says_its_reason(parts: tuple[float, float], slower: float, words: str) -> None:
+    going = record(["dropout=0,0.3"], [[1.7], [1.75]], ["", ""]).trials
+    for trial, part in zip(going, parts, strict=True):
+        trial.last_part = part
+    assert sweep_words.lines(Halved(2, tuple(going), (), slower)) == [words]
+
+
+def test_what_was_chosen_otherwise_for_another_size_is_named_with_the_size() -> None:
+    found = record(["hidden_size=32,64"], [[1.7, 1.6], [1.6, 1.5]], [DONE, DONE])
+    for trial, dropout, steps in zip(found.trials, (0.11, 0.04), (1200, 640), strict=True):
+        trial.changes |= {"model.dropout": dropout, "training.steps": steps, "training.eval_every": steps // 20}
+    assert "64: 1.5000); along with it changed dropout (0.11, 0.04), steps (1,200, 640)\n" in findings(found)
+    last = finished(Path("runs/x-sweep"), found, "complete")
+    (effect,) = sweep_words.as_dict(last)["effects"]
+    assert effect["changed_with"] == {"model.dropout": [0.11, 0.04], "training.steps": [1200, 640]}
+
+
+def test_of_differences_within_the_noise_it_is_not_said_that_they_will_grow() -> None:
+    found = record(["dropout=0,0.3,0.5"], [[1.7, 1.5], [1.701, 1.49], [1.702]], [DONE, DONE, PRUNED])
+    assert sweep_words.EARLY not in findings(found)
+
+
+def test_a_second_seed_for_which_no_time_is_reserved_is_planned_with_a_condition() -> None:
+    found = record(["dropout=0,0.3"], [[], []], ["", ""], reserved=False)
+    (_, plan, _) = sweep_words.lines(Planned(Path("runs/x-sweep"), found))
+    assert "then the best 2 again with another seed, if time is left; in 10:00" in plan
 
 
 def test_an_interrupted_sweep_shows_its_findings_so_far(

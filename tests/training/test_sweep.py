@@ -248,13 +248,13 @@ def test_on_a_slow_machine_fewer_trials_go_on_and_then_the_rest_of_all_becomes_e
     events = measured(sweep_of(record, tmp_path), 2000.0)
     halved = [event for event in events if isinstance(event, Halved)]
     assert [len(event.going) for event in halved] == [2, 2, 0]
-    assert halved[0].last_part == 1
-    assert halved[1].last_part == 1
+    assert {trial.last_part for trial in record.trials} == {1.0}
 
     record = record_of(text, repeats=True)
     record.seconds_each, record.seconds = 1000.0, 1000.0
     events = measured(sweep_of(record, tmp_path), 2000.0)
-    shorter = [event for event in events if isinstance(event, Halved)][1].last_part
+    going = [event for event in events if isinstance(event, Halved)][1].going
+    (shorter,) = {trial.last_part for trial in going}
     assert shorter == pytest.approx(0.95 * 1000 / 2000, abs=0.01)
     finals = [
         Checkpoint.load(tmp_path / "pets-sweep-2" / t.label / runs.LAST) for t in record.trials if t.state == DONE
@@ -264,6 +264,51 @@ def test_on_a_slow_machine_fewer_trials_go_on_and_then_the_rest_of_all_becomes_e
         steps = STEPS // 2 + int(shorter * STEPS / 2)
         assert (final.trainer_state.step, final.config.training.steps) == (steps, steps)
         assert final.config.training.length_changes == ((STEPS // 2, STEPS),)
+
+
+def test_on_a_fast_machine_the_rest_becomes_longer_and_an_interruption_there_changes_nothing(
+    text: Path, tmp_path: Path
+) -> None:
+    found = []
+    for cut_at in (0, STEPS, STEPS + 4):
+        record = record_of(text)
+        record.seconds_each, record.seconds, record.longest = 2000.0, 3000.0, 9.0
+        sweep = sweep_of(record, tmp_path / str(cut_at))
+        with contextlib.closing(sweep.events()) as events:
+            for event in events:
+                if isinstance(event, Paused):
+                    event.trial.seconds = 1000.0 * event.rung / 4
+                if cut_at and isinstance(event, Metrics) and event.step == cut_at:
+                    break
+        if cut_at:
+            record = finish(resume_sweep(sweep.folder.path))[1].record
+        finals = [Checkpoint.load(sweep.path(t) / runs.LAST) for t in record.trials if t.state == DONE]
+        steps = STEPS // 2 + int((0.95 * 3000 + 1000 - 1000) / 1000 * STEPS / 2)
+        assert [final.trainer_state.step for final in finals] == [steps, steps]
+        assert finals[0].config.training.length_changes == ((STEPS // 2, STEPS),)
+        found.append(facts(record))
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_second_seed_is_tried_if_time_is_left_though_none_was_reserved(text: Path, tmp_path: Path) -> None:
+    record = record_of(text, repeats=True)
+    record.reserved = False
+    _, last = finish(sweep_of(record, tmp_path))
+    assert [trial.state for trial in last.record.trials if trial.again] == [DONE, DONE]
+
+
+def test_a_sweep_of_an_earlier_version_goes_on(text: Path, tmp_path: Path) -> None:
+    sweep = sweep_of(record_of(text), tmp_path)
+    sweep.folder.close()
+    path = sweep.folder.path / sweep_file.SWEEP
+    noted = json.loads(path.read_text())
+    del noted["reserved"], noted["longest"]
+    for trial in noted["trials"]:
+        del trial["last_part"]
+    path.write_text(json.dumps(noted | {"last_part": 0.5}))
+    record = sweep_file.read(sweep.folder.path)
+    assert {trial.last_part for trial in record.trials} == {0.5}
+    assert (record.reserved, record.longest) == (True, 1.0)
 
 
 def test_a_last_part_that_is_slower_than_planned_ends_earlier_and_counts(
@@ -319,7 +364,7 @@ def test_all_trials_have_the_same_length_and_an_evaluation_at_each_rung(text: Pa
     configs = [record.config(trial).training for trial in record.trials]
     (steps,) = {config.steps for config in configs}
     assert all(steps // 4 % config.eval_every == 0 for config in configs)
-    assert 0 < record.seconds_each * trials.cost(record.tried, 2 * record.repeats)[0] < 30
+    assert 0 < record.seconds_each * trials.cost(record.tried, 2 * record.reserved)[0] < 30
     assert len({config.learning_rate for config in configs}) == 3
 
 

@@ -24,7 +24,7 @@ function visible(character) {
 // Colors a character, `strength` from 0 to 1, and writes it in black or white, whichever stands out more.
 function paint(span, hue, strength) {
   const paper = dark.matches ? 17 : 255;
-  const mixed = hue.map((part) => Math.round(paper + 0.9 * strength * (part - paper)));
+  const mixed = hue.map((part) => Math.round(paper + 0.75 * strength * (part - paper)));
   span.style.backgroundColor = `rgb(${mixed})`;
   span.style.color = luminance(mixed) > 0.179 ? "#000" : "#fff";  // where both have a contrast of 4.58
 }
@@ -162,7 +162,7 @@ function showUnit() {
 function showValue(i) {
   const signal = chosenSignal(), value = signal.low + level(signal.values, i) * (signal.high - signal.low);
   document.getElementById("value").textContent =
-    `Behind ${quoted(i)}, ${signalChoice.value} of ${data.units[unitChoice.value].name} is about ${value.toFixed(2)}.`;
+    `After ${quoted(i)}, ${signalChoice.value} of ${data.units[unitChoice.value].name} is about ${value.toFixed(2)}.`;
 }
 const valueAt = selectable(trackedHost, tracked, showValue);
 function drawHistogram(counts, signal) {

@@ -89,7 +89,7 @@ where it is above its median.</p>
 <div class="controls"><label>Unit <select id="unit"></select></label> <label>Value <select id="signal"></select></label>
 <span id="range" class="quiet"></span></div>
 <div id="histogram"></div>
-<p>Click a character, or use the arrow keys, to see the value behind it. <span id="value" aria-live="polite"></span></p>
+<p>Click a character, or use the arrow keys, to see the value after it. <span id="value" aria-live="polite"></span></p>
 {_readable("tracked", "the value of the unit")}"""
 
 
@@ -102,10 +102,10 @@ def _readable(name: str, colored_by: str) -> str:
 def _networks_alone(studies: Sequence[Study], what: str) -> str:
     """Says what is measured without the n-grams, if there are any."""
     models = {each.name: each.checkpoint.config.model for each in studies}
-    if not any(model.ngram for model in models.values()):
+    if not any(model.ngram > 0 for model in models.values()):
         return ""
     if len(studies) > 1:
-        without = ", ".join(f"the {model.ngram}-gram of {name}" for name, model in models.items() if model.ngram)
+        without = ", ".join(f"the {model.ngram}-gram of {name}" for name, model in models.items() if model.ngram > 0)
         whose = "networks"
     else:
         (model,) = models.values()

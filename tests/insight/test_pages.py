@@ -92,14 +92,14 @@ def test_what_is_measured_without_the_ngram_is_said_to_be() -> None:
 
 
 @pytest.mark.parametrize(("values", "named"), [
-    ({}, "--unit 1.{}"), ({"model.num_layers": 1}, "--unit {}"),
+    ({"model.num_layers": 2}, "--unit 1.{}"), ({"model.num_layers": 1}, "--unit {}"),
     ({"model.num_layers": 1, "model.members": 2}, "--unit 1.1.{}"),
 ])  # fmt: skip
 def test_a_page_says_how_to_see_a_unit_that_it_does_not_offer(values: dict[str, object], named: str) -> None:
-    found = study_of(TEXT, **values)
+    found = study_of(TEXT, **values, **{"model.hidden_size": 40})
     page = to_page([found])
     offered = {unit.number for unit in found.excerpt.signals if unit.place == (0, 0)}
-    first = next(number for number in range(1000) if number not in offered)
+    first = next(number for number in range(40) if number not in offered)
     assert f"<code>{named.format(first)}</code>" in page
     names = [match[1] for match in re.finditer('<button data-unit="[0-9]+" [^>]*>([^<]*)</button>', page)]
     assert len(names) == sum(len(best[:BEST_OF_EACH]) for best in found.followers.values())

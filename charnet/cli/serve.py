@@ -79,6 +79,7 @@ def serve(
 
     def started(bound: int) -> None:
         named = ", ".join(each.name for each in models.all)
+        models.compile()
         console.note(f"serving {named}; a page to write in: http://{own}:{bound}/ (Ctrl-C ends it)")
 
     return _run(app, host, port, started)

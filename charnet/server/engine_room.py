@@ -86,10 +86,9 @@ class EngineRoom:
     Args:
         checkpoint: the model; its file may go away.
         sha256: of that file.
-        compiles: open the compiled engine too, as soon as it is loaded.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, sha256: str = "", compiles: bool = True) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, sha256: str = "") -> None:
         self.checkpoint, self.sha256 = checkpoint, sha256 or checkpoint.sha256
         self.engine: Engine = open_engine(checkpoint, "numpy")
         self._samplers = Samplers(checkpoint.vocab, is_exact=self.engine.is_exact)
@@ -97,17 +96,21 @@ class EngineRoom:
         self._waiting, self._reading = deque[Job](), deque[Job]()
         self._alone: list[_Alone] = []
         self._batch, self._of_batch = Batch(self.engine, checkpoint.vocab, nats=True), dict[int, Job]()
-        self._stops, self._ends, self._compiles = False, False, compiles
+        self._stops, self._ends = False, False
         self.characters = 0  # that were written
         self._thread = threading.Thread(target=self._run, name="charnet-engine", daemon=True)
 
     def start(self) -> None:
         """Starts to work."""
         self._thread.start()
-        if self._compiles and available("compiled") == "compiled":
-            threading.Thread(target=self._open_compiled, name="charnet-compile", daemon=True).start()
+
+    def compile(self) -> None:
+        """Opens the compiled engine in the background, where there is one; texts that begin later are written by it."""
+        threading.Thread(target=self._open_compiled, name="charnet-compile", daemon=True).start()
 
     def _open_compiled(self) -> None:
+        if available("compiled") != "compiled":
+            return
         engine = open_engine(self.checkpoint, "compiled")
         with self._changed:
             self.engine = self._batch.engine = engine

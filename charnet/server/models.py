@@ -55,10 +55,9 @@ class Models:
         paths: Sequence[Path],
         *,
         quantize: bool = False,
-        compiles: bool = True,
         log: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self._quantize, self._compiles, self._log = quantize, compiles, log
+        self._quantize, self._compiles, self._log = quantize, False, log
         self._served: dict[str, Served] = {}
         for path in paths:
             name = path.parent.name or path.stem
@@ -69,9 +68,17 @@ class Models:
     def _open(self, path: Path) -> EngineRoom:
         checkpoint = Checkpoint.load(path, weights_only=True)
         served = checkpoint.quantize() if self._quantize else checkpoint
-        room = EngineRoom(served, sha256=checkpoint.sha256, compiles=self._compiles)
+        room = EngineRoom(served, sha256=checkpoint.sha256)
         room.start()
+        if self._compiles:
+            room.compile()
         return room
+
+    def compile(self) -> None:
+        """Opens the compiled engines in the background: what the first client would wait for."""
+        self._compiles = True
+        for served in self._served.values():
+            served.room.compile()
 
     @property
     def all(self) -> list[Served]:

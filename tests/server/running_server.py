@@ -107,7 +107,9 @@ def serving(
 ) -> Iterator[Running]:
     """Serves checkpoints until the end of the block."""
     log: list[str] = []
-    models = Models(paths, quantize=quantize, compiles=compiles, log=log.append)
+    models = Models(paths, quantize=quantize, log=log.append)
+    if compiles:
+        models.compile()
     app = server.App(models, access or Access(), page=page, log=log.append)
     ready, found = threading.Event(), dict[str, Any]()
 

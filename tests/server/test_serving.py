@@ -267,7 +267,7 @@ def test_streams_end_when_the_server_stops(tiny_run: Path, monkeypatch: pytest.M
 
 
 def test_a_room_refuses_what_it_cannot_seat_and_ends_what_is_cancelled(tiny_run: Path) -> None:
-    room = EngineRoom(Checkpoint.load(tiny_run / "best.safetensors", weights_only=True), compiles=False)
+    room = EngineRoom(Checkpoint.load(tiny_run / "best.safetensors", weights_only=True))
     done: list[object] = []
     ids = room.checkpoint.vocab.encode("the ")
 
@@ -290,7 +290,7 @@ def test_a_room_refuses_what_it_cannot_seat_and_ends_what_is_cancelled(tiny_run:
 
 
 def test_a_long_prompt_keeps_no_other_waiting(tiny_run: Path) -> None:
-    room = EngineRoom(Checkpoint.load(tiny_run / "best.safetensors", weights_only=True), compiles=False)
+    room = EngineRoom(Checkpoint.load(tiny_run / "best.safetensors", weights_only=True))
     order: list[str] = []
     ended = threading.Event()
 

@@ -112,7 +112,7 @@ def test_what_was_read_of_a_prompt_is_kept_when_its_client_leaves(tiny_run: Path
             room._turn()
         return "".join(chunk.text for chunk in chunks if chunk)
 
-    room = engine_room.EngineRoom(checkpoint, compiles=False)
+    room = engine_room.EngineRoom(checkpoint)
     job = engine_room.Job(ids, SamplingOptions(), lambda *_: None)
     assert not room._has_read(room.engine, job)
     assert not room._has_read(room.engine, job)
@@ -124,7 +124,7 @@ def test_what_was_read_of_a_prompt_is_kept_when_its_client_leaves(tiny_run: Path
     assert count == 2 * engine_room.PIECE + 1
     assert len(state.pending) == 1
     assert state.recent == tuple(ids[:count].tolist())
-    fresh = engine_room.EngineRoom(checkpoint, compiles=False)
+    fresh = engine_room.EngineRoom(checkpoint)
     assert text_after(room, ids) == text_after(fresh, ids)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EARLY = "before the end most differences are smaller than at the end, and small networks and no dropout look too good"
 NOT_NAMED = NOT_TRIED - {"training.steps"}  # they follow from the steps
+UNEQUAL = 1.25  # times the shortest time
 SAME_PACE = 0.05  # trainings that take so much longer than planned, as a fraction, are slower; and so with faster ones
 PLACES = {1: "a quarter", 2: "half", QUARTERS: "the end"}
 SIZES = PLANNED - {"model.dropout", "training.steps"}  # a longer training chooses others, unless they are named
@@ -44,7 +45,7 @@ def lines(event: SweepEvent) -> list[str]:
     if isinstance(event, RolledBack):
         return [rolled_back(event)]
     if isinstance(event, Replanned):
-        return [f"slower than planned: this training now ends at step {event.steps:,}"]
+        return [f"to end on time, this training now ends at step {event.steps:,}"]
     return _halved(event) if isinstance(event, Halved) else []
 
 
@@ -125,6 +126,10 @@ def findings(event: SweepFinished) -> list[str]:
     said.append(f"differences below {event.noise:.3g} nats are noise{measured}")
     if any(effect.rung < QUARTERS and effect.spread >= event.noise for effect in event.effects):
         said.append(EARLY)
+    took = [trial.seconds for trial in event.ranked if trial.state == DONE]
+    if took and max(took) > UNEQUAL * min(took):
+        unequal = f"{format_duration(min(took))} to {format_duration(max(took))}"
+        said.append(f"the trainings that went to the end took {unequal}, not equally long: mistrust small differences")
     if len(event.ranked) > 1 and (close := _as_good(event)):
         said.append(f"as good as the best, within the noise: {close}")
     if event.reason != "complete":

@@ -77,7 +77,13 @@ def plan(
             models[shape] = _timed(found, expected, text.train.fill(found.config.training.window))
             values.setdefault("data.val_chars", found.config.data.val_chars)  # all read the same
     first = next(iter(models.values())).config
-    can_repeat = trials.SEED not in tried and first.data.val != "random"  # the seed draws what is held out
+    draws = first.data.val == "random"  # the seed draws what is held out
+    if draws and trials.SEED in tried:
+        raise ConfigError(
+            "--try: seed draws the held-out part here, and losses on different ones cannot be compared; "
+            "add --set data.val=last"
+        )
+    can_repeat = trials.SEED not in tried and not draws
     each, reserved = _seconds_each(tried, models.values(), ends_at - time.monotonic(), can_repeat)
     settings = _flat(first)
     for trial in made:

@@ -16,6 +16,7 @@ from charnet.cli.app import run
 from charnet.config import Config
 from charnet.overlay import as_dict
 from charnet.training import trials
+from charnet.training.events import Replanned
 from charnet.training.sweep_events import Halved, Paused, Planned, SweepFinished, finished
 from charnet.training.sweep_file import Record
 from charnet.training.trials import DIVERGED, DONE, PRUNED
@@ -163,6 +164,7 @@ def test_the_command_of_a_longer_training_names_what_was_given_tried_and_chosen_
 
 def test_every_event_on_the_way_is_said_in_a_line() -> None:
     found = record(["dropout=0,0.3,0.5"], [[1.7], [1.75], []], [DONE, DONE, DIVERGED])
+    assert sweep_words.lines(Replanned(9, 1200)) == ["to end on time, this training now ends at step 1,200"]
     planned = sweep_words.lines(Planned(Path("runs/x-sweep"), found))
     assert planned[0] == "3 combinations: 3 of dropout; lstm 1x256; a whole training is 2,000 steps, 1:40"
     assert planned[1].startswith("plan: 3 to half, 2 to the end, then the best 2 again with another seed; in 10:00")
@@ -199,6 +201,14 @@ def test_what_was_chosen_otherwise_for_another_size_is_named_with_the_size() -> 
     last = finished(Path("runs/x-sweep"), found, "complete")
     (effect,) = sweep_words.as_dict(last)["effects"]
     assert effect["changed_with"] == {"model.dropout": [0.11, 0.04], "training.steps": [1200, 640]}
+
+
+def test_trainings_that_took_unequal_times_are_said_to() -> None:
+    found = record(["dropout=0,0.3"], [[1.7, 1.5], [1.6, 1.4]], [DONE, DONE])
+    found.trials[0].seconds = 90.0
+    assert "not equally long" not in findings(found)
+    found.trials[0].seconds = 100.0
+    assert "the trainings that went to the end took 1:15 to 1:40, not equally long" in findings(found)
 
 
 def test_of_differences_within_the_noise_it_is_not_said_that_they_will_grow() -> None:

@@ -385,6 +385,8 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_written(text: Pat
     out, two = tmp_path / "runs", ["learning_rate=0.01,0.02"]
     with pytest.raises(CorpusError, match="none is held out"):
         planned(text, out, two, 30.0, **{"data.val_fraction": 0.0})
+    with pytest.raises(ConfigError, match=r"seed draws the held-out part .* add --set data\.val=last"):
+        planned(text, out, ["seed=0,1"], 30.0, **{"data.lines": True})
     with pytest.raises(CorpusError, match="save it in a file"):
         planned(Path("-"), out, two, 30.0)
     with pytest.raises(ConfigError, match="is set and tried"):

@@ -29,8 +29,8 @@ from charnet.generation.samplers import Samplers
 from charnet.server.prefixes import Prefixes
 from charnet.storage.checkpoint import Checkpoint
 
-READING_SECONDS, WRITING_SECONDS = 0.008, 0.024  # of a turn
-SHORTEST_CALL = 0.001  # seconds for one of several texts in a turn
+READING_SECONDS, WRITING_SECONDS = 0.008, 0.05  # of a turn
+SHORTEST_CALL = 0.0015  # seconds for one of several texts in a turn
 PIECE = 64  # symbols of a prompt that are read at once
 MOST_RUNNING, MOST_WAITING = 256, 64  # texts
 MOST_AHEAD, PAUSE_SECONDS = 4096, 0.005  # characters; in which a turn that had nothing to do waits

@@ -123,14 +123,11 @@ def study(
         ConfigError: a pattern or a unit is not one.
         CorpusError: the text has fewer than 300 characters.
     """
-    compiled, wanted = (
-        properties.compile_patterns([*dict.fromkeys(patterns)]),
-        [_unit(checkpoint, each) for each in chosen],
-    )
+    compiled = properties.compile_patterns([*dict.fromkeys(patterns)])
+    wanted = [_unit(checkpoint, each) for each in chosen]
     if len(text) < FEWEST:
         raise CorpusError(f"{text_name}: {len(text):,} characters are too few to look into a model: give {FEWEST}")
     networks, start_id, notes = trace.networks_of(checkpoint), checkpoint.vocab.start_id(), list[str]()
-    found = _memory(checkpoint, text, notes), _reach(checkpoint, text, notes)
     looked_at = passages.spread(text, _characters(checkpoint))
     states, of_gates = units.StateRecord(looked_at.counted), gates.GateRecord(looked_at.counted)
 
@@ -143,21 +140,23 @@ def study(
     nats_N = expectation.with_ngram(seen, looked_at, checkpoint.ngram, start_id)
     common: dict[str, Any] = {
         "name": name, "checkpoint": checkpoint, "text": text_name, "characters": looked_at.characters,
-        "nats_per_char": float(nats_N.mean()), "gates": of_gates.layers(), "memory": found[0], "reach": found[1],
-        "notes": notes,
+        "nats_per_char": float(nats_N.mean()), "gates": of_gates.layers(), "notes": notes,
+        "memory": _memory(checkpoint, text, notes), "reach": _reach(checkpoint, text, notes),
     }  # fmt: skip
     if not is_whole:
         return Study(followers={}, **common)
     described = properties.of_passages(looked_at, checkpoint.vocab, compiled)
     follow = units.followers(states, described)
-    for each in described[len(described) - len(compiled) :]:
-        if each.name not in follow:
-            places = int(each.values_N.sum())
-            notes.append(f"{each.name}: {places:,} of {looked_at.characters:,} places, too few or too many to tell")
+    notes += [
+        f"{each.name}: {int(each.values_N.sum()):,} of {looked_at.characters:,} places, too few or too many to tell"
+        for each in described[len(described) - len(compiled) :]
+        if each.name not in follow
+    ]
     shown = passages.first(text, EXCERPT)
-    per_unit = shown.characters * sum(map(len, (networks[0].cells[0].state_names, networks[0].cells[0].gates)))
+    cell = CELLS[checkpoint.config.model.cell]
+    values = shown.characters * len((*cell.state_names, *cell.gates))
     best = [each.unit for of_one in follow.values() for each in of_one[:BEST_OF_EACH]]
-    picked = list(dict.fromkeys([*wanted, *best]))[: max(len(wanted), MOST_VALUES // max(1, per_unit))]
+    picked = list(dict.fromkeys([*wanted, *best]))[: max(len(wanted), MOST_VALUES // max(1, values))]
     return Study(
         followers=follow,
         worst=expectation.worst(networks, checkpoint.ngram, text, looked_at, seen, nats_N, start_id),

@@ -131,12 +131,8 @@ def study(
     looked_at = passages.spread(text, _characters(checkpoint))
     states, of_gates = units.StateRecord(looked_at.counted), gates.GateRecord(looked_at.counted)
 
-    def watch(place: trace.Place, values: trace.Values, span: slice) -> None:
-        of_gates.watch(place, values, span)
-        if is_whole:
-            states.watch(place, values, span)
-
-    seen = trace.observe(networks, looked_at, start_id, watch)
+    records = (of_gates, states) if is_whole else (of_gates,)
+    seen = trace.observe(networks, looked_at, start_id, lambda *each: [record.watch(*each) for record in records])
     nats_N = expectation.with_ngram(seen, looked_at, checkpoint.ngram, start_id)
     common: dict[str, Any] = {
         "name": name, "checkpoint": checkpoint, "text": text_name, "characters": looked_at.characters,

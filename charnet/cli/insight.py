@@ -65,6 +65,7 @@ def insight(
 ) -> None:
     """Look into a model: what it expects, what its units track, how far memory and gradient reach, what gates do."""
     from charnet.cli import output
+    from charnet.storage import runs
 
     checkpoints, texts = _sorted_out(names or [])
     if len(checkpoints) > 1 and (find or unit):
@@ -76,11 +77,12 @@ def insight(
     }
     if out is not None:
         output.check_free(out, replace=force, advice=", or replace it with --force")
+    paths = [runs.find(path) for path in checkpoints]
     if png is not None:
         from charnet.insight.png import check_installed
 
         check_installed()
-    studies = _studies(checkpoints, texts, changes, find or [], unit or [], threads)
+    studies = _studies(paths, texts, changes, find or [], unit or [], threads)
     if out is not None:
         from charnet.insight.page import to_page
 
@@ -127,17 +129,15 @@ def _sorted_out(names: Sequence[str]) -> tuple[list[Path | None], list[str]]:
 
 
 def _studies(
-    checkpoints: Sequence[Path | None],
+    paths: Sequence[Path],
     texts: list[str],
     changes: dict[str, Any],
     patterns: Sequence[str],
     chosen: Sequence[str],
     threads: int,
 ) -> list[Study]:
-    from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
 
-    paths = [runs.find(path) for path in checkpoints]
     if changes and not texts:
         raise ConfigError(f"--{next(iter(changes)).replace('_', '-')}: expected a text beside it")
     models = [Checkpoint.load(path, weights_only=True) for path in paths]

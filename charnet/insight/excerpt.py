@@ -21,8 +21,8 @@ from charnet.insight.units import Unit
 from charnet.model.network import CharModel, ModelState
 from charnet.model.ngram import WeightedNgram
 
-BACK, CLICKABLE = 100, 200  # characters that a prediction is traced back; the first predictions that are
-ROWS = 100  # predictions at once
+BACK, CLICKABLE = 100, 150  # characters that a prediction is traced back; the first predictions that are
+ROWS = 75  # predictions at once
 
 Floats = npt.NDArray[np.float32]
 

@@ -19,7 +19,7 @@ from charnet.insight.units import Follower, Unit
 from charnet.model.cells import CELLS
 from charnet.storage.checkpoint import Checkpoint
 
-LOOKED_AT, EXCERPT = 20_000, 3000  # characters
+LOOKED_AT, EXCERPT = 16_000, 3000  # characters
 LARGEST_RECORD = 1 << 28  # bytes of states in memory
 FEWEST = 300  # characters of a text
 BEST_OF_EACH = 2  # units of each property that are shown

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json as json_format
-import math
 import os
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 from charnet.data.printable import shown as shown
 from charnet.data.printable import visible as visible
 from charnet.errors import StorageError
+from charnet.storage.strict_json import finite
 
 SECONDS_BETWEEN_FLUSHES = 0.05
 
@@ -134,16 +134,8 @@ def as_json(value: Any) -> str:
     try:
         text = json_format.dumps(value, allow_nan=False)
     except ValueError:
-        text = json_format.dumps(_finite(value), allow_nan=False)
+        text = json_format.dumps(finite(value), allow_nan=False)
     return text.replace("\x7f", "\\u007f") + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def error(message: str) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from charnet.insight.svg import STYLE as FIGURES
 from charnet.insight.svg import xml_text
+from charnet.storage.strict_json import finite
 
 
 def page(
@@ -67,16 +67,8 @@ def text(value: object) -> str:
 
 def to_json(value: Any) -> str:
     """Formats JSON so that nothing in it can end its script element: no `<`, no `>`, no `&`, ASCII alone."""
-    found = json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
+    found = json.dumps(finite(value), allow_nan=False, separators=(",", ":"))
     return found.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _hash(content: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 MOST_VALUES = 100_000  # in a header, lists and objects included; counted before they are created
@@ -42,3 +43,12 @@ def _integer(digits: str) -> int:
 
 def _no_constant(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
+
+
+def finite(value: Any) -> Any:
+    """Returns a value with None in place of numbers that JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EARLY = "before the end most differences are smaller than at the end, and small networks and no dropout look too good"
 NOT_NAMED = NOT_TRIED - {"training.steps"}  # they follow from the steps
 UNEQUAL = 1.25  # times the shortest time
-SAME_PACE = 0.05  # trainings that take so much longer than planned, as a fraction, are slower; and so with faster ones
+SAME_PACE = 0.05  # a smaller difference from the planned time, as a fraction of it, is not worth a word
 PLACES = {1: "a quarter", 2: "half", QUARTERS: "the end"}
 SIZES = PLANNED - {"model.dropout", "training.steps"}  # a longer training chooses others, unless they are named
 
@@ -97,20 +97,13 @@ def _halved(event: Halved) -> list[str]:
                for trial in event.going if round(part := trial.last_part, 2) != 1]  # fmt: skip
     if not changed:
         return said
-    if len(changed) == len(event.going) and len({words for _, words in changed}) == 1:
-        return [*said, f"{_why_fitted(event)}: the rest of each is {changed[0][1]}"]
-    rests = [f"the rest of {label} is {words}" for label, words in changed]
-    return [*said, f"{_why_fitted(event)}: {'; '.join(rests)}"]
-
-
-def _why_fitted(event: Halved) -> str:
-    """Says why trainings become shorter, or longer, than planned."""
     parts = [trial.last_part for trial in event.going]
-    if min(parts) < 1 < max(parts):
-        return "trainings took unequal times"
-    if max(parts) > 1:
-        return "trainings are faster than planned" if event.slower < 1 - SAME_PACE else "there is time left"
-    return "trainings are slower than planned" if event.slower > 1 + SAME_PACE else "there is less time than planned"
+    aim = "to end on time" if max(parts) <= 1 else "to use the time" if min(parts) >= 1 else "to take equal times"
+    rests = [f"the rest of {label} is {words}" for label, words in changed]
+    if len(changed) == len(event.going) and len({words for _, words in changed}) == 1:
+        rests = [f"the rest of each is {changed[0][1]}"]
+    pace = f" (so far they took {event.slower:.2g} times the planned seconds)"
+    return [*said, f"{aim}, {', '.join(rests)}{pace * (abs(event.slower - 1) > SAME_PACE)}"]
 
 
 def findings(event: SweepFinished) -> list[str]:

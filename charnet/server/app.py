@@ -17,7 +17,7 @@ from charnet import machine
 from charnet.errors import ServerError
 from charnet.server import dialect, http
 from charnet.server.access import Access, check_json
-from charnet.server.completions import Completion, prepare, watched
+from charnet.server.completions import Completion, overloaded, prepare, watched
 from charnet.server.connection import Connection, GoneError
 from charnet.server.http import ApiError, Head
 from charnet.server.models import Models
@@ -226,6 +226,8 @@ class App:
         return "\n".join(lines) + "\n"
 
     async def _complete(self, connection: Connection, head: Head, body: bytes, more: Mapping[str, str]) -> int:
+        if not any(each.room.places > 0 for each in self.models.all):  # before anything costs time
+            raise overloaded()
         request = dialect.parse(body, is_chat=head.path == "/v1/chat/completions")
         served = self.models.find(request.model)
         if request.options.match:

@@ -75,8 +75,7 @@ class Completion:
         try:
             self._room.submit(*(text.job for text in self.texts))
         except BusyError:
-            retry = {"Retry-After": "1"}
-            raise ApiError(429, "too many requests wait; try again", code="overloaded", headers=retry) from None
+            raise overloaded() from None
         except StoppedError as error:
             raise ApiError(503, str(error), headers={"Retry-After": "1"}) from None
         except CharnetError as error:
@@ -223,6 +222,12 @@ class Completion:
     @staticmethod
     def _event(value: Any) -> bytes:
         return b"data: " + http.as_json(value) + b"\n\n"
+
+
+def overloaded() -> ApiError:
+    """Returns the refusal of what is too much."""
+    retry = {"Retry-After": "1"}
+    return ApiError(429, "too many requests wait; try again", code="overloaded", headers=retry)
 
 
 async def prepare(request: CompletionRequest, served: Served) -> None:

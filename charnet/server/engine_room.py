@@ -98,10 +98,15 @@ class EngineRoom:
         with self._changed:
             if self._stops:
                 raise StoppedError("the server is stopping")
-            if self.waiting + len(jobs) > MOST_WAITING + max(0, MOST_RUNNING - self.running):
+            if len(jobs) > self.places:
                 raise BusyError
             self._waiting.extend(jobs)
             self._changed.notify()
+
+    @property
+    def places(self) -> int:
+        """Texts that it would still take."""
+        return MOST_WAITING + max(0, MOST_RUNNING - self.running) - self.waiting
 
     @property
     def waiting(self) -> int:

@@ -64,6 +64,22 @@ def free_memory() -> int:
     return memory()
 
 
+def descriptors(wanted: int) -> int:
+    """Lets this process open so many files and connections, if it may; returns how many it can open."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            return wanted
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            return most
+        return soft
+    return wanted
+
+
 def omp_spin_count() -> int:
     """Chooses how many times a waiting thread spins before it sleeps: libgomp's `GOMP_SPINCOUNT`.
 

@@ -40,7 +40,7 @@ TABLE = """
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  api         api
-8  server      prefixes engine_room http access dialect answers models connection completions page app llm_plugin
+8  server      prefixes jobs engine_room http access dialect answers models connection completions page app llm_plugin
 9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following train
                sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval quantize doctor bench

@@ -59,13 +59,14 @@ def serve(
 ) -> int:
     """Serve models over HTTP, by default to this machine alone: OpenAI's API of completions, and a page to write in."""
     from charnet.server import app as server
-    from charnet.server.access import LOOPBACK, Access
+    from charnet.server.access import LOOPBACK, Access, check_allowed
     from charnet.server.models import Models, paths_of
 
     if quantize not in (None, "int8"):
         raise ConfigError(f"--quantize: expected int8, found {quoted(str(quantize))}")
     key = _key(key_file)
     server.check_bind(host, key)
+    check_allowed(allow_host or (), allow_origin or ())
     own = f"[{host}]" if ":" in host else host
     names = [*LOOPBACK, own, *(allow_host or ())]
     access = Access(tuple(name.lower() for name in names), tuple(allow_origin or ()), key)

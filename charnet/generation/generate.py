@@ -100,6 +100,7 @@ class Generation:
         nats: whether to compute the surprisal of each character, which may take a tenth of the time.
         written: the symbols, if they are sampled already: those of a text that is true to the model given what it has
             to match.
+        sampler: of the options, if there is one already.
 
     Raises:
         ConfigError: `ban` leaves no character, or a bias is for a character that the model does not know.
@@ -115,10 +116,10 @@ class Generation:
         index: int = 0,
         nats: bool = True,
         written: Written | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
-        self._index = index
-        self._engine, self._vocab, self._options, self._nats = engine, vocab, options, nats
-        self._sampler = Sampler(vocab, options, is_exact=engine.is_exact)
+        self._index, self._engine, self._vocab, self._options, self._nats = index, engine, vocab, options, nats
+        self._sampler = sampler or Sampler(vocab, options, is_exact=engine.is_exact)
         plain = self._sampler.temperature_only
         self._generate = engine.generate if plain and isinstance(engine, MultiStepEngine) else None
         self._num_steps, self.seconds_per_call = 1, SECONDS_PER_CALL  # of the next call of a multi-step engine

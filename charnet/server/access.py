@@ -8,13 +8,27 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from charnet.errors import ConfigError, quoted
 from charnet.server.http import ApiError
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
+
+
+def check_allowed(hosts: Sequence[str], origins: Sequence[str]) -> None:
+    """Raises ConfigError if a name or an origin is of no form in which a client could ever send it."""
+    for host in hosts:
+        if (found := _HOST.fullmatch(host)) is None or found[2]:
+            raise ConfigError(f"--allow-host: expected a name without a port, as a.org, found {quoted(host)}")
+    for origin in origins:
+        if _ORIGIN.fullmatch(origin) is None:
+            raise ConfigError(
+                f"--allow-origin: expected one as https://a.org or http://a.org:8080, found {quoted(origin)}"
+            )
 
 
 @dataclass(frozen=True)

@@ -47,15 +47,16 @@ def legacy_logprobs(
         first: the first symbol of the prompt.
     """
     tokens, own, top, offsets = [], [], [], []
+    decode = vocab.decoder().push
     for each in found:
         symbol = each.ids[-1] if each else first
-        token = token_of(vocab, symbol)
-        tokens.append(token)
+        tokens.append(token_of(vocab, symbol))
         own.append(each.log_p[-1] if each else None)
         likely = list(zip(each.ids, each.log_p, strict=True))[:-1] if each else []
         top.append({token_of(vocab, i): p for i, p in likely} if each and count else None)
-        offsets.append(offset)
-        offset += 0 if token.startswith("bytes:") else len(token)
+        offset += len(shown := decode(symbol))
+        is_held = vocab.of_bytes and 0xC2 <= vocab.pieces[symbol][0] <= 0xF4  # its character comes with its last byte
+        offsets.append(offset - 1 if shown and not is_held else offset)
     return {"tokens": tokens, "token_logprobs": own, "top_logprobs": top if count else None, "text_offset": offsets}
 
 

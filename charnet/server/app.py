@@ -13,15 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from charnet import machine
 from charnet.errors import ServerError
 from charnet.server import dialect, http
 from charnet.server.access import Access, check_json
-from charnet.server.completions import Completion, watched
+from charnet.server.completions import Completion, overloaded, prepare, watched
 from charnet.server.connection import Connection, GoneError
 from charnet.server.http import ApiError, Head
 from charnet.server.models import Models
 
-MOST_CONNECTIONS, BACKLOG = 2000, 512
+MOST_CONNECTIONS, BACKLOG, OTHER_FILES = 2000, 512, 32
 ENDING_SECONDS = 2.5  # in which streams may end by themselves when the server stops
 JSON, TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
 ROUTES = {
@@ -52,7 +53,7 @@ class App:
     ) -> None:
         self.models, self.access, self._page, self._log = models, access, page.encode(), log
         self.counts, self._connections, self._stops = Counts(), set[Connection](), False
-        self._answering = 0
+        self._answering, self._most = 0, MOST_CONNECTIONS
 
     async def start(self, host: str, port: int) -> asyncio.Server:
         """Starts to listen.
@@ -61,9 +62,12 @@ class App:
             ServerError: the address cannot be used.
         """
         loop = asyncio.get_running_loop()
+        files = machine.descriptors(MOST_CONNECTIONS + 4 * BACKLOG + OTHER_FILES) - OTHER_FILES
+        backlog = max(1, min(BACKLOG, files // 16))  # some rounds of it are accepted before the first one is refused
+        self._most = max(1, min(MOST_CONNECTIONS, files - 4 * backlog))
         try:
             return await loop.create_server(
-                lambda: Connection(self._serve, self._register), host, port, backlog=BACKLOG, reuse_address=True
+                lambda: Connection(self._serve, self._register), host, port, backlog=backlog, reuse_address=True
             )
         except (OSError, ValueError) as error:  # the latter for what is no address at all
             reason = (isinstance(error, OSError) and error.strerror) or "not an address"
@@ -95,7 +99,7 @@ class App:
 
     async def _serve(self, connection: Connection) -> None:
         """Answers the requests of a connection, one after the other."""
-        if len(self._connections) > MOST_CONNECTIONS:
+        if len(self._connections) > self._most:
             await self._refuse(connection, None, ApiError(503, "too many connections; try again", ends=True))
             return
         keeps_alive = True
@@ -222,8 +226,12 @@ class App:
         return "\n".join(lines) + "\n"
 
     async def _complete(self, connection: Connection, head: Head, body: bytes, more: Mapping[str, str]) -> int:
+        if not any(each.room.places > 0 for each in self.models.all):  # before anything costs time
+            raise overloaded()
         request = dialect.parse(body, is_chat=head.path == "/v1/chat/completions")
         served = self.models.find(request.model)
+        if request.options.match:
+            await prepare(request, served)
         room = served.room
         try:
             completion = Completion(request, served)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +18,8 @@ from charnet.generation.running import Alternatives
 from charnet.server import answers, http
 from charnet.server.connection import Connection, GoneError
 from charnet.server.dialect import CompletionRequest, refusal
-from charnet.server.engine_room import BusyError, Job, StoppedError
 from charnet.server.http import ApiError
+from charnet.server.jobs import BusyError, Job, StoppedError
 from charnet.server.models import Served
 
 FLUSH_SECONDS, FLUSH_CHARACTERS = 0.03, 64
@@ -74,8 +75,7 @@ class Completion:
         try:
             self._room.submit(*(text.job for text in self.texts))
         except BusyError:
-            retry = {"Retry-After": "1"}
-            raise ApiError(429, "too many requests wait; try again", code="overloaded", headers=retry) from None
+            raise overloaded() from None
         except StoppedError as error:
             raise ApiError(503, str(error), headers={"Retry-After": "1"}) from None
         except CharnetError as error:
@@ -222,6 +222,37 @@ class Completion:
     @staticmethod
     def _event(value: Any) -> bytes:
         return b"data: " + http.as_json(value) + b"\n\n"
+
+
+def overloaded() -> ApiError:
+    """Returns the refusal of what is too much."""
+    retry = {"Retry-After": "1"}
+    return ApiError(429, "too many requests wait; try again", code="overloaded", headers=retry)
+
+
+async def prepare(request: CompletionRequest, served: Served) -> None:
+    """Compiles the pattern of a request in a thread of its own: meanwhile other clients are answered.
+
+    Raises:
+        ApiError: the pattern is refused.
+    """
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    errors: list[CharnetError] = []
+
+    def work() -> None:
+        try:
+            served.room.prepare(request.options)
+        except CharnetError as error:
+            errors.append(error)
+        finally:
+            with contextlib.suppress(RuntimeError):  # the server has ended
+                loop.call_soon_threadsafe(done.set)
+
+    async with served.compiling:
+        threading.Thread(target=work, name="charnet-pattern", daemon=True).start()
+        await done.wait()
+    for error in errors:
+        raise refusal(error)
 
 
 async def watched(connection: Connection, completion: Completion, awaitable: Any) -> Any:

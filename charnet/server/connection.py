@@ -58,6 +58,8 @@ class Connection(asyncio.Protocol):
             pass
         finally:
             self._transport.close()
+            if self._transport.get_write_buffer_size():  # one who does not read would keep it open for ever
+                asyncio.get_running_loop().call_later(WRITE_SECONDS, self._transport.abort)
 
     def data_received(self, data: bytes) -> None:
         if self._discards:

@@ -16,7 +16,8 @@ from charnet.storage.strict_json import strict_json
 LONGEST_PROMPT, MOST_TOKENS, MOST_CHOICES, MOST_STOPS, MOST_LOGPROBS = 1 << 16, 100_000, 16, 4, 20
 DEFAULT_TOKENS = 256  # characters
 LARGEST_BIAS = 100.0
-MOST_DEPTH = 32  # of lists and objects in each other
+MOST_TEXTS = 64  # of one request
+MOST_ALTERNATIVES = 1 << 18  # of all its symbols together: a whole answer waits in memory
 # Fields of OpenAI's that do nothing here, with the values that ask for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "suffix": (None,), "best_of": (None, 1), "frequency_penalty": (None, 0, 0.0), "presence_penalty": (None, 0, 0.0),
@@ -73,7 +74,8 @@ def parse(body: bytes, *, is_chat: bool) -> CompletionRequest:
     stream_options = _of_type(values, "stream_options", dict, {})
     if unknown := set(stream_options) - {"include_usage"}:
         raise ApiError(400, f"stream_options: unknown field {quoted(min(unknown))}", param="stream_options")
-    return CompletionRequest(
+    _of_type(values, "user", str, "")
+    request = CompletionRequest(
         model=_of_type(values, "model", str, ""),
         prompts=(_last_message(values),) if is_chat else _prompts(values),
         options=options,
@@ -86,14 +88,26 @@ def parse(body: bytes, *, is_chat: bool) -> CompletionRequest:
         unknown=_unknown(values),
         is_chat=is_chat,
     )
+    _check_size(request)
+    return request
+
+
+def _check_size(request: CompletionRequest) -> None:
+    count, length = len(request.prompts) * request.n, request.options.length
+    if count > MOST_TEXTS:
+        raise ApiError(400, f"n: at most {MOST_TEXTS} texts of all prompts together, found {count:,}", param="n")
+    if request.logprobs is None:
+        return
+    symbols = count * length + request.echo * request.n * sum(map(len, request.prompts))
+    if symbols * (request.logprobs + 1) > MOST_ALTERNATIVES:
+        most = MOST_ALTERNATIVES // (request.logprobs + 1)
+        message = f"logprobs: at most {most:,} characters of all texts together if {request.logprobs} are asked for"
+        raise ApiError(400, f"{message}, found {symbols:,}; see max_tokens", param="logprobs")
 
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        text = body.decode()
-        if _depth(text) > MOST_DEPTH:
-            raise ValueError("too deep")
-        given = strict_json(text)
+        given = strict_json(body.decode())
     except (ValueError, RecursionError):  # also what is not UTF-8
         raise ApiError(400, "the body is not JSON: names are unique, numbers finite, text is UTF-8") from None
     if not isinstance(given, dict):
@@ -101,24 +115,14 @@ def _json(body: bytes) -> dict[str, Any]:
     return given
 
 
-def _depth(text: str) -> int:
-    """Returns at most how deep lists and objects of a JSON text are in each other; brackets in strings count too."""
-    depth = deepest = 0
-    for mark in text:
-        if mark in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif mark in "]}":
-            depth -= 1
-    return deepest
-
-
 def _options(values: Mapping[str, Any], *, is_chat: bool) -> SamplingOptions:
     limit = "max_completion_tokens" if is_chat and "max_completion_tokens" in values else "max_tokens"
     chosen: dict[str, Any] = {"length": _number(values, limit, DEFAULT_TOKENS, 0, MOST_TOKENS)}
     for name in ("temperature", "top_p", *OWN):
         if name in values:
-            chosen[name] = values[name]
+            chosen[name] = value = values[name]
+            if (name not in ("match", "until") and isinstance(value, str)) or isinstance(value, bool):
+                raise ApiError(400, f"{name}: expected a number, found {short_repr(value)}", param=name)
     chosen.setdefault("temperature", 1.0 if not is_chat else 0.8)
     chosen["seed"] = _number(values, "seed", secrets.randbelow(1 << 31), -(1 << 63), (1 << 63) - 1) % (1 << 63)
     chosen["stop"] = _stops(values)

@@ -10,22 +10,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from charnet.config import SamplingOptions
 from charnet.engines.base import Engine, MultiStepEngine
 from charnet.engines.registry import available, open_engine
-from charnet.errors import CharnetError, ServerError
+from charnet.errors import CharnetError
 from charnet.generation import generate
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.generate import Generation, GenerationState
-from charnet.generation.running import Alternatives, Batch, Request, RunningText
+from charnet.generation.generate import Generation
+from charnet.generation.running import Batch, Request, RunningText
 from charnet.generation.sampler import Sampler
 from charnet.generation.samplers import Samplers
+from charnet.server.jobs import BusyError, Job, StoppedError
 from charnet.server.prefixes import Prefixes
 from charnet.storage.checkpoint import Checkpoint
 
@@ -34,41 +32,6 @@ SHORTEST_CALL = 0.0015  # seconds for one of several texts in a turn
 PIECE = 64  # symbols of a prompt that are read at once
 MOST_RUNNING, MOST_WAITING = 256, 64  # texts
 MOST_AHEAD, PAUSE_SECONDS = 4096, 0.005  # characters; in which a turn that had nothing to do waits
-
-
-class BusyError(Exception):
-    """As many texts as may wait are waiting already."""
-
-
-class StoppedError(ServerError):
-    """The server is stopping."""
-
-
-@dataclass
-class Job:
-    """A text that is to be written.
-
-    Args:
-        ids: of the prompt.
-        number: of the text among those of the same seed.
-        likely: how many alternatives of each symbol are kept.
-        scores_prompt: keep those of the symbols of the prompt too, which is then read a symbol at a time.
-        deliver: called in the thread of the room with each piece, and with None at the end; with the error, if one
-            ended the text.
-        delivered, taken: characters, counted by the room and by the one who sends them. A text that is far ahead of a
-            client who reads slowly waits.
-    """
-
-    ids: npt.NDArray[np.int32]
-    options: SamplingOptions
-    deliver: Callable[[Chunk | None, list[Alternatives], CharnetError | None], object]
-    number: int = 0
-    likely: int | None = None
-    scores_prompt: bool = False
-    delivered: int = 0
-    taken: int = 0
-    is_cancelled: bool = False
-    state: GenerationState | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -115,6 +78,14 @@ class EngineRoom:
         with self._changed:
             self.engine = self._batch.engine = engine
 
+    def prepare(self, options: SamplingOptions) -> None:
+        """Makes what samples with some options, which takes seconds for some patterns; any thread may call this.
+
+        Raises:
+            CharnetError: the options do not fit the model.
+        """
+        self._samplers.of(options)
+
     def submit(self, *jobs: Job) -> None:
         """Takes texts to write, all or none. They begin in their order.
 
@@ -123,14 +94,19 @@ class EngineRoom:
             CharnetError: the options do not fit the model, or the room is closed.
         """
         for job in jobs:
-            self._samplers.of(job.options)
+            job.sampler = self._samplers.of(job.options)
         with self._changed:
             if self._stops:
                 raise StoppedError("the server is stopping")
-            if self.waiting + len(jobs) > MOST_WAITING + max(0, MOST_RUNNING - self.running):
+            if len(jobs) > self.places:
                 raise BusyError
             self._waiting.extend(jobs)
             self._changed.notify()
+
+    @property
+    def places(self) -> int:
+        """Texts that it would still take."""
+        return MOST_WAITING + max(0, MOST_RUNNING - self.running) - self.waiting
 
     @property
     def waiting(self) -> int:
@@ -157,18 +133,26 @@ class EngineRoom:
             self._thread.join(5)
 
     def _run(self) -> None:
-        while True:
+        try:
+            while self._goes_on():
+                self._turn()
+        finally:  # also where a bug ends the thread: nobody waits for it
             with self._changed:
-                while not (self._stops or self._ends or self._waiting or self.running):
-                    self._changed.wait()
-                if self._stops or (self._ends and not self._waiting and not self.running):
-                    self._stops = True
-                    break
-                while self._waiting and self.running < MOST_RUNNING:
-                    self._reading.append(self._waiting.popleft())
-            self._turn()
-        for job in (*self._waiting, *self._reading, *(each.job for each in self._alone), *self._of_batch.values()):
-            self._end(job, StoppedError("the server is stopping"))
+                self._stops = True
+            of_batch = self._of_batch.values()
+            for job in (*self._waiting, *self._reading, *(each.job for each in self._alone), *of_batch):
+                self._end(job, StoppedError("the server is stopping"))
+
+    def _goes_on(self) -> bool:
+        """Waits for work, and takes what there is room for; returns whether there is any."""
+        with self._changed:
+            while not (self._stops or self._ends or self._waiting or self.running):
+                self._changed.wait()
+            if any(job.is_cancelled for job in self._waiting):
+                self._waiting = deque(job for job in self._waiting if not job.is_cancelled)
+            while self._waiting and self.running < MOST_RUNNING:
+                self._reading.append(self._waiting.popleft())
+            return not self._stops and not (self._ends and not self.running)
 
     def _turn(self) -> None:
         self._drop_cancelled()
@@ -199,14 +183,15 @@ class EngineRoom:
         """Reads pieces of prompts in turn until the time for it is over; begins the texts whose prompts are read."""
         began, engine = time.perf_counter(), self.engine
         while self._reading and time.perf_counter() - began < READING_SECONDS:
-            job = self._reading.popleft()
+            job = self._reading[0]  # it stays until it is written: it counts as running
             try:
-                if self._has_read(engine, job):
-                    self._begin(engine, job)
-                else:
-                    self._reading.append(job)
+                if not self._has_read(engine, job):
+                    self._reading.rotate(-1)
+                    continue
+                self._begin(engine, job)
             except CharnetError as error:
                 self._end(job, error)
+            self._reading.popleft()
 
     def _has_read(self, engine: Engine, job: Job) -> bool:
         """Reads a piece of a prompt; returns whether only its last symbol is left."""
@@ -238,9 +223,9 @@ class EngineRoom:
 
     def _begin(self, engine: Engine, job: Job) -> None:
         assert job.state is not None
-        vocab, sampler = self.checkpoint.vocab, self._samplers.of(job.options)
+        vocab, sampler = self.checkpoint.vocab, job.sampler or self._samplers.of(job.options)
         if self._is_plain(engine, sampler, job):
-            generation = Generation(engine, vocab, job.state, job.options, index=job.number, nats=True)
+            generation = Generation(engine, vocab, job.state, job.options, index=job.number, nats=True, sampler=sampler)
             self._alone.append(_Alone(job, generation, iter(generation)))
             return
         request = Request(job.state, job.options, job.number, likely=job.likely, scores=job.scores_prompt)

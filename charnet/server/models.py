@@ -3,6 +3,7 @@ texts; one that is damaged or gone changes nothing."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ class Served:
     stamp: Stamp | None
     looked_at: float = field(default_factory=time.monotonic)
     is_loading: bool = False
+    compiling: asyncio.Lock = field(default_factory=asyncio.Lock)  # one pattern at a time
 
 
 class Models:
@@ -119,7 +121,8 @@ class Models:
             old, served.room = served.room, room
             self._log(f"{served.name}: the new file is served now")
             old.close_when_idle()
-        served.stamp, served.is_loading = stamp, False
+        finally:
+            served.stamp, served.is_loading = stamp, False
 
     def close(self) -> None:
         """Ends all texts."""

@@ -307,6 +307,8 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("serve NAME.missing", 4),
         ("serve NAME.damaged", 4),
         ("serve NAME --quantize NAME", 2),
+        ("serve NAME --allow-host NAME:80", 2),
+        ("serve NAME --allow-origin NAME/", 2),
         ("serve NAME --port NAME", 2),
     ],
     "quantize": [

@@ -7,7 +7,8 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ class Running:
         )
         lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *kind, *headers, "", ""]
         return self.raw("\r\n".join(lines).encode() + body)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Waits until something holds."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < 30, "it never holds"
+        time.sleep(0.002)
 
 
 def read_answer(client: socket.socket) -> Answer:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from charnet.server.access import Access
+from charnet.errors import ConfigError
+from charnet.server.access import Access, check_allowed
 from charnet.server.http import LARGEST_HEAD, ApiError, check_beginning, parse_head
 
 GOOD = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12"
@@ -201,6 +202,16 @@ def test_pages_of_other_origins_may_not_ask(origin: str | None, status: int) -> 
     headers = {"host": "localhost:8765"} | ({} if origin is None else {"origin": origin})
     assert answer_to(headers) == status
     assert answer_to(headers | {"host": "evil.com"}) == 421  # Host comes first
+
+
+def test_what_no_client_could_ever_send_cannot_be_allowed() -> None:
+    check_allowed(["a.org", "[fd00::1]"], ["https://a.org", "http://a.org:8080", "vscode-webview://1a"])
+    for host in ("a.org:80", "http://a.org", "", "*", "a b"):
+        with pytest.raises(ConfigError, match="--allow-host: expected a name without a port"):
+            check_allowed([host], [])
+    for origin in ("https://a.org/", "*", "null", "a.org", "https://A.org", "https://a.org/b", ""):
+        with pytest.raises(ConfigError, match="--allow-origin: expected one as"):
+            check_allowed([], [origin])
 
 
 def test_an_allowed_origin_may_read_the_answer() -> None:

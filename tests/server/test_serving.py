@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from running_server import Running, read_answer, serving
+from running_server import Running, read_answer, serving, until
 
 from charnet.api import load
 from charnet.config import SamplingOptions
@@ -237,6 +237,25 @@ def test_a_file_that_is_replaced_damaged_or_removed_disturbs_no_answer(
             time.sleep(0.05)
         assert any("is served now" in line for line in running.log)
         assert running.post(request).json["choices"] == first
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_file_that_cannot_be_loaded_for_want_of_memory_is_looked_at_again(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "SECONDS_BETWEEN_LOOKS", 0.0)
+    file = Path(shutil.copy(tiny_run / "best.safetensors", tmp_path))
+    served = models.Models([file])
+    with monkeypatch.context() as patch:
+        patch.setattr(served, "_open", lambda _: bytearray(1 << 62))
+        file.touch()
+        served.find("")
+        until(lambda: not served.all[0].is_loading)
+    before = served.all[0].room
+    file.touch()
+    served.find("")
+    until(lambda: served.all[0].room is not before)
+    served.close()
 
 
 def test_a_client_that_leaves_frees_its_place(server: Running) -> None:

@@ -70,11 +70,8 @@ def insight(
     checkpoints, texts = _sorted_out(names or [])
     if len(checkpoints) > 1 and (find or unit):
         raise ConfigError("--find, --unit: they show the units of one model; name one checkpoint")
-    changes = {
-        name: value
-        for name, value in (("encoding", encoding), ("encoding_errors", encoding_errors), ("glob", glob))
-        if value is not None
-    }
+    given = {"encoding": encoding, "encoding_errors": encoding_errors, "glob": glob}
+    changes = {name: value for name, value in given.items() if value is not None}
     if out is not None:
         output.check_free(out, replace=force, advice=", or replace it with --force")
     paths = [runs.find(path) for path in checkpoints]
@@ -83,6 +80,13 @@ def insight(
 
         check_installed()
     studies = _studies(paths, texts, changes, find or [], unit or [], threads)
+    _tell(studies, out, png, force=force, json=json)
+
+
+def _tell(studies: Sequence[Study], out: Path | None, png: Path | None, *, force: bool, json: bool) -> None:
+    """Writes the page and the figures, and what else was asked for to stdout."""
+    from charnet.cli import insight_text, output
+
     if out is not None:
         from charnet.insight.page import to_page
 
@@ -93,8 +97,6 @@ def insight(
     if json:
         console.write_json([each.as_dict() for each in studies] if len(studies) > 1 else studies[0].as_dict())
     elif out is None and png is None:
-        from charnet.cli import insight_text
-
         insight_text.show(studies)
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from charnet.cli import console
 from charnet.cli.options import option
 from charnet.errors import ConfigError, ServerError, quoted
+from charnet.server.access import LOOPBACK, Access, check_allowed, check_bind, host_name, key_from
+
+if TYPE_CHECKING:
+    from charnet.server.app import App
 
 NETWORK, WRITING = "The network", "Writing"
 KEY_VARIABLE = "CHARNET_KEY"
@@ -58,39 +63,40 @@ def serve(
     quiet: Annotated[bool, option("--quiet", "-q", help="no line for each request", group=NETWORK)] = False,
 ) -> int:
     """Serve models over HTTP, by default to this machine alone: OpenAI's API of completions, and a page to write in."""
-    from charnet.server import app as server
-    from charnet.server.access import LOOPBACK, Access, check_allowed
-    from charnet.server.models import Models, paths_of
-
     if quantize not in (None, "int8"):
         raise ConfigError(f"--quantize: expected int8, found {quoted(str(quantize))}")
-    key = _key(key_file)
-    server.check_bind(host, key)
-    check_allowed(allow_host or (), allow_origin or ())
-    own = f"[{host}]" if ":" in host else host
-    names = [*LOOPBACK, own, *(allow_host or ())]
-    access = Access(tuple(name.lower() for name in names), tuple(allow_origin or ()), key)
+    access = _access(host, key_file, allow_host or (), allow_origin or ())
+
+    from charnet.server import app as server
+    from charnet.server.models import Models, paths_of
+    from charnet.server.page import writing_page
+
+    models = Models(paths_of(checkpoints or []), quantize=quantize is not None, log=console.note)
 
     def log(line: str) -> None:
         if not quiet:
             console.note(line)
 
-    models = Models(paths_of(checkpoints or []), quantize=quantize is not None, log=console.note)
-    app = server.App(models, access, page=_page(), log=log)
-
     def started(bound: int) -> None:
         named = ", ".join(each.name for each in models.all)
         models.compile()
-        console.note(f"serving {named}; a page to write in: http://{own}:{bound}/ (Ctrl-C ends it)")
+        console.note(f"serving {named}; a page to write in: http://{host_name(host)}:{bound}/ (Ctrl-C ends it)")
 
-    return _run(app, host, port, started)
+    return _run(server.App(models, access, page=writing_page(), log=log), host, port, started)
+
+
+def _access(host: str, key_file: Path | None, hosts: Sequence[str], origins: Sequence[str]) -> Access:
+    """Returns who may ask."""
+    key = _key(key_file)
+    check_bind(host, key)
+    check_allowed(hosts, origins)
+    names = [*LOOPBACK, host_name(host), *hosts]
+    return Access(tuple(name.lower() for name in names), tuple(origins), key)
 
 
 def _key(file: Path | None) -> str:
     """Returns the key of clients, or "": from a file or the environment, never from the command line, which all users
     of a machine can see."""
-    from charnet.server.app import key_from
-
     if file is None:
         found = os.environ.get(KEY_VARIABLE, "")
         return key_from(found, KEY_VARIABLE) if found else ""
@@ -100,13 +106,7 @@ def _key(file: Path | None) -> str:
         raise ServerError(f"{file}: cannot be read: {error.strerror}") from None
 
 
-def _page() -> str:
-    from charnet.server.page import writing_page
-
-    return writing_page()
-
-
-def _run(app: object, host: str, port: int, started: object) -> int:
+def _run(app: App, host: str, port: int, started: Callable[[int], object]) -> int:
     """Serves until a signal comes; returns its exit code. A second one ends at once."""
     import asyncio
 
@@ -130,7 +130,7 @@ def _run(app: object, host: str, port: int, started: object) -> int:
                     loop.add_signal_handler(number, end, number)
                 except NotImplementedError:  # on Windows
                     signal.signal(number, lambda n, _: loop.call_soon_threadsafe(end, n))
-        await server.run(app, host, port, started=started, stopped=stopped)  # type: ignore[arg-type]
+        await server.run(app, host, port, started=started, stopped=stopped)
 
     asyncio.run(serve_until_signal())
     return 128 + received[0] if received else 0

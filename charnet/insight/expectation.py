@@ -69,7 +69,8 @@ def distributions(
         logits_TV = F.linear(h_1TH[0, -last:], network.head.weight, network.head.bias)
         p_TV = p_TV + logits_TV.double().softmax(dim=-1).numpy() / len(networks)
     if ngram is not None:
-        p_TV = (1 - ngram.share) * p_TV + ngram.share * _of_ngram(ngram.table, ids_T)[-last:]
+        seen = last + ngram.table.order if last else len(ids_T)  # the n-gram knows no more of what came before
+        p_TV = (1 - ngram.share) * p_TV + ngram.share * _of_ngram(ngram.table, ids_T[-seen:])[-last:]
     return np.asarray(p_TV)
 
 

@@ -26,10 +26,8 @@ from charnet.data.split import Part
 from charnet.errors import CorpusError
 from charnet.insight.passages import WARM_UP, Ints, as_part
 from charnet.insight.passages import places as places_of
-from charnet.insight.trace import networks_of
 from charnet.model.cells import State
 from charnet.model.network import CharModel, ModelState
-from charnet.storage.checkpoint import Checkpoint
 
 SHORTEST = 8  # characters before a place
 AT_ONCE = 256  # places
@@ -70,7 +68,7 @@ class GradientReach:
 
 
 def gradient_reach(
-    checkpoint: Checkpoint, ids: Part | Ids, *, places: int = 256, reach: int = 128, seed: int = 0
+    networks: Sequence[CharModel], ids: Part | Ids, *, places: int = 256, reach: int = 128, seed: int = 0
 ) -> GradientReach:
     """Measures how far gradients reach in the networks of a checkpoint; places of an ensemble are shared out.
 
@@ -83,7 +81,7 @@ def gradient_reach(
     Raises:
         CorpusError: the text, or every document of it, is too short.
     """
-    networks, text = networks_of(checkpoint), as_part(ids)
+    text = as_part(ids)
     at_N, reach = _places(text, places, reach)
     generator, losses, states = torch.Generator().manual_seed(seed), list[Floats](), dict[str, list[Floats]]()
     for number, network in enumerate(networks):

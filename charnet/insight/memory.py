@@ -23,9 +23,8 @@ from charnet.data.split import Part
 from charnet.errors import CorpusError
 from charnet.insight.passages import Ints, as_part
 from charnet.insight.passages import places as places_of
-from charnet.insight.trace import log_p, networks_of
+from charnet.insight.trace import log_p
 from charnet.model.network import CharModel
-from charnet.storage.checkpoint import Checkpoint
 
 LONGEST = 1024  # characters of context
 BLOCK, SHORT = 32, 64  # neighboring targets; a context in a document up to which targets have no neighbors
@@ -63,17 +62,18 @@ class ContextCurve:
         return {**vars(self), "is_open": self.is_open}
 
 
-def context_losses(checkpoint: Checkpoint, ids: Part | Ids, *, places: int = 1024) -> ContextCurve:
-    """Measures how the loss of the networks falls with the length of the context. An n-gram is left out.
+def context_losses(networks: Sequence[CharModel], ids: Part | Ids, *, places: int = 1024) -> ContextCurve:
+    """Measures how the loss of networks falls with the length of the context.
 
     Args:
+        networks: those of a model, as `trace.networks_of` gives them; an n-gram is left out.
         ids: a text that the model did not learn from; documents keep their own contexts.
         places: the number of targets.
 
     Raises:
         CorpusError: the text, or every document of it, is too short.
     """
-    networks, text = networks_of(checkpoint), as_part(ids)
+    text = as_part(ids)
     blocks_N, block, longest = _blocks(text, max(FEWEST_BLOCKS, places))
     found: dict[int, npt.NDArray[np.float64]] = {}
 

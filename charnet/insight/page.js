@@ -13,12 +13,9 @@ function element(name, text, className) {
   return made;
 }
 
-// Control characters become symbols; a line end is shown and also ends the line.
+// A line end is shown and also ends the line. All other characters that would not show are symbols already.
 function visible(character) {
-  if (character === "\n") return "⏎\n";
-  return character.replace(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
-    .replace(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-      (c) => "<" + c.charCodeAt(0).toString(16).toUpperCase() + ">");
+  return character === "\n" ? "⏎\n" : character;
 }
 
 // Colors a character, `strength` from 0 to 1, and writes it in black or white, whichever stands out more.

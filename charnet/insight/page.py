@@ -248,7 +248,7 @@ def _data(study: Study) -> dict[str, Any]:
     symbols = sorted({i for each in found.expected for i in (each.id, *(one for one, _ in each.likely))})
     number = {symbol: at for at, symbol in enumerate(symbols)}
     return {
-        "characters": expectation.shown(vocab, [each.id for each in found.expected]),
+        "characters": [visible(one, keep="\n\t") for one in expectation.shown(vocab, [e.id for e in found.expected])],
         "begins": found.begins,
         "labels": [label(study, symbol) for symbol in symbols],
         "nats": [round(each.nats, 2) for each in found.expected],

@@ -17,6 +17,7 @@ from charnet.insight.gradients import GradientReach
 from charnet.insight.memory import ContextCurve
 from charnet.insight.units import Follower, Unit
 from charnet.model.cells import CELLS
+from charnet.model.network import CharModel
 from charnet.storage.checkpoint import Checkpoint
 
 LOOKED_AT, EXCERPT = 16_000, 3000  # characters
@@ -137,7 +138,7 @@ def study(
     common: dict[str, Any] = {
         "name": name, "checkpoint": checkpoint, "text": text_name, "characters": looked_at.characters,
         "nats_per_char": float(nats_N.mean()), "gates": of_gates.layers(), "notes": notes,
-        "memory": _memory(checkpoint, text, notes), "reach": _reach(checkpoint, text, notes),
+        "memory": _memory(networks, text, notes), "reach": _reach(networks, text, notes),
     }  # fmt: skip
     if not is_whole:
         return Study(followers={}, **common)
@@ -168,17 +169,17 @@ def _characters(checkpoint: Checkpoint) -> int:
     return min(LOOKED_AT, LARGEST_RECORD // (4 * states * model.hidden_size * model.num_layers * model.members))
 
 
-def _memory(checkpoint: Checkpoint, text: Part, notes: list[str]) -> ContextCurve | None:
+def _memory(networks: Sequence[CharModel], text: Part, notes: list[str]) -> ContextCurve | None:
     try:
-        return memory.context_losses(checkpoint, text)
+        return memory.context_losses(networks, text)
     except CorpusError as error:
         notes.append(str(error))
         return None
 
 
-def _reach(checkpoint: Checkpoint, text: Part, notes: list[str]) -> GradientReach | None:
+def _reach(networks: Sequence[CharModel], text: Part, notes: list[str]) -> GradientReach | None:
     try:
-        return gradients.gradient_reach(checkpoint, text)
+        return gradients.gradient_reach(networks, text)
     except CorpusError as error:
         notes.append(str(error))
         return None

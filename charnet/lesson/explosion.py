@@ -19,6 +19,7 @@ import torch
 from charnet.config import GATES
 from charnet.data.encoded_copy import Ids
 from charnet.insight.gradients import GradientReach, gradient_reach
+from charnet.insight.trace import networks_of
 from charnet.model.ensemble import from_weights
 from charnet.model.loss import forward_backward
 from charnet.storage.checkpoint import Checkpoint
@@ -100,8 +101,8 @@ def explode(checkpoint: Checkpoint, run: str, train: Ids, held_out: Ids, *, step
         usual=usual,
         free=_descend(larger, train, math.inf, steps),
         clipped=_descend(larger, train, CLIP, steps),
-        before=gradient_reach(checkpoint, held_out, **reach),
-        after=gradient_reach(larger, held_out, **reach),
+        before=gradient_reach(networks_of(checkpoint), held_out, **reach),
+        after=gradient_reach(networks_of(larger), held_out, **reach),
     )
 
 

@@ -34,7 +34,7 @@ class Run:
         seconds: of training.
         curve: `seconds`, `characters` and `nats` at each evaluation on a part of the held-out text.
         reused: it was finished by an earlier lesson.
-    busy: processor seconds in each second of the run; None if that is not known.
+        busy: processor seconds in each second of the run; None if that is not known.
     """
 
     name: str

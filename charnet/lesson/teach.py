@@ -16,6 +16,7 @@ from charnet.errors import CorpusError, plural, shortened
 from charnet.evaluation.evaluate_checkpoint import limit_threads
 from charnet.insight.gradients import gradient_reach
 from charnet.insight.memory import context_losses
+from charnet.insight.trace import networks_of
 from charnet.lesson import runs, temperatures
 from charnet.lesson.explosion import explode
 from charnet.lesson.plan import PARTS, Experiment, Plan, check_time, measured_seconds, plan
@@ -149,10 +150,10 @@ def _measure(lesson: Lesson, corpus: Corpus, split: Split, stop: Callable[[], ob
     for run in lesson.of_part(*LOOKED_INTO):
         if stop():
             raise Stopped
-        best = _best(run)
+        networks = networks_of(_best(run))
         try:
-            lesson.memory[run.name] = context_losses(best, held_out)
-            lesson.reach[run.name] = gradient_reach(best, held_out, places=PLACES)
+            lesson.memory[run.name] = context_losses(networks, held_out)
+            lesson.reach[run.name] = gradient_reach(networks, held_out, places=PLACES)
         except CorpusError as error:
             lesson.missing["memory"] = str(error)
     if enlarged := lesson.run(EXPLODES):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from charnet.errors import ConfigError, quoted
+from charnet.errors import ConfigError, ServerError, quoted
 from charnet.server.http import ApiError
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -29,6 +29,32 @@ def check_allowed(hosts: Sequence[str], origins: Sequence[str]) -> None:
             raise ConfigError(
                 f"--allow-origin: expected one as https://a.org or http://a.org:8080, found {quoted(origin)}"
             )
+
+
+def host_name(host: str) -> str:
+    """Returns an address as it stands in Host and in URLs."""
+    return f"[{host}]" if ":" in host else host
+
+
+def check_bind(host: str, key: str) -> None:
+    """Raises ServerError if a server would be open to other machines without a key."""
+    if host_name(host) not in LOOPBACK and not key:
+        raise ServerError(f"{host}: others could use this address; give --key-file with a key that they must know")
+
+
+def key_from(text: str, name: str) -> str:
+    """Returns the key in a text.
+
+    Args:
+        name: where it stands, for the message.
+
+    Raises:
+        ServerError: it has none.
+    """
+    key = text.strip()
+    if len(key) < 16 or not key.isascii() or not key.isprintable() or any(map(str.isspace, key)):
+        raise ServerError(f"{name}: expected one key of at least 16 printable ASCII characters without spaces")
+    return key
 
 
 @dataclass(frozen=True)

@@ -276,24 +276,3 @@ async def run(app: App, host: str, port: int, *, started: Callable[[int], object
     started(int(server.sockets[0].getsockname()[1]))
     await stopped.wait()
     await app.stop(server)
-
-
-def key_from(text: str, name: str) -> str:
-    """Returns the key in a text.
-
-    Args:
-        name: where it stands, for the message.
-
-    Raises:
-        ServerError: it has none.
-    """
-    key = text.strip()
-    if len(key) < 16 or not key.isascii() or not key.isprintable() or any(map(str.isspace, key)):
-        raise ServerError(f"{name}: expected one key of at least 16 printable ASCII characters without spaces")
-    return key
-
-
-def check_bind(host: str, key: str) -> None:
-    """Raises ServerError if a server would be open to other machines without a key."""
-    if host not in ("127.0.0.1", "::1", "localhost") and not key:
-        raise ServerError(f"{host}: others could use this address; give --key-file with a key that they must know")

@@ -41,7 +41,7 @@ def test_gradients_agree_with_autograd_of_a_plain_loop(cell: str) -> None:
     checkpoint, ids = tiny(cell), ids_of(60)
     (network,) = trace.networks_of(checkpoint)
     part = Part(ids, Documents(np.array([0]), np.array([60])))  # of a document nothing before its start is read
-    found = gradients.gradient_reach(checkpoint, part, places=12, reach=16)
+    found = gradients.gradient_reach(trace.networks_of(checkpoint), part, places=12, reach=16)
     assert found.distances == list(range(16))
     at_N, reach = gradients._places(part, 12, 16)
     sizes = []
@@ -63,7 +63,7 @@ def test_gradients_of_states_agree_with_differences_of_a_plain_loop(cell: str) -
     (network,) = trace.networks_of(checkpoint)
     layer, ids, step = network.double().cells[0], ids_of(30), 1e-5
     part = Part(ids, Documents(np.array([0]), np.array([30])))
-    found = gradients.gradient_reach(checkpoint, part, places=5, reach=8)
+    found = gradients.gradient_reach(trace.networks_of(checkpoint), part, places=5, reach=8)
 
     def last_h(inputs: list[int], changed_at: int, name: str, change: float) -> float:
         """h after the inputs, if a state was changed after one of them; h follows from c at that time too."""
@@ -94,7 +94,9 @@ def test_the_gradient_of_a_linear_state_is_known() -> None:
     weights = {name: np.abs(each) for name, each in checkpoint.tensors.items()}
     weights["model.layers.0.weight_hh"] = np.eye(3, dtype=np.float32) / 2
     weights["model.layers.0.bias"] = np.full(3, 9, np.float32)
-    found = gradients.gradient_reach(Checkpoint(**{**vars(checkpoint), "tensors": weights}), ids_of(3000), reach=16)
+    found = gradients.gradient_reach(
+        trace.networks_of(Checkpoint(**{**vars(checkpoint), "tensors": weights})), ids_of(3000), reach=16
+    )
     np.testing.assert_allclose(found.states["h"].mean, 0.5 ** np.arange(16), rtol=1e-4)
     assert found.places == 256
 
@@ -125,15 +127,15 @@ def test_more_context_is_what_a_reading_from_an_empty_memory_has_seen() -> None:
 def test_documents_too_short_for_context_are_named() -> None:
     lines = Documents(np.arange(0, 100, 2), np.arange(2, 102, 2))
     with pytest.raises(CorpusError, match="too short to see how far gradients reach"):
-        gradients.gradient_reach(tiny(), Part(ids_of(102), lines))
+        gradients.gradient_reach(trace.networks_of(tiny()), Part(ids_of(102), lines))
     with pytest.raises(CorpusError, match="too short to see how far the model remembers"):
-        memory.context_losses(tiny(), ids_of(8))
+        memory.context_losses(trace.networks_of(tiny()), ids_of(8))
 
 
 def test_contexts_do_not_cross_the_start_of_a_document() -> None:
     checkpoint = tiny("gru")
     part = Part(ids_of(4000), Documents(np.arange(0, 4000, 40), np.arange(40, 4040, 40)))
-    found = memory.context_losses(checkpoint, part)
+    found = memory.context_losses(trace.networks_of(checkpoint), part)
     assert found.lengths[-1] == 32
     blocks, block, longest = memory._blocks(part, 64)
     assert (block, longest) == (1, 32)
@@ -159,7 +161,7 @@ def test_the_horizon_of_a_copy_task_is_its_lag(lag: int, tmp_path: Path) -> None
         text.append(text[-lag] if chance.random() < 0.9 else chance.choice("ab"))
     model = trained(tmp_path, "".join(text), steps=600, hidden_size=32, window=24)
     ids = model.vocab.encode("".join(text[-6000:])).astype(np.uint8)
-    found = memory.context_losses(model, ids)
+    found = memory.context_losses(trace.networks_of(model), ids)
     assert found.horizon == lag
     assert not found.is_open
     by_length = dict(zip(found.lengths, found.nats, strict=True))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,7 +68,8 @@ class RunningText:
         self.sampler, self._length = sampler, request.options.length
         state, options, number, guard, self.likely, self.scores = request
         self.alternatives: list[Alternatives] = []
-        self.random = random_generator(options, number, state.num_sampled, is_exact=is_exact).random
+        self._random = random_generator(options, number, state.num_sampled, is_exact=is_exact).random
+        self._drawn: npt.NDArray[np.float64] = np.empty(0)  # and not used yet
         self.recent = deque(state.recent, maxlen=sampler.num_recent)
         self._detokenizer = detokenizer_of(vocab, options)
         self.first, *unread = state.pending or (vocab.start_id(),)
@@ -89,6 +90,16 @@ class RunningText:
     def given(self, num_steps: int) -> list[int]:
         """Takes from what is unread what the engine reads in some steps."""
         return [self.unread.popleft() for _ in range(min(num_steps, len(self.unread)))]
+
+    def numbers(self, count: int) -> npt.NDArray[np.float64]:
+        """Draws the random numbers of some symbols."""
+        drawn, self._drawn = self._drawn[:count], self._drawn[count:]
+        return np.concatenate([drawn, self._random(count - len(drawn))]) if len(drawn) < count else drawn
+
+    def put_back(self, given: Sequence[int], numbers: npt.NDArray[np.float64]) -> None:
+        """Takes back what was taken for steps that were not made."""
+        self.unread.extendleft(reversed(given))
+        self._drawn = np.concatenate([numbers, self._drawn])
 
     def feed(self, ids: Sequence[int], nats: Sequence[float]) -> None:
         """Takes the next symbols of the text, up to its end."""
@@ -183,33 +194,36 @@ class Batch:
             groups.setdefault((id(text.sampler), at), []).append(row)
         self._groups = [(self.running[rows[0]].sampler, np.array(rows)) for rows in groups.values()]
 
-    def advance(self, seconds: float = SECONDS_PER_BLOCK) -> bool:
+    def advance(self, seconds: float = SECONDS_PER_BLOCK, *, stops: Callable[[], object] = lambda: False) -> bool:
         """Reads or samples the next symbols of each text, and drops the texts that have ended; returns whether some
         have.
 
         Args:
             seconds: a call takes about so long at most.
+            stops: asked after each step; true ends the call.
         """
         began = time.perf_counter()
         num_steps = min(self._num_steps, *(text.steps_left for text in self.running))
         given = [text.given(num_steps) for text in self.running]
-        ids_TB, nats_TB = self._sample(num_steps, given)
+        ids_TB, nats_TB = self._sample(num_steps, given, stops)
         columns = zip(self.running, given, ids_TB.T.tolist(), nats_TB.T.tolist(), strict=True)
         for text, read_before, ids, nats in columns:
             text.feed(ids[len(read_before) :], nats[len(read_before) :])
         rows = [row for row, text in enumerate(self.running) if not text.ended]
         has_ended = len(rows) < len(self.running)
         self.keep(rows)
-        self._num_steps = paced(self._num_steps, time.perf_counter() - began, seconds, MAX_STEPS)
+        if len(ids_TB) == num_steps:
+            self._num_steps = paced(self._num_steps, time.perf_counter() - began, seconds, MAX_STEPS)
         return has_ended
 
     def _sample(
-        self, num_steps: int, given: Sequence[Sequence[int]]
+        self, num_steps: int, given: Sequence[Sequence[int]], stops: Callable[[], object]
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
         """Takes steps with all texts.
 
         Args:
             given: the symbols of each text with which its steps begin; the others are sampled.
+            stops: asked after each step; true ends them.
 
         Returns:
             The symbols (T, B) and the nats of those that were sampled, (0, B) without `nats`.
@@ -219,7 +233,7 @@ class Batch:
         nats_TB = np.empty((num_steps if self._nats else 0, batch))
         for row, (text, ids) in enumerate(zip(texts, given, strict=True)):
             ids_TB[: len(ids), row] = ids
-            u_TB[len(ids) :, row] = text.random(num_steps - len(ids))
+            u_TB[len(ids) :, row] = text.numbers(num_steps - len(ids))
         positions_B = np.array([text.position - len(ids) for text, ids in zip(texts, given, strict=True)])
         for t in range(num_steps):
             logits_BV, self._state = self.engine.advance(self._ids_B, self._state)
@@ -236,6 +250,10 @@ class Batch:
             if self._nats:
                 nats_TB[t] = sampling.surprisal_rows(logits_BV, ids_TB[t])
             self._ids_B = np.maximum(ids_TB[t], 0).tolist()  # of a text that has ended it reads anything
+            if (made := t + 1) < num_steps and stops():
+                for row, (text, ids) in enumerate(zip(texts, given, strict=True)):
+                    text.put_back(ids[made:], u_TB[max(made, len(ids)) :, row])
+                return ids_TB[:made], nats_TB[:made]
         return ids_TB, nats_TB
 
 

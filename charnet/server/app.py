@@ -17,9 +17,10 @@ from charnet import machine
 from charnet.errors import ServerError
 from charnet.server import dialect, http
 from charnet.server.access import Access, check_json
-from charnet.server.completions import Completion, overloaded, prepare, watched
+from charnet.server.completions import Completion, overloaded, prepare
 from charnet.server.connection import Connection, GoneError
 from charnet.server.http import ApiError, Head
+from charnet.server.mailbox import Mailbox
 from charnet.server.models import Models
 
 MOST_CONNECTIONS, BACKLOG, OTHER_FILES = 2000, 512, 32
@@ -62,6 +63,7 @@ class App:
             ServerError: the address cannot be used.
         """
         loop = asyncio.get_running_loop()
+        self._mailbox = Mailbox(loop)
         files = machine.descriptors(MOST_CONNECTIONS + 4 * BACKLOG + OTHER_FILES) - OTHER_FILES
         backlog = max(1, min(BACKLOG, files // 16))  # some rounds of it are accepted before the first one is refused
         self._most = max(1, min(MOST_CONNECTIONS, files - 4 * backlog))
@@ -234,21 +236,21 @@ class App:
             await prepare(request, served)
         room = served.room
         try:
-            completion = Completion(request, served)
+            completion = Completion(request, served, self._mailbox)
         except ApiError as error:
             if error.status != 503 or served.room is room:
                 raise
-            completion = Completion(request, served)  # the model was replaced at this moment
+            completion = Completion(request, served, self._mailbox)  # the model was replaced at this moment
+        connection.when_gone(completion.leave)
         try:
             if not request.stream:
-                content = http.as_json(await watched(connection, completion, completion.whole()))
+                content = http.as_json(await completion.whole())
                 await self._send(connection, 200, content, JSON, more)
                 return 200
             headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", **_SAFE, **more}
             headers |= {"Connection": "close"} if not head.keeps_alive else {"Transfer-Encoding": "chunked"}
             await connection.write(http.response_head(200, headers))
-            pieces = completion.pieces()
-            while (piece := await watched(connection, completion, anext(pieces, None))) is not None:
+            async for piece in completion.pieces():
                 framed = b"%x\r\n%b\r\n" % (len(piece), piece) if head.keeps_alive else piece
                 await connection.write(framed)
             if head.keeps_alive:

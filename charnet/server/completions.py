@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,11 @@ from charnet.errors import CharnetError
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.running import Alternatives
 from charnet.server import answers, http
-from charnet.server.connection import Connection, GoneError
+from charnet.server.connection import GoneError
 from charnet.server.dialect import CompletionRequest, refusal
 from charnet.server.http import ApiError
 from charnet.server.jobs import BusyError, Job, StoppedError
+from charnet.server.mailbox import Mailbox
 from charnet.server.models import Served
 
 FLUSH_SECONDS, FLUSH_CHARACTERS = 0.03, 64
@@ -53,18 +54,17 @@ class Completion:
     Args:
         request: what was asked for.
         served: the model, which stays the same until the end.
+        mailbox: brings what the engine's thread delivers to that of the loop.
 
     Raises:
         ApiError: a prompt or an option does not fit the model, or too many texts wait.
     """
 
-    def __init__(self, request: CompletionRequest, served: Served) -> None:
-        self.request, self.name, self._room = request, served.name, served.room
+    def __init__(self, request: CompletionRequest, served: Served, mailbox: Mailbox) -> None:
+        self.request, self.name, self._room, self._mailbox = request, served.name, served.room, mailbox
         self._vocab = self._room.checkpoint.vocab
-        self._arrived: asyncio.Queue[tuple[_Text, Chunk | None, list[Alternatives], CharnetError | None]] = (
-            asyncio.Queue()
-        )
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
+        self._error: ApiError | GoneError | None = None
         if request.receipt and not self._room.engine.is_exact:
             message = "receipt: the weights are fp32, so a text depends on the machine; serve with --quantize int8"
             raise ApiError(400, message, param="receipt")
@@ -80,6 +80,8 @@ class Completion:
             raise ApiError(503, str(error), headers={"Retry-After": "1"}) from None
         except CharnetError as error:
             raise refusal(error) from None
+        late = ApiError(503, "the answer took too long; ask for fewer characters", ends=True)
+        self._deadline = self._loop.call_later(LONGEST_ANSWER, self._fail, late)
 
     def _texts_of(self, prompt: str, first: int) -> list[_Text]:
         request, checkpoint = self.request, self._room.checkpoint
@@ -103,31 +105,48 @@ class Completion:
 
     def _delivery(self, text: _Text) -> Any:
         def deliver(chunk: Chunk | None, alternatives: list[Alternatives], error: CharnetError | None) -> None:
-            if not text.job.is_cancelled and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._arrived.put_nowait, (text, chunk, alternatives, error))
+            if not text.job.is_cancelled:
+                self._mailbox.post(self._take, text, chunk, alternatives, error)
 
         return deliver
 
     def cancel(self) -> None:
         """Ends all texts that are still written."""
+        self._deadline.cancel()
         for text in self.texts:
             text.job.is_cancelled = True
 
-    async def _collect(self, *, until: float) -> None:
-        """Waits for the next pieces, and takes all that have arrived."""
-        async with asyncio.timeout_at(until):
-            self._take(*await self._arrived.get())
-        while not self._arrived.empty():
-            self._take(*self._arrived.get_nowait())
+    def leave(self) -> None:
+        """Ends all texts: the client has left."""
+        self._fail(GoneError())
+
+    def _fail(self, error: ApiError | GoneError) -> None:
+        self._error = self._error or error
+        self._changed.set()
+
+    async def _change(self) -> None:
+        """Waits until there is something to send.
+
+        Raises:
+            ApiError: a text failed, or it took too long.
+            GoneError: the client has left.
+        """
+        await self._changed.wait()
+        self._changed.clear()
+        if self._error is not None:
+            raise self._error
 
     def _take(
         self, text: _Text, chunk: Chunk | None, alternatives: list[Alternatives], error: CharnetError | None
     ) -> None:
         if error is not None:
-            raise ApiError(503 if isinstance(error, StoppedError) else 400, str(error))
+            self._fail(ApiError(503 if isinstance(error, StoppedError) else 400, str(error)))
+            return
         text.alternatives += alternatives
+        text.ended = chunk is None
+        if text.ended or self.request.stream:
+            self._changed.set()
         if chunk is None:
-            text.ended = True
             return
         text.unsent += chunk.text
         text.written += len(chunk.text)
@@ -145,13 +164,10 @@ class Completion:
 
         Raises:
             ApiError: a text failed, or it took too long.
+            GoneError: the client has left.
         """
-        until = self._loop.time() + LONGEST_ANSWER
-        try:
-            while not all(text.ended for text in self.texts):
-                await self._collect(until=until)
-        except TimeoutError:
-            raise ApiError(503, "the answer took too long; ask for fewer characters", ends=True) from None
+        while not all(text.ended for text in self.texts):
+            await self._change()
         found = [self._choice(text, is_last=True) for text in self.texts]
         return answers.response(self.request, self.name, found, self.usage)
 
@@ -196,15 +212,18 @@ class Completion:
         """Yields the events of a stream: pieces of texts, each soon after it was written, and the end.
 
         An error that comes after the first piece is an event too.
+
+        Raises:
+            GoneError: the client has left.
         """
-        until, waiting = self._loop.time() + LONGEST_ANSWER, list(self.texts)
+        waiting, due = list(self.texts), 0.0
         try:
             while waiting:
-                await self._collect(until=until)
-                flush = min(until, self._loop.time() + FLUSH_SECONDS)
-                with contextlib.suppress(TimeoutError):
-                    while sum(len(t.unsent) for t in waiting) < FLUSH_CHARACTERS and not any(t.ended for t in waiting):
-                        await self._collect(until=flush)
+                await self._change()
+                if (now := self._loop.time()) < due and not self._is_urgent(waiting):
+                    self._loop.call_at(due, self._changed.set)
+                    continue
+                due = now + FLUSH_SECONDS
                 ready = [text for text in waiting if text.unsent or text.ended]
                 waiting = [text for text in waiting if not text.ended]
                 for text in ready:
@@ -214,10 +233,12 @@ class Completion:
             if self.request.include_usage:
                 yield self._event(answers.response(self.request, self.name, [], self.usage))
             yield b"data: [DONE]\n\n"
-        except TimeoutError:
-            yield self._event(ApiError(503, "the answer took too long; ask for fewer characters").to_json())
         except ApiError as error:
             yield self._event(error.to_json())
+
+    @staticmethod
+    def _is_urgent(texts: Sequence[_Text]) -> bool:
+        return sum(len(text.unsent) for text in texts) >= FLUSH_CHARACTERS or any(text.ended for text in texts)
 
     @staticmethod
     def _event(value: Any) -> bytes:
@@ -253,24 +274,3 @@ async def prepare(request: CompletionRequest, served: Served) -> None:
         await done.wait()
     for error in errors:
         raise refusal(error)
-
-
-async def watched(connection: Connection, completion: Completion, awaitable: Any) -> Any:
-    """Waits for a result, but not longer than the client does.
-
-    Raises:
-        GoneError: it has left.
-    """
-    result = asyncio.ensure_future(awaitable)
-    gone = asyncio.ensure_future(connection.gone.wait())
-    try:
-        await asyncio.wait([result, gone], return_when=asyncio.FIRST_COMPLETED)
-        if not result.done():
-            raise GoneError
-        return result.result()
-    finally:
-        for each in (result, gone):
-            if not each.done():
-                each.cancel()
-        if not result.done():
-            completion.cancel()

@@ -6,6 +6,7 @@ Deadlines are for a whole head, a whole body, a whole answer, and not for each r
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 from charnet.server import http
@@ -13,8 +14,9 @@ from charnet.server.http import ApiError, Head
 
 IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS, WRITE_SECONDS = 30.0, 10.0, 20.0, 10.0
 LINGER_SECONDS = 1.0  # in which a refused client may read why
+HALF_CLOSED_SECONDS = 1.0  # in which a client who sends no more may have its answer: most have left
 LARGEST_BUFFER = http.LARGEST_HEAD + http.LARGEST_BODY
-UNSENT = 1 << 16  # bytes that may wait for the client before it counts as slow
+UNSENT = 1 << 14  # bytes that may wait for the client, here and in the kernel each, before it counts as slow
 
 
 class GoneError(Exception):
@@ -29,7 +31,7 @@ class Connection(asyncio.Protocol):
         register: called with the connection when it is made, and when it is lost.
 
     Attributes:
-        gone: set when the client has left.
+        ended: set when the client will send no more.
     """
 
     def __init__(
@@ -37,15 +39,18 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._serve, self._register = serve, register
         self._buffer, self._discards = bytearray(), False
-        self.gone, self._arrived, self._writable = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.ended, self._arrived, self._writable = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._writable.set()
-        self.peer, self.is_answering = "", False
+        self._when_gone: Callable[[], object] = lambda: None
+        self._patience: asyncio.TimerHandle | None = None
+        self.peer, self.is_answering, self._is_gone = "", False, False
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(UNSENT)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT)
         name = transport.get_extra_info("peername")
         self.peer = str(name[0]) if isinstance(name, tuple) else "-"
         self._register(self, True)
@@ -70,15 +75,29 @@ class Connection(asyncio.Protocol):
         self._arrived.set()
 
     def eof_received(self) -> bool:
-        self.gone.set()
+        self.ended.set()
         self._arrived.set()
+        self._patience = asyncio.get_running_loop().call_later(HALF_CLOSED_SECONDS, self._leave)
         return True  # what is being written may still be read
 
     def connection_lost(self, exception: Exception | None) -> None:  # noqa: ARG002
-        self.gone.set()
+        self.ended.set()
         self._arrived.set()
         self._writable.set()
+        if self._patience is not None:
+            self._patience.cancel()
+        self._leave()
         self._register(self, False)
+
+    def _leave(self) -> None:
+        self._is_gone = True
+        self._when_gone()
+
+    def when_gone(self, call: Callable[[], object]) -> None:
+        """Lets a function be called, instead of an earlier one, when the client has left; at once if it has."""
+        self._when_gone = call
+        if self._is_gone:
+            call()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -133,7 +152,7 @@ class Connection(asyncio.Protocol):
         return body
 
     async def _more(self) -> None:
-        if self.gone.is_set():
+        if self.ended.is_set():
             raise GoneError
         self._arrived.clear()
         await self._arrived.wait()
@@ -164,7 +183,7 @@ class Connection(asyncio.Protocol):
         try:
             self._transport.write_eof()
             async with asyncio.timeout(LINGER_SECONDS):
-                await self.gone.wait()
+                await self.ended.wait()
         except (TimeoutError, OSError, RuntimeError):
             pass
 

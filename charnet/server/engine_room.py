@@ -2,16 +2,21 @@
 
 In each turn it reads a bounded piece of the prompts that wait, and writes a bounded piece of every text: nobody waits
 for the end of another's text, nor of another's prompt. Texts for which only temperature, bias and pattern apply are
-written one after the other, some steps each, as long as that is faster; all others take their steps side by side.
+written one after the other, some steps each, as long as that is faster; all others take their steps side by side, the
+short ones apart from the long ones: who asks for a few characters, at each key stroke perhaps, has them before a step
+of a hundred others has been made five times. A text that arrives ends the turn.
 """
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from charnet.config import SamplingOptions
 from charnet.engines.base import Engine, MultiStepEngine
@@ -27,7 +32,8 @@ from charnet.server.jobs import BusyError, Job, StoppedError
 from charnet.server.prefixes import Prefixes
 from charnet.storage.checkpoint import Checkpoint
 
-READING_SECONDS, WRITING_SECONDS = 0.008, 0.05  # of a turn
+READING_SECONDS, WRITING_SECONDS, SHORT_SECONDS = 0.008, 0.05, 0.02  # of a turn; the last one while short texts run
+SHORT_TEXT = 64  # steps
 SHORTEST_CALL = 0.0015  # seconds for one of several texts in a turn
 PIECE = 64  # symbols of a prompt that are read at once
 MOST_RUNNING, MOST_WAITING = 256, 64  # texts
@@ -58,7 +64,8 @@ class EngineRoom:
         self._prefixes, self._changed = Prefixes(), threading.Condition()
         self._waiting, self._reading = deque[Job](), deque[Job]()
         self._alone: list[_Alone] = []
-        self._batch, self._of_batch = Batch(self.engine, checkpoint.vocab, nats=True), dict[int, Job]()
+        self._short, self._long = (Batch(self.engine, checkpoint.vocab, nats=True) for _ in range(2))
+        self._of_batch = dict[int, Job]()
         self._stops, self._ends = False, False
         self.characters = 0  # that were written
         self._thread = threading.Thread(target=self._run, name="charnet-engine", daemon=True)
@@ -75,8 +82,12 @@ class EngineRoom:
         if available("compiled") != "compiled":
             return
         engine = open_engine(self.checkpoint, "compiled")
+        if isinstance(engine, MultiStepEngine):  # what is loaded at its first use, is loaded before a client waits
+            engine.generate([0], engine.start(1), np.full(1, 0.5), np.ones(1), None)
+        engine.advance([0, 0], engine.start(2))
+        gc.freeze()  # else each full collection walks through a compiler: 0.1 s in which nobody is answered
         with self._changed:
-            self.engine = self._batch.engine = engine
+            self.engine = self._short.engine = self._long.engine = engine
 
     def prepare(self, options: SamplingOptions) -> None:
         """Makes what samples with some options, which takes seconds for some patterns; any thread may call this.
@@ -157,15 +168,30 @@ class EngineRoom:
     def _turn(self) -> None:
         self._drop_cancelled()
         self._read_prompts()
-        written = [each for each in self._alone if each.job.delivered - each.job.taken < MOST_AHEAD]
-        if written:
-            seconds = max(SHORTEST_CALL, WRITING_SECONDS / len(written))
-            ended = {id(each) for each in written if not self._write(each, seconds)}
-            self._alone = [each for each in self._alone if id(each) not in ended]
-        if self._batch.running:
-            self._write_batch()
-        elif self._alone and not written and not self._reading:
+        seconds = SHORT_SECONDS if self._short.running else WRITING_SECONDS
+        if self._short.running:
+            self._write_batch(self._short, seconds)
+        has_written = self._write_alone()
+        if self._long.running:
+            self._write_batch(self._long, seconds)
+        if self._alone and not (has_written or self._of_batch or self._reading):
             time.sleep(PAUSE_SECONDS)
+
+    def _write_alone(self) -> bool:
+        """Writes some steps of each text that is written by itself, until a text arrives; returns whether of any."""
+        written = [each for each in self._alone if each.job.delivered - each.job.taken < MOST_AHEAD]
+        seconds = max(SHORTEST_CALL, SHORT_SECONDS / max(1, len(written)))
+        for each in written:
+            self._alone.remove(each)
+            if self._write(each, seconds):
+                self._alone.append(each)  # behind all others
+            if self._has_arrival():
+                break
+        return bool(written)
+
+    def _has_arrival(self) -> bool:
+        """Whether a text waits for which there is room."""
+        return bool(self._waiting) and self.running < MOST_RUNNING
 
     def _drop_cancelled(self) -> None:
         for job in self._reading:
@@ -174,10 +200,9 @@ class EngineRoom:
         self._reading = deque(job for job in self._reading if not job.is_cancelled)
         self._alone = [each for each in self._alone if not each.job.is_cancelled]
         if any(job.is_cancelled for job in self._of_batch.values()):
-            kept = [row for row, text in enumerate(self._batch.running) if not self._of_batch[id(text)].is_cancelled]
-            staying = {id(self._batch.running[row]) for row in kept}
-            self._of_batch = {key: job for key, job in self._of_batch.items() if key in staying}
-            self._batch.keep(kept)
+            for batch in (self._short, self._long):
+                batch.keep([row for row, text in enumerate(batch.running) if not self._of_batch[id(text)].is_cancelled])
+            self._of_batch = {key: job for key, job in self._of_batch.items() if not job.is_cancelled}
 
     def _read_prompts(self) -> None:
         """Reads pieces of prompts in turn until the time for it is over; begins the texts whose prompts are read."""
@@ -226,13 +251,14 @@ class EngineRoom:
         vocab, sampler = self.checkpoint.vocab, job.sampler or self._samplers.of(job.options)
         if self._is_plain(engine, sampler, job):
             generation = Generation(engine, vocab, job.state, job.options, index=job.number, nats=True, sampler=sampler)
-            self._alone.append(_Alone(job, generation, iter(generation)))
+            begun = _Alone(job, generation, iter(generation))
+            self._alone.insert(0 if job.options.length <= SHORT_TEXT else len(self._alone), begun)
             return
         request = Request(job.state, job.options, job.number, likely=job.likely, scores=job.scores_prompt)
         text = RunningText(vocab, request, sampler, is_exact=engine.is_exact)
         if self._deliver(job, text):
             self._of_batch[id(text)] = job
-            self._batch.join([(text, request)])
+            (self._short if text.steps_left <= SHORT_TEXT else self._long).join([(text, request)])
 
     def _is_plain(self, engine: Engine, sampler: Sampler, job: Job) -> bool:
         if not isinstance(engine, MultiStepEngine) or job.likely is not None or not sampler.temperature_only:
@@ -255,10 +281,10 @@ class EngineRoom:
         each.job.deliver(chunk, [], None)
         return True
 
-    def _write_batch(self) -> None:
-        """Writes some steps of the texts that take them side by side."""
-        texts = list(self._batch.running)
-        self._batch.advance(WRITING_SECONDS)
+    def _write_batch(self, batch: Batch, seconds: float) -> None:
+        """Writes some steps of texts that take them side by side."""
+        texts = list(batch.running)
+        batch.advance(seconds, stops=self._has_arrival)
         for text in texts:
             job = self._of_batch[id(text)]
             if not self._deliver(job, text):

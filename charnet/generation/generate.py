@@ -126,12 +126,12 @@ class Generation:
         random = random_generator(options, index, state.num_sampled, is_exact=engine.is_exact)
         self._random = random.random
         self._engine_state, self._pending = state.state, state.pending
-        self._start, self._sampled_before, self._position = (vocab.start_id(),), state.num_sampled, 0
+        self._start, self._sampled_before, self.position = (vocab.start_id(),), state.num_sampled, 0
         self._written_before = state.written
         self._recent = deque(state.recent, maxlen=self._sampler.num_recent + MAX_GIVEN_BACK)
-        self._matched, self._is_over = 0, False
+        self.matched, self._is_over = 0, False
         self._written, self._share = written, None if written is None else written.share
-        self._detokenizer = detokenizer_of(vocab, options)
+        self.detokenizer = detokenizer_of(vocab, options)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -142,24 +142,24 @@ class Generation:
     @property
     def state(self) -> GenerationState:
         """The state after all that was sampled; when a document has ended, the one before the next document."""
-        num_sampled = self._sampled_before + self._position
+        num_sampled = self._sampled_before + self.position
         if self.document_ended:
             return replace(start(self._engine, self._vocab), num_sampled=num_sampled)
-        recent, written = tuple(self._recent), self._written_before + self._position
+        recent, written = tuple(self._recent), self._written_before + self.position
         return GenerationState(self._engine_state, self._pending, num_sampled, recent, min(written, len(recent)))
 
     @property
     def document_ended(self) -> bool:
         """Whether a model of documents ended the text, with its document."""
-        return self._detokenizer.document_ended
+        return self.detokenizer.document_ended
 
     @property
     def withheld(self) -> str:
         """The text that was sampled and is in no chunk when the text has ended: what a stop criterion cut off."""
-        return self._detokenizer.rest()
+        return self.detokenizer.rest()
 
     def __iter__(self) -> Iterator[Chunk]:
-        detokenizer = self._detokenizer
+        detokenizer = self.detokenizer
         calls = list[_Call]()  # those whose symbols may be given back
         while not detokenizer.ended:
             before, pending = self._engine_state, self._pending
@@ -174,7 +174,7 @@ class Generation:
                 ids = self._give_back(calls) if detokenizer.surplus else ids
                 while calls and sum(len(call.ids) for call in calls[1:]) >= detokenizer.num_uncertain:
                     del calls[0]
-            self._position += len(ids)
+            self.position += len(ids)
             self._recent.extend(ids)
             yield chunk
         yield detokenizer.finish()._replace(facts=self._facts)
@@ -188,13 +188,13 @@ class Generation:
         """Goes back to the end of the text within some calls; returns the symbols of the last call that are kept."""
         *earlier, last = (call.ids for call in calls)
         sampled = tuple(i for ids in (*earlier, last) for i in ids)
-        kept = sampled[: -self._detokenizer.surplus]
+        kept = sampled[: -self.detokenizer.surplus]
         self._engine_state, self._pending = calls[0].engine_state, calls[0].pending + kept
         dropped = max(0, sum(map(len, earlier)) - len(kept))
-        self._position -= dropped
+        self.position -= dropped
         for _ in range(min(dropped, len(self._recent))):
             self._recent.pop()
-        return last[: len(last) - self._detokenizer.surplus + dropped]
+        return last[: len(last) - self.detokenizer.surplus + dropped]
 
     def _advance(self) -> Sampled:
         if self._sampler.is_conditional:
@@ -212,11 +212,11 @@ class Generation:
             if symbol == END:
                 self._end()
                 return (), (), self._engine_state
-            self._matched = pattern.after(self._matched, symbol)
+            self.matched = pattern.after(self.matched, symbol)
         return (symbol,), (sampling.surprisal(logits_V, symbol),) if self._nats else (), state
 
     def _sample(self, logits_V: sampling.Floats, u: float) -> int:
-        return self._sampler.sample(logits_V, self._position, u, self._recent, self._matched)
+        return self._sampler.sample(logits_V, self.position, u, self._recent, self.matched)
 
     def _all_steps(self) -> Sampled:
         """Samples a whole text that is true to the model, given what it has to match."""
@@ -239,20 +239,20 @@ class Generation:
         """Samples like `_single_step`, but several symbols: twice as many as before while that is fast enough."""
         assert self._generate is not None
         o, began = self._options, time.perf_counter()
-        num_steps = min(self._num_steps, max(1, o.length - self._position))  # 1: to complete a cluster, or to end
-        positions = range(self._position, self._position + num_steps)
+        num_steps = min(self._num_steps, max(1, o.length - self.position))  # 1: to complete a cluster, or to end
+        positions = range(self.position, self.position + num_steps)
         temperatures_T, u_T = np.array([o.temperature_at(t) for t in positions]), self._random(len(positions))
         automaton, pattern = self._sampler.pattern, None
         if automaton is not None:
             tables = (automaton.next_SC, automaton.class_V, automaton.fewest_S)
-            pattern = Pattern(*tables, self._matched, self._sampler.left(automaton, self._position))
+            pattern = Pattern(*tables, self.matched, self._sampler.left(automaton, self.position))
         ids_T, nats_T, state = self._generate(
             self._pending or self._start, self._engine_state, u_T, temperatures_T, self._sampler.bias_V, pattern
         )
         if automaton is not None:
             for symbol in ids_T.tolist():
-                self._matched = automaton.after(self._matched, symbol)
-            if automaton.has_ended(self._matched):
+                self.matched = automaton.after(self.matched, symbol)
+            if automaton.has_ended(self.matched):
                 ids_T, nats_T = ids_T[:-1], nats_T[:-1]
                 self._end()
             elif len(ids_T) < len(u_T):

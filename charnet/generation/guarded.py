@@ -45,17 +45,17 @@ class GuardedGeneration(Generation):
     def _sample(self, logits_V: sampling.Floats, u: float) -> int:
         symbol = super()._sample(logits_V, u)
         return self._copying.choose(
-            symbol, self._sampler, logits_V, self._position, u, self._recent, self._matched, self._refused
+            symbol, self._sampler, logits_V, self.position, u, self._recent, self.matched, self._refused
         )
 
     def _advance(self) -> Sampled:
         if self._generate is None:
             return self._single_step()
         if self._copying.banned():
-            self._last, self._num_steps = self._position, MAX_STEPS
+            self._last, self._num_steps = self.position, MAX_STEPS
             return self._single_step()
-        before = self._engine_state, self._pending, self._matched, self._sampled_before
-        since = MAX_STEPS * MAX_STEPS if self._last is None else self._position - self._last
+        before = self._engine_state, self._pending, self.matched, self._sampled_before
+        since = MAX_STEPS * MAX_STEPS if self._last is None else self.position - self._last
         few = math.isqrt(CALL * since) * (since > SOON)
         self._num_steps = max(1, self._copying.free, min(self._num_steps, MAX_STEPS, few))
         sampled = self._multi_step()
@@ -63,8 +63,8 @@ class GuardedGeneration(Generation):
         place, refused = self._copying.first_refused(ids), frozenset[int]()
         if place is None:
             self._copying.extend(ids)
-            position = self._position + len(ids)
-            if self._is_over or not self._copying.is_dead_end(self._sampler, position, self._recent, self._matched):
+            position = self.position + len(ids)
+            if self._is_over or not self._copying.is_dead_end(self._sampler, position, self._recent, self.matched):
                 return sampled
             self._copying.pop(len(ids))
             place, refused = len(ids) - 1, frozenset(ids[-1:])
@@ -80,12 +80,12 @@ class GuardedGeneration(Generation):
             ids: the symbols.
             refused: may not come at the place, whatever the index says.
         """
-        begin = self._position
+        begin = self.position
         while True:
-            self._engine_state, self._pending, self._matched, self._sampled_before = before
-            self._position, self._is_over = begin, False
+            self._engine_state, self._pending, self.matched, self._sampled_before = before
+            self.position, self._is_over = begin, False
             earlier, nats = self._repeat(place)
-            self._position, self._refused = begin + place, refused
+            self.position, self._refused = begin + place, refused
             try:
                 last, last_nats, state = self._single_step()
                 return (*earlier, *last), (*nats, *last_nats), state
@@ -96,12 +96,12 @@ class GuardedGeneration(Generation):
                 place -= 1
                 refused = frozenset([ids[place]])
             finally:
-                self._position, self._refused = begin, frozenset()
+                self.position, self._refused = begin, frozenset()
                 self._last, self._num_steps = begin, MAX_STEPS
 
     def _repeat(self, count: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Samples the first symbols of a call once more."""
-        num_sampled = self._sampled_before + self._position
+        num_sampled = self._sampled_before + self.position
         again = random_generator(self._options, self._index, num_sampled, is_exact=self._engine.is_exact)
         self._random, self._num_steps = again.random, count
         if not count:
@@ -116,7 +116,7 @@ class GuardedGeneration(Generation):
         return self._copying.facts
 
     def _give_back(self, calls: Sequence[Any]) -> tuple[int, ...]:
-        self._copying.pop(self._detokenizer.surplus)
+        self._copying.pop(self.detokenizer.surplus)
         return super()._give_back(calls)
 
 

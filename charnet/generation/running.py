@@ -24,7 +24,7 @@ from charnet.errors import CharnetError
 from charnet.generation.automaton import DEAD
 from charnet.generation.copy_guard import CopyGuard, NothingLeftError
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.generate import GenerationState, detokenizer_of
+from charnet.generation.generate import Generation, GenerationState, detokenizer_of
 from charnet.generation.pace import paced
 from charnet.generation.random_numbers import random_generator
 from charnet.generation.sampler import END, Sampler
@@ -77,6 +77,15 @@ class RunningText:
         self.position = self.matched = 0
         self._copying = guard.written(state) if options.max_copy and guard is not None else None
         self._error: CharnetError | None = None
+
+    @classmethod
+    def after(
+        cls, generation: Generation, vocab: Vocabulary, request: Request, sampler: Sampler, *, is_exact: bool
+    ) -> RunningText:
+        """Goes on with a text that was written by itself up to the state of a request."""
+        text = cls(vocab, request, sampler, is_exact=is_exact)
+        text._detokenizer, text.position, text.matched = generation.detokenizer, generation.position, generation.matched
+        return text
 
     @property
     def ended(self) -> bool:
@@ -177,6 +186,16 @@ class Batch:
             self._ids_B = [*self._ids_B, *(text.first for text, _ in texts)]
             self.running = self.running + [text for text, _ in texts]
             self._group()
+
+    def move(self, rows: Sequence[int], to: Batch) -> None:
+        """Moves the texts in some rows to another batch of the same engine."""
+        if rows:
+            states = [to._state] if to.running else []
+            to._state = _concatenate([*states, select_rows(self._state, rows)])
+            to._ids_B = [*to._ids_B, *(self._ids_B[row] for row in rows)]
+            to.running = to.running + [self.running[row] for row in rows]
+            to._group()
+            self.keep([row for row in range(len(self.running)) if row not in set(rows)])
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drops all texts but those in some rows."""

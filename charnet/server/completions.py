@@ -19,7 +19,7 @@ from charnet.server import answers, http
 from charnet.server.connection import GoneError
 from charnet.server.dialect import CompletionRequest, refusal
 from charnet.server.http import ApiError
-from charnet.server.jobs import BusyError, Job, StoppedError
+from charnet.server.jobs import BrokenError, BusyError, Job, StoppedError
 from charnet.server.mailbox import Mailbox
 from charnet.server.models import Served
 
@@ -140,7 +140,8 @@ class Completion:
         self, text: _Text, chunk: Chunk | None, alternatives: list[Alternatives], error: CharnetError | None
     ) -> None:
         if error is not None:
-            self._fail(ApiError(503 if isinstance(error, StoppedError) else 400, str(error)))
+            status = 503 if isinstance(error, StoppedError) else 500 if isinstance(error, BrokenError) else 400
+            self._fail(ApiError(status, str(error)))
             return
         text.alternatives += alternatives
         text.ended = chunk is None

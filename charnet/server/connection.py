@@ -14,7 +14,7 @@ from charnet.server.http import ApiError, Head
 
 IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS, WRITE_SECONDS = 30.0, 10.0, 20.0, 10.0
 LINGER_SECONDS = 1.0  # in which a refused client may read why
-HALF_CLOSED_SECONDS = 1.0  # in which a client who sends no more may have its answer: most have left
+HALF_CLOSED_SECONDS = 0.1  # in which a client who sends no more may have its answer: most have left
 LARGEST_BUFFER = http.LARGEST_HEAD + http.LARGEST_BODY
 UNSENT = 1 << 14  # bytes that may wait for the client, here and in the kernel each, before it counts as slow
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,26 +23,24 @@ from charnet.config import SamplingOptions
 from charnet.engines.base import Engine, MultiStepEngine
 from charnet.engines.registry import available, open_engine
 from charnet.errors import CharnetError
-from charnet.generation import generate
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation
-from charnet.generation.running import Batch, Request, RunningText
+from charnet.generation.running import Alternatives, Request, RunningText
 from charnet.generation.sampler import Sampler
 from charnet.generation.samplers import Samplers
-from charnet.server.jobs import BusyError, Job, StoppedError
-from charnet.server.prefixes import Prefixes
+from charnet.server.jobs import BrokenError, BusyError, Job, StoppedError
+from charnet.server.prompt_reader import PromptReader
+from charnet.server.side_by_side import SHORT_TEXT, SideBySide
 from charnet.storage.checkpoint import Checkpoint
 
 READING_SECONDS, WRITING_SECONDS, SHORT_SECONDS = 0.008, 0.05, 0.02  # of a turn; the last one while short texts run
-SHORT_TEXT = 64  # steps
 SHORTEST_CALL = 0.0015  # seconds for one of several texts in a turn
-PIECE = 64  # symbols of a prompt that are read at once
 MOST_RUNNING, MOST_WAITING = 256, 64  # texts
-MOST_AHEAD, PAUSE_SECONDS = 4096, 0.005  # characters; in which a turn that had nothing to do waits
+MANY = 32  # texts: from here on they are written side by side, whatever the engine says of batches all alike
+PAUSE_SECONDS = 0.005  # in which a turn that had nothing to do waits
 
 
-@dataclass
-class _Alone:
+class _Alone(NamedTuple):
     """A text that is written by itself, some steps in each turn."""
 
     job: Job
@@ -55,17 +54,19 @@ class EngineRoom:
     Args:
         checkpoint: the model; its file may go away.
         sha256: of that file.
+        log: called with the traceback of a bug.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, sha256: str = "") -> None:
-        self.checkpoint, self.sha256 = checkpoint, sha256 or checkpoint.sha256
+    def __init__(
+        self, checkpoint: Checkpoint, *, sha256: str = "", log: Callable[[str], object] = lambda _: None
+    ) -> None:
+        self.checkpoint, self.sha256, self._log = checkpoint, sha256 or checkpoint.sha256, log
         self.engine: Engine = open_engine(checkpoint, "numpy")
         self._samplers = Samplers(checkpoint.vocab, is_exact=self.engine.is_exact)
-        self._prefixes, self._changed = Prefixes(), threading.Condition()
+        self._reader, self._changed = PromptReader(checkpoint.vocab), threading.Condition()
         self._waiting, self._reading = deque[Job](), deque[Job]()
         self._alone: list[_Alone] = []
-        self._short, self._long = (Batch(self.engine, checkpoint.vocab, nats=True) for _ in range(2))
-        self._of_batch = dict[int, Job]()
+        self._together = SideBySide(self.engine, checkpoint.vocab, self._deliver)
         self._stops, self._ends = False, False
         self.characters = 0  # that were written
         self._thread = threading.Thread(target=self._run, name="charnet-engine", daemon=True)
@@ -87,7 +88,8 @@ class EngineRoom:
         engine.advance([0, 0], engine.start(2))
         gc.freeze()  # else each full collection walks through a compiler: 0.1 s in which nobody is answered
         with self._changed:
-            self.engine = self._short.engine = self._long.engine = engine
+            self.engine = engine
+            self._together.use(engine)
 
     def prepare(self, options: SamplingOptions) -> None:
         """Makes what samples with some options, which takes seconds for some patterns; any thread may call this.
@@ -127,7 +129,7 @@ class EngineRoom:
     @property
     def running(self) -> int:
         """Texts that are being written, or whose prompt is being read."""
-        return len(self._reading) + len(self._alone) + len(self._of_batch)
+        return len(self._reading) + len(self._alone) + len(self._together.jobs)
 
     def close_when_idle(self) -> None:
         """Lets the texts under way end, and then closes; no others are taken."""
@@ -144,15 +146,23 @@ class EngineRoom:
             self._thread.join(5)
 
     def _run(self) -> None:
-        try:
-            while self._goes_on():
+        while self._goes_on():
+            try:
                 self._turn()
-        finally:  # also where a bug ends the thread: nobody waits for it
-            with self._changed:
-                self._stops = True
-            of_batch = self._of_batch.values()
-            for job in (*self._waiting, *self._reading, *(each.job for each in self._alone), *of_batch):
-                self._end(job, StoppedError("the server is stopping"))
+            except Exception:  # a bug: who waits for a text learns of it, and later ones are written
+                self._log(traceback.format_exc())
+                self._end_all(BrokenError("a bug in charnet: the server's log has the traceback"))
+        with self._changed:
+            self._stops = True
+        self._end_all(StoppedError("the server is stopping"))
+
+    def _end_all(self, error: CharnetError) -> None:
+        with self._changed:
+            jobs = [*self._waiting, *self._reading, *(each.job for each in self._alone), *self._together.jobs]
+            self._waiting, self._reading, self._alone = deque(), deque(), []
+            self._together = SideBySide(self.engine, self.checkpoint.vocab, self._deliver)
+        for job in jobs:
+            self._end(job, error)
 
     def _goes_on(self) -> bool:
         """Waits for work, and takes what there is room for; returns whether there is any."""
@@ -168,18 +178,19 @@ class EngineRoom:
     def _turn(self) -> None:
         self._drop_cancelled()
         self._read_prompts()
-        seconds = SHORT_SECONDS if self._short.running else WRITING_SECONDS
-        if self._short.running:
-            self._write_batch(self._short, seconds)
-        has_written = self._write_alone()
-        if self._long.running:
-            self._write_batch(self._long, seconds)
-        if self._alone and not (has_written or self._of_batch or self._reading):
+        self._gather()
+        together = self._together
+        together.lay_aside()
+        seconds = SHORT_SECONDS if together.short.running else WRITING_SECONDS
+        has_written = together.write(together.short, seconds, self._has_arrival)
+        has_written = self._write_alone() or has_written
+        has_written = together.write(together.long, seconds, self._has_arrival) or has_written
+        if not (has_written or self._reading):
             time.sleep(PAUSE_SECONDS)
 
     def _write_alone(self) -> bool:
         """Writes some steps of each text that is written by itself, until a text arrives; returns whether of any."""
-        written = [each for each in self._alone if each.job.delivered - each.job.taken < MOST_AHEAD]
+        written = [each for each in self._alone if not each.job.is_ahead]
         seconds = max(SHORTEST_CALL, SHORT_SECONDS / max(1, len(written)))
         for each in written:
             self._alone.remove(each)
@@ -189,6 +200,18 @@ class EngineRoom:
                 break
         return bool(written)
 
+    def _gather(self) -> None:
+        """Lets texts that were written by themselves go on side by side, if there are enough of them."""
+        engine, vocab = self.engine, self.checkpoint.vocab
+        if not self._alone or self.running < _fewest_side_by_side(engine):
+            return
+        ended = [each for each in self._alone if each.generation.detokenizer.ended]  # their last piece is to come
+        for job, generation, _ in (each for each in self._alone if each not in ended):
+            request = Request(generation.state, job.options, job.number)
+            text = RunningText.after(generation, vocab, request, self._sampler(job), is_exact=engine.is_exact)
+            self._together.join(job, text, request)
+        self._alone = ended
+
     def _has_arrival(self) -> bool:
         """Whether a text waits for which there is room."""
         return bool(self._waiting) and self.running < MOST_RUNNING
@@ -196,13 +219,10 @@ class EngineRoom:
     def _drop_cancelled(self) -> None:
         for job in self._reading:
             if job.is_cancelled:
-                self._keep_part(job)
+                self._reader.keep_part(job)
         self._reading = deque(job for job in self._reading if not job.is_cancelled)
         self._alone = [each for each in self._alone if not each.job.is_cancelled]
-        if any(job.is_cancelled for job in self._of_batch.values()):
-            for batch in (self._short, self._long):
-                batch.keep([row for row, text in enumerate(batch.running) if not self._of_batch[id(text)].is_cancelled])
-            self._of_batch = {key: job for key, job in self._of_batch.items() if not job.is_cancelled}
+        self._together.drop_cancelled()
 
     def _read_prompts(self) -> None:
         """Reads pieces of prompts in turn until the time for it is over; begins the texts whose prompts are read."""
@@ -210,7 +230,7 @@ class EngineRoom:
         while self._reading and time.perf_counter() - began < READING_SECONDS:
             job = self._reading[0]  # it stays until it is written: it counts as running
             try:
-                if not self._has_read(engine, job):
+                if not self._reader.read(engine, job):
                     self._reading.rotate(-1)
                     continue
                 self._begin(engine, job)
@@ -218,37 +238,9 @@ class EngineRoom:
                 self._end(job, error)
             self._reading.popleft()
 
-    def _has_read(self, engine: Engine, job: Job) -> bool:
-        """Reads a piece of a prompt; returns whether only its last symbol is left."""
-        if job.scores_prompt:
-            job.state = generate.start(engine, self.checkpoint.vocab, job.ids.tolist())
-            return True
-        if job.state is None:
-            count, state = self._prefixes.longest(job.ids)
-            begun = state or generate.start(engine, self.checkpoint.vocab)
-            job.state = begun.extend(job.ids[count:].tolist())
-        pending = job.state.pending
-        if len(pending) > 1:
-            piece = replace(job.state, pending=pending[: PIECE + 1])
-            read = generate.read(engine, piece)
-            job.state = replace(job.state, state=read.state, pending=read.pending + pending[PIECE + 1 :])
-        if len(job.state.pending) > 1:
-            return False
-        self._prefixes.keep(job.ids, job.state)
-        return True
-
-    def _keep_part(self, job: Job) -> None:
-        """Keeps what was read of a prompt that nobody waits for any more: who types asks again with a longer one, and
-        would otherwise never come to the end of a long text."""
-        if (state := job.state) is None or job.scores_prompt:
-            return
-        unread = len(state.pending) - 1
-        recent = state.recent[: len(state.recent) - unread]
-        self._prefixes.keep(job.ids[: len(job.ids) - unread], replace(state, pending=state.pending[:1], recent=recent))
-
     def _begin(self, engine: Engine, job: Job) -> None:
         assert job.state is not None
-        vocab, sampler = self.checkpoint.vocab, job.sampler or self._samplers.of(job.options)
+        vocab, sampler = self.checkpoint.vocab, self._sampler(job)
         if self._is_plain(engine, sampler, job):
             generation = Generation(engine, vocab, job.state, job.options, index=job.number, nats=True, sampler=sampler)
             begun = _Alone(job, generation, iter(generation))
@@ -256,14 +248,13 @@ class EngineRoom:
             return
         request = Request(job.state, job.options, job.number, likely=job.likely, scores=job.scores_prompt)
         text = RunningText(vocab, request, sampler, is_exact=engine.is_exact)
-        if self._deliver(job, text):
-            self._of_batch[id(text)] = job
-            (self._short if text.steps_left <= SHORT_TEXT else self._long).join([(text, request)])
+        self._together.join(job, text, request)
+
+    def _sampler(self, job: Job) -> Sampler:
+        return job.sampler or self._samplers.of(job.options)
 
     def _is_plain(self, engine: Engine, sampler: Sampler, job: Job) -> bool:
-        if not isinstance(engine, MultiStepEngine) or job.likely is not None or not sampler.temperature_only:
-            return False
-        return len(self._alone) + 1 < engine.min_batch
+        return job.likely is None and sampler.temperature_only and self.running < _fewest_side_by_side(engine)
 
     def _write(self, each: _Alone, seconds: float) -> bool:
         """Writes some steps of a text; returns whether it goes on."""
@@ -276,27 +267,15 @@ class EngineRoom:
         if chunk is None:
             self._end(each.job)
             return False
-        self.characters += len(chunk.text)
-        each.job.delivered += len(chunk.text)
-        each.job.deliver(chunk, [], None)
+        self._deliver_chunk(each.job, chunk, [])
         return True
-
-    def _write_batch(self, batch: Batch, seconds: float) -> None:
-        """Writes some steps of texts that take them side by side."""
-        texts = list(batch.running)
-        batch.advance(seconds, stops=self._has_arrival)
-        for text in texts:
-            job = self._of_batch[id(text)]
-            if not self._deliver(job, text):
-                del self._of_batch[id(text)]
 
     def _deliver(self, job: Job, text: RunningText) -> bool:
         """Delivers what is ready of a text; returns whether it goes on."""
         alternatives, text.alternatives = text.alternatives, []
         try:
             while (chunk := text.take()) is not None:
-                self.characters += len(chunk.text)
-                job.deliver(chunk, alternatives, None)
+                self._deliver_chunk(job, chunk, alternatives)
                 alternatives = []
             if alternatives:
                 job.deliver(Chunk(""), alternatives, None)
@@ -307,5 +286,17 @@ class EngineRoom:
             self._end(job)
         return not text.ended
 
+    def _deliver_chunk(self, job: Job, chunk: Chunk, alternatives: list[Alternatives]) -> None:
+        self.characters += len(chunk.text)
+        job.delivered += len(chunk.text)
+        job.deliver(chunk, alternatives, None)
+
     def _end(self, job: Job, error: CharnetError | None = None) -> None:
         job.deliver(None, [], error)
+
+
+def _fewest_side_by_side(engine: Engine) -> int:
+    """Returns the number of texts from which on they are written side by side."""
+    if not isinstance(engine, MultiStepEngine):
+        return 0
+    return engine.min_batch if engine.is_exact else min(engine.min_batch, MANY)

@@ -15,6 +15,8 @@ from charnet.generation.generate import GenerationState
 from charnet.generation.running import Alternatives
 from charnet.generation.sampler import Sampler
 
+MOST_AHEAD = 1024  # characters
+
 
 class BusyError(Exception):
     """As many texts as may wait are waiting already."""
@@ -22,6 +24,10 @@ class BusyError(Exception):
 
 class StoppedError(ServerError):
     """The server is stopping."""
+
+
+class BrokenError(ServerError):
+    """A text was lost by a bug."""
 
 
 @dataclass
@@ -35,8 +41,7 @@ class Job:
         scores_prompt: keep those of the symbols of the prompt too, which is then read a symbol at a time.
         deliver: called in the thread of the room with each piece, and with None at the end; with the error, if one
             ended the text.
-        delivered, taken: characters, counted by the room and by the one who sends them. A text that is far ahead of a
-            client who reads slowly waits.
+        delivered, taken: characters, counted by the room and by the one who sends them.
     """
 
     ids: npt.NDArray[np.int32]
@@ -50,3 +55,8 @@ class Job:
     is_cancelled: bool = False
     state: GenerationState | None = field(default=None, repr=False)
     sampler: Sampler | None = field(default=None, repr=False)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the text is so far ahead of a client who reads slowly that it waits for that client."""
+        return self.delivered - self.taken >= MOST_AHEAD

@@ -70,7 +70,7 @@ class Models:
     def _open(self, path: Path) -> EngineRoom:
         checkpoint = Checkpoint.load(path, weights_only=True)
         served = checkpoint.quantize() if self._quantize else checkpoint
-        room = EngineRoom(served, sha256=checkpoint.sha256)
+        room = EngineRoom(served, sha256=checkpoint.sha256, log=self._log)
         room.start()
         if self._compiles:
             room.compile()

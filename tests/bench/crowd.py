@@ -1,6 +1,6 @@
 """Measures what a server does among slow clients, and at ten times its capacity. Server and clients are two processes.
 
-    python tests/bench/crowd.py slow|overload|mutated CHECKPOINT [SECONDS or COUNT] [int8]
+python tests/bench/crowd.py slow|overload|mutated CHECKPOINT [SECONDS or COUNT] [int8]
 """
 
 from __future__ import annotations

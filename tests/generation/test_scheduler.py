@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,8 +20,9 @@ from charnet.generation import scheduler
 from charnet.generation.batch import answers
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation, read, start
-from charnet.generation.running import Request
+from charnet.generation.running import Batch, Request, RunningText
 from charnet.generation.sampler import Sampler
+from charnet.generation.samplers import Samplers
 
 DIFFERENT = [
     {},
@@ -149,3 +151,21 @@ def test_what_was_read_ahead_changes_no_text(engine: str) -> None:
     options = SamplingOptions(length=60)
     assert text(alone(opened, Request(ahead, options))) == text(alone(opened, Request(state, options)))
     assert replace(ahead, state=None, pending=()) == replace(state, state=None, pending=())
+
+
+@every_engine
+def test_steps_that_are_cut_short_and_moves_between_batches_change_no_text(engine: str) -> None:
+    built = open_engine(build(layers=2), engine)
+    asked = [each for each in requests(built) if each.options.length]
+    samplers = Samplers(LETTERS, is_exact=built.is_exact)
+    batches = [Batch(built, LETTERS, nats=True) for _ in range(2)]
+    texts = [RunningText(LETTERS, each, samplers.of(each.options), is_exact=built.is_exact) for each in asked]
+    batches[0].join([(text, each) for text, each in zip(texts, asked, strict=True) if not text.ended])
+    chance = random.Random(1)
+    while any(batch.running for batch in batches):
+        for batch, other in (batches, batches[::-1]):
+            batch.move([row for row in range(len(batch.running)) if chance.random() < 0.3], other)
+            if batch.running:
+                batch.advance(1.0, stops=lambda: chance.random() < 0.4)
+    for found, each in zip(texts, asked, strict=True):
+        assert text(iter(found.take, None)) == text(alone(built, each)), each.options

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from checkpoint_files import of_size
 from conftest import accept_signals
-from running_server import Running, serving, until
+from running_server import Running, read_answer, serving, until
 
 from charnet import machine
 from charnet.server import completions, connection, engine_room
@@ -178,16 +178,23 @@ def test_what_would_take_too_much_memory_is_refused(server: Running, fields: dic
     assert (found.status, found.json["error"]["param"]) == (400, "n" if "n" in fields else "logprobs")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_bug_in_the_engine_is_an_error_of_the_server_and_nobody_waits(
+def test_a_bug_in_the_engine_is_an_error_of_the_server_and_the_next_request_is_served(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(model) as running:
-        room = running.app.models.all[0].room
-        monkeypatch.setattr(room, "_turn", lambda: 1 / 0)
-        assert [running.post({"prompt": "a"}).status for _ in range(2)] == [503, 503]
-        assert running.get("/health").status == 200
-        room._thread.join(30)
+        with monkeypatch.context() as patch:
+            patch.setattr(running.app.models.all[0].room, "_turn", lambda: 1 / 0)
+            refused = running.post({"prompt": "a"})
+        assert (refused.status, refused.json["error"]["type"]) == (500, "server_error")
+        assert any("ZeroDivisionError" in line for line in running.log)
+        assert running.post({"prompt": "a"}).status == 200
+
+
+def test_who_sends_no_more_may_still_have_a_short_answer(server: Running) -> None:
+    with server.connect() as client:
+        client.sendall(post({"prompt": "a", "max_tokens": 3}))
+        client.shutdown(socket.SHUT_WR)
+        assert read_answer(client).status == 200
 
 
 def test_too_many_connections_are_refused_and_the_others_served(

@@ -22,7 +22,8 @@ from charnet.generation.generate import Generation
 from charnet.generation.sampler import Sampler
 from charnet.server import engine_room
 from charnet.server.engine_room import EngineRoom
-from charnet.server.jobs import BusyError, Job, StoppedError
+from charnet.server.jobs import MOST_AHEAD, BrokenError, BusyError, Job, StoppedError
+from charnet.server.side_by_side import SideBySide
 
 MODEL = of_size(16)
 EXACT = MODEL.quantize()
@@ -45,6 +46,7 @@ class Reader:
     likely: list[Any] = field(default_factory=list)
     began: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
+    reads: bool = True
 
     def take(self, chunk: Any, alternatives: list[Any], error: CharnetError | None) -> None:
         self.error = error
@@ -54,7 +56,7 @@ class Reader:
         else:
             self.text += chunk.text
             self.pieces += 1
-            self.job.taken = len(self.text)
+            self.job.taken = len(self.text) if self.reads else 0
         self.began.set()
 
     def whole(self) -> str:
@@ -289,17 +291,63 @@ def test_closing_when_idle_lets_texts_end(room: EngineRoom) -> None:
         submitted(room, reader())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_if_the_thread_fails_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_ends_the_texts_under_way_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+    opened = EngineRoom(EXACT, log=log.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(SideBySide, "write", lambda *_: 1 / 0)
+        opened.start()
+        text = submitted(opened, reader("ab", top_k=2))
+        assert text.ended.wait(PATIENCE)
+    assert isinstance(text.error, BrokenError)
+    assert "ZeroDivisionError" in log[0]
+    assert submitted(opened, reader("ab", length=9, top_k=2)).whole() == alone("ab", length=9, top_k=2)
+    opened.close()
+
+
+def test_a_short_text_is_written_before_long_ones_that_came_before_it(room: EngineRoom) -> None:
+    long = [reader("ab", length=4000, seed=seed, top_k=3) for seed in range(8)]
+    submitted(room, *long)
+    long[-1].began.wait(PATIENCE)
+    short = submitted(room, reader("ab", length=5, top_k=3))
+    assert short.whole() == alone("ab", length=5, top_k=3)
+    assert not any(each.ended.is_set() for each in long)
+    assert long[3].whole() == alone("ab", length=4000, seed=3, top_k=3)
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 3}], ids=str)
+def test_a_text_far_ahead_of_its_reader_waits_and_goes_on_as_if_it_had_not(
+    room: EngineRoom, options: dict[str, Any]
+) -> None:
+    slow = reader("ab", length=6000, **options)
+    slow.reads = False
+    submitted(room, slow)
+    until(lambda: slow.job.is_ahead)
+    other = submitted(room, reader("ab", length=3000, seed=2, **options))
+    assert other.whole() == alone("ab", length=3000, seed=2, **options)
+    assert len(slow.text) < MOST_AHEAD + 600
+    slow.reads = True
+    slow.job.taken = len(slow.text)
+    assert slow.whole() == alone("ab", length=6000, **options)
+
+
+@pytest.mark.skipif(available("compiled") != "compiled", reason="needs numba")
+@pytest.mark.parametrize("options", [{}, {"match": "[ab]{900}"}, {"stop": ("a b",)}, {"temperature_end": 2.0}], ids=str)
+def test_texts_that_have_become_many_go_on_side_by_side_as_they_began(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_room, "_fewest_side_by_side", lambda engine: 3 if hasattr(engine, "generate") else 0)
     opened = EngineRoom(EXACT)
-    monkeypatch.setattr(opened, "_write_batch", lambda: 1 / 0)
+    opened._open_compiled()
     opened.start()
-    text = submitted(opened, reader("ab", top_k=2))
-    assert text.ended.wait(PATIENCE)
-    assert isinstance(text.error, StoppedError)
-    with pytest.raises(StoppedError):
-        submitted(opened, reader())
-    opened._thread.join(PATIENCE)
+    asked = [{"length": 900, "seed": seed} | options for seed in range(4)]
+    readers = [reader("ab", **each) for each in asked]
+    for each in readers[:2]:
+        submitted(opened, each)
+        each.began.wait(PATIENCE)
+    submitted(opened, *readers[2:])
+    assert [each.whole() for each in readers] == [alone("ab", **each) for each in asked]
+    opened.close()
 
 
 def test_a_model_that_has_diverged_ends_its_texts_with_an_error() -> None:

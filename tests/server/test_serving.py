@@ -327,5 +327,5 @@ def test_a_long_prompt_keeps_no_other_waiting(tiny_run: Path) -> None:
     room.start()
     assert ended.wait(60)
     assert order == ["short", "long"]
-    assert len(room._prefixes) == 2
+    assert len(room._reader._prefixes) == 2
     room.close()

@@ -99,7 +99,7 @@ def test_characters_that_the_model_does_not_know_are_left_out_if_asked_and_said(
 
 def test_what_was_read_of_a_prompt_is_kept_when_its_client_leaves(tiny_run: Path) -> None:
     from charnet.config import SamplingOptions
-    from charnet.server import engine_room
+    from charnet.server import engine_room, prompt_reader
     from charnet.storage.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(runs.find(tiny_run), weights_only=True).quantize()
@@ -114,14 +114,14 @@ def test_what_was_read_of_a_prompt_is_kept_when_its_client_leaves(tiny_run: Path
 
     room = engine_room.EngineRoom(checkpoint)
     job = engine_room.Job(ids, SamplingOptions(), lambda *_: None)
-    assert not room._has_read(room.engine, job)
-    assert not room._has_read(room.engine, job)
+    assert not room._reader.read(room.engine, job)
+    assert not room._reader.read(room.engine, job)
     room._reading.append(job)
     job.is_cancelled = True
     room._turn()
     assert not room.running
-    count, state = room._prefixes.longest(ids)
-    assert count == 2 * engine_room.PIECE + 1
+    count, state = room._reader._prefixes.longest(ids)
+    assert count == 2 * prompt_reader.PIECE + 1
     assert len(state.pending) == 1
     assert state.recent == tuple(ids[:count].tolist())
     fresh = engine_room.EngineRoom(checkpoint)

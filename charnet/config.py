@@ -128,6 +128,17 @@ class TrainingSettings:
     device: str = setting("auto", "where to compute; auto = the fastest device found", choices=DEVICES)
     precision: str = setting("auto", "number format of the cells; auto = bf16 where it is faster", choices=PRECISIONS)
     threads: int = setting(0, "processor threads at most; 0 = one for each core", low=0, high=4096)
+    shards: int = setting(
+        1,
+        "parts of the batch whose gradients are added in a fixed order: as many processes, or half or a quarter as "
+        "many, give the same weights",
+        low=1,
+        high=1024,
+    )
+    timeout: float = setting(
+        600.0, "with several processes: seconds without an answer after which one counts as hung",
+        low=1, high=1e6, duration=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@
     │   └── CompressedFileError 4  a compressed text that is damaged, or of another model
     ├── DivergedError          5   a training whose loss or weights are no longer finite
     ├── StorageError           6   the disk: missing folder, no permission, no space
-    └── ServerError            7   a server that cannot start
+    ├── ServerError            7   a server that cannot start
+    └── GroupError             8   one of several processes that train together is lost
+        └── PeerError          8   another one has failed and says why
 
 Each message is one line: the cause and what to do. Any other exception is a bug in charnet and keeps its traceback.
 """
@@ -77,6 +79,16 @@ class ServerError(CharnetError):
     """A server cannot start: its address is taken, or it would be open to others without a key."""
 
     exit_code = 7
+
+
+class GroupError(CharnetError):
+    """One of several processes that train together has ended, hangs, or cannot be reached."""
+
+    exit_code = 8
+
+
+class PeerError(GroupError):
+    """Another process has failed: it says why, and this one says nothing."""
 
 
 def shortened(name: str, longest: int = 120) -> str:

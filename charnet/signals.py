@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -30,11 +31,13 @@ class SignalGuard:
 
     Args:
         ending: the process ends after the context. If a signal was received, later ones are ignored from then on.
+        echo: seconds after the first signal in which another one is the same: torchrun passes a Ctrl-C on that the
+            terminal has sent to its processes too.
     """
 
-    def __init__(self, *, ending: bool = False) -> None:
+    def __init__(self, *, ending: bool = False, echo: float = 0.0) -> None:
         self.received = 0
-        self._ending = ending
+        self._ending, self._echo, self._received_at = ending, echo, -math.inf
         self._on_signal: Callable[[], None] | None = None
         self._before: dict[int, object] = {}
 
@@ -65,8 +68,10 @@ class SignalGuard:
             raise Interrupted
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - self._received_at < self._echo:
+            return
         first = not self.received
-        self.received = self.received or number
+        self.received, self._received_at = self.received or number, time.monotonic()
         if self._on_signal is None:
             if not _importing(frame):
                 raise Interrupted

@@ -32,7 +32,7 @@ from charnet.cli.sample import sample
 from charnet.cli.serve import serve
 from charnet.cli.sweep import sweep
 from charnet.cli.train import train
-from charnet.errors import CharnetError, ConfigError, StorageError, quoted
+from charnet.errors import CharnetError, ConfigError, PeerError, StorageError, quoted
 from charnet.machine import explain_out_of_memory, omp_spin_count
 
 LONGEST_MESSAGE, LONGEST_USAGE = 1000, 300  # characters: the former may name a path, the latter any argument
@@ -99,6 +99,8 @@ def run(arguments: list[str]) -> int:
         with explain_out_of_memory("close other programs, or do less at once"):
             result = app(arguments, standalone_mode=False, prog_name="charnet")
         console.flush()
+    except PeerError as error:
+        return error.exit_code
     except CharnetError as error:
         console.error(_short(str(error), LONGEST_MESSAGE))
         return error.exit_code

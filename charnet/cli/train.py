@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from charnet.cli import console, progress
+from charnet.cli import console, launch, progress
 from charnet.cli.following import following
 from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped_settings
 from charnet.config import RUNS
@@ -16,8 +16,10 @@ from charnet.config_file import read_yaml
 from charnet.errors import ConfigError
 from charnet.overlay import assignments, parse_duration
 from charnet.signals import Interrupted, SignalGuard
+from charnet.training import group
 
 TEXT, MODEL, TRAINING, RUN, OUTPUT = "The text", "The model", "Training", "The run", "Output"
+ECHO_SECONDS = 2.0
 SAMPLE_LENGTH = 160  # characters that the model writes after each evaluation
 
 
@@ -75,6 +77,12 @@ def train(
     device: Annotated[str | None, setting("training.device", group=TRAINING)] = None,
     precision: Annotated[str | None, setting("training.precision", group=TRAINING)] = None,
     threads: Annotated[int | None, setting("training.threads", group=TRAINING)] = None,
+    processes: Annotated[
+        int | None,
+        option("--processes", metavar="N", help="train with N processes on this machine, by torchrun", group=TRAINING),
+    ] = None,
+    shards: Annotated[int | None, setting("training.shards", group=TRAINING)] = None,
+    timeout: Annotated[str | None, setting("training.timeout", group=TRAINING)] = None,
     checkpoint_every: Annotated[str | None, setting("training.checkpoint_every", group=RUN)] = None,
     on_nan: Annotated[str | None, setting("training.on_nan", group=TRAINING)] = None,
     name: Annotated[str, option("--name", help="name of the run [default: the name of the text]", group=RUN)] = "",
@@ -131,6 +139,8 @@ def train(
 ) -> int:
     """Train a model on a text. The run is saved in checkpoints/, under the name of the text."""
     given = dict(locals())  # first of all: each option that is a setting has the name of its field
+    if processes is not None and not group.size() > 1:
+        return launch.start(processes)
     typed = assignments(settings or []) | given_settings(given)
     values = unescaped_settings(typed, any_bytes=as_bytes) | ({"data.paths": text} if text else {})
     file_values = read_yaml(config) if config else {}
@@ -141,10 +151,13 @@ def train(
         flag = "--strict" if strict else "--continue"
         raise ConfigError(f"{flag} needs --resume: leave it out, or add --resume RUN")
 
+    if group.rank():  # the first process shows, logs and writes
+        quiet, json, log, open_page = True, False, None, False
     shown = not (quiet or json)
     length = SAMPLE_LENGTH if shown or log or open_page else 0
     with (
-        SignalGuard(ending=True) as signals,
+        group.told_once(),
+        SignalGuard(ending=True, echo=ECHO_SECONDS if group.size() > 1 else 0.0) as signals,
         contextlib.suppress(Interrupted),
         following(log or [], page=open_page, quiet=quiet) as followers,
         progress.training_view(quiet=quiet, json=json) as view,
@@ -159,16 +172,17 @@ def train(
             from charnet.training import setup
             from charnet.training.events import Finished
 
-            if resume:
+            begun = None if resume else setup.begun_before(out, values)
+            if resume or begun:
                 run = setup.resume_run(
-                    resume,
+                    resume or begun or RUNS,
                     values,
                     file_values=file_values,
                     out=out,
                     strict=strict,
                     continue_text=continue_text,
                     sample_length=length,
-                    seconds=seconds,
+                    seconds=None if begun else seconds,
                     on_start=on_start,
                     on_read=view.reading,
                 )
@@ -184,7 +198,7 @@ def train(
                     on_start=on_start,
                     on_read=view.reading,
                 )
-            if name and run.folder.path.name != name and not quiet:
+            if name and not begun and run.folder.path.name != name and not quiet:
                 console.note(f"{out / name} already exists; this run is in {run.folder.path}")
             with contextlib.closing(run.events(lambda: signals.received)) as events:
                 for event in events:

@@ -6,6 +6,7 @@ Shape legend: B streams, T characters in a window, V characters in the alphabet,
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,13 @@ from charnet.model.network import ModelState
 from charnet.model.shapes import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM
 
 
-def nats_per_char(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-    """Returns the mean cross-entropy over all characters, in nats."""
+def nats_per_char(logits_BTV: Tensor, targets_BT: Tensor, num_targets: int = 0) -> Tensor:
+    """Returns the mean cross-entropy over all characters, in nats; or their sum, divided by `num_targets`."""
     # Logits are stored time first: flattened in that order, they need no copy.
-    return F.cross_entropy(logits_BTV.transpose(0, 1).flatten(0, 1), targets_BT.t().flatten())
+    logits, targets = logits_BTV.transpose(0, 1).flatten(0, 1), targets_BT.t().flatten()
+    if num_targets:
+        return F.cross_entropy(logits, targets, reduction="sum") / num_targets
+    return F.cross_entropy(logits, targets)
 
 
 def sampled_softmax_candidates(
@@ -51,6 +55,13 @@ def sampled_softmax_candidates(
     return candidates_C, log_weight_C, torch.where(y_BT >= 0, index_V[y_BT.clamp(min=0)], y_BT)
 
 
+class Candidates(NamedTuple):
+    """The candidates of a sampled softmax (C), and the terms to add to their logits (C)."""
+
+    ids_C: Tensor
+    log_weight_C: Tensor
+
+
 def forward_backward(
     model: Model,
     x_BT: Tensor,
@@ -74,20 +85,62 @@ def forward_backward(
         norm of the gradient before clipping, and the state after the window. Loss and norm of an ensemble are means
         over its networks.
     """
-    candidates_C = log_weight_C = None
-    if model.alphabet_size > SAMPLED_SOFTMAX_FROM:
-        candidates_C, log_weight_C, y_BT = sampled_softmax_candidates(y_BT, model.alphabet_size, generator)
-    losses, norms, after = [], [], []
+    y_BT, candidates = choose_candidates(model, y_BT, generator)
+    loss, after = backward(
+        model, x_BT, y_BT, state, candidates=candidates, compute_dtype=compute_dtype, generator=generator
+    )
+    return loss, clip_gradients(model, clip), after
+
+
+def choose_candidates(
+    model: Model, y_BT: Tensor, generator: torch.Generator | None = None
+) -> tuple[Tensor, Candidates | None]:
+    """Returns the targets of a step, and the candidates among which they are indices where the alphabet is large."""
+    if model.alphabet_size <= SAMPLED_SOFTMAX_FROM:
+        return y_BT, None
+    *candidates, y_BT = sampled_softmax_candidates(y_BT, model.alphabet_size, generator)
+    return y_BT, Candidates(*candidates)
+
+
+def backward(
+    model: Model,
+    x_BT: Tensor,
+    y_BT: Tensor,
+    state: ModelState,
+    *,
+    num_targets: int = 0,
+    candidates: Candidates | None = None,
+    compute_dtype: torch.dtype | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, ModelState]:
+    """Adds the gradients of a loss to those in the parameters.
+
+    Args:
+        num_targets: if B are some of the streams only, the targets of all: the loss, and so the gradients, is the sum
+            over the targets that are here divided by that number.
+
+    Returns:
+        The loss, for an ensemble the mean over its networks, and the state after the window.
+    """
+    losses, after = [], []
     for network, before in split_state(model, detach(state)):
         logits_BTC, network_state = network(
-            x_BT, before, compute_dtype=compute_dtype, candidates_C=candidates_C, generator=generator
+            x_BT,
+            before,
+            compute_dtype=compute_dtype,
+            candidates_C=candidates.ids_C if candidates else None,
+            generator=generator,
         )
-        loss = nats_per_char(logits_BTC if log_weight_C is None else logits_BTC + log_weight_C, y_BT)
+        loss = nats_per_char(logits_BTC + candidates.log_weight_C if candidates else logits_BTC, y_BT, num_targets)
         torch.autograd.backward(loss)  # one network at a time: only one holds tensors saved for backward
         losses.append(loss.detach())
-        norms.append(nn.utils.clip_grad_norm_(network.parameters(), clip))
         after += network_state
-    return torch.stack(losses).mean(), torch.stack(norms).mean(), detach(tuple(after))
+    return torch.stack(losses).mean(), detach(tuple(after))
+
+
+def clip_gradients(model: Model, clip: float) -> Tensor:
+    """Scales the gradients of each network down to a norm of at most `clip`; returns the mean norm before."""
+    return torch.stack([nn.utils.clip_grad_norm_(network.parameters(), clip) for network in model.members]).mean()
 
 
 def detach(state: ModelState) -> ModelState:

@@ -9,6 +9,7 @@
     live.html               the page of `charnet train --open`
     tensorboard/            the events of `charnet train --log tensorboard`
     loggers.json            the names under which other loggers know the run
+    torchrun.json           the job of torchrun that trains the run, until it ends
 
 A new folder is removed if its run ends before the first checkpoint.
 """
@@ -35,7 +36,7 @@ from charnet.storage.tensorfile import ATTEMPTS, RENAME_SECONDS
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 DAMAGED = "damaged.safetensors"
 SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
-LIVE_PAGE, TENSORBOARD, LOGGERS = "live.html", "tensorboard", "loggers.json"
+LIVE_PAGE, TENSORBOARD, LOGGERS, JOB = "live.html", "tensorboard", "loggers.json", "torchrun.json"
 LARGEST_METRICS = 1 << 27  # bytes: some half a million lines
 LONGEST_METRICS_LINE = 400  # bytes
 CHANGES, TEST = "changes", "test_nats_per_char"  # the keys of the lines of metrics that are no reports
@@ -173,7 +174,11 @@ class RunFolder:
 
     def drop_previous(self) -> None:
         """Removes the state before the newest one, to save space while the run is paused."""
-        self._checked_folder().remove(PREVIOUS)
+        self.remove(PREVIOUS)
+
+    def remove(self, name: str) -> None:
+        """Removes a file of the run, if it exists."""
+        self._checked_folder().remove(name)
 
     def discard(self, *, begun_by_another: bool = False) -> None:
         """Removes the folder and the run's files if this process created them, or another that was killed before its
@@ -181,7 +186,7 @@ class RunFolder:
         if not (self._is_new or begun_by_another):
             return
         with contextlib.suppress(OSError, StorageError):
-            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS, LIVE_PAGE, LOGGERS):
+            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS, LIVE_PAGE, LOGGERS, JOB):
                 self._checked_folder().remove(name)
             self._checked_folder().path.rmdir()
 

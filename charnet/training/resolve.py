@@ -16,6 +16,7 @@ from charnet.errors import ConfigError, short_repr
 from charnet.machine import processor_cores
 from charnet.model.shapes import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, model_shapes
 from charnet.overlay import DURATION_EXAMPLES, as_dict, overlay, parse_duration
+from charnet.training import group
 
 if TYPE_CHECKING:
     from charnet.storage.document import TrainerState
@@ -36,12 +37,12 @@ DEPENDS_ON_LENGTH = {"training.eval_every", "training.report_every", "data.val_c
 # What a resumed run may change: what leaves its steps as they are, what changes them, what describes another text.
 CHANGE_NO_STEP = LENGTH | {
     "data.paths",
-    *(f"training.{key}" for key in ("patience", "device", "threads", "checkpoint_every", "on_nan")),
+    *(f"training.{key}" for key in ("patience", "device", "threads", "checkpoint_every", "on_nan", "timeout")),
 }
 RESTART_STREAMS = {"training.batch_size", "training.window"}
 CHANGE_STEPS = RESTART_STREAMS | {
     *(f"training.{key}" for key in ("learning_rate", "final_learning_rate", "warmup", "weight_decay", "clip")),
-    *(f"training.{key}" for key in ("precision", "eval_every", "report_every")),
+    *(f"training.{key}" for key in ("precision", "eval_every", "report_every", "shards")),
     *("model.dropout", "model.weight_dropout"),
 }
 DESCRIBE_TEXT = {f"data.{key}" for key in ("encoding", "encoding_errors", "glob", "document_separator")}
@@ -120,9 +121,19 @@ def resolve(config: Config, train_characters: int) -> Config:
             "training.eval_every": training.eval_every or max(1, steps // EVALUATIONS),
             "training.report_every": training.report_every
             or max(1, min(steps // REPORTS, MOST_STEPS_BETWEEN_REPORTS), steps // MOST_REPORTS),
-            "training.threads": training.threads or processor_cores(),
+            "training.threads": threads_of(config),
         },
     )
+
+
+def threads_of(config: Config) -> int:
+    """Returns the number of processor threads: by default the cores of this process's share of the machine.
+
+    With several shards, as many as each would have in a process of its own: with another number of threads, the last
+    digits of sums are others.
+    """
+    training, others = config.training, max(group.local_size(), config.training.shards)
+    return training.threads or max(1, processor_cores() // others)
 
 
 def choose_ngram(config: Config, alphabet_size: int, characters: int, documents: int, seconds: float | None) -> Config:
@@ -216,7 +227,7 @@ def check_same_model(trained: Config, config: Config) -> None:
 def bytes_on_disk(config: Config, alphabet_size: int) -> int:
     """Returns the most bytes that the checkpoints of a run take: weights in all three, the optimizer's two tensors per
     weight in the newest two, the n-gram in all, and one more checkpoint while it is written."""
-    return 4 * 10 * _weights(config, alphabet_size) + 4 * ngram_bytes(config, alphabet_size) + (1 << 20)
+    return 4 * 10 * num_weights(config, alphabet_size) + 4 * ngram_bytes(config, alphabet_size) + (1 << 20)
 
 
 def ngram_bytes(config: Config, alphabet_size: int) -> int:
@@ -224,7 +235,7 @@ def ngram_bytes(config: Config, alphabet_size: int) -> int:
     if config.model.ngram <= 0:
         return 0
     given = config.model.ngram_megabytes
-    return int(given * 1e6) if given else 4 * 3 * _weights(config, alphabet_size)
+    return int(given * 1e6) if given else 4 * 3 * num_weights(config, alphabet_size)
 
 
 def memory_needed(config: Config, alphabet_size: int) -> int:
@@ -237,13 +248,14 @@ def memory_needed(config: Config, alphabet_size: int) -> int:
     quarter for temporary tensors, and the library's own memory. `tests/bench/growth.py` measures beside it.
     """
     model, training = config.model, config.training
-    weights, characters = _weights(config, alphabet_size), training.batch_size * training.window
+    weights, characters = num_weights(config, alphabet_size), training.batch_size * training.window
     logits = alphabet_size if alphabet_size <= SAMPLED_SOFTMAX_FROM else min(alphabet_size, characters + NUM_SAMPLED)
     saved = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * logits
     return BYTES_OF_THE_LIBRARY + 5 * (4 * weights + characters * saved)
 
 
-def _weights(config: Config, alphabet_size: int) -> int:
+def num_weights(config: Config, alphabet_size: int) -> int:
+    """Returns the number of weights of a model."""
     return sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
 
 

@@ -31,8 +31,8 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.ngram_tensors import PREFIX
 from charnet.storage.runs import RunFolder
-from charnet.training import resolve
-from charnet.training.start import absolute, fit_ngram, info_of, is_dataset, on_device, split_of
+from charnet.training import elastic, group, resolve, together
+from charnet.training.start import absolute, facts, fit_ngram, info_of, is_dataset, on_device, split_of
 
 if TYPE_CHECKING:
     from charnet.training.trained_ngram import TrainedNgram
@@ -65,22 +65,30 @@ def resume_run(
     on_read: OnRead,
 ) -> Trainer:
     """See `setup.resume_run`, which has checked `values`; `is_named`: the user names the text anew."""
-    path = runs.find_resumable(given, out)
-    folder = RunFolder(path.parent)
+    processes = group.current(overlay(Config(), values).training.timeout)
+    folder = together.folder_of(processes, lambda: RunFolder(runs.find_resumable(given, out).parent))
     try:
-        if given.name != path.name:  # which is the newest is certain only when no other process writes there
-            path = runs.find_resumable(path.parent)
-        before, damage = runs.load_resumable(path, strict=strict)
+        path = Path(processes.share(lambda: str(_newest(given, out, folder))))
+        before, damage = processes.load_resumable(path, strict=strict)
         if before.trainer_state.step and not before.part("optimizer"):
             raise CheckpointError(f"{path}: holds weights only and cannot be resumed; try --init-from")
-        values = _changed(before, path.parent / runs.SETTINGS, dict(values), continue_text=continue_text)
+        settings = path.parent / runs.SETTINGS
+        values = processes.share(lambda: _changed(before, settings, dict(values), continue_text=continue_text))
         config = overlay(before.config, values)
         config = overlay(config, {"data.paths": absolute(config.data.paths)})
-        text = _read(before, config, on_read, continue_text=continue_text, is_named=is_named)
-        return _resume(before, damage, config, values, text, folder, sample_length, on_start)
+        with processes.first():
+            text = _read(before, config, on_read, continue_text=continue_text, is_named=is_named)
+        processes.check_same(facts(values, text.info.fingerprint, text.info.key))
+        return _resume(before, damage, config, values, text, folder, sample_length, on_start, processes)
     except BaseException:
         folder.close()
         raise
+
+
+def _newest(given: Path, out: Path, folder: RunFolder) -> Path:
+    """Returns the checkpoint to resume: which is the newest is certain only when no other process writes there."""
+    path = runs.find_resumable(given, out)
+    return path if given.name == path.name else runs.find_resumable(folder.path)
 
 
 def _resume(
@@ -92,6 +100,7 @@ def _resume(
     folder: RunFolder,
     sample_length: int,
     on_start: Callable[[], object],
+    processes: group.Group,
 ) -> Trainer:
     """Resumes from a checkpoint.
 
@@ -109,8 +118,9 @@ def _resume(
     restarts = text.info != before.corpus or not resolve.RESTART_STREAMS.isdisjoint(values)
     state = _state_after(before.trainer_state, values, bool(changes), restarts, text.info != before.corpus)
     resolve.check_unfinished(folder.path, state, config)
-    folder.check_space(resolve.bytes_on_disk(config, len(text.vocab)), damage=damage)
-    config = on_device(config, len(text.vocab))
+    needed = resolve.bytes_on_disk(config, len(text.vocab))
+    processes.share(lambda: folder.check_space(needed, damage=damage))
+    config = together.config_of(processes.share(lambda: as_dict(on_device(config, len(text.vocab)))))
     if changes:
         record = (*before.config.training.resume_changes, f"step {state.step}: {changes}")
         config = overlay(config, {"training.resume_changes": record})
@@ -118,8 +128,9 @@ def _resume(
     from charnet.training import trainer
 
     on_start()
-    ngram = _ngram(before, config, text, split) if config.model.ngram else None
-    run = trainer.Trainer(config, text.vocab, text.info, split, folder, sample_length, ngram=ngram)
+    ngram = _ngram(before, config, text, split) if config.model.ngram and processes.is_first else None
+    source = (config, text.vocab, text.info, split, folder, sample_length)
+    run = trainer.Trainer(*source, ngram=ngram, group=processes)
     history = before.history if text.info == before.corpus else []
     before = run.train_state.adapt(before, text.vocab, restart_streams=restarts)
     run.restore(dataclasses.replace(before, trainer_state=state, history=history), damage)
@@ -131,6 +142,7 @@ def _resume(
         run.notes = (*text.notes, *split.notes(), *shorter * (before.config.model.ngram > order))
         run.notes = (*run.notes, f"changed at step {state.step:,}: {changes}; {exact}")
     folder.write(runs.SETTINGS, to_yaml(config).encode())
+    elastic.mark(folder)
     return run
 
 

@@ -111,3 +111,21 @@ def resume_run(
         on_start=on_start,
         on_read=on_read,
     )
+
+
+def begun_before(out: Path, values: Mapping[str, Any]) -> Path | None:
+    """Returns the run that this job of torchrun has begun, if torchrun has started its processes again.
+
+    Args:
+        out: the folder of runs.
+        values: settings of the run, for the timeout.
+    """
+    from charnet.training import elastic
+
+    if not elastic.job():
+        return None
+    from charnet.training import group
+
+    processes = group.current(overlay(Config(), values).training.timeout)
+    found = processes.share(lambda: str(elastic.find(out) or ""))
+    return Path(found) if found else None

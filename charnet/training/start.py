@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +27,10 @@ from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo
 from charnet.storage.runs import RunFolder
-from charnet.training import planner, resolve, sizes
+from charnet.training import elastic, group, planner, resolve, sizes, together
 from charnet.training.planner import Plan
 from charnet.training.time_budget import TimeBudget
+from charnet.version import __version__
 
 if TYPE_CHECKING:
     from charnet.training.trainer import Trainer
@@ -53,28 +53,36 @@ def new_run(
     on_read: data_corpus.OnRead,
 ) -> Trainer:
     """See `setup.new_run`, which has checked `values` and decided on `seconds`."""
-    weights = Checkpoint.load(runs.find(init_from, out), weights_only=True) if init_from else None
-    config, corpus, text = _read(values, seconds, weights, name, on_read)
+    processes = group.current(overlay(Config(), values).training.timeout)
+    weights = _weights(processes, init_from, out) if init_from else None
+    with processes.first():  # the others find its encoded copy of the text, if they share the cache
+        config, corpus, text = _read(values, seconds, weights, name, on_read)
+    processes.check_same(facts(values, corpus.fingerprint, corpus.key))
 
     from charnet.training import trained_ngram, trainer
 
-    ngram, order = None, config.model.ngram
-    counts = trained_ngram.count_part(text.train, len(corpus.vocab), corpus.vocab.start_id(), order) if order else None
+    ngram = counts = None
+    if (order := config.model.ngram) and processes.is_first:
+        counts = trained_ngram.count_part(text.train, len(corpus.vocab), corpus.vocab.start_id(), order)
     given = set(values) | (INHERITED if weights else set())
-    config, plan, time_budget = _settle(config, given, text, len(corpus.vocab), seconds)
+    config, plan, time_budget = together.settle(
+        processes, lambda pace: _settle(config, given, text, len(corpus.vocab), seconds, pace), len(corpus.vocab)
+    )
     if counts:
         ngram = trained_ngram.TrainedNgram.of_counts(counts, resolve.ngram_bytes(config, len(corpus.vocab)))
         del counts  # takes more memory than the n-gram
     on_start()
-    folder = RunFolder.new(out, name or corpus.name, resolve.bytes_on_disk(config, len(corpus.vocab)))
+    needed = resolve.bytes_on_disk(config, len(corpus.vocab))
+    folder = together.folder_of(processes, lambda: RunFolder.new(out, name or corpus.name, needed))
     try:
         source = (config, corpus.vocab, info_of(corpus), text, folder, sample_length)
-        run = trainer.Trainer(*source, plan=plan, time_budget=time_budget, ngram=ngram)
+        run = trainer.Trainer(*source, plan=plan, time_budget=time_budget, ngram=ngram, group=processes)
         short = (FAR_TOO_SHORT,) if len(text.train) < sizes.SHORTEST_TEXT else ()
         run.notes = (*corpus.notes, *text.notes(), *short)
         if weights is not None:
             run.load_pretrained(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
+        elastic.mark(folder)
     except BaseException:
         folder.discard()
         folder.close()
@@ -82,12 +90,25 @@ def new_run(
     return run
 
 
+def _weights(processes: group.Group, init_from: Path, out: Path) -> Checkpoint:
+    if processes.size == 1:
+        return Checkpoint.load(runs.find(init_from, out), weights_only=True)
+    return processes.share_file(Path(processes.share(lambda: str(runs.find(init_from, out)))))
+
+
+def facts(values: Mapping[str, Any], fingerprint: str, key: str) -> dict[str, str]:
+    """Returns what has to be the same in all processes that train together, by name."""
+    of_one = ("data.paths", "training.threads", "training.device", "training.timeout")
+    settings = {name: str(value) for name, value in values.items() if name not in of_one}
+    return settings | {"text": f"{fingerprint[:12]} {key[:12]}", "version of charnet": __version__}
+
+
 def plan_run(
     values: Mapping[str, Any], seconds: float, *, on_read: data_corpus.OnRead = lambda *_: None
 ) -> tuple[Plan, Corpus, Split]:
     """Plans a run as `new_run` does, and makes none. Returns also its text, whole and split."""
     config, corpus, text = _read(values, seconds, None, "", on_read)
-    _, plan, _ = _settle(config, set(values), text, len(corpus.vocab), seconds)
+    _, plan, _ = _settle(config, set(values), text, len(corpus.vocab), seconds, together.pace_of_one)
     assert plan is not None
     return plan, corpus, text
 
@@ -144,7 +165,7 @@ def info_of(corpus: Corpus) -> CorpusInfo:
 
 
 def _settle(
-    config: Config, given: Collection[str], text: Split, alphabet_size: int, seconds: float | None
+    config: Config, given: Collection[str], text: Split, alphabet_size: int, seconds: float | None, pace: together.Pace
 ) -> tuple[Config, Plan | None, TimeBudget | None]:
     """Chooses every setting that was not `given`; returns also the plan, if the run has a time to fit."""
     if "data.val_chars" not in given:
@@ -156,7 +177,7 @@ def _settle(
     if seconds is None:
         config = resolve.resolve(config, text.train.padded_length(config.training.window))
     else:
-        plan, time_budget = _plan(config, given, text, alphabet_size, seconds)
+        plan, time_budget = _plan(config, given, text, alphabet_size, seconds, pace)
         config = plan.config
     if text.train.documents is None:
         check_length(len(text.train), config.training.batch_size, config.training.window)
@@ -164,23 +185,23 @@ def _settle(
 
 
 def _plan(
-    config: Config, given: Collection[str], text: Split, alphabet_size: int, seconds: float
+    config: Config, given: Collection[str], text: Split, alphabet_size: int, seconds: float, pace: together.Pace
 ) -> tuple[Plan, TimeBudget]:
     """Plans a run on this text that fits the time on this machine. The time starts when torch is loaded."""
     from charnet.model import device
-    from charnet.training import throughput
     from charnet.training.train_state import MEMORY_ADVICE
 
-    began = time.monotonic()
+    processes = group.current()
+    began = processes.clock()
     where = device.choose_device(config.training.device)
-    device.set_threads(machine.threads_beside_others(config.training.threads or machine.processor_cores()))
+    device.set_threads(machine.threads_beside_others(resolve.threads_of(config)))
 
     def seconds_per_step(candidate: Config) -> float:
         if text.train.documents is None:
             check_length(len(text.train), candidate.training.batch_size, candidate.training.window)
         timed = on_device(candidate, alphabet_size)
         with machine.explain_out_of_memory(MEMORY_ADVICE):
-            return throughput.seconds_per_step(timed, alphabet_size, where)
+            return pace(timed, alphabet_size, where)
 
     size = sizes.Text(text.train.padded_length(config.training.window), len(text.val), alphabet_size)
     fresh = overlay(config, {"training.length_changes": ()})
@@ -188,7 +209,7 @@ def _plan(
     fill = text.train.fill(config.training.window)  # the plan counts the padding behind documents as characters
     plan = dataclasses.replace(plan, chars_per_second=plan.chars_per_second * fill)
     ends_at = began + seconds - plan.reserved_seconds
-    return plan, TimeBudget(ends_at, plan.seconds_per_evaluation, plan.most_steps)
+    return plan, TimeBudget(ends_at, plan.seconds_per_evaluation, plan.most_steps, processes.agreed_clock)
 
 
 def on_device(config: Config, alphabet_size: int) -> Config:

@@ -28,21 +28,21 @@ class TimeBudget:
         most_steps: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ends_at, self._clock = ends_at, clock
+        self.ends_at, self._clock = ends_at, clock
         self._mark_time, self._eval_seconds = clock(), 0.0  # since the mark
         self._mark_step: int | None = None  # None: the timing starts at the next call of `revise`
         self._tolerance = min(MOST_TOLERANCE, max(LEAST_TOLERANCE, TOLERANCE * (ends_at - clock())))
-        self._evaluation, self._most_steps = evaluation, most_steps
+        self.evaluation, self.most_steps = evaluation, most_steps
         self._schedule_check()
 
     def _schedule_check(self) -> None:
         self._check_at = self._mark_time + max(
-            SHORTEST_CHECK_INTERVAL, (self._ends_at - self._mark_time) * CHECK_INTERVAL_FRACTION
+            SHORTEST_CHECK_INTERVAL, (self.ends_at - self._mark_time) * CHECK_INTERVAL_FRACTION
         )
 
     def record_evaluation(self, seconds: float) -> None:
         """Records how long an evaluation took. The later ones are expected to take as long."""
-        self._evaluation = seconds
+        self.evaluation = seconds
         self._eval_seconds += seconds
 
     def restart_timing(self) -> None:
@@ -66,8 +66,8 @@ class TimeBudget:
         seconds_per_step = max(1e-9, now - self._mark_time - self._eval_seconds) / (step - self._mark_step)
         self._mark_time, self._mark_step, self._eval_seconds = now, step, 0.0
         self._schedule_check()
-        left = self._ends_at - now - evaluations_left * self._evaluation
+        left = self.ends_at - now - evaluations_left * self.evaluation
         fits = step + max(0, round(left / seconds_per_step))
-        if self._most_steps is not None:
-            fits = max(step, min(fits, self._most_steps))
+        if self.most_steps is not None:
+            fits = max(step, min(fits, self.most_steps))
         return fits if abs(fits - steps) * seconds_per_step > self._tolerance else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,9 @@ from charnet.model.network import ModelState
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.tensorfile import Tensors
 from charnet.training import optim
+from charnet.training.group import Group
 from charnet.training.resolve import memory_needed
+from charnet.training.sharded import Shards
 from charnet.training.thread_count import ThreadCount, agrees
 
 Array = npt.NDArray[Any]
@@ -46,12 +48,13 @@ class TrainState:
 
     Args:
         config: with a value for every setting.
+        group: of the processes that train together; each holds the state of its own streams.
 
     Raises:
-        MemoryError, ConfigError: there is not enough memory.
+        MemoryError, ConfigError: there is not enough memory, or the streams cannot be divided.
     """
 
-    def __init__(self, config: Config, alphabet_size: int) -> None:
+    def __init__(self, config: Config, alphabet_size: int, group: Group | None = None) -> None:
         settings = config.training
         self.device = choose_device(settings.device)
         set_threads(settings.threads)
@@ -59,7 +62,9 @@ class TrainState:
         self._threads = ThreadCount(most, functools.partial(agrees, config, alphabet_size))
         places = {"cpu": torch.device("cpu"), self.device.type: self.device}
         self._generators = {name: torch.Generator(place).manual_seed(settings.seed) for name, place in places.items()}
-        self._streams, self._clip = settings.batch_size, settings.clip or math.inf
+        self._group, self._clip = group or Group(), settings.clip or math.inf
+        self._shards = Shards(config, self._group, self.device)
+        self._streams = self._shards.own_streams
         self._compute_dtype = DTYPES[settings.precision]
         self.model = build(alphabet_size, config.model, self._generators["cpu"]).to(self.device)
         self.optimizer = optim.Optimizer(
@@ -72,16 +77,49 @@ class TrainState:
             torch.empty(memory_needed(config, alphabet_size), dtype=torch.uint8)
 
     def forward_backward(
-        self, x_BT: npt.NDArray[np.int64], y_BT: npt.NDArray[np.int64], resets_B: npt.NDArray[np.bool_]
-    ) -> None:
+        self,
+        x_BT: npt.NDArray[np.int64],
+        y_BT: npt.NDArray[np.int64],
+        resets_B: npt.NDArray[np.bool_],
+        step: int = 0,
+        wishes: Sequence[float] = (),
+    ) -> list[float]:
         """Computes the gradients on one window of every stream. Weights and state do not change yet.
 
         Args:
             x_BT: inputs.
             y_BT: targets.
             resets_B: the streams that start from the initial state.
+            step: from which the random numbers of several shards follow.
+            wishes: numbers of this process for all others that train with it.
+
+        Returns:
+            The sums of the wishes of all processes.
         """
         self._threads.adjust()
+        self._reset(self._shards.own(resets_B))
+        if self._shards.count > 1:
+            loss, norm, self._after, agreed = self._shards.gradients(
+                self.model, x_BT, y_BT, self.state, step, clip=self._clip, compute_dtype=self._compute_dtype,
+                wishes=wishes,
+            )  # fmt: skip
+        else:
+            x, y = (torch.from_numpy(ids).to(self.device) for ids in (x_BT, y_BT))
+            loss, norm, self._after = forward_backward(
+                self.model,
+                x,
+                y,
+                self.state,
+                clip=self._clip,
+                compute_dtype=self._compute_dtype,
+                generator=self._generators[self.device.type],
+            )
+            agreed = list(wishes)
+        self.sums += torch.stack([loss, norm])
+        return agreed
+
+    def _reset(self, resets_B: npt.NDArray[np.bool_]) -> None:
+        """Gives some streams the initial state."""
         if resets_B.all():
             self.state = self.model.initial_state(self._streams)
         elif resets_B.any():
@@ -90,17 +128,6 @@ class TrainState:
                 tuple(torch.where(reset, new, old) for new, old in zip(*layers, strict=True))
                 for layers in zip(self.model.initial_state(self._streams), self.state, strict=True)
             )
-        x, y = (torch.from_numpy(ids).to(self.device) for ids in (x_BT, y_BT))
-        loss, norm, self._after = forward_backward(
-            self.model,
-            x,
-            y,
-            self.state,
-            clip=self._clip,
-            compute_dtype=self._compute_dtype,
-            generator=self._generators[self.device.type],
-        )
-        self.sums += torch.stack([loss, norm])
 
     def optimizer_step(self, step: int, learning_rate: float) -> None:
         """Updates the weights, and moves the state to the end of the window."""
@@ -119,17 +146,19 @@ class TrainState:
             "optimizer state": self.optimizer.state.values(),
             "recurrent state": [tensor for layer in self.state for tensor in layer],
         }
-        return next((name for name, tensors in parts.items() if not all(map(_is_finite, tensors))), "")
+        found = next((at for at, tensors in enumerate(parts.values()) if not all(map(_is_finite, tensors))), -1)
+        found = int(self._group.largest(found))  # the streams of another process may have diverged
+        return "" if found < 0 else list(parts)[found]
 
     def weights(self) -> dict[str, Tensor]:
         """Returns the parameters by their names in a checkpoint."""
         return {f"model.{key}": t for key, t in self.model.state_dict().items()}
 
     def resume_state(self) -> dict[str, Tensor]:
-        """Returns all else that the next steps depend on."""
+        """Returns all else that the next steps depend on, with the state of all streams."""
         tensors = {f"optimizer.{key}": t for key, t in self.optimizer.state.items()}
         for i, layer in enumerate(self.state):
-            tensors |= {f"state.{i}.{j}": t for j, t in enumerate(layer)}
+            tensors |= {f"state.{i}.{j}": self._group.join(t) for j, t in enumerate(layer)}
         return tensors | {f"random.{place}": each.get_state() for place, each in self._generators.items()}
 
     def restore(self, before: Checkpoint) -> None:
@@ -156,8 +185,9 @@ class TrainState:
             parameter.grad = None  # from a step that was not finished
         self.model.load_state_dict(part("model."))
         self.optimizer.state |= part("optimizer.")
+        own = slice(self._group.rank * self._streams, (self._group.rank + 1) * self._streams)
         self.state = tuple(
-            tuple(tensors[f"state.{i}.{j}"].to(self.device) for j in range(len(layer)))
+            tuple(tensors[f"state.{i}.{j}"][own].to(self.device) for j in range(len(layer)))
             for i, layer in enumerate(self.state)
         )
         progress = before.trainer_state

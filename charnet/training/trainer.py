@@ -15,6 +15,7 @@ Shape legend: B streams, T characters in a window.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -36,8 +37,9 @@ from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
-from charnet.training import optim
-from charnet.training.events import Evaluated, Event, Replanned, RolledBack, Started
+from charnet.training import elastic, optim
+from charnet.training.events import Evaluated, Event, Finished, Replanned, RolledBack, Started
+from charnet.training.group import Group
 from charnet.training.planner import Plan
 from charnet.training.recorder import Recorder
 from charnet.training.saver import Saver
@@ -47,6 +49,7 @@ from charnet.training.trained_ngram import TrainedNgram
 
 SECONDS_BETWEEN_PROGRESS = 0.5
 MOST_ROLLBACKS = 3
+STOPS, SAVES, CLOCK = range(3)  # in what processes that train together tell each other
 
 
 class Trainer:
@@ -64,14 +67,16 @@ class Trainer:
         plan: Plan | None = None,
         time_budget: TimeBudget | None = None,
         ngram: TrainedNgram | None = None,
+        group: Group | None = None,
     ) -> None:
+        self.group, self._agreed = group or Group(), [0.0] * 3
         self.config, self.vocab, self.info, self.folder = config, vocab, info, folder
         self.plan, self.time_budget = plan, time_budget
         self.known_chars: int | None = None
         self.notes, self.damage = tuple[str, ...](), ""  # about the text, and of the newest checkpoint
         self.streams = text.train.streams(vocab.start_id(), config.training.batch_size, config.training.window)
         with explain_out_of_memory(MEMORY_ADVICE):
-            self.train_state = TrainState(config, len(vocab))
+            self.train_state = TrainState(config, len(vocab), self.group)
         self.recorder = Recorder(text, vocab, self.train_state, sample_length, ngram)
         self.saver = Saver(folder, vocab, info, self.train_state, ngram)
         self.state = TrainerState()
@@ -128,15 +133,16 @@ class Trainer:
             try:
                 if self._metrics_due():  # after a step, or left by a run that was interrupted while it evaluated
                     yield from self._measure(stop)
-                reason = self._stop_reason() or ("interrupted" if stop() else "")
+                reason = self._stop_reason() or ("interrupted" if self._stops(stop) else "")
                 if reason:
                     break
-                self._step()
+                self._step(stop)
                 yield from self._adjust_length()
-                if self.saver.is_due(self.config.training.checkpoint_every):
+                if self._save_is_due():
                     self.save_last()
                 if time.monotonic() - self._progress_at > SECONDS_BETWEEN_PROGRESS:
-                    self._check_sums()
+                    if self.group.size == 1:  # each process has its own clock
+                        self._check_sums()
                     self._progress_at = time.monotonic()
                     yield self.recorder.progress(self.state)
             except Stopped:
@@ -147,8 +153,14 @@ class Trainer:
                     raise
                 yield self._roll_back()
         self.save_last()
+        if reason != "interrupted" and elastic.job():
+            elastic.unmark(self.folder)
         limit = self.plan.limit if self.plan else "time"
-        yield self.recorder.finish(self.folder, self.config, self.state, reason, limit, stop)
+        s = self.state
+        if self.group.is_first:
+            yield self.recorder.finish(self.folder, self.config, s, reason, limit, stop)
+        else:
+            yield Finished(self.folder.path, reason, s.step, s.best_step, s.best_nats_per_char)
 
     def baselines(self) -> Baselines | None:
         """See `Recorder.baselines`."""
@@ -178,12 +190,31 @@ class Trainer:
             return "stopped early"
         return ""
 
-    def _step(self) -> None:
+    def _stops(self, stop: Callable[[], object]) -> bool:
+        """Whether a process of the group is to stop, as all of them know since the last step."""
+        return bool(stop()) if self.group.size == 1 else self._agreed[STOPS] > 0
+
+    def _save_is_due(self) -> bool:
+        every = self.config.training.checkpoint_every
+        return self.saver.is_due(every) if self.group.size == 1 else self._agreed[SAVES] > 0
+
+    def _wishes(self, stop: Callable[[], object]) -> list[float]:
+        """Returns what this process has to tell the others: whether it is to stop; the first one also whether it is
+        time to save, and what its clock shows."""
+        if self.group.size == 1:
+            return []
+        saves = self.group.is_first and self.saver.is_due(self.config.training.checkpoint_every)
+        return [float(bool(stop())), float(saves), self.group.clock() if self.group.is_first else 0.0]
+
+    def _step(self, stop: Callable[[], object] = lambda: False) -> None:
         """One window of every stream: forward, backward, clip, optimizer step."""
         began, s = time.perf_counter(), self.state
         position = StreamPosition(*s.position)
         x_BT, y_BT = self.streams.read(position)
-        self.train_state.forward_backward(x_BT, y_BT, self.streams.resets_state(position))
+        resets_B = self.streams.resets_state(position)
+        self._agreed = self.train_state.forward_backward(x_BT, y_BT, resets_B, s.step, self._wishes(stop))
+        if self._agreed:
+            self.group.agreed = self._agreed[CLOCK]
         if self.train_state.device.type == "cpu":  # on a GPU this would wait: metrics and saves check there
             self._check_sums()
         self.train_state.optimizer_step(s.step, self._learning_rate(s.step))
@@ -224,7 +255,7 @@ class Trainer:
     def _roll_back(self) -> RolledBack:
         """Restores the last checkpoint and halves the learning rate."""
         diverged_after = self.state.step
-        self.restore(*runs.load_resumable(self.folder.path / runs.LAST))
+        self.restore(*self.group.load_resumable(self.folder.path / runs.LAST))
         if self.time_budget:
             self.time_budget.restart_timing()
         self.state = dataclasses.replace(self.state, rollbacks=self.state.rollbacks + 1)
@@ -263,7 +294,11 @@ class Trainer:
             yield Evaluated(s.step, better, s.best_step, s.best_nats_per_char, self.recorder.sample(self.config))
 
     def _validate(self, stop: Callable[[], object]) -> float | None:
-        loss, seconds = self.recorder.evaluate(self.config.data.val_chars, stop)
+        evaluate = functools.partial(self.recorder.evaluate, self.config.data.val_chars)
+        if self.group.size == 1:
+            loss, seconds = evaluate(stop)
+        else:  # the others wait, and stop when this one does
+            loss, seconds = self.group.share(lambda: evaluate(lambda: False))
         if self.time_budget:
             self.time_budget.record_evaluation(seconds)
         if loss is None:

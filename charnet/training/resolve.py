@@ -126,6 +126,20 @@ def resolve(config: Config, train_characters: int) -> Config:
     )
 
 
+def check_shards(config: Config, processes: int) -> int:
+    """Returns the number of shards of a training; raises ConfigError if its streams cannot be divided so."""
+    streams, shards = config.training.batch_size, config.training.shards
+    count = shards if shards > 1 else processes
+    if count % processes:
+        raise ConfigError(
+            f"--shards {shards}: cannot be divided among {processes} processes; give a multiple of {processes}"
+        )
+    if streams % count:
+        fits = max(1, round(streams / count)) * count
+        raise ConfigError(f"{streams} streams cannot be divided into {count} equal parts; give --batch-size {fits}")
+    return count
+
+
 def threads_of(config: Config) -> int:
     """Returns the number of processor threads: by default the cores of this process's share of the machine.
 

@@ -10,7 +10,6 @@ Shape legend: B streams, T characters in a window, N numbers in a message.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,11 +19,11 @@ from torch import Tensor
 
 from charnet.config import Config
 from charnet.data.documents import NO_TARGET
-from charnet.errors import ConfigError
 from charnet.model.ensemble import Model
 from charnet.model.loss import backward, choose_candidates, clip_gradients
 from charnet.model.network import ModelState
 from charnet.training.group import Group, add
+from charnet.training.resolve import check_shards
 
 OF_CANDIDATES = (1 << 20) + 1  # in place of the number of a shard, of which there are fewer
 
@@ -41,18 +40,8 @@ class Shards:
     """
 
     def __init__(self, config: Config, group: Group, device: torch.device) -> None:
-        streams, shards, size = config.training.batch_size, config.training.shards, group.size
-        self.count = shards if shards > 1 else size
-        if self.count % size:
-            raise ConfigError(
-                f"--shards {shards}: cannot be divided among {size} processes; give a multiple of {size}, or start "
-                f"{math.gcd(shards, size)}"
-            )
-        if streams % self.count:
-            fits = max(1, round(streams / self.count)) * self.count
-            raise ConfigError(
-                f"--batch-size {streams}: cannot be divided into {self.count} equal parts; give --batch-size {fits}"
-            )
+        streams, size = config.training.batch_size, group.size
+        self.count = check_shards(config, size)
         self.own_streams = streams // size
         self._rows = streams // self.count
         self._first, self._of_each = group.rank * self.count // size, self.count // size

@@ -216,6 +216,7 @@ def on_device(config: Config, alphabet_size: int) -> Config:
     """Checks that the run fits into memory, and replaces the device and precision "auto" by those of this machine."""
     from charnet.model import device
 
+    resolve.check_shards(config, group.size())
     where = device.choose_device(config.training.device)
     if where.type == "cpu":
         resolve.check_memory(config, alphabet_size, machine.free_memory())

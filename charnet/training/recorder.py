@@ -92,6 +92,7 @@ class Recorder:
         """
         if group.size == 1:
             return self._evaluate(val_chars, stop)
+        self._train_state.gather()
         loss, seconds = group.share(lambda: self._evaluate(val_chars, lambda: False))
         return loss, seconds
 

@@ -25,7 +25,8 @@ CASES: dict[str, dict[str, Any]] = {
     "gru": {"model.cell": "gru", "model.weight_dropout": 0.3},
     "cifg": {"model.cell": "cifg", "model.num_layers": 2},
     "rnn": {"model.cell": "rnn", "training.optimizer": "adamw"},
-    "ensemble": {"model.members": 2},
+    "ensemble": {"model.members": 2, "model.weight_dropout": 0.2},
+    "four layers": {"model.num_layers": 4},
     "lines": {"data.lines": True},
     "bytes": {"data.bytes": True},
     "large alphabet": {"data.paths": ["wide.txt"]},
@@ -52,6 +53,7 @@ def tell(name: str, **values: Any) -> None:
 
 def digest(run: Trainer) -> str:
     """Of the weights in this process, if they are the same in all."""
+    run.train_state.gather()
     tensors = sorted(run.train_state.weights().items())
     found = hashlib.sha256(b"".join(tensor.numpy().tobytes() for _, tensor in tensors)).hexdigest()
     run.group.check_same({"weights": found})

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from many_processes import CASES
 
+from charnet.storage.checkpoint import Checkpoint
 from charnet.training.group import add
 
 SCRIPT = Path(__file__).with_name("many_processes.py")
@@ -81,6 +84,66 @@ def test_a_process_with_other_settings_text_or_version_is_refused_by_name(folder
     assert "process 1 of 2 has another text than process 0" in found["data.paths"]["error"]
     assert "process 1 of 2 has another version of charnet than process 0: 0.0 instead of" in found["version"]["error"]
     assert {each["code"] for each in found.values()} == {2}
+
+
+@pytest.mark.slow
+def test_the_command_ends_as_the_process_that_failed_and_says_so_once(folder: Path) -> None:
+    text = str(folder / "text.txt")
+    for arguments, code, told in (
+        (["no.txt"], 3, "charnet: no.txt: there is no such file or folder"),
+        (["-"], 3, "charnet: several processes cannot read one stream: save the text in a file, and give its name"),
+        ([text, "--batch-size", "7", "--steps", "2"], 2, "charnet: 7 streams cannot be divided into 2 equal parts; "),
+        ([text, "--cell", "lsmt"], 2, "charnet: model.cell: expected one of rnn, lstm, cifg, gru"),
+    ):
+        command = [sys.executable, "-m", "charnet", "train", *arguments, "--processes", "2", "--out", str(folder / "o")]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, done.stderr
+        assert done.stderr.count("charnet: ") == 1
+        assert done.stderr.startswith(told), done.stderr
+    assert not (folder / "o").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_command_saves_and_the_run_can_be_resumed(
+    folder: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "charnet",
+        "train",
+        str(folder / "text.txt"),
+        "--processes",
+        "2",
+        "--steps",
+        "9999999",
+    ]
+    command += ["--hidden-size", "8", "--batch-size", "4", "--window", "8", "--out", str(tmp_path), "--name", "run"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        while not (tmp_path / "run" / "metrics.jsonl").exists():
+            time.sleep(0.1)
+            assert running.poll() is None
+        running.send_signal(number)
+        told = running.stderr.read()
+        assert running.wait(60) == 128 + number, told
+    assert "everything is saved" in told
+    assert "Traceback" not in told
+    done = Checkpoint.load(tmp_path / "run" / "last.safetensors").trainer_state.step
+    assert done > 0
+    again = [
+        sys.executable,
+        "-m",
+        "charnet",
+        "train",
+        "--resume",
+        str(tmp_path / "run"),
+        "--steps",
+        str(done + 2),
+        "-q",
+    ]
+    assert subprocess.run(again, timeout=120).returncode == 0
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 8, 16])

@@ -10,6 +10,7 @@ from charnet.config import Config
 from charnet.overlay import as_dict, overlay
 from charnet.storage.no_folder import NoFolder
 from charnet.storage.runs import RunFolder
+from charnet.training.communication import Imagined
 from charnet.training.group import Group
 from charnet.training.planner import Plan
 from charnet.training.time_budget import TimeBudget
@@ -68,13 +69,13 @@ def _pace_of_all(processes: Group, config: Config, alphabet_size: int) -> float:
     import torch
 
     from charnet.model import device
-    from charnet.training import resolve
+    from charnet.training import resolve, throughput
 
     where = device.choose_device(config.training.device)
     device.set_threads(resolve.threads_of(config))
-    streams = max(1, config.training.batch_size // processes.size)
-    seconds = pace_of_one(overlay(config, {"training.batch_size": streams}), alphabet_size, where)
-    gradients = torch.zeros(resolve.num_weights(config, alphabet_size), device=where)
+    seconds = throughput.seconds_per_step(config, alphabet_size, where, Imagined(processes.size))
+    by_network = resolve.is_by_network(config, processes.size)
+    gradients = torch.zeros(1 if by_network else resolve.num_weights(config, alphabet_size), device=where)
     processes.sum(gradients)
     began = time.monotonic()
     float(processes.sum(gradients)[0])

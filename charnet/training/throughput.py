@@ -1,4 +1,4 @@
-"""Measures how fast this machine trains.
+"""Measures how fast this machine trains, reads its memory and sends to itself.
 
 Shape legend: B streams, T characters in a window.
 """
@@ -29,6 +29,7 @@ from charnet.training.resolve import is_by_network
 EVALUATED = 64 * MOST_STREAMS  # characters
 WARMUP_STEPS = 2  # while the library chooses and compiles its kernels
 FEWEST_STEPS, SHORTEST_SECONDS = 3, 0.1  # timed at least
+SPINNING = 0.2  # seconds that idle threads, also those of another library, may keep a core busy
 LARGE, REPEATED_SUMS, SECONDS_FOR_LOOPBACK = 2_000_000, 11, 20  # numbers of a sum that shows the bandwidth
 
 
@@ -129,6 +130,27 @@ def median_seconds(step: TrainingStep) -> float:
     while len(timings) < FEWEST_STEPS or sum(timings) < SHORTEST_SECONDS:
         timings.append(sum(step.timed()))
     return sorted(timings)[len(timings) // 2]
+
+
+def one_layer(cell: str, activation: str, hidden: int, batch_size: int, window: int, precision: str) -> Config:
+    """Returns the settings of a benchmark: one layer, without dropout."""
+    values = {
+        "model.cell": cell, "model.activation": activation, "model.hidden_size": hidden, "model.dropout": 0.0,
+        "training.batch_size": batch_size, "training.window": window, "training.precision": precision,
+    }  # fmt: skip
+    return overlay(Config(), values)
+
+
+def reading_speed(size: int) -> float:
+    """Measures the bytes per second at which all cores read a block repeatedly: the best of 30 sums."""
+    block = torch.ones(max(1, size // 4))
+    time.sleep(SPINNING)
+    seconds = []
+    for _ in range(40):
+        began = time.perf_counter()
+        block.sum()
+        seconds.append(time.perf_counter() - began)
+    return size / min(seconds[10:])
 
 
 def loopback() -> Network:

@@ -18,7 +18,7 @@ import torch
 from charnet.config import Config
 from charnet.model.device import choose_precision, cpu_capabilities, set_threads
 from charnet.overlay import overlay
-from charnet.training.communication import Imagined, Network, of_sum
+from charnet.training.communication import Imagined, Network, Traffic, of_sum
 from charnet.training.resolve import num_weights
 from charnet.training.throughput import TrainingStep
 
@@ -41,7 +41,7 @@ NETWORKS = {
 }
 UNITS, BATCHES, WINDOW, ALPHABET = (512, 1024), (64, 1024), 64, 65
 MOST_MEASURED = 64  # streams; more take as much longer
-REPEATS = 7
+ROUNDS, REPEATS = 4, 5
 
 
 def rate(text: str, options: tuple[str, ...]) -> float:
@@ -68,46 +68,49 @@ def measure(text: str, rounds: int) -> None:
         print(f"| {how} | {span} | {middle / 4096:.2f} | {middle / beside:.2f} |")
 
 
-def timed(units: int, streams: int, group: Imagined) -> tuple[float, float]:
-    """Measures the seconds of a step of one thread: of its gradients, and of the optimizer."""
-    cpu = torch.device("cpu")
-    values = {"model.hidden_size": units, "training.batch_size": streams * group.size, "training.window": WINDOW}
+def timed(units: int, streams: int, processes: int) -> tuple[float, float, Traffic]:
+    """Measures a step of one thread: seconds of the gradients, of the optimizer, and what it would send."""
+    cpu, group = torch.device("cpu"), Imagined(processes)
+    values = {"model.hidden_size": units, "training.batch_size": streams * processes, "training.window": WINDOW}
     config = overlay(Config(), values)
     config = overlay(config, {"training.precision": choose_precision(config, cpu_capabilities(cpu))})
     step = TrainingStep(config, ALPHABET, cpu, group)
-    step.run(2)
-    group.traffic = of_sum(4 * num_weights(config, ALPHABET), group.size)
     step.run(1)
-    traffic = group.traffic
-    found = [step.timed() for _ in range(REPEATS)]
-    group.traffic = traffic
-    gradients, optimizer = (statistics.median(each) for each in zip(*found, strict=True))
-    return gradients, optimizer
+    sent = group.traffic + of_sum(4 * num_weights(config, ALPHABET), processes)
+    gradients, optimizer = map(min, zip(*(step.timed() for _ in range(REPEATS)), strict=True))
+    return gradients, optimizer, sent
 
 
-def table(units: int, batch_size: int) -> None:
-    """Prints the efficiency of 1, 2, 4 ... processes that share the streams of a batch."""
+def tables(units: int) -> None:
+    """Prints the efficiency of 1, 2, 4 ... processes that share the streams of a batch.
+
+    Other programs only make a step slower, so its time is the least of several rounds.
+    """
     set_threads(1)
-    counts = [1 << power for power in range(batch_size.bit_length())]
-    print(f"\nLSTM {units}, {batch_size:,} streams in all, windows of {WINDOW}:\n")
-    print("| processes | streams each | ms of computing | MB sent | " + " | ".join(NETWORKS) + " |")
-    print("|---" * (4 + len(NETWORKS)) + "|")
-    alone, ends = 0.0, dict.fromkeys(NETWORKS, "")
-    for count in counts:
-        group, streams = Imagined(count), batch_size // count
-        measured = min(streams, MOST_MEASURED)
-        gradients, optimizer = timed(units, measured, group)
-        computing = gradients * streams / measured + optimizer
-        alone = alone or computing
-        shares = []
-        for name, network in NETWORKS.items():
-            share = alone / count / (computing + network.seconds(group.traffic))
-            if share < 0.5 and not ends[name]:
-                ends[name] = f"{count:,}"
-            shares.append(f"{share:.0%}")
-        sent = f"{group.traffic.bytes / 1e6:,.1f}"
-        print(f"| {count:,} | {streams:,} | {1000 * computing:,.0f} | {sent} | {' | '.join(shares)} |", flush=True)
-    print(f"\nUnder 50 % from: {', '.join(f'{name} {count or chr(8212)}' for name, count in ends.items())}.")
+    sizes = [1 << power for power in range(MOST_MEASURED.bit_length())]
+    rounds = [{streams: timed(units, streams, 1) for streams in sizes} for _ in range(ROUNDS)]
+    gradients = {streams: min(each[streams][0] for each in rounds) for streams in sizes}
+    whole = min(found[1] for each in rounds for found in each.values())
+    shared = min(timed(units, 1, 4)[1] for _ in range(ROUNDS * len(sizes)))
+    print(f"\nOne thread, LSTM {units}: the optimizer takes {1000 * whole:.0f} ms, shared out {1000 * shared:.0f} ms.")
+    for batch_size in BATCHES:
+        print(f"\nLSTM {units}, {batch_size:,} streams in all, windows of {WINDOW}:\n")
+        print("| processes | streams each | ms of computing | MB sent | " + " | ".join(NETWORKS) + " |")
+        print("|---" * (4 + len(NETWORKS)) + "|")
+        alone, ends = 0.0, dict.fromkeys(NETWORKS, "")
+        for count in (1 << power for power in range(batch_size.bit_length())):
+            streams = batch_size // count
+            measured = min(streams, MOST_MEASURED)
+            computing = gradients[measured] * streams / measured + (whole if count <= 2 else shared)
+            alone = alone or computing
+            sent, shares = timed(units, 1, count)[2], []
+            for name, network in NETWORKS.items():
+                share = alone / count / (computing + network.seconds(sent))
+                ends[name] = ends[name] or (f"{count:,}" if share < 0.5 else "")
+                shares.append(f"{share:.0%}")
+            cells = f"{count:,} | {streams:,} | {1000 * computing:,.0f} | {sent.bytes / 1e6:,.1f}"
+            print(f"| {cells} | {' | '.join(shares)} |", flush=True)
+        print(f"\nUnder 50 % from: {', '.join(f'{name} {count}' for name, count in ends.items())}.")
 
 
 if __name__ == "__main__":
@@ -115,5 +118,4 @@ if __name__ == "__main__":
         measure(sys.argv[2], int(sys.argv[3]) if sys.argv[3:] else 5)
     else:
         for units in UNITS:
-            for batch_size in BATCHES:
-                table(units, batch_size)
+            tables(units)

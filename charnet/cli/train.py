@@ -13,7 +13,7 @@ from charnet.cli.following import following
 from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped_settings
 from charnet.config import RUNS
 from charnet.config_file import read_yaml
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, quoted
 from charnet.overlay import assignments, parse_duration
 from charnet.signals import Interrupted, SignalGuard
 from charnet.training import group
@@ -166,7 +166,7 @@ def train(
         raise ConfigError(f"{flag} needs --resume: leave it out, or add --resume RUN")
 
     if network is not None and not dry_run:
-        raise ConfigError("--network needs --dry-run: a training uses the network that there is")
+        raise ConfigError(f"--network {quoted(network)}: needs --dry-run; a training uses the network that there is")
     if dry_run:
         return dry_running.show(values, given | {"time": seconds}, file_values)
 

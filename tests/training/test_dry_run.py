@@ -99,7 +99,7 @@ def test_networks_of_an_ensemble_send_no_gradients(capsys: pytest.CaptureFixture
         (("--dry-run", "--network", "fast"), "as in 0.1ms,1Gbit"),
         (("--dry-run", "--processes", "0"), "--processes"),
         (("--dry-run", "--processes", "3"), "--batch-size"),
-        (("--network", "1ms,1Gbit"), "--network needs --dry-run"),
+        (("--network", "1ms,1Gbit"), "needs --dry-run"),
     ],
 )
 def test_what_no_training_could_do_is_refused(

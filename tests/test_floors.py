@@ -41,7 +41,7 @@ TABLE = """
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  api         api
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
-               connection completions page app llm_plugin
+               connection completions patterns page app llm_plugin
 9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following launch
                train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval quantize doctor

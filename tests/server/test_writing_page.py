@@ -242,7 +242,8 @@ def test_tab_and_right_take_escape_drops_and_ctrl_right_takes_a_word(browser: An
 @browsing
 def test_a_suggestion_is_what_the_server_writes_for_its_seed(browser: Any, server: Running) -> None:
     with opened(browser, server.port) as page:
-        page.write(PROMPT)
+        page.keyboard.insert_text(PROMPT)  # at once: who types along the gray text keeps it
+        page.settle()
         how = {"prompt": PROMPT, "max_tokens": 60, "temperature": 0.7, "seed": 1}
         text = server.post(how).json["choices"][0]["text"]
         assert len(text) == 60

@@ -11,7 +11,7 @@ from conftest import sentences
 
 from charnet.cli.app import run
 from charnet.training import throughput
-from charnet.training.communication import Network, of_join, of_sum
+from charnet.training.communication import Network, of_sum
 
 SMALL = ("--hidden-size", "8", "--batch-size", "8", "--window", "8", "--threads", "1", "--ngram", "0")
 
@@ -68,8 +68,8 @@ def test_each_process_has_its_part_and_sends_its_gradients(capsys: pytest.Captur
     for share in shown["shares"]:
         count, gradients = share["processes"], 4 * shown["parameters"]
         assert share["streams"] * count == 8
-        cells = 4 * 8 * 8 * 4 if count > 2 else 0  # of the directions of the matrices of the cell, of which one is sent
-        assert share["bytes_sent"] == of_sum(gradients, count).bytes + of_join(cells, count).bytes
+        directions = 4 * 2 * 4 * 8 * 8 if count > 2 else 0  # of both matrices of the cell
+        assert share["bytes_sent"] == of_sum(gradients, count).bytes + of_sum(directions, count).bytes
         assert share["seconds_sending"] == pytest.approx(share["bytes_sent"] / 1e9, abs=1e-9)
         assert share["chars_per_second"] == pytest.approx(64 / share["seconds"])
         assert share["speedup"] == pytest.approx(shown["shares"][0]["seconds"] / share["seconds"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,16 +26,17 @@ from charnet.generation.batch import texts
 from charnet.generation.copy_guard import CopyGuard
 from charnet.generation.generate import stream
 from charnet.machine import processor_cores
-from charnet.model.device import DTYPES, set_threads
+from charnet.model.device import DTYPES, choose_device, set_threads
 from charnet.model.shapes import model_shapes
 from charnet.overlay import overlay
 from charnet.storage.quantize import QuantizedMatrix, quantize_all
-from charnet.training.throughput import TrainingStep
+from charnet.training import group, together
+from charnet.training.group import Group
+from charnet.training.throughput import TrainingStep, one_layer, reading_speed
 
 REPEATS = 7
 ALPHABET = Vocabulary(tuple(range(0x20, 0x61)))  # 65 symbols, as in English prose
 SECONDS_PER_REPEAT = 0.4
-SPINNING = 0.2  # seconds that idle threads, also those of another library, may keep a core busy
 LARGE_BLOCK = 8 << 20  # bytes: a smaller block would measure how long the threads take to synchronize
 PRODUCT = 2048  # side of the square matrices whose product measures the peak
 TRAINED = (
@@ -184,18 +186,6 @@ def _written(name: str, scenario: Scenario, weights: dict[str, Array]) -> Result
     return _result(f"{name} engine, {shape}", rates, share_of_limit=share, limit=limit_name)
 
 
-def reading_speed(size: int) -> float:
-    """Measures the bytes per second at which all cores read a block repeatedly: the best of 30 sums."""
-    block = torch.ones(max(1, size // 4))
-    time.sleep(SPINNING)
-    seconds = []
-    for _ in range(40):
-        began = time.perf_counter()
-        block.sum()
-        seconds.append(time.perf_counter() - began)
-    return size / min(seconds[10:])
-
-
 def _random_weights(config: Config) -> dict[str, Array]:
     random = np.random.default_rng(0)
     shapes = model_shapes(config, len(ALPHABET))
@@ -259,18 +249,7 @@ def train_benchmark(
     for cell, activation, hidden in shapes:
         cell_name = f"{cell} ({activation})" if cell == "rnn" else cell
         for name in DTYPES:
-            config = overlay(
-                Config(),
-                {
-                    "model.cell": cell,
-                    "model.activation": activation,
-                    "model.hidden_size": hidden,
-                    "model.dropout": 0.0,
-                    "training.batch_size": batch_size,
-                    "training.window": window,
-                    "training.precision": name,
-                },
-            )
+            config = one_layer(cell, activation, hidden, batch_size, window, name)
             step = TrainingStep(config, len(ALPHABET))
             rates = _rates(step.run, shortest=1)
             limit = statistics.median(peaks[name]) / step.operations_a_character
@@ -281,6 +260,24 @@ def train_benchmark(
                 limit=f"{name} peak",
             )
         yield _result(f"    of which Muon, {cell_name} 1x{hidden}", _shares(step), unit="%")
+
+
+def scaling_benchmark(
+    processes: Group, shapes: tuple[tuple[str, str, int], ...] = TRAINED, batch_size: int = 64, window: int = 64
+) -> Iterator[Result]:
+    """Measures training by all processes of a group together. The limit is as many times the first process alone."""
+    where, size = choose_device("auto"), processes.size
+    set_threads(max(1, processor_cores() // group.local_size()))
+    streams = max(1, batch_size // size) * size
+    for (cell, activation, hidden), name in itertools.product(shapes, DTYPES):
+        config = one_layer(cell, activation, hidden, streams, window, name)
+        alone, by_all = together.rates(processes, config, len(ALPHABET), where, REPEATS, SECONDS_PER_REPEAT)
+        yield _result(
+            f"{cell} 1x{hidden}, B={streams}, T={window}, {name}",
+            [rate * streams * window for rate in by_all],
+            share_of_limit=statistics.median(by_all) / statistics.median(alone) / size,
+            limit=f"{size} x one process",
+        )
 
 
 def _peak(dtype: torch.dtype) -> list[float]:

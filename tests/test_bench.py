@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from charnet import bench
 from charnet.bench import Scenario
 from charnet.config import Config
 from charnet.overlay import overlay
+from charnet.training import throughput
+from charnet.training.communication import Imagined
 from charnet.training.throughput import TrainingStep
 
 
@@ -17,7 +20,7 @@ from charnet.training.throughput import TrainingStep
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "SECONDS_PER_REPEAT", 0.002)
     monkeypatch.setattr(bench, "PRODUCT", 16)
-    monkeypatch.setattr(bench, "SPINNING", 0)
+    monkeypatch.setattr(throughput, "SPINNING", 0)
 
 
 def check(results: list[bench.Result]) -> None:
@@ -57,6 +60,25 @@ def test_training_is_compared_with_the_peak_of_each_format() -> None:
     assert [r.unit for r in results] == ["GFLOP/s"] * 2 + ["chars/s", "chars/s", "%"] * 2
     assert results[2].what == "rnn (relu) 1x8, B=2, T=4, fp32"
     assert results[3].limit == "bf16 peak"
+
+
+def test_several_processes_are_compared_with_as_many_times_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which the others do nothing here: the first takes its part, and sends nothing."""
+    streams: list[int] = []
+    step = throughput.forward_backward
+
+    def counted(model: Any, x_BT: Any, *more: Any, **options: Any) -> Any:
+        streams.append(len(x_BT))
+        return step(model, x_BT, *more, **options)
+
+    monkeypatch.setattr(throughput, "forward_backward", counted)
+    processes = Imagined(2)
+    results = list(bench.scaling_benchmark(processes, (("gru", "tanh", 8),), batch_size=5, window=4))
+    check(results)
+    assert [r.what for r in results] == [f"gru 1x8, B=4, T=4, {name}" for name in ("fp32", "bf16")]
+    assert {r.limit for r in results} == {"2 x one process"}
+    assert set(streams) == {4, 2}  # alone all, together the half
+    assert processes.traffic.bytes > 0
 
 
 def test_a_character_costs_two_operations_per_weight_forward_and_four_backward() -> None:

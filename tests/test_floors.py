@@ -30,9 +30,10 @@ TABLE = """
                selection receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
-5  training    group agreement elastic optim resolve sizes planner events run_state background event_file loggers
-               throughput time_budget thread_count sharded train_state trained_ngram saver recorder divergence trainer
-               together start resume setup trials sweep_file sweep_plan sweep_events sweep_pace sweep
+5  training    group communication agreement elastic optim resolve sizes planner events run_state background
+               event_file loggers throughput time_budget thread_count sharded train_state trained_ngram saver recorder
+               divergence trainer together start dry_run resume setup trials sweep_file sweep_plan sweep_events
+               sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
@@ -44,8 +45,8 @@ TABLE = """
                connection completions patterns page app llm_plugin
 9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following launch
-               train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval quantize doctor
-               bench cache corpus compress app
+               dry_running train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval
+               quantize doctor bench cache corpus compress app
 10 root        __init__ __main__
 """
 LOADS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,8 @@ import typer
 from charnet.cli import console, tables
 from charnet.cli.help import GroupedCommand
 from charnet.cli.options import option
+from charnet.config import Config
+from charnet.training import group
 
 if TYPE_CHECKING:
     from charnet.bench import Result
@@ -45,10 +48,22 @@ def controls(json: Json = False) -> None:
 
 @bench.command(cls=GroupedCommand)
 def train(json: Json = False) -> None:
-    """Measure how fast each cell trains, compared with the peak of matrix products in fp32 and bf16."""
-    from charnet.bench import train_benchmark
+    """Measure how fast each cell trains, compared with the peak of matrix products in fp32 and bf16.
 
-    _show(train_benchmark(), json=json)
+    Started by torchrun, it measures all processes together, compared with as many times one of them alone.
+    """
+    from charnet.bench import scaling_benchmark, train_benchmark
+
+    if group.size() == 1:
+        _show(train_benchmark(), json=json)
+        return
+    with group.told_once(), contextlib.closing(group.current(Config().training.timeout)) as processes:
+        results = scaling_benchmark(processes)
+        if processes.is_first:
+            _show(results, json=json)
+        else:  # only the first process shows
+            for _ in results:
+                pass
 
 
 def _show(results: Iterator[Result], *, json: bool) -> None:

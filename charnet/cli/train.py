@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from charnet.cli import console, launch, progress
+from charnet.cli import console, dry_running, launch, progress
 from charnet.cli.following import following
 from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped_settings
 from charnet.config import RUNS
@@ -81,6 +81,16 @@ def train(
         int | None,
         option("--processes", metavar="N", help="train with N processes on this machine, by torchrun", group=TRAINING),
     ] = None,
+    network: Annotated[
+        str | None,
+        option(
+            "--network",
+            metavar="LATENCY,BANDWIDTH",
+            help="with --dry-run: the processes have a machine like this one each, joined by a network such as "
+            "0.1ms,1Gbit [default: they share this machine]",
+            group=TRAINING,
+        ),
+    ] = None,
     shards: Annotated[int | None, setting("training.shards", group=TRAINING)] = None,
     timeout: Annotated[str | None, setting("training.timeout", group=TRAINING)] = None,
     checkpoint_every: Annotated[str | None, setting("training.checkpoint_every", group=RUN)] = None,
@@ -119,6 +129,10 @@ def train(
             "--set", metavar="SECTION.FIELD=VALUE", help="set any setting by its full name; may be repeated", group=RUN
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        option("--dry-run", help="say what the training would do, its memory and time, and train nothing", group=RUN),
+    ] = False,
     log: Annotated[
         list[str] | None,
         option(
@@ -139,7 +153,7 @@ def train(
 ) -> int:
     """Train a model on a text. The run is saved in checkpoints/, under the name of the text."""
     given = dict(locals())  # first of all: each option that is a setting has the name of its field
-    if processes is not None and not group.size() > 1:
+    if processes is not None and not (dry_run or group.size() > 1):
         return launch.start(processes)
     typed = assignments(settings or []) | given_settings(given)
     values = unescaped_settings(typed, any_bytes=as_bytes) | ({"data.paths": text} if text else {})
@@ -150,6 +164,11 @@ def train(
     if (strict or continue_text) and not resume:
         flag = "--strict" if strict else "--continue"
         raise ConfigError(f"{flag} needs --resume: leave it out, or add --resume RUN")
+
+    if network is not None and not dry_run:
+        raise ConfigError("--network needs --dry-run: a training uses the network that there is")
+    if dry_run:
+        return dry_running.show(values, given | {"time": seconds}, file_values)
 
     if group.rank():  # the first process shows, logs and writes
         quiet, json, log, open_page = True, False, None, False

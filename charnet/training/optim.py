@@ -179,21 +179,16 @@ class Optimizer:
 def orthogonalize_all(updates: Mapping[str, Tensor], group: Group) -> dict[str, Tensor]:
     """Orthogonalizes matrices, the same in all processes of a group: beyond two, each does some of them.
 
-    One message brings them to all others. Two do without: it takes them as long as the work that it would save.
+    A sum brings them to all others, as each is zero where it is not computed: in a ring of whole matrices every process
+    would pass on as many as there are processes. Two do without: it takes them as long as the work that it would save.
     """
     if group.size <= 2 or len(updates) < 2:
         return {key: orthogonalize(update) for key, update in updates.items()}
-    shares = share_out({key: update.numel() for key, update in updates.items()}, group.size)
-    longest = max(sum(updates[key].numel() for key in share) for share in shares)
-    own = [orthogonalize(updates[key]).flatten() for key in shares[group.rank]]
-    filler = next(iter(updates.values())).new_zeros(longest - sum(map(len, own)))
-    rows_SN, found = group.join(torch.cat([*own, filler])[None]), {}
-    for row, share in enumerate(shares):
-        begin = 0
-        for key in share:
-            end = begin + updates[key].numel()
-            found[key], begin = rows_SN[row, begin:end].view(updates[key].shape), end
-    return found
+    own = share_out({key: update.numel() for key, update in updates.items()}, group.size)[group.rank]
+    found = {key: orthogonalize(each) if key in own else torch.zeros_like(each) for key, each in updates.items()}
+    sums_N = group.sum(torch.cat([each.flatten() for each in found.values()]))
+    parts = sums_N.split([each.numel() for each in found.values()])
+    return {key: part.view(each.shape) for (key, each), part in zip(found.items(), parts, strict=True)}
 
 
 def share_out(sizes: Mapping[str, int], shares: int) -> list[list[str]]:

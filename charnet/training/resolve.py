@@ -145,13 +145,13 @@ def is_by_network(config: Config, processes: int) -> bool:
     return 1 < processes <= config.model.members and config.model.members % processes == 0
 
 
-def threads_of(config: Config) -> int:
+def threads_of(config: Config, local_processes: int = 0) -> int:
     """Returns the number of processor threads: by default the cores of this process's share of the machine.
 
     With several shards, as many as each would have in a process of its own: with another number of threads, the last
     digits of sums are others.
     """
-    training, others = config.training, max(group.local_size(), config.training.shards)
+    training, others = config.training, max(local_processes or group.local_size(), config.training.shards)
     return training.threads or max(1, processor_cores() // others)
 
 

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import RUNS, Config
+from charnet.errors import ConfigError
 from charnet.overlay import overlay
 from charnet.training import resolve
 
 if TYPE_CHECKING:
     from charnet.data.corpus import OnRead
+    from charnet.training.communication import Network
+    from charnet.training.dry_run import DryRun
     from charnet.training.trainer import Trainer
+
+MOST_PROCESSES = 4096  # that a dry run reckons with
 
 
 def new_run(
@@ -44,14 +49,9 @@ def new_run(
     Raises:
         CharnetError: the user has to change something; nothing was written.
     """
-    from_file = () if "data.paths" in values else (file_values or {}).get("data.paths", ())
-    values, seconds = resolve.choose_length(values, file_values or {}, seconds)
-    config = overlay(Config(), values)
-    if init_from is None:  # else the defaults are those of the weights
-        resolve.check(config, name)
+    values, seconds = _checked(values, file_values, seconds, name, init_from)
     from charnet.training import start
 
-    start.check_named([from_file] if isinstance(from_file, str) else from_file)
     return start.new_run(
         values,
         seconds,
@@ -61,6 +61,57 @@ def new_run(
         sample_length=sample_length,
         on_start=on_start,
         on_read=on_read,
+    )
+
+
+def _checked(
+    values: Mapping[str, Any],
+    file_values: Mapping[str, Any] | None,
+    seconds: float | str | None,
+    name: str,
+    init_from: Path | None,
+) -> tuple[dict[str, Any], float | None]:
+    """Returns the settings of a new run, and its time, after all checks that need neither the text nor torch."""
+    from_file = () if "data.paths" in values else (file_values or {}).get("data.paths", ())
+    merged, planned = resolve.choose_length(values, file_values or {}, seconds)
+    config = overlay(Config(), merged)
+    if init_from is None:  # else the defaults are those of the weights
+        resolve.check(config, name)
+    from charnet.training import start
+
+    start.check_named([from_file] if isinstance(from_file, str) else from_file)
+    return merged, planned
+
+
+def dry_run(
+    values: Mapping[str, Any],
+    *,
+    file_values: Mapping[str, Any] | None = None,
+    out: Path = RUNS,
+    name: str = "",
+    init_from: Path | None = None,
+    seconds: float | str | None = None,
+    processes: int = 1,
+    network: Network | None = None,
+    on_read: OnRead = lambda *_: None,
+) -> DryRun:
+    """Reckons what a new run would do, from steps that are measured on this machine. It trains and writes nothing.
+
+    Args:
+        values, file_values, out, name, init_from, seconds, on_read: as for `new_run`.
+        processes: that would train together.
+        network: between processes that have a machine like this one each; without it, they share this one.
+
+    Raises:
+        CharnetError: `new_run` would raise it too.
+    """
+    if not 1 <= processes <= MOST_PROCESSES:
+        raise ConfigError(f"--processes: expected a number between 1 and {MOST_PROCESSES}, found {processes}")
+    values, seconds = _checked(values, file_values, seconds, name, init_from)
+    from charnet.training import dry_run
+
+    return dry_run.dry_run(
+        values, seconds, out=out, name=name, init_from=init_from, processes=processes, network=network, on_read=on_read
     )
 
 

@@ -56,7 +56,7 @@ def new_run(
     processes = group.current(overlay(Config(), values).training.timeout)
     weights = _weights(processes, init_from, out) if init_from else None
     with processes.first():  # the others find its encoded copy of the text, if they share the cache
-        config, corpus, text = _read(values, seconds, weights, name, on_read)
+        config, corpus, text = read(values, seconds, weights, name, on_read)
     processes.check_same(facts(values, corpus.fingerprint, corpus.key))
 
     from charnet.training import trained_ngram, trainer
@@ -66,7 +66,7 @@ def new_run(
         counts = trained_ngram.count_part(text.train, len(corpus.vocab), corpus.vocab.start_id(), order)
     given = set(values) | (INHERITED if weights else set())
     config, plan, time_budget = together.settle(
-        processes, lambda pace: _settle(config, given, text, len(corpus.vocab), seconds, pace), len(corpus.vocab)
+        processes, lambda pace: settle(config, given, text, len(corpus.vocab), seconds, pace), len(corpus.vocab)
     )
     if counts:
         ngram = trained_ngram.TrainedNgram.of_counts(counts, resolve.ngram_bytes(config, len(corpus.vocab)))
@@ -107,13 +107,13 @@ def plan_run(
     values: Mapping[str, Any], seconds: float, *, on_read: data_corpus.OnRead = lambda *_: None
 ) -> tuple[Plan, Corpus, Split]:
     """Plans a run as `new_run` does, and makes none. Returns also its text, whole and split."""
-    config, corpus, text = _read(values, seconds, None, "", on_read)
-    _, plan, _ = _settle(config, set(values), text, len(corpus.vocab), seconds, together.pace_of_one)
+    config, corpus, text = read(values, seconds, None, "", on_read)
+    _, plan, _ = settle(config, set(values), text, len(corpus.vocab), seconds, together.pace_of_one)
     assert plan is not None
     return plan, corpus, text
 
 
-def _read(
+def read(
     values: Mapping[str, Any], seconds: float | None, weights: Checkpoint | None, name: str, on_read: data_corpus.OnRead
 ) -> tuple[Config, Corpus, Split]:
     """Returns the text of a run, whole and split, and the settings that follow from the text."""
@@ -166,7 +166,7 @@ def info_of(corpus: Corpus) -> CorpusInfo:
     return CorpusInfo(corpus.name, len(corpus.ids), corpus.size_bytes, corpus.files, corpus.fingerprint, corpus.key)
 
 
-def _settle(
+def settle(
     config: Config, given: Collection[str], text: Split, alphabet_size: int, seconds: float | None, pace: together.Pace
 ) -> tuple[Config, Plan | None, TimeBudget | None]:
     """Chooses every setting that was not `given`; returns also the plan, if the run has a time to fit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from charnet.config import Config
 from charnet.overlay import as_dict, overlay
 from charnet.storage.no_folder import NoFolder
 from charnet.storage.runs import RunFolder
+from charnet.training.communication import Imagined
 from charnet.training.group import Group
 from charnet.training.planner import Plan
 from charnet.training.time_budget import TimeBudget
@@ -63,22 +65,54 @@ def settle(processes: Group, choose: Callable[[Pace], Settled], alphabet_size: i
 
 def _pace_of_all(processes: Group, config: Config, alphabet_size: int) -> float:
     """Returns the seconds of a step that all processes make together: of the slowest, and of the sum over all."""
-    import time
-
     import torch
 
     from charnet.model import device
-    from charnet.training import resolve
+    from charnet.training import resolve, throughput
 
     where = device.choose_device(config.training.device)
     device.set_threads(resolve.threads_of(config))
-    streams = max(1, config.training.batch_size // processes.size)
-    seconds = pace_of_one(overlay(config, {"training.batch_size": streams}), alphabet_size, where)
-    gradients = torch.zeros(resolve.num_weights(config, alphabet_size), device=where)
+    seconds = throughput.seconds_per_step(config, alphabet_size, where, Imagined(processes.size))
+    by_network = resolve.is_by_network(config, processes.size)
+    gradients = torch.zeros(1 if by_network else resolve.num_weights(config, alphabet_size), device=where)
     processes.sum(gradients)
     began = time.monotonic()
     float(processes.sum(gradients)[0])
     return processes.largest(seconds) + processes.largest(time.monotonic() - began)
+
+
+def rates(
+    processes: Group, config: Config, alphabet_size: int, where: torch.device, repeats: int, seconds: float
+) -> tuple[list[float], list[float]]:
+    """Measures the steps in a second, several times: of the first process alone, then of all together with their sums.
+
+    Args:
+        seconds: of each measurement, about.
+    """
+    import torch
+
+    from charnet.training import resolve, throughput
+
+    def measure(step: throughput.TrainingStep, group: Group, size: int) -> list[float]:
+        gradients = torch.zeros(size, device=where)
+
+        def timed(steps: int) -> float:
+            group.largest(0.0)  # all begin together
+            began = time.perf_counter()
+            for _ in range(steps):
+                step.run(1)
+                group.sum(gradients)
+            return group.largest(time.perf_counter() - began)
+
+        timed(throughput.WARMUP_STEPS)
+        steps = max(1, round(seconds / timed(1)))
+        return [steps / timed(steps) for _ in range(repeats)]
+
+    alone: list[float] = processes.share(
+        lambda: measure(throughput.TrainingStep(config, alphabet_size, where), Group(), 1)
+    )
+    step = throughput.TrainingStep(config, alphabet_size, where, processes)
+    return alone, measure(step, processes, resolve.num_weights(config, alphabet_size))
 
 
 def config_of(values: dict[str, dict[str, Any]]) -> Config:

@@ -152,6 +152,8 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("train NAME.txt --out NAME.runs --name taken TINY", 0),
         ("train NAME.txt --out NAME.runs --name taken TINY", 0),
         ("train NAME.txt --out NAME.runs --log tensorboard --open TINY", 0),
+        ("train NAME.txt --dry-run TINY", 0),
+        ("train NAME.txt --dry-run --network NAME TINY", 2),
         ("train --resume NAME --steps 3", 0),
         ("train --resume NAME/last.safetensors", 2),
         ("train NAME.html.txt --resume NAME --steps 4", 3),

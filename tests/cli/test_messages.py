@@ -51,6 +51,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.following": ("train",),
     "cli.options": ("train",),
     "cli.train": ("train",),
+    "cli.dry_running": ("train",),
     "cli.eval": ("eval",),
     "cli.inspect": ("inspect",),
     "cli.insight*": ("insight",),

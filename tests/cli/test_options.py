@@ -70,6 +70,7 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
         "--checkpoint-every",
         "--on-nan",
         "--timeout",
+        "--network",
     ),
     *(
         "--unknown",

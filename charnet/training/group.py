@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from charnet import signals
 from charnet.errors import CharnetError, ConfigError, DivergedError, GroupError, PeerError
+from charnet.training import meeting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,6 +109,7 @@ class _Processes(Group):
     def __init__(self, timeout: float) -> None:
         import torch
         from torch import distributed
+        from torch.distributed.distributed_c10d import PrefixStore
 
         self._began, self.agreed = time.monotonic(), 0.0
         self.rank, self.size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -116,8 +119,14 @@ class _Processes(Group):
             backend = "cpu:gloo,cuda:nccl"
         deadline = datetime.timedelta(seconds=timeout)
         with self._lost():
-            distributed.init_process_group(backend, rank=self.rank, world_size=self.size, timeout=deadline)
-            self._patient = distributed.new_group(backend="gloo", timeout=PATIENT)
+            store = meeting.store(self.rank, timeout)
+            name = meeting.meet(store, self.rank, self.size, timeout)
+            with signals.ending_at_once():  # torch would not hear one while it connects, and there is nothing to save
+                mine = PrefixStore(name, store)
+                distributed.init_process_group(
+                    backend, store=mine, rank=self.rank, world_size=self.size, timeout=deadline
+                )
+                self._patient = distributed.new_group(backend="gloo", timeout=PATIENT)
 
     def clock(self) -> float:
         return time.monotonic() - self._began  # small: it is sent as a single-precision number

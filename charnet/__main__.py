@@ -17,10 +17,6 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command is done: Ctrl-C cannot change its exit code
     except KeyboardInterrupt:
         os._exit(128 + signal.SIGINT)
-    if os.environ.get("CHARNET_EXIT_CODE_FILE"):
-        from charnet.cli.launch import keep_exit_code
-
-        keep_exit_code(code)
     background = sys.modules.get("charnet.training.background")
     if (
         background and background.is_any_left()

@@ -20,7 +20,7 @@ TABLE = """
                copy_index
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
-2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text runs run_list
+2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text runs no_folder run_list
                capacity describe verify receipt
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
@@ -30,9 +30,9 @@ TABLE = """
                selection receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
-5  training    optim resolve sizes planner events run_state background event_file loggers throughput time_budget
-               thread_count train_state trained_ngram saver recorder trainer start resume setup trials sweep_file
-               sweep_plan sweep_events sweep_pace sweep
+5  training    group agreement elastic optim resolve sizes planner events run_state background event_file loggers
+               throughput time_budget thread_count sharded train_state trained_ngram saver recorder divergence trainer
+               together start resume setup trials sweep_file sweep_plan sweep_events sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
@@ -40,18 +40,19 @@ TABLE = """
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  api         api
-8  server      prefixes jobs engine_room http access dialect answers models connection completions page app llm_plugin
+8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
+               connection completions page app llm_plugin
 9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
-               adapting opening context mixing copying receipts history live progress interactive many following train
-               sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval quantize doctor bench
-               cache corpus compress app
+               adapting opening context mixing copying receipts history live progress interactive many following launch
+               train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval quantize doctor
+               bench cache corpus compress app
 10 root        __init__ __main__
 """
 LOADS = {
     "torch": "model.cells model.cells.* model.device model.network model.ensemble model.loss engines.torch_engine "
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
     "evaluation.line_scores evaluation.evaluate_mixture "
-    "evaluation.adapt training.optim training.throughput training.thread_count training.train_state "
+    "evaluation.adapt training.optim training.throughput training.thread_count training.sharded training.train_state "
     "training.trained_ngram training.saver training.recorder training.trainer bench insight.trace insight.memory "
     "insight.gradients insight.units insight.gates insight.expectation insight.excerpt insight.study insight.verdicts "
     "insight.figures insight.page insight.png cli.insight_text lesson.runs lesson.explosion lesson.temperatures "

@@ -34,8 +34,7 @@ def opening(event: Started) -> list[str]:
         f"text: {corpus.name}, {plural(corpus.characters, symbol)}, alphabet of {event.alphabet_size:,}, {held_out}",
         f"model: {networks}{cell} {model.num_layers}x{model.hidden_size}, {event.parameters:,} parameters{ngram}; "
         f"{plural(t.steps, 'step')} of {t.batch_size} x {t.window} {symbol}s with {t.optimizer}",
-        f"computing on {event.device} in {event.precision} with {plural(event.threads, 'thread')}; "
-        f"the run is {event.run}",
+        f"computing on {event.device} in {event.precision} {_workers(event)}; the run is {event.run}",
     ]
     if event.plan:
         lines += _planned(event.plan, symbol)
@@ -47,6 +46,11 @@ def opening(event: Started) -> list[str]:
         new = event.alphabet_size - event.known_chars
         lines.append(f"pretrained weights: {plural(event.known_chars, 'character')} known, {new:,} new")
     return lines
+
+
+def _workers(event: Started) -> str:
+    threads = f"with {plural(event.threads, 'thread')}"
+    return threads if event.processes == 1 else f"in {event.processes} processes {threads} each"
 
 
 def _held_out(config: Config, count: int, test: int) -> str:

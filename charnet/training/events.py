@@ -41,6 +41,7 @@ class Started(_Shown):
         plan: if the run was planned to fit a time.
         notes: sentences about the text and how it was read, and about the folder.
         held_out, test: characters held out for validation and for the test.
+        processes: that train together.
     """
 
     run: Path
@@ -59,6 +60,7 @@ class Started(_Shown):
     notes: tuple[str, ...] = ()
     held_out: int = 0
     test: int = 0
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import functools
 import json
 import os
 import tempfile
@@ -142,8 +141,8 @@ class _Processes(Group):
         except (RuntimeError, ValueError) as error:  # torch's own errors of a group derive from RuntimeError
             reason = str(error).strip().splitlines()[0][-160:]
             raise GroupError(
-                f"another of the {self.size} processes has ended, hangs or cannot be reached ({reason}); the last save "
-                "can be resumed; torchrun --max-restarts does so by itself"
+                f"another of the {self.size} processes has ended, hangs or cannot be reached ({reason}); "
+                "resume the run from its last save"
             ) from None
 
     @contextlib.contextmanager
@@ -266,7 +265,7 @@ class _Processes(Group):
     def close(self) -> None:
         from torch import distributed
 
-        current.cache_clear()
+        _JOINED.clear()
         with contextlib.suppress(RuntimeError):
             distributed.destroy_process_group()
 
@@ -279,14 +278,20 @@ def add(terms: Sequence[Tensor]) -> Tensor:
     return add(terms[:half]) + add(terms[half:])
 
 
-@functools.cache
-def current(timeout: float = 0.0) -> Group:
+_JOINED: list[Group] = []  # the group of this process, once it has joined it
+
+
+def current(timeout: float = 600.0) -> Group:
     """Returns the group that torchrun has put this process into; without torchrun, one process alone.
 
     Args:
-        timeout: seconds without an answer after which a process counts as hung.
+        timeout: seconds without an answer after which a process counts as hung; of the first call.
     """
-    return _Processes(timeout) if size() > 1 else Group()
+    if size() == 1:
+        return Group()
+    if not _JOINED:
+        _JOINED.append(_Processes(timeout))
+    return _JOINED[0]
 
 
 def size() -> int:
@@ -313,8 +318,11 @@ def told_once() -> Iterator[None]:
     except CharnetError as error:
         if not rank():
             raise
+        if isinstance(error, GroupError | DivergedError) or not _JOINED:  # the first one knows it too, and says so:
+            time.sleep(SECONDS_OF_THE_FIRST)  # torchrun takes the exit code of the process that ends first
         if isinstance(error, GroupError | DivergedError):
             raise PeerError from None
-        if not current.cache_info().currsize:  # all of them may be wrong alike: torchrun ends this one when the first
-            time.sleep(SECONDS_OF_THE_FIRST)  # has said so
         raise type(error)(f"process {rank()} of {size()}: {error}") from None
+    finally:
+        if _JOINED:
+            _JOINED[0].close()  # a process that ends within its group is aborted

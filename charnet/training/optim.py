@@ -9,12 +9,13 @@ to 0.08 nats per character lower than with AdamW alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from charnet.model.device import matmul_dtype
+from charnet.training.group import Group
 
 ADAMW_LR_RATIO = 0.25
 ADAMW_BETAS, ADAMW_EPSILON = (0.9, 0.99), 1e-8
@@ -114,12 +115,17 @@ class Optimizer:
         name: "muon" (Muon for the matrices of the cells, AdamW for the rest), "adamw" or "sgd".
         blocks: how many gates are stacked in each matrix of a cell.
         weight_decay: of the matrices of the cells; each step multiplies them by 1 - learning rate * weight decay.
+        group: processes that update the same parameters by the same gradients. Beyond two, each orthogonalizes some
+            matrices for all.
 
     Attributes:
         state: tensors by parameter and quantity (`layers.0.weight_ih.momentum`), for a checkpoint.
     """
 
-    def __init__(self, model: nn.Module, name: str, *, blocks: int, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, model: nn.Module, name: str, *, blocks: int, weight_decay: float = 0.0, group: Group | None = None
+    ) -> None:
+        self._group = group or Group()
         self._name, self._blocks, self._weight_decay = name, blocks, weight_decay
         self._parameters = dict(model.named_parameters())
         self.state: dict[str, Tensor] = {}
@@ -133,6 +139,12 @@ class Optimizer:
     @torch.no_grad()
     def step(self, step: int, learning_rate: float) -> None:
         """Updates every parameter that has a gradient, and sets the gradients to None. `step` counts from 0."""
+        ahead = {
+            key: self._ahead(key, p.grad)
+            for key, p in self._parameters.items()
+            if p.grad is not None and self._rule(key) == "muon"
+        }
+        directions = orthogonalize_all(ahead, self._group)
         for key, p in self._parameters.items():
             if p.grad is None:
                 continue
@@ -140,7 +152,8 @@ class Optimizer:
                 p.mul_(1 - learning_rate * self._weight_decay)
             rule = self._rule(key)
             if rule == "muon":
-                self._muon(key, p, p.grad, learning_rate)
+                tall = ahead[key].shape[1] / ahead[key].shape[2]
+                p.add_(directions[key].reshape(p.shape), alpha=-learning_rate * max(1.0, tall) ** 0.5)
             elif rule == "sgd":
                 momentum = self.state[f"{key}.momentum"].mul_(SGD_MOMENTUM).add_(p.grad)
                 p.add_(momentum, alpha=-learning_rate)
@@ -157,12 +170,45 @@ class Optimizer:
         root = square.sqrt().div_((1 - beta2 ** (step + 1)) ** 0.5).add_(ADAMW_EPSILON)
         p.addcdiv_(mean, root, value=-learning_rate / (1 - beta1 ** (step + 1)))
 
-    def _muon(self, key: str, p: Tensor, grad: Tensor, learning_rate: float) -> None:
-        """Updates by Nesterov momentum, orthogonalized for each gate. The update of a tall gate is scaled up."""
+    def _ahead(self, key: str, grad: Tensor) -> Tensor:
+        """Returns Nesterov's momentum of each gate, which is orthogonalized. The update of a tall gate is scaled up."""
         momentum = self.state[f"{key}.momentum"].lerp_(grad, 1 - MUON_MOMENTUM)
-        ahead = grad.lerp(momentum, MUON_MOMENTUM).view(self._blocks, -1, grad.shape[1])
-        scale = max(1.0, ahead.shape[1] / ahead.shape[2]) ** 0.5
-        p.add_(orthogonalize(ahead).reshape(p.shape), alpha=-learning_rate * scale)
+        return grad.lerp(momentum, MUON_MOMENTUM).view(self._blocks, -1, grad.shape[1])
+
+
+def orthogonalize_all(updates: Mapping[str, Tensor], group: Group) -> dict[str, Tensor]:
+    """Orthogonalizes matrices, the same in all processes of a group: beyond two, each does some of them.
+
+    One message brings them to all others. Two do without: it takes them as long as the work that it would save.
+    """
+    if group.size <= 2 or len(updates) < 2:
+        return {key: orthogonalize(update) for key, update in updates.items()}
+    shares = share_out({key: update.numel() for key, update in updates.items()}, group.size)
+    longest = max(sum(updates[key].numel() for key in share) for share in shares)
+    own = [orthogonalize(updates[key]).flatten() for key in shares[group.rank]]
+    filler = next(iter(updates.values())).new_zeros(longest - sum(map(len, own)))
+    rows_SN, found = group.join(torch.cat([*own, filler])[None]), {}
+    for row, share in enumerate(shares):
+        begin = 0
+        for key in share:
+            end = begin + updates[key].numel()
+            found[key], begin = rows_SN[row, begin:end].view(updates[key].shape), end
+    return found
+
+
+def share_out(sizes: Mapping[str, int], shares: int) -> list[list[str]]:
+    """Divides things of different sizes into shares of about the same size: the largest first, each to the smallest.
+
+    >>> share_out({"a": 4, "b": 3, "c": 2, "d": 2}, 2)
+    [['a', 'd'], ['b', 'c']]
+    """
+    found: list[list[str]] = [[] for _ in range(shares)]
+    totals = [0] * shares
+    for key in sorted(sizes, key=lambda each: (-sizes[each], each)):
+        smallest = totals.index(min(totals))
+        found[smallest].append(key)
+        totals[smallest] += sizes[key]
+    return found
 
 
 def is_cell_matrix(name: str) -> bool:

@@ -8,6 +8,8 @@ import math
 import time
 from collections.abc import Callable
 
+import torch
+
 from charnet.config import Config, SamplingOptions
 from charnet.data.split import Part, Split
 from charnet.data.vocab import Vocabulary
@@ -22,9 +24,10 @@ from charnet.machine import explain_out_of_memory
 from charnet.model.ensemble import from_weights
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
-from charnet.storage.document import LONGEST_HISTORY, TrainerState
+from charnet.storage.document import LONGEST_HISTORY, CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
-from charnet.training.events import Finished, Metrics, Progress
+from charnet.training.events import Finished, Metrics, Progress, Started
+from charnet.training.group import Group
 from charnet.training.planner import FINAL_EVALUATION_FRACTION, LONGEST_FINAL_EVALUATION
 from charnet.training.saver import History
 from charnet.training.train_state import MEMORY_ADVICE, TrainState, to_numpy
@@ -60,11 +63,40 @@ class Recorder:
         if self._ngram and before.ngram_share:
             self._ngram.share = before.ngram_share
 
-    def evaluate(self, val_chars: int, stop: Stop) -> tuple[float | None, float]:
+    def started(
+        self, folder: RunFolder, config: Config, info: CorpusInfo, state: TrainerState, group: Group
+    ) -> Started:
+        """Describes the run before its first step, without its plan and its notes."""
+        device, precision = self._train_state.device.type, config.training.precision
+        return Started(
+            run=folder.path,
+            config=config,
+            corpus=info,
+            alphabet_size=len(self._vocab),
+            parameters=sum(p.numel() for p in self._train_state.model.parameters()),
+            device=device,
+            precision="tf32" if (device, precision) == ("cuda", "fp32") else precision,
+            threads=torch.get_num_threads(),
+            step=state.step,
+            history=tuple(self.history),
+            held_out=len(self.text.val),
+            test=len(self.text.test),
+            processes=group.size,
+        )
+
+    def evaluate(self, val_chars: int, stop: Stop, group: Group) -> tuple[float | None, float]:
         """Returns the loss on the held-out text, in nats per character, and the seconds that it took.
 
-        None if no text is held out.
+        None if no text is held out. Of several processes the first one reads it, and does not stop: all of them stop
+        together, after a step.
         """
+        if group.size == 1:
+            return self._evaluate(val_chars, stop)
+        self._train_state.gather()
+        loss, seconds = group.share(lambda: self._evaluate(val_chars, lambda: False))
+        return loss, seconds
+
+    def _evaluate(self, val_chars: int, stop: Stop) -> tuple[float | None, float]:
         began = time.monotonic()
         model, start_id = self._train_state.model, self._vocab.start_id()
         if self._ngram:

@@ -126,6 +126,25 @@ def resolve(config: Config, train_characters: int) -> Config:
     )
 
 
+def check_shards(config: Config, processes: int) -> int:
+    """Returns the number of shards of a training; raises ConfigError if its streams cannot be divided so."""
+    streams, shards, by_network = config.training.batch_size, config.training.shards, is_by_network(config, processes)
+    count = shards if shards > 1 or by_network else processes
+    if count % processes and not by_network:
+        raise ConfigError(
+            f"--shards {shards}: cannot be divided among {processes} processes; give a multiple of {processes}"
+        )
+    if streams % count:
+        fits = max(1, round(streams / count)) * count
+        raise ConfigError(f"{streams} streams cannot be divided into {count} equal parts; give --batch-size {fits}")
+    return count
+
+
+def is_by_network(config: Config, processes: int) -> bool:
+    """Returns whether each process trains some networks of an ensemble, and not a part of the batch."""
+    return 1 < processes <= config.model.members and config.model.members % processes == 0
+
+
 def threads_of(config: Config) -> int:
     """Returns the number of processor threads: by default the cores of this process's share of the machine.
 

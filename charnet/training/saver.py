@@ -69,13 +69,14 @@ class Saver:
     def save_last(self, config: Config, state: TrainerState, history: History) -> None:
         """Writes all that the rest of the run depends on."""
         began = time.monotonic()
+        self._train_state.gather()
         self.folder.sync_metrics()
         self._save(runs.LAST, config, state, history, self._train_state.resume_state())
         self._saved, self._saved_at = state, time.monotonic()
         self._seconds_per_save = self._saved_at - began
 
     def save_best(self, config: Config, state: TrainerState, history: History) -> None:
-        """Writes the weights with the best loss so far."""
+        """Writes the weights with the best loss so far, which has just been measured."""
         self._save(runs.BEST, config, state, history, {})
 
     def check_capacity(self, config: Config, state: TrainerState) -> None:

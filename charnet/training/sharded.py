@@ -5,12 +5,14 @@ gradients are added pairwise in a fixed order. So one process, two and four give
 number of shards is a power of two that they divide. The gradients and what the processes have to agree about travel
 in one message a step.
 
+The networks of an ensemble learn independently. If they can be divided among the processes, each process trains some
+of them on all streams, and no gradient travels.
+
 Shape legend: B streams, T characters in a window, N numbers in a message.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,17 +22,23 @@ from torch import Tensor
 
 from charnet.config import Config
 from charnet.data.documents import NO_TARGET
-from charnet.errors import ConfigError
-from charnet.model.ensemble import Model
+from charnet.model.ensemble import Model, split_state
 from charnet.model.loss import backward, choose_candidates, clip_gradients
-from charnet.model.network import ModelState
+from charnet.model.network import CharModel, ModelState
 from charnet.training.group import Group, add
+from charnet.training.resolve import check_shards, is_by_network
 
 OF_CANDIDATES = (1 << 20) + 1  # in place of the number of a shard, of which there are fewer
 
 
 class Shards:
-    """The shards of a training.
+    """The shards and the networks of a training.
+
+    Attributes:
+        count: of the shards.
+        own_streams: the streams whose state this process holds.
+        own_networks: the numbers of the networks that it trains.
+        by_network: whether the networks are divided among the processes, and not the shards.
 
     Args:
         config: of the training.
@@ -41,27 +49,17 @@ class Shards:
     """
 
     def __init__(self, config: Config, group: Group, device: torch.device) -> None:
-        streams, shards, size = config.training.batch_size, config.training.shards, group.size
-        self.count = shards if shards > 1 else size
-        if self.count % size:
-            raise ConfigError(
-                f"--shards {shards}: cannot be divided among {size} processes; give a multiple of {size}, or start "
-                f"{math.gcd(shards, size)}"
-            )
-        if streams % self.count:
-            fits = max(1, round(streams / self.count)) * self.count
-            raise ConfigError(
-                f"--batch-size {streams}: cannot be divided into {self.count} equal parts; give --batch-size {fits}"
-            )
-        self.own_streams = streams // size
+        streams, size, members = config.training.batch_size, group.size, config.model.members
+        self.count, self.by_network = check_shards(config, size), is_by_network(config, size)
         self._rows = streams // self.count
-        self._first, self._of_each = group.rank * self.count // size, self.count // size
+        own_shards, own_networks = (self.count, members // size) if self.by_network else (self.count // size, members)
+        self._first = 0 if self.by_network else group.rank * own_shards
+        self._num_own, self._num_networks = own_shards, members
+        first = group.rank * own_networks if self.by_network else 0
+        self.own_networks = range(first, first + own_networks)
+        self.own_streams = slice(self._first * self._rows, (self._first + own_shards) * self._rows)
         self._group, self._device, self._seed = group, device, config.training.seed
         self._generator = torch.Generator(device)
-
-    def own(self, rows_B: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Returns those of some rows, one for each stream, that are this process's."""
-        return rows_B[self._group.rank * self.own_streams :][: self.own_streams]
 
     def gradients(
         self,
@@ -75,7 +73,7 @@ class Shards:
         compute_dtype: torch.dtype | None,
         wishes: Sequence[float],
     ) -> tuple[Tensor, Tensor, ModelState, list[float]]:
-        """Computes the gradients of all shards, and leaves them in the parameters.
+        """Computes the gradients of all shards, and leaves them in the parameters of the networks of this process.
 
         Args:
             x_BT, y_BT: inputs and targets of all streams, also those of other processes.
@@ -85,40 +83,61 @@ class Shards:
         Returns:
             Loss, norm of the gradient, the state after the window as `forward_backward`, and the sums of the wishes.
         """
-        y, candidates = choose_candidates(
-            model, torch.from_numpy(y_BT).to(self._device), self._seeded(step, OF_CANDIDATES)
-        )
+        candidates_of = self._seeded(step, OF_CANDIDATES, 0)
+        y, candidates = choose_candidates(model, torch.from_numpy(y_BT).to(self._device), candidates_of)
         x, num_targets = torch.from_numpy(x_BT).to(self._device), int((y_BT != NO_TARGET).sum())
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        terms, after = [], []
-        for number in range(self._of_each):
-            shard = self._first + number
-            rows, own = (
-                slice(shard * self._rows, (shard + 1) * self._rows),
-                slice(number * self._rows, (number + 1) * self._rows),
-            )
-            before = tuple(tuple(each[own] for each in layer) for layer in state)
-            loss, shard_after = backward(
-                model, x[rows], y[rows], before, num_targets=num_targets, candidates=candidates,
-                compute_dtype=compute_dtype, generator=self._seeded(step, shard),
-            )  # fmt: skip
+        networks = list(split_state(model, state))
+        own = [networks[number][0] for number in self.own_networks]
+        parameters = [p for network in own for p in network.parameters()]
+        after, terms = [list(each) for _, each in networks], []
+        joined: list[list[ModelState]] = [[] for _ in networks]
+        for shard in range(self._first, self._first + self._num_own):
+            rows = slice(shard * self._rows, (shard + 1) * self._rows)
+            begin = (shard - self._first) * self._rows
+            loss = torch.zeros((), device=self._device)
+            for number, network in zip(self.own_networks, own, strict=True):
+                before = tuple(tuple(t[begin : begin + self._rows] for t in layer) for layer in networks[number][1])
+                of_network, shard_after = backward(
+                    network, x[rows], y[rows], before, num_targets=num_targets, candidates=candidates,
+                    compute_dtype=compute_dtype, generator=self._seeded(step, shard, number),
+                )  # fmt: skip
+                loss = loss + of_network / self._num_networks
+                joined[number].append(shard_after)
             grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
             terms.append(torch.cat([*(grad.flatten() for grad in grads), loss[None]]))
-            after.append(shard_after)
             for p in parameters:
                 p.grad = None
-        own_N = torch.cat([add(terms), torch.tensor(wishes, device=self._device)])
-        sums_N = self._group.sum(own_N)
+        for number in self.own_networks:
+            after[number] = [
+                tuple(torch.cat(parts) for parts in zip(*layers, strict=True))
+                for layers in zip(*joined[number], strict=True)
+            ]
+        loss, norm, agreed = self._add(own, parameters, terms, clip, wishes)
+        return loss, norm, tuple(layer for each in after for layer in each), agreed
+
+    def _add(
+        self,
+        own: Sequence[CharModel],
+        parameters: Sequence[Tensor],
+        terms: Sequence[Tensor],
+        clip: float,
+        wishes: Sequence[float],
+    ) -> tuple[Tensor, Tensor, list[float]]:
+        """Adds the terms of all shards, and clips. Returns loss, norm and the sums of the wishes of all processes."""
+        sums_N = torch.cat([add(terms), torch.tensor(wishes, device=self._device)])
+        size = len(sums_N) - 1 - len(wishes)
+        if not self.by_network:
+            sums_N = self._group.sum(sums_N)
         begin = 0
         for p in parameters:
             p.grad = sums_N[begin : (begin := begin + p.numel())].view_as(p)
-        joined = tuple(
-            tuple(torch.cat(parts) for parts in zip(*layers, strict=True)) for layers in zip(*after, strict=True)
-        )
-        loss, agreed = sums_N[begin], sums_N[begin + 1 :].tolist() if wishes else []
-        return loss, clip_gradients(model, clip), joined, agreed
+        norm = torch.stack([clip_gradients(network, clip) for network in own]).sum() / self._num_networks
+        if self.by_network:
+            loss, norm, *agreed = self._group.sum(torch.cat([sums_N[size : size + 1], norm[None], sums_N[size + 1 :]]))
+            return loss, norm, [float(each) for each in agreed]
+        return sums_N[size], norm, sums_N[size + 1 :].tolist() if wishes else []
 
-    def _seeded(self, step: int, shard: int) -> torch.Generator:
-        """Returns the random numbers of a shard in a step, whichever process computes it."""
-        entropy = np.random.SeedSequence((self._seed, step, shard)).generate_state(1, np.uint64)
+    def _seeded(self, step: int, shard: int, network: int) -> torch.Generator:
+        """Returns the random numbers of a network on a shard in a step, whichever process computes it."""
+        entropy = np.random.SeedSequence((self._seed, step, shard, network)).generate_state(1, np.uint64)
         return self._generator.manual_seed(int(entropy[0] >> np.uint64(1)))

@@ -17,7 +17,7 @@ from charnet.data.corpus import Corpus
 from charnet.data.datasets import DATASETS
 from charnet.data.encoded_copy import Ends, Ids
 from charnet.data.split import Split, default_val
-from charnet.data.streams import ITS_OTHER_NAMES, STANDARD_INPUT, may_not_end
+from charnet.data.streams import ITS_OTHER_NAMES, STANDARD_INPUT, is_stream, may_not_end
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import widen
 from charnet.errors import CorpusError, shortened
@@ -118,6 +118,8 @@ def _read(
 ) -> tuple[Config, Corpus, Split]:
     """Returns the text of a run, whole and split, and the settings that follow from the text."""
     config = overlay(Config() if weights is None else _settings_of_model(weights, values), values)
+    if group.size() > 1 and any(map(is_stream, config.data.paths)):
+        raise CorpusError("several processes cannot read one stream: save the text in a file, and give its name")
     if weights is not None:
         resolve.check_same_model(weights.config, config)
         resolve.check(config, name)
@@ -216,6 +218,7 @@ def on_device(config: Config, alphabet_size: int) -> Config:
     """Checks that the run fits into memory, and replaces the device and precision "auto" by those of this machine."""
     from charnet.model import device
 
+    resolve.check_shards(config, group.size())
     where = device.choose_device(config.training.device)
     if where.type == "cpu":
         resolve.check_memory(config, alphabet_size, machine.free_memory())

@@ -64,11 +64,15 @@ class TrainState:
         self._generators = {name: torch.Generator(place).manual_seed(settings.seed) for name, place in places.items()}
         self._group, self._clip = group or Group(), settings.clip or math.inf
         self._shards = Shards(config, self._group, self.device)
-        self._streams = self._shards.own_streams
+        self._streams = self._shards.own_streams.stop - self._shards.own_streams.start
         self._compute_dtype = DTYPES[settings.precision]
         self.model = build(alphabet_size, config.model, self._generators["cpu"]).to(self.device)
         self.optimizer = optim.Optimizer(
-            self.model, settings.optimizer, blocks=GATES[config.model.cell], weight_decay=settings.weight_decay
+            self.model,
+            settings.optimizer,
+            blocks=GATES[config.model.cell],
+            weight_decay=settings.weight_decay,
+            group=Group() if self._shards.by_network else self._group,
         )
         self.state: ModelState = self.model.initial_state(self._streams)
         self._after = self.state
@@ -97,8 +101,8 @@ class TrainState:
             The sums of the wishes of all processes.
         """
         self._threads.adjust()
-        self._reset(self._shards.own(resets_B))
-        if self._shards.count > 1:
+        self._reset(resets_B[self._shards.own_streams])
+        if self._shards.count > 1 or self._group.size > 1:
             loss, norm, self._after, agreed = self._shards.gradients(
                 self.model, x_BT, y_BT, self.state, step, clip=self._clip, compute_dtype=self._compute_dtype,
                 wishes=wishes,
@@ -150,15 +154,34 @@ class TrainState:
         found = int(self._group.largest(found))  # the streams of another process may have diverged
         return "" if found < 0 else list(parts)[found]
 
+    @torch.no_grad()
+    def gather(self) -> None:
+        """Brings the networks that other processes train up to date: weights, optimizer and state."""
+        if not self._shards.by_network:
+            return
+        of_network = [self._tensors_of(number) for number in range(len(self.model.members))]
+        own_N = torch.cat([t.flatten() for number in self._shards.own_networks for t in of_network[number]])
+        begin, all_N = 0, self._group.join(own_N)
+        for tensor in (tensor for tensors in of_network for tensor in tensors):
+            tensor.copy_(all_N[begin : (begin := begin + tensor.numel())].view_as(tensor))
+
+    def _tensors_of(self, number: int) -> list[Tensor]:
+        """Returns all that a network of an ensemble has learned, and its state."""
+        layers = len(self.model.members[number].cells)
+        state = self.state[number * layers : (number + 1) * layers]
+        learned = [t for name, t in self.optimizer.state.items() if name.startswith(f"members.{number}.")]
+        return [*self.model.members[number].parameters(), *learned, *(each for layer in state for each in layer)]
+
     def weights(self) -> dict[str, Tensor]:
-        """Returns the parameters by their names in a checkpoint."""
+        """Returns the parameters by their names in a checkpoint, as they were at the last `gather`."""
         return {f"model.{key}": t for key, t in self.model.state_dict().items()}
 
     def resume_state(self) -> dict[str, Tensor]:
-        """Returns all else that the next steps depend on, with the state of all streams."""
+        """Returns all else that the next steps depend on, with the state of all streams, as `weights`."""
         tensors = {f"optimizer.{key}": t for key, t in self.optimizer.state.items()}
         for i, layer in enumerate(self.state):
-            tensors |= {f"state.{i}.{j}": self._group.join(t) for j, t in enumerate(layer)}
+            of_all = layer if self._shards.by_network else map(self._group.join, layer)
+            tensors |= {f"state.{i}.{j}": t for j, t in enumerate(of_all)}
         return tensors | {f"random.{place}": each.get_state() for place, each in self._generators.items()}
 
     def restore(self, before: Checkpoint) -> None:
@@ -185,7 +208,7 @@ class TrainState:
             parameter.grad = None  # from a step that was not finished
         self.model.load_state_dict(part("model."))
         self.optimizer.state |= part("optimizer.")
-        own = slice(self._group.rank * self._streams, (self._group.rank + 1) * self._streams)
+        own = self._shards.own_streams
         self.state = tuple(
             tuple(tensors[f"state.{i}.{j}"][own].to(self.device) for j in range(len(layer)))
             for i, layer in enumerate(self.state)

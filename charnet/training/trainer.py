@@ -15,12 +15,9 @@ Shape legend: B streams, T characters in a window.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-
-import torch
 
 from charnet.config import Config
 from charnet.config_file import to_yaml
@@ -38,6 +35,8 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training import elastic, optim
+from charnet.training.agreement import Agreement
+from charnet.training.divergence import diverged
 from charnet.training.events import Evaluated, Event, Finished, Replanned, RolledBack, Started
 from charnet.training.group import Group
 from charnet.training.planner import Plan
@@ -49,7 +48,6 @@ from charnet.training.trained_ngram import TrainedNgram
 
 SECONDS_BETWEEN_PROGRESS = 0.5
 MOST_ROLLBACKS = 3
-STOPS, SAVES, CLOCK = range(3)  # in what processes that train together tell each other
 
 
 class Trainer:
@@ -69,7 +67,8 @@ class Trainer:
         ngram: TrainedNgram | None = None,
         group: Group | None = None,
     ) -> None:
-        self.group, self._agreed = group or Group(), [0.0] * 3
+        self.group = group or Group()
+        self._agreement = Agreement(self.group)
         self.config, self.vocab, self.info, self.folder = config, vocab, info, folder
         self.plan, self.time_budget = plan, time_budget
         self.known_chars: int | None = None
@@ -85,24 +84,10 @@ class Trainer:
 
     def started(self) -> Started:
         """Describes the run before its first step."""
-        device, precision = self.train_state.device.type, self.config.training.precision
-        return Started(
-            run=self.folder.path,
-            config=self.config,
-            corpus=self.info,
-            alphabet_size=len(self.vocab),
-            parameters=sum(p.numel() for p in self.train_state.model.parameters()),
-            device=device,
-            precision="tf32" if (device, precision) == ("cuda", "fp32") else precision,
-            threads=torch.get_num_threads(),
-            step=self.state.step,
-            history=tuple(self.recorder.history),
-            damage=self.damage,
-            known_chars=self.known_chars,
-            plan=self.plan,
-            notes=(*self.notes, *self.folder.notes),
-            held_out=len(self.recorder.text.val),
-            test=len(self.recorder.text.test),
+        described = self.recorder.started(self.folder, self.config, self.info, self.state, self.group)
+        notes = (*self.notes, *self.folder.notes)
+        return dataclasses.replace(
+            described, damage=self.damage, known_chars=self.known_chars, plan=self.plan, notes=notes
         )
 
     def events(self, stop: Callable[[], object] = lambda: False) -> Generator[Event, None, None]:
@@ -119,7 +104,8 @@ class Trainer:
             with explain_out_of_memory(MEMORY_ADVICE):
                 yield from self._run(stop)
         except GeneratorExit:  # between two steps: all parts of the state are of the same step
-            self.save_last()
+            if self.group.size == 1:  # the others go on
+                self.save_last()
             raise
         finally:
             if not self.saver.has_saved:
@@ -133,12 +119,14 @@ class Trainer:
             try:
                 if self._metrics_due():  # after a step, or left by a run that was interrupted while it evaluated
                     yield from self._measure(stop)
-                reason = self._stop_reason() or ("interrupted" if self._stops(stop) else "")
+                save_is_due = self.saver.is_due(self.config.training.checkpoint_every)
+                self._agreement.wish(stops=stop(), saves=save_is_due)
+                reason = self._stop_reason() or ("interrupted" if self._agreement.stops else "")
                 if reason:
                     break
-                self._step(stop)
+                self._step()
                 yield from self._adjust_length()
-                if self._save_is_due():
+                if self._agreement.saves:
                     self.save_last()
                 if time.monotonic() - self._progress_at > SECONDS_BETWEEN_PROGRESS:
                     if self.group.size == 1:  # each process has its own clock
@@ -190,31 +178,14 @@ class Trainer:
             return "stopped early"
         return ""
 
-    def _stops(self, stop: Callable[[], object]) -> bool:
-        """Whether a process of the group is to stop, as all of them know since the last step."""
-        return bool(stop()) if self.group.size == 1 else self._agreed[STOPS] > 0
-
-    def _save_is_due(self) -> bool:
-        every = self.config.training.checkpoint_every
-        return self.saver.is_due(every) if self.group.size == 1 else self._agreed[SAVES] > 0
-
-    def _wishes(self, stop: Callable[[], object]) -> list[float]:
-        """Returns what this process has to tell the others: whether it is to stop; the first one also whether it is
-        time to save, and what its clock shows."""
-        if self.group.size == 1:
-            return []
-        saves = self.group.is_first and self.saver.is_due(self.config.training.checkpoint_every)
-        return [float(bool(stop())), float(saves), self.group.clock() if self.group.is_first else 0.0]
-
-    def _step(self, stop: Callable[[], object] = lambda: False) -> None:
+    def _step(self) -> None:
         """One window of every stream: forward, backward, clip, optimizer step."""
         began, s = time.perf_counter(), self.state
         position = StreamPosition(*s.position)
         x_BT, y_BT = self.streams.read(position)
         resets_B = self.streams.resets_state(position)
-        self._agreed = self.train_state.forward_backward(x_BT, y_BT, resets_B, s.step, self._wishes(stop))
-        if self._agreed:
-            self.group.agreed = self._agreed[CLOCK]
+        sums = self.train_state.forward_backward(x_BT, y_BT, resets_B, s.step, self._agreement.wishes)
+        self._agreement.agree(sums)
         if self.train_state.device.type == "cpu":  # on a GPU this would wait: metrics and saves check there
             self._check_sums()
         self.train_state.optimizer_step(s.step, self._learning_rate(s.step))
@@ -243,14 +214,7 @@ class Trainer:
             raise self._diverged(tensor)
 
     def _diverged(self, what: str) -> DivergedError:
-        folder = self.folder.path
-        left = f"the checkpoints in {folder} hold earlier weights" if self.saver.has_saved else "nothing was saved"
-        rate = self.config.training.learning_rate * 0.5**self.state.rollbacks
-        rollback = ", or --on-nan rollback" if self.config.training.on_nan == "stop" else ""
-        return DivergedError(
-            f"after step {self.state.step} the {what} is no longer a finite number; {left}; "
-            f"try a new run with a --learning-rate below {rate:g}{rollback}"
-        )
+        return diverged(what, self.state, self.config, self.folder.path if self.saver.has_saved else None)
 
     def _roll_back(self) -> RolledBack:
         """Restores the last checkpoint and halves the learning rate."""
@@ -294,11 +258,7 @@ class Trainer:
             yield Evaluated(s.step, better, s.best_step, s.best_nats_per_char, self.recorder.sample(self.config))
 
     def _validate(self, stop: Callable[[], object]) -> float | None:
-        evaluate = functools.partial(self.recorder.evaluate, self.config.data.val_chars)
-        if self.group.size == 1:
-            loss, seconds = evaluate(stop)
-        else:  # the others wait, and stop when this one does
-            loss, seconds = self.group.share(lambda: evaluate(lambda: False))
+        loss, seconds = self.recorder.evaluate(self.config.data.val_chars, stop, self.group)
         if self.time_budget:
             self.time_budget.record_evaluation(seconds)
         if loss is None:

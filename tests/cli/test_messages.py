@@ -43,6 +43,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "training.sweep*": ("sweep",),
     "training.*": ("train",),
     "cli.app": ("",),
+    "cli.launch": ("train",),
     "cli.bench": ("bench train", "bench sample"),
     "cli.cache": ("cache list or cache clear",),
     "cli.corpus": ("corpus info",),

@@ -61,7 +61,16 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
     *("--match", "--glob", "--encoding", "--name", "--set", "--config", "--out", "--out-dir", "--receipt", "--model"),
     *("--prompt-file", "--adapt-to", "--save-as", "--init-from", "--resume", "--mix", "--temp", "--until", "--engine"),
     *("--quantize", "--for", "--encoding-errors", "--strip", "--newlines", "--normalize", "--val", "--cell"),
-    *("--activation", "--ngram", "--optimizer", "--device", "--precision", "--checkpoint-every", "--on-nan"),
+    *(
+        "--activation",
+        "--ngram",
+        "--optimizer",
+        "--device",
+        "--precision",
+        "--checkpoint-every",
+        "--on-nan",
+        "--timeout",
+    ),
     *(
         "--unknown",
         "--down-to",

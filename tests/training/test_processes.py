@@ -1,0 +1,156 @@
+"""Several processes train the model that one would: the same weights, and they stop, save and fail together."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from many_processes import CASES
+
+from charnet.storage.checkpoint import Checkpoint
+from charnet.training.group import add
+
+SCRIPT = Path(__file__).with_name("many_processes.py")
+
+
+def run(folder: Path, what: str, processes: int = 1) -> dict[str, dict[str, Any]]:
+    """What the first of several processes tells, by name."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] * (processes > 1)
+    environment = os.environ | {"CHARNET_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *torchrun, str(SCRIPT), str(folder), what]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {each["name"]: each for each in told}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made, chance = tmp_path_factory.mktemp("processes"), random.Random(1)
+    words = ["the", "cat", "sat", "on", "a", "mat", "é", "naïve", "to be"]
+    text = "".join(" ".join(chance.choices(words, k=chance.randrange(1, 9))) + "\n" for _ in range(200))
+    (made / "text.txt").write_text(text)
+    (made / "wide.txt").write_text("".join(map(chr, chance.sample(range(0x4E00, 0x9000), 9000))))
+    return made
+
+
+@pytest.fixture(scope="module")
+def alone(folder: Path) -> dict[str, dict[str, Any]]:
+    return run(folder, "same")
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_processes_give_the_weights_and_the_losses_of_one_to_the_bit(
+    folder: Path, alone: dict[str, dict[str, Any]], processes: int
+) -> None:
+    together = run(folder, "same", processes)
+    assert set(together) == set(CASES)
+    assert together == alone
+    assert len({each["digest"] for each in alone.values()}) == len(alone) - 1  # one thread or two: the same
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 4), (4, 2)])
+def test_a_run_goes_on_in_another_number_of_processes_as_if_it_had_not_stopped(
+    folder: Path, alone: dict[str, dict[str, Any]], tmp_path: Path, before: int, after: int
+) -> None:
+    (tmp_path / "text.txt").write_bytes((folder / "text.txt").read_bytes())
+    stopped = run(tmp_path, "interrupted", before)["half"]
+    assert stopped["reason"] == "interrupted"
+    assert 3 <= stopped["step"] <= 4  # of several processes all stop after the step in which they tell each other
+    assert run(tmp_path, "resumed", after)["resumed"]["digest"] == alone["lstm"]["digest"]
+
+
+@pytest.mark.slow
+def test_what_is_not_finite_in_one_process_rolls_all_back(folder: Path) -> None:
+    found = run(folder, "not_finite", 2)["nan"]
+    assert found["step"] == 12
+    assert found["back"] == [[4, 4], [9, 9]]
+
+
+def test_a_process_with_other_settings_text_or_version_is_refused_by_name(folder: Path) -> None:
+    found = run(folder, "different", 2)
+    assert (
+        "process 1 of 2 has another training.seed than process 0: 7 instead of none" in found["training.seed"]["error"]
+    )
+    assert "process 1 of 2 has another text than process 0" in found["data.paths"]["error"]
+    assert "process 1 of 2 has another version of charnet than process 0: 0.0 instead of" in found["version"]["error"]
+    assert {each["code"] for each in found.values()} == {2}
+
+
+@pytest.mark.slow
+def test_the_command_ends_as_the_process_that_failed_and_says_so_once(folder: Path) -> None:
+    text = str(folder / "text.txt")
+    for arguments, code, told in (
+        (["no.txt"], 3, "charnet: no.txt: there is no such file or folder"),
+        (["-"], 3, "charnet: several processes cannot read one stream: save the text in a file, and give its name"),
+        ([text, "--batch-size", "7", "--steps", "2"], 2, "charnet: 7 streams cannot be divided into 2 equal parts; "),
+        ([text, "--cell", "lsmt"], 2, "charnet: model.cell: expected one of rnn, lstm, cifg, gru"),
+    ):
+        command = [sys.executable, "-m", "charnet", "train", *arguments, "--processes", "2", "--out", str(folder / "o")]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, done.stderr
+        assert done.stderr.count("charnet: ") == 1
+        assert done.stderr.startswith(told), done.stderr
+    assert not (folder / "o").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_command_saves_and_the_run_can_be_resumed(
+    folder: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "charnet",
+        "train",
+        str(folder / "text.txt"),
+        "--processes",
+        "2",
+        "--steps",
+        "9999999",
+    ]
+    command += ["--hidden-size", "8", "--batch-size", "4", "--window", "8", "--out", str(tmp_path), "--name", "run"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        while not (tmp_path / "run" / "metrics.jsonl").exists():
+            time.sleep(0.1)
+            assert running.poll() is None
+        running.send_signal(number)
+        told = running.stderr.read()
+        assert running.wait(60) == 128 + number, told
+    assert "everything is saved" in told
+    assert "Traceback" not in told
+    done = Checkpoint.load(tmp_path / "run" / "last.safetensors").trainer_state.step
+    assert done > 0
+    again = [
+        sys.executable,
+        "-m",
+        "charnet",
+        "train",
+        "--resume",
+        str(tmp_path / "run"),
+        "--steps",
+        str(done + 2),
+        "-q",
+    ]
+    assert subprocess.run(again, timeout=120).returncode == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8, 16])
+def test_halves_that_are_added_elsewhere_give_the_same_sum(count: int) -> None:
+    import torch
+
+    terms = list(torch.randn(16, 50, generator=torch.Generator().manual_seed(count)))
+    each = 16 // count
+    parts = [add(terms[first : first + each]) for first in range(0, 16, each)]
+    assert torch.equal(add(parts), add(terms))

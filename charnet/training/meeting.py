@@ -28,7 +28,7 @@ SECONDS_BETWEEN_LOOKS = 0.02
 
 def store(rank: int, timeout: float) -> Store:
     """Connects to the store that torchrun has made, or has told the first process to make. Waits for nobody."""
-    from torch.distributed.distributed_c10d import TCPStore
+    from torch._C._distributed_c10d import TCPStore
 
     with signals.ending_at_once():
         return TCPStore(

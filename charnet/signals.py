@@ -115,6 +115,14 @@ def ending_at_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def ignore() -> None:
+    """Ignores all signals from now on: the process is about to end, and has something to say."""
+    if threading.current_thread() is threading.main_thread():
+        for name in NAMES:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 SHORTEST_TIMER = 1e-3  # seconds
 
 

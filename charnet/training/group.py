@@ -310,19 +310,45 @@ def local_size() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if size() > 1 else 1
 
 
+def local_rank() -> int:
+    """Returns the number of this process among those of this machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 @contextlib.contextmanager
 def told_once() -> Iterator[None]:
     """Lets only one process say what all know, and every process its number with what it alone knows."""
     try:
         yield
+    except GroupError as error:
+        if rank() and isinstance(error, PeerError):
+            time.sleep(SECONDS_OF_THE_FIRST)  # torchrun takes the exit code of the process that ends first
+        elif size() > 1:
+            signals.ignore()  # torchrun ends all others when it has lost one
+            if not _tells_first():
+                raise PeerError from None
+        raise
     except CharnetError as error:
         if not rank():
             raise
-        if isinstance(error, GroupError | DivergedError) or not _JOINED:  # the first one knows it too, and says so:
-            time.sleep(SECONDS_OF_THE_FIRST)  # torchrun takes the exit code of the process that ends first
-        if isinstance(error, GroupError | DivergedError):
+        if isinstance(error, DivergedError) or not _JOINED:  # the first one knows it too, and says so
+            time.sleep(SECONDS_OF_THE_FIRST)
+        if isinstance(error, DivergedError):
             raise PeerError from None
         raise type(error)(f"process {rank()} of {size()}: {error}") from None
     finally:
         if _JOINED:
             _JOINED[0].close()  # a process that ends within its group is aborted
+
+
+def _tells_first() -> bool:
+    """Whether no other process of this machine has told of a loss yet: the first process may be the one that is lost."""
+    if not (file := os.environ.get("TORCHELASTIC_ERROR_FILE")):  # torchrun has a new folder for each start
+        return local_rank() == 0
+    try:
+        (Path(file).parent.parent / "charnet-has-told").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        return local_rank() == 0
+    return True

@@ -39,9 +39,9 @@ def whole(folder: Path) -> object:
 
 
 @pytest.fixture
-def cut(folder: Path) -> Iterator[Path]:
+def cut(folder: Path) -> Path:
     shutil.rmtree(folder / "cut", ignore_errors=True)
-    yield folder / "cut" / "pets"
+    return folder / "cut" / "pets"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def endless(folder: Path, cut: Path) -> Iterator[Torchrun]:
     """A training that takes longer than any test, at work."""
     work = start([*ENDLESS, "--timeout", "3"], folder)
     try:
-        until(lambda: steps_reported(cut) >= 20)
+        until(lambda: steps_reported(cut) >= 300)
         yield work
     finally:
         work.end()

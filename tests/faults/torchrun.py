@@ -19,21 +19,9 @@ from charnet.storage import runs
 
 STANDALONE = ["--standalone", "--nproc-per-node", "2"]
 TINY = [
-    *(
-        "--hidden-size",
-        "8",
-        "--batch-size",
-        "4",
-        "--window",
-        "5",
-        "--shards",
-        "2",
-        "--dropout",
-        "0.2",
-        "--threads",
-        "1",
-    ),
-    *("--set", "training.report_every=10", "--set", "training.eval_every=100", "--checkpoint-every", "0.1", "-q"),
+    *("--hidden-size", "8", "--batch-size", "4", "--window", "5", "--shards", "2", "--dropout", "0.2"),
+    *("--threads", "1", "--set", "training.report_every=10", "--set", "training.eval_every=100"),
+    *("--checkpoint-every", "0.1", "-q"),
 ]
 
 

@@ -342,7 +342,7 @@ def told_once() -> Iterator[None]:
 
 
 def _tells_first() -> bool:
-    """Whether no other process of this machine has told of a loss yet: the first process may be the one that is lost."""
+    """Whether no other process of this machine has told of a loss yet: the first one may be the one that is lost."""
     if not (file := os.environ.get("TORCHELASTIC_ERROR_FILE")):  # torchrun has a new folder for each start
         return local_rank() == 0
     try:

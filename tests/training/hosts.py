@@ -51,6 +51,7 @@ class Hosts:
         """Starts torchrun with one process on a host."""
         meeting = ["--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"10.77.0.1:{PORT}"]
         names = ["--rdzv-id", "hosts", "--local-addr", f"10.77.0.{number + 1}"]
+        names += ["--rdzv-conf", f"is_host={int(number == 0)}"]  # torchrun would ask for the address of its host name
         return start(
             ["train", "../text.txt", *TINY, *arguments],
             self.folders[number],

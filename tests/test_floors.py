@@ -30,7 +30,7 @@ TABLE = """
                selection receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
-5  training    group communication agreement elastic optim resolve sizes planner events run_state background
+5  training    meeting group communication agreement optim resolve elastic sizes planner events run_state background
                event_file loggers throughput time_budget thread_count sharded train_state trained_ngram saver recorder
                divergence trainer together start dry_run resume setup trials sweep_file sweep_plan sweep_events
                sweep_pace sweep

@@ -191,7 +191,9 @@ def train(
             from charnet.training import setup
             from charnet.training.events import Finished
 
-            begun = None if resume else setup.begun_before(out, values)
+            begun, has_ended = (None, False) if resume else setup.begun_before(out, values)
+            if has_ended:
+                return 0  # a process was lost after the last save
             if resume or begun:
                 run = setup.resume_run(
                     resume or begun or RUNS,

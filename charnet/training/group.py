@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from charnet import signals
 from charnet.errors import CharnetError, ConfigError, DivergedError, GroupError, PeerError
+from charnet.training import meeting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,6 +108,7 @@ class _Processes(Group):
     def __init__(self, timeout: float) -> None:
         import torch
         from torch import distributed
+        from torch.distributed.distributed_c10d import PrefixStore
 
         self._began, self.agreed = time.monotonic(), 0.0
         self.rank, self.size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -115,8 +118,14 @@ class _Processes(Group):
             backend = "cpu:gloo,cuda:nccl"
         deadline = datetime.timedelta(seconds=timeout)
         with self._lost():
-            distributed.init_process_group(backend, rank=self.rank, world_size=self.size, timeout=deadline)
-            self._patient = distributed.new_group(backend="gloo", timeout=PATIENT)
+            store = meeting.store(self.rank, timeout)
+            name = meeting.meet(store, self.rank, self.size, timeout)
+            with signals.ending_at_once():  # torch would not hear one while it connects, and there is nothing to save
+                mine = PrefixStore(name, store)
+                distributed.init_process_group(
+                    backend, store=mine, rank=self.rank, world_size=self.size, timeout=deadline
+                )
+                self._patient = distributed.new_group(backend="gloo", timeout=PATIENT)
 
     def clock(self) -> float:
         return time.monotonic() - self._began  # small: it is sent as a single-precision number
@@ -301,19 +310,45 @@ def local_size() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if size() > 1 else 1
 
 
+def local_rank() -> int:
+    """Returns the number of this process among those of this machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 @contextlib.contextmanager
 def told_once() -> Iterator[None]:
     """Lets only one process say what all know, and every process its number with what it alone knows."""
     try:
         yield
+    except GroupError as error:
+        if rank() and isinstance(error, PeerError):
+            time.sleep(SECONDS_OF_THE_FIRST)  # torchrun takes the exit code of the process that ends first
+        elif size() > 1:
+            signals.ignore()  # torchrun ends all others when it has lost one
+            if not _tells_first():
+                raise PeerError from None
+        raise
     except CharnetError as error:
         if not rank():
             raise
-        if isinstance(error, GroupError | DivergedError) or not _JOINED:  # the first one knows it too, and says so:
-            time.sleep(SECONDS_OF_THE_FIRST)  # torchrun takes the exit code of the process that ends first
-        if isinstance(error, GroupError | DivergedError):
+        if isinstance(error, DivergedError) or not _JOINED:  # the first one knows it too, and says so
+            time.sleep(SECONDS_OF_THE_FIRST)
+        if isinstance(error, DivergedError):
             raise PeerError from None
         raise type(error)(f"process {rank()} of {size()}: {error}") from None
     finally:
         if _JOINED:
             _JOINED[0].close()  # a process that ends within its group is aborted
+
+
+def _tells_first() -> bool:
+    """Whether no other process of this machine has told of a loss yet: the first one may be the one that is lost."""
+    if not (file := os.environ.get("TORCHELASTIC_ERROR_FILE")):  # torchrun has a new folder for each start
+        return local_rank() == 0
+    try:
+        (Path(file).parent.parent / "charnet-has-told").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        return local_rank() == 0
+    return True

@@ -164,8 +164,9 @@ def resume_run(
     )
 
 
-def begun_before(out: Path, values: Mapping[str, Any]) -> Path | None:
-    """Returns the run that this job of torchrun has begun, if torchrun has started its processes again.
+def begun_before(out: Path, values: Mapping[str, Any]) -> tuple[Path | None, bool]:
+    """Returns the run that this job of torchrun has begun, if torchrun has started its processes again, and whether
+    it is already trained to its end.
 
     Args:
         out: the folder of runs.
@@ -174,9 +175,14 @@ def begun_before(out: Path, values: Mapping[str, Any]) -> Path | None:
     from charnet.training import elastic
 
     if not elastic.job():
-        return None
+        return None, False
     from charnet.training import group
 
     processes = group.current(overlay(Config(), values).training.timeout)
-    found = processes.share(lambda: str(elastic.find(out) or ""))
-    return Path(found) if found else None
+
+    def find() -> list[Any]:
+        path, has_ended = elastic.find(out)
+        return [str(path or ""), has_ended]
+
+    found, has_ended = processes.share(find)
+    return Path(found) if found else None, has_ended

@@ -26,7 +26,6 @@ from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo
-from charnet.storage.runs import RunFolder
 from charnet.training import elastic, group, planner, resolve, sizes, together
 from charnet.training.planner import Plan
 from charnet.training.time_budget import TimeBudget
@@ -73,7 +72,7 @@ def new_run(
         del counts  # takes more memory than the n-gram
     on_start()
     needed = resolve.bytes_on_disk(config, len(corpus.vocab))
-    folder = together.folder_of(processes, lambda: RunFolder.new(out, name or corpus.name, needed))
+    folder = together.folder_of(processes, lambda: elastic.new_folder(out, name or corpus.name, needed))
     try:
         source = (config, corpus.vocab, info_of(corpus), text, folder, sample_length)
         run = trainer.Trainer(*source, plan=plan, time_budget=time_budget, ngram=ngram, group=processes)
@@ -82,7 +81,6 @@ def new_run(
         if weights is not None:
             run.load_pretrained(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
-        elastic.mark(folder)
     except BaseException:
         folder.discard()
         folder.close()

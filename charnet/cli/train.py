@@ -175,7 +175,7 @@ def train(
     shown = not (quiet or json)
     length = SAMPLE_LENGTH if shown or log or open_page else 0
     with (
-        group.told_once(),
+        launch.told_once(),
         SignalGuard(ending=True, echo=ECHO_SECONDS if group.size() > 1 else 0.0) as signals,
         contextlib.suppress(Interrupted),
         following(log or [], page=open_page, quiet=quiet) as followers,

@@ -187,7 +187,7 @@ def orthogonalize_all(updates: Mapping[str, Tensor], group: Group) -> dict[str, 
     own = share_out({key: update.numel() for key, update in updates.items()}, group.size)[group.rank]
     found = {key: orthogonalize(each) if key in own else torch.zeros_like(each) for key, each in updates.items()}
     sums_N = group.sum(torch.cat([each.flatten() for each in found.values()]))
-    parts = sums_N.split([each.numel() for each in found.values()])
+    parts = torch.split(sums_N, [each.numel() for each in found.values()])
     return {key: part.view(each.shape) for (key, each), part in zip(found.items(), parts, strict=True)}
 
 

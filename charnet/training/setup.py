@@ -176,9 +176,9 @@ def begun_before(out: Path, values: Mapping[str, Any]) -> tuple[Path | None, boo
 
     if not elastic.job():
         return None, False
-    from charnet.training import group
+    from charnet.training import torch_group
 
-    processes = group.current(overlay(Config(), values).training.timeout)
+    processes = torch_group.current(overlay(Config(), values).training.timeout)
 
     def find() -> list[Any]:
         path, has_ended = elastic.find(out)

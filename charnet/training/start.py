@@ -26,7 +26,7 @@ from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo
-from charnet.training import elastic, group, planner, resolve, sizes, together
+from charnet.training import elastic, group, planner, resolve, sizes, together, torch_group
 from charnet.training.planner import Plan
 from charnet.training.time_budget import TimeBudget
 from charnet.version import __version__
@@ -52,7 +52,7 @@ def new_run(
     on_read: data_corpus.OnRead,
 ) -> Trainer:
     """See `setup.new_run`, which has checked `values` and decided on `seconds`."""
-    processes = group.current(overlay(Config(), values).training.timeout)
+    processes = torch_group.current(overlay(Config(), values).training.timeout)
     weights = _weights(processes, init_from, out) if init_from else None
     with processes.first():  # the others find its encoded copy of the text, if they share the cache
         config, corpus, text = read(values, seconds, weights, name, on_read)
@@ -191,7 +191,7 @@ def _plan(
     from charnet.model import device
     from charnet.training.train_state import MEMORY_ADVICE
 
-    processes = group.current()
+    processes = torch_group.current()
     began = processes.clock()
     where = device.choose_device(config.training.device)
     device.set_threads(machine.threads_beside_others(resolve.threads_of(config)))

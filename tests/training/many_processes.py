@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from charnet.errors import CharnetError
-from charnet.training import group, setup
+from charnet.training import group, setup, torch_group
 from charnet.training.events import RolledBack
 from charnet.training.trainer import Trainer
 
@@ -120,4 +120,4 @@ def different(folder: Path) -> None:
 
 if __name__ == "__main__":
     globals()[sys.argv[2]](Path(sys.argv[1]))
-    group.current().close()
+    torch_group.current().close()

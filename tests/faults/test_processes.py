@@ -80,9 +80,10 @@ def test_a_process_killed_at_any_instant_costs_one_restart_and_no_bit_of_the_wei
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
-@pytest.mark.parametrize("whom", ["torchrun", "group"])
+@pytest.mark.parametrize("whom", ["torchrun", "all"])
 def test_a_signal_saves_and_says_where(endless: Torchrun, cut: Path, number: int, whom: str) -> None:
-    (os.kill if whom == "torchrun" else os.killpg)(endless.process.pid, number)
+    for pid in (endless.process.pid, *(endless.ranks().values() if whom == "all" else ())):
+        os.kill(pid, number)
     reached = steps_reported(cut)
     assert endless.wait() == 1, "torchrun has no other exit code"
     assert newest(cut).trainer_state.step >= reached

@@ -51,8 +51,9 @@ class Torchrun:
 
     def end(self) -> None:
         """Ends what is left of it, and of its processes."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # torchrun gives its processes no group of their own
+        for pid in (self.process.pid, *self.ranks().values()):  # each is in a session of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         self.process.wait()
 
     def lines(self) -> list[str]:

@@ -42,6 +42,15 @@ def new_folder(out: Path, name: str, needed_bytes: int) -> RunFolder:
     return folder
 
 
+def has_begun(out: Path) -> bool:
+    """Returns whether a folder of runs has one that this job has begun."""
+    for path in out.glob(f"*/{runs.JOB}"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if json.loads(path.read_bytes())["job"] == job() and (path.parent / runs.LAST).exists():
+                return True
+    return False
+
+
 def find(out: Path) -> tuple[Path | None, bool]:
     """Returns the run that this job has begun, and whether it was trained to its end since torchrun was started.
 

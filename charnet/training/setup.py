@@ -171,6 +171,9 @@ def begun_before(out: Path, values: Mapping[str, Any]) -> tuple[Path | None, boo
     Args:
         out: the folder of runs.
         values: settings of the run, for the timeout.
+
+    Raises:
+        ConfigError: another process has the run, and the first one, which would resume it, has not.
     """
     from charnet.training import elastic
 
@@ -185,4 +188,10 @@ def begun_before(out: Path, values: Mapping[str, Any]) -> tuple[Path | None, boo
         return [str(path or ""), has_ended]
 
     found, has_ended = processes.share(find)
+    is_elsewhere = not found and not processes.is_first and elastic.has_begun(out)
+    if processes.largest(float(is_elsewhere)):
+        raise ConfigError(
+            "the run of this job is on another machine than process 0, which would begin a new one; give all an --out "
+            "that they share, or resume the run there"
+        )
     return Path(found) if found else None, has_ended

@@ -43,6 +43,7 @@ class SignalGuard:
 
     def __enter__(self) -> SignalGuard:
         if threading.current_thread() is threading.main_thread():
+            _entered.append(self)
             wanted = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
             # A signal that the parent process ignores stays ignored: nohup relies on that.
             self._before = {n: signal.getsignal(n) for n in wanted if signal.getsignal(n) is not signal.SIG_IGN}
@@ -51,6 +52,8 @@ class SignalGuard:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self in _entered:
+            _entered.remove(self)
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_IGN if self._ending and self.received else handler)  # type: ignore[arg-type]
 
@@ -67,6 +70,11 @@ class SignalGuard:
         if self.received:
             raise Interrupted
 
+    @property
+    def has_deferred(self) -> bool:
+        """Whether a signal has arrived during an import."""
+        return bool(self.received) and self._on_signal is None
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if time.monotonic() - self._received_at < self._echo:
             return
@@ -80,6 +88,39 @@ class SignalGuard:
         elif first:
             with contextlib.suppress(RuntimeError):  # Python refuses to write during a write to the same file
                 self._on_signal()
+
+
+_entered: list[SignalGuard] = []
+
+
+def check() -> None:
+    """Raises Interrupted, before a long wait, if a signal has arrived during an import."""
+    if any(guard.has_deferred for guard in _entered):
+        raise Interrupted
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Lets a signal that is not ignored end the process in its body, also while Python cannot handle it."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+        before = {n: handler for n in numbers if (handler := signal.getsignal(n)) is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def ignore() -> None:
+    """Ignores all signals from now on: the process is about to end, and has something to say."""
+    if threading.current_thread() is threading.main_thread():
+        for name in NAMES:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 SHORTEST_TIMER = 1e-3  # seconds

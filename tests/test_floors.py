@@ -30,9 +30,9 @@ TABLE = """
                selection receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
-5  training    group communication agreement elastic optim resolve sizes planner events run_state background
-               event_file loggers throughput time_budget thread_count sharded train_state trained_ngram saver recorder
-               divergence trainer together start dry_run resume setup trials sweep_file sweep_plan sweep_events
+5  training    meeting group torch_group communication agreement optim resolve elastic sizes planner events run_state
+               background event_file loggers throughput time_budget thread_count sharded train_state trained_ngram saver
+               recorder divergence trainer together start dry_run resume setup trials sweep_file sweep_plan sweep_events
                sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
@@ -42,7 +42,7 @@ TABLE = """
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  api         api
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
-               connection completions page app llm_plugin
+               connection completions patterns page app llm_plugin
 9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following launch
                dry_running train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval

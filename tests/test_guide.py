@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from conftest import sentences
 
 import charnet
@@ -98,3 +101,17 @@ def test_the_recipe_for_optuna_trains_prunes_and_leaves_runs_that_can_be_resumed
         if state == run_list.INTERRUPTED:
             assert run(["train", "--resume", name, "--quiet"]) == 0
     assert which == "installed" or found["trial-1"] == run_list.INTERRUPTED
+
+
+def test_the_scripts_for_clusters_are_valid() -> None:
+    page = next(page for page in PAGES if page.stem == "more-than-one-machine").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    if bash := shutil.which("bash"):
+        assert subprocess.run([bash, "-n"], input=script, text=True, capture_output=True, check=True).stderr == ""
+    (manifest,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    service, job = yaml.safe_load_all(manifest)
+    assert service["spec"]["selector"]["job-name"] == job["metadata"]["name"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert f"--nnodes={job['spec']['completions']}" in container["args"]
+    endpoint = f"{job['metadata']['name']}-0.{service['metadata']['name']}:29400"
+    assert f"--rdzv-endpoint={endpoint}" in container["args"]

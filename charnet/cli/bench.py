@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from charnet.cli import console, tables
+from charnet.cli import console, launch, tables
 from charnet.cli.help import GroupedCommand
 from charnet.cli.options import option
 from charnet.config import Config
-from charnet.training import group
+from charnet.training import group, torch_group
 
 if TYPE_CHECKING:
     from charnet.bench import Result
@@ -57,7 +57,7 @@ def train(json: Json = False) -> None:
     if group.size() == 1:
         _show(train_benchmark(), json=json)
         return
-    with group.told_once(), contextlib.closing(group.current(Config().training.timeout)) as processes:
+    with launch.told_once(), contextlib.closing(torch_group.current(Config().training.timeout)) as processes:
         results = scaling_benchmark(processes)
         if processes.is_first:
             _show(results, json=json)

@@ -1,15 +1,22 @@
-"""Starts `charnet train` in several processes of this machine, as torchrun would with the same command line."""
+"""Several processes of a command: starts them, as torchrun would with the same command line, and lets one speak."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+import time
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 
-from charnet.errors import ConfigError
+from charnet import signals
+from charnet.errors import CharnetError, ConfigError, DivergedError, GroupError, PeerError
+from charnet.training import group, torch_group
 
 MOST = 256  # processes
+SECONDS_OF_THE_FIRST = 3.0
 
 
 def start(processes: int) -> int:
@@ -44,3 +51,41 @@ def start(processes: int) -> int:
     except SignalException as error:  # the processes have saved, and have ended
         return 128 + int(error.sigval)
     return 0
+
+
+@contextlib.contextmanager
+def told_once() -> Iterator[None]:
+    """Lets only one process say what all know, and every process its number with what it alone knows."""
+    try:
+        yield
+    except GroupError as error:
+        if group.rank() and isinstance(error, PeerError):
+            time.sleep(SECONDS_OF_THE_FIRST)  # torchrun takes the exit code of the process that ends first
+        elif group.size() > 1:
+            signals.ignore()  # torchrun ends all others when it has lost one
+            if not _tells_first():
+                raise PeerError from None
+        raise
+    except CharnetError as error:
+        if not group.rank():
+            raise
+        if isinstance(error, DivergedError) or not torch_group.is_joined():  # the first one knows it too, and says so
+            time.sleep(SECONDS_OF_THE_FIRST)
+        if isinstance(error, DivergedError):
+            raise PeerError from None
+        raise type(error)(f"process {group.rank()} of {group.size()}: {error}") from None
+    finally:
+        torch_group.leave()
+
+
+def _tells_first() -> bool:
+    """Whether no other process of this machine has told of a loss yet: the first one may be the one that is lost."""
+    if not (file := os.environ.get("TORCHELASTIC_ERROR_FILE")):  # torchrun has a new folder for each start
+        return os.environ.get("LOCAL_RANK") == "0"
+    try:
+        (Path(file).parent.parent / "charnet-has-told").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        return os.environ.get("LOCAL_RANK") == "0"
+    return True

@@ -175,7 +175,7 @@ def train(
     shown = not (quiet or json)
     length = SAMPLE_LENGTH if shown or log or open_page else 0
     with (
-        group.told_once(),
+        launch.told_once(),
         SignalGuard(ending=True, echo=ECHO_SECONDS if group.size() > 1 else 0.0) as signals,
         contextlib.suppress(Interrupted),
         following(log or [], page=open_page, quiet=quiet) as followers,
@@ -191,7 +191,9 @@ def train(
             from charnet.training import setup
             from charnet.training.events import Finished
 
-            begun = None if resume else setup.begun_before(out, values)
+            begun, has_ended = (None, False) if resume else setup.begun_before(out, values)
+            if has_ended:
+                return 0  # a process was lost after the last save
             if resume or begun:
                 run = setup.resume_run(
                     resume or begun or RUNS,

@@ -16,6 +16,7 @@ from charnet.server.http import ApiError
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?")
+_HEADERS = re.compile(r"[A-Za-z0-9_, -]{1,1000}")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
 
 
@@ -80,7 +81,7 @@ class Access:
         if found is None:
             raise ApiError(400, "the header Host is not a name and a port", ends=True)
         if found[1].lower() not in self.hosts:
-            raise ApiError(421, "the server is not known by this name; ask it by its address, or see --allow-host")
+            raise ApiError(421, "the server is not known by this name: start it with --allow-host and the name")
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"http://{host.lower()}" and origin not in self.origins:
             raise ApiError(403, "pages of this origin may not ask; see --allow-origin")
@@ -94,11 +95,12 @@ class Access:
 
     def cross_origin(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Returns the headers with which a page of an allowed origin may read the answer."""
-        origin = headers.get("origin")
+        origin, wanted = headers.get("origin"), headers.get("access-control-request-headers", "")
         if origin is None or origin not in self.origins:
             return {}
-        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin",
-                "Access-Control-Allow-Headers": "authorization, content-type",
+        allowed = wanted if _HEADERS.fullmatch(wanted) else "authorization, content-type"
+        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", "Access-Control-Allow-Headers": allowed,
+                "Access-Control-Expose-Headers": "retry-after",
                 "Access-Control-Allow-Methods": "GET, POST, OPTIONS"}  # fmt: skip
 
 

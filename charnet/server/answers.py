@@ -12,11 +12,23 @@ from charnet.server.dialect import CompletionRequest
 
 def response(request: CompletionRequest, model: str, choices: Sequence[Any], usage: Any = None) -> dict[str, Any]:
     """Returns an answer, or with `usage` None a piece of a stream."""
-    kind = "chat.completion" if request.is_chat else "text_completion"
+    kind, prefix = ("chat.completion", "chatcmpl") if request.is_chat else ("text_completion", "cmpl")
     if request.is_chat and request.stream:
         kind += ".chunk"
-    found = {"id": request.id, "object": kind, "created": request.created, "model": model, "choices": list(choices)}
+    found = {
+        "id": f"{prefix}-{request.id}",
+        "object": kind,
+        "created": request.created,
+        "model": model,
+        "choices": list(choices),
+    }
     return found if usage is None else found | {"usage": usage}
+
+
+def piece(request: CompletionRequest, model: str, choice: Any) -> dict[str, Any]:
+    """Returns a piece of a stream; if its end tells the usage, the others say that they do not."""
+    found = response(request, model, [choice])
+    return found | {"usage": None} if request.include_usage else found
 
 
 def usage(prompt: int, completion: int) -> dict[str, int]:

@@ -12,18 +12,22 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
 
 from charnet import machine
 from charnet.errors import ServerError
 from charnet.server import dialect, http
 from charnet.server.access import Access, check_json
-from charnet.server.completions import Completion, overloaded, prepare
+from charnet.server.completions import Completion, overloaded
 from charnet.server.connection import Connection, GoneError
 from charnet.server.http import ApiError, Head
 from charnet.server.mailbox import Mailbox
-from charnet.server.models import Models
+from charnet.server.models import Models, Served
+from charnet.server.patterns import prepare
 
 MOST_CONNECTIONS, BACKLOG, OTHER_FILES = 2000, 512, 32
+CLIENT_LEFT = 499  # in the log and the counts, as nginx has it
 ENDING_SECONDS = 2.5  # in which streams may end by themselves when the server stops
 JSON, TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
 ROUTES = {
@@ -31,6 +35,7 @@ ROUTES = {
     "/v1/chat/completions": "POST",
 }  # fmt: skip
 OPEN = ("/", "/health")  # need no key
+MODEL = "/v1/models/"  # and a name
 
 
 @dataclass
@@ -106,11 +111,13 @@ class App:
             return
         keeps_alive = True
         while keeps_alive and not self._stops:
+            await asyncio.sleep(0)  # who sends requests without waiting for answers takes turns with the others
             head, began = None, time.monotonic()
             try:
                 head = await connection.read_head()
                 if head is None:
                     return
+                connection.is_head = head.method == "HEAD"
                 began = time.monotonic()
                 connection.is_answering = True
                 self._answering += 1
@@ -124,6 +131,9 @@ class App:
                     self._count(connection, head, status, began)
                     await connection.linger()
                     return
+            except GoneError:
+                self._count(connection, head, CLIENT_LEFT, began)
+                raise
             finally:
                 self._answering -= connection.is_answering
                 connection.is_answering = False
@@ -154,7 +164,7 @@ class App:
 
     async def _send(self, connection: Connection, status: int, body: bytes, kind: str, more: Mapping[str, str]) -> None:
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), **_SAFE, **more}
-        await connection.write(http.response_head(status, headers) + body)
+        await connection.write(http.response_head(status, headers) + (b"" if connection.is_head else body))
 
     async def _answer(self, connection: Connection, head: Head) -> int:
         """Answers a request; returns the status.
@@ -186,10 +196,10 @@ class App:
             return error
         if head.method == "OPTIONS":
             return None
-        method = ROUTES.get(head.path)
+        method = "GET" if head.path.startswith(MODEL) else ROUTES.get(head.path)
         if method is None:
             return ApiError(404, f"there is nothing here; the API is at {', '.join(ROUTES)}")
-        if head.method != method:
+        if head.method != method and (head.method, method) != ("HEAD", "GET"):
             return ApiError(405, f"expected {method}", headers={"Allow": f"{method}, OPTIONS"})
         return None
 
@@ -200,16 +210,9 @@ class App:
             return self._metrics().encode(), TEXT
         if path == "/health":
             return http.as_json({"status": "ok"}), JSON
-        served = [
-            {
-                "id": each.name,
-                "object": "model",
-                "created": int((each.stamp or (0,))[0] // 10**9),
-                "owned_by": "charnet",
-            }
-            for each in self.models.all
-        ]
-        return http.as_json({"object": "list", "data": served}), JSON
+        if path.startswith(MODEL):
+            return http.as_json(_described(self.models.find(unquote(path.removeprefix(MODEL))))), JSON
+        return http.as_json({"object": "list", "data": list(map(_described, self.models.all))}), JSON
 
     def _metrics(self) -> str:
         """Returns the metrics in Prometheus' text format."""
@@ -233,7 +236,7 @@ class App:
         request = dialect.parse(body, is_chat=head.path == "/v1/chat/completions")
         served = self.models.find(request.model)
         if request.options.match:
-            await prepare(request, served)
+            await prepare(connection, request, served)
         room = served.room
         try:
             completion = Completion(request, served, self._mailbox)
@@ -247,7 +250,7 @@ class App:
                 content = http.as_json(await completion.whole())
                 await self._send(connection, 200, content, JSON, more)
                 return 200
-            headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", **_SAFE, **more}
+            headers = {"Content-Type": "text/event-stream", **_SAFE, **more}
             headers |= {"Connection": "close"} if not head.keeps_alive else {"Transfer-Encoding": "chunked"}
             await connection.write(http.response_head(200, headers))
             async for piece in completion.pieces():
@@ -258,6 +261,13 @@ class App:
             return 200
         finally:
             completion.cancel()
+            connection.when_gone(lambda: None)
+
+
+def _described(served: Served) -> dict[str, Any]:
+    created = int((served.stamp or (0,))[0] // 10**9)
+    is_exact = served.room.engine.is_exact
+    return {"id": served.name, "object": "model", "created": created, "owned_by": "charnet", "receipts": is_exact}
 
 
 _SAFE = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "no-store",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from charnet.data import prompts
+from charnet.data.vocab import Vocabulary
 from charnet.errors import CharnetError
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.running import Alternatives
@@ -27,7 +26,7 @@ FLUSH_SECONDS, FLUSH_CHARACTERS = 0.03, 64
 LONGEST_ANSWER = 900.0  # seconds
 
 
-@dataclass
+@dataclass(eq=False)
 class _Text:
     """A text while it is written; what is not sent yet waits in `unsent` and `alternatives`."""
 
@@ -68,6 +67,8 @@ class Completion:
         if request.receipt and not self._room.engine.is_exact:
             message = "receipt: the weights are fp32, so a text depends on the machine; serve with --quantize int8"
             raise ApiError(400, message, param="receipt")
+        possible = tuple(stop for stop in request.options.stop if _may_come(stop, self._vocab))
+        self._options = replace(request.options, stop=possible)
         self.texts = [
             text for number, prompt in enumerate(request.prompts) for text in self._texts_of(prompt, number * request.n)
         ]
@@ -94,12 +95,13 @@ class Completion:
         found = []
         for number in range(request.n):
             scores = request.echo and request.logprobs is not None and len(ids) > 0
-            job = Job(ids.astype(np.int32), request.options, lambda *_: None, number, request.logprobs, scores)
+            is_predicted = self._vocab.has_documents and ids[0] != self._vocab.start_id()  # even the first symbol
+            job = Job(ids.astype(np.int32), self._options, lambda *_: None, number, request.logprobs, scores)
             text = _Text(first + number, read, job, notes)
             job.deliver = self._delivery(text)
             if request.echo:
                 text.unsent = read
-                text.alternatives += [None] * scores
+                text.alternatives += [None] * (scores and not is_predicted)
             found.append(text)
         return found
 
@@ -115,6 +117,7 @@ class Completion:
         self._deadline.cancel()
         for text in self.texts:
             text.job.is_cancelled = True
+            text.job.deliver = lambda *_: None  # else it leads back here: a frozen cycle would keep the model
 
     def leave(self) -> None:
         """Ends all texts: the client has left."""
@@ -217,25 +220,33 @@ class Completion:
         Raises:
             GoneError: the client has left.
         """
-        waiting, due = list(self.texts), 0.0
+        waiting, due, alarm = list(self.texts), 0.0, 0.0
         try:
             while waiting:
                 await self._change()
                 if (now := self._loop.time()) < due and not self._is_urgent(waiting):
-                    self._loop.call_at(due, self._changed.set)
+                    if alarm != due:
+                        alarm = due
+                        self._loop.call_at(due, self._changed.set)
                     continue
-                due = now + FLUSH_SECONDS
-                ready = [text for text in waiting if text.unsent or text.ended]
-                waiting = [text for text in waiting if not text.ended]
-                for text in ready:
-                    choice, written = self._choice(text, is_last=text.ended), text.written
-                    yield self._event(answers.response(self.request, self.name, [choice]))
+                ready = [(text, text.ended) for text in waiting if text.ended or self._is_ready(text)]
+                due = now + FLUSH_SECONDS if ready else due
+                for text, is_last in ready:
+                    if is_last:
+                        waiting.remove(text)
+                    choice, written = self._choice(text, is_last=is_last), text.written
+                    yield self._event(answers.piece(self.request, self.name, choice))
                     text.job.taken = written
             if self.request.include_usage:
                 yield self._event(answers.response(self.request, self.name, [], self.usage))
             yield b"data: [DONE]\n\n"
         except ApiError as error:
             yield self._event(error.to_json())
+
+    def _is_ready(self, text: _Text) -> bool:
+        """Whether there is something to send, and known what is said of each of its symbols."""
+        is_scored = self.request.logprobs is None or len(text.alternatives) >= self._count(text.unsent)
+        return bool(text.unsent) and is_scored
 
     @staticmethod
     def _is_urgent(texts: Sequence[_Text]) -> bool:
@@ -246,32 +257,12 @@ class Completion:
         return b"data: " + http.as_json(value) + b"\n\n"
 
 
+def _may_come(stop: str, vocab: Vocabulary) -> bool:
+    """Whether the model could ever write a text at which it is to stop."""
+    return vocab.of_bytes or all(ord(character) in vocab.symbols for character in stop)
+
+
 def overloaded() -> ApiError:
     """Returns the refusal of what is too much."""
     retry = {"Retry-After": "1"}
     return ApiError(429, "too many requests wait; try again", code="overloaded", headers=retry)
-
-
-async def prepare(request: CompletionRequest, served: Served) -> None:
-    """Compiles the pattern of a request in a thread of its own: meanwhile other clients are answered.
-
-    Raises:
-        ApiError: the pattern is refused.
-    """
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-    errors: list[CharnetError] = []
-
-    def work() -> None:
-        try:
-            served.room.prepare(request.options)
-        except CharnetError as error:
-            errors.append(error)
-        finally:
-            with contextlib.suppress(RuntimeError):  # the server has ended
-                loop.call_soon_threadsafe(done.set)
-
-    async with served.compiling:
-        threading.Thread(target=work, name="charnet-pattern", daemon=True).start()
-        await done.wait()
-    for error in errors:
-        raise refusal(error)

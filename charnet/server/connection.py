@@ -32,6 +32,8 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         ended: set when the client will send no more.
+        is_answering: a request.
+        is_head: the answer has no body: the client has asked for its head alone.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._when_gone: Callable[[], object] = lambda: None
         self._patience: asyncio.TimerHandle | None = None
-        self.peer, self.is_answering, self._is_gone = "", False, False
+        self.peer, self.is_answering, self.is_head, self._is_gone = "", False, False, False
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -15,13 +15,15 @@ from charnet.storage.strict_json import strict_json
 
 LONGEST_PROMPT, MOST_TOKENS, MOST_CHOICES, MOST_STOPS, MOST_LOGPROBS = 1 << 16, 100_000, 16, 4, 20
 DEFAULT_TOKENS = 256  # characters
-LARGEST_BIAS = 100.0
+LARGEST_BIAS, LONGEST_STOP = 100.0, 1000
 MOST_TEXTS = 64  # of one request
-MOST_ALTERNATIVES = 1 << 18  # of all its symbols together: a whole answer waits in memory
+MOST_ALTERNATIVES = 1 << 16  # of all its symbols together: a whole answer waits in memory
 # Fields of OpenAI's that do nothing here, with the values that ask for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "suffix": (None,), "best_of": (None, 1), "frequency_penalty": (None, 0, 0.0), "presence_penalty": (None, 0, 0.0),
-    "logprobs": (None, False), "top_logprobs": (None, 0), "tools": (None, []), "response_format": (None,),
+    "suffix": (None, ""), "best_of": (None, 1), "frequency_penalty": (None, 0, 0.0), "presence_penalty": (None, 0, 0.0),
+    "logprobs": (None, False), "top_logprobs": (None, 0), "tools": (None, []), "tool_choice": (None, "none"),
+    "response_format": (None, {"type": "text"}), "store": (None, False), "metadata": (None, {}),
+    "parallel_tool_calls": (None, False, True),
 }  # fmt: skip
 OWN = ("top_k", "min_p", "typical_p", "repetition_penalty", "match", "until")
 COMMON = ("model", "temperature", "top_p", "n", "stop", "seed", "stream", "stream_options", "logit_bias", "user",
@@ -49,7 +51,7 @@ class CompletionRequest:
     receipt: bool = False
     unknown: str = "error"
     is_chat: bool = False
-    id: str = field(default_factory=lambda: f"cmpl-{secrets.token_hex(12)}")
+    id: str = field(default_factory=lambda: secrets.token_hex(12))
     created: int = field(default_factory=lambda: int(time.time()))
 
 
@@ -72,7 +74,7 @@ def parse(body: bytes, *, is_chat: bool) -> CompletionRequest:
     values = {name: value for name, value in given.items() if value is not None and name in known}
     options = _options(values, is_chat=is_chat)
     stream_options = _of_type(values, "stream_options", dict, {})
-    if unknown := set(stream_options) - {"include_usage"}:
+    if unknown := set(stream_options) - {"include_usage", "include_obfuscation"}:
         raise ApiError(400, f"stream_options: unknown field {quoted(min(unknown))}", param="stream_options")
     _of_type(values, "user", str, "")
     request = CompletionRequest(
@@ -214,7 +216,7 @@ def _last_message(values: Mapping[str, Any]) -> str:
 
 
 def _stops(values: Mapping[str, Any]) -> tuple[str, ...]:
-    given = values.get("stop", [])
+    given = values.get("stop", []) or []
     stops = [given] if isinstance(given, str) else given
     if not isinstance(stops, list) or not all(isinstance(each, str) and each for each in stops):
         raise ApiError(400, f"stop: expected a text or a list of texts, found {short_repr(given)}", param="stop")
@@ -222,6 +224,8 @@ def _stops(values: Mapping[str, Any]) -> tuple[str, ...]:
         raise ApiError(400, f"stop: at most {MOST_STOPS} texts, found {len(stops):,}", param="stop")
     for stop in stops:
         _check_text(stop, "stop")
+        if len(stop) > LONGEST_STOP:
+            raise ApiError(400, f"stop: at most {LONGEST_STOP:,} characters each, found {len(stop):,}", param="stop")
     return tuple(stops)
 
 

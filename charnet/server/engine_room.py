@@ -28,6 +28,7 @@ from charnet.generation.generate import Generation
 from charnet.generation.running import Alternatives, Request, RunningText
 from charnet.generation.sampler import Sampler
 from charnet.generation.samplers import Samplers
+from charnet.server import side_by_side
 from charnet.server.jobs import BrokenError, BusyError, Job, StoppedError
 from charnet.server.prompt_reader import PromptReader
 from charnet.server.side_by_side import SHORT_TEXT, SideBySide
@@ -36,7 +37,6 @@ from charnet.storage.checkpoint import Checkpoint
 READING_SECONDS, WRITING_SECONDS, SHORT_SECONDS = 0.008, 0.05, 0.02  # of a turn; the last one while short texts run
 SHORTEST_CALL = 0.0015  # seconds for one of several texts in a turn
 MOST_RUNNING, MOST_WAITING = 256, 64  # texts
-MANY = 32  # texts: from here on they are written side by side, whatever the engine says of batches all alike
 PAUSE_SECONDS = 0.005  # in which a turn that had nothing to do waits
 
 
@@ -104,7 +104,8 @@ class EngineRoom:
 
         Raises:
             BusyError: too many wait already.
-            CharnetError: the options do not fit the model, or the room is closed.
+            StoppedError: the room is closed.
+            CharnetError: the options do not fit the model.
         """
         for job in jobs:
             job.sampler = self._samplers.of(job.options)
@@ -152,9 +153,8 @@ class EngineRoom:
             except Exception:  # a bug: who waits for a text learns of it, and later ones are written
                 self._log(traceback.format_exc())
                 self._end_all(BrokenError("a bug in charnet: the server's log has the traceback"))
-        with self._changed:
-            self._stops = True
         self._end_all(StoppedError("the server is stopping"))
+        self._together.forget()  # it leads back to this room: what was frozen is freed only without a cycle
 
     def _end_all(self, error: CharnetError) -> None:
         with self._changed:
@@ -173,7 +173,8 @@ class EngineRoom:
                 self._waiting = deque(job for job in self._waiting if not job.is_cancelled)
             while self._waiting and self.running < MOST_RUNNING:
                 self._reading.append(self._waiting.popleft())
-            return not self._stops and not (self._ends and not self.running)
+            self._stops = self._stops or (self._ends and not self.running)  # from here on no text is taken
+            return not self._stops
 
     def _turn(self) -> None:
         self._drop_cancelled()
@@ -203,7 +204,7 @@ class EngineRoom:
     def _gather(self) -> None:
         """Lets texts that were written by themselves go on side by side, if there are enough of them."""
         engine, vocab = self.engine, self.checkpoint.vocab
-        if not self._alone or self.running < _fewest_side_by_side(engine):
+        if not self._alone or self.running < side_by_side.fewest(engine):
             return
         ended = [each for each in self._alone if each.generation.detokenizer.ended]  # their last piece is to come
         for job, generation, _ in (each for each in self._alone if each not in ended):
@@ -254,7 +255,7 @@ class EngineRoom:
         return job.sampler or self._samplers.of(job.options)
 
     def _is_plain(self, engine: Engine, sampler: Sampler, job: Job) -> bool:
-        return job.likely is None and sampler.temperature_only and self.running < _fewest_side_by_side(engine)
+        return job.likely is None and sampler.temperature_only and self.running < side_by_side.fewest(engine)
 
     def _write(self, each: _Alone, seconds: float) -> bool:
         """Writes some steps of a text; returns whether it goes on."""
@@ -293,10 +294,3 @@ class EngineRoom:
 
     def _end(self, job: Job, error: CharnetError | None = None) -> None:
         job.deliver(None, [], error)
-
-
-def _fewest_side_by_side(engine: Engine) -> int:
-    """Returns the number of texts from which on they are written side by side."""
-    if not isinstance(engine, MultiStepEngine):
-        return 0
-    return engine.min_batch if engine.is_exact else min(engine.min_batch, MANY)

@@ -1,4 +1,4 @@
-"""A text that is to be written, and why it is not."""
+"""A text that is to be written, and the reasons why it is not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BrokenError(ServerError):
     """A text was lost by a bug."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """A text that is to be written.
 
@@ -41,7 +41,7 @@ class Job:
         scores_prompt: keep those of the symbols of the prompt too, which is then read a symbol at a time.
         deliver: called in the thread of the room with each piece, and with None at the end; with the error, if one
             ended the text.
-        delivered, taken: characters, counted by the room and by the one who sends them.
+        delivered, taken: characters, counted by the room and by what sends them.
     """
 
     ids: npt.NDArray[np.int32]

@@ -26,6 +26,10 @@ class Mailbox:
 
     def _deliver(self) -> None:
         self._is_woken = False  # before the first one is taken: what is posted from here on wakes the loop again
-        while self._posted:
-            call, arguments = self._posted.popleft()
-            call(*arguments)
+        try:
+            while self._posted:
+                call, arguments = self._posted.popleft()
+                call(*arguments)
+        finally:
+            if self._posted:  # a call has failed: that delays no other
+                self._loop.call_soon(self._deliver)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class Served:
     looked_at: float = field(default_factory=time.monotonic)
     is_loading: bool = False
     compiling: asyncio.Lock = field(default_factory=asyncio.Lock)  # one pattern at a time
+    patterns: int = 0  # that are compiled or wait for it
 
 
 class Models:
@@ -61,6 +63,7 @@ class Models:
     ) -> None:
         self._quantize, self._compiles, self._log = quantize, False, log
         self._served: dict[str, Served] = {}
+        self._leaving = weakref.WeakSet[EngineRoom]()
         for path in paths:
             name = path.parent.name or path.stem
             name = name if name not in self._served else f"{name}/{path.stem}"
@@ -120,14 +123,15 @@ class Models:
         else:
             old, served.room = served.room, room
             self._log(f"{served.name}: the new file is served now")
+            self._leaving.add(old)
             old.close_when_idle()
         finally:
             served.stamp, served.is_loading = stamp, False
 
     def close(self) -> None:
         """Ends all texts."""
-        for served in self._served.values():
-            served.room.close()
+        for room in [*self._leaving, *(served.room for served in self._served.values())]:
+            room.close()
 
 
 def paths_of(given: Sequence[str]) -> list[Path]:

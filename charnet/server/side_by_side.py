@@ -1,16 +1,16 @@
-"""Texts that take their steps side by side: the short ones apart from the long ones, and apart from both those that
-wait for their readers."""
+"""Texts that take their steps side by side, in three batches: short ones, long ones, those whose readers are slow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from charnet.data.vocab import Vocabulary
-from charnet.engines.base import Engine
+from charnet.engines.base import Engine, MultiStepEngine
 from charnet.generation.running import Batch, Request, RunningText
 from charnet.server.jobs import Job
 
 SHORT_TEXT = 64  # steps
+MANY = 32  # texts: from here on they are written side by side, whatever the engine says of batches all alike
 
 
 class SideBySide:
@@ -29,6 +29,10 @@ class SideBySide:
     def jobs(self) -> list[Job]:
         """Those of all its texts."""
         return list(self._jobs.values())
+
+    def forget(self) -> None:
+        """Drops all texts; nothing is delivered any more."""
+        self._jobs, self._deliver = {}, lambda *_: False
 
     def use(self, engine: Engine) -> None:
         """Goes on with another engine of the same model."""
@@ -63,3 +67,10 @@ class SideBySide:
             if not self._deliver(self._jobs[id(text)], text):
                 del self._jobs[id(text)]
         return True
+
+
+def fewest(engine: Engine) -> int:
+    """Returns the number of texts from which on they are written side by side."""
+    if not isinstance(engine, MultiStepEngine):
+        return 0
+    return engine.min_batch if engine.is_exact else min(engine.min_batch, MANY)

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from charnet.errors import CharnetError, ConfigError, DivergedError, GroupError, PeerError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from charnet.storage.checkpoint import Checkpoint
 
-SECONDS_OF_THE_FIRST = 3.0
 PATIENT = datetime.timedelta(days=7)  # for the first process to read a text
 
 
@@ -96,193 +91,12 @@ class Group:
         """Ends the group."""
 
 
-class _Processes(Group):
-    """Several processes.
-
-    Args:
-        timeout: seconds without an answer after which a process counts as hung.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        import torch
-        from torch import distributed
-
-        self._began, self.agreed = time.monotonic(), 0.0
-        self.rank, self.size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        backend = "gloo"
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-            backend = "cpu:gloo,cuda:nccl"
-        deadline = datetime.timedelta(seconds=timeout)
-        with self._lost():
-            distributed.init_process_group(backend, rank=self.rank, world_size=self.size, timeout=deadline)
-            self._patient = distributed.new_group(backend="gloo", timeout=PATIENT)
-
-    def clock(self) -> float:
-        return time.monotonic() - self._began  # small: it is sent as a single-precision number
-
-    def agreed_clock(self) -> float:
-        return self.agreed
-
-    @contextlib.contextmanager
-    def _lost(self) -> Iterator[None]:
-        """Says in one line that another process has ended or hangs."""
-        try:
-            yield
-        except (RuntimeError, ValueError) as error:  # torch's own errors of a group derive from RuntimeError
-            reason = str(error).strip().splitlines()[0][-160:]
-            raise GroupError(
-                f"another of the {self.size} processes has ended, hangs or cannot be reached ({reason}); "
-                "resume the run from its last save"
-            ) from None
-
-    @contextlib.contextmanager
-    def first(self) -> Iterator[None]:
-        if not self.is_first:
-            self.share(dict)
-            yield
-            return
-        with self._telling():
-            yield
-        self._broadcast(json.dumps([None]).encode())
-
-    def share(self, compute: Callable[[], Any]) -> Any:
-        if self.is_first:
-            with self._telling():
-                value = compute()
-            self._broadcast(json.dumps([value]).encode())
-            return value
-        found = json.loads(self._broadcast(b""))
-        if not found:
-            raise PeerError
-        return found[0]
-
-    @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Tells the others if something fails."""
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(GroupError):
-                self._broadcast(b"[]")
-            raise
-
-    def _broadcast(self, content: bytes) -> bytes:
-        import torch
-        from torch import distributed
-
-        with self._lost():
-            size = torch.tensor([len(content)])
-            distributed.broadcast(size, 0, group=self._patient)
-            data = torch.frombuffer(bytearray(content) or bytearray(1), dtype=torch.uint8)[: len(content)]
-            data = data if self.is_first else torch.empty(int(size), dtype=torch.uint8)
-            if int(size):
-                distributed.broadcast(data, 0, group=self._patient)
-            return data.numpy().tobytes()
-
-    def share_file(self, path: Path | None) -> Checkpoint:
-        from charnet.storage.checkpoint import Checkpoint
-
-        if self.is_first:
-            assert path is not None
-            with self._telling():
-                found, content = Checkpoint.load(path), path.read_bytes()
-            self._broadcast(content)
-            return found
-        with tempfile.TemporaryDirectory(prefix="charnet-") as folder:
-            copy = Path(folder) / "shared.safetensors"
-            copy.write_bytes(self._broadcast(b""))
-            if not copy.stat().st_size:
-                raise PeerError
-            return Checkpoint.load(copy)
-
-    def load_resumable(self, path: Path, *, strict: bool = False) -> tuple[Checkpoint, str]:
-        from charnet.storage import runs
-
-        def find() -> list[str]:
-            found, damage = runs.load_resumable(path, strict=strict)
-            return [str(found.path), damage]
-
-        name, damage = self.share(find)
-        return self.share_file(Path(name)), damage
-
-    def check_same(self, facts: Mapping[str, str]) -> None:
-        first, *others = map(json.loads, self._all(json.dumps(facts).encode()))
-        for rank, theirs in enumerate(others, 1):
-            for name in sorted({*first, *theirs}):
-                if theirs.get(name) != first.get(name):
-                    found = f"{theirs.get(name, 'none')} instead of {first.get(name, 'none')}"
-                    raise ConfigError(
-                        f"process {rank} of {self.size} has another {name} than process 0: {found}; start all with the "
-                        "same command, text and version"
-                    )
-
-    def _all(self, content: bytes) -> list[bytes]:
-        """Returns the contents of all processes."""
-        import torch
-
-        longest = int(self.largest(len(content)))
-        padded = torch.frombuffer(bytearray(content.ljust(longest)), dtype=torch.uint8)
-        return [row.numpy().tobytes() for row in self.join(padded[None])]
-
-    def sum(self, numbers_N: Tensor) -> Tensor:
-        import torch
-        from torch import distributed
-        from torch.nn import functional
-
-        count = len(numbers_N)
-        padded_N = functional.pad(numbers_N, (0, -count % self.size))
-        received = torch.empty_like(padded_N)
-        with self._lost():
-            distributed.all_to_all_single(received, padded_N)  # each process adds a part of the numbers of all
-            part = add(list(received.view(self.size, -1)))
-            distributed.all_gather(list(padded_N.view(self.size, -1)), part)
-        return padded_N[:count]
-
-    def join(self, rows: Tensor) -> Tensor:
-        import torch
-        from torch import distributed
-
-        found = [torch.empty_like(rows) for _ in range(self.size)]
-        with self._lost():
-            distributed.all_gather(found, rows.contiguous())
-        return torch.cat(found)
-
-    def largest(self, number: float) -> float:
-        import torch
-
-        return float(self.join(torch.tensor([number], dtype=torch.float64)).max())
-
-    def close(self) -> None:
-        from torch import distributed
-
-        _JOINED.clear()
-        with contextlib.suppress(RuntimeError):
-            distributed.destroy_process_group()
-
-
 def add(terms: Sequence[Tensor]) -> Tensor:
     """Adds tensors pairwise, and the sums pairwise: halves that are added elsewhere give the same sum to the bit."""
     if len(terms) == 1:
         return terms[0]
     half = len(terms) // 2
     return add(terms[:half]) + add(terms[half:])
-
-
-_JOINED: list[Group] = []  # the group of this process, once it has joined it
-
-
-def current(timeout: float = 600.0) -> Group:
-    """Returns the group that torchrun has put this process into; without torchrun, one process alone.
-
-    Args:
-        timeout: seconds without an answer after which a process counts as hung; of the first call.
-    """
-    if size() == 1:
-        return Group()
-    if not _JOINED:
-        _JOINED.append(_Processes(timeout))
-    return _JOINED[0]
 
 
 def size() -> int:
@@ -299,21 +113,3 @@ def rank() -> int:
 def local_size() -> int:
     """Returns how many of them share this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if size() > 1 else 1
-
-
-@contextlib.contextmanager
-def told_once() -> Iterator[None]:
-    """Lets only one process say what all know, and every process its number with what it alone knows."""
-    try:
-        yield
-    except CharnetError as error:
-        if not rank():
-            raise
-        if isinstance(error, GroupError | DivergedError) or not _JOINED:  # the first one knows it too, and says so:
-            time.sleep(SECONDS_OF_THE_FIRST)  # torchrun takes the exit code of the process that ends first
-        if isinstance(error, GroupError | DivergedError):
-            raise PeerError from None
-        raise type(error)(f"process {rank()} of {size()}: {error}") from None
-    finally:
-        if _JOINED:
-            _JOINED[0].close()  # a process that ends within its group is aborted

@@ -31,7 +31,7 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.ngram_tensors import PREFIX
 from charnet.storage.runs import RunFolder
-from charnet.training import elastic, group, resolve, together
+from charnet.training import elastic, group, resolve, together, torch_group
 from charnet.training.start import absolute, facts, fit_ngram, info_of, is_dataset, on_device, split_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def resume_run(
     on_read: OnRead,
 ) -> Trainer:
     """See `setup.resume_run`, which has checked `values`; `is_named`: the user names the text anew."""
-    processes = group.current(overlay(Config(), values).training.timeout)
+    processes = torch_group.current(overlay(Config(), values).training.timeout)
     folder = together.folder_of(processes, lambda: RunFolder(runs.find_resumable(given, out).parent))
     try:
         path = Path(processes.share(lambda: str(_newest(given, out, folder))))

@@ -164,19 +164,34 @@ def resume_run(
     )
 
 
-def begun_before(out: Path, values: Mapping[str, Any]) -> Path | None:
-    """Returns the run that this job of torchrun has begun, if torchrun has started its processes again.
+def begun_before(out: Path, values: Mapping[str, Any]) -> tuple[Path | None, bool]:
+    """Returns the run that this job of torchrun has begun, if torchrun has started its processes again, and whether
+    it is already trained to its end.
 
     Args:
         out: the folder of runs.
         values: settings of the run, for the timeout.
+
+    Raises:
+        ConfigError: another process has the run, and the first one, which would resume it, has not.
     """
     from charnet.training import elastic
 
     if not elastic.job():
-        return None
-    from charnet.training import group
+        return None, False
+    from charnet.training import torch_group
 
-    processes = group.current(overlay(Config(), values).training.timeout)
-    found = processes.share(lambda: str(elastic.find(out) or ""))
-    return Path(found) if found else None
+    processes = torch_group.current(overlay(Config(), values).training.timeout)
+
+    def find() -> list[Any]:
+        path, has_ended = elastic.find(out)
+        return [str(path or ""), has_ended]
+
+    found, has_ended = processes.share(find)
+    is_elsewhere = not found and not processes.is_first and elastic.has_begun(out)
+    if processes.largest(float(is_elsewhere)):
+        raise ConfigError(
+            "the run of this job is on another machine than process 0, which would begin a new one; give all an --out "
+            "that they share, or resume the run there"
+        )
+    return Path(found) if found else None, has_ended

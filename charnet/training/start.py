@@ -26,8 +26,7 @@ from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo
-from charnet.storage.runs import RunFolder
-from charnet.training import elastic, group, planner, resolve, sizes, together
+from charnet.training import elastic, group, planner, resolve, sizes, together, torch_group
 from charnet.training.planner import Plan
 from charnet.training.time_budget import TimeBudget
 from charnet.version import __version__
@@ -53,7 +52,7 @@ def new_run(
     on_read: data_corpus.OnRead,
 ) -> Trainer:
     """See `setup.new_run`, which has checked `values` and decided on `seconds`."""
-    processes = group.current(overlay(Config(), values).training.timeout)
+    processes = torch_group.current(overlay(Config(), values).training.timeout)
     weights = _weights(processes, init_from, out) if init_from else None
     with processes.first():  # the others find its encoded copy of the text, if they share the cache
         config, corpus, text = read(values, seconds, weights, name, on_read)
@@ -73,7 +72,7 @@ def new_run(
         del counts  # takes more memory than the n-gram
     on_start()
     needed = resolve.bytes_on_disk(config, len(corpus.vocab))
-    folder = together.folder_of(processes, lambda: RunFolder.new(out, name or corpus.name, needed))
+    folder = together.folder_of(processes, lambda: elastic.new_folder(out, name or corpus.name, needed))
     try:
         source = (config, corpus.vocab, info_of(corpus), text, folder, sample_length)
         run = trainer.Trainer(*source, plan=plan, time_budget=time_budget, ngram=ngram, group=processes)
@@ -82,7 +81,6 @@ def new_run(
         if weights is not None:
             run.load_pretrained(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
-        elastic.mark(folder)
     except BaseException:
         folder.discard()
         folder.close()
@@ -193,7 +191,7 @@ def _plan(
     from charnet.model import device
     from charnet.training.train_state import MEMORY_ADVICE
 
-    processes = group.current()
+    processes = torch_group.current()
     began = processes.clock()
     where = device.choose_device(config.training.device)
     device.set_threads(machine.threads_beside_others(resolve.threads_of(config)))

@@ -34,7 +34,7 @@ from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
-from charnet.training import elastic, optim
+from charnet.training import optim
 from charnet.training.agreement import Agreement
 from charnet.training.divergence import diverged
 from charnet.training.events import Evaluated, Event, Finished, Replanned, RolledBack, Started
@@ -141,8 +141,6 @@ class Trainer:
                     raise
                 yield self._roll_back()
         self.save_last()
-        if reason != "interrupted" and elastic.job():
-            elastic.unmark(self.folder)
         limit = self.plan.limit if self.plan else "time"
         s = self.state
         if self.group.is_first:

@@ -21,6 +21,7 @@ from charnet.generation.automaton import DEAD, Automaton
 from charnet.generation.batch import texts
 from charnet.generation.generate import Generation, start, stream
 from charnet.generation.regex_compiler import compile_pattern
+from charnet.generation.samplers import Samplers
 
 PRINTABLE = Vocabulary.of_text("".join(map(chr, range(32, 127))) + "\né")
 PATTERNS = (
@@ -281,3 +282,16 @@ TWELVE = (
 def test_ten_thousand_texts_all_match(pattern, exact):
     many = write(build(), "compiled", 2000 if exact else 10_000, match=pattern, length=60, exact=exact)
     assert all(re.fullmatch(pattern, text) for text in many)
+
+
+def test_the_patterns_that_are_kept_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    vocab = Vocabulary.of_text("ab")
+    samplers = Samplers(vocab, is_exact=True)
+    size = samplers.of(SamplingOptions(match="[ab]{9}")).pattern.next_SC.nbytes
+    monkeypatch.setattr("charnet.generation.samplers.MOST_BYTES", 3 * size)
+    options = [SamplingOptions(match=f"[ab]{{8}}{end}") for end in ("a", "b", "[ab]", "a?b", "b?a", "(ab)?")]
+    for each in options:
+        samplers.of(each)
+    kept = sum(each.pattern.next_SC.nbytes for each in samplers._kept.values())
+    assert 0 < kept <= 3 * size
+    assert samplers.of(options[-1]) is samplers.of(options[-1])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ from running_server import Running, serving
 
 from charnet.cli.app import run
 from charnet.data.vocab import Vocabulary
+from charnet.server import dialect
 from charnet.server.answers import token_of
+from charnet.server.completions import Completion
+from charnet.server.mailbox import Mailbox
 
 BYTES = Vocabulary((10, 97, 0xA9, 0xC3), of_bytes=True)
 ASKED = {"prompt": "ab", "max_tokens": 30, "seed": 1, "temperature": 0.9}
@@ -24,6 +29,7 @@ VARIANTS = [
     {"max_tokens": 0, "echo": True, "logprobs": 1}, {"prompt": "", "echo": True, "logprobs": 1}, {"until": "line"},
     {"match": "[ab]{5}"}, {"top_k": 2, "n": 2}, {"temperature": 0}, {"receipt": True}, {"receipt": True, "echo": True},
     {"max_tokens": 400, "n": 2, "logprobs": 1}, {"stop": ["a b", "bb"], "logprobs": 1},
+    {"prompt": "ab é" * 500, "echo": True, "logprobs": 1},
 ]  # fmt: skip
 
 
@@ -64,7 +70,7 @@ def test_a_stream_is_the_whole_answer_in_pieces(server: Running, fields: dict[st
     assert joined(events) == {choice["index"]: choice for choice in whole["choices"]}
     assert (last["choices"], last["usage"]) == ([], whole["usage"])
     assert len({(each["id"], each["created"], each["object"]) for each in (*events, last)}) == 1
-    assert not any("usage" in each for each in events)
+    assert all(each["usage"] is None for each in events)
 
 
 @pytest.mark.parametrize("fields", VARIANTS, ids=str)
@@ -141,3 +147,35 @@ def test_a_receipt_is_replayed_by_the_command_line(
         code = run(["replay", str(tmp_path / "r.json"), str(path), "--out", str(tmp_path / "again"), "--force"])
         assert code == 0, capsys.readouterr().err
         assert (tmp_path / "again").read_text() == choice["text"]
+
+
+def test_of_a_model_of_documents_the_first_symbol_of_a_prompt_is_scored_too(tmp_path: Path) -> None:
+    model = of_size(16)
+    data = replace(model.config.data, lines=True)
+    vocab = replace(model.vocab, has_documents=True, document_end=10)
+    replace(model, config=replace(model.config, data=data), vocab=vocab).save(tmp_path / "best.safetensors")
+    with serving(tmp_path / "best.safetensors") as running:
+        asked = {"prompt": "ab a", "echo": True, "logprobs": 0, "max_tokens": 5, "seed": 1}
+        (choice,) = running.post(asked).json["choices"]
+    assert "".join(choice["logprobs"]["tokens"]) == choice["text"]
+    assert None not in choice["logprobs"]["token_logprobs"]
+
+
+def test_each_text_of_a_stream_ends_once_even_if_its_client_reads_slowly(server: Running) -> None:
+    room = server.app.models.all[0].room
+
+    async def read() -> list[int]:
+        request = dialect.parse(
+            json.dumps({"prompt": "ab", "n": 4, "max_tokens": 40, "stream": True}).encode(), is_chat=False
+        )
+        served = server.app.models.all[0]
+        completion, ended = Completion(request, served, Mailbox(asyncio.get_running_loop())), []
+        async for piece in completion.pieces():
+            if piece.startswith(b"data: {"):
+                ended += [each["index"] for each in json.loads(piece[6:])["choices"] if each["finish_reason"]]
+            await asyncio.sleep(0.02)
+        completion.cancel()
+        return ended
+
+    assert sorted(asyncio.run(read())) == [0, 1, 2, 3]
+    assert room.running == 0

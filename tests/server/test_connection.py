@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import resource
 import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from checkpoint_files import of_size
@@ -19,7 +22,8 @@ from conftest import accept_signals
 from running_server import Running, read_answer, serving, until
 
 from charnet import machine
-from charnet.server import completions, connection, engine_room
+from charnet.engines.registry import available
+from charnet.server import completions, connection, engine_room, models, patterns
 from charnet.server.connection import Connection
 
 HEAD = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -242,3 +246,69 @@ def test_where_few_files_may_be_open_clients_are_refused_and_nothing_is_printed(
         process.terminate()
         rest = process.communicate(timeout=20)[1]
     assert (process.returncode, rest) == (143, "")
+
+
+def test_the_head_alone_of_an_answer_has_no_body(server: Running) -> None:
+    with server.connect() as client:
+        for path in ("/health", "/nothing"):
+            client.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        received = b""
+        while more := client.recv(65536):
+            received += more
+    assert [line for line in received.split(b"\r\n") if line.startswith(b"HTTP/")] == [
+        b"HTTP/1.1 200 OK", b"HTTP/1.1 404 Not Found", b"HTTP/1.1 200 OK",
+    ]  # fmt: skip
+    assert received.count(b"{") == 1
+
+
+def test_one_model_is_described_by_its_name(server: Running) -> None:
+    (model,) = server.get("/v1/models").json["data"]
+    assert server.get(f"/v1/models/{quote(model['id'])}").json == model
+    assert server.get("/v1/models/other").json["error"]["code"] == "model_not_found"
+
+
+def test_patterns_of_clients_who_have_left_are_not_compiled(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+
+    def compile_slowly(options: Any) -> None:
+        compiled.append(options.match)
+        time.sleep(0.3)
+
+    room = server.app.models.all[0].room
+    monkeypatch.setattr(room, "prepare", compile_slowly)
+    with contextlib.ExitStack() as stack:
+        for number in range(6):
+            client = stack.enter_context(server.connect())
+            client.sendall(post({"prompt": "a", "match": f"a{{{number}}}"}))
+        until(lambda: server.app.models.all[0].patterns == 6)
+    assert server.post({"prompt": "a", "match": "b"}).status == 200
+    assert compiled in (["a{0}", "b"], ["a{0}", "a{1}", "b"])
+
+
+def test_too_many_patterns_at_once_are_refused(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "MOST_PATTERNS", 0)
+    assert server.post({"prompt": "a", "match": "b"}).status == 429
+
+
+def test_texts_to_stop_at_that_can_never_come_stop_nothing(server: Running) -> None:
+    asked = {"prompt": "a", "max_tokens": 9, "seed": 1}
+    plain = server.post(asked).json["choices"]
+    assert server.post(asked | {"stop": ["#", "ab#"]}).json["choices"] == plain
+    assert server.post(asked | {"stop": ["x" * 1001]}).json["error"]["param"] == "stop"
+
+
+@pytest.mark.skipif(available("compiled") != "compiled", reason="needs numba")
+def test_a_model_that_was_replaced_is_forgotten(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "SECONDS_BETWEEN_LOOKS", 0)
+    path = tmp_path / "best.safetensors"
+    path.write_bytes(model.read_bytes())
+    with serving(path, compiles=True) as running:
+        served = running.app.models.all[0]
+        until(lambda: served.room.engine.name == "compiled")
+        before = weakref.ref(served.room)
+        running.post({"prompt": "a", "max_tokens": 2})
+        of_size(16).save(path)
+        running.post({"prompt": "a", "max_tokens": 2})
+        until(lambda: served.room is not before())
+        until(lambda: gc.collect() >= 0 and before() is None)

@@ -20,7 +20,7 @@ from charnet.errors import CharnetError, ConfigError
 from charnet.generation import generate
 from charnet.generation.generate import Generation
 from charnet.generation.sampler import Sampler
-from charnet.server import engine_room
+from charnet.server import engine_room, side_by_side
 from charnet.server.engine_room import EngineRoom
 from charnet.server.jobs import MOST_AHEAD, BrokenError, BusyError, Job, StoppedError
 from charnet.server.side_by_side import SideBySide
@@ -316,19 +316,22 @@ def test_a_short_text_is_written_before_long_ones_that_came_before_it(room: Engi
 
 
 @pytest.mark.parametrize("options", [{}, {"top_k": 3}], ids=str)
+@pytest.mark.parametrize("compiled", [False, True])
 def test_a_text_far_ahead_of_its_reader_waits_and_goes_on_as_if_it_had_not(
-    room: EngineRoom, options: dict[str, Any]
+    room: EngineRoom, options: dict[str, Any], compiled: bool
 ) -> None:
-    slow = reader("ab", length=6000, **options)
+    if compiled:
+        room._open_compiled()
+    slow = reader("ab", length=20_000, **options)
     slow.reads = False
     submitted(room, slow)
     until(lambda: slow.job.is_ahead)
     other = submitted(room, reader("ab", length=3000, seed=2, **options))
     assert other.whole() == alone("ab", length=3000, seed=2, **options)
-    assert len(slow.text) < MOST_AHEAD + 600
+    assert len(slow.text) < MOST_AHEAD + 5000
     slow.reads = True
     slow.job.taken = len(slow.text)
-    assert slow.whole() == alone("ab", length=6000, **options)
+    assert slow.whole() == alone("ab", length=20_000, **options)
 
 
 @pytest.mark.skipif(available("compiled") != "compiled", reason="needs numba")
@@ -336,7 +339,7 @@ def test_a_text_far_ahead_of_its_reader_waits_and_goes_on_as_if_it_had_not(
 def test_texts_that_have_become_many_go_on_side_by_side_as_they_began(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_room, "_fewest_side_by_side", lambda engine: 3 if hasattr(engine, "generate") else 0)
+    monkeypatch.setattr(side_by_side, "fewest", lambda engine: 3 if hasattr(engine, "generate") else 0)
     opened = EngineRoom(EXACT)
     opened._open_compiled()
     opened.start()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from charnet.errors import CharnetError
-from charnet.training import group, setup
+from charnet.training import group, setup, torch_group
 from charnet.training.events import RolledBack
 from charnet.training.trainer import Trainer
 
@@ -118,6 +118,17 @@ def different(folder: Path) -> None:
             tell(what, error=str(error), code=error.exit_code)
 
 
+def elsewhere(folder: Path) -> None:
+    """The run of the job is where the last process looks, and not where the first one does."""
+    run = run_of(folder, "begun")
+    out = folder / "runs" if group.rank() else folder / "other"
+    train(run)
+    try:
+        setup.begun_before(out, {})
+    except CharnetError as error:
+        tell("elsewhere", error=str(error))
+
+
 if __name__ == "__main__":
     globals()[sys.argv[2]](Path(sys.argv[1]))
-    group.current().close()
+    torch_group.current().close()

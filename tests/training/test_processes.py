@@ -87,6 +87,11 @@ def test_a_process_with_other_settings_text_or_version_is_refused_by_name(folder
 
 
 @pytest.mark.slow
+def test_a_run_that_another_machine_has_is_not_begun_anew(folder: Path) -> None:
+    assert "the run of this job is on another machine" in run(folder, "elsewhere", 2)["elsewhere"]["error"]
+
+
+@pytest.mark.slow
 def test_the_command_ends_as_the_process_that_failed_and_says_so_once(folder: Path) -> None:
     text = str(folder / "text.txt")
     for arguments, code, told in (

@@ -4,6 +4,8 @@ const PAUSE = 600, SPOKEN_AFTER = 700;  // milliseconds
 let suggestion = null;  // what is asked for or shown: its place, how it was asked for, and how much of it is used
 let timer = 0, spokenTimer = 0, asking = null;
 
+let noted = "";  // what the last suggestion has said
+
 function say(text, wrong = false) {
   if (by("status").textContent !== visible(text)) by("status").textContent = visible(text);
   by("status").classList.toggle("wrong", wrong);
@@ -62,7 +64,7 @@ async function suggest() {
 function end(own, choice) {
   own.ended = true;
   own.whole = choice.finish_reason === "length" ? wholeWords(own.raw) : own.raw;
-  say(choice.notes ? choice.notes.join("; ") : "");
+  if (choice.notes || noted) say(noted = choice.notes ? choice.notes.join("; ") : "");
   by("key-entry").hidden = true;
 }
 
@@ -83,9 +85,10 @@ function drop() {
   for (const id of ["take", "word", "drop"]) enable(id, false);
 }
 
-// Suggests when the user wants it: now, or when nothing more is typed.
+// Suggests when the user wants it: now, or when nothing more is typed. Inside a text only Tab does: the gray text would
+// cover the lines that follow.
 function suggestLater() {
-  const when = by("when").value;
+  const when = isLast(sheet.selectionEnd) ? by("when").value : "tab";
   drop();
   if (when === "key") suggest();
   else if (when === "pause") timer = setTimeout(suggest, PAUSE);

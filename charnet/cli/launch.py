@@ -19,14 +19,23 @@ MOST = 256  # processes
 SECONDS_OF_THE_FIRST = 3.0
 
 
-def start(processes: int) -> int:
-    """Runs the command of this process in several, and returns the exit code of the one that failed first.
+def starts(processes: int) -> bool:
+    """Returns whether the processes of a command have still to be started.
 
     Raises:
-        ConfigError: the number is none that can be started.
+        ConfigError: the number is none that can be started, or torchrun has started another.
     """
     if not 1 <= processes <= MOST:
         raise ConfigError(f"--processes: expected a number between 1 and {MOST}, found {processes}")
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return processes > 1
+    if processes != group.size():
+        raise ConfigError(f"--processes {processes}: torchrun has started {group.size()}; leave it out")
+    return False
+
+
+def start(processes: int) -> int:
+    """Runs the command of this process in several, and returns the exit code of the one that failed first."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # charnet says in a line what these say in fifty
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -58,22 +67,24 @@ def told_once() -> Iterator[None]:
     """Lets only one process say what all know, and every process its number with what it alone knows."""
     try:
         yield
-    except GroupError as error:
-        if group.rank() and isinstance(error, PeerError):
+    except PeerError:
+        if group.rank():
             time.sleep(SECONDS_OF_THE_FIRST)  # torchrun takes the exit code of the process that ends first
-        elif group.size() > 1:
-            signals.ignore()  # torchrun ends all others when it has lost one
-            if not _tells_first():
-                raise PeerError from None
         raise
     except CharnetError as error:
-        if not group.rank():
+        if group.size() == 1:
             raise
-        if isinstance(error, DivergedError) or not torch_group.is_joined():  # the first one knows it too, and says so
+        is_lost = isinstance(error, GroupError)
+        if is_lost:
+            signals.ignore()  # torchrun ends all others when it has lost one
+        if group.rank():  # the first one may know it too, and says so: then torchrun ends this one
             time.sleep(SECONDS_OF_THE_FIRST)
-        if isinstance(error, DivergedError):
+        tells_first = _tells_first()
+        if (is_lost and not tells_first) or (group.rank() and isinstance(error, DivergedError)):
             raise PeerError from None
-        raise type(error)(f"process {group.rank()} of {group.size()}: {error}") from None
+        if group.rank() and not is_lost:
+            raise type(error)(f"process {group.rank()} of {group.size()}: {error}") from None
+        raise
     finally:
         torch_group.leave()
 
@@ -89,3 +100,9 @@ def _tells_first() -> bool:
     except OSError:
         return os.environ.get("LOCAL_RANK") == "0"
     return True
+
+
+def check_alone(command: str) -> None:
+    """Raises ConfigError if torchrun has started several processes of a command that starts trainings by itself."""
+    if group.size() > 1:
+        raise ConfigError(f"charnet {command} trains several models in one process each; start it without torchrun")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charnet.cli import console
+from charnet.cli import console, launch
 from charnet.cli.options import option, setting
 from charnet.errors import ConfigError, did_you_mean, quoted
 from charnet.overlay import parse_duration
@@ -68,6 +68,7 @@ def lesson(
     quiet: Annotated[bool, option("--quiet", "-q", help="show only errors", group=OUTPUT)] = False,
 ) -> int:
     """Teach recurrent networks with a text: train 14 small ones, and write a page of what they show."""
+    launch.check_alone("lesson")
     began = clock.monotonic()
     if language not in LANGUAGES:
         found = f"found {quoted(language)}{did_you_mean(language, LANGUAGES)}"

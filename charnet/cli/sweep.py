@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from charnet.cli import console, messages, sweep_words
+from charnet.cli import console, launch, messages, sweep_words
 from charnet.cli.options import option, unescaped_settings
 from charnet.config import RUNS
 from charnet.config_file import read_yaml
@@ -73,6 +73,7 @@ def sweep(
     quarter and at half. At a quarter only learning rates are compared: early losses favor small networks and no
     dropout. Each combination is a run that can be sampled and resumed.
     """
+    launch.check_alone("sweep")
     typed = unescaped_settings(assignments(settings or [])) | ({"data.paths": text} if text else {})
     if resume and (typed or tries or config or name):
         more = "the text, --try, --set, --config and --name"

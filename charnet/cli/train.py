@@ -153,7 +153,7 @@ def train(
 ) -> int:
     """Train a model on a text. The run is saved in checkpoints/, under the name of the text."""
     given = dict(locals())  # first of all: each option that is a setting has the name of its field
-    if processes is not None and not (dry_run or group.size() > 1):
+    if processes is not None and not dry_run and launch.starts(processes):
         return launch.start(processes)
     typed = assignments(settings or []) | given_settings(given)
     values = unescaped_settings(typed, any_bytes=as_bytes) | ({"data.paths": text} if text else {})
@@ -191,14 +191,14 @@ def train(
             from charnet.training import setup
             from charnet.training.events import Finished
 
-            begun, has_ended = (None, False) if resume else setup.begun_before(out, values)
+            begun, has_ended = (None, False) if resume else setup.begun_before(out, file_values | values)
             if has_ended:
                 return 0  # a process was lost after the last save
             if resume or begun:
                 run = setup.resume_run(
                     resume or begun or RUNS,
-                    values,
-                    file_values=file_values,
+                    setup.of_machine(values) if begun else values,
+                    file_values=None if begun else file_values,
                     out=out,
                     strict=strict,
                     continue_text=continue_text,

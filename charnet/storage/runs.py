@@ -9,7 +9,7 @@
     live.html               the page of `charnet train --open`
     tensorboard/            the events of `charnet train --log tensorboard`
     loggers.json            the names under which other loggers know the run
-    torchrun.json           the job of torchrun that trains the run, until it ends
+    torchrun.json           the job of torchrun that trained the run last
 
 A new folder is removed if its run ends before the first checkpoint.
 """

@@ -43,10 +43,11 @@ def new_folder(out: Path, name: str, needed_bytes: int) -> RunFolder:
 
 
 def has_begun(out: Path) -> bool:
-    """Returns whether a folder of runs has one that this job has begun."""
+    """Returns whether a folder of runs has one that this job has begun and not ended."""
     for path in out.glob(f"*/{runs.JOB}"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            if json.loads(path.read_bytes())["job"] == job() and (path.parent / runs.LAST).exists():
+            is_of_job = json.loads(path.read_bytes())["job"] == job()
+            if is_of_job and (path.parent / runs.LAST).exists() and not _has_ended(path.parent):
                 return True
     return False
 

@@ -7,7 +7,6 @@ signal, the disk - is told to the others. A group of one process needs no torch 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from charnet.storage.checkpoint import Checkpoint
-
-PATIENT = datetime.timedelta(days=7)  # for the first process to read a text
 
 
 class Group:

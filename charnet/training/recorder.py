@@ -87,13 +87,21 @@ class Recorder:
     def evaluate(self, val_chars: int, stop: Stop, group: Group) -> tuple[float | None, float]:
         """Returns the loss on the held-out text, in nats per character, and the seconds that it took.
 
-        None if no text is held out. Of several processes the first one reads it, and does not stop: all of them stop
-        together, after a step.
+        None if no text is held out. Of several processes the first one reads it; if it is to stop, all of them do.
         """
         if group.size == 1:
             return self._evaluate(val_chars, stop)
         self._train_state.gather()
-        loss, seconds = group.share(lambda: self._evaluate(val_chars, lambda: False))
+
+        def measure() -> tuple[float | None, float] | None:
+            try:
+                return self._evaluate(val_chars, stop)
+            except Stopped:
+                return None
+
+        if (found := group.share(measure)) is None:
+            raise Stopped
+        loss, seconds = found
         return loss, seconds
 
     def _evaluate(self, val_chars: int, stop: Stop) -> tuple[float | None, float]:

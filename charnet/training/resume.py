@@ -128,7 +128,10 @@ def _resume(
     from charnet.training import trainer
 
     on_start()
-    ngram = _ngram(before, config, text, split) if config.model.ngram and processes.is_first else None
+    ngram = None
+    if config.model.ngram:
+        with processes.first():  # the others wait as long as it counts
+            ngram = _ngram(before, config, text, split) if processes.is_first else None
     source = (config, text.vocab, text.info, split, folder, sample_length)
     run = trainer.Trainer(*source, ngram=ngram, group=processes)
     history = before.history if text.info == before.corpus else []

@@ -164,6 +164,13 @@ def resume_run(
     )
 
 
+def of_machine(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those of some settings that are of a machine and not of a run: a run that torchrun starts again has all
+    others."""
+    kept = resolve.CHANGE_NO_STEP - resolve.LENGTH
+    return {name: value for name, value in values.items() if name in kept}
+
+
 def begun_before(out: Path, values: Mapping[str, Any]) -> tuple[Path | None, bool]:
     """Returns the run that this job of torchrun has begun, if torchrun has started its processes again, and whether
     it is already trained to its end.

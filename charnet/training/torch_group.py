@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet import signals
-from charnet.errors import ConfigError, GroupError, PeerError
+from charnet.errors import ConfigError, GroupError, PeerError, shortened
 from charnet.training import meeting
 from charnet.training.group import Group, add, size
 
@@ -66,7 +66,7 @@ class _Processes(Group):
         try:
             yield
         except (RuntimeError, ValueError) as error:  # torch's own errors of a group derive from RuntimeError
-            reason = str(error).strip().splitlines()[0][-160:]
+            reason = shortened(" ".join(str(error).split()), 160)
             raise GroupError(
                 f"another of the {self.size} processes has ended, hangs or cannot be reached ({reason}); "
                 "resume the run from its last save"

@@ -93,7 +93,8 @@ class Trainer:
     def events(self, stop: Callable[[], object] = lambda: False) -> Generator[Event, None, None]:
         """Trains to the end, or until `stop()` is true, which is called after every step; saves before it returns.
 
-        Closing the iterator early saves too. A run that ends before its first step leaves no folder behind.
+        Closing the iterator early saves too, if this process trains alone. A run that ends before its first step leaves
+        no folder behind.
 
         Raises:
             DivergedError: the loss or the gradient is no longer finite; the checkpoints hold the last good weights.
@@ -108,7 +109,7 @@ class Trainer:
                 self.save_last()
             raise
         finally:
-            if not self.saver.has_saved:
+            if not self.saver.has_saved and self.group.size == 1:  # else another process may have to begin it anew
                 self.folder.discard()
             self.folder.close()
 

@@ -118,11 +118,26 @@ def different(folder: Path) -> None:
             tell(what, error=str(error), code=error.exit_code)
 
 
+def stopped(folder: Path) -> None:
+    """The first process is asked to stop while it evaluates."""
+    run = run_of(folder, "stopped")
+    evaluate = run.recorder._evaluate
+    asked: list[bool] = []
+
+    def evaluate_and_stop(val_chars: int, stop: Any) -> Any:
+        asked.append(True)
+        return evaluate(val_chars, stop)
+
+    run.recorder._evaluate = evaluate_and_stop  # type: ignore[method-assign]
+    events = list(run.events(lambda: bool(asked)))
+    tell("stopped", reason=events[-1].reason, step=events[-1].step)
+
+
 def elsewhere(folder: Path) -> None:
     """The run of the job is where the last process looks, and not where the first one does."""
     run = run_of(folder, "begun")
     out = folder / "runs" if group.rank() else folder / "other"
-    train(run)
+    train(run, stop_after=3)
     try:
         setup.begun_before(out, {})
     except CharnetError as error:

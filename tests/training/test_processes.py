@@ -87,6 +87,48 @@ def test_a_process_with_other_settings_text_or_version_is_refused_by_name(folder
 
 
 @pytest.mark.slow
+def test_one_process_trains_without_torchrun(folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "charnet", "train", str(folder / "text.txt"), "--processes", "1", "--steps", "2"]
+    command += ["--hidden-size", "8", "--batch-size", "4", "--window", "8", "--out", str(tmp_path), "-q"]
+    assert subprocess.run(command, timeout=60).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+@pytest.mark.slow
+def test_a_job_whose_run_has_ended_begins_another_one(folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-id=book"]
+    command += [
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=localhost:0",
+        "-m",
+        "charnet",
+        "train",
+        str(folder / "text.txt"),
+    ]
+    command += [
+        "--steps",
+        "2",
+        "--hidden-size",
+        "8",
+        "--batch-size",
+        "4",
+        "--window",
+        "8",
+        "--out",
+        str(tmp_path),
+        "-q",
+    ]
+    for _ in range(2):
+        assert subprocess.run(command, timeout=100, capture_output=True).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["text", "text-2"]
+
+
+@pytest.mark.slow
+def test_a_signal_stops_an_evaluation_of_the_first_process_and_all_with_it(folder: Path) -> None:
+    assert run(folder, "stopped", 2)["stopped"] == {"name": "stopped", "reason": "interrupted", "step": 3}
+
+
+@pytest.mark.slow
 def test_a_run_that_another_machine_has_is_not_begun_anew(folder: Path) -> None:
     assert "the run of this job is on another machine" in run(folder, "elsewhere", 2)["elsewhere"]["error"]
 

@@ -79,8 +79,7 @@ def told_once() -> Iterator[None]:
             signals.ignore()  # torchrun ends all others when it has lost one
         if group.rank():  # the first one may know it too, and says so: then torchrun ends this one
             time.sleep(SECONDS_OF_THE_FIRST)
-        tells_first = _tells_first()
-        if (is_lost and not tells_first) or (group.rank() and isinstance(error, DivergedError)):
+        if not _tells_first() or (group.rank() and isinstance(error, DivergedError)):
             raise PeerError from None
         if group.rank() and not is_lost:
             raise type(error)(f"process {group.rank()} of {group.size()}: {error}") from None
@@ -90,7 +89,7 @@ def told_once() -> Iterator[None]:
 
 
 def _tells_first() -> bool:
-    """Whether no other process of this machine has told of a loss yet: the first one may be the one that is lost."""
+    """Whether no other process of this machine has said what is wrong: the first one may be the one that is lost."""
     if not (file := os.environ.get("TORCHELASTIC_ERROR_FILE")):  # torchrun has a new folder for each start
         return os.environ.get("LOCAL_RANK") == "0"
     try:

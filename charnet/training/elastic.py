@@ -14,14 +14,7 @@ from charnet.errors import ConfigError, StorageError
 from charnet.storage import runs
 from charnet.storage.runs import RunFolder
 from charnet.training import resolve
-
-UNNAMED = "none"  # torchrun's own name for a job without --rdzv-id
-
-
-def job() -> str:
-    """Returns the name of torchrun's job, or "" if torchrun has not started this process."""
-    name = os.environ.get("TORCHELASTIC_RUN_ID", "")
-    return f"{UNNAMED} {os.getppid()}" if name == UNNAMED else name
+from charnet.training.group import job
 
 
 def mark(folder: RunFolder) -> None:

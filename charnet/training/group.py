@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from charnet.storage.checkpoint import Checkpoint
 
+UNNAMED = "none"  # torchrun's own name for a job without --rdzv-id
+
 
 class Group:
     """Processes that train together; this class is one process alone.
@@ -110,3 +112,9 @@ def rank() -> int:
 def local_size() -> int:
     """Returns how many of them share this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if size() > 1 else 1
+
+
+def job() -> str:
+    """Returns the name of torchrun's job, or "" if torchrun has not started this process."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "")
+    return f"{UNNAMED} {os.getppid()}" if name == UNNAMED else name

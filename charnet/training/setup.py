@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from charnet.config import RUNS, Config
 from charnet.errors import ConfigError
 from charnet.overlay import overlay
-from charnet.training import resolve
+from charnet.training import group, resolve
 
 if TYPE_CHECKING:
     from charnet.data.corpus import OnRead
@@ -182,11 +182,9 @@ def begun_before(out: Path, values: Mapping[str, Any]) -> tuple[Path | None, boo
     Raises:
         ConfigError: another process has the run, and the first one, which would resume it, has not.
     """
-    from charnet.training import elastic
-
-    if not elastic.job():
+    if not group.job():
         return None, False
-    from charnet.training import torch_group
+    from charnet.training import elastic, torch_group
 
     processes = torch_group.current(overlay(Config(), values).training.timeout)
 

@@ -31,8 +31,8 @@ class SignalGuard:
 
     Args:
         ending: the process ends after the context. If a signal was received, later ones are ignored from then on.
-        echo: seconds after the first signal in which another one is the same: torchrun passes a Ctrl-C on that the
-            terminal has sent to its processes too.
+        echo: seconds after the first signal in which another one is the same: torchrun passes a signal on that was
+            sent to all processes of a job.
     """
 
     def __init__(self, *, ending: bool = False, echo: float = 0.0) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +34,9 @@ def starts(processes: int) -> bool:
 
 def start(processes: int) -> int:
     """Runs the command of this process in several, and returns the exit code of the one that failed first."""
+    import logging
+    import uuid
+
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # charnet says in a line what these say in fifty
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

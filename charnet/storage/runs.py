@@ -174,11 +174,7 @@ class RunFolder:
 
     def drop_previous(self) -> None:
         """Removes the state before the newest one, to save space while the run is paused."""
-        self.remove(PREVIOUS)
-
-    def remove(self, name: str) -> None:
-        """Removes a file of the run, if it exists."""
-        self._checked_folder().remove(name)
+        self._checked_folder().remove(PREVIOUS)
 
     def discard(self, *, begun_by_another: bool = False) -> None:
         """Removes the folder and the run's files if this process created them, or another that was killed before its

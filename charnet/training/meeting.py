@@ -13,7 +13,6 @@ import datetime
 import json
 import os
 import time
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -51,6 +50,8 @@ def meet(store: Store, rank: int, size: int, timeout: float) -> str:
     Raises:
         RuntimeError: they have not all come.
     """
+    import uuid
+
     ends_at, number = time.monotonic() + timeout, uuid.uuid4().hex
 
     def wait(found: Callable[[], str]) -> str:

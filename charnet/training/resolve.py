@@ -128,9 +128,8 @@ def resolve(config: Config, train_characters: int) -> Config:
 
 def check_shards(config: Config, processes: int) -> int:
     """Returns the number of shards of a training; raises ConfigError if its streams cannot be divided so."""
-    streams, shards, by_network = config.training.batch_size, config.training.shards, is_by_network(config, processes)
-    count = shards if shards > 1 or by_network else processes
-    if count % processes and not by_network:
+    streams, shards, count = config.training.batch_size, config.training.shards, num_shards(config, processes)
+    if count % processes and not is_by_network(config, processes):
         raise ConfigError(
             f"--shards {shards}: cannot be divided among {processes} processes; give a multiple of {processes}"
         )
@@ -138,6 +137,12 @@ def check_shards(config: Config, processes: int) -> int:
         fits = max(1, round(streams / count)) * count
         raise ConfigError(f"{streams} streams cannot be divided into {count} equal parts; give --batch-size {fits}")
     return count
+
+
+def num_shards(config: Config, processes: int) -> int:
+    """Returns into how many parts the streams are divided: by default one for each process."""
+    shards = config.training.shards
+    return shards if shards > 1 or is_by_network(config, processes) else processes
 
 
 def is_by_network(config: Config, processes: int) -> bool:

@@ -24,7 +24,7 @@ from charnet.overlay import overlay
 from charnet.training import optim
 from charnet.training.communication import Network, of_sum
 from charnet.training.group import Group, add
-from charnet.training.resolve import is_by_network
+from charnet.training.resolve import is_by_network, num_shards
 
 EVALUATED = 64 * MOST_STREAMS  # characters
 WARMUP_STEPS = 2  # while the library chooses and compiles its kernels
@@ -40,11 +40,9 @@ def part_of(config: Config, processes: int) -> tuple[Config, int, bool]:
         The settings of a shard and of the networks of the process, how many shards it computes one after the other,
         and whether it shares weights with the others.
     """
-    streams, shards, members = config.training.batch_size, config.training.shards, config.model.members
-    by_network = is_by_network(config, processes)
-    count = shards if shards > 1 or by_network else processes
+    members, by_network, count = config.model.members, is_by_network(config, processes), num_shards(config, processes)
     values = {
-        "training.batch_size": max(1, streams // count),
+        "training.batch_size": max(1, config.training.batch_size // count),
         "model.members": members // processes if by_network else members,
     }
     return overlay(config, values), count if by_network else max(1, count // processes), not by_network

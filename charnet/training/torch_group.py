@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -125,6 +124,8 @@ class _Processes(Group):
                 found, content = Checkpoint.load(path), path.read_bytes()
             self._broadcast(content)
             return found
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="charnet-") as folder:
             copy = Path(folder) / "shared.safetensors"
             copy.write_bytes(self._broadcast(b""))

@@ -21,6 +21,7 @@ from charnet.cli.compress import compress, decompress
 from charnet.cli.corpus import corpus
 from charnet.cli.doctor import doctor
 from charnet.cli.eval import eval_
+from charnet.cli.export import export
 from charnet.cli.help import GroupedCommand
 from charnet.cli.insight import insight
 from charnet.cli.inspect import inspect
@@ -62,6 +63,7 @@ app.command(cls=GroupedCommand)(sweep)
 app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(serve)
 app.command(cls=GroupedCommand)(quantize)
+app.command(cls=GroupedCommand)(export)
 app.command(cls=GroupedCommand)(compress)
 app.command(cls=GroupedCommand)(decompress)
 app.command(cls=GroupedCommand)(doctor)

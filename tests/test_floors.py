@@ -31,16 +31,16 @@ TABLE = """
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
                line_scores evaluate_mixture adapt forecast copies
 5  training    meeting group torch_group communication agreement optim resolve elastic sizes planner events run_state
-               background event_file loggers throughput time_budget thread_count sharded train_state trained_ngram saver
-               recorder divergence trainer together start dry_run resume setup trials sweep_file sweep_plan sweep_events
-               sweep_pace sweep
+               background event_file loggers throughput time_budget thread_count sharded train_state division
+               trained_ngram saver recorder divergence trainer together start dry_run resume setup trials sweep_file
+               sweep_plan sweep_events sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
                numbers curves live_page runs_page notebook
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
-7  exchange    
+7  exchange
 7  api         api
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
                connection completions patterns page app llm_plugin
@@ -55,7 +55,8 @@ LOADS = {
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
     "evaluation.line_scores evaluation.evaluate_mixture "
     "evaluation.adapt training.optim training.throughput training.thread_count training.sharded training.train_state "
-    "training.trained_ngram training.saver training.recorder training.trainer bench insight.trace insight.memory "
+    "training.division training.trained_ngram training.saver training.recorder training.trainer bench insight.trace "
+    "insight.memory "
     "insight.gradients insight.units insight.gates insight.expectation insight.excerpt insight.study insight.verdicts "
     "insight.figures insight.page insight.png cli.insight_text lesson.runs lesson.explosion lesson.temperatures "
     "lesson.results lesson.teach lesson.words lesson.verdicts lesson.figures lesson.equations lesson.page",

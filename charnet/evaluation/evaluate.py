@@ -10,8 +10,9 @@ Shape legend: S streams, T characters in a chunk, V characters in the alphabet.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,15 @@ LONGEST_CHUNK = 256  # characters
 DOCUMENTS_SORTED = 1 << 14  # at once, by length: documents of similar length are read together
 LONG_DOCUMENT = 8 * SHORTEST_STREAM  # characters; it is read in streams, as a running text is
 CLEARLY_WORSE = 0.002  # nats per character
+
+
+Work = Callable[[], float]  # returns the loss of a piece of a text, in nats
+AddUp = Callable[[Iterable[Work]], float]
+
+
+def add_up(works: Iterable[Work]) -> float:
+    """Returns the sum over all pieces of a text, rounded once: their order does not matter."""
+    return math.fsum(work() for work in works)
 
 
 class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an error
@@ -131,6 +141,8 @@ def evaluate(
     streams: int | None = None,
     stop: Callable[[], object] = lambda: False,
     total: Total | None = None,
+    pieces: int = 1,
+    add_up: AddUp = add_up,
 ) -> Evaluation:
     """Evaluates a model on a text: predicts each character from all before it, the first from `start_id`.
 
@@ -141,6 +153,8 @@ def evaluate(
         streams: the number of streams; by default chosen by the length of the text. 1 reads it in one piece.
         stop: called before every chunk.
         total: adds up the loss of a chunk; by default that of the model alone.
+        pieces: of the streams of a running text; documents are many pieces anyway.
+        add_up: computes the pieces, perhaps some of them elsewhere, and adds them up.
 
     Raises:
         Stopped: `stop` returned true.
@@ -149,10 +163,10 @@ def evaluate(
     model.eval()
     try:
         if text.documents is None:
-            return _evaluate_text(model, text.ids, start_id, most, streams, stop, total)
+            return _evaluate_text(model, text.ids, start_id, most, streams, stop, total, pieces=pieces, add_up=add_up)
         documents = text.documents.head(most) if most else text.documents
-        nats = _nats_of_documents(model, text.ids, start_id, documents, stop, total)
-        return Evaluation(nats, int(documents.lengths.sum()))
+        works = _works_of_documents(model, text.ids, start_id, documents, stop, total)
+        return Evaluation(add_up(works), int(documents.lengths.sum()))
     finally:
         model.train(was_training)
 
@@ -166,41 +180,45 @@ def _evaluate_text(
     stop: Callable[[], object],
     total: Total | None,
     offset: int = 0,
+    pieces: int = 1,
+    add_up: AddUp = add_up,
 ) -> Evaluation:
     streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
     length = -(-len(ids) // streams)
     read_length = min(length, -(-most // streams)) if most else length
     counted = sum(min(read_length, max(0, len(ids) - stream * length)) for stream in range(streams))
-    return Evaluation(_total_nats(model, ids, start_id, streams, read_length, stop, total, offset), counted)
+    begins = np.array_split(np.arange(streams) * length, min(pieces, streams))
+    nats = functools.partial(_nats_of_streams, model, ids, start_id, length, read_length, stop, total, offset)
+    return Evaluation(add_up(functools.partial(nats, starts_S) for starts_S in begins), counted)
 
 
 @torch.no_grad()
-def _total_nats(
+def _nats_of_streams(
     model: Model,
     ids: Ids,
     start_id: int,
-    streams: int,
+    length: int,
     read_length: int,
     stop: Callable[[], object],
     total: Total | None,
     offset: int,
+    starts_S: npt.NDArray[np.int64],
 ) -> float:
-    device = next(model.parameters()).device
-    length = -(-len(ids) // streams)
+    """Returns the loss on the first characters of the streams that begin at `starts_S`; each has this length."""
+    device, streams = next(model.parameters()).device, len(starts_S)
     chunk = _chunk_length(model, streams)
-    warm_up = WARM_UP if streams > 1 else 0
-    sum_nats = 0.0
-    begins_S, starts_S = np.zeros(streams, np.int64), np.arange(streams) * length
+    warm_up = WARM_UP if length < len(ids) else 0
+    sum_nats, begins_S = 0.0, np.zeros(streams, np.int64)
     state = model.initial_state(streams)
     for begin, end in [*_spans(-warm_up, 0, chunk), *_spans(0, read_length, chunk)]:
         if stop():
             raise Stopped
-        x_ST, y_ST, counted_ST = _columns(ids, start_id, streams, length, begin, end)
+        x_ST, y_ST, counted_ST = _columns(ids, start_id, starts_S, begin, end)
         logits_STV, state = model(torch.from_numpy(x_ST).to(device), state)
         if begin >= 0:
             targets = Targets(ids, begins_S, starts_S + begin, start_id, counted_ST, offset)
             sum_nats += _sum(logits_STV, y_ST, targets, total)
-        elif end == 0:
+        elif end == 0 and starts_S[0] == 0:
             for each in (each for layer in state for each in layer):
                 each[0] = 0  # nothing comes before the first stream
     return sum_nats
@@ -215,31 +233,39 @@ def _sum(logits_STV: torch.Tensor, y_ST: npt.NDArray[np.int64], targets: Targets
     return total(nats.view(y_ST.shape).numpy(), targets)
 
 
-@torch.no_grad()
-def _nats_of_documents(
+def _works_of_documents(
     model: Model, ids: Any, start_id: int, documents: Documents, stop: Callable[[], object], total: Total | None
-) -> float:
+) -> Iterator[Work]:
     """Reads each document from a zero state; documents of similar length are read side by side."""
-    device = next(model.parameters()).device
-    chunk = _chunk_length(model, MOST_STREAMS)
+
+    def of_long(begin: int, end: int) -> float:
+        return _evaluate_text(model, ids[begin:end], start_id, 0, None, stop, total, begin).nats
+
     is_long = documents.lengths > LONG_DOCUMENT
-    sum_nats = 0.0
     for begin, end in zip(*map(np.ndarray.tolist, documents.take(np.flatnonzero(is_long))), strict=True):
-        sum_nats += _evaluate_text(model, ids[begin:end], start_id, 0, None, stop, total, begin).nats
+        yield functools.partial(of_long, begin, end)
     documents = documents.take(np.flatnonzero(~is_long))
     for first in range(0, len(documents.ends), DOCUMENTS_SORTED):
         block = documents.take(slice(first, first + DOCUMENTS_SORTED))
         block = block.take(np.argsort(block.lengths, kind="stable"))
         for at in range(0, len(block.ends), MOST_STREAMS):
             group = block.take(slice(at, at + MOST_STREAMS))
-            state = model.initial_state(len(group.ends))
-            for offset in range(0, int(group.lengths.max()), chunk):
-                if stop():
-                    raise Stopped
-                x_ST, y_ST = read_window(ids, group, group.begins + offset, chunk, start_id)
-                logits_STV, state = model(torch.from_numpy(x_ST).to(device), state)
-                targets = Targets(ids, group.begins, group.begins + offset, start_id, y_ST != NO_TARGET)
-                sum_nats += _sum(logits_STV, y_ST, targets, total)
+            yield functools.partial(_nats_of_group, model, ids, start_id, group, stop, total)
+
+
+@torch.no_grad()
+def _nats_of_group(
+    model: Model, ids: Any, start_id: int, group: Documents, stop: Callable[[], object], total: Total | None
+) -> float:
+    device, chunk = next(model.parameters()).device, _chunk_length(model, MOST_STREAMS)
+    sum_nats, state = 0.0, model.initial_state(len(group.ends))
+    for offset in range(0, int(group.lengths.max()), chunk):
+        if stop():
+            raise Stopped
+        x_ST, y_ST = read_window(ids, group, group.begins + offset, chunk, start_id)
+        logits_STV, state = model(torch.from_numpy(x_ST).to(device), state)
+        targets = Targets(ids, group.begins, group.begins + offset, start_id, y_ST != NO_TARGET)
+        sum_nats += _sum(logits_STV, y_ST, targets, total)
     return sum_nats
 
 
@@ -253,13 +279,13 @@ def _spans(begin: int, end: int, chunk: int) -> list[tuple[int, int]]:
 
 
 def _columns(
-    ids: Ids, start_id: int, streams: int, length: int, begin: int, end: int
+    ids: Ids, start_id: int, starts_S: npt.NDArray[np.int64], begin: int, end: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Returns inputs, targets and a mask of the targets inside the text, each (S, T).
 
     They are at positions `begin` to `end` of every stream.
     """
-    at_ST = np.arange(streams)[:, None] * length + np.arange(begin, end)[None, :]
+    at_ST = starts_S[:, None] + np.arange(begin, end)[None, :]
     counted_ST = at_ST < len(ids)
     y_ST = ids[np.clip(at_ST, 0, len(ids) - 1)].astype(np.int64)
     x_ST = ids[np.clip(at_ST - 1, 0, len(ids) - 1)].astype(np.int64)

@@ -74,16 +74,26 @@ class ShareFit:
 
     def __init__(self, table: Ngram) -> None:
         self._table = table
-        self._of_networks, self._of_ngram = [np.zeros(0)], [np.zeros(0)]
+        self._found = [np.zeros((0, 3))]
 
     def __call__(self, nats_ST: Doubles, targets: Targets) -> float:
-        self._of_networks.append(np.exp(-nats_ST[targets.counted_ST]))
-        self._of_ngram.append(_probabilities(self._table, targets)[targets.counted_ST])
-        return float(nats_ST[targets.counted_ST].sum())
+        nats_N, of_ngram_ST = nats_ST[targets.counted_ST], _probabilities(self._table, targets)
+        place_N = np.full(len(nats_N), float(targets.offset + targets.first_S[0]))
+        self._found.append(np.stack([place_N, np.exp(-nats_N), of_ngram_ST[targets.counted_ST]], axis=1))
+        return float(nats_N.sum())
 
-    def share(self) -> float:
-        """Returns the share with the lowest loss, by expectation maximization (Jelinek & Mercer 1980)."""
-        of_networks_N, of_ngram_N = (np.concatenate(each) for each in (self._of_networks, self._of_ngram))
+    def found(self) -> Doubles:
+        """Returns of each character (N, 3) the place of its chunk and the probabilities of networks and n-gram."""
+        return np.concatenate(self._found)
+
+    @staticmethod
+    def share(found_N3: Doubles) -> float:
+        """Returns the share with the lowest loss, by expectation maximization (Jelinek & Mercer 1980).
+
+        Args:
+            found_N3: what was found, the chunks in any order.
+        """
+        _, of_networks_N, of_ngram_N = found_N3[found_N3[:, 0].argsort(kind="stable")].T
         is_finite = np.isfinite(of_networks_N)
         of_networks_N, of_ngram_N = of_networks_N[is_finite], of_ngram_N[is_finite]
         share = 0.5

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from charnet.storage.checkpoint import Checkpoint
+    from charnet.storage.tensorfile import Tensors
 
 UNNAMED = "none"  # torchrun's own name for a job without --rdzv-id
 
@@ -55,6 +56,10 @@ class Group:
         Raises:
             PeerError: it failed.
         """
+        return compute()
+
+    def share_tensors(self, compute: Callable[[], Tensors]) -> Tensors:
+        """Returns the tensors that the first process computes, by their names, the same everywhere."""
         return compute()
 
     def share_file(self, path: Path | None) -> Checkpoint:

@@ -14,18 +14,19 @@ from charnet.config import Config, SamplingOptions
 from charnet.data.split import Part, Split
 from charnet.data.vocab import Vocabulary
 from charnet.engines.registry import engine_of
-from charnet.errors import CheckpointError, ConfigError, StorageError
+from charnet.errors import CheckpointError, ConfigError, PeerError, StorageError
 from charnet.evaluation.baselines import MOST_HELD_OUT, MOST_LEARNED, Baselines, baselines
 from charnet.evaluation.evaluate import Evaluation, Stopped, checked, evaluate
 from charnet.evaluation.forecast import forecast
 from charnet.evaluation.mixing import Mixture
 from charnet.generation.generate import stream
 from charnet.machine import explain_out_of_memory
-from charnet.model.ensemble import from_weights
+from charnet.model.ensemble import Model, from_weights
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import LONGEST_HISTORY, CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
+from charnet.training.division import Division
 from charnet.training.events import Finished, Metrics, Progress, Started
 from charnet.training.group import Group
 from charnet.training.planner import FINAL_EVALUATION_FRACTION, LONGEST_FINAL_EVALUATION
@@ -43,6 +44,7 @@ class Recorder:
         text: the text for training and the held-out text.
         sample_length: characters of the sample after each evaluation.
         ngram: beside the networks; each evaluation chooses its share.
+        group: of the processes that evaluate together.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class Recorder:
         vocab: Vocabulary,
         train_state: TrainState,
         sample_length: int,
-        ngram: TrainedNgram | None = None,
+        ngram: TrainedNgram | None,
+        group: Group,
     ) -> None:
+        self._group, self._division = group, Division(group, train_state.num_shards)
         self.text, self.history, self._ngram = text, History(), ngram
         self._vocab, self._train_state, self._sample_length = vocab, train_state, sample_length
         self._chars_per_second = 0.0  # in the newest evaluation
@@ -63,9 +67,7 @@ class Recorder:
         if self._ngram and before.ngram_share:
             self._ngram.share = before.ngram_share
 
-    def started(
-        self, folder: RunFolder, config: Config, info: CorpusInfo, state: TrainerState, group: Group
-    ) -> Started:
+    def started(self, folder: RunFolder, config: Config, info: CorpusInfo, state: TrainerState) -> Started:
         """Describes the run before its first step, without its plan and its notes."""
         device, precision = self._train_state.device.type, config.training.precision
         return Started(
@@ -81,42 +83,34 @@ class Recorder:
             history=tuple(self.history),
             held_out=len(self.text.val),
             test=len(self.text.test),
-            processes=group.size,
+            processes=self._group.size,
         )
 
-    def evaluate(self, val_chars: int, stop: Stop, group: Group) -> tuple[float | None, float]:
+    def evaluate(self, val_chars: int, stop: Stop) -> tuple[float | None, float]:
         """Returns the loss on the held-out text, in nats per character, and the seconds that it took.
 
-        None if no text is held out. Of several processes the first one reads it; if it is to stop, all of them do.
+        None if no text is held out. Several processes divide it; if one of them is to stop, all of them do.
         """
-        if group.size == 1:
-            return self._evaluate(val_chars, stop)
         self._train_state.gather()
-
-        def measure() -> tuple[float | None, float] | None:
-            try:
-                return self._evaluate(val_chars, stop)
-            except Stopped:
-                return None
-
-        if (found := group.share(measure)) is None:
-            raise Stopped
-        loss, seconds = found
-        return loss, seconds
-
-    def _evaluate(self, val_chars: int, stop: Stop) -> tuple[float | None, float]:
         began = time.monotonic()
         model, start_id = self._train_state.model, self._vocab.start_id()
         if self._ngram:
-            self._ngram.fit_share(model, self.text.tune, start_id, stop)
+            self._ngram.fit_share(model, self.text.tune, start_id, stop, self._division)
         fitted = time.monotonic()
         if not len(self.text.val):
-            return None, fitted - began
+            return None, self._group.largest(fitted - began)
         total = Mixture(self._ngram.weighted) if self._ngram else None
-        evaluation = evaluate(model, self.text.val, start_id, most=val_chars, stop=stop, total=total)
+        evaluation = self._evaluate(model, self.text.val, val_chars, stop, total)
         ended = time.monotonic()
         self._chars_per_second = evaluation.characters / max(ended - fitted, 1e-9)
-        return evaluation.nats_per_char, ended - began
+        return evaluation.nats_per_char, self._group.largest(ended - began)
+
+    def _evaluate(self, model: Model, part: Part, most: int, stop: Stop, total: Mixture | None) -> Evaluation:
+        division = self._division
+        return evaluate(
+            model, part, self._vocab.start_id(), most=most, stop=stop, total=total, pieces=division.pieces,
+            add_up=division.add_up,
+        )  # fmt: skip
 
     def progress(self, state: TrainerState) -> Progress:
         """Returns loss and speed since the last line of metrics."""
@@ -179,7 +173,7 @@ class Recorder:
         best, held_out, history = state.best_nats_per_char, len(self.text.val), self.history
         read = min(held_out, config.data.val_chars or held_out)
         test = None
-        missing = (Stopped, CheckpointError, StorageError, ConfigError)  # then the loss so far stands
+        missing = (Stopped, CheckpointError, StorageError, ConfigError, PeerError)  # then the loss so far stands
         with contextlib.suppress(*missing), explain_out_of_memory(MEMORY_ADVICE):
             if reason != "interrupted" and best is not None and read < held_out:
                 whole = self._evaluate_best(self.text.val, folder, config, read, state.seconds, stop)
@@ -196,11 +190,11 @@ class Recorder:
     ) -> Evaluation:
         """Evaluates the best weights on at least `read` characters of a part, and on more if there is time."""
         seconds = max(LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION * train_seconds)
-        best = Checkpoint.load(folder.path / runs.BEST, weights_only=True)
-        most = max(read, int(seconds * self._chars_per_second))
+        best = self._group.share_file(folder.path / runs.BEST)
+        most = self._group.share(lambda: max(read, int(seconds * self._chars_per_second)))
         model = from_weights(config.model, best.weights).to(self._train_state.device)
         total = Mixture(best.ngram) if best.ngram else None
-        return checked(evaluate(model, part, self._vocab.start_id(), most=most, stop=stop, total=total))
+        return checked(self._evaluate(model, part, most, stop, total))
 
     def baselines(self) -> Baselines | None:
         """Returns the losses of n-gram models and compressors on the same text, in a second or two.

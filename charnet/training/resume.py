@@ -125,13 +125,12 @@ def _resume(
         record = (*before.config.training.resume_changes, f"step {state.step}: {changes}")
         config = overlay(config, {"training.resume_changes": record})
 
-    from charnet.training import trainer
+    from charnet.training import trained_ngram, trainer
 
     on_start()
     ngram = None
-    if config.model.ngram:
-        with processes.first():  # the others wait as long as it counts
-            ngram = _ngram(before, config, text, split) if processes.is_first else None
+    if order := config.model.ngram:
+        ngram = trained_ngram.TrainedNgram.shared(processes, order, lambda: _ngram(before, config, text, split))
     source = (config, text.vocab, text.info, split, folder, sample_length)
     run = trainer.Trainer(*source, ngram=ngram, group=processes)
     history = before.history if text.info == before.corpus else []
@@ -140,7 +139,6 @@ def _resume(
     if changes:
         folder.append_metrics({"step": state.step, runs.CHANGES: changes})
         exact = "from here on it resumes bit for bit again"
-        order = config.model.ngram
         shorter = (f"the larger alphabet allows an n-gram of order {order} at most",)
         run.notes = (*text.notes, *split.notes(), *shorter * (before.config.model.ngram > order))
         run.notes = (*run.notes, f"changed at step {state.step:,}: {changes}; {exact}")

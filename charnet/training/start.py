@@ -32,6 +32,7 @@ from charnet.training.time_budget import TimeBudget
 from charnet.version import __version__
 
 if TYPE_CHECKING:
+    from charnet.model.ngram_counts import Counts
     from charnet.training.trainer import Trainer
 
 FIXED_BY_MODEL = ("newlines", "normalize", "lowercase", "lines", "documents", "field")  # they come with the weights
@@ -60,16 +61,18 @@ def new_run(
 
     from charnet.training import trained_ngram, trainer
 
-    ngram = counts = None
-    if (order := config.model.ngram) and processes.is_first:
-        counts = trained_ngram.count_part(text.train, len(corpus.vocab), corpus.vocab.start_id(), order)
+    ngram, order = None, config.model.ngram
+    counts: list[Counts] = []
+    if order and processes.is_first:
+        counts.append(trained_ngram.count_part(text.train, len(corpus.vocab), corpus.vocab.start_id(), order))
     given = set(values) | (INHERITED if weights else set())
     config, plan, time_budget = together.settle(
         processes, lambda pace: settle(config, given, text, len(corpus.vocab), seconds, pace), len(corpus.vocab)
     )
-    if counts:
-        ngram = trained_ngram.TrainedNgram.of_counts(counts, resolve.ngram_bytes(config, len(corpus.vocab)))
-        del counts  # takes more memory than the n-gram
+    if order:
+        most = resolve.ngram_bytes(config, len(corpus.vocab))
+        of_counts = trained_ngram.TrainedNgram.of_counts
+        ngram = trained_ngram.TrainedNgram.shared(processes, order, lambda: of_counts(counts.pop(), most))
     on_start()
     needed = resolve.bytes_on_disk(config, len(corpus.vocab))
     folder = together.folder_of(processes, lambda: elastic.new_folder(out, name or corpus.name, needed))

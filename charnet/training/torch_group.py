@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from charnet.storage.checkpoint import Checkpoint
+    from charnet.storage.tensorfile import Tensors
 
 PATIENT = datetime.timedelta(days=7)  # for the first process to read a text
+FAILED = b"[]"  # in place of what the first process was to compute
 
 
 class _Processes(Group):
@@ -99,7 +101,7 @@ class _Processes(Group):
             yield
         except BaseException:
             with contextlib.suppress(GroupError):
-                self._broadcast(b"[]")
+                self._broadcast(FAILED)
             raise
 
     def _broadcast(self, content: bytes) -> bytes:
@@ -115,6 +117,23 @@ class _Processes(Group):
                 distributed.broadcast(data, 0, group=self._patient)
             return data.numpy().tobytes()
 
+    def share_tensors(self, compute: Callable[[], Tensors]) -> Tensors:
+        import io
+
+        import numpy as np
+
+        if self.is_first:
+            with self._telling():
+                tensors, packed = compute(), io.BytesIO()
+                np.savez(packed, **tensors)  # type: ignore[arg-type]
+            self._broadcast(packed.getvalue())
+            return tensors
+        content = self._broadcast(b"")
+        if content == FAILED:
+            raise PeerError
+        with np.load(io.BytesIO(content), allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+
     def share_file(self, path: Path | None) -> Checkpoint:
         from charnet.storage.checkpoint import Checkpoint
 
@@ -128,8 +147,8 @@ class _Processes(Group):
 
         with tempfile.TemporaryDirectory(prefix="charnet-") as folder:
             copy = Path(folder) / "shared.safetensors"
-            copy.write_bytes(self._broadcast(b""))
-            if not copy.stat().st_size:
+            copy.write_bytes(content := self._broadcast(b""))
+            if content == FAILED:
                 raise PeerError
             return Checkpoint.load(copy)
 

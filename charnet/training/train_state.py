@@ -154,6 +154,11 @@ class TrainState:
         found = int(self._group.largest(found))  # the streams of another process may have diverged
         return "" if found < 0 else list(parts)[found]
 
+    @property
+    def num_shards(self) -> int:
+        """The number of parts of a batch whose gradients are added."""
+        return self._shards.count
+
     @torch.no_grad()
     def gather(self) -> None:
         """Brings the networks that other processes train up to date: weights, optimizer and state."""

@@ -18,8 +18,10 @@ from charnet.machine import explain_out_of_memory
 from charnet.model.ensemble import Model
 from charnet.model.ngram import Ngram, WeightedNgram
 from charnet.model.ngram_counts import Counts, count, smooth
-from charnet.storage.ngram_tensors import to_tensors
+from charnet.storage.ngram_tensors import PREFIX, from_tensors, to_tensors
 from charnet.storage.tensorfile import Tensors
+from charnet.training.division import Division
+from charnet.training.group import Group
 from charnet.training.train_state import MEMORY_ADVICE
 
 MOST_COUNTED = 8_000_000  # characters, in pieces spread evenly over a longer text: reading a text must stay quick
@@ -45,17 +47,35 @@ class TrainedNgram:
         stored = smooth(counts, most_bytes)
         return cls(Ngram.from_stored(len(counts.levels), stored), to_tensors(stored), share)
 
+    @classmethod
+    def shared(cls, group: Group, order: int, make: Callable[[], TrainedNgram]) -> TrainedNgram:
+        """Makes an n-gram in the first process, for all of them."""
+        made: list[TrainedNgram] = []
+
+        def tensors_made() -> Tensors:
+            made.append(make())
+            return made[0].tensors
+
+        tensors, share = group.share_tensors(tensors_made), group.share(lambda: made[0].share)
+        stored = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+        return made[0] if made else cls(Ngram.from_stored(order, from_tensors(stored)), tensors, share)
+
     @property
     def weighted(self) -> WeightedNgram:
         """The n-gram with its share now."""
         return WeightedNgram(self._table, self.share)
 
-    def fit_share(self, model: Model, tune: Part, start_id: int, stop: Callable[[], object]) -> None:
+    def fit_share(
+        self, model: Model, tune: Part, start_id: int, stop: Callable[[], object], division: Division
+    ) -> None:
         """Chooses the share with the lowest loss on a text that neither the networks nor the n-gram have learned."""
         if len(tune):
             fit = ShareFit(self._table)
-            evaluate(model, tune, start_id, most=MOST_TUNING, stop=stop, total=fit)
-            self.share = fit.share()
+            evaluate(
+                model, tune, start_id, most=MOST_TUNING, stop=stop, total=fit, pieces=division.pieces,
+                add_up=division.add_up,
+            )  # fmt: skip
+            self.share = fit.share(division.join(fit.found()))
 
 
 @explain_out_of_memory(MEMORY_ADVICE)

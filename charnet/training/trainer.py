@@ -37,7 +37,7 @@ from charnet.storage.runs import RunFolder
 from charnet.training import optim
 from charnet.training.agreement import Agreement
 from charnet.training.divergence import diverged
-from charnet.training.events import Evaluated, Event, Finished, Replanned, RolledBack, Started
+from charnet.training.events import Evaluated, Event, Replanned, RolledBack, Started
 from charnet.training.group import Group
 from charnet.training.planner import Plan
 from charnet.training.recorder import Recorder
@@ -76,7 +76,7 @@ class Trainer:
         self.streams = text.train.streams(vocab.start_id(), config.training.batch_size, config.training.window)
         with explain_out_of_memory(MEMORY_ADVICE):
             self.train_state = TrainState(config, len(vocab), self.group)
-        self.recorder = Recorder(text, vocab, self.train_state, sample_length, ngram)
+        self.recorder = Recorder(text, vocab, self.train_state, sample_length, ngram, self.group)
         self.saver = Saver(folder, vocab, info, self.train_state, ngram)
         self.state = TrainerState()
         self.saver.check_capacity(config, self.state)
@@ -84,7 +84,7 @@ class Trainer:
 
     def started(self) -> Started:
         """Describes the run before its first step."""
-        described = self.recorder.started(self.folder, self.config, self.info, self.state, self.group)
+        described = self.recorder.started(self.folder, self.config, self.info, self.state)
         notes = (*self.notes, *self.folder.notes)
         return dataclasses.replace(
             described, damage=self.damage, known_chars=self.known_chars, plan=self.plan, notes=notes
@@ -143,11 +143,7 @@ class Trainer:
                 yield self._roll_back()
         self.save_last()
         limit = self.plan.limit if self.plan else "time"
-        s = self.state
-        if self.group.is_first:
-            yield self.recorder.finish(self.folder, self.config, s, reason, limit, stop)
-        else:
-            yield Finished(self.folder.path, reason, s.step, s.best_step, s.best_nats_per_char)
+        yield self.recorder.finish(self.folder, self.config, self.state, reason, limit, stop)
 
     def baselines(self) -> Baselines | None:
         """See `Recorder.baselines`."""
@@ -257,7 +253,7 @@ class Trainer:
             yield Evaluated(s.step, better, s.best_step, s.best_nats_per_char, self.recorder.sample(self.config))
 
     def _validate(self, stop: Callable[[], object]) -> float | None:
-        loss, seconds = self.recorder.evaluate(self.config.data.val_chars, stop, self.group)
+        loss, seconds = self.recorder.evaluate(self.config.data.val_chars, stop)
         if self.time_budget:
             self.time_budget.record_evaluation(seconds)
         if loss is None:

@@ -64,8 +64,7 @@ def same(folder: Path) -> None:
     for name, changes in CASES.items():
         run = run_of(folder, f"{name}-{group.size()}", **changes)
         train(run)
-        history = run.recorder.history if group.rank() == 0 else []
-        tell(name, digest=digest(run), val=[line["val_nats_per_char"] for line in history])
+        tell(name, digest=digest(run), val=[line["val_nats_per_char"] for line in run.recorder.history])
 
 
 def interrupted(folder: Path) -> None:
@@ -119,16 +118,16 @@ def different(folder: Path) -> None:
 
 
 def stopped(folder: Path) -> None:
-    """The first process is asked to stop while it evaluates."""
+    """The first process is asked to stop while all evaluate."""
     run = run_of(folder, "stopped")
-    evaluate = run.recorder._evaluate
+    evaluate = run.recorder.evaluate
     asked: list[bool] = []
 
     def evaluate_and_stop(val_chars: int, stop: Any) -> Any:
-        asked.append(True)
+        asked.extend([True] * (group.rank() == 0))
         return evaluate(val_chars, stop)
 
-    run.recorder._evaluate = evaluate_and_stop  # type: ignore[method-assign]
+    run.recorder.evaluate = evaluate_and_stop  # type: ignore[method-assign]
     events = list(run.events(lambda: bool(asked)))
     tell("stopped", reason=events[-1].reason, step=events[-1].step)
 

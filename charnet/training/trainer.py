@@ -93,21 +93,24 @@ class Trainer:
     def events(self, stop: Callable[[], object] = lambda: False) -> Generator[Event, None, None]:
         """Trains to the end, or until `stop()` is true, which is called after every step; saves before it returns.
 
-        Closing the iterator early saves too, if this process trains alone. A run that ends before its first step leaves
-        no folder behind.
+        Closing the iterator early stops and saves too. A run that ends before its first step leaves no folder behind.
 
         Raises:
             DivergedError: the loss or the gradient is no longer finite; the checkpoints hold the last good weights.
             StorageError: a checkpoint cannot be written.
             ConfigError: there is not enough memory.
         """
+        is_closed = False
         try:
             with explain_out_of_memory(MEMORY_ADVICE):
-                yield from self._run(stop)
-        except GeneratorExit:  # between two steps: all parts of the state are of the same step
-            if self.group.size == 1:  # the others go on
-                self.save_last()
-            raise
+                for event in self._run(lambda: is_closed or stop()):
+                    try:
+                        if not is_closed:
+                            yield event
+                    except GeneratorExit:  # to be raised again when this process, and all others, have saved
+                        is_closed = True
+            if is_closed:
+                raise GeneratorExit
         finally:
             if not self.saver.has_saved and self.group.size == 1:  # else another process may have to begin it anew
                 self.folder.discard()

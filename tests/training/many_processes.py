@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from charnet.errors import CharnetError
+from charnet.storage.checkpoint import Checkpoint
 from charnet.training import group, setup, torch_group
 from charnet.training.events import RolledBack
 from charnet.training.trainer import Trainer
@@ -130,6 +131,18 @@ def stopped(folder: Path) -> None:
     run.recorder.evaluate = evaluate_and_stop  # type: ignore[method-assign]
     events = list(run.events(lambda: bool(asked)))
     tell("stopped", reason=events[-1].reason, step=events[-1].step)
+
+
+def closed(folder: Path) -> None:
+    """The first process stops to listen; the others hear of it."""
+    run = run_of(folder, "closed", **{"training.report_every": 1})
+    events = run.events()
+    for event in events:
+        if group.rank() == 0 and run.state.step == 2:
+            events.close()
+    last = Checkpoint.load(folder / "runs" / "closed" / "last.safetensors").trainer_state.step
+    run.group.check_same({"step": str(run.state.step), "reason": getattr(event, "reason", "") or "interrupted"})
+    tell("closed", saved=last, step=run.state.step)
 
 
 def elsewhere(folder: Path) -> None:

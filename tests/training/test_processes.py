@@ -129,6 +129,11 @@ def test_a_signal_stops_an_evaluation_of_the_first_process_and_all_with_it(folde
 
 
 @pytest.mark.slow
+def test_a_closed_iterator_of_the_first_process_stops_and_saves_in_all(folder: Path) -> None:
+    assert run(folder, "closed", 2)["closed"] == {"name": "closed", "saved": 3, "step": 3}
+
+
+@pytest.mark.slow
 def test_a_run_that_another_machine_has_is_not_begun_anew(folder: Path) -> None:
     assert "the run of this job is on another machine" in run(folder, "elsewhere", 2)["elsewhere"]["error"]
 

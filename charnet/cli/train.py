@@ -167,6 +167,8 @@ def train(
 
     if network is not None and not dry_run:
         raise ConfigError(f"--network {quoted(network)}: needs --dry-run; a training uses the network that there is")
+    if network is not None and not processes:
+        raise ConfigError(f"--network {quoted(network)}: needs --processes: how many machines it joins")
     if dry_run:
         return dry_running.show(values, given | {"time": seconds}, file_values)
 

@@ -154,8 +154,7 @@ class Estimator:
             alone = alone or seconds
             part, shards, _ = throughput.part_of(config, count)
             characters = config.training.batch_size * config.training.window * fill
-            memory = resolve.memory_needed(part, self._alphabet_size)
-            memory += BYTES_OF_NUMBER * resolve.num_weights(part, self._alphabet_size) * (shards + 2) * (count > 1)
+            memory = resolve.memory_needed(config, self._alphabet_size, count)
             yield Share(
                 count, part.training.batch_size * shards, part.model.members, threads, sent, seconds, sending,
                 characters / seconds, alone / seconds, memory,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +95,18 @@ class Group:
         """Ends the group."""
 
 
-def add(terms: Sequence[Tensor]) -> Tensor:
-    """Adds tensors pairwise, and the sums pairwise: halves that are added elsewhere give the same sum to the bit."""
-    if len(terms) == 1:
-        return terms[0]
-    half = len(terms) // 2
-    return add(terms[:half]) + add(terms[half:])
+def add(terms: Iterator[Tensor], count: int) -> Tensor:
+    """Adds tensors pairwise, and the sums pairwise: halves that are added elsewhere give the same sum to the bit.
+
+    Args:
+        terms: each is asked for when it is needed, so that few of them are in memory at once.
+        count: how many are added.
+    """
+    if count == 1:
+        return next(terms)
+    half = count // 2
+    first = add(terms, half)
+    return first + add(terms, count - half)
 
 
 def size() -> int:

@@ -262,20 +262,23 @@ def ngram_bytes(config: Config, alphabet_size: int) -> int:
     return int(given * 1e6) if given else 4 * 3 * num_weights(config, alphabet_size)
 
 
-def memory_needed(config: Config, alphabet_size: int) -> int:
-    """Returns the peak bytes of main memory that training needs, beyond those of the program itself.
+def memory_needed(config: Config, alphabet_size: int, processes: int = 1) -> int:
+    """Returns the peak bytes of main memory that training needs in each process, beyond those of the program itself.
 
     It counts four copies of the weights (themselves, gradients, two of the optimizer), what each layer saves for its
     backward pass (gates, their sums or gradients, state, output) and the logits with their gradient, of a large
     alphabet those of the characters that a window can have and `NUM_SAMPLED`; all in 4 bytes. The networks of an
-    ensemble are trained one after the other: the weights of all are counted, and the saved tensors of one. It adds a
-    quarter for temporary tensors, and the library's own memory. `tests/bench/growth.py` measures beside it.
+    ensemble are trained one after the other: the weights of all are counted, and the saved tensors of one. So are
+    shards, whose gradients are added pairwise; several processes send and receive sums. It adds a quarter for temporary
+    tensors, and the library's own memory. `tests/bench/growth.py` measures beside it.
     """
-    model, training = config.model, config.training
-    weights, characters = num_weights(config, alphabet_size), training.batch_size * training.window
+    model, training, shards = config.model, config.training, num_shards(config, processes)
+    weights, characters = num_weights(config, alphabet_size), training.batch_size * training.window // shards
+    own = shards if is_by_network(config, processes) else shards // processes
+    copies = 4 + 2 * (processes > 1) + own.bit_length() * (shards > 1 or processes > 1)
     logits = alphabet_size if alphabet_size <= SAMPLED_SOFTMAX_FROM else min(alphabet_size, characters + NUM_SAMPLED)
     saved = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * logits
-    return BYTES_OF_THE_LIBRARY + 5 * (4 * weights + characters * saved)
+    return BYTES_OF_THE_LIBRARY + 5 * (copies * weights + characters * saved)
 
 
 def num_weights(config: Config, alphabet_size: int) -> int:
@@ -283,13 +286,13 @@ def num_weights(config: Config, alphabet_size: int) -> int:
     return sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
 
 
-def check_memory(config: Config, alphabet_size: int, available_bytes: int) -> None:
-    """Checks that a run fits into memory, before the system would end the process.
+def check_memory(config: Config, alphabet_size: int, available_bytes: float, processes: int = 1) -> None:
+    """Checks that a process of a run fits into memory, before the system would end it.
 
     Raises:
         ConfigError: the run needs more memory than there is.
     """
-    needed = memory_needed(config, alphabet_size)
+    needed = memory_needed(config, alphabet_size, processes)
     if needed > available_bytes:
         raise ConfigError(
             f"this run needs about {needed / 1e9:.1f} GB of memory, {available_bytes / 1e9:.1f} are free: "

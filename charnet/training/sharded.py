@@ -13,7 +13,7 @@ Shape legend: B streams, T characters in a window, N numbers in a message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -89,42 +89,50 @@ class Shards:
         networks = list(split_state(model, state))
         own = [networks[number][0] for number in self.own_networks]
         parameters = [p for network in own for p in network.parameters()]
-        after, terms = [list(each) for _, each in networks], []
+        after = [list(each) for _, each in networks]
         joined: list[list[ModelState]] = [[] for _ in networks]
-        for shard in range(self._first, self._first + self._num_own):
-            rows = slice(shard * self._rows, (shard + 1) * self._rows)
-            begin = (shard - self._first) * self._rows
-            loss = torch.zeros((), device=self._device)
-            for number, network in zip(self.own_networks, own, strict=True):
-                before = tuple(tuple(t[begin : begin + self._rows] for t in layer) for layer in networks[number][1])
-                of_network, shard_after = backward(
-                    network, x[rows], y[rows], before, num_targets=num_targets, candidates=candidates,
-                    compute_dtype=compute_dtype, generator=self._seeded(step, shard, number),
-                )  # fmt: skip
-                loss = loss + of_network / self._num_networks
-                joined[number].append(shard_after)
-            grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-            terms.append(torch.cat([*(grad.flatten() for grad in grads), loss[None]]))
-            for p in parameters:
-                p.grad = None
+
+        def terms() -> Iterator[Tensor]:
+            for shard in range(self._first, self._first + self._num_own):
+                rows = slice(shard * self._rows, (shard + 1) * self._rows)
+                begin = (shard - self._first) * self._rows
+                loss = torch.zeros((), device=self._device)
+                for number, network in zip(self.own_networks, own, strict=True):
+                    before = tuple(tuple(t[begin : begin + self._rows] for t in layer) for layer in networks[number][1])
+                    of_network, shard_after = backward(
+                        network, x[rows], y[rows], before, num_targets=num_targets, candidates=candidates,
+                        compute_dtype=compute_dtype, generator=self._seeded(step, shard, number),
+                    )  # fmt: skip
+                    loss = loss + of_network / self._num_networks
+                    joined[number].append(shard_after)
+                grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+                for p in parameters:
+                    p.grad = None
+                yield torch.cat([*(grad.flatten() for grad in grads), loss[None]])
+
+        own_N = add(terms(), self._num_own)
         for number in self.own_networks:
             after[number] = [
                 tuple(torch.cat(parts) for parts in zip(*layers, strict=True))
                 for layers in zip(*joined[number], strict=True)
             ]
-        loss, norm, agreed = self._add(own, parameters, terms, clip, wishes)
+        loss, norm, agreed = self._add(own, parameters, own_N, clip, wishes)
         return loss, norm, tuple(layer for each in after for layer in each), agreed
 
     def _add(
         self,
         own: Sequence[CharModel],
         parameters: Sequence[Tensor],
-        terms: Sequence[Tensor],
+        own_N: Tensor,
         clip: float,
         wishes: Sequence[float],
     ) -> tuple[Tensor, Tensor, list[float]]:
-        """Adds the terms of all shards, and clips. Returns loss, norm and the sums of the wishes of all processes."""
-        sums_N = torch.cat([add(terms), torch.tensor(wishes, device=self._device)])
+        """Adds the gradients and the loss of all processes, and clips.
+
+        Returns:
+            Loss, norm and the sums of the wishes of all processes.
+        """
+        sums_N = torch.cat([own_N, torch.tensor(wishes, device=self._device)])
         size = len(sums_N) - 1 - len(wishes)
         if not self.by_network:
             sums_N = self._group.sum(sums_N)

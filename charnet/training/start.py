@@ -219,10 +219,10 @@ def on_device(config: Config, alphabet_size: int) -> Config:
     """Checks that the run fits into memory, and replaces the device and precision "auto" by those of this machine."""
     from charnet.model import device
 
-    resolve.check_shards(config, group.size())
+    resolve.check_shards(config, processes := group.size())
     where = device.choose_device(config.training.device)
     if where.type == "cpu":
-        resolve.check_memory(config, alphabet_size, machine.free_memory())
+        resolve.check_memory(config, alphabet_size, machine.free_memory() / group.local_size(), processes)
     precision = device.choose_precision(config, device.cpu_capabilities(where))
     return overlay(config, {"training.device": where.type, "training.precision": precision})
 

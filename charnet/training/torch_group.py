@@ -191,7 +191,7 @@ class _Processes(Group):
         received = torch.empty_like(padded_N)
         with self._lost():
             distributed.all_to_all_single(received, padded_N)  # each process adds a part of the numbers of all
-            part = add(list(received.view(self.size, -1)))
+            part = add(iter(received.view(self.size, -1)), self.size)
             distributed.all_gather(list(padded_N.view(self.size, -1)), part)
         return padded_N[:count]
 

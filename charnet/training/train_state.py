@@ -78,7 +78,7 @@ class TrainState:
         self._after = self.state
         self.sums = torch.zeros(2, device=self.device)
         if self.device.type == "cpu":  # checked now: oneDNN would end the process later
-            torch.empty(memory_needed(config, alphabet_size), dtype=torch.uint8)
+            torch.empty(memory_needed(config, alphabet_size, self._group.size), dtype=torch.uint8)
 
     def forward_backward(
         self,

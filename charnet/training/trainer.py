@@ -100,17 +100,17 @@ class Trainer:
             StorageError: a checkpoint cannot be written.
             ConfigError: there is not enough memory.
         """
-        is_closed = False
+        closed: list[GeneratorExit] = []
         try:
             with explain_out_of_memory(MEMORY_ADVICE):
-                for event in self._run(lambda: is_closed or stop()):
+                for event in self._run(lambda: closed or stop()):
                     try:
-                        if not is_closed:
+                        if not closed:
                             yield event
-                    except GeneratorExit:  # to be raised again when this process, and all others, have saved
-                        is_closed = True
-            if is_closed:
-                raise GeneratorExit
+                    except GeneratorExit as error:
+                        closed.append(error)  # raised when this process, and all others, have saved
+            if closed:
+                raise closed[0]
         finally:
             if not self.saver.has_saved and self.group.size == 1:  # else another process may have to begin it anew
                 self.folder.discard()

@@ -96,10 +96,11 @@ def test_networks_of_an_ensemble_send_no_gradients(capsys: pytest.CaptureFixture
         (("--dry-run", "--resume", "done"), "leave out --resume"),
         (("--dry-run", "--open"), "leave out --open"),
         (("--dry-run", "--log", "tensorboard"), "leave out --log"),
-        (("--dry-run", "--network", "fast"), "as in 0.1ms,1Gbit"),
+        (("--dry-run", "--processes", "2", "--network", "fast"), "as in 0.1ms,1Gbit"),
         (("--dry-run", "--processes", "0"), "--processes"),
         (("--dry-run", "--processes", "3"), "--batch-size"),
         (("--network", "1ms,1Gbit"), "needs --dry-run"),
+        (("--dry-run", "--network", "1ms,1Gbit"), "needs --processes"),
     ],
 )
 def test_what_no_training_could_do_is_refused(

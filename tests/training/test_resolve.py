@@ -132,6 +132,20 @@ def test_a_run_that_cannot_fit_in_memory_is_refused_before_it_starts() -> None:
     resolve.check_memory(Config(), 65, 24 * 10**9)
 
 
+def test_shards_need_less_memory_for_a_window_and_more_for_gradients() -> None:
+    long = overlay(Config(), {"training.batch_size": 64, "training.window": 2048})
+    wide = overlay(Config(), {"training.batch_size": 8, "training.window": 1, "model.hidden_size": 1500})
+    shards = {"training.shards": 8}
+    assert resolve.memory_needed(overlay(long, shards), 65) < resolve.memory_needed(long, 65) / 2
+    more = resolve.memory_needed(overlay(wide, shards), 65) - resolve.memory_needed(wide, 65)
+    weights = 5 * resolve.num_weights(wide, 65)
+    assert 3.9 * weights < more < 4 * weights  # the one that is computed, and one of each size that waits
+    assert resolve.memory_needed(overlay(wide, shards), 65, 8) < resolve.memory_needed(overlay(wide, shards), 65)
+    with pytest.raises(ConfigError, match="of memory"):
+        resolve.check_memory(wide, 65, resolve.memory_needed(wide, 65) + weights, 2)
+    resolve.check_memory(wide, 65, resolve.memory_needed(wide, 65) + weights)
+
+
 def test_of_a_large_alphabet_only_what_a_window_can_have_is_counted() -> None:
     small = overlay(Config(), {"training.batch_size": 2, "training.window": 4})
     each = resolve.memory_needed(small, 20_000) - resolve.memory_needed(small, 19_999)  # a row of embedding and of head

@@ -23,7 +23,11 @@ class Agreement:
     def wish(self, *, stops: object, saves: bool) -> None:
         """Notes whether this process is to stop. The first one also decides when to save, and whose clock counts."""
         first = self._group.is_first
-        wishes = float(bool(stops)), float(first and saves), self._group.clock() if first else 0.0
+        wishes = (
+            float(bool(stops) or self._group.is_abandoned),
+            float(first and saves),
+            self._group.clock() if first else 0.0,
+        )
         if self._group.size == 1:
             self._agreed = wishes
         else:

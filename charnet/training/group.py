@@ -42,6 +42,11 @@ class Group:
         return self.clock()
 
     @property
+    def is_abandoned(self) -> bool:
+        """Whether torchrun has ended without a word to this process."""
+        return False
+
+    @property
     def is_first(self) -> bool:
         """Whether this process reads, measures, prints and writes for all."""
         return self.rank == 0

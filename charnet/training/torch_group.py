@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
 import json
@@ -38,7 +39,7 @@ class _Processes(Group):
         from torch import distributed
         from torch.distributed.distributed_c10d import PrefixStore
 
-        self._began, self.agreed = time.monotonic(), 0.0
+        self._began, self.agreed, self._parent = time.monotonic(), 0.0, os.getppid()
         self.rank, self.size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         backend = "gloo"
         if torch.cuda.is_available():
@@ -61,11 +62,19 @@ class _Processes(Group):
     def agreed_clock(self) -> float:
         return self.agreed
 
+    @property
+    def is_abandoned(self) -> bool:
+        return os.getppid() != self._parent
+
     @contextlib.contextmanager
     def _lost(self) -> Iterator[None]:
         """Says in one line that another process has ended or hangs."""
+        import torch
+
         try:
             yield
+        except torch.OutOfMemoryError:  # of this process's own GPU
+            raise
         except (RuntimeError, ValueError) as error:  # torch's own errors of a group derive from RuntimeError
             reason = shortened(" ".join(str(error).split()), 160)
             raise GroupError(
@@ -174,11 +183,14 @@ class _Processes(Group):
                     )
 
     def _all(self, content: bytes) -> list[bytes]:
-        """Returns the contents of all processes."""
+        """Returns the contents of all processes, however long one of them takes until it comes here."""
         import torch
+        from torch import distributed
 
-        longest = int(self.largest(len(content)))
-        padded = torch.frombuffer(bytearray(content.ljust(longest)), dtype=torch.uint8)
+        lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+        with self._lost():
+            distributed.all_gather(lengths, torch.tensor([len(content)]), group=self._patient)
+        padded = torch.frombuffer(bytearray(content.ljust(int(max(lengths)))), dtype=torch.uint8)
         return [row.numpy().tobytes() for row in self.join(padded[None])]
 
     def sum(self, numbers_N: Tensor) -> Tensor:
@@ -230,6 +242,7 @@ def current(timeout: float = 600.0) -> Group:
         return Group()
     if not _JOINED:
         _JOINED.append(_Processes(timeout))
+        atexit.register(leave)  # for programs that train by `charnet.train`
     return _JOINED[0]
 
 

@@ -111,3 +111,11 @@ def test_a_process_that_hangs_is_noticed(endless: Torchrun, cut: Path, rank: int
     (line,) = endless.lines()
     assert "hangs" in line
     newest(cut)
+
+
+def test_without_torchrun_the_processes_save_and_end(endless: Torchrun, cut: Path) -> None:
+    ranks = endless.ranks()
+    endless.process.kill()
+    reached = steps_reported(cut)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ranks.values()))
+    assert newest(cut).trainer_state.step >= reached

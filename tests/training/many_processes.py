@@ -68,16 +68,21 @@ def same(folder: Path) -> None:
         tell(name, digest=digest(run), val=[line["val_nats_per_char"] for line in run.recorder.history])
 
 
+HALVES = ("lstm", "ensemble", "ngram")
+
+
 def interrupted(folder: Path) -> None:
     """Stops after half of the steps; `resumed` goes on, perhaps in another number of processes."""
-    events = train(run_of(folder, "half"), stop_after=3)
-    tell("half", reason=events[-1].reason, step=events[-1].step)
+    for name in HALVES:
+        events = train(run_of(folder, f"half-{name}", **CASES[name]), stop_after=3)
+        tell(name, reason=events[-1].reason, step=events[-1].step)
 
 
 def resumed(folder: Path) -> None:
-    run = setup.resume_run(Path("half"), out=folder / "runs")
-    train(run)
-    tell("resumed", digest=digest(run))
+    for name in HALVES:
+        run = setup.resume_run(Path(f"half-{name}"), out=folder / "runs")
+        train(run)
+        tell(name, digest=digest(run), val=[line["val_nats_per_char"] for line in run.recorder.history])
 
 
 def not_finite(folder: Path) -> None:

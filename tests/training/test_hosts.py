@@ -17,6 +17,7 @@ from training.hosts import Hosts, hosts
 pytestmark = pytest.mark.slow
 
 STEPS = ["--steps", "600"]
+MANY_STEPS = ["--steps", "8000"]  # a host needs seconds to come
 ENDLESS = ["--steps", "1000000", "--out", "runs", "--timeout", "4"]
 
 
@@ -52,6 +53,24 @@ def test_a_host_whose_process_is_killed_comes_back(two: Hosts, tmp_path: Path) -
         for each in work:
             each.end()
     run(["train", "text.txt", *TINY, *STEPS, "--out", "alone"], folder=tmp_path)
+    assert outcome(kept) == outcome(tmp_path / "alone" / "text")
+
+
+def test_a_host_that_comes_later_joins_and_the_weights_are_those_of_one(
+    two: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")  # else torchrun waits for what it never tells
+    work = [two.start(0, [*MANY_STEPS, "--out", "runs"], "--nnodes", "1:2", "--max-restarts", "1")]
+    kept = two.folders[0] / "runs" / "text"
+    try:
+        until(lambda: steps_reported(kept) >= 50)
+        work.append(two.start(1, [*MANY_STEPS, "--out", "runs"], "--nnodes", "1:2", "--max-restarts", "1"))
+        until(lambda: len(work[1].ranks()) == 1)
+        assert [each.wait() for each in work] == [0, 0], [each.err.read_text() for each in work]
+    finally:
+        for each in work:
+            each.end()
+    run(["train", "text.txt", *TINY, *MANY_STEPS, "--out", "alone"], folder=tmp_path)
     assert outcome(kept) == outcome(tmp_path / "alone" / "text")
 
 

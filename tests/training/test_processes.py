@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from many_processes import CASES
+from many_processes import CASES, HALVES
 
 from charnet.storage.checkpoint import Checkpoint
 from charnet.training.group import add
@@ -63,10 +63,11 @@ def test_a_run_goes_on_in_another_number_of_processes_as_if_it_had_not_stopped(
     folder: Path, alone: dict[str, dict[str, Any]], tmp_path: Path, before: int, after: int
 ) -> None:
     (tmp_path / "text.txt").write_bytes((folder / "text.txt").read_bytes())
-    stopped = run(tmp_path, "interrupted", before)["half"]
-    assert stopped["reason"] == "interrupted"
-    assert 3 <= stopped["step"] <= 4  # of several processes all stop after the step in which they tell each other
-    assert run(tmp_path, "resumed", after)["resumed"]["digest"] == alone["lstm"]["digest"]
+    for stopped in run(tmp_path, "interrupted", before).values():
+        assert stopped["reason"] == "interrupted"
+        assert 3 <= stopped["step"] <= 4  # of several processes all stop after the step in which they tell each other
+    again = run(tmp_path, "resumed", after)
+    assert again == {name: alone[name] for name in HALVES}
 
 
 @pytest.mark.slow
@@ -131,6 +132,36 @@ def test_a_signal_stops_an_evaluation_of_the_first_process_and_all_with_it(folde
 @pytest.mark.slow
 def test_a_closed_iterator_of_the_first_process_stops_and_saves_in_all(folder: Path) -> None:
     assert run(folder, "closed", 2)["closed"] == {"name": "closed", "saved": 3, "step": 3}
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_the_first_process_is_told_once(folder: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists() or os.geteuid():
+        pytest.skip("needs root, to mount a small file system")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)], capture_output=True).returncode:
+        pytest.skip("this system mounts nothing here")
+    try:
+        command = [
+            sys.executable,
+            "-m",
+            "charnet",
+            "train",
+            str(folder / "text.txt"),
+            "--processes",
+            "2",
+            "--steps",
+            "9",
+        ]
+        command += ["--hidden-size", "40", "--batch-size", "4", "--window", "8", "--out", str(disk)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 6, done.stderr
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("charnet: ")]
+        assert "space" in line
+        assert "Traceback" not in done.stderr
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What an exported file says about its model: alphabet, sizes, what was left out. All values are texts.
+"""What an exported file says about its model: alphabet, sizes, what was left out.
 
     charnet_format      1: the version of this list
     charnet_version     of the program that wrote the file
@@ -12,6 +12,8 @@
     text                JSON: how the text was made alike before training: lowercase, newlines, normalize
     precision           fp32, or int8: how precise the matrices are
     left_out            what the checkpoint has and the file has not, or empty
+
+All values are texts.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from charnet.errors import ConfigError
 from charnet.version import __version__
 
 if TYPE_CHECKING:
@@ -39,9 +42,17 @@ def embedding_size(model: Checkpoint) -> int:
     return model.config.model.embedding_size or model.config.model.hidden_size
 
 
+def check_onnx() -> None:
+    """Raises ConfigError if the package onnx is missing."""
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise ConfigError("--onnx needs the package onnx: pip install 'charnet[onnx]', or use --safetensors") from None
+
+
 def left_out(model: Checkpoint) -> str:
     """Returns what no exported file holds of this checkpoint, or ""."""
-    return f"an n-gram with a share of {model.ngram_share:.4g}" if model.ngram_share else ""
+    return f"n-gram with a share of {model.ngram_share:.4g}" if model.ngram_share else ""
 
 
 def metadata(model: Checkpoint) -> dict[str, str]:

@@ -86,8 +86,7 @@ def _graph(model: Checkpoint, weights: Mapping[str, Any]) -> onnx.GraphProto:
     nodes.compute("Transpose", [mean_TBV], "logits", perm=[1, 0, 2])
     for kind in kinds:
         nodes.compute("Concat", after[kind], f"new_{kind}", axis=0)
-    of_state = ["layers", "batch", shape.hidden_size]
-    of_state[0] = count
+    of_state: list[str | int] = [count, "batch", shape.hidden_size]
     inputs = [_value("ids", TensorProto.INT64, ["batch", "time"]), *(_float(kind, of_state) for kind in kinds)]
     outputs = [_float("logits", ["batch", "time", len(model.vocab)]), *(_float(f"new_{k}", of_state) for k in kinds)]
     return helper.make_graph(nodes.nodes, "charnet", inputs, outputs, list(nodes.constants.values()))

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charnet.config import GATES
+from charnet.exchange import about
 from charnet.model.shapes import member_prefixes
 from charnet.storage.quantize import QuantizedMatrix
 
@@ -90,6 +91,25 @@ def tensors(model: Checkpoint) -> dict[str, Array]:
 def has_shifted_state(model: Checkpoint) -> bool:
     """Returns whether the state of the exported layers begins at -1."""
     return (model.config.model.cell, model.config.model.activation) == ("rnn", "sigmoid")
+
+
+def remarks(model: Checkpoint, *, as_torch: bool, int8: bool) -> list[str]:
+    """Returns how an exported file differs from its checkpoint.
+
+    Args:
+        as_torch: the file holds these tensors.
+        int8: it has 8-bit weights.
+    """
+    found = []
+    if as_torch and has_shifted_state(model):
+        found.append("the rnn with sigmoid as one with tanh, whose state begins at -1")
+    if as_torch and model.config.model.cell == "cifg":
+        found.append("the cifg as an LSTM")
+    if model.precision == "int8" and not int8:
+        found.append("8-bit weights as numbers of 32 bits")
+    if left_out := about.left_out(model):
+        found.append(f"without the {left_out}: the logits are those of the networks alone")
+    return found
 
 
 def _of_network(network: Mapping[str, Array], cell: str, layers: int) -> Iterator[tuple[str, Array]]:

@@ -1,4 +1,7 @@
-"""Writes named arrays as a safetensors file or as `.npz`, the same bytes for the same arrays.
+"""The weights alone as a safetensors file or as `.npz`: the same bytes for the same model.
+
+The tensors are those of `charnet.exchange.plain`. What the model is (`charnet.exchange.about`) stands in the metadata
+of safetensors, and in `.npz` in an array `metadata` that holds JSON; there is also an array `alphabet`.
 
 Both need no package beside NumPy: safetensors is a length, a header in JSON and the numbers, `.npz` a zip file.
 """
@@ -9,20 +12,23 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+from charnet.exchange import about, plain
+
+if TYPE_CHECKING:
+    from charnet.storage.checkpoint import Checkpoint
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # the date of each part of a zip file
 ALIGNMENT = 8  # bytes
 
 
-def to_safetensors(tensors: Mapping[str, npt.NDArray[np.float32]], metadata: Mapping[str, str]) -> bytes:
-    """Returns a safetensors file of arrays in single precision."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt", **metadata}}
-    end = 0
+def to_safetensors(model: Checkpoint) -> bytes:
+    """Returns the weights of a model as a safetensors file."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **about.metadata(model)}}
+    tensors, end = plain.tensors(model), 0
     for name, tensor in tensors.items():
         begin, end = end, end + tensor.nbytes
         header[name] = {"dtype": "F32", "shape": tensor.shape, "data_offsets": [begin, end]}
@@ -32,11 +38,13 @@ def to_safetensors(tensors: Mapping[str, npt.NDArray[np.float32]], metadata: Map
     return b"".join([struct.pack("<Q", len(encoded)), encoded, *numbers])
 
 
-def to_npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """Returns what `numpy.load` reads as arrays by their names."""
+def to_npz(model: Checkpoint) -> bytes:
+    """Returns the weights of a model as a file that `numpy.load` reads."""
+    alphabet = np.array(about.symbols(model.vocab), np.int32)
+    arrays = {**plain.tensors(model), "alphabet": alphabet, "metadata": np.array(json.dumps(about.metadata(model)))}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy", EARLIEST), "w", force_zip64=True) as part:
-                np.lib.format.write_array(part, np.ascontiguousarray(array) if array.ndim else array, allow_pickle=False)
+                np.lib.format.write_array(part, array, allow_pickle=False)
     return content.getvalue()

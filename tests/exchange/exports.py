@@ -41,7 +41,7 @@ def model(
     for name, sizes in model_shapes(config, len(vocab)).items():
         width = 1.5 / np.sqrt(units) if name.endswith("weight_hh") else 1.0
         tensors[f"model.{name}"] = random.uniform(-width, width, sizes).astype(np.float32)
-    return Checkpoint(config, vocab, CorpusInfo("letters", 0, 0, 1, "", ""), TrainerState(), tensors)
+    return Checkpoint(config, vocab, CorpusInfo("letters", 9, 9, 1, "ab" * 32, "cd" * 32), TrainerState(), tensors)
 
 
 def some_ids(batch: int, time: int, size: int = V) -> npt.NDArray[np.int64]:

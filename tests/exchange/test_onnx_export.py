@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exports import KINDS, LETTERS, SIZES, H, V, logits_of, model, some_ids
-from test_engines import build, with_ngram
+from test_engines import with_ngram
 
 import charnet
 from charnet.cli.app import run
@@ -78,7 +78,7 @@ def test_8_bits_are_the_rounded_weights_and_a_quarter_of_the_size(cell: str, act
     rounded = checkpoint.quantize()
     whole = dataclasses.replace(rounded, tensors={f"model.{name}": each for name, each in rounded.weights.items()})
     session = opened(small)
-    np.testing.assert_allclose(by_steps(session, ids_BT)[0], logits_of(whole, ids_BT), atol=1e-5)
+    np.testing.assert_allclose(by_steps(session, ids_BT)[0], logits_of(whole, ids_BT), rtol=1e-5, atol=1e-5)
     assert session.get_modelmeta().custom_metadata_map["precision"] == "int8"
     assert len(onnx_graph.build(rounded, int8=True)) == len(small)
     assert not np.allclose(by_steps(session, ids_BT)[0], logits_of(checkpoint, ids_BT), atol=1e-5)
@@ -110,7 +110,7 @@ def test_the_file_is_opset_17_of_standard_operators_with_all_facts_and_no_other_
     assert shapes == {
         "ids": ["batch", "time"],
         "logits": ["batch", "time", V],
-        **dict.fromkeys(("h", "c", "new_h", "new_c"), [4, "batch", H]),
+        **{name: [4, "batch", H] for name in ("h", "c", "new_h", "new_c")},
     }
 
 
@@ -122,7 +122,7 @@ def test_a_model_that_the_format_cannot_hold_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setattr(onnx_graph, "LARGEST", 500)
     with pytest.raises(ConfigError, match="use --int8, or --safetensors"):
         onnx_graph.build(model())
-    with pytest.raises(ConfigError, match="bytes of weights, found [0-9,]+; use --safetensors"):
+    with pytest.raises(ConfigError, match=r"bytes of weights, found [0-9,]+; use --safetensors"):
         onnx_graph.build(model(units=50), int8=True)
 
 
@@ -130,7 +130,7 @@ def test_an_n_gram_is_left_out_and_the_note_and_the_facts_say_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    checkpoint: Checkpoint = with_ngram(build())
+    checkpoint: Checkpoint = with_ngram(model())
     checkpoint.save(Path("pets"))
     assert run(["export", "pets", "--onnx"]) == 0
     captured = capsys.readouterr()
@@ -140,7 +140,7 @@ def test_an_n_gram_is_left_out_and_the_note_and_the_facts_say_so(
     session = opened(Path("pets.onnx").read_bytes())
     assert session.get_modelmeta().custom_metadata_map["left_out"] == "n-gram with a share of 0.4"
     ids_BT = some_ids(3, 7)
-    np.testing.assert_allclose(by_steps(session, ids_BT)[0], logits_of(build(), ids_BT), atol=1e-5)
+    np.testing.assert_allclose(by_steps(session, ids_BT)[0], logits_of(model(), ids_BT), atol=1e-5)
 
 
 def test_the_fifteen_lines_of_the_guide_write_a_text(

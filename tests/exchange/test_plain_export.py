@@ -69,7 +69,7 @@ def computed(names: dict[str, Any], checkpoint: Checkpoint, ids_BT: np.ndarray) 
             logs.append(net["head"](torch.cat([first, rest], 1)))
         if shape.members == 1:
             return logs[0].numpy()
-        return torch.stack([each.softmax(-1) for each in logs]).mean(0).log().numpy()
+        return (torch.stack([each.log_softmax(-1) for each in logs]).logsumexp(0) - np.log(shape.members)).numpy()
 
 
 @every_size

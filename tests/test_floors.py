@@ -40,7 +40,7 @@ TABLE = """
                numbers curves live_page runs_page notebook
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
-7  exchange
+7  exchange    about page plain plain_files torch_code onnx_cells onnx_graph
 7  api         api
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
                connection completions patterns page app llm_plugin
@@ -64,6 +64,7 @@ LOADS = {
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
     "engines.compiled_engine compression.kernels_adaptive compression.adaptive",
     "rich": "cli.live",
+    "onnx": "exchange.onnx_cells exchange.onnx_graph",
 }
 SOURCES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path

@@ -12,7 +12,7 @@ from charnet.cli.app import run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-NAMED = "train|sample|inspect|eval|bench|doctor|sweep|runs"
+NAMED = "train|sample|inspect|eval|bench|doctor|sweep|runs|export"
 COMMANDS = sorted(set(re.findall(rf"(?:^    (?:\$ )?|`|\| )(charnet (?:{NAMED})[^`\n]*)", README, re.M)))
 
 

@@ -44,6 +44,7 @@ COMMANDS = {
     "bench sample": ["Output"],
     "bench controls": ["Output"],
     "bench train": ["Output"],
+    "export": ["Formats", "Output"],
     "doctor": ["Output"],
 }
 SMALL = [
@@ -556,7 +557,13 @@ def test_no_file_is_replaced_without_force(charnet_: Charnet, line: str, code: i
 
 @pytest.mark.parametrize(
     "line",
-    ["sample -n 5 --out", "sample -n 5 --force --out", "sample -n 5 --json --force --out", "quantize pets --out"],
+    [
+        "sample -n 5 --out",
+        "sample -n 5 --force --out",
+        "sample -n 5 --json --force --out",
+        "quantize pets --out",
+        "export pets --numpy --out",
+    ],
 )
 def test_no_link_and_no_device_is_replaced_or_written_through(charnet_: Charnet, line: str) -> None:
     Path("file").write_text("mine")

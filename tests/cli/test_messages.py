@@ -65,6 +65,8 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.sweep_words": ("sweep", "train"),
     "storage.run_list": ("runs",),
     "cli.quantize": ("quantize",),
+    "cli.export": ("export",),
+    "exchange.*": ("export",),
     "cli.compress": ("compress",),
     "compression.compare": ("compress",),
     "cli.replay": ("replay",),
@@ -75,7 +77,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
 EITHER = ("train or sample", "cache list or cache clear")
 TRAIN_ALONE = {"--document-separator"}  # only a training can be given a wrong one
 OF_OTHERS = re.compile("tensorboard --logdir|trackio show --project")  # commands of other programs
-WORD = re.compile(r"charnet ((?:bench |cache |corpus )?[a-z]+)|(?<![\w-])(--[a-z][a-z-]*[a-z])|[;,.)]")
+WORD = re.compile(r"charnet ((?:bench |cache |corpus )?[a-z]+)|(?<![\w-])(--[a-z][a-z-]*[a-z]8?)|[;,.)]")
 
 
 def options_by_command() -> dict[str, set[str]]:

@@ -47,7 +47,7 @@ TABLE = """
 9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following launch
                dry_running train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval
-               quantize export doctor bench cache corpus compress app
+               quantize export markdown guide doctor bench cache corpus compress app
 10 root        __init__ __main__
 """
 LOADS = {
@@ -63,7 +63,7 @@ LOADS = {
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
     "engines.compiled_engine compression.kernels_adaptive compression.adaptive",
-    "rich": "cli.live",
+    "rich": "cli.live cli.markdown",
     "onnx": "exchange.onnx_cells exchange.onnx_graph",
 }
 SOURCES = {

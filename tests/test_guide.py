@@ -15,12 +15,75 @@ from typing import Any
 import pytest
 import yaml
 from conftest import sentences
+from rich.cells import cell_len
 
 import charnet
+from charnet.cli import markdown
 from charnet.cli.app import run
 from charnet.storage import run_list
 
 PAGES = sorted((Path(charnet.__file__).parent / "guide").glob("*.md"))
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert run(["guide", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_guide_lists_every_page_with_its_title(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = shown(capsys)
+    assert listed == shown(capsys, "--list")
+    for page in PAGES:
+        title = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        assert re.search(rf"^  {re.escape(page.stem)} +{re.escape(title)}$", listed, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_a_page_goes_as_it_is_into_a_pipe_and_laid_out_on_a_terminal(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert shown(capsys, page.stem) == text
+    for columns in (40, 100):
+        shown_as = re.sub("\x1b\\[[0-9;]*m", "", markdown.laid_out(text, columns))
+        assert max(map(cell_len, shown_as.splitlines())) <= columns
+        assert "```" not in shown_as
+        for word in re.findall(r"^## (\S+)", text, re.MULTILINE):
+            assert word.replace("`", "") in shown_as
+
+
+def test_a_page_is_found_by_the_beginning_of_its_name_and_a_line_by_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, "sett").startswith("# Settings\n")
+    assert shown(capsys, "settings.md").startswith("# Settings\n")
+    lines = shown(capsys, "--search", "HIDDEN_size").splitlines()
+    assert any(line.startswith("settings: | `model.hidden_size`") for line in lines)
+    assert all("hidden_size" in line.lower() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("setings",), 'did you mean "settings"?'),
+        (("zzz",), "charnet guide --list names the pages"),
+        (("settings", "--list"), "more than one"),
+        (("--search", "no such words"), "no page holds it"),
+        (("--language", "fr"), "expected one of en, zh"),
+    ],
+)
+def test_what_the_guide_does_not_have_is_told(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], told: str
+) -> None:
+    assert run(["guide", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_page_of_settings_is_that_of_the_program() -> None:
+    spec = importlib.util.spec_from_file_location("settings_page", Path(__file__).parent / "bench" / "settings_page.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run python tests/bench/settings_page.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])

@@ -22,6 +22,7 @@ from charnet.cli.corpus import corpus
 from charnet.cli.doctor import doctor
 from charnet.cli.eval import eval_
 from charnet.cli.export import export
+from charnet.cli.guide import guide
 from charnet.cli.help import GroupedCommand
 from charnet.cli.insight import insight
 from charnet.cli.inspect import inspect
@@ -66,6 +67,7 @@ app.command(cls=GroupedCommand)(quantize)
 app.command(cls=GroupedCommand)(export)
 app.command(cls=GroupedCommand)(compress)
 app.command(cls=GroupedCommand)(decompress)
+app.command(cls=GroupedCommand)(guide)
 app.command(cls=GroupedCommand)(doctor)
 app.add_typer(bench, name="bench")
 app.add_typer(cache, name="cache")

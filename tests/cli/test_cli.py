@@ -45,6 +45,7 @@ COMMANDS = {
     "bench controls": ["Output"],
     "bench train": ["Output"],
     "export": ["Formats", "Output"],
+    "guide": ["Pages"],
     "doctor": ["Output"],
 }
 SMALL = [

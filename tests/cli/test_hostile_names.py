@@ -323,6 +323,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("quantize NAME --out missing/NAME", 6),
         ("quantize NAME.zip", 4),
     ],
+    "guide": [("guide NAME", 2), ("guide --search NAME", 2)],
     "export": [
         ("export NAME --numpy", 0),
         ("export NAME --numpy", 6),

@@ -66,6 +66,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "storage.run_list": ("runs",),
     "cli.quantize": ("quantize",),
     "cli.export": ("export",),
+    "cli.guide": ("guide",),
     "exchange.*": ("export",),
     "cli.compress": ("compress",),
     "compression.compare": ("compress",),

@@ -1,0 +1,129 @@
+"""`charnet guide`: the pages that ship with charnet, on the terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charnet.cli import console
+from charnet.cli.options import option
+from charnet.errors import ConfigError, did_you_mean, quoted
+
+FOLDER = Path(__file__).parent.parent / "guide"
+LANGUAGES = {"en": "", "zh": ".zh"}
+WIDEST = 100  # columns: longer lines are hard to read
+MOST_FOUND = 40  # lines
+# A page is longer than a screen: less shows its colors, stays where it is, and does not wait at the end of a short one.
+PAGER = ("less", "-RFX")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: its name, its title, its text in Markdown, and whether it is a lesson."""
+
+    name: str
+    title: str
+    text: str
+    is_lesson: bool
+
+
+def guide(
+    page: Annotated[str | None, typer.Argument(help="The name of a page; none = the list of all.")] = None,
+    list_: Annotated[bool, option("--list", help="list the pages", group="Pages")] = False,
+    search: Annotated[
+        str | None, option("--search", "-s", metavar="TEXT", help="find lines of all pages", group="Pages")
+    ] = None,
+    language: Annotated[
+        str, option("--language", metavar="|".join(LANGUAGES), help="of the lessons", group="Pages")
+    ] = "en",
+) -> None:
+    """Read the guide: training, texts, writing, lessons on recurrent networks and more."""
+    if language not in LANGUAGES:
+        found = f"found {quoted(language)}{did_you_mean(language, LANGUAGES)}"
+        raise ConfigError(f"--language: expected one of {', '.join(LANGUAGES)}, {found}")
+    if sum((page is not None, list_, search is not None)) > 1:
+        raise ConfigError("expected a page, --list or --search, found more than one; leave the others out")
+    all_pages = pages(language)
+    if search is not None:
+        _show_lines(search, all_pages)
+    elif page is None:
+        _show_list(all_pages)
+    else:
+        _show(_named(page.removesuffix(".md"), all_pages, language))
+
+
+def pages(language: str = "en") -> dict[str, Page]:
+    """Returns the pages by their names, lessons last; those that are not in this language are in English."""
+    found = {}
+    for path in [*sorted(FOLDER.glob("*.md")), *sorted(FOLDER.glob("lessons/*.md"))]:
+        name, _, suffix = path.name.removesuffix(".md").partition(".")
+        translated = path.with_name(f"{name}{LANGUAGES[language]}.md")
+        if not suffix:
+            text = (translated if translated.exists() else path).read_text(encoding="utf-8")
+            found[name] = Page(name, text.splitlines()[0].lstrip("# "), text, path.parent != FOLDER)
+    return found
+
+
+def _named(name: str, found: dict[str, Page], language: str) -> Page:
+    """Returns the page of that name, or of a name that begins so if there is only one."""
+    stem, _, suffix = name.rpartition("/")[2].partition(".")
+    if suffix in LANGUAGES and suffix != language:
+        found = pages(suffix)
+    fits = [stem] if stem in found else [each for each in found if each.startswith(stem)]
+    if len(fits) != 1:
+        guess = did_you_mean(stem, found) or "; charnet guide --list names the pages"
+        raise ConfigError(f"there is no page {quoted(name)}{guess}")
+    return found[fits[0]]
+
+
+def _show_list(found: dict[str, Page]) -> None:
+    longest = max(map(len, found))
+    for heading, of_lessons in (("The guide", False), ("Lessons", True)):
+        listed = [each for each in found.values() if each.is_lesson == of_lessons]
+        if listed:
+            console.write(f"{heading}\n")
+            console.write("".join(f"  {each.name:<{longest}}  {each.title}\n" for each in listed) + "\n")
+    console.write("charnet guide NAME shows a page, charnet guide --search TEXT finds lines\n")
+
+
+def _show_lines(text: str, found: dict[str, Page]) -> None:
+    """Shows the lines that hold a text, with the names of their pages."""
+    fits = re.compile(re.escape(text), re.IGNORECASE)
+    lines = [
+        (page.name, line.strip()) for page in found.values() for line in page.text.splitlines() if fits.search(line)
+    ]
+    if not lines:
+        raise ConfigError(f"--search {quoted(text)}: no page holds it; try a shorter word")
+    for name, line in lines[:MOST_FOUND]:
+        console.write(f"{name}: {line}\n")
+    if len(lines) > MOST_FOUND:
+        console.note(f"{len(lines) - MOST_FOUND} more lines; give a longer text")
+
+
+def _show(page: Page) -> None:
+    """Shows a page: Markdown in a pipe, laid out on a terminal."""
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        console.write(page.text)
+        return
+    from charnet.cli.markdown import laid_out
+
+    columns, lines = shutil.get_terminal_size()
+    shown = laid_out(page.text, min(columns, WIDEST))
+    if shown.count("\n") < lines or not _paged(shown):
+        console.write(shown)
+
+
+def _paged(text: str) -> bool:
+    """Shows a text screen by screen, if this system can."""
+    pager = os.environ.get("PAGER", "").split() or list(PAGER)
+    if not shutil.which(pager[0]):
+        return False
+    return not subprocess.run(pager, input=text.encode(), check=False).returncode

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,60 +24,88 @@ from charnet.config import SamplingOptions
 from charnet.engines import exact
 from charnet.engines.exact_engine import EXACT_CELLS, head_of, parts_of
 from charnet.engines.numpy_engine import LAYOUTS
-from charnet.exchange import wasm
+from charnet.exchange import page_facts, page_text, wasm
 from charnet.generation import graphemes
 from charnet.generation.sampler import Sampler
 from charnet.insight import html
 from charnet.model.ngram import PROBABILITIES
 from charnet.model.shapes import member_prefixes
 from charnet.storage.checkpoint import Checkpoint
+from charnet.version import __version__
 
 FOLDER = Path(__file__).with_name("browser")
 SCRIPTS = (
     *("bytes", "arithmetic", "product", "cells", "ngram", "network", "philox", "alphabet", "ending", "sampling"),
-    *("generate", "interface"),
+    *("generate", "receipts", "interface", "typing", "writing"),
 )
+RESTORING = ("rans", "restoring")
 NGRAM = ("symbols", "codes", "followers", "base")  # tensors, in the order in which `ngram.js` takes them
 
 
 @dataclass(frozen=True)
 class Written:
-    """The sizes of a page in bytes: of the whole file, and of what is in it as base64."""
+    """The sizes of a page in bytes: of the whole file, and of what it holds in base64; the characters of its text."""
 
     size: int
-    weights: int
+    networks: int
     ngram: int
-    text: int
+    compressed: int
+    characters: int
 
 
-def write(checkpoint: Checkpoint, target: Path, *, name: str = "") -> Written:
+def write(
+    checkpoint: Checkpoint, target: Path, *, name: str = "", stored_name: str = "", compressed: Path | None = None
+) -> Written:
     """Writes a page.
 
     Args:
         checkpoint: with weights of any precision; those of 32 bits are quantized.
-        name: of the file of the checkpoint, for receipts.
+        name: of the model, for the reader.
+        stored_name: of the file of the checkpoint, for receipts.
+        compressed: a text that was compressed with this model; the page restores it.
 
     Raises:
         DivergedError: the weights are no finite numbers.
-        StorageError: the system refused to write.
+        CompressedFileError: the compressed text is damaged, of another model, or of a kind that no page restores.
+        StorageError: the system refused to read or write.
     """
     model = checkpoint.quantize()
-    weights, ngram = b"".join(_networks(model)), b"".join(_ngram(model))
+    text = None if compressed is None else page_text.read(compressed, model)
+    networks, ngram = b"".join(_networks(model)), b"".join(_ngram(model))
     alphabet = _seven_bits(np.diff(checkpoint.vocab.symbols, prepend=0).tolist())
     data = {
+        "name": name,
+        **page_facts.of(model),
         **_shape(model),
         "alphabet": _alphabet(checkpoint),
         "ngram": _ngram_shape(model),
-        "receipt": {"options": vars(SamplingOptions())},
+        "receipt": _receipt(checkpoint, stored_name),
         "tables": tables_digest(),
         "wasm": _base64(wasm.module()),
-        "weights": _base64(alphabet + weights + ngram),
+        "weights": _base64(alphabet + networks + ngram),
+        **({"compressed": _base64(text.raw), "textName": text.name} if text else {}),
     }
-    body = "<main><h1>charnet</h1></main>"
-    script = '"use strict";\n' + "".join(map(_compact, SCRIPTS))
-    page = html.page(f"charnet: {name}", body, script=script, data=data, compiles=True).encode()
+    names = (*SCRIPTS, *(RESTORING if text else ()))
+    script = '"use strict";\n' + "".join(_compact(f"{name}.js") for name in names)
+    style, body = _compact("page.css"), (FOLDER / "page.html").read_text(encoding="utf-8")
+    page = html.page(f"{name} - charnet", body, style=style, script=script, data=data, compiles=True).encode()
     durable.write(target, page)
-    return Written(len(page), len(weights), len(ngram), 0)
+    return Written(
+        len(page), len(networks), len(ngram), len(text.raw) if text else 0, text.characters if text else 0
+    )
+
+
+def _receipt(checkpoint: Checkpoint, stored_name: str) -> dict[str, Any]:
+    """Returns what the receipts of the page hold, whatever the text."""
+    joins = graphemes.may_join(checkpoint.vocab)
+    return {
+        "charnet": __version__,
+        "arithmetic": exact.VERSION,
+        "checkpoint": stored_name,
+        "checkpoint_sha256": checkpoint.sha256,
+        "unicode": "the tables of a browser" if joins else unicodedata.unidata_version,
+        "options": vars(SamplingOptions()),
+    }
 
 
 def _networks(model: Checkpoint) -> Iterator[bytes]:
@@ -175,8 +204,8 @@ def tables_digest() -> str:
 
 
 def _compact(name: str) -> str:
-    """Returns a script without comments of whole lines and without indentation."""
-    lines = (line.strip() for line in (FOLDER / f"{name}.js").read_text(encoding="utf-8").splitlines())
+    """Returns a script or a style sheet without comments of whole lines and without indentation."""
+    lines = (line.strip() for line in (FOLDER / name).read_text(encoding="utf-8").splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
 
 

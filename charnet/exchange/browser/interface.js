@@ -8,15 +8,19 @@ const model = new Model(blob, stored, alphabet.size);
 
 // Fills in the options that are not given, and refuses those that this page does not know.
 function completed(given) {
-  const options = { ...stored.receipt.options };
+  const defaults = stored.receipt.options, options = { ...defaults };
   for (const [name, value] of Object.entries(given)) {
-    if (!(name in options)) throw new Error(`there is no option “${name}”`);
+    const isOff = JSON.stringify(value) === JSON.stringify(defaults[name]);
+    if (!supported.includes(name) && !isOff) throw new Error(`${name}: this page does not have the option; charnet has it`);
     if (value !== undefined) options[name] = value;
   }
-  options.stop = [options.stop].flat();
-  const fits = { length: [0, 1e8], temperature: [0, 100], top_k: [0, 2 ** 53], top_p: [0, 1], min_p: [0, 1], max_lines: [0, 2 ** 53] };
-  for (const [name, [low, high]] of Object.entries(fits))
-    if (!(options[name] >= low && options[name] <= high)) throw new Error(`${name}: expected a number from ${low} to ${high}`);
+  options.stop = [options.stop].flat().filter((stop) => stop !== "");
+  const limits = { length: 1e8, temperature: 100, temperature_end: 100, top_k: 2 ** 53, top_p: 1, min_p: 1, max_lines: 2 ** 53 };
+  for (const [name, most] of Object.entries(limits))
+    if (options[name] !== null && !(options[name] >= 0 && options[name] <= most)) throw new Error(`${name}: expected a number from 0 to ${most}`);
+  for (const name of ["length", "top_k", "seed", "max_lines"])
+    if (typeof options[name] !== "bigint" && !Number.isSafeInteger(options[name])) throw new Error(`${name}: expected a whole number`);
+  if (options.seed < 0) throw new Error("seed: expected a number of at least 0");
   return options;
 }
 
@@ -27,4 +31,45 @@ async function write({ prompt = "", index = 0, unknown = "error", ...given } = {
   return text;
 }
 
-window.charnet = { write, engine: kernel ? "WebAssembly" : "JavaScript" };
+// The text of a receipt, for `charnet replay`.
+async function receipt({ prompt = "", unknown = "error", ...given } = {}) {
+  const options = completed(given), text = await write({ prompt, unknown, ...given });
+  return receiptOf({ prompt: alphabet.read(prompt, unknown === "skip").text, options, text, unknown });
+}
+
+// The most likely next characters after a text, with their probabilities.
+async function next(prompt = "", count = 8) {
+  return likeliest(await logitsAfter(alphabet.read(prompt, true).ids), count);
+}
+
+function likeliest(logits, count) {
+  const weights = softmax(logits), total = weights.reduce((a, b) => a + b);
+  const order = Array.from(weights.keys()).sort((a, b) => weights[b] - weights[a] || a - b).slice(0, count);
+  return order.map((id) => [id, weights[id] / total]);
+}
+
+// What was read last, so that one more key is one more character to read.
+const nothingRead = () => ({ ids: [], state: model.start(), logits: null });
+let lastRead = nothingRead();
+async function logitsAfter(ids, signal = null) {
+  const begin = alphabet.hasDocuments && ids[0] !== alphabet.startId ? [alphabet.startId] : [];
+  const all = ids.length || begin.length ? [...begin, ...ids] : [alphabet.startId];
+  const own = lastRead.ids.every((id, i) => id === all[i]) ? lastRead : nothingRead();
+  lastRead = nothingRead();  // nobody else may change this state meanwhile
+  for (let until = performance.now() + CALL; own.ids.length < all.length && !signal?.aborted;) {
+    const id = all[own.ids.length];
+    own.logits = model.advance(id, own.state).slice();
+    own.ids.push(id);
+    if (performance.now() < until) continue;
+    await pause();
+    until = performance.now() + CALL;
+  }
+  lastRead = own;
+  return own.logits;
+}
+
+window.charnet = {
+  write, receipt, engine: kernel ? "WebAssembly" : "JavaScript", facts: stored.facts,
+  next: async (prompt, count) => (await next(prompt, count)).map(([id, p]) => [nameOf(id), p]),
+  verify: async (text, prompt) => (await verify(text, { prompt })).texts,
+};

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from charnet.cli import console
 from charnet.cli.options import option
 from charnet.errors import ConfigError, quoted
-
-if TYPE_CHECKING:
-    from charnet.storage.checkpoint import Checkpoint
 
 FORMATS = {"html": ".html", "onnx": ".onnx", "safetensors": ".safetensors", "numpy": ".npz"}
 
@@ -25,11 +22,15 @@ def export(
         bool, option("--html", help="a page that writes in any browser, without a network", group="Formats")
     ] = False,
     onnx: Annotated[bool, option("--onnx", help="a graph for ONNX Runtime and others", group="Formats")] = False,
-    safetensors: Annotated[bool, option("--safetensors", help="the weights alone, for PyTorch", group="Formats")] = False,
+    safetensors: Annotated[
+        bool, option("--safetensors", help="the weights alone, for PyTorch", group="Formats")
+    ] = False,
     numpy: Annotated[bool, option("--numpy", help="the weights alone, as .npz", group="Formats")] = False,
     with_decompress: Annotated[
         Path | None,
-        option("--with-decompress", help="with --html: a text of `charnet compress`, restored in the page", group="Formats"),
+        option(
+            "--with-decompress", help="with --html: a text of `charnet compress`, restored in the page", group="Formats"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -53,25 +54,9 @@ def export(
     check_free(target, advice=" with --out")
     model = Checkpoint.load(path, weights_only=True)
     if html:
-        _write_page(model, path, target, with_decompress)
+        from charnet.cli.export_page import write_page
+
+        write_page(model, path, target, with_decompress)
         return
     raise NotImplementedError(quoted(str(model)))
-    console.write_line(str(target))
-
-
-def _write_page(model: Checkpoint, path: Path, target: Path, compressed: Path | None) -> None:
-    """Writes the page, and says what takes how many bytes in it."""
-    from charnet.cli.receipts import stored_name
-    from charnet.exchange import page
-
-    name, members = path.parent.resolve().name, model.config.model.members
-    made = page.write(model, target, name=name, stored_name=stored_name(path), compressed=compressed)
-    parts = {"weights": made.networks, "n-gram": made.ngram, "compressed text": made.compressed}
-    rest = made.size - sum(parts.values()) * 4 // 3
-    listed = ", ".join(f"{part} {size * 4 // 3 / 1000:,.0f} kB" for part, size in parts.items() if size)
-    console.note(f"{made.size / 1000:,.0f} kB: {listed}, the rest {rest / 1000:,.0f} kB; open it in any browser")
-    if members > 1:
-        console.note(f"{members} networks: the weights take {members} times as much as those of one, and the time too")
-    if model.ngram_share:
-        console.note("the n-gram in it holds pieces of the training text, word for word")
     console.write_line(str(target))

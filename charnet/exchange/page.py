@@ -54,7 +54,13 @@ class Written:
 
 
 def write(
-    checkpoint: Checkpoint, target: Path, *, name: str = "", stored_name: str = "", compressed: Path | None = None
+    checkpoint: Checkpoint,
+    target: Path,
+    *,
+    name: str = "",
+    stored_name: str = "model",
+    options: SamplingOptions | None = None,
+    compressed: Path | None = None,
 ) -> Written:
     """Writes a page.
 
@@ -62,6 +68,7 @@ def write(
         checkpoint: with weights of any precision; those of 32 bits are quantized.
         name: of the model, for the reader.
         stored_name: of the file of the checkpoint, for receipts.
+        options: the settings that the page begins with.
         compressed: a text that was compressed with this model; the page restores it.
 
     Raises:
@@ -75,11 +82,11 @@ def write(
     alphabet = _seven_bits(np.diff(checkpoint.vocab.symbols, prepend=0).tolist())
     data = {
         "name": name,
-        **page_facts.of(model),
+        **page_facts.of(model, checkpoint.sha256),
         **_shape(model),
         "alphabet": _alphabet(checkpoint),
         "ngram": _ngram_shape(model),
-        "receipt": _receipt(checkpoint, stored_name),
+        "receipt": _receipt(checkpoint, stored_name, options or SamplingOptions()),
         "tables": tables_digest(),
         "wasm": _base64(wasm.module()),
         "weights": _base64(alphabet + networks + ngram),
@@ -90,12 +97,10 @@ def write(
     style, body = _compact("page.css"), (FOLDER / "page.html").read_text(encoding="utf-8")
     page = html.page(f"{name} - charnet", body, style=style, script=script, data=data, compiles=True).encode()
     durable.write(target, page)
-    return Written(
-        len(page), len(networks), len(ngram), len(text.raw) if text else 0, text.characters if text else 0
-    )
+    return Written(len(page), len(networks), len(ngram), len(text.raw) if text else 0, text.characters if text else 0)
 
 
-def _receipt(checkpoint: Checkpoint, stored_name: str) -> dict[str, Any]:
+def _receipt(checkpoint: Checkpoint, stored_name: str, options: SamplingOptions) -> dict[str, Any]:
     """Returns what the receipts of the page hold, whatever the text."""
     joins = graphemes.may_join(checkpoint.vocab)
     return {
@@ -104,7 +109,7 @@ def _receipt(checkpoint: Checkpoint, stored_name: str) -> dict[str, Any]:
         "checkpoint": stored_name,
         "checkpoint_sha256": checkpoint.sha256,
         "unicode": "the tables of a browser" if joins else unicodedata.unidata_version,
-        "options": vars(SamplingOptions()),
+        "options": vars(options),
     }
 
 
@@ -113,7 +118,9 @@ def _networks(model: Checkpoint) -> Iterator[bytes]:
     settings, stored = model.config.model, model.stored_weights
     layout = layout_of(model)
     for prefix in member_prefixes(settings):
-        weights = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+        weights: dict[str, Any] = {
+            key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)
+        }
         embedding = weights["embedding.weight"]
         yield from (_bytes(embedding.values), _floats(embedding.scale))
         for layer in range(settings.num_layers):

@@ -9,11 +9,16 @@ from charnet.errors import plural
 from charnet.storage.checkpoint import Checkpoint
 
 CELLS = {"lstm": "LSTM", "cifg": "CIFG", "gru": "GRU", "rnn": "RNN"}
+SHOWN = 16  # digits
 
 
-def of(model: Checkpoint) -> dict[str, Any]:
-    """Returns the texts of the page: a summary, a table of facts, and what the model holds of its training text."""
-    rows = _rows(model)
+def of(model: Checkpoint, sha256: str) -> dict[str, Any]:
+    """Returns the texts of the page: a summary, a table of facts, and what the model holds of its training text.
+
+    Args:
+        sha256: of the file of the checkpoint, or "".
+    """
+    rows = [*_rows(model), *([("Checkpoint", f"SHA-256 {sha256[:SHOWN]}...")] if sha256 else [])]
     return {"summary": _summary(model), "facts": [list(row) for row in rows], "holds": _holds(model)}
 
 
@@ -44,8 +49,10 @@ def _rows(model: Checkpoint) -> list[tuple[str, str]]:
     if nats is not None:
         rows.append(("Validation loss", f"{nats:.4f} nats ({nats / math.log(2):.4f} bits) a {unit}"))
     if ngram := model.ngram:
-        rows.append(("N-gram", f"{ngram.table.order} characters, {len(ngram.table):,} entries, share {ngram.share:.2f}"))
-    return [*rows, ("SHA-256 of the checkpoint", model.sha256)] if model.sha256 else rows
+        rows.append(
+            ("N-gram", f"{ngram.table.order} characters, {len(ngram.table):,} entries, share {ngram.share:.2f}")
+        )
+    return rows
 
 
 def _holds(model: Checkpoint) -> str:

@@ -39,7 +39,8 @@ def read(path: Path, model: Checkpoint) -> CompressedText:
     parser = Parser(io.BytesIO(raw).read, str(path))
     header, compressor = parser.header(), Compressor(model)
     if header.adaptive:
-        parser.refuse("was compressed with --adaptive, which no page restores", "compress the text without it")
+        reason = "was compressed by `charnet compress --adaptive`, which no page restores"
+        parser.refuse(reason, "compress the text without learning from it")
     if header.fingerprint != compressor.fingerprint:
         parser.refuse_model(header.fingerprint, compressor.fingerprint, compressor.name)
     return CompressedText(raw, path.name.removesuffix(".cnz"), _characters(parser))
@@ -47,9 +48,9 @@ def read(path: Path, model: Checkpoint) -> CompressedText:
 
 def _characters(parser: Parser) -> int:
     """Reads all blocks, and with them the checksum of the file; returns how many characters they have."""
-    beyond: list[int] = []
+    new: list[int] = []
     characters = 0
-    for block in parser.blocks(lambda: len(beyond)):
-        beyond += block.new
+    for block in parser.blocks(new.__len__):
+        new += block.new
         characters += block.length
     return characters

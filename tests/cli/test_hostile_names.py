@@ -323,6 +323,17 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("quantize NAME --out missing/NAME", 6),
         ("quantize NAME.zip", 4),
     ],
+    "export": [
+        ("export NAME --html", 0),
+        ("export NAME --html", 6),
+        ("export NAME --html --out NAME.pipe", 6),
+        ("export NAME --html --out NAME.link", 6),
+        ("export NAME --html --out missing/NAME", 6),
+        ("export NAME --html --with-decompress NAME.zip --out NAME.page", 4),
+        ("export NAME --html --with-decompress NAME.missing --out NAME.page", 4),
+        ("export NAME --html --with-decompress NAME.pipe --out NAME.page", 6),
+        ("export NAME.damaged --html --out NAME.page", 4),
+    ],
     "compress": [
         ("compress NAME.txt -m NAME", 0),
         ("compress NAME.txt -m NAME", 6),
@@ -413,6 +424,7 @@ def test_a_hostile_value_of_any_option_is_refused_and_never_commands_the_termina
     del world
     found = dict(commands())[command]
     given = [f"missing {NAME}" for each in found.params if each.param_type_name == "argument"]
+    given += ["--html"] * (command == "export")
     options = [each for each in found.params if each.param_type_name == "option" and not each.is_flag]
     # All numbers are refused by the same code: one of each type is enough.
     by_kind = {(each.type.name if each.type.name in NUMBERS else each.opts[0]): each.opts[0] for each in options}

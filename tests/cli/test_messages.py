@@ -65,6 +65,8 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.sweep_words": ("sweep", "train"),
     "storage.run_list": ("runs",),
     "cli.quantize": ("quantize",),
+    "cli.export*": ("export",),
+    "exchange.*": ("export",),
     "cli.compress": ("compress",),
     "compression.compare": ("compress",),
     "cli.replay": ("replay",),

@@ -91,6 +91,7 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
         "--html",
         "--log",
         "--language",
+        "--with-decompress",
     ),
 }
 

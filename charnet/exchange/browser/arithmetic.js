@@ -45,18 +45,28 @@ const place = (x) => x <= 0 ? 0 : x >= 2 * REACH ? 2 * REACH : x | 0;
 const onGrid = (x) => fround(fround(x + GRID) - GRID);
 
 // Integers in proportion to exp(score) from scores of at most 0, in place.
+const HALVED = Float64Array.from({ length: MOST_HALVINGS + 2 }, (_, i) => 2 ** -i);
 function weightsOf(scores) {
   for (let i = 0; i < scores.length; i++) {
-    const steps = rint(Math.min(scores[i] * -STEPS_A_NAT, (MOST_HALVINGS + 1) * HALVING));
-    scores[i] = Math.floor(POWERS[steps % HALVING] / 2 ** Math.floor(steps / HALVING));
+    const steps = rint(Math.min(scores[i] * -STEPS_A_NAT, (MOST_HALVINGS + 1) * HALVING)) | 0;
+    scores[i] = Math.floor(POWERS[steps & HALVING - 1] * HALVED[steps >> 12]);
   }
   return scores;
 }
 
 // Integers in proportion to the probabilities of logits at a temperature.
 function softmax(logits, temperature = 1) {
-  const largest = logits.reduce((a, b) => Math.max(a, b), -Infinity), scale = 1 / temperature;
-  return weightsOf(Float64Array.from(logits, (x) => (x - largest) * scale));
+  const scores = new Float64Array(logits.length), scale = 1 / temperature;
+  let largest = -Infinity;
+  for (let i = 0; i < logits.length; i++) if (logits[i] > largest) largest = logits[i];
+  for (let i = 0; i < logits.length; i++) scores[i] = (logits[i] - largest) * scale;
+  return weightsOf(scores);
+}
+
+function sum(numbers) {
+  let total = 0;
+  for (let i = 0; i < numbers.length; i++) total += numbers[i];
+  return total;
 }
 
 const bits = new DataView(new ArrayBuffer(8));

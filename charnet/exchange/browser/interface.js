@@ -1,17 +1,26 @@
 // What the page offers to scripts: `await window.charnet.write({ prompt, length, seed, temperature })`.
 const stored = JSON.parse(document.getElementById("data").textContent);
-const blob = new ByteReader(fromBase64(stored.weights));
 checkTables(stored.tables);
 openKernel(fromBase64(stored.wasm), stored.columns, stored.rows);
-const alphabet = new Alphabet(blob, stored.alphabet);
-const model = new Model(blob, stored, alphabet.size);
+
+function build() {
+  const data = new ByteReader(fromBase64(stored.weights)), own = new Alphabet(data, stored.alphabet);
+  return [own, new Model(data, stored, own.size)];
+}
+let alphabet, model;
+try {
+  [alphabet, model] = build();
+} catch {  // WebAssembly may not get the memory
+  kernel = null;
+  [alphabet, model] = build();
+}
 
 // Fills in the options that are not given, and refuses those that this page does not know.
 function completed(given) {
   const defaults = stored.receipt.options, options = { ...defaults };
   for (const [name, value] of Object.entries(given)) {
-    const isOff = JSON.stringify(value) === JSON.stringify(defaults[name]);
-    if (!supported.includes(name) && !isOff) throw new Error(`${name}: this page does not have the option; charnet has it`);
+    const isUsual = supported.includes(name) || JSON.stringify(value) === JSON.stringify(defaults[name]);
+    if (!isUsual) throw new Error(`${name}: this page has no such option`);
     if (value !== undefined) options[name] = value;
   }
   options.stop = [options.stop].flat().filter((stop) => stop !== "");
@@ -43,7 +52,7 @@ async function next(prompt = "", count = 8) {
 }
 
 function likeliest(logits, count) {
-  const weights = softmax(logits), total = weights.reduce((a, b) => a + b);
+  const weights = softmax(logits), total = sum(weights);
   const order = Array.from(weights.keys()).sort((a, b) => weights[b] - weights[a] || a - b).slice(0, count);
   return order.map((id) => [id, weights[id] / total]);
 }

@@ -82,7 +82,7 @@ class Model {
     if (logits.length === 1 && !this.ngram) return logits[0];
     const mean = new Float64Array(logits[0].length);
     for (const each of logits) {
-      const weights = softmax(each), total = weights.reduce((a, b) => a + b);
+      const weights = softmax(each), total = sum(weights);
       for (let i = 0; i < mean.length; i++) mean[i] += weights[i] / total;
     }
     if (this.ngram) {
@@ -90,7 +90,8 @@ class Model {
       const p = this.ngram.distribution(state.node);
       for (let i = 0; i < mean.length; i++) mean[i] += this.share * p[i];
     }
-    const total = logits.length + this.share;
-    return Float32Array.from(mean, (p) => logOf(p / total));
+    const total = logits.length + this.share, found = new Float32Array(mean.length);
+    for (let i = 0; i < mean.length; i++) found[i] = logOf(mean[i] / total);
+    return found;
   }
 }

@@ -70,7 +70,8 @@ class Ngram {
   distribution(node) {
     if (!node) return this.base;
     if (this.known.has(node)) return this.known.get(node);
-    const backoff = this.backoff[node], p = this.distribution(this.link[node]).map((x) => x * backoff);
+    const backoff = this.backoff[node], p = this.distribution(this.link[node]).slice();
+    for (let i = 0; i < p.length; i++) p[i] *= backoff;
     for (let entry = this.first[node]; entry < this.first[node + 1]; entry++) p[this.symbols[entry]] += this.added[entry];
     if (this.known.size * p.length > 4e6) this.known.clear();
     this.known.set(node, p);

@@ -24,10 +24,10 @@ class Shares {
 
   // Where the counts of each symbol begin, and the end of the last.
   starts(weights) {
-    const total = Math.max(1, weights.reduce((a, b) => a + b)), starts = new Float64Array(this.size + 1);
+    const total = Math.max(1, sum(weights)), starts = new Float64Array(this.size + 1);
     let symbol = 0, end = 0;
     const add = (count) => { starts[++symbol] = end += this.floor + count; };
-    for (const weight of weights) add(quotient(weight, this.known, total));
+    for (let i = 0; i < weights.length; i++) add(quotient(weights[i], this.known, total));
     this.beyond.forEach(add);
     starts[this.size] = TOTAL;
     return starts;

@@ -15,7 +15,7 @@ function filtered(p, { top_k: k, top_p: mass, min_p: share }) {
     p = keep(p, first, () => true);
   }
   if (mass < 1) {
-    const total = p.reduce((a, b) => a + b), order = ranked();
+    const total = sum(p), order = ranked();
     let before = 0;
     p = keep(p, order, (symbol, rank) => {
       const isKept = rank === 0 || before < mass * total;
@@ -32,7 +32,7 @@ function filtered(p, { top_k: k, top_p: mass, min_p: share }) {
 
 // The symbol at which the cumulative sum of integers passes the share `u` of their total.
 function sample(p, u) {
-  const aim = u * p.reduce((a, b) => a + b);
+  const aim = u * sum(p);
   let end = 0, symbol = 0;
   for (; symbol < p.length; symbol++) if ((end += p[symbol]) > aim) break;
   return symbol;
@@ -45,8 +45,8 @@ function sampleLogits(logits, temperature, u, options) {
 
 // Minus the logarithm of the probability of a symbol, to be shown.
 function surprisal(logits, symbol) {
-  let largest = -Infinity, sum = 0;
-  for (const x of logits) largest = Math.max(largest, x);
-  for (const x of logits) sum += Math.exp(x - largest);
-  return Math.max(0, Math.log(sum) + largest - logits[symbol]);
+  let largest = -Infinity, total = 0;
+  for (let i = 0; i < logits.length; i++) largest = Math.max(largest, logits[i]);
+  for (let i = 0; i < logits.length; i++) total += Math.exp(logits[i] - largest);
+  return Math.max(0, Math.log(total) + largest - logits[symbol]);
 }

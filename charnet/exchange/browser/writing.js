@@ -13,7 +13,7 @@ const complain = (error) => say(`${error.message[0].toUpperCase()}${error.messag
 
 // Shows a piece of text, pieces of the same surprise in one element.
 function showPiece(text, nats) {
-  const sheet = by("text"), atEnd = sheet.scrollHeight - sheet.scrollTop - sheet.clientHeight < 40;
+  const sheet = by("text");
   let last = sheet.lastChild, run = "", name = last?.localName === "span" ? last.className : "";
   const flush = () => {
     if (!run) return;
@@ -30,7 +30,6 @@ function showPiece(text, nats) {
     run += character;
   });
   flush();
-  if (atEnd) sheet.scrollTop = sheet.scrollHeight;
 }
 
 function settings() {

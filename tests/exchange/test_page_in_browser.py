@@ -223,7 +223,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"lenght": 3}, "lenght: "),
     ({"length": -1}, "length: "),
     ({"seed": 0.5}, "seed: "),
-    ({"temperature": "hot"}, "temperature: "),
+    ({"temperature": "0.5"}, "temperature: "),
+    ({"temperature": None}, "temperature: "),
+    ({"stop": 7}, "stop: "),
     ({"prompt": "z"}, "does not know “z”"),
     ({"stop": "z"}, "stop: "),
 ]

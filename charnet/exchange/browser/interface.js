@@ -14,6 +14,9 @@ try {
   kernel = null;
   [alphabet, model] = build();
 }
+stored.weights = null;
+
+const WHOLE = ["length", "top_k", "seed", "max_lines"];
 
 // Fills in the options that are not given, and refuses those that this page does not know.
 function completed(given) {
@@ -24,12 +27,15 @@ function completed(given) {
     if (value !== undefined) options[name] = value;
   }
   options.stop = [options.stop].flat().filter((stop) => stop !== "");
-  const limits = { length: 1e8, temperature: 100, temperature_end: 100, top_k: 2 ** 53, top_p: 1, min_p: 1, max_lines: 2 ** 53 };
-  for (const [name, most] of Object.entries(limits))
-    if (options[name] !== null && !(options[name] >= 0 && options[name] <= most)) throw new Error(`${name}: expected a number from 0 to ${most}`);
-  for (const name of ["length", "top_k", "seed", "max_lines"])
-    if (typeof options[name] !== "bigint" && !Number.isSafeInteger(options[name])) throw new Error(`${name}: expected a whole number`);
-  if (options.seed < 0) throw new Error("seed: expected a number of at least 0");
+  if (!options.stop.every((stop) => typeof stop === "string")) throw new Error("stop: expected a text, or a list of texts");
+  const limits = { length: 1e8, temperature: 100, temperature_end: 100, top_k: 2 ** 53, top_p: 1, min_p: 1, max_lines: 2 ** 53, seed: Infinity };
+  for (const [name, most] of Object.entries(limits)) {
+    const value = options[name], isNumber = typeof value === "number" || typeof value === "bigint";
+    const fits = isNumber && value >= 0 && value <= most && value !== Infinity;
+    if (!fits && (name !== "temperature_end" || value !== null)) throw new Error(`${name}: expected a number from 0 to ${most}`);
+    const isWhole = typeof value === "bigint" || Number.isSafeInteger(value);
+    if (WHOLE.includes(name) && !isWhole) throw new Error(`${name}: expected a whole number`);
+  }
   return options;
 }
 

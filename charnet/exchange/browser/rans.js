@@ -81,7 +81,7 @@ class Restoring {
   // Yields after each step the symbols of each stream of a block that are known, and in the end its bytes.
   *blocks() {
     this.reader.take(22);  // the header, which was checked when the page was made
-    for (let length; (length = this.reader.number());) {
+    for (let begin = this.reader.at, length; (length = this.reader.number()); begin = this.reader.at) {
       const decoding = this.reader.number(), count = this.reader.number();
       for (let i = 0, code = 0; i < count; i++) {
         this.beyond.push(code += this.reader.number());
@@ -90,11 +90,11 @@ class Restoring {
       const shares = new Shares(alphabet.size, Array.from(this.reader.numbers(this.beyond.length)), length);
       const words = new Uint32Array(this.reader.take(4 * this.reader.number()).buffer);
       const [crc] = new Uint32Array(this.reader.take(8).buffer);
-      const streams = [];
-      for (const step of this.decode(length, shares, new Decoder(words), streams)) yield { streams, done: step / length };
+      const streams = [], done = (share) => (begin + (this.reader.at - begin) * share) / this.size;
+      for (const step of this.decode(length, shares, new Decoder(words), streams)) yield { streams, done: done(step / length) };
       const raw = encoded(streams.flat(), decoding);
       if (crc32(raw) !== crc) throw new Error("the text has another checksum than the one that was compressed");
-      yield { streams, done: 1, raw };
+      yield { streams, done: done(1), raw };
     }
   }
 

@@ -30,9 +30,14 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, page: Path, *, width: int = 1200, scheme: str = "light") -> Iterator[Any]:
-    """Opens a file, and asserts that it asks for nothing else, logs no error and opens no dialog."""
+def opened(browser: Any, page: Path, *, width: int = 1200, scheme: str = "light", script: str = "") -> Iterator[Any]:
+    """Opens a file, and asserts that it asks for nothing else, logs no error and opens no dialog.
+
+    Args:
+        script: runs before those of the page.
+    """
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context.add_init_script(script)
     tab, wrong = context.new_page(), []
     address = page.absolute().as_uri()
     tab.on("request", lambda request: wrong.append(request.url) if request.url != address else None)

@@ -58,6 +58,7 @@ def test_a_page_is_found_by_the_beginning_of_its_name_and_a_line_by_a_word(capsy
     lines = shown(capsys, "--search", "HIDDEN_size").splitlines()
     assert any(line.startswith("settings: | `model.hidden_size`") for line in lines)
     assert all("hidden_size" in line.lower() for line in lines)
+    assert all(line.startswith("settings: ") for line in shown(capsys, "settings", "-s", "the").splitlines())
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,8 @@ def test_a_page_is_found_by_the_beginning_of_its_name_and_a_line_by_a_word(capsy
     [
         (("setings",), 'did you mean "settings"?'),
         (("zzz",), "charnet guide --list names the pages"),
-        (("settings", "--list"), "more than one"),
+        (("settings", "--list"), "leave out the name"),
+        (("settings", "--search", "torchrun"), "the page does not hold it"),
         (("--search", "no such words"), "no page holds it"),
         (("--language", "fr"), "expected one of en, zh"),
     ],

@@ -32,6 +32,12 @@ def export(
     int8: Annotated[
         bool, option("--int8", help="with --onnx: weights of 8 bits, a quarter of the size", group="Formats")
     ] = False,
+    with_decompress: Annotated[
+        Path | None,
+        option(
+            "--with-decompress", help="with --html: a text of `charnet compress`, restored in the page", group="Formats"
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         option("--out", "-o", help="path of the new file [default: the name of the run, here]", group="Output"),
@@ -41,6 +47,8 @@ def export(
     form = _only_one({"html": html, "onnx": onnx, "safetensors": safetensors, "numpy": numpy})
     if int8 and form != "onnx":
         raise ConfigError(f"--int8 goes with --onnx alone, found --{form}; leave it out")
+    if with_decompress and form != "html":
+        raise ConfigError(f"--with-decompress goes with --html alone, found --{form}; leave it out")
     if form == "onnx":
         from charnet.exchange.about import check_onnx
 
@@ -50,13 +58,14 @@ def export(
     from charnet.storage.checkpoint import Checkpoint
 
     path = runs.find(checkpoint)
-    target = out or Path(_name(path) + SUFFIXES[form])
+    name = _name(path)
+    target = out or Path(name + SUFFIXES[form])
     check_free(target, advice=" with --out")
     model = Checkpoint.load(path, weights_only=True)
     if form == "html":
-        from charnet.exchange import page
+        from charnet.cli.export_page import write_page
 
-        page.write(model, target)
+        write_page(model, name, path, target, with_decompress)
     else:
         _write(model, form, target, int8=int8)
     console.write_line(str(target))

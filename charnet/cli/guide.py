@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -39,7 +40,7 @@ def guide(
     page: Annotated[str | None, typer.Argument(help="The name of a page; none = the list of all.")] = None,
     list_: Annotated[bool, option("--list", help="list the pages", group="Pages")] = False,
     search: Annotated[
-        str | None, option("--search", "-s", metavar="TEXT", help="find lines of all pages", group="Pages")
+        str | None, option("--search", "-s", metavar="TEXT", help="find lines, of all pages or of one", group="Pages")
     ] = None,
     language: Annotated[
         str, option("--language", metavar="|".join(LANGUAGES), help="of the lessons", group="Pages")
@@ -49,15 +50,16 @@ def guide(
     if language not in LANGUAGES:
         found = f"found {quoted(language)}{did_you_mean(language, LANGUAGES)}"
         raise ConfigError(f"--language: expected one of {', '.join(LANGUAGES)}, {found}")
-    if sum((page is not None, list_, search is not None)) > 1:
-        raise ConfigError("expected a page, --list or --search, found more than one; leave the others out")
+    if list_ and (page is not None or search is not None):
+        raise ConfigError("--list: lists all pages; leave out the name and --search")
     all_pages = pages(language)
+    chosen = None if page is None else _named(page.removesuffix(".md"), all_pages, language)
     if search is not None:
-        _show_lines(search, all_pages)
-    elif page is None:
+        _show_lines(search, [chosen] if chosen else all_pages.values())
+    elif chosen is None:
         _show_list(all_pages)
     else:
-        _show(_named(page.removesuffix(".md"), all_pages, language))
+        _show(chosen)
 
 
 def pages(language: str = "en") -> dict[str, Page]:
@@ -94,14 +96,14 @@ def _show_list(found: dict[str, Page]) -> None:
     console.write("charnet guide NAME shows a page, charnet guide --search TEXT finds lines\n")
 
 
-def _show_lines(text: str, found: dict[str, Page]) -> None:
+def _show_lines(text: str, found: Collection[Page]) -> None:
     """Shows the lines that hold a text, with the names of their pages."""
     fits = re.compile(re.escape(text), re.IGNORECASE)
-    lines = [
-        (page.name, line.strip()) for page in found.values() for line in page.text.splitlines() if fits.search(line)
-    ]
+    lines = [(page.name, line.strip()) for page in found for line in page.text.splitlines() if fits.search(line)]
     if not lines:
-        raise ConfigError(f"--search {quoted(text)}: no page holds it; try a shorter word")
+        raise ConfigError(
+            f"--search {quoted(text)}: {'no page holds' if len(found) > 1 else 'the page does not hold'} it; try a shorter word"
+        )
     for name, line in lines[:MOST_FOUND]:
         console.write(f"{name}: {line}\n")
     if len(lines) > MOST_FOUND:

@@ -27,6 +27,7 @@ def page(
     language: str = "en",
     refresh_seconds: int = 0,
     connects: bool = False,
+    compiles: bool = False,
 ) -> str:
     """Returns a page as HTML.
 
@@ -38,10 +39,12 @@ def page(
         data: for the script, which reads it as JSON from the element `data`.
         refresh_seconds: the page loads itself again so often; 0 = never.
         connects: the script may ask the server that the page came from, and no other.
+        compiles: the script may run WebAssembly.
     """
     rules = asset("theme.css") + FIGURES + style
     policy = f"default-src 'none'; style-src {_hash(rules)}; img-src data:; base-uri 'none'; form-action 'none'"
-    policy += f"; script-src {_hash(script)}" if script else ""
+    allowed = "'wasm-unsafe-eval' " * compiles
+    policy += f"; script-src {allowed}{_hash(script)}" if script else ""
     policy += "; connect-src 'self'" if connects else ""
     icon = '<link rel="icon" href="data:,">\n' if connects else ""  # else a browser asks the server for one
     refresh = f'<meta http-equiv="refresh" content="{refresh_seconds}">\n' if refresh_seconds else ""

@@ -323,7 +323,6 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("quantize NAME --out missing/NAME", 6),
         ("quantize NAME.zip", 4),
     ],
-    "guide": [("guide NAME", 2), ("guide --search NAME", 2)],
     "export": [
         ("export NAME --numpy", 0),
         ("export NAME --numpy", 6),
@@ -335,6 +334,15 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("export NAME --safetensors --out missing/NAME", 6),
         ("export NAME.zip --numpy --out NAME.other", 4),
         ("export NAME.missing --numpy", 4),
+        ("export NAME --html", 0),
+        ("export NAME --html", 6),
+        ("export NAME --html --out NAME.pipe", 6),
+        ("export NAME --html --out NAME.link", 6),
+        ("export NAME --html --out missing/NAME", 6),
+        ("export NAME --html --with-decompress NAME.zip --out NAME.page", 4),
+        ("export NAME --html --with-decompress NAME.missing --out NAME.page", 4),
+        ("export NAME --html --with-decompress NAME.pipe --out NAME.page", 6),
+        ("export NAME.damaged --html --out NAME.page", 4),
     ],
     "compress": [
         ("compress NAME.txt -m NAME", 0),
@@ -355,6 +363,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("decompress NAME.missing -m NAME -o NAME.back", 4),
         ("decompress NAME.pipe -m NAME -o NAME.back", 6),
     ],
+    "guide": [("guide NAME", 2), ("guide --search NAME", 2)],
     "doctor": [("doctor", 0), ("doctor --json", 0)],
     "bench sample": [("bench sample NAME", 2)],
     "bench controls": [("bench controls NAME", 2)],
@@ -426,7 +435,7 @@ def test_a_hostile_value_of_any_option_is_refused_and_never_commands_the_termina
     del world
     found = dict(commands())[command]
     given = [f"missing {NAME}" for each in found.params if each.param_type_name == "argument"]
-    given += ["--numpy"] * (command == "export")  # which wants to know a format first
+    given += ["--html"] * (command == "export")  # which wants to know a format first
     options = [each for each in found.params if each.param_type_name == "option" and not each.is_flag]
     # All numbers are refused by the same code: one of each type is enough.
     by_kind = {(each.type.name if each.type.name in NUMBERS else each.opts[0]): each.opts[0] for each in options}

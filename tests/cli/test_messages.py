@@ -65,7 +65,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "cli.sweep_words": ("sweep", "train"),
     "storage.run_list": ("runs",),
     "cli.quantize": ("quantize",),
-    "cli.export": ("export",),
+    "cli.export*": ("export",),
     "cli.guide": ("guide",),
     "exchange.*": ("export",),
     "cli.compress": ("compress",),

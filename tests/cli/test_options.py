@@ -92,6 +92,7 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
         "--log",
         "--language",
         "--search",
+        "--with-decompress",
     ),
 }
 

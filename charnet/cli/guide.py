@@ -101,9 +101,8 @@ def _show_lines(text: str, found: Collection[Page]) -> None:
     fits = re.compile(re.escape(text), re.IGNORECASE)
     lines = [(page.name, line.strip()) for page in found for line in page.text.splitlines() if fits.search(line)]
     if not lines:
-        raise ConfigError(
-            f"--search {quoted(text)}: {'no page holds' if len(found) > 1 else 'the page does not hold'} it; try a shorter word"
-        )
+        lacking = "no page holds it" if len(found) > 1 else "the page does not hold it"
+        raise ConfigError(f"--search {quoted(text)}: {lacking}; try a shorter word")
     for name, line in lines[:MOST_FOUND]:
         console.write(f"{name}: {line}\n")
     if len(lines) > MOST_FOUND:

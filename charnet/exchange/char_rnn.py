@@ -17,7 +17,7 @@ from charnet.errors import CheckpointError, quoted
 from charnet.exchange import t7
 from charnet.exchange.imported import Imported, Layer, Matrix, cell_of, one_hot, reorder
 from charnet.exchange.old_file import damaged, unfit
-from charnet.exchange.torch_rnn import dropout_rate, tensor, tokens
+from charnet.exchange.torch_rnn import check_sizes, dropout_rate, tensor, tokens
 
 PASSED = ("nn.Dropout", "nn.Identity")  # modules that leave their input as it is, once the training is over
 BLOCKS = {"lstm": (0, 1, 3, 2), "rnn": (0,)}
@@ -46,6 +46,7 @@ def convert(path: Path, content: Any) -> Imported:
         raise _gru(path)
     nodes = _nodes(path, content[b"protos"][b"rnn"])
     pairs, decoder = _linear_pairs(path, nodes)
+    check_sizes(path, [_module(node) for pair in (*pairs, (decoder,)) for node in pair])
     layers = [_layer(path, *pair) for pair in pairs]
     cells = {cell_of(layer.weight_hh, tuple(BLOCKS)) for layer in layers}
     if len(cells) != 1 or not (cell := cells.pop()):

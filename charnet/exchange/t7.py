@@ -32,7 +32,7 @@ from charnet.errors import CheckpointError, quoted
 from charnet.exchange.old_file import damaged
 
 NIL, NUMBER, STRING, TABLE, OBJECT, BOOLEAN, FUNCTION, OLD_CLOSURE, CLOSURE = range(9)
-MOST_VALUES = 4_000_000  # a long history of losses has two for each step
+MOST_VALUES = 2_000_000  # a long history of losses has two for each step
 DEEPEST = 20_000
 LONGEST_CLASS = 200  # bytes
 MOST_DIMENSIONS = 16
@@ -51,14 +51,17 @@ Reading = Generator[None, Any, Any]  # yields where a nested object begins, and 
 class Table(dict[Any, Any]):
     """A Lua table: names are bytes, whole numbers are ints. Tables can be keys: each is equal to itself alone."""
 
-    __hash__ = object.__hash__
+    __slots__ = ()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
 
     def __eq__(self, other: object) -> bool:
         return self is other
 
     def sequence(self) -> list[Any]:
         """Returns the values of the keys 1, 2, 3 and on."""
-        values = []
+        values: list[Any] = []
         while (key := len(values) + 1) in self:
             values.append(self[key])
         return values

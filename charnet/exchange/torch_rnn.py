@@ -6,6 +6,7 @@ Batch normalization between layers is an affine map once the training is over, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def convert(path: Path, content: Any) -> Imported:
     modules = sequence(path, model.get("net"))
     if not modules or modules[0].name != "nn.LookupTable" or modules[-1].name != "nn.Linear":
         raise unfit(path, "found other modules than an embedding, recurrent layers and a linear one")
+    check_sizes(path, modules)
     first, *between, last = modules
     layers: list[Layer] = []
     cells, scale, shift = [], np.ones(1), np.zeros(1)
@@ -93,6 +95,15 @@ def tensor(path: Path, module: t7.Instance, name: str, dimensions: int) -> Matri
     if array is None or array.ndim != dimensions or not array.size:
         raise damaged(path, f"no {name} of {dimensions} dimensions in {quoted(module.name)}")
     return np.asarray(array, np.float64)
+
+
+def check_sizes(path: Path, modules: Sequence[t7.Instance]) -> None:
+    """Checks that the parameters of modules do not overlap: of a small storage they could make a huge model."""
+    found = [module.get(name) for module in modules for name in ("weight", "bias")]
+    tensors = [tensor for tensor in found if isinstance(tensor, t7.Tensor) and tensor.storage is not None]
+    stored = {id(tensor.storage): tensor.storage.size for tensor in tensors if tensor.storage is not None}
+    if sum(math.prod(tensor.shape) for tensor in tensors) > sum(stored.values()):
+        raise damaged(path, "weights that overlap")
 
 
 def tokens(path: Path, table: Any) -> list[bytes]:

@@ -21,6 +21,7 @@ LARGEST_HEADER = 5 << 20  # bytes
 MOST_TENSORS = 10_000
 LONGEST_NAME = 200
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # BF16 is the upper half of F32
+Span = tuple[int, int]
 
 
 def looks_like_one(raw: bytes) -> bool:
@@ -44,24 +45,33 @@ def parse(file: OldFile) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     if not isinstance(header, dict) or len(header) > MOST_TENSORS:
         raise damaged(file.path, "a header that is no list of tensors")
     metadata = header.pop("__metadata__", {})
-    tensors = {name: _tensor(file, 8 + length, name, entry) for name, entry in header.items()}
+    tensors, spans = {}, []
+    for name, entry in header.items():
+        tensors[name], span = _tensor(file, 8 + length, name, entry)
+        spans.append(span)
+    spans.sort()
+    if any(before[1] > after[0] for before, after in zip(spans, spans[1:], strict=False)):
+        raise damaged(file.path, "tensors that overlap")
     found = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     return found, metadata if isinstance(metadata, dict) else {}
 
 
-def _tensor(file: OldFile, begin: int, name: str, entry: Any) -> npt.NDArray[Any] | None:
+def _tensor(file: OldFile, begin: int, name: str, entry: Any) -> tuple[npt.NDArray[Any] | None, Span]:
+    """Returns a tensor, None if it has no floats, and where its bytes lie."""
     if len(name) > LONGEST_NAME or not isinstance(entry, dict):
         raise damaged(file.path, f"a tensor {quoted(name)}")
-    shape, offsets, dtype = entry.get("shape"), entry.get("data_offsets"), entry.get("dtype")
+    shape: Any = entry.get("shape")
+    offsets: Any = entry.get("data_offsets")
+    dtype = entry.get("dtype")
     if not are_sizes(shape) or len(shape) > 8 or not are_sizes(offsets) or len(offsets) != 2:
         raise damaged(file.path, f"an invalid description of {quoted(name)}")
     first, end = offsets
     if not first <= end <= len(file.raw) - begin:
         raise damaged(file.path, f"a tensor {quoted(name)} behind the end of the file")
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        return None
+        return None, (first, end)
     kind = np.dtype(DTYPES[dtype])
     if math.prod(shape) * kind.itemsize != end - first:
         raise damaged(file.path, f"a length that does not match the shape of {quoted(name)}")
     numbers = np.frombuffer(file.raw, kind, math.prod(shape), begin + first).reshape(shape)
-    return (numbers.astype("<u4") << 16).view("<f4") if dtype == "BF16" else numbers
+    return (numbers.astype("<u4") << 16).view("<f4") if dtype == "BF16" else numbers, (first, end)

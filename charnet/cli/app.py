@@ -23,6 +23,7 @@ from charnet.cli.doctor import doctor
 from charnet.cli.eval import eval_
 from charnet.cli.export import export
 from charnet.cli.help import GroupedCommand
+from charnet.cli.importing import import_
 from charnet.cli.insight import insight
 from charnet.cli.inspect import inspect
 from charnet.cli.lesson import lesson
@@ -64,6 +65,7 @@ app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(serve)
 app.command(cls=GroupedCommand)(quantize)
 app.command(cls=GroupedCommand)(export)
+app.command("import", cls=GroupedCommand)(import_)
 app.command(cls=GroupedCommand)(compress)
 app.command(cls=GroupedCommand)(decompress)
 app.command(cls=GroupedCommand)(doctor)

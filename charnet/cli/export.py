@@ -22,7 +22,9 @@ def export(
         bool, option("--html", help="a page that writes in any browser, without a network", group="Formats")
     ] = False,
     onnx: Annotated[bool, option("--onnx", help="a graph for ONNX Runtime and others", group="Formats")] = False,
-    safetensors: Annotated[bool, option("--safetensors", help="the weights alone, for PyTorch", group="Formats")] = False,
+    safetensors: Annotated[
+        bool, option("--safetensors", help="the weights alone, for PyTorch", group="Formats")
+    ] = False,
     numpy: Annotated[bool, option("--numpy", help="the weights alone, as .npz", group="Formats")] = False,
     out: Annotated[
         Path | None,

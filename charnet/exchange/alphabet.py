@@ -12,12 +12,12 @@ Ids count from 0 or from 1.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary
-from charnet.errors import CheckpointError, plural, quoted
+from charnet.errors import CheckpointError, quoted
 from charnet.exchange import old_file
 from charnet.storage.strict_json import strict_json
 
@@ -96,11 +96,11 @@ def in_order(table: Mapping[Any, Any]) -> list[Any]:
         raise ValueError(f"an alphabet without the id {error.args[0]:,}") from None
 
 
-def read(path: Path, count: int) -> list[bytes]:
+def read(path: Path, counts: Collection[int]) -> list[bytes]:
     """Reads an alphabet file.
 
     Args:
-        count: of the ids that the model has.
+        counts: the numbers of symbols that the model may have, mostly one.
 
     Raises:
         CheckpointError: it is missing, of another form, or of another number of characters.
@@ -108,7 +108,7 @@ def read(path: Path, count: int) -> list[bytes]:
     """
     raw = old_file.read(path, LARGEST_FILE).raw
     try:
-        tokens = _from_json(strict_json(raw.decode())) if path.suffix == ".json" else _from_text(raw.decode(), count)
+        tokens = _from_json(strict_json(raw.decode())) if path.suffix == ".json" else _from_text(raw.decode(), counts)
         encoded = [token.encode() for token in tokens]
     except UnicodeError:
         raise CheckpointError(f"{path}: expected an alphabet in UTF-8, found other bytes") from None
@@ -116,15 +116,16 @@ def read(path: Path, count: int) -> list[bytes]:
         raise CheckpointError(f"{path}: expected an alphabet, found other JSON") from None
     except ValueError as error:
         raise CheckpointError(f"{path}: expected an alphabet, found {str(error)[:200]}") from None
-    if len(encoded) != count:
-        found = plural(len(encoded), "character")
-        raise CheckpointError(f"{path}: expected {count:,} characters, as the model has, found {found}")
+    if len(encoded) not in counts:
+        wanted = " or ".join(f"{count:,}" for count in sorted(counts)[:4])
+        raise CheckpointError(f"{path}: expected {wanted} characters, as the model has, found {len(encoded):,}")
     return encoded
 
 
-def _from_text(text: str, count: int) -> list[str]:
+def _from_text(text: str, counts: Collection[int]) -> list[str]:
     """Returns the characters of a text, without the line end that an editor has added."""
-    return list(text[:-1] if len(text) == count + 1 and text.endswith("\n") else text)
+    is_added = text.endswith("\n") and len(text) not in counts and len(text) - 1 in counts
+    return list(text[:-1] if is_added else text)
 
 
 def _from_json(found: Any) -> list[str]:

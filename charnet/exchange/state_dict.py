@@ -10,7 +10,7 @@ Without an embedding the input is one-hot. Without a head the embedding is also 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ MOST_LAYERS = 64
 def convert(
     path: Path,
     tensors: Mapping[str, Matrix],
-    tokens: Sequence[bytes],
+    read_tokens: Callable[[Collection[int]], Sequence[bytes]],
     names: Mapping[str, str],
     activation: str = "tanh",
 ) -> Imported:
@@ -43,7 +43,7 @@ def convert(
     Args:
         path: the file, for messages.
         tensors: by their names.
-        tokens: the alphabet.
+        read_tokens: returns the alphabet, of one of these numbers of symbols.
         names: charnet's names of some of the tensors: `embedding.weight`, `head.weight`, `head.bias`, or
             `rnn.` with PyTorch's own name of a recurrent weight.
         activation: of an `nn.RNN`, which its weights do not tell.
@@ -66,8 +66,10 @@ def convert(
         raise unfit(path, f"found recurrent weights of shape {weights[0].weight_hh.shape}")
     layers = [layer.joined(cell) for layer in weights]
     others = {name: tensor for name, tensor in named.items() if not RECURRENT.fullmatch(name)}
-    sizes = len(tokens), layers[0].weight_ih.shape[1], layers[-1].weight_hh.shape[1]
-    embedding, head, bias = _outer(path, others, *sizes)
+    width, units = layers[0].weight_ih.shape[1], layers[-1].weight_hh.shape[1]
+    counts = {len(tensor) for tensor in others.values() if tensor.ndim == 2 and tensor.shape[1] in (width, units)}
+    tokens = read_tokens(counts or {width})
+    embedding, head, bias = _outer(path, others, len(tokens), width, units)
     if embedding is None:
         embedding, weight_ih = one_hot(layers[0].weight_ih)
         layers[0] = Layer(weight_ih, layers[0].weight_hh, layers[0].bias, layers[0].bias_hn)

@@ -32,6 +32,7 @@ from charnet.errors import CheckpointError, quoted
 from charnet.exchange.old_file import damaged
 
 NIL, NUMBER, STRING, TABLE, OBJECT, BOOLEAN, FUNCTION, OLD_CLOSURE, CLOSURE = range(9)
+AS_TEXT = (b"3\n", b"4\n")
 MOST_VALUES = 2_000_000  # a long history of losses has two for each step
 DEEPEST = 20_000
 LONGEST_CLASS = 200  # bytes
@@ -111,6 +112,11 @@ class Function:
     """A function of Lua, which was skipped."""
 
 
+def looks_like_one(raw: bytes) -> bool:
+    """Returns whether a file begins as a table or an object of Torch 7, binary or as text."""
+    return raw[:4] in (b"\3\0\0\0", b"\4\0\0\0") or raw[:2] in AS_TEXT
+
+
 def parse(path: Path, raw: bytes) -> Any:
     """Parses the content of a file: None, a float, bool or bytes, a `Table`, `Instance`, `Tensor` or `Function`.
 
@@ -120,7 +126,7 @@ def parse(path: Path, raw: bytes) -> Any:
     Raises:
         CheckpointError: it is damaged, or larger than any known model.
     """
-    if raw[:2] in (b"3\n", b"4\n"):
+    if raw[:2] in AS_TEXT:
         raise CheckpointError(
             f"{path}: expected a binary file of Torch 7, found one written as text; "
             'in Torch: torch.save("NEW", torch.load("OLD", "ascii"))'

@@ -151,7 +151,7 @@ def _normalization(path: Path, module: t7.Instance) -> tuple[Matrix, Matrix]:
     return scale, bias - mean * scale
 
 
-def refuse_unknown(path: Path, content: Any) -> CheckpointError:
+def unknown(path: Path, content: Any) -> CheckpointError:
     """Returns the error to raise for a file of Torch 7 that holds no known model."""
     found = f"an object {quoted(content.name)}" if isinstance(content, t7.Instance) else "other data"
-    return unfit(path, f"expected a checkpoint of torch-rnn or char-rnn, found {found}")
+    return CheckpointError(f"{path}: expected a checkpoint of torch-rnn or char-rnn, found {found}")

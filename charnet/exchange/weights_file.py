@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from typing import Any
@@ -50,7 +51,7 @@ def parse(file: OldFile) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         tensors[name], span = _tensor(file, 8 + length, name, entry)
         spans.append(span)
     spans.sort()
-    if any(before[1] > after[0] for before, after in zip(spans, spans[1:], strict=False)):
+    if any(before[1] > after[0] for before, after in itertools.pairwise(spans)):
         raise damaged(file.path, "tensors that overlap")
     found = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     return found, metadata if isinstance(metadata, dict) else {}

@@ -69,15 +69,14 @@ def _source(file: OldFile) -> str:
     Raises:
         CheckpointError: it is none of them.
     """
-    kind = kind_of(file.raw)
-    if kind in (PICKLE, TORCH):
-        raise CheckpointError(f"{file.path}: {TO_SAFETENSORS.format(name=file.path.name)}")
     if keras_file.looks_like_one(file.raw):
         return KERAS
-    if weights_file.looks_like_one(file.raw):
+    if weights_file.looks_like_one(file.raw):  # before pickles, which the length of its header can look like
         return TORCH_STATE
     if t7.looks_like_one(file.raw):
         return TORCH_RNN
+    if (kind := kind_of(file.raw)) in (PICKLE, TORCH):
+        raise CheckpointError(f"{file.path}: {TO_SAFETENSORS.format(name=file.path.name)}")
     found = kind.name if kind else f"a file of {len(file.raw):,} bytes of another kind"
     raise CheckpointError(
         f"{file.path}: expected a model of torch-rnn or char-rnn (.t7), PyTorch (.safetensors) or Keras (.keras, .h5), "

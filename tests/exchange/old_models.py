@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 RANDOM = np.random.default_rng(7)
+WIDE = {"Double": np.dtype(np.float64)}
 LETTERS = [b"b", b"\xc3\xa9", b" ", b"a", b"\n"]  # of most models here, in an order of their own
 TEXT = "a béa\nab é bab"
 
@@ -42,7 +43,7 @@ class LuaTensor:
     """A tensor, of a class such as Float or Cuda."""
 
     def __init__(self, array: Array, of: str = "Float") -> None:
-        self.array, self.of = np.ascontiguousarray(array), of
+        self.array, self.of = np.ascontiguousarray(array, WIDE.get(of, array.dtype)), of
 
 
 def t7(value: Any) -> bytes:

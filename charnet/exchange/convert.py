@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from charnet.data.file_kinds import PICKLE, TORCH, kind_of
 from charnet.errors import CheckpointError, ConfigError
 from charnet.exchange import alphabet, char_rnn, keras, keras_file, old_file, state_dict, t7, torch_rnn, weights_file
@@ -59,8 +61,9 @@ def convert(path: Path, given: Given) -> tuple[Imported, Checkpoint]:
         raise ConfigError("--alphabet: a file of torch-rnn or char-rnn has its own; leave it out")
     if source != TORCH_STATE and (given.names or given.activation != "tanh"):
         raise ConfigError("--map and --activation are for weights of PyTorch alone; leave them out")
-    model = _of_torch_7(file, given.source) if of_torch_7 else _with_alphabet(file, source, given)
-    return model, model.checkpoint(file)
+    with np.errstate(all="ignore"):  # what is not finite at the end is refused
+        model = _of_torch_7(file, given.source) if of_torch_7 else _with_alphabet(file, source, given)
+        return model, model.checkpoint(file)
 
 
 def _source(file: OldFile) -> str:

@@ -115,8 +115,7 @@ class Imported:
         for number, layer in enumerate(self.layers):
             named = {name: value for name, value in vars(layer).items() if value is not None}
             weights |= {f"layers.{number}.{name}": value for name, value in named.items()}
-        with np.errstate(over="ignore"):  # a number that single precision cannot hold is refused as not finite
-            return {name: np.ascontiguousarray(weight, np.float32) for name, weight in weights.items()}
+        return {name: np.ascontiguousarray(weight, np.float32) for name, weight in weights.items()}
 
 
 def reorder(weight: Matrix, blocks: Sequence[int]) -> Matrix:

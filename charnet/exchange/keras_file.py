@@ -36,6 +36,18 @@ PASSED = ("InputLayer", "Dropout", "SpatialDropout1D", "Activation", "Softmax")
 HDF5 = b"\x89HDF\r\n\x1a\n"
 OF_CLASS = {"embedding": "Embedding", "lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN", "dense": "Dense",
             "time_distributed": "TimeDistributed", "bidirectional": "Bidirectional"}  # fmt: skip
+# Of the library of HDF5, for a damaged file.
+ERRORS = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    EOFError,
+)
 T = TypeVar("T")
 
 
@@ -181,7 +193,7 @@ def _opened(path: Path, raw: bytes) -> Any:
         raise damaged(path, "weights that are not HDF5")
     try:
         return h5py.File(io.BytesIO(raw), "r")
-    except (OSError, RuntimeError, ValueError, KeyError):
+    except ERRORS:
         raise damaged(path, "an HDF5 file that cannot be opened") from None
 
 
@@ -237,5 +249,5 @@ def _read(path: Path, action: Callable[[], T]) -> T:
         return action()
     except CheckpointError:
         raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
+    except ERRORS:
         raise damaged(path, "an HDF5 file that cannot be read") from None

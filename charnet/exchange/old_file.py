@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def read(path: Path, most: int | None = None) -> OldFile:
     most = memory() // MEMORY_SHARE if most is None else most
     try:
         with regular_file.open_regular(path) as file:
-            raw = file.read(most + 1)
+            size = os.fstat(file.fileno()).st_size
+            raw = file.read(min(size, most) + 1)  # a buffer of this size is made at once
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file") from None
     except regular_file.NotRegularError:

@@ -31,7 +31,7 @@ def looks_like_one(raw: bytes) -> bool:
 
 
 def parse(file: OldFile) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """Parses a file into its tensors of floats and its metadata; tensors of other types are left out.
+    """Parses a file into its tensors of floats and its metadata; empty ones and those of other types are left out.
 
     Raises:
         CheckpointError: it is damaged.
@@ -58,7 +58,7 @@ def parse(file: OldFile) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
 
 
 def _tensor(file: OldFile, begin: int, name: str, entry: Any) -> tuple[npt.NDArray[Any] | None, Span]:
-    """Returns a tensor, None if it has no floats, and where its bytes lie."""
+    """Returns a tensor, None without floats, and where its bytes lie."""
     if len(name) > LONGEST_NAME or not isinstance(entry, dict):
         raise damaged(file.path, f"a tensor {quoted(name)}")
     shape: Any = entry.get("shape")
@@ -69,7 +69,7 @@ def _tensor(file: OldFile, begin: int, name: str, entry: Any) -> tuple[npt.NDArr
     first, end = offsets
     if not first <= end <= len(file.raw) - begin:
         raise damaged(file.path, f"a tensor {quoted(name)} behind the end of the file")
-    if not isinstance(dtype, str) or dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES or 0 in shape:
         return None, (first, end)
     kind = np.dtype(DTYPES[dtype])
     if math.prod(shape) * kind.itemsize != end - first:

@@ -17,9 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import old_models
 import pytest
 import typer
 from conftest import sentences
+from safetensors.numpy import save
 
 from charnet.cli.app import app, run
 from charnet.data import datasets
@@ -101,6 +103,13 @@ FILES = {
     "NAME.zip": b"PK\x03\x04" + bytes(60),
     "NAME.yaml": b"data:\n  paths: [nowhere]\nmodel:\n  cell: 5\n",
     "NAME.prompt": b"the cat ",
+    "NAME.t7": old_models.t7(old_models.torch_rnn()),
+    "NAME.words.t7": old_models.t7(old_models.torch_rnn(tokens=[NAME.encode("utf-8", "replace")])),
+    "NAME.layer.t7": old_models.t7(
+        {"model": old_models.LuaObject("nn.LanguageModel", net=old_models.LuaObject(NAME[:-1]))}
+    ),
+    "NAME.pt": b"\x80\x02.",
+    "NAME.weights": save({f"{NAME[:-1]}.weight": old_models.random(2, 3)}),
     "NAME.unknown": "ж".encode(),
     "texts_NAME/NAME.txt": sentences(100).encode(),
     "texts_NAME/NAME.bin.txt": bytes(9),
@@ -322,6 +331,24 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("quantize NAME --out NAME", 6),
         ("quantize NAME --out missing/NAME", 6),
         ("quantize NAME.zip", 4),
+    ],
+    "import": [
+        ("import NAME.t7 --out NAME.runs", 0),
+        ("import NAME.t7 --out NAME.runs --name taken", 0),
+        ("import NAME.words.t7", 4),
+        ("import NAME.layer.t7", 4),
+        ("import NAME.zip", 4),
+        ("import NAME.missing", 4),
+        ("import NAME.pipe", 4),
+        ("import NAME.txt", 4),
+        ("import NAME.pt", 4),
+        ("import NAME.weights", 2),
+        ("import NAME.weights --alphabet NAME.txt", 4),
+        ("import NAME.weights --alphabet NAME.missing", 4),
+        ("import NAME.weights --alphabet NAME.txt --map NAME=head.weight", 2),
+        ("import NAME.t7 --from NAME", 2),
+        ("import NAME.t7 --name a/NAME", 2),
+        ("import NAME.t7 --out NAME.txt", 6),
     ],
     "compress": [
         ("compress NAME.txt -m NAME", 0),

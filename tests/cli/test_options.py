@@ -91,6 +91,9 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
         "--html",
         "--log",
         "--language",
+        "--from",
+        "--alphabet",
+        "--map",
     ),
 }
 

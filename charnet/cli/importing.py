@@ -63,9 +63,12 @@ def import_(
 
 def _names(pairs: list[str]) -> dict[str, str]:
     """Returns charnet's names of tensors by their own, of options such as `fc.weight=head.weight`."""
-    named = dict(pair.rpartition("=")[::2] for pair in pairs)
-    if not all(named) or not all(named.values()) or len(named) < len(pairs):
-        raise ConfigError("--map: expected NAME=OURS, each name once, as in --map fc.weight=head.weight")
+    named: dict[str, str] = {}
+    for pair in pairs:
+        theirs, _, ours = pair.rpartition("=")
+        if not theirs or not ours or theirs in named:
+            raise ConfigError(f"--map: expected NAME=OURS, as in fc.weight=head.weight, found {quoted(pair)}")
+        named[theirs] = ours
     return named
 
 

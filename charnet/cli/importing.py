@@ -29,18 +29,20 @@ def import_(
     ] = "",
     out: Annotated[Path, option("--out", help="folder of the new run", group="Output")] = RUNS,
     source: Annotated[
-        str, option("--from", help="the program that made the file", metavar="|".join(SOURCES), group="Model")
+        str, option("--from", help="the program that made the file", metavar="|".join(SOURCES), group="The model")
     ] = "auto",
     alphabet: Annotated[
         Path | None,
-        option("--alphabet", help="characters in the order of their ids, as .txt or .json", group="Model"),
+        option("--alphabet", help="characters in the order of their ids, as .txt or .json", group="The model"),
     ] = None,
     map_: Annotated[
         list[str] | None,
-        option("--map", help="a tensor of PyTorch, as in fc.weight=head.weight", metavar="NAME=OURS", group="Model"),
+        option(
+            "--map", help="a tensor of PyTorch, as in fc.weight=head.weight", metavar="NAME=OURS", group="The model"
+        ),
     ] = None,
     activation: Annotated[
-        str, option("--activation", help="of an nn.RNN of PyTorch", metavar="|".join(ACTIVATIONS), group="Model")
+        str, option("--activation", help="of an nn.RNN of PyTorch", metavar="|".join(ACTIVATIONS), group="The model")
     ] = "tanh",
 ) -> None:
     """Turn a model of torch-rnn, char-rnn, PyTorch or Keras into a run of charnet."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -425,6 +429,34 @@ def test_the_way_out_of_a_pickle_is_said_and_works(capsys: pytest.CaptureFixture
     assert measured(capsys, "model") == pytest.approx(torch_loss(state, "gru", 1, "embed", "fc"), abs=1e-5)
     write("old.pkl", b"\x80\x04\x95junk")
     assert "a pickle can run" in charnet("import old.pkl", capsys, 4)[1]
+
+
+class Trap:
+    """Unpickling this makes the folder `executed`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_no_pickle_is_loaded_under_any_name(capsys: pytest.CaptureFixture[str], protocol: int) -> None:
+    import torch
+
+    torch.save(Trap(), "zip", pickle_protocol=max(2, protocol))
+    torch.save(Trap(), "old", _use_new_zipfile_serialization=False, pickle_protocol=max(2, protocol))
+    trap = pickle.dumps(Trap(), protocol)
+    for content in (trap, Path("zip").read_bytes(), Path("old").read_bytes()):
+        for name in ("a.t7", "a.safetensors", "a.keras", "a.weights.h5", "a.pt"):
+            write(name, content)
+            charnet(f"import {name} --alphabet alphabet.txt", capsys, 4)
+    assert not Path("executed").exists()
+
+
+def test_importing_loads_no_torch() -> None:
+    write("lm.t7", t7(old_models.torch_rnn()))
+    code = "import sys; from charnet.cli.app import run; run(['import', 'lm.t7']); assert 'torch' not in sys.modules"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (result.returncode, result.stdout) == (0, "checkpoints/lm/best.safetensors\n"), result.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ Ids count from 0 or from 1.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def vocabulary(tokens: Sequence[bytes]) -> tuple[Vocabulary, list[int]]:
     unknown = RARE_BYTE if of_bytes else RARE
     symbols = [unknown if symbol < 0 else symbol for symbol in symbols]
     if len(set(symbols)) < len(symbols):
-        twice = next(token for token, symbol in zip(tokens, symbols, strict=True) if symbols.count(symbol) > 1)
+        counts = Counter(symbols)
+        twice = next(token for token, symbol in zip(tokens, symbols, strict=True) if counts[symbol] > 1)
         raise ValueError(f"an alphabet with {_shown(twice)} twice")
     order = sorted(range(len(symbols)), key=symbols.__getitem__)
     return Vocabulary(tuple(symbols[index] for index in order), of_bytes), order

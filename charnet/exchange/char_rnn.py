@@ -22,6 +22,7 @@ from charnet.exchange.torch_rnn import check_sizes, dropout_rate, tensor, tokens
 PASSED = ("nn.Dropout", "nn.Identity")  # modules that leave their input as it is, once the training is over
 BLOCKS = {"lstm": (0, 1, 3, 2), "rnn": (0,)}
 MOST_NODES = 10_000
+LONGEST_CHAIN = 20  # of such modules
 
 
 def is_one(content: Any) -> bool:
@@ -122,7 +123,7 @@ def _parents(node: t7.Table) -> list[t7.Table]:
 
 def _source(node: t7.Table) -> t7.Instance | None:
     """Returns the module that computes what a node reads, or None if it reads an input of the graph."""
-    for _ in range(MOST_NODES):
+    for _ in range(LONGEST_CHAIN):
         if len(parents := _parents(node)) != 1:
             return None
         node = parents[0]

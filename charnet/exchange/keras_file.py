@@ -1,8 +1,11 @@
-"""Reads models of Keras 3: a `.keras` archive, or a `.weights.h5` file alone.
+"""Reads models of Keras: a `.keras` archive, a `.weights.h5` file alone, or an `.h5` file of Keras 2.
 
 An archive is a zip with `config.json`, which lists the layers, and `model.weights.h5`. There the variables of a layer
 are `layers/NAME/vars/0` and on, those of a recurrent one `layers/NAME/cell/vars/0` (kernel, recurrent kernel, bias);
 NAME is the class in snake case, with `_1`, `_2` and on where it occurs again. A weights file alone has only the names.
+
+A file of Keras 2 has its config as an attribute, and the variables of a layer in `model_weights/NAME` by names of their
+own, which an attribute lists; NAME is the name of the layer.
 
 Sizes are compared with those of the file before anything is unpacked, and links to other files are not followed.
 """
@@ -37,27 +40,22 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 OF_CLASS = {"embedding": "Embedding", "lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN", "dense": "Dense",
             "time_distributed": "TimeDistributed", "bidirectional": "Bidirectional"}  # fmt: skip
 # Of the library of HDF5, for a damaged file.
-ERRORS = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    EOFError,
-)
+ERRORS = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
+          EOFError)  # fmt: skip
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A layer of Keras: its class, the group of its variables, its settings if they are known, and the variables."""
+    """A layer of Keras: its class, the group of its variables, its settings if they are known, and the variables.
+
+    `name` is the one that the user gave the layer, or the program.
+    """
 
     kind: str
     group: str
     settings: dict[str, Any]
+    name: str = ""
     variables: Sequence[Matrix] = ()
 
 
@@ -80,7 +78,9 @@ def read(file: OldFile) -> list[Part]:
     """
     raw, parts = _open_archive(file) if is_archive(file.raw) else (file.raw, None)
     with _opened(file.path, raw) as h5:
-        parts = _parts_of_names(file.path, h5) if parts is None else parts
+        if parts is None:
+            config = _read(file.path, lambda: h5.attrs.get("model_config"))  # of Keras 2
+            parts = _parts_of_names(file.path, h5) if config is None else _parts_of_keras_2(file.path, config)
         return _read(file.path, lambda: _with_variables(file.path, h5, parts, LARGEST_RATIO * len(raw)))
 
 
@@ -88,15 +88,23 @@ def _with_variables(path: Path, h5: Any, parts: Sequence[Part], most_bytes: int)
     """Returns layers with their variables, which take so many bytes at most."""
     found = []
     for part in parts:
-        count = len(_find(path, h5, part.group))
-        if count > MOST_VARIABLES:
-            raise damaged(path, f"{count:,} variables in {quoted(part.group)}")
-        datasets = [_dataset(path, h5, f"{part.group}/{number}") for number in range(count)]
+        names = _names(_find(path, h5, part.group))
+        if len(names) > MOST_VARIABLES:
+            raise damaged(path, f"{len(names):,} variables in {quoted(part.group)}")
+        datasets = [_dataset(path, h5, f"{part.group}/{name}") for name in names]
         most_bytes -= sum(math.prod(each.shape) * each.dtype.itemsize for each in datasets)
         if most_bytes < 0:
             raise damaged(path, "more numbers than it has room for")
         found.append(replace(part, variables=[np.asarray(each[()], np.float64) for each in datasets]))
     return found
+
+
+def _names(group: Any) -> list[str]:
+    """Returns the names of the variables in a group, in their order. Keras 2 lists them, Keras 3 numbers them."""
+    listed = group.attrs.get("weight_names")
+    if listed is None:
+        return [str(number) for number in range(len(group))]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in listed]
 
 
 def _open_archive(file: OldFile) -> tuple[bytes, list[Part]]:
@@ -113,10 +121,22 @@ def _open_archive(file: OldFile) -> tuple[bytes, list[Part]]:
         if type(error).__name__ not in ("error", "LZMAError"):  # of zlib and lzma
             raise
         raise damaged(file.path, "a zip archive that cannot be unpacked") from None
+    return weights, _parts_of_config(file.path, _json(file.path, config))
+
+
+def _json(path: Path, config: bytes | str) -> Any:
     try:
-        return weights, _parts_of_config(file.path, strict_json(config.decode()))
+        return strict_json(config if isinstance(config, str) else config.decode())
     except (ValueError, RecursionError):
-        raise damaged(file.path, f"a {CONFIG} that is not strict JSON") from None
+        raise damaged(path, f"a {CONFIG} that is not strict JSON") from None
+
+
+def _parts_of_keras_2(path: Path, config: Any) -> list[Part]:
+    """Returns the layers with variables of a file of Keras 2, where a group has the name of its layer."""
+    parsed = _json(path, config if isinstance(config, bytes | str) else "")
+    parts = [replace(each, group=f"model_weights/{each.name}") for each in _parts_of_config(path, parsed)]
+    before_reset_after = {"GRU": {"reset_after": False}}
+    return [replace(each, settings=before_reset_after.get(each.kind, {}) | each.settings) for each in parts]
 
 
 def _member(file: OldFile, archive: zipfile.ZipFile, name: str, most: int) -> bytes:
@@ -134,7 +154,7 @@ def _parts_of_config(path: Path, config: Any) -> list[Part]:
     listed = config.get("config", {}).get("layers") if isinstance(config, dict) and _is_dict(config, "config") else None
     if config is None or not isinstance(listed, list) or len(listed) > MOST_LAYERS:
         raise damaged(path, f"a {CONFIG} without a list of layers")
-    if config.get("class_name") not in ("Sequential", "Functional"):
+    if config.get("class_name") not in ("Sequential", "Functional", "Model"):
         raise unfit(path, f"found a model of the class {quoted(str(config.get('class_name')))}")
     parts, used, before = [], dict[str, int](), ""
     for entry in listed:
@@ -147,10 +167,9 @@ def _parts_of_config(path: Path, config: Any) -> list[Part]:
         if kind == "TimeDistributed" and _is_dict(settings, "layer"):
             inner = settings["layer"]
             kind, settings, group = str(inner.get("class_name")), inner.get("config") or {}, f"{group}/layer"
-        if kind in RECURRENT:
-            parts.append(Part(kind, f"layers/{group}/cell/vars", settings))
-        elif kind in ("Embedding", "Dense"):
-            parts.append(Part(kind, f"layers/{group}/vars", settings))
+        if kind in (*RECURRENT, "Embedding", "Dense"):
+            group = f"layers/{group}" + ("/cell/vars" if kind in RECURRENT else "/vars")
+            parts.append(Part(kind, group, settings, before))
         elif kind not in PASSED:
             raise unfit(path, f"found a layer of the class {quoted(kind)}")
         allowed = ("softmax", "linear", None)
@@ -174,6 +193,8 @@ def _histories(value: Any, depth: int = 0) -> Iterator[str]:
     """Yields the names of the layers whose outputs a value of a config refers to."""
     if isinstance(value, dict) and isinstance(value.get("keras_history"), list):
         yield str(value["keras_history"][:1])[2:-2]
+    elif isinstance(value, list) and value and isinstance(value[0], str):  # of Keras 2
+        yield value[0]
     elif isinstance(value, dict | list) and depth < 20:
         for each in value.values() if isinstance(value, dict) else value:
             yield from _histories(each, depth + 1)
@@ -199,7 +220,9 @@ def _opened(path: Path, raw: bytes) -> Any:
 
 def _parts_of_names(path: Path, h5: Any) -> list[Part]:
     """Returns the layers with variables of a file without a config: embedding, recurrent ones by number, dense ones."""
-    names = _read(path, lambda: list(h5["layers"])[: MOST_LAYERS + 1])
+    names = _read(path, lambda: list(h5["layers"])[: MOST_LAYERS + 1] if "layers" in h5 else None)
+    if names is None:
+        raise unfit(path, "found HDF5 without layers; load it in Keras, and save the model as model.keras")
     parts = []
     for name in names:
         base, _, number = re.sub(r"_(\d{1,3})$", r"|\1", str(name)).partition("|")

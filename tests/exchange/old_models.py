@@ -299,6 +299,25 @@ def keras_variables(layers: Mapping[str, Sequence[Array]]) -> bytes:
     return out.getvalue()
 
 
+def keras_2_file(config: dict[str, Any], layers: Mapping[str, Sequence[Array]]) -> bytes:
+    """Returns the file of Keras 2, of layers that have the names of their groups in Keras 3."""
+    import h5py
+
+    out, names = io.BytesIO(), ("kernel:0", "recurrent_kernel:0", "bias:0")
+    with h5py.File(out, "w") as h5:
+        h5.attrs["model_config"] = json.dumps(config)
+        for group, variables in layers.items():
+            name = group.removesuffix("/cell")
+            made = h5.create_group(f"model_weights/{name}")
+            listed_names = [f"{name}/{each}" for each in (names if len(variables) == 3 else names[::2])][
+                : len(variables)
+            ]
+            made.attrs["weight_names"] = [each.encode() for each in listed_names]
+            for each, variable in zip(listed_names, variables, strict=True):
+                made[each] = variable
+    return out.getvalue()
+
+
 def keras_archive(config: Any, weights: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:

@@ -241,9 +241,10 @@ def keras_model(
         bias = random(2, 3 * 4) if kind == "GRU" else random(4 * gates)
         found = [random(4 if number else width, 4 * gates), random(4, 4 * gates), bias]
         variables[f"{group}_{number}/cell".replace("_0/", "/")] = found
-        settings = {"activation": "tanh", "return_sequences": True}
+        name = list(variables)[-1].removesuffix("/cell")
+        settings = {"name": name, "activation": "tanh", "return_sequences": True}
         if kind != "SimpleRNN":
-            settings["recurrent_activation"] = "sigmoid"
+            settings |= {"recurrent_activation": "sigmoid"} | ({"reset_after": True} if kind == "GRU" else {})
         listed_layers += [old_models.keras_layer(kind, **settings), old_models.keras_layer("Dropout", rate=0.2)]
         steps.append(numpy_gru(*found) if kind == "GRU" else old_models.rnn_step(*found) if kind == "SimpleRNN"
                      else old_models.lstm_step(*found, "ifgo"))  # fmt: skip
@@ -256,7 +257,7 @@ def keras_model(
     )
 
 
-@pytest.mark.parametrize("form", ["keras", "weights.h5"])
+@pytest.mark.parametrize("form", ["keras", "weights.h5", "h5"])
 @pytest.mark.parametrize(
     ("kind", "layers", "embedding"),
     [("LSTM", 2, True), ("LSTM", 1, False), ("GRU", 2, True), ("GRU", 1, False), ("SimpleRNN", 3, True)],
@@ -267,7 +268,8 @@ def test_keras_expects_what_it_expected(
     pytest.importorskip("h5py")
     config, variables, loss = keras_model(kind, layers, embedding)
     weights = old_models.keras_variables(variables)
-    write(f"old.{form}", old_models.keras_archive(config, weights) if form == "keras" else weights)
+    forms = {"keras": old_models.keras_archive(config, weights), "weights.h5": weights}
+    write(f"old.{form}", forms.get(form) or old_models.keras_2_file(config, variables))
     _, err = charnet(f"import old.{form} --alphabet alphabet.txt", capsys)
     assert measured(capsys, "old") == pytest.approx(loss(), abs=1e-5)
     assert ("does not name" in err) == (form == "weights.h5")
@@ -301,6 +303,14 @@ def test_layers_of_keras_without_a_counterpart_are_refused(capsys: pytest.Captur
     assert f'found a layer of the class "{kind}"' in charnet("import old.keras --alphabet alphabet.txt", capsys, 4)[1]
 
 
+def test_a_gru_of_keras_2_is_refused_if_it_says_nothing_of_reset_after(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("h5py")
+    config, variables, _ = keras_model("GRU", 1, True)
+    config["config"]["layers"][2]["config"].pop("reset_after")
+    write("old.h5", old_models.keras_2_file(config, variables))
+    assert 'found reset_after "False"' in charnet("import old.h5 --alphabet alphabet.txt", capsys, 4)[1]
+
+
 def test_other_models_of_keras_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("h5py")
     config, variables, _ = keras_model("LSTM", 1, True)
@@ -312,9 +322,15 @@ def test_other_models_of_keras_are_refused(capsys: pytest.CaptureFixture[str]) -
             layer["inbound_nodes"] = [{"args": [history], "kwargs": {}}]
     branched = json.loads(json.dumps(chained))
     branched["config"]["layers"][3]["inbound_nodes"] *= 2
+    of_keras_2 = json.loads(json.dumps(chained))
+    for layer in of_keras_2["config"]["layers"][1:]:
+        history = layer["inbound_nodes"][0]["args"][0]["config"]["keras_history"]
+        layer["inbound_nodes"] = [[[*history, {}]]]
     weights = old_models.keras_variables(variables)
     for number, (content, reason) in enumerate([
         (old_models.keras_archive(chained, weights), ""),
+        (old_models.keras_2_file(of_keras_2, variables), ""),
+        (old_models.keras_variables({}), "found HDF5 without layers"),
         (old_models.keras_archive(branched, weights), "layers that are not a chain"),
         (old_models.keras_archive(config | {"class_name": "My"}, weights), 'a model of the class "My"'),
         (old_models.keras_archive(config, old_models.keras_variables(variables | {"dense": [random(4)]})),

@@ -53,12 +53,14 @@ def convert(path: Path, content: Any) -> Imported:
         elif module.name not in CELLS:
             raise unfit(path, f"found a module {quoted(module.name)}")
         else:
-            layers.append(_after(_layer(path, module), scale, shift))
+            layers.append(_after(path, _layer(path, module), scale, shift))
             cells.append(CELLS[module.name][0])
             scale, shift = np.ones(1), np.zeros(1)
     if not layers or len(set(cells)) > 1:
         raise unfit(path, "found no recurrent layers, or layers of several kinds")
     weight, bias = tensor(path, last, "weight", 2), tensor(path, last, "bias", 1)
+    if scale.size not in (1, weight.shape[1]) or len(bias) != len(weight):
+        raise damaged(path, "batch normalization or a bias of other shapes")
     return Imported(
         source="torch-rnn",
         cell=cells[0],
@@ -133,8 +135,10 @@ def _layer(path: Path, module: t7.Instance) -> Layer:
     return Layer(weight[:, :-units], weight[:, -units:], reorder(bias, blocks))
 
 
-def _after(layer: Layer, scale: Matrix, shift: Matrix) -> Layer:
+def _after(path: Path, layer: Layer, scale: Matrix, shift: Matrix) -> Layer:
     """Returns a layer that reads x as the given one reads scale * x + shift."""
+    if scale.size not in (1, layer.weight_ih.shape[1]):
+        raise damaged(path, "batch normalization of other shapes")
     moved = layer.weight_ih @ np.broadcast_to(shift, layer.weight_ih.shape[1:])
     return Layer(layer.weight_ih * scale, layer.weight_hh, layer.bias + moved)
 

@@ -24,6 +24,7 @@ from charnet.cli.eval import eval_
 from charnet.cli.export import export
 from charnet.cli.guide import guide
 from charnet.cli.help import GroupedCommand
+from charnet.cli.importing import import_
 from charnet.cli.insight import insight
 from charnet.cli.inspect import inspect
 from charnet.cli.lesson import lesson
@@ -65,6 +66,7 @@ app.command("eval", cls=GroupedCommand)(eval_)
 app.command(cls=GroupedCommand)(serve)
 app.command(cls=GroupedCommand)(quantize)
 app.command(cls=GroupedCommand)(export)
+app.command("import", cls=GroupedCommand)(import_)
 app.command(cls=GroupedCommand)(compress)
 app.command(cls=GroupedCommand)(decompress)
 app.command(cls=GroupedCommand)(guide)

@@ -27,8 +27,8 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=[page.name.removesuffix("
 
 def commands_of(page: Path) -> list[list[str]]:
     """The words of each command in a page, without the first."""
-    lines = re.findall(r"^    \$ charnet (.*(?:\\\n.*)*)", page.read_text(encoding="utf-8"), re.M)
-    return [shlex.split(line.replace("\\\n", " ")) for line in lines]
+    lines = re.findall(r"^    \$ charnet (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return [shlex.split(line) for line in lines]
 
 
 def test_every_lesson_is_there_in_english_and_in_chinese() -> None:

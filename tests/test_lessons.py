@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 import charnet
 from charnet.cli.app import run
@@ -41,8 +42,22 @@ def test_a_lesson_is_short_has_a_title_and_at_least_one_command(page: Path) -> N
     lines = page.read_text(encoding="utf-8").splitlines()
     assert re.fullmatch("# .+", lines[0])
     assert not any(line.startswith("# ") for line in lines[1:])
-    assert 40 <= len(lines) <= 90
+    assert (30 if page.name.endswith(".zh.md") else 40) <= len(lines) <= 90  # a Chinese paragraph is one line
     assert commands_of(page)
+
+
+@each_page
+def test_the_marks_of_markdown_are_read_as_such(page: Path) -> None:
+    tokens = MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8"))
+    words = [child for token in tokens for child in token.children or [] if child.type == "text"]
+    assert not [word.content for word in words if re.search(r"[*`|]|@@", word.content)]
+
+
+@each_page
+def test_no_paragraph_of_a_chinese_lesson_is_broken_where_no_space_belongs(page: Path) -> None:
+    if page.name.endswith(".zh.md"):
+        tokens = MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8"))
+        assert not [token.content for token in tokens for child in token.children or [] if child.type == "softbreak"]
 
 
 @each_page

@@ -511,6 +511,13 @@ def test_no_pickle_is_loaded_under_any_name(capsys: pytest.CaptureFixture[str], 
     assert not Path("executed").exists()
 
 
+def test_the_command_knows_the_programs_that_are_converted() -> None:
+    from charnet.cli import importing
+    from charnet.exchange import convert
+
+    assert importing.SOURCES == convert.SOURCES
+
+
 def test_importing_loads_no_torch() -> None:
     write("lm.t7", t7(old_models.torch_rnn()))
     code = "import sys; from charnet.cli.app import run; run(['import', 'lm.t7']); assert 'torch' not in sys.modules"

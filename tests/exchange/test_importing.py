@@ -87,6 +87,15 @@ def test_a_gru_of_char_rnn_is_refused_and_told_why(capsys: pytest.CaptureFixture
     assert not Path("checkpoints").exists()
 
 
+def test_nodes_of_a_graph_cannot_share_a_table_so_long_that_it_takes_hours(capsys: pytest.CaptureFixture[str]) -> None:
+    model = old_models.char_rnn()
+    for node in model["protos"]["rnn"].fields["forwardnodes"].values():
+        if getattr(node.fields["data"].get("module"), "name", "") == "nn.CAddTable":
+            node.fields["data"]["mapindex"] |= dict.fromkeys(range(3, 1003), 5)
+    write("lm.t7", t7(model))
+    assert "0 pairs of which make a layer" in charnet("import lm.t7", capsys, 4)[1]
+
+
 KINDS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 

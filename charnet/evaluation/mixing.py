@@ -74,26 +74,31 @@ class ShareFit:
 
     def __init__(self, table: Ngram) -> None:
         self._table = table
-        self._found = [np.zeros((0, 3))]
+        self._found = [np.zeros((0, 4))]
 
     def __call__(self, nats_ST: Doubles, targets: Targets) -> float:
         nats_N, of_ngram_ST = nats_ST[targets.counted_ST], _probabilities(self._table, targets)
-        place_N = np.full(len(nats_N), float(targets.offset + targets.first_S[0]))
-        self._found.append(np.stack([place_N, np.exp(-nats_N), of_ngram_ST[targets.counted_ST]], axis=1))
+        begin_N, place_N = (
+            np.full(len(nats_N), targets.offset + each[0]) for each in (targets.begins_S, targets.first_S)
+        )
+        found = [begin_N, place_N, np.exp(-nats_N), of_ngram_ST[targets.counted_ST]]
+        self._found.append(np.stack(found, axis=1))
         return float(nats_N.sum())
 
     def found(self) -> Doubles:
-        """Returns of each character (N, 3) the place of its chunk and the probabilities of networks and n-gram."""
+        """Returns of each character (N, 4) where its text and its chunk begin, which tells one chunk from all others,
+        and the probabilities of networks and n-gram."""
         return np.concatenate(self._found)
 
     @staticmethod
-    def share(found_N3: Doubles) -> float:
+    def share(found_N4: Doubles) -> float:
         """Returns the share with the lowest loss, by expectation maximization (Jelinek & Mercer 1980).
 
         Args:
-            found_N3: what was found, the chunks in any order.
+            found_N4: what was found, the chunks in any order.
         """
-        _, of_networks_N, of_ngram_N = found_N3[found_N3[:, 0].argsort(kind="stable")].T
+        order_N = np.lexsort((found_N4[:, 1], found_N4[:, 0]))  # stable
+        _, _, of_networks_N, of_ngram_N = found_N4[order_N].T
         is_finite = np.isfinite(of_networks_N)
         of_networks_N, of_ngram_N = of_networks_N[is_finite], of_ngram_N[is_finite]
         share = 0.5

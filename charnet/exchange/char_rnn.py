@@ -22,6 +22,7 @@ from charnet.exchange.torch_rnn import check_sizes, dropout_rate, tensor, tokens
 PASSED = ("nn.Dropout", "nn.Identity")  # modules that leave their input as it is, once the training is over
 BLOCKS = {"lstm": (0, 1, 3, 2), "rnn": (0,)}
 MOST_NODES = 10_000
+MOST_PARENTS = 1000  # of a node; thousands of nodes may share one table of them
 LONGEST_CHAIN = 20  # of such modules
 
 
@@ -115,9 +116,9 @@ def _name(node: t7.Table) -> str:
 
 
 def _parents(node: t7.Table) -> list[t7.Table]:
-    """Returns the data of the nodes that a node reads."""
+    """Returns the data of the nodes that a node reads; none if there are more than in any known model."""
     listed = node.get(b"mapindex")
-    parents = listed.sequence() if isinstance(listed, t7.Table) else []
+    parents = listed.sequence() if isinstance(listed, t7.Table) and len(listed) <= MOST_PARENTS else []
     return [parent for parent in parents if isinstance(parent, t7.Table)]
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from charnet.data.file_kinds import PICKLE, TORCH, kind_of
-from charnet.errors import CheckpointError, ConfigError
+from charnet.errors import CheckpointError, ConfigError, quoted
 from charnet.exchange import alphabet, char_rnn, keras, keras_file, old_file, state_dict, t7, torch_rnn, weights_file
 from charnet.exchange.imported import Imported
 from charnet.exchange.old_file import OldFile, unfit
 from charnet.storage.checkpoint import Checkpoint
 
 AUTO, TORCH_RNN, CHAR_RNN, TORCH_STATE, KERAS = SOURCES = ("auto", "torch-rnn", "char-rnn", "torch", "keras")
+MOST_NAMED = 8  # tensors in a message
 TO_SAFETENSORS = (
     "a pickle can run any program when it is loaded; in its own environment: import torch, safetensors.torch as s; "
     'w = torch.load("{name}", weights_only=True); s.save_file({{k: t.contiguous().clone() for k, t in '
@@ -108,4 +109,12 @@ def _with_alphabet(file: OldFile, source: str, given: Given) -> Imported:
     tensors, metadata = weights_file.parse(file)
     if metadata.get("format") == "charnet":
         raise unfit(file.path, "found a checkpoint of charnet, which every command reads as it is")
-    return state_dict.convert(file.path, tensors, read_tokens, given.names, given.activation)
+    floats = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    model = state_dict.convert(file.path, floats, read_tokens, given.names, given.activation)
+    return replace(model, left_out=_named([name for name in tensors if name not in floats]))
+
+
+def _named(names: list[str]) -> tuple[str, ...]:
+    """Names tensors that are empty or hold no floats, such as masks and counters; many of them by their number."""
+    shown, more = names[:MOST_NAMED], len(names) - MOST_NAMED
+    return (*map(quoted, shown), *([f"{more:,} more without floats"] if more > 0 else []))

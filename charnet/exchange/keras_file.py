@@ -38,7 +38,8 @@ RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 PASSED = ("InputLayer", "Dropout", "SpatialDropout1D", "Activation", "Softmax")
 HDF5 = b"\x89HDF\r\n\x1a\n"
 OF_CLASS = {"embedding": "Embedding", "lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN", "dense": "Dense",
-            "time_distributed": "TimeDistributed", "bidirectional": "Bidirectional"}  # fmt: skip
+            "time_distributed": "TimeDistributed"}  # fmt: skip
+PASSED_NAMES = ("input_layer", "dropout", "spatial_dropout1d", "activation", "softmax")
 # Of the library of HDF5, for a damaged file.
 ERRORS = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
           EOFError)  # fmt: skip
@@ -166,7 +167,9 @@ def _parts_of_config(path: Path, config: Any) -> list[Part]:
         group = _unique(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower(), used)
         if kind == "TimeDistributed" and _is_dict(settings, "layer"):
             inner = settings["layer"]
-            kind, settings, group = str(inner.get("class_name")), inner.get("config") or {}, f"{group}/layer"
+            if not _is_dict(inner, "config"):
+                raise damaged(path, f"a {CONFIG} with an invalid layer")
+            kind, settings, group = str(inner.get("class_name")), inner["config"], f"{group}/layer"
         if kind in (*RECURRENT, "Embedding", "Dense"):
             group = f"layers/{group}" + ("/cell/vars" if kind in RECURRENT else "/vars")
             parts.append(Part(kind, group, settings, before))
@@ -226,13 +229,13 @@ def _parts_of_names(path: Path, h5: Any) -> list[Part]:
     parts = []
     for name in names:
         base, _, number = re.sub(r"_(\d{1,3})$", r"|\1", str(name)).partition("|")
-        if (kind := OF_CLASS.get(base)) is None:
+        if base in PASSED_NAMES:
             continue
+        if (kind := OF_CLASS.get(base)) is None:
+            raise unfit(path, f"found a layer {quoted(str(name))}")
         group = f"layers/{name}" + ("/cell/vars" if kind in RECURRENT else "/vars")
         if kind == "TimeDistributed":
             kind, group = "Dense", f"layers/{name}/layer/vars"
-        if kind == "Bidirectional":
-            raise unfit(path, 'found a layer of the class "Bidirectional"')
         parts.append((list(OF_CLASS.values()).index(kind), int(number or 0), Part(kind, group, {})))
     if len(names) > MOST_LAYERS:
         raise damaged(path, f"more than {MOST_LAYERS} layers")

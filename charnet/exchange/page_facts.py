@@ -37,6 +37,7 @@ def _rows(model: Checkpoint) -> list[tuple[str, str]]:
     parameters = sum(tensor.size for tensor in model.weights.values())
     nats = model.trainer_state.best_nats_per_char
     unit = "byte" if vocab.of_bytes else "character"
+    text = f"{corpus.name}, {plural(corpus.characters, unit)}"
     rows = [
         ("Cell", CELLS[settings.cell] + activation),
         ("Units in a layer", f"{settings.hidden_size:,}"),
@@ -44,7 +45,7 @@ def _rows(model: Checkpoint) -> list[tuple[str, str]]:
         ("Networks", f"{settings.members}"),
         ("Parameters", f"{parameters:,}, matrices in 8 bits"),
         ("Alphabet", plural(len(vocab), unit)),
-        ("Training text", f"{corpus.name}, {plural(corpus.characters, unit)}"),
+        ("Training text", f"not known: {corpus.name}" if model.is_imported else text),
     ]
     if nats is not None:
         rows.append(("Validation loss", f"{nats:.4f} nats ({nats / math.log(2):.4f} bits) a {unit}"))

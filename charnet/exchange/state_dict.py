@@ -50,7 +50,8 @@ def convert(
 
     Raises:
         CheckpointError: a part is missing, or charnet has no form for one.
-        ConfigError: `names` names a tensor that does not exist, or one name twice.
+        ConfigError: `names` names a tensor that does not exist, or one name twice; an LSTM or GRU has no other
+            activation than tanh.
     """
     named = _renamed(path, tensors, names)
     recurrent = {match: tensor for name, tensor in named.items() if (match := RECURRENT.fullmatch(name))}
@@ -64,6 +65,8 @@ def convert(
     cell = cell_of(weights[0].weight_hh, ("lstm", "gru", "rnn"))
     if not cell:
         raise unfit(path, f"found recurrent weights of shape {weights[0].weight_hh.shape}")
+    if cell != "rnn" and activation != "tanh":
+        raise ConfigError(f"--activation is for an nn.RNN, and {path} has layers of the {cell}; leave it out")
     layers = [layer.joined(cell) for layer in weights]
     others = {name: tensor for name, tensor in named.items() if not RECURRENT.fullmatch(name)}
     width, units = layers[0].weight_ih.shape[1], layers[-1].weight_hh.shape[1]

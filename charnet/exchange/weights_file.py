@@ -30,8 +30,8 @@ def looks_like_one(raw: bytes) -> bool:
     return len(raw) > 9 and struct.unpack_from("<Q", raw)[0] <= LARGEST_HEADER and raw[8:9] == b"{"
 
 
-def parse(file: OldFile) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """Parses a file into its tensors of floats and its metadata; empty ones and those of other types are left out.
+def parse(file: OldFile) -> tuple[dict[str, npt.NDArray[Any] | None], dict[str, Any]]:
+    """Parses a file into its tensors and its metadata. A tensor is None if it is empty, or not of floats.
 
     Raises:
         CheckpointError: it is damaged.
@@ -46,15 +46,14 @@ def parse(file: OldFile) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     if not isinstance(header, dict) or len(header) > MOST_TENSORS:
         raise damaged(file.path, "a header that is no list of tensors")
     metadata = header.pop("__metadata__", {})
-    tensors, spans = {}, []
+    tensors, spans = dict[str, npt.NDArray[Any] | None](), []
     for name, entry in header.items():
         tensors[name], span = _tensor(file, 8 + length, name, entry)
         spans.append(span)
     spans.sort()
     if any(before[1] > after[0] for before, after in itertools.pairwise(spans)):
         raise damaged(file.path, "tensors that overlap")
-    found = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    return found, metadata if isinstance(metadata, dict) else {}
+    return tensors, metadata if isinstance(metadata, dict) else {}
 
 
 def _tensor(file: OldFile, begin: int, name: str, entry: Any) -> tuple[npt.NDArray[Any] | None, Span]:

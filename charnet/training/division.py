@@ -5,17 +5,20 @@ Neither the pieces nor the sum depend on how many processes there are, if that n
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from charnet.errors import GroupError, PeerError
 from charnet.evaluation.evaluate import Stopped, Work, add_up
 from charnet.training.group import Group
 
 Doubles = npt.NDArray[np.float64]
+GOES_ON, STOPS, FAILS = range(3)  # of a process, the worst last
 
 
 class Division:
@@ -37,18 +40,36 @@ class Division:
 
         Raises:
             Stopped: a process was asked to stop.
+            PeerError: another process has failed.
         """
         rank, size = self._group.rank, self._group.size
         if size == 1:
             return add_up(works)
-        own, is_stopped = list[float](), False
-        try:
-            own.extend(work() for number, work in enumerate(works) if number % size == rank)
-        except Stopped:
-            is_stopped = True
-        if self._group.largest(is_stopped):
-            raise Stopped
+        with self.together():
+            own = [work() for number, work in enumerate(works) if number % size == rank]
         return math.fsum(self.join(np.array(own, np.float64)[:, None])[:, 0])
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Does something that may fail in one process alone, such as for lack of memory: then it fails in all.
+
+        Raises:
+            Stopped: a process was asked to stop, and none has failed.
+            PeerError: another process has failed.
+        """
+        failure: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, GroupError) and not isinstance(error, PeerError):
+                raise  # the others cannot be told
+            failure = error
+        own = GOES_ON if failure is None else STOPS if isinstance(failure, Stopped) else FAILS
+        worst = self._group.largest(own)
+        if failure and own == worst:
+            raise failure
+        if worst:
+            raise Stopped if worst == STOPS else PeerError
 
     def join(self, rows_NK: Doubles) -> Doubles:
         """Returns the rows of all processes, whose numbers of rows may differ."""

@@ -190,9 +190,10 @@ class Recorder:
     ) -> Evaluation:
         """Evaluates the best weights on at least `read` characters of a part, and on more if there is time."""
         seconds = max(LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION * train_seconds)
-        best = self._group.share_file(folder.path / runs.BEST)
+        with self._division.together():
+            best = self._group.share_file(folder.path / runs.BEST)
+            model = from_weights(config.model, best.weights).to(self._train_state.device)
         most = self._group.share(lambda: max(read, int(seconds * self._chars_per_second)))
-        model = from_weights(config.model, best.weights).to(self._train_state.device)
         total = Mixture(best.ngram) if best.ngram else None
         return checked(self._evaluate(model, part, most, stop, total))
 

@@ -303,6 +303,22 @@ def test_the_share_of_an_ngram_is_the_one_with_the_lowest_loss() -> None:
     assert min(losses, key=losses.__getitem__) == found
 
 
+def test_the_share_does_not_depend_on_the_order_in_which_chunks_come() -> None:
+    """A second chunk of one document may begin where another document does."""
+    random, fits = np.random.default_rng(5), []
+    ids, counted_ST = text(2000), np.ones((1, 300), bool)
+    chunks = [(random.uniform(1, 3, (1, 300)), np.array([begin]), np.array([first]))
+              for begin, first in ((0, 0), (0, 300), (300, 300), (300, 600), (600, 600))]  # fmt: skip
+    for order in ((0, 1, 2, 3, 4), (0, 2, 4, 1, 3)):
+        fit = mixing.ShareFit(ngram(0.5).table)
+        for nats_ST, begins_S, first_S in (chunks[number] for number in order):
+            fit(nats_ST, mixing.Targets(ids, begins_S, first_S, START, counted_ST))
+        fits.append(fit.found())
+    first, second = map(mixing.ShareFit.share, fits)
+    assert first == second
+    assert not np.array_equal(*fits)
+
+
 def test_a_network_that_has_diverged_leaves_a_share() -> None:
     model = build()
     with torch.no_grad():

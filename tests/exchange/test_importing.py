@@ -87,6 +87,15 @@ def test_a_gru_of_char_rnn_is_refused_and_told_why(capsys: pytest.CaptureFixture
     assert not Path("checkpoints").exists()
 
 
+def test_nodes_of_a_graph_cannot_share_a_table_so_long_that_it_takes_hours(capsys: pytest.CaptureFixture[str]) -> None:
+    model = old_models.char_rnn()
+    for node in model["protos"]["rnn"].fields["forwardnodes"].values():
+        if getattr(node.fields["data"].get("module"), "name", "") == "nn.CAddTable":
+            node.fields["data"]["mapindex"] |= dict.fromkeys(range(3, 1003), 5)
+    write("lm.t7", t7(model))
+    assert "0 pairs of which make a layer" in charnet("import lm.t7", capsys, 4)[1]
+
+
 KINDS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 
@@ -211,6 +220,29 @@ def test_relu_is_said_by_the_user(capsys: pytest.CaptureFixture[str]) -> None:
     assert Checkpoint.load(Path(out.strip())).config.model.activation == "relu"
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_an_activation_that_no_cell_has_is_refused(capsys: pytest.CaptureFixture[str], cell: str) -> None:
+    from safetensors.torch import save_file
+
+    save_file(torch_model(cell, 1), "old.safetensors")
+    _, err = charnet("import old.safetensors --alphabet alphabet.txt --activation relu", capsys, 2)
+    assert f"--activation is for an nn.RNN, and old.safetensors has layers of the {cell}; leave it out" in err
+
+
+def test_tensors_without_floats_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    state = torch_model("lstm", 1) | {"mask": torch.ones(2, 2, dtype=torch.bool), "\x1bsteps": torch.tensor([3])}
+    save_file(state, "old.safetensors")
+    _, err = charnet("import old.safetensors --alphabet alphabet.txt", capsys)
+    left_out = next(line for line in err.splitlines() if line.startswith("left out: "))
+    assert '"mask"' in left_out
+    assert 'steps"' in left_out
+    save_file(state | {f"count{number}": torch.tensor([number]) for number in range(11)}, "old.safetensors")
+    assert "5 more without floats" in charnet("import old.safetensors --alphabet alphabet.txt", capsys)[1]
+
+
 def numpy_gru(kernel: Any, recurrent: Any, bias: Any) -> Any:
     """A step of the GRU of Keras with reset_after, from its documentation: z, r, h."""
 
@@ -301,6 +333,26 @@ def test_layers_of_keras_without_a_counterpart_are_refused(capsys: pytest.Captur
     config["config"]["layers"].insert(2, old_models.keras_layer(kind))
     write("old.keras", old_models.keras_archive(config, old_models.keras_variables(variables)))
     assert f'found a layer of the class "{kind}"' in charnet("import old.keras --alphabet alphabet.txt", capsys, 4)[1]
+
+
+@pytest.mark.parametrize("group", ["layer_normalization", "bidirectional", "conv1d_1", "lambda"])
+def test_weights_of_keras_with_other_layers_are_refused(capsys: pytest.CaptureFixture[str], group: str) -> None:
+    pytest.importorskip("h5py")
+    _, variables, _ = keras_model("LSTM", 1, True)
+    weights = old_models.keras_variables({**variables, "dropout": [], group: [random(4), random(4)]})
+    write("old.weights.h5", weights)
+    _, err = charnet("import old.weights.h5 --alphabet alphabet.txt", capsys, 4)
+    assert f'found a layer "{group}"; such a model cannot be imported' in err
+
+
+@pytest.mark.parametrize("config", ["x", 1, [1], None])
+def test_a_layer_within_a_layer_of_keras_may_be_damaged(capsys: pytest.CaptureFixture[str], config: Any) -> None:
+    pytest.importorskip("h5py")
+    model, variables, _ = keras_model("LSTM", 1, True)
+    inner = {"class_name": "Dense", "config": config}
+    model["config"]["layers"][-1] = old_models.keras_layer("TimeDistributed", layer=inner)
+    write("old.keras", old_models.keras_archive(model, old_models.keras_variables(variables)))
+    assert "with an invalid layer" in charnet("import old.keras --alphabet alphabet.txt", capsys, 4)[1]
 
 
 def test_a_gru_of_keras_2_is_refused_if_it_says_nothing_of_reset_after(capsys: pytest.CaptureFixture[str]) -> None:
@@ -466,6 +518,13 @@ def test_no_pickle_is_loaded_under_any_name(capsys: pytest.CaptureFixture[str], 
             write(name, content)
             charnet(f"import {name} --alphabet alphabet.txt", capsys, 4)
     assert not Path("executed").exists()
+
+
+def test_the_command_knows_the_programs_that_are_converted() -> None:
+    from charnet.cli import importing
+    from charnet.exchange import convert
+
+    assert importing.SOURCES == convert.SOURCES
 
 
 def test_importing_loads_no_torch() -> None:

@@ -25,6 +25,7 @@ from charnet.errors import CompressedFileError, DivergedError
 from charnet.exchange import page, wasm
 from charnet.model.ngram import PROBABILITIES
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import CorpusInfo
 
 ROOM = 60_000  # bytes: script, style and what is said of the model
 HOSTILE = "</script><script>window.hit = 1</script><b>&amp;"
@@ -189,6 +190,13 @@ def test_the_command_writes_a_page_and_says_what_is_in_it(here: Path, capsys: py
     receipt = data_of((here / "pets.html").read_text(encoding="utf-8"))["receipt"]
     assert receipt["checkpoint"] == "pets/best.safetensors"
     assert receipt["checkpoint_sha256"] == Checkpoint.load(here / "pets" / "best.safetensors").sha256
+
+
+def test_the_page_of_an_imported_model_tells_no_length_of_a_text_that_nobody_knows(tmp_path: Path) -> None:
+    imported = dataclasses.replace(tiny(), corpus=CorpusInfo("imported from Keras: a.h5", 0, 0, 0, "", ""))
+    page.write(imported, tmp_path / "page.html")
+    facts = data_of((tmp_path / "page.html").read_text(encoding="utf-8"))["facts"]
+    assert dict(facts)["Training text"] == "not known: imported from Keras: a.h5"
 
 
 def test_a_page_of_documents_begins_with_the_length_of_the_command(here: Path) -> None:

@@ -79,6 +79,20 @@ def test_a_text_can_be_stopped_and_has_a_receipt_even_so(browser: Any, tmp_path:
         assert found.options.length == len(tab.inner_text("#text")) == found.texts[0].bytes < 1_000_000
 
 
+def test_a_receipt_is_not_called_wrong_because_the_reader_stops(browser: Any, tmp_path: Path) -> None:
+    with opened(browser, file_of(build(), tmp_path)) as tab:
+        text = tab.evaluate("charnet.write({ length: 9 })")
+        long = "(text) => receiptOf({ prompt: '', options: completed({ length: 1e8 }), text })"
+        (tmp_path / "receipt.json").write_text(tab.evaluate(long, text))
+        with tab.expect_file_chooser() as chooser:
+            tab.click("#open")
+        chooser.value.set_files(tmp_path / "receipt.json")
+        tab.wait_for_function("() => document.getElementById('text').textContent.length > 100")
+        tab.click("#end")
+        tab.wait_for_selector("#write:enabled")
+        assert tab.inner_text("#status") == "Stopped: the receipt is not verified."
+
+
 def test_what_is_wrong_is_said_where_the_reader_looks(browser: Any, tmp_path: Path) -> None:
     with opened(browser, file_of(build(), tmp_path)) as tab:
         tab.fill("#stop", "z")

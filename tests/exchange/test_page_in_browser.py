@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,45 @@ def test_the_command_verifies_a_receipt_of_the_page(name: str, browser: Any, tmp
         assert len(list(written)) == 1
 
 
+NUMBERS = [
+    "{ min_p: 1e-7 }",
+    "{ temperature: 0.00003 }",
+    "{ top_p: 0.0001 }",
+    "{ seed: 2n ** 70n }",
+    "{ seed: 2 ** 53 - 1 }",
+]
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_a_receipt_of_the_page_has_numbers_as_the_command_writes_them(
+    option: str, browser: Any, tmp_path: Path
+) -> None:
+    checkpoint = stored("tiny", tmp_path)
+    prompt = checkpoint.vocab.decode([1])
+    with opened(browser, file_of(checkpoint, tmp_path)) as tab:
+        code = f"(prompt) => charnet.receipt({{ prompt, length: 9, ...{option} }})"
+        text = tab.evaluate(code, prompt)
+        assert tab.evaluate(VERIFY, text) == 1
+    found = receipt_file.parse(Path("receipt.json"), text)
+    _, written = receipts.replay(found, receipts.open_engine(found, checkpoint), checkpoint.vocab)
+    assert len(list(written)) == 1
+
+
+def test_numbers_and_texts_of_a_receipt_keep_their_places(browser: Any, tmp_path: Path) -> None:
+    fields = {
+        "s": ["s", "n", "n1", 's"n', 'n1"', "\\", '\\"', ": ", '"s": "n2"', ""],
+        "n": {"sn": 1.5, "a": None},
+        "t": True,
+    }
+    with opened(browser, file_of(build(), tmp_path)) as tab:
+        assert json.loads(tab.evaluate("toJson", fields)) == fields
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"prompt": 3}, "prompt: expected a text"),
+    ({"prompt": None}, "prompt: expected a text"),
+    ({"index": -1}, "index: "),
+    ({"index": 0.5}, "index: "),
     ({"ban": "a"}, "ban: "),
     ({"lenght": 3}, "lenght: "),
     ({"length": -1}, "length: "),
@@ -236,6 +275,7 @@ def test_an_option_that_the_page_does_not_have_is_refused(browser: Any, tmp_path
     with opened(browser, file_of(build(), tmp_path)) as tab:
         for asked, expected in REFUSED:
             assert expected in tab.evaluate(code, asked)
+        assert "top_k: " in tab.evaluate("charnet.write({ top_k: 3n }).then(() => '', (error) => error.message)")
         assert tab.evaluate("charnet.write({ prompt: 'az', unknown: 'skip', length: 0 })") == "a"
 
 

@@ -5,6 +5,7 @@ Prints one line of JSON for each training, in the first process.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from charnet.errors import CharnetError
+from charnet.model.ensemble import from_weights
 from charnet.storage.checkpoint import Checkpoint
-from charnet.training import group, setup, torch_group
+from charnet.training import group, recorder, setup, torch_group
 from charnet.training.events import RolledBack
 from charnet.training.trainer import Trainer
 
@@ -148,6 +150,21 @@ def closed(folder: Path) -> None:
     last = Checkpoint.load(folder / "runs" / "closed" / "last.safetensors").trainer_state.step
     run.group.check_same({"step": str(run.state.step)})
     tell("closed", saved=last, step=run.state.step)
+
+
+def failing(folder: Path) -> None:
+    """A process has too little memory for the last evaluation: the run is at its end all the same."""
+    ends = []
+    for rank in range(group.size()):
+        run = run_of(folder, f"failing-{rank}", **{"data.val_fraction": 0.3, "training.steps": 2})
+        recorder.from_weights = _without_memory if group.rank() == rank else from_weights
+        ends.append(train(run)[-1])
+        run.group.check_same({"end": repr(dataclasses.replace(ends[-1], run=folder))})
+    tell("failing", reasons=[end.reason for end in ends], read=[end.read for end in ends])
+
+
+def _without_memory(*_: Any) -> Any:
+    raise MemoryError
 
 
 def elsewhere(folder: Path) -> None:

@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 from many_processes import CASES, HALVES
 
+from charnet.errors import GroupError, PeerError
+from charnet.evaluation.evaluate import Stopped
 from charnet.storage.checkpoint import Checkpoint
-from charnet.training.group import add
+from charnet.training.division import FAILS, GOES_ON, STOPS, Division
+from charnet.training.group import Group, add
 
 SCRIPT = Path(__file__).with_name("many_processes.py")
 
@@ -132,6 +135,56 @@ def test_a_signal_stops_an_evaluation_of_the_first_process_and_all_with_it(folde
 @pytest.mark.slow
 def test_a_closed_iterator_of_the_first_process_stops_and_saves_in_all(folder: Path) -> None:
     assert run(folder, "closed", 2)["closed"] == {"name": "closed", "saved": 3, "step": 3}
+
+
+class Beside(Group):
+    """One of two processes; of the other it is known what it tells."""
+
+    size = 2
+
+    def __init__(self, other: int) -> None:
+        self.other, self.told = other, list[float]()
+
+    def largest(self, number: float) -> float:
+        self.told.append(number)
+        return max(number, self.other)
+
+
+def end(error: Exception | None) -> float:
+    if error:
+        raise error
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "told", "raised"),
+    [
+        (MemoryError(), GOES_ON, [FAILS], MemoryError),
+        (MemoryError(), FAILS, [FAILS], MemoryError),
+        (MemoryError(), STOPS, [FAILS], MemoryError),
+        (Stopped(), GOES_ON, [STOPS], Stopped),
+        (Stopped(), FAILS, [STOPS], PeerError),
+        (None, STOPS, [GOES_ON], Stopped),
+        (None, FAILS, [GOES_ON], PeerError),
+        (PeerError(), FAILS, [FAILS], PeerError),
+        (GroupError(), GOES_ON, [], GroupError),
+    ],
+)
+def test_an_evaluation_that_ends_early_in_one_process_ends_in_all(
+    own: Exception | None, other: int, told: list[float], raised: type[Exception]
+) -> None:
+    group = Beside(other)
+    with pytest.raises(raised) as found:
+        Division(group, 2).add_up([lambda: end(own), lambda: end(ValueError())])
+    assert found.type is raised
+    assert group.told == told
+
+
+@pytest.mark.slow
+def test_a_process_without_memory_for_the_last_evaluation_ends_no_run(folder: Path) -> None:
+    found = run(folder, "failing", 2)["failing"]
+    assert found["reasons"] == ["complete", "complete"]
+    assert found["read"] == [50, 50]
 
 
 @pytest.mark.slow

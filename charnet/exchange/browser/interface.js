@@ -30,7 +30,7 @@ function completed(given) {
   if (!options.stop.every((stop) => typeof stop === "string")) throw new Error("stop: expected a text, or a list of texts");
   const limits = { length: 1e8, temperature: 100, temperature_end: 100, top_k: 2 ** 53, top_p: 1, min_p: 1, max_lines: 2 ** 53, seed: Infinity };
   for (const [name, most] of Object.entries(limits)) {
-    const value = options[name], isNumber = typeof value === "number" || typeof value === "bigint";
+    const value = options[name], isNumber = typeof value === "number" || (name === "seed" && typeof value === "bigint");
     const fits = isNumber && value >= 0 && value <= most && value !== Infinity;
     if (!fits && (name !== "temperature_end" || value !== null)) throw new Error(`${name}: expected a number from 0 to ${most}`);
     const isWhole = typeof value === "bigint" || Number.isSafeInteger(value);
@@ -40,6 +40,8 @@ function completed(given) {
 }
 
 async function write({ prompt = "", index = 0, unknown = "error", ...given } = {}) {
+  if (typeof prompt !== "string") throw new Error("prompt: expected a text");
+  if (!Number.isSafeInteger(index) || index < 0) throw new Error("index: expected a whole number from 0");
   const read = alphabet.read(prompt, unknown === "skip");
   let text = read.text;
   await run(new Generation(model, alphabet, read.ids, completed(given), index), (piece) => { text += piece; });

@@ -34,6 +34,19 @@ const digest = (text) => {
 };
 const lineEnd = (lines) => lines || alphabet.documentEnd !== null ? "\n" : "";
 
+// A number as Python writes it, which computes the checksum too.
+function numeral(number) {
+  const isSmall = number > 0 && number < 1e-4;
+  return isSmall ? number.toExponential().replace(/-(\d)$/, "-0$1") : String(number);
+}
+
+// JSON of fields, with numbers of any size.
+function toJson(fields) {
+  const tagged = (_, value) => typeof value === "string" ? `s${value}` : /number|bigint/.test(typeof value) ? `n${numeral(value)}` : value;
+  const untag = (_, kind, value) => kind === "s" ? `"${value}"` : value;
+  return JSON.stringify(fields, tagged, 2).replace(/"([sn])((?:[^"\\]|\\.)*)"(?!:)/g, untag);
+}
+
 // The receipt of a text as the text of a file. `text` begins with the prompt, as it was read.
 function receiptOf({ prompt, options, text, unknown = "error" }) {
   const { charnet, arithmetic, checkpoint, checkpoint_sha256, unicode } = stored.receipt;
@@ -42,8 +55,8 @@ function receiptOf({ prompt, options, text, unknown = "error" }) {
     prompt, prompt_sha256: digest(prompt).sha256, echo: true, unknown, lines: false, samples: 1, options, index: 0,
     texts: [digest(text + lineEnd(false))],
   };
-  fields[CHECKSUM] = digest(canonical(parseTagged(JSON.stringify(fields)))).sha256;
-  return ascii(JSON.stringify(fields, null, 2)) + "\n";
+  fields[CHECKSUM] = digest(canonical(parseTagged(toJson(fields)))).sha256;
+  return ascii(toJson(fields)) + "\n";
 }
 
 // Parses a receipt that may come from anywhere; returns its fields.
@@ -81,6 +94,7 @@ async function verify(receipt, { prompt: given = "", show, signal } = {}) {
       if (i === 0 && show) show(piece, nats);
     };
     await run(new Generation(model, alphabet, ids, options, found.index + i), add, signal);
+    if (signal?.aborted) throw new Error("stopped: the receipt is not verified");
     const { sha256: own, bytes } = digest((found.echo ? prompt : "") + text + lineEnd(found.lines));
     if (own !== expected.sha256 || bytes !== expected.bytes) throw new Error(`text ${i + 1} differs from the one of the receipt`);
     texts.push(prompt + text);

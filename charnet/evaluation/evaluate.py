@@ -163,9 +163,10 @@ def evaluate(
     model.eval()
     try:
         if text.documents is None:
-            return _evaluate_text(model, text.ids, start_id, most, streams, stop, total, pieces=pieces, add_up=add_up)
+            streams = streams or _num_streams(len(text.ids))
+            return _evaluate_text(model, text.ids, start_id, most, streams, stop, total, pieces, add_up)
         documents = text.documents.head(most) if most else text.documents
-        works = _works_of_documents(model, text.ids, start_id, documents, stop, total)
+        works = _works_of_documents(model, text.ids, start_id, documents, stop, total, pieces)
         return Evaluation(add_up(works), int(documents.lengths.sum()))
     finally:
         model.train(was_training)
@@ -173,23 +174,42 @@ def evaluate(
 
 def _evaluate_text(
     model: Model,
-    ids: Any,
+    ids: Ids,
     start_id: int,
     most: int,
-    streams: int | None,
+    streams: int,
+    stop: Callable[[], object],
+    total: Total | None,
+    pieces: int,
+    add_up: AddUp,
+) -> Evaluation:
+    length = -(-len(ids) // streams)
+    read_length = min(length, -(-most // streams)) if most else length
+    counted = sum(min(read_length, max(0, len(ids) - stream * length)) for stream in range(streams))
+    works = _works_of_streams(model, ids, start_id, streams, read_length, stop, total, pieces=pieces)
+    return Evaluation(add_up(works), counted)
+
+
+def _num_streams(length: int) -> int:
+    return max(1, min(MOST_STREAMS, length // SHORTEST_STREAM))
+
+
+def _works_of_streams(
+    model: Model,
+    ids: Ids,
+    start_id: int,
+    streams: int,
+    read_length: int,
     stop: Callable[[], object],
     total: Total | None,
     offset: int = 0,
     pieces: int = 1,
-    add_up: AddUp = add_up,
-) -> Evaluation:
-    streams = streams or max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
+) -> Iterator[Work]:
+    """Yields the works of a text in streams, of which each reads so many characters."""
     length = -(-len(ids) // streams)
-    read_length = min(length, -(-most // streams)) if most else length
-    counted = sum(min(read_length, max(0, len(ids) - stream * length)) for stream in range(streams))
-    begins = np.array_split(np.arange(streams) * length, min(pieces, streams))
     nats = functools.partial(_nats_of_streams, model, ids, start_id, length, read_length, stop, total, offset)
-    return Evaluation(add_up(functools.partial(nats, starts_S) for starts_S in begins), counted)
+    for starts_S in np.array_split(np.arange(streams) * length, min(pieces, streams)):
+        yield functools.partial(nats, starts_S)
 
 
 @torch.no_grad()
@@ -234,16 +254,20 @@ def _sum(logits_STV: torch.Tensor, y_ST: npt.NDArray[np.int64], targets: Targets
 
 
 def _works_of_documents(
-    model: Model, ids: Any, start_id: int, documents: Documents, stop: Callable[[], object], total: Total | None
+    model: Model,
+    ids: Ids,
+    start_id: int,
+    documents: Documents,
+    stop: Callable[[], object],
+    total: Total | None,
+    pieces: int,
 ) -> Iterator[Work]:
     """Reads each document from a zero state; documents of similar length are read side by side."""
-
-    def of_long(begin: int, end: int) -> float:
-        return _evaluate_text(model, ids[begin:end], start_id, 0, None, stop, total, begin).nats
-
     is_long = documents.lengths > LONG_DOCUMENT
     for begin, end in zip(*map(np.ndarray.tolist, documents.take(np.flatnonzero(is_long))), strict=True):
-        yield functools.partial(of_long, begin, end)
+        part, streams = ids[begin:end], _num_streams(end - begin)
+        length = -(-len(part) // streams)
+        yield from _works_of_streams(model, part, start_id, streams, length, stop, total, begin, pieces)
     documents = documents.take(np.flatnonzero(~is_long))
     for first in range(0, len(documents.ends), DOCUMENTS_SORTED):
         block = documents.take(slice(first, first + DOCUMENTS_SORTED))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet import signals
-from charnet.errors import ConfigError, GroupError, PeerError, shortened
+from charnet.errors import ConfigError, GroupError, PeerError, StorageError, shortened
 from charnet.training import meeting
 from charnet.training.group import Group, add, size
 
@@ -154,12 +154,15 @@ class _Processes(Group):
             return found
         import tempfile
 
-        with tempfile.TemporaryDirectory(prefix="charnet-") as folder:
-            copy = Path(folder) / "shared.safetensors"
-            copy.write_bytes(content := self._broadcast(b""))
-            if content == FAILED:
-                raise PeerError
-            return Checkpoint.load(copy)
+        if (content := self._broadcast(b"")) == FAILED:
+            raise PeerError
+        try:
+            with tempfile.TemporaryDirectory(prefix="charnet-") as folder:
+                copy = Path(folder) / "shared.safetensors"
+                copy.write_bytes(content)
+                return Checkpoint.load(copy)
+        except OSError as error:
+            raise StorageError(f"{tempfile.gettempdir()}: cannot be written: {error.strerror}; set TMPDIR") from None
 
     def load_resumable(self, path: Path, *, strict: bool = False) -> tuple[Checkpoint, str]:
         from charnet.storage import runs

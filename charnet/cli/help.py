@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import inspect
 import shutil
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from charnet.cli import console
 
 MOST_SHOWN = 14  # options of a command that need no short list
 WIDEST = 80  # columns
@@ -74,8 +75,6 @@ class HelpGroup(TyperGroup):
 def _help_all() -> TyperOption:
     def show(ctx: Any, _param: Any, given: bool) -> None:
         if given and not ctx.resilient_parsing:
-            from charnet.cli import console
-
             console.write("\n".join(command_help(ctx.command, ctx, screen_width(), whole=True)) + "\n")
             ctx.exit()
 
@@ -92,10 +91,10 @@ def command_help(command: Any, ctx: Any, width: int, *, whole: bool) -> Iterator
     path = ctx.command_path.partition(" ")[2]
     options = options_of(command, ctx)
     known = essential_of(path, options)
-    yield from folded(usage_line(command, ctx), width, "  ", first="")
+    yield from console.wrapped(usage_line(command, ctx), width, "  ", "")
     yield from _paragraphs(command.help or "", width)
     yield from examples_of(path, width)
-    arguments = [(metavar(param), described(param)) for param in command.params if is_argument(param)]
+    arguments = [(metavar(param), described(param)) for param in arguments_of(command)]
     if arguments:
         yield from section("Arguments", arguments, width)
     if known and not whole:
@@ -112,7 +111,7 @@ def command_help(command: Any, ctx: Any, width: int, *, whole: bool) -> Iterator
 def group_help(group: Any, ctx: Any, width: int) -> Iterator[str]:
     """Yields the lines of the help of a command that has commands."""
     path = ctx.command_path.partition(" ")[2]
-    yield from folded(usage_line(group, ctx), width, "  ", first="")
+    yield from console.wrapped(usage_line(group, ctx), width, "  ", "")
     yield from _paragraphs(group.help or "", width)
     yield from examples_of(path, width)
     found = group.summaries()
@@ -127,8 +126,7 @@ def usage_line(command: Any, ctx: Any) -> str:
     """Returns how a command is called: its name, its arguments, its options."""
     if getattr(command, "commands", None) is not None:
         return f"Usage: {ctx.command_path} COMMAND [ARGUMENTS] [OPTIONS]"
-    words = [metavar(param) if param.required else f"[{metavar(param)}]" for param in command.params if
-             is_argument(param)]  # fmt: skip
+    words = [metavar(param) if param.required else f"[{metavar(param)}]" for param in arguments_of(command)]
     return " ".join(["Usage:", ctx.command_path, *words, "[OPTIONS]"])
 
 
@@ -138,6 +136,10 @@ def screen_width() -> int:
 
 def is_argument(param: Any) -> bool:
     return bool(param.param_type_name == "argument")
+
+
+def arguments_of(command: Any) -> list[Any]:
+    return [param for param in command.params if is_argument(param) and not param.hidden]
 
 
 def metavar(param: Any) -> str:
@@ -210,34 +212,21 @@ def section(heading: str, rows: Sequence[Row], width: int, *, widest: int = WIDE
     lines = ["", f"{heading}:"]
     lengths = [len(name) for name, _ in rows if len(name) <= widest]
     column = min(max([*lengths, column], default=0), widest)
-    is_narrow = width < NARROW or not column
+    is_narrow = not column or (width < NARROW and column > width // 3)
     indent = " " * (6 if is_narrow else column + 4)
     for name, text in rows:
         if is_narrow or len(name) > column:
-            lines += [*folded(name, width, "    ", first="  "), *folded(text, width, indent)]
+            lines += [*console.wrapped(name, width, "    ", "  "), *console.wrapped(text, width, indent, indent)]
         else:
-            lines += folded(text, width, indent, first=f"  {name:<{column}}  ")
+            lines += console.wrapped(text, width, indent, f"  {name:<{column}}  ")
     return lines
-
-
-def folded(text: str, width: int, indent: str, first: str | None = None) -> list[str]:
-    """Returns the lines of a text that is wrapped between words, never within one.
-
-    Args:
-        first: what the first line begins with, if not with the indent.
-    """
-    begin = indent if first is None else first
-    whole: dict[str, bool] = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(text, max(width, 24), initial_indent=begin, subsequent_indent=indent, **whole) or [
-        begin.rstrip()
-    ]
 
 
 def _paragraphs(text: str, width: int) -> Iterator[str]:
     for paragraph in inspect.cleandoc(text).split("\n\n"):
         if paragraph:
             yield ""
-            yield from folded(paragraph, width, "  ")
+            yield from console.wrapped(" ".join(paragraph.split()), width, "  ", "  ")
 
 
 def _summary(command: Any) -> str:

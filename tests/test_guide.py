@@ -93,7 +93,7 @@ def test_every_option_in_a_page_exists(page: Path, capsys: pytest.CaptureFixture
     lines = re.findall(r"(?:^    |`)(charnet [^`\n]*)", page.read_text(encoding="utf-8"), re.MULTILINE)
     for line in lines:
         words = line.split()[1:]
-        assert run([words[0], "--help"]) == 0, line
+        assert run([words[0], "--help-all"]) == 0, line
         shown = capsys.readouterr().out
         for option in (word.partition("=")[0] for word in words if re.match("--?[a-z]", word)):
             assert re.search(rf"(^|[ ,]){re.escape(option)}\b", shown, re.MULTILINE), line

@@ -39,7 +39,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 def test_every_option_of_a_command_in_the_readme_exists(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(re.split(r"\s#|\|", command)[0])[1:]
     depth = 2 if words[0] in ("bench", "cache", "corpus") else 1
-    assert run([*words[:depth], "--help"]) == 0
+    assert run([*words[:depth], "--help-all"]) == 0
     shown = capsys.readouterr().out
     for option in (word.partition("=")[0] for word in words if re.match("--?[a-z]", word)):
         assert re.search(rf"(^|[ ,]){re.escape(option)}\b", shown, re.M), option

@@ -15,7 +15,9 @@ from charnet.cli.tables import format_size
 
 OUTPUT, REMOVED = "Output", "Copies to remove"
 
-cache = typer.Typer(help="List or remove the encoded copies of texts.", cls=HelpGroup, no_args_is_help=True, rich_markup_mode=None)
+cache = typer.Typer(
+    help="List or remove the encoded copies of texts.", cls=HelpGroup, no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @cache.command("list", cls=GroupedCommand)

@@ -1,62 +1,14 @@
-"""Every command: its group in `charnet --help`, what it does in a line, and where it is written.
-
-A command's module is imported when that command is called: `charnet --help` needs none of them, `charnet train` one.
-"""
+"""Makes the commands. The module of each is imported when it is called: `charnet --help` needs none, `train` one."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import typer
 
+from charnet.cli.command_list import GROUPS, SUMMARIES
 from charnet.cli.help import GroupedCommand, HelpGroup
-
-GROUPS = {
-    "Write": {
-        "train": "train a model on a text",
-        "sample": "write new text with a model",
-        "replay": "write the texts of a receipt again",
-        "sweep": "find good settings by short trainings",
-    },
-    "Look inside": {
-        "runs": "list the runs, or compare some",
-        "inspect": "show the model, the text and the settings of a run",
-        "eval": "measure how well a model knows a text",
-        "insight": "show what a model expects and what its units track",
-        "lesson": "explain recurrent networks with runs on your text",
-    },
-    "Texts": {
-        "corpus": "describe a text, or fetch a well-known one",
-        "compress": "make a text smaller with a model",
-        "decompress": "restore a compressed text",
-        "cache": "list or remove the encoded copies of texts",
-    },
-    "Take along": {
-        "serve": "serve models over HTTP, with a page to write in",
-        "export": "write a model as a web page, as ONNX or as plain weights",
-        "quantize": "make a copy of a model with 8-bit weights",
-    },
-    "Help and machine": {
-        "guide": "read the guide: how to do what, and all settings",
-        "completion": "let the Tab key complete commands, options and runs",
-        "doctor": "show what a bug report needs",
-        "bench": "measure how fast this machine trains and writes",
-    },
-}
-SUMMARIES = {name: summary for group in GROUPS.values() for name, summary in group.items()}
-PLACES = {"eval": "eval:eval_", "decompress": "compress:decompress"}  # where they are not as the command's name says
-
-
-def place(name: str) -> tuple[str, str]:
-    """Returns the module of a command, and its name in there.
-
-    >>> place("train"), place("eval")
-    (('charnet.cli.train', 'train'), ('charnet.cli.eval', 'eval_'))
-    """
-    module, _, attribute = PLACES.get(name, f"{name}:{name}").partition(":")
-    return f"charnet.cli.{module}", attribute
 
 
 class Commands(MutableMapping[str, Any]):
@@ -86,15 +38,13 @@ class Commands(MutableMapping[str, Any]):
 
 
 def _make(name: str) -> Any:
-    module, attribute = place(name)
-    found = getattr(importlib.import_module(module), attribute)
-    if not isinstance(found, typer.Typer):
-        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(name, cls=GroupedCommand)(found)
-        found = alone
-    command = typer.main.get_command(found)
-    command.name = name
-    return command
+    """Makes a command, or a group of commands."""
+    found, parent = LOADERS[name](), typer.Typer(add_completion=False, rich_markup_mode=None)
+    if isinstance(found, typer.Typer):
+        parent.add_typer(found, name=name)
+        return typer.main.get_command(parent).commands[name]  # type: ignore[attr-defined]
+    parent.command(name, cls=GroupedCommand)(found)
+    return typer.main.get_command(parent)
 
 
 class RootGroup(HelpGroup):
@@ -106,3 +56,147 @@ class RootGroup(HelpGroup):
 
     def summaries(self) -> dict[str, dict[str, str]]:
         return GROUPS
+
+
+def _train() -> Any:
+    from charnet.cli.train import train
+
+    return train
+
+
+def _sample() -> Any:
+    from charnet.cli.sample import sample
+
+    return sample
+
+
+def _replay() -> Any:
+    from charnet.cli.replay import replay
+
+    return replay
+
+
+def _sweep() -> Any:
+    from charnet.cli.sweep import sweep
+
+    return sweep
+
+
+def _runs() -> Any:
+    from charnet.cli.runs import runs
+
+    return runs
+
+
+def _inspect() -> Any:
+    from charnet.cli.inspect import inspect
+
+    return inspect
+
+
+def _eval() -> Any:
+    from charnet.cli.eval import eval_
+
+    return eval_
+
+
+def _insight() -> Any:
+    from charnet.cli.insight import insight
+
+    return insight
+
+
+def _lesson() -> Any:
+    from charnet.cli.lesson import lesson
+
+    return lesson
+
+
+def _corpus() -> Any:
+    from charnet.cli.corpus import corpus
+
+    return corpus
+
+
+def _compress() -> Any:
+    from charnet.cli.compress import compress
+
+    return compress
+
+
+def _decompress() -> Any:
+    from charnet.cli.compress import decompress
+
+    return decompress
+
+
+def _cache() -> Any:
+    from charnet.cli.cache import cache
+
+    return cache
+
+
+def _serve() -> Any:
+    from charnet.cli.serve import serve
+
+    return serve
+
+
+def _export() -> Any:
+    from charnet.cli.export import export
+
+    return export
+
+
+def _quantize() -> Any:
+    from charnet.cli.quantize import quantize
+
+    return quantize
+
+
+def _guide() -> Any:
+    from charnet.cli.guide import guide
+
+    return guide
+
+
+def _completion() -> Any:
+    from charnet.cli.completion import completion
+
+    return completion
+
+
+def _doctor() -> Any:
+    from charnet.cli.doctor import doctor
+
+    return doctor
+
+
+def _bench() -> Any:
+    from charnet.cli.bench import bench
+
+    return bench
+
+
+LOADERS: dict[str, Callable[[], Any]] = {
+    "train": _train,
+    "sample": _sample,
+    "replay": _replay,
+    "sweep": _sweep,
+    "runs": _runs,
+    "inspect": _inspect,
+    "eval": _eval,
+    "insight": _insight,
+    "lesson": _lesson,
+    "corpus": _corpus,
+    "compress": _compress,
+    "decompress": _decompress,
+    "cache": _cache,
+    "serve": _serve,
+    "export": _export,
+    "quantize": _quantize,
+    "guide": _guide,
+    "completion": _completion,
+    "doctor": _doctor,
+    "bench": _bench,
+}

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from charnet.cli.commands import SUMMARIES, RootGroup
-from charnet.cli.help import is_argument, metavar
+from charnet.cli.command_list import SUMMARIES
+from charnet.cli.commands import RootGroup
+from charnet.cli.help_text import is_argument, metavar
 from charnet.config import RUNS
 
 FILES = ":files"  # the shell's own completion of file names
@@ -34,7 +35,8 @@ def candidates(words: Sequence[str]) -> list[Candidate]:
         words: of the command line behind `charnet`; the last one is being typed and may be empty.
     """
     *before, typed = words or [""]
-    command, path = RootGroup(name="charnet"), []
+    path = list[str]()
+    command: Any = RootGroup(name="charnet")
     while before and hasattr(command, "commands"):
         if before[0] not in command.commands:
             return []
@@ -201,5 +203,3 @@ def unquoted(word: str) -> str:
     if word[:1] in ("'", '"'):
         return word[1:].removesuffix(word[0])
     return re.sub(r"\\(.)", r"\1", word)
-
-

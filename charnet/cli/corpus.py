@@ -15,7 +15,10 @@ from charnet.cli.tables import format_size
 TEXT, OUTPUT = "The text", "Output"
 
 corpus = typer.Typer(
-    help="Show statistics of a text, or fetch a well-known one.", cls=HelpGroup, no_args_is_help=True, rich_markup_mode=None
+    help="Show statistics of a text, or fetch a well-known one.",
+    cls=HelpGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

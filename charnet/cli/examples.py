@@ -45,7 +45,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
     "insight": {
         "insight": "the newest run, on the part of its text that was held out",
         "insight book -o book.html": "with figures, as a page",
-        "insight book --find '\"[^\"]*\"'": "which units know that they are inside quotation marks?",
+        'insight book --find \'"[^"]*"\'': "which units know that they are inside quotation marks?",
     },
     "lesson": {
         "lesson": "three minutes on the fables; the page is lesson.html",

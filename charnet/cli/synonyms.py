@@ -1,7 +1,7 @@
 """Options and commands of other programs, and their names here, for messages.
 
-Those that people know from char-rnn, torch-rnn, textgenrnn and nanoGPT are among them. All are written without dashes in
-front, and with dashes for underscores within.
+Those that people know from char-rnn, torch-rnn, textgenrnn and nanoGPT are among them. All are written without dashes
+in front, and with dashes for underscores within.
 """
 
 from __future__ import annotations

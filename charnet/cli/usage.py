@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from charnet.cli import synonyms
-from charnet.cli.commands import SUMMARIES
+from charnet.cli.command_list import SUMMARIES
 from charnet.cli.examples import EXAMPLES
-from charnet.cli.help import is_argument, metavar, whole_line
+from charnet.cli.help_text import is_argument, metavar, whole_line
 from charnet.config import RUNS
 from charnet.errors import ConfigError, did_you_mean, nearest, quoted, shortened
 

@@ -48,8 +48,8 @@ TABLE = """
                whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following launch
                dry_running train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval
-               quantize export_page export markdown guide doctor bench cache corpus compress commands completing
-               completion app
+               quantize export_page export markdown guide doctor bench cache corpus compress completing
+               completion commands app
 10 root        __init__ __main__
 """
 LOADS = {

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from charnet.cli.command_list import SUMMARIES
-from charnet.cli.commands import RootGroup
 from charnet.cli.help_text import is_argument, metavar
 from charnet.config import RUNS
 
@@ -28,31 +26,27 @@ class Candidate(NamedTuple):
     about: str = ""
 
 
-def candidates(words: Sequence[str]) -> list[Candidate]:
+def candidates(root: Any, words: Sequence[str]) -> list[Candidate]:
     """Returns what may stand in place of the last word; `FILES` among it stands for the names of files.
 
     Args:
+        root: the command `charnet`.
         words: of the command line behind `charnet`; the last one is being typed and may be empty.
     """
     *before, typed = words or [""]
-    path = list[str]()
-    command: Any = RootGroup(name="charnet")
+    command, path = root, list[str]()
     while before and hasattr(command, "commands"):
         if before[0] not in command.commands:
             return []
         path.append(before.pop(0))
         command = command.commands[path[-1]]
-    if hasattr(command, "commands"):
-        found = _commands(command) if not typed.startswith("-") else [Candidate("--help"), Candidate("--version")]
-    else:
+    if not hasattr(command, "commands"):
         found = _of_command(command, " ".join(path), before, typed)
+    elif typed.startswith("-"):
+        found = _options({flag: param for param in command.params for flag in param.opts}, set())
+    else:
+        found = [Candidate(*row) for part in command.summaries().values() for row in part.items()]
     return [each for each in found if each.word == FILES or each.word.startswith(typed)]
-
-
-def _commands(group: Any) -> list[Candidate]:
-    if isinstance(group, RootGroup):
-        return [Candidate(name, about) for name, about in SUMMARIES.items()]
-    return [Candidate(name, about) for part in group.summaries().values() for name, about in part.items()]
 
 
 def _of_command(command: Any, path: str, before: Sequence[str], typed: str) -> list[Candidate]:

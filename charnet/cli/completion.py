@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,6 +59,7 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def completion(
+    context: typer.Context,
     shell: Annotated[str, typer.Argument(help="The shell: bash, zsh or fish.", metavar="SHELL")],
     words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> None:
@@ -73,10 +74,10 @@ def completion(
     if words is None:
         console.write(SCRIPTS[shell])
     else:
-        _answer(shell, words)
+        _answer(context.find_root().command, shell, words)
 
 
-def _answer(shell: str, words: list[str]) -> None:
+def _answer(root: Any, shell: str, words: list[str]) -> None:
     """Writes a line for each word that may follow."""
     from charnet.cli import completing
 
@@ -85,7 +86,7 @@ def _answer(shell: str, words: list[str]) -> None:
         words, begin = completing.split_by_bash(words)
     if shell != "fish":
         words = [completing.unquoted(word) for word in words]
-    for word, about in completing.candidates(words):
+    for word, about in completing.candidates(root, words):
         if not word.isprintable():  # the name of a run, which no shell would take as it is
             continue
         if shell == "bash":

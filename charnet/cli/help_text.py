@@ -69,8 +69,13 @@ def usage_line(command: Any, ctx: Any) -> str:
     """Returns how a command is called: its name, its arguments, its options."""
     if getattr(command, "commands", None) is not None:
         return f"Usage: {ctx.command_path} COMMAND [ARGUMENTS] [OPTIONS]"
-    words = [metavar(param) if param.required else f"[{metavar(param)}]" for param in arguments_of(command)]
-    return " ".join(["Usage:", ctx.command_path, *words, "[OPTIONS]"])
+    return " ".join(["Usage:", ctx.command_path, *map(usage_of_argument, arguments_of(command)), "[OPTIONS]"])
+
+
+def usage_of_argument(param: Any) -> str:
+    """Returns an argument as it stands in the line of usage: one that may be left out in brackets."""
+    words = metavar(param).split()
+    return " ".join(words if param.required else (f"[{word}]" for word in words))
 
 
 def screen_width() -> int:
@@ -88,7 +93,7 @@ def arguments_of(command: Any) -> list[Any]:
 def metavar(param: Any) -> str:
     """Returns what a value is called: of an argument, or of an option."""
     if is_argument(param):
-        name = (param.metavar or param.name).upper()
+        name = (param.metavar or param.name).upper().replace("[", "").replace("]", "")
         return name if param.nargs == 1 or "." in name else f"{name}..."
     return param.metavar or NAMES.get(param.name) or VALUES.get(param.type.name, "VALUE")
 
@@ -137,7 +142,7 @@ def examples_of(path: str, width: int) -> Iterator[str]:
 
     rows = [(whole_line(line), about) for line, about in EXAMPLES.get(path, {}).items()]
     if rows:
-        yield from section("Examples", rows, width, widest=46)
+        yield from section("Examples", rows, width, widest=48)
 
 
 def whole_line(line: str) -> str:

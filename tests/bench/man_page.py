@@ -55,8 +55,7 @@ def of_command(command: Any, path: Sequence[str]) -> Iterator[str]:
     name = " ".join(path)
     yield f".SH {escaped(f'charnet {name}').upper()}"
     if not hasattr(command, "commands"):
-        arguments = help_text.arguments_of(command)
-        words = [help_text.metavar(each) if each.required else f"[{help_text.metavar(each)}]" for each in arguments]
+        words = map(help_text.usage_of_argument, help_text.arguments_of(command))
         yield f".B charnet {escaped(' '.join([name, *words, '[OPTIONS]']))}"
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         yield from (".PP", escaped(" ".join(paragraph.split())))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -37,18 +40,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("train --rnn-size 3", "charnet train has no option --rnn-size; it is --hidden-size here"),
         ("train --iters 3", "charnet train has no option --iters; it is --steps here"),
         ("train --model lstm", "charnet train has no option --model; it is --cell here"),
-        ("train --data x", "charnet train has no option --data; give it without an option, as in charnet train book.txt"),
+        ("train --data x", "charnet train has no option --data; give it without an option, as in charnet "
+                           "train book.txt"),
         ("train --temperature 1", "charnet train has no option --temperature; --temperature belongs to charnet sample"),
         ("train --learning_rate 1", "charnet train has no option --learning_rate; it is --learning-rate here"),
         ("train -rnn_size 3", "-rnn_size has one dash in front, and long options have two: --hidden-size"),
         ("train -gpuid 0", "-gpuid has one dash in front, and long options have two: --device cuda"),
         ("sample -temperature 1", "-temperature has one dash in front, and long options have two: --temperature"),
-        ("sample --model x", "charnet sample has no option --model; give it without an option, as in charnet sample book"),
+        ("sample --model x", "charnet sample has no option --model; give it without an option, as in charnet "
+                             "sample book"),
         ("sample --start_text x", "charnet sample has no option --start_text; it is --prompt here"),
         ("sample --lr 1", "charnet sample has no option --lr; --learning-rate belongs to charnet train"),
         ("sample --zzz", "charnet sample has no option --zzz; see charnet sample --help"),
         ("sample -Z", "charnet sample has no option -Z; see charnet sample --help"),
-        ("sample --prmopt x", "charnet sample has no option --prmopt (did you mean --prompt?); see charnet sample --help"),
+        ("sample --prmopt x", "charnet sample has no option --prmopt (did you mean --prompt?); see charnet "
+                              "sample --help"),
         ("--for 5m", "charnet has no option --for; options stand behind a command, as in charnet train --for 5m; "
                      "see charnet --help"),
         ("ls", 'there is no command "ls"; it is charnet runs here'),
@@ -109,6 +115,22 @@ def test_every_synonym_names_an_option_or_a_command_that_exists() -> None:
 
 def test_no_word_of_ours_is_a_synonym_of_another_command() -> None:
     assert not set(synonyms.COMMANDS) & set(ROOT.commands)
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(30, 3), (0, 1), (500, 1)])
+def test_on_a_terminal_a_message_is_wrapped_at_its_width_and_a_command_to_copy_is_not(columns: int, lines: int) -> None:
+    master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (24, columns))
+    with os.fdopen(slave, "w") as screen, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", screen)
+        console.error("corpus.txt: there is no such file; name another one of these")
+        console.note("  charnet sample checkpoints/a-long-name --temp 0.8")
+    shown = os.read(master, 1000).decode().replace("\r\n", "\n").splitlines()
+    os.close(master)
+    assert len(shown) == lines + 1
+    assert shown[0].startswith("charnet: corpus.txt: ")
+    assert all(line.startswith("  ") and len(line) <= columns for line in shown[1:-1])
+    assert shown[-1] == "  charnet sample checkpoints/a-long-name --temp 0.8"
 
 
 def test_a_message_is_wrapped_between_words() -> None:

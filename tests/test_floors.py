@@ -41,6 +41,7 @@ TABLE = """
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  exchange    about plain plain_files torch_code onnx_cells onnx_graph wasm page_text page_facts page
+               old_file t7 alphabet imported torch_rnn char_rnn weights_file state_dict keras_file keras convert
 7  api         api
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
                connection completions patterns page app llm_plugin
@@ -48,7 +49,7 @@ TABLE = """
                whole_lines sample_options prompting
                adapting opening context mixing copying receipts history live progress interactive many following launch
                dry_running train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval
-               quantize export_page export markdown guide doctor bench cache corpus compress completing
+               quantize export_page export importing markdown guide doctor bench cache corpus compress completing
                completion commands app
 10 root        __init__ __main__
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from charnet.cli.app import run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-NAMED = "train|sample|inspect|eval|bench|doctor|sweep|runs|export"
-COMMANDS = sorted(set(re.findall(rf"(?:^    (?:\$ )?|`|\| )(charnet (?:{NAMED})[^`\n]*)", README, re.M)))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "charnet" / "guide").rglob("*.md"))]
+GROUPS = ("bench", "cache", "corpus")  # commands that have commands
+COMMAND = re.compile(r"(?:^    (?:\$ )?|`|\| )(charnet [a-z][^`\n]*)", re.MULTILINE)
+COMMANDS = sorted({each for page in PAGES for each in COMMAND.findall(page.read_text(encoding="utf-8"))})
 
 
 def test_no_page_holds_the_marks_of_a_merge() -> None:
@@ -36,16 +39,39 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_of_a_command_in_the_readme_exists(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_option_of_a_command_in_the_readme_and_the_guide_exists(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = shlex.split(re.split(r"\s#|\|", command)[0])[1:]
-    depth = 2 if words[0] in ("bench", "cache", "corpus") else 1
-    assert run([*words[:depth], "--help-all"]) == 0
+    depth = 2 if words[0] in GROUPS else 1
+    is_group = words[0] in GROUPS and len(words) == 1
+    assert run([*words[:depth], "--help" if is_group else "--help-all"]) == 0
     shown = capsys.readouterr().out
     for option in (word.partition("=")[0] for word in words if re.match("--?[a-z]", word)):
         assert re.search(rf"(^|[ ,]){re.escape(option)}\b", shown, re.M), option
 
 
-def test_the_tree_in_the_readme_names_every_wing_and_module_at_the_top() -> None:
-    for path in (ROOT / "charnet").iterdir():
-        if not path.name.startswith("_") and (path.suffix == ".py" or path.is_dir()):
-            assert re.search(rf"^      (\S+ )*{re.escape(path.name)}\b", README, re.M), path.name
+def test_the_readme_is_short_and_its_links_and_pictures_are_there() -> None:
+    assert len(README.encode()) <= 9000
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert {"CONTRIBUTING.md", "README.zh.md", "charnet/guide/pictures/loss.svg"} <= set(links)
+    assert all((ROOT / link).exists() for link in links)
+    assert all(len(text) > 20 for text in re.findall(r"!\[([^]]*)\]", README)), "a text for those who see no picture"
+
+
+def test_links_between_the_pages_of_the_guide_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), (page.name, link)
+
+
+@pytest.mark.parametrize("name", ["wings", "loss"])
+def test_a_picture_is_that_of_its_script(name: str) -> None:
+    module = runpy.run_path(str(ROOT / "tests" / "bench" / f"{name}_picture.py"))
+    assert module["PICTURE"].read_text(encoding="utf-8") == module["picture"](), f"run tests/bench/{name}_picture.py"
+
+
+def test_the_picture_of_the_wings_has_every_folder_of_the_package() -> None:
+    questions = runpy.run_path(str(ROOT / "tests" / "bench" / "wings_picture.py"))["QUESTIONS"]
+    folders = {path.name for path in (ROOT / "charnet").iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert folders - set(questions) == {"guide"}

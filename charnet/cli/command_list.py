@@ -22,9 +22,10 @@ GROUPS = {
         "decompress": "restore a compressed text",
         "cache": "list or remove the encoded copies of texts",
     },
-    "Take along": {
+    "Share": {
         "serve": "serve models over HTTP, with a page to write in",
         "export": "write a model as a web page, as ONNX or as plain weights",
+        "import": "turn a model of torch-rnn, PyTorch or Keras into a run",
         "quantize": "make a copy of a model with 8-bit weights",
     },
     "Help and machine": {

@@ -148,6 +148,12 @@ def _export() -> Any:
     return export
 
 
+def _import() -> Any:
+    from charnet.cli.importing import import_
+
+    return import_
+
+
 def _quantize() -> Any:
     from charnet.cli.quantize import quantize
 
@@ -194,6 +200,7 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "cache": _cache,
     "serve": _serve,
     "export": _export,
+    "import": _import,
     "quantize": _quantize,
     "guide": _guide,
     "completion": _completion,

@@ -80,6 +80,10 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "export --html": "a page in which the newest model writes, offline",
         "export book --onnx -o book.onnx": "a graph for ONNX Runtime",
     },
+    "import": {
+        "import lm_epoch10.t7 --name tiny": "a model of torch-rnn or char-rnn; then charnet sample tiny",
+        "import lm.safetensors --alphabet chars.txt": "a model of PyTorch, with its characters",
+    },
     "quantize": {"quantize book": "write a copy with 8-bit weights"},
     "guide": {
         "guide": "list the pages",

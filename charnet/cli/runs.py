@@ -100,11 +100,12 @@ def _details(run: RunSummary) -> str:
     size = tables.format_size(run.size_bytes)
     if run.document is None:
         return f"{run.problem}; {size}"
-    d = run.document
+    d, written = run.document, run.written[:16].replace("T", " ")
+    if d.corpus.is_unknown:
+        return f"{d.corpus.name}, {short_model(d.config)}, {written}, {size}"
     progress, steps = d.trainer_state, d.config.training.steps
     of_steps = f"step {progress.step:,} of {steps:,}, " if progress.step < steps else ""
     trained = f"{of_steps}{tables.format_duration(progress.seconds)} trained"
-    written = run.written[:16].replace("T", " ")
     return f"{d.corpus.name}, {short_model(d.config)}, {trained}, {written}, {size}"
 
 

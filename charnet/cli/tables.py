@@ -44,8 +44,6 @@ def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
 
 def show_description(d: Description) -> None:
     """Shows what is in a checkpoint, as `inspect` does."""
-    t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
-    about = "about " if d.config.data.val == "random" else ""
     rows = [
         ("checkpoint", f"{d.path}, {format_size(d.size_bytes)}, written {d.created}"),
         ("checksum", f"verified, SHA-256 {d.sha256}"),
@@ -53,15 +51,7 @@ def show_description(d: Description) -> None:
         ("model", d.model_line),
         ("parameters", f"{d.parameters:,}: " + ", ".join(f"{part} {n:,}" for part, n in d.parameters_by_part.items())),
         ("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}"),
-        ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {format_size(d.corpus.size_bytes)} in "
-                 f"{plural(d.corpus.files, 'file')}"),
-        ("", f"SHA-256 {d.corpus.fingerprint}, {held_out_part(d.config.data, f'{about}{held_out:,}')}"),
-        ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
-                    f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
-        *(("changed", change) for change in t.resume_changes),
-        ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
-        ("last", format_loss(d.last_nats_per_char)),
-        ("history", f"{fixed(d.curve[0], 2)} {curve(d.curve)} {fixed(d.curve[-1], 2)}" if d.curve else "-"),
+        *(_imported_rows(d) if d.corpus.is_unknown else _training_rows(d)),
         ("settings", d.settings_line),
         ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
     ]  # fmt: skip
@@ -73,6 +63,32 @@ def show_description(d: Description) -> None:
         times = plural(d.progress.rollbacks, "time")
         rows.insert(8 + bool(d.ngram), ("rolled back", f"{times}, each time with half the learning rate"))
     show_rows(rows)
+
+
+def _imported_rows(d: Description) -> list[tuple[str, str]]:
+    """Returns what is known of the training of a model from another program: nothing but its file."""
+    return [
+        ("text", f"not known: {d.corpus.name}"),
+        ("", f"SHA-256 of that file {d.corpus.fingerprint}"),
+        ("trained", "by another program, to a loss that is not known: measure it with charnet eval"),
+    ]
+
+
+def _training_rows(d: Description) -> list[tuple[str, str]]:
+    """Returns what a model learned from, how long, and how well."""
+    t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
+    about = "about " if d.config.data.val == "random" else ""
+    return [
+        ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {format_size(d.corpus.size_bytes)} in "
+                 f"{plural(d.corpus.files, 'file')}"),
+        ("", f"SHA-256 {d.corpus.fingerprint}, {held_out_part(d.config.data, f'{about}{held_out:,}')}"),
+        ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
+                    f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
+        *(("changed", change) for change in t.resume_changes),
+        ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
+        ("last", format_loss(d.last_nats_per_char)),
+        ("history", f"{fixed(d.curve[0], 2)} {curve(d.curve)} {fixed(d.curve[-1], 2)}" if d.curve else "-"),
+    ]  # fmt: skip
 
 
 def held_out_part(data: DataSettings, count: str) -> str:

@@ -91,12 +91,13 @@ def model_html(model: HasCheckpoint) -> str:
     """Returns what a notebook shows of a model: what it is, how it was trained, its curve."""
     c = model.checkpoint
     progress = c.trainer_state
-    lines = [
-        f"{short_model(c.config)}, alphabet of {len(c.vocab):,}, trained on {c.corpus.name} "
-        f"({c.corpus.characters:,} characters)",
+    shape, corpus = f"{short_model(c.config)}, alphabet of {len(c.vocab):,}, ", c.corpus
+    trained = [
+        f"{shape}trained on {corpus.name} ({corpus.characters:,} characters)",
         f"step {progress.step:,} of {c.config.training.steps:,}, {format_duration(progress.seconds)} of training, "
         f"best {format_loss(progress.best_nats_per_char)} at step {progress.best_step:,}",
     ]
+    lines = [shape + corpus.name] if c.is_imported else trained
     names = ("chars_seen", "seconds", "val_nats_per_char")
     known = [line for line in c.history if all(name in line for name in names)]
     curve = Losses("validation", *([line[name] for line in known] for name in names))

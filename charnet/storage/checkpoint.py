@@ -54,6 +54,11 @@ class Checkpoint:
         parts = {name: getattr(self, name) for name in Document.__dataclass_fields__ if name != "format"}
         return Document(**parts, format=FORMAT if self.ngram_share else 2 if self.precision == "int8" else 1)
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether the model is of another program. Nothing is known of its text and its training."""
+        return self.corpus.is_unknown
+
     def part(self, prefix: str) -> Tensors:
         """The tensors whose names begin with `prefix.`, without it."""
         return {name[len(prefix) + 1 :]: t for name, t in self.tensors.items() if name.startswith(prefix + ".")}

@@ -24,7 +24,11 @@ WINDOWS_PER_GROUP = 1 << 24  # in checkpoints of earlier versions
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """What a checkpoint says about its training text, which is not part of it."""
+    """What a checkpoint says about its training text, which is not part of it.
+
+    Of an imported model nothing is known of the text: `name` says where the model came from, `fingerprint` is the
+    SHA-256 of its file, and the numbers are 0.
+    """
 
     name: str
     characters: int
@@ -32,6 +36,11 @@ class CorpusInfo:
     files: int
     fingerprint: str
     key: str
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is known of the text: no model is trained on an empty one."""
+        return not self.characters
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,8 @@ def _split(checkpoint: Checkpoint, purpose: str) -> tuple[EncodedCopy | Corpus, 
 def _read(checkpoint: Checkpoint, purpose: str) -> tuple[EncodedCopy | Corpus, str]:
     """Returns the text of a checkpoint and the key of its encoded copy."""
     info, data = checkpoint.corpus, checkpoint.config.data
+    if checkpoint.is_imported:
+        raise CorpusError(f"the text that the model learned from is not known: it was {shortened(info.name)}")
     found = open_copy(info.key, info.fingerprint, info.size_bytes)
     if found is not None:
         return found, info.key

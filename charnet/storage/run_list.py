@@ -18,6 +18,7 @@ from charnet.storage import runs, tensorfile
 from charnet.storage.document import Document, parse
 
 RUNNING, DONE, STOPPED_EARLY, INTERRUPTED, DAMAGED = "running", "done", "stopped early", "interrupted", "damaged"
+IMPORTED = "imported"
 LEFT_OUT = ("data.paths", "training.length_changes", "training.resume_changes")  # of the settings that differ
 RANDOM, LAST = VAL[1:3]
 NOT_OF_THE_TEXT = ("paths", "glob", "val_chars")  # settings of data that leave the held-out part as it is
@@ -135,6 +136,8 @@ def summary(path: Path) -> RunSummary:
 def _state(path: Path, document: Document) -> str:
     if _is_locked(path):
         return RUNNING
+    if document.corpus.is_unknown:
+        return IMPORTED
     training, progress = document.config.training, document.trainer_state
     if progress.step >= training.steps:
         return DONE

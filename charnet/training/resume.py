@@ -70,6 +70,10 @@ def resume_run(
     try:
         path = Path(processes.share(lambda: str(_newest(given, out, folder))))
         before, damage = processes.load_resumable(path, strict=strict)
+        if before.is_imported:
+            raise CheckpointError(
+                f"{path}: an imported model, without its text, and cannot be resumed; try --init-from"
+            )
         if before.trainer_state.step and not before.part("optimizer"):
             raise CheckpointError(f"{path}: holds weights only and cannot be resumed; try --init-from")
         settings = path.parent / runs.SETTINGS

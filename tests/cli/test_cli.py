@@ -41,6 +41,7 @@ COMMANDS = {
     "serve": ["The network", "Writing"],
     "runs": ["Output"],
     "eval": ["The text", "Learning", "Output"],
+    "import": ["The model", "Output"],
     "bench sample": ["Output"],
     "bench controls": ["Output"],
     "bench train": ["Output"],

@@ -17,9 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import old_models
 import pytest
 import typer
 from conftest import sentences
+from safetensors.numpy import save
 
 from charnet.cli.app import app, run
 from charnet.data import datasets
@@ -101,6 +103,13 @@ FILES = {
     "NAME.zip": b"PK\x03\x04" + bytes(60),
     "NAME.yaml": b"data:\n  paths: [nowhere]\nmodel:\n  cell: 5\n",
     "NAME.prompt": b"the cat ",
+    "NAME.t7": old_models.t7(old_models.torch_rnn()),
+    "NAME.words.t7": old_models.t7(old_models.torch_rnn(tokens=[NAME.encode("utf-8", "replace")])),
+    "NAME.layer.t7": old_models.t7(
+        {"model": old_models.LuaObject("nn.LanguageModel", net=old_models.LuaObject(NAME[:-1]))}
+    ),
+    "NAME.pt": b"\x80\x02.",
+    "NAME.weights": save({f"{NAME[:-1]}.weight": old_models.random(2, 3)}),
     "NAME.unknown": "ж".encode(),
     "texts_NAME/NAME.txt": sentences(100).encode(),
     "texts_NAME/NAME.bin.txt": bytes(9),
@@ -327,7 +336,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("export NAME --numpy", 0),
         ("export NAME --numpy", 6),
         ("export NAME --safetensors", 0),
-        ("export NAME --safetensors --out NAME.weights", 0),
+        ("export NAME --safetensors --out NAME.tensors", 0),
         ("export NAME --numpy --out NAME.pipe", 6),
         ("export NAME --numpy --out NAME.link", 6),
         ("export NAME --numpy --out NAME", 6),
@@ -343,6 +352,24 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("export NAME --html --with-decompress NAME.missing --out NAME.page", 4),
         ("export NAME --html --with-decompress NAME.pipe --out NAME.page", 6),
         ("export NAME.damaged --html --out NAME.page", 4),
+    ],
+    "import": [
+        ("import NAME.t7 --out NAME.runs", 0),
+        ("import NAME.t7 --out NAME.runs --name taken", 0),
+        ("import NAME.words.t7", 4),
+        ("import NAME.layer.t7", 4),
+        ("import NAME.zip", 4),
+        ("import NAME.missing", 4),
+        ("import NAME.pipe", 4),
+        ("import NAME.txt", 4),
+        ("import NAME.pt", 4),
+        ("import NAME.weights", 2),
+        ("import NAME.weights --alphabet NAME.txt", 4),
+        ("import NAME.weights --alphabet NAME.missing", 4),
+        ("import NAME.weights --alphabet NAME.txt --map NAME=head.weight", 2),
+        ("import NAME.t7 --from NAME", 2),
+        ("import NAME.t7 --name a/NAME", 2),
+        ("import NAME.t7 --out NAME.txt", 6),
     ],
     "compress": [
         ("compress NAME.txt -m NAME", 0),

@@ -93,6 +93,9 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
         "--language",
         "--search",
         "--with-decompress",
+        "--from",
+        "--alphabet",
+        "--map",
     ),
 }
 

@@ -23,7 +23,7 @@ onnx = pytest.importorskip("onnx", reason="needs pip install 'charnet[onnx-test]
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install 'charnet[onnx-test]'")
 onnx_graph = pytest.importorskip("charnet.exchange.onnx_graph")
 
-GUIDE = Path(charnet.__file__).parent / "guide" / "take-it-anywhere.md"
+GUIDE = Path(charnet.__file__).parent / "guide" / "export.md"
 INT8_BYTES = 0.3  # of the file in single precision
 
 every_kind = pytest.mark.parametrize(("cell", "activation"), KINDS)

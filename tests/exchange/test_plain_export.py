@@ -24,7 +24,7 @@ from charnet.data.vocab import RARE, Vocabulary
 from charnet.exchange import about, plain, plain_files
 from charnet.storage.checkpoint import Checkpoint
 
-GUIDE = Path(charnet.__file__).parent / "guide" / "take-it-anywhere.md"
+GUIDE = Path(charnet.__file__).parent / "guide" / "export.md"
 
 every_kind = pytest.mark.parametrize(("cell", "activation"), KINDS)
 every_size = pytest.mark.parametrize(("layers", "members"), SIZES)

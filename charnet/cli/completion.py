@@ -63,10 +63,10 @@ def completion(
     shell: Annotated[str, typer.Argument(help="The shell: bash, zsh or fish.", metavar="SHELL")],
     words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> None:
-    """Print a script for a shell, with which the Tab key completes commands, options, values, runs, known texts and
+    """Print a script for a shell. With it, the Tab key completes commands, options, their values, runs, known texts and
     pages of the guide.
 
-    Add the line of your shell from the examples to the file that it names; it works in the next shell.
+    Add the line for your shell to the file that is named beside it. It works in the next shell that you open.
     """
     if shell not in SCRIPTS:
         found = f"found {quoted(shell)}{did_you_mean(shell, SCRIPTS)}"

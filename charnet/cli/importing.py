@@ -21,7 +21,10 @@ ACTIVATIONS = ("tanh", "relu")
 
 
 def import_(
-    old: Annotated[Path, typer.Argument(readable=False, help="The file of the model: .t7, .safetensors, .keras, .h5.")],
+    old: Annotated[
+        Path,
+        typer.Argument(readable=False, metavar="FILE", help="The file of the model: .t7, .safetensors, .keras, .h5."),
+    ],
     name: Annotated[
         str, option("--name", "-o", help="name of the new run [default: the name of the file]", group="Output")
     ] = "",

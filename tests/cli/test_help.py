@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -139,3 +141,12 @@ def test_no_help_speaks_the_english_of_click(shown: Any, command: str) -> None:
         "False]",
     ):
         assert word not in text
+
+
+def test_the_list_of_commands_loads_none_of_them_and_no_heavy_library() -> None:
+    code = (
+        "import sys; from charnet.cli.app import run; assert run(['--help']) == 0; run(['ls'])\n"
+        "loaded = set(sys.modules) & {'numpy', 'torch', 'rich', 'yaml', 'charnet.cli.train', 'charnet.cli.guide'}\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)

@@ -99,7 +99,7 @@ def _argument(params: Sequence[Any], place: int, path: str) -> list[Candidate]:
         return [Candidate(shell) for shell in ("bash", "zsh", "fish")]
     name = metavar(param)
     found = runs() if "CHECKPOINT" in name or "RUN" in name else []
-    found += texts() if name.startswith("TEXT") and path not in ("compress", "eval") else []
+    found += texts() if "TEXT" in name else []
     return [*found, Candidate(FILES)]
 
 
@@ -152,9 +152,10 @@ def _times(run: Path) -> Iterable[float]:
 
 def texts() -> list[Candidate]:
     """Returns the texts that are known by name."""
-    from charnet.data.datasets import DATASETS
+    from charnet.data import bundled, datasets
 
-    return [Candidate(name, text.about) for name, text in DATASETS.items()]
+    known = {**bundled.TEXTS, **datasets.DATASETS}
+    return [Candidate(name, text.about) for name, text in known.items()]
 
 
 def pages() -> list[Candidate]:

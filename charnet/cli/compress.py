@@ -35,7 +35,7 @@ QuietOption = Annotated[bool, option("--quiet", "-q", help="show only errors", g
 
 
 def compress(
-    text: Annotated[str, typer.Argument(help="A file of any kind, or - for standard input.")],
+    text: Annotated[str, typer.Argument(help="A file of any kind, a known text, or - for standard input.")],
     model: ModelOption = None,
     adaptive: Annotated[
         bool, option("--adaptive", help="learn from the text too: a smaller file, a little slower", group=MODEL)
@@ -54,7 +54,9 @@ def compress(
 ) -> None:
     """Compress a text with a model: the better it predicts the text, the smaller the file. The same model restores it,
     on any machine, byte for byte."""
-    target = out or Path(STREAM if text == STREAM else f"{text}{SUFFIX}")
+    from charnet.data.datasets import file_of
+
+    target, source = out or Path(STREAM if text == STREAM else f"{text}{SUFFIX}"), file_of(text)
     if str(target) == STREAM and json:
         raise ConfigError("--json: the compressed text goes to standard output; name a file with --out")
     if compare and text == STREAM:
@@ -62,8 +64,8 @@ def compress(
     if compare:
         from charnet.compression import compare as others
 
-        others.check(Path(text))
-    with _opened(text, CorpusError) as (read, size), _target(target, force=force, is_binary=True) as write:
+        others.check(Path(source))
+    with _opened(source, CorpusError) as (read, size), _target(target, force=force, is_binary=True) as write:
         compressor = _compressor(model, adaptive=adaptive, threads=threads, quiet=quiet)
         from charnet.compression.compress import Totals
 
@@ -76,7 +78,7 @@ def compress(
     found = _found(compressor, totals)
     if compare:
         found["others"] = [
-            vars(each) for each in others.compare(Path(text), compressor.predictor.checkpoint, found["characters"])
+            vars(each) for each in others.compare(Path(source), compressor.predictor.checkpoint, found["characters"])
         ]
     if json:
         console.write_json({"text": text, "file": str(target), **found})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from charnet.cli.tables import format_size
 TEXT, OUTPUT = "The text", "Output"
 
 corpus = typer.Typer(
-    help="Show statistics of a text, or fetch a well-known one.",
+    help="Show statistics of a text, list the known ones, or fetch one.",
     cls=HelpGroup,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -64,25 +64,26 @@ def info(
 
 @corpus.command("list", cls=GroupedCommand)
 def list_(json: Annotated[bool, option("--json", help="print the list as JSON", group=OUTPUT)] = False) -> None:
-    """List the well-known texts that `charnet corpus get` and `charnet train` fetch by name."""
-    from charnet.data import datasets
+    """List the texts that are known by name: those that come with charnet, and those that it fetches."""
+    from charnet.data import bundled, datasets
 
+    come_along = {
+        name: {"size_bytes": bundled.size_of(name), "about": text.about} for name, text in bundled.TEXTS.items()
+    }
+    known: dict[str, dict[str, Any]] = come_along | {name: vars(text) for name, text in datasets.DATASETS.items()}
     if json:
         console.write_json(
-            [
-                {"name": name, **vars(text), "kept": datasets.cached(name) is not None}
-                for name, text in datasets.DATASETS.items()
-            ]
+            [{"name": name, **about, "kept": datasets.cached(name) is not None} for name, about in known.items()]
         )
         return
-    for name, text in datasets.DATASETS.items():
-        cached = "here" if datasets.cached(name) else ""
-        console.write_line(f"{name:<18}{format_size(text.size_bytes):>9}  {cached:<5} {text.about}")
+    for name, about in known.items():
+        here = "here" if datasets.cached(name) else ""
+        console.write_line(f"{name:<18}{format_size(about['size_bytes']):>9}  {here:<5} {about['about']}")
 
 
 @corpus.command("get", cls=GroupedCommand)
 def get(name: Annotated[str, typer.Argument(help="A name from `charnet corpus list`.")]) -> None:
-    """Fetch a well-known text into the cache folder and print its path."""
+    """Print the path of a known text; it is first fetched into the cache folder if it did not come with charnet."""
     from charnet.data import datasets
 
     datasets.check_name(name)

@@ -29,7 +29,10 @@ def eval_(
     checkpoint: Annotated[
         str | None, typer.Argument(help="A run or a checkpoint; with --mix no checkpoint but a text.")
     ] = None,
-    text: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for standard input.")] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders, - for standard input, or names from `charnet corpus list`."),
+    ] = None,
     mix: Annotated[
         list[str] | None,
         option(

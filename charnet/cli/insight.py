@@ -123,9 +123,9 @@ def _sorted_out(names: Sequence[str]) -> tuple[list[Path | None], list[str]]:
     flags = [is_checkpoint(name) for name in names]
     count = flags.index(False) if False in flags else len(flags)
     if not count and names and not os.path.exists(names[0]):
-        from charnet.data.datasets import DATASETS
+        from charnet.data.datasets import is_known
 
-        count = 0 if names[0] in DATASETS else 1  # an unknown name: the error about checkpoints lists the known runs
+        count = 0 if is_known(names[0]) else 1  # an unknown name: the error about checkpoints lists the known runs
     if True in flags[count:]:
         late = names[flags.index(True, count)]
         raise ConfigError(f"{quoted(late)}: is a checkpoint; name checkpoints first, and then the texts")

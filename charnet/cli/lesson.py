@@ -26,7 +26,7 @@ DEFAULT_TIME, DEFAULT_PAGE = "3m", Path("lesson.html")
 def lesson(
     text: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, folders, or well-known texts [default: the bundled fables]."),
+        typer.Argument(help="Files, folders, or names from `charnet corpus list` [default: ferry-book]."),
     ] = None,
     encoding: Annotated[str | None, setting("data.encoding", group=TEXT)] = None,
     glob: Annotated[str | None, setting("data.glob", group=TEXT)] = None,

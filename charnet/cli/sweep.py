@@ -29,7 +29,7 @@ DEFAULT_TIME = "10m"
 def sweep(
     text: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, folders, or well-known texts [default: the bundled fables]."),
+        typer.Argument(help="Files, folders, or names from `charnet corpus list` [default: ferry-book]."),
     ] = None,
     tries: Annotated[
         list[str] | None,

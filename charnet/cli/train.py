@@ -26,7 +26,10 @@ SAMPLE_LENGTH = 160  # characters that the model writes after each evaluation
 def train(
     text: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, folders, - for standard input, or well-known texts [default: the bundled fables]."),
+        typer.Argument(
+            help="Files, folders, - for standard input, or names from `charnet corpus list`, such as zh "
+            "[default: ferry-book, the bundled fables]."
+        ),
     ] = None,
     encoding: Annotated[str | None, setting("data.encoding", group=TEXT)] = None,
     as_bytes: Annotated[bool, setting("data.bytes", "--bytes", group=TEXT)] = False,

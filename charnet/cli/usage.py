@@ -139,9 +139,9 @@ def _file_or_run(word: str) -> str:
     is_text = word.endswith((".txt", ".md", ".csv", ".tsv", ".jsonl", ".gz", ".zst")) or os.path.exists(word)
     if is_text and not word.startswith("-"):
         return f"{typed} is a text, no command; to train on it: charnet train {typed}"
-    from charnet.data.datasets import DATASETS
+    from charnet.data import datasets
 
-    return f"{typed} is a known text, no command; to train on it: charnet train {typed}" if word in DATASETS else ""
+    return f"{typed} is a known text, no command; to train on it: charnet train {typed}" if datasets.is_known(word) else ""
 
 
 def _is_run(word: str) -> bool:

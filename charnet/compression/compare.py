@@ -14,7 +14,7 @@ from pathlib import Path
 
 from charnet import regular_file
 from charnet.config_file import read_yaml
-from charnet.data import datasets
+from charnet.data import bundled, datasets
 from charnet.errors import CharnetError, ConfigError
 from charnet.evaluation.baselines import ppmd_size, xz_size
 from charnet.storage.checkpoint import Checkpoint
@@ -93,6 +93,7 @@ def training_text(checkpoint: Checkpoint) -> bytes | None:
     paths: tuple[str, ...] = data.paths  # names without folders: a checkpoint may be given away
     with contextlib.suppress(CharnetError, AttributeError):
         paths = read_yaml(checkpoint.path.parent / SETTINGS)["data.paths"]  # type: ignore[union-attr]
+    paths = paths or (bundled.DEFAULT,)
     if len(paths) != 1 or data.document_end:
         return None
     with contextlib.suppress(OSError, UnicodeError):

@@ -82,7 +82,7 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     """Reads texts and encodes them, or opens the encoded copy that was made before.
 
     Args:
-        paths: files, folders, names of datasets, or "-" for standard input; the bundled text if there are none.
+        paths: files, folders, names of known texts, or "-" for standard input; the bundled text if there are none.
         data: how they are read; its own `paths` do not matter.
         progress: called now and then with the bytes that are read, and with their total (0 if it is unknown).
 

@@ -1,4 +1,7 @@
-"""Well-known texts that can be downloaded by name. Each has a URL and a SHA-256, which is checked before use."""
+"""Texts that are known by name: those that come with charnet, and well-known ones that are downloaded.
+
+Each of the latter has a URL and a SHA-256, which is checked before use.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ import zipfile
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from charnet import durable, regular_file
-from charnet.data import download
-from charnet.data.cache import TEXTS, cache_folder, writing
-from charnet.data.download import CHUNK_BYTES, OnRead
+from charnet.data import bundled
 from charnet.errors import ConfigError, CorpusError, StorageError, did_you_mean
+
+if TYPE_CHECKING:
+    from charnet.data.download import OnRead
 
 ZIP_BYTES = 1 << 16  # that a zip may be larger than the text in it
 
@@ -70,12 +74,31 @@ DATASETS = {
 
 def folder() -> Path:
     """Returns the folder of the downloaded texts."""
+    from charnet.data.cache import TEXTS, cache_folder  # imported here: the names of the texts need no NumPy
+
     return cache_folder() / TEXTS
 
 
+def names() -> list[str]:
+    """Returns the names of all known texts, those that come with charnet first."""
+    return [*bundled.TEXTS, *DATASETS]
+
+
+def is_known(name: str) -> bool:
+    """Returns whether there is a known text of that name."""
+    return name in bundled.TEXTS or name in DATASETS
+
+
 def cached(name: str) -> Path | None:
-    """Returns the path of a dataset that was downloaded before, else None. Its SHA-256 is checked, unless it came in a
-    zip: then its size."""
+    """Returns the path of a known text that comes with charnet or was downloaded before, else None.
+
+    The SHA-256 of a download is checked, unless it came in a zip: then its size.
+
+    Raises:
+        CorpusError: a text that comes with charnet is missing.
+    """
+    if name in bundled.TEXTS:
+        return bundled.path_of(name)
     path, dataset = folder() / f"{name}.txt", DATASETS.get(name)
     status = regular_file.status(path)
     if dataset is None or status is None or status.st_size != dataset.size_bytes:
@@ -91,19 +114,27 @@ def _digest(file: BufferedReader | BufferedRandom) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_of(name: str) -> str:
+    """Returns the path of a known text that is here, unless there is a file of that name; else the name itself."""
+    return name if os.path.exists(name) else str(cached(name) or name)
+
+
 def fetch(name: str, progress: OnRead = lambda *_: None) -> Path | None:
-    """Downloads a dataset, unless the cache has it. Returns None if there is no dataset of that name.
+    """Returns the path of a known text, downloaded if need be, or None if there is none of that name.
 
     Args:
         progress: called now and then with the bytes that are there, and with their total (0 if it is unknown).
 
     Raises:
-        CorpusError: the download is another text; it is deleted.
+        CorpusError: the download is another text; it is deleted. Or a text that comes with charnet is missing.
         StorageError: the server cannot be reached or sends too much, or the disk refused. The next call resumes the
             download, if the server supports that.
     """
     if name not in DATASETS:
-        return None
+        return cached(name)
+    from charnet.data import download
+    from charnet.data.cache import cache_folder, writing
+
     dataset, path, part = DATASETS[name], folder() / f"{name}.txt", folder() / f"{name}.fetching"
     if cached(name):
         with contextlib.suppress(OSError):
@@ -133,16 +164,18 @@ def fetch(name: str, progress: OnRead = lambda *_: None) -> Path | None:
 
 
 def check_name(name: str) -> None:
-    """Raises ConfigError unless there is a dataset of that name."""
-    if name not in DATASETS:
+    """Raises ConfigError unless there is a known text of that name."""
+    if not is_known(name):
         raise ConfigError(
-            f'there is no known text "{name[:40]}"{did_you_mean(name[:40], DATASETS)}; '
-            f"the known texts are {', '.join(DATASETS)}; download any other text yourself and train on its file"
+            f'there is no known text "{name[:40]}"{did_you_mean(name[:40], names())}; '
+            f"the known texts are {', '.join(names())}; download any other text yourself and train on its file"
         )
 
 
 def _unzip(packed: IO[bytes], part: Path, dataset: Dataset, to: Path) -> None:
     """Takes the text out of a zip, which is deleted."""
+    from charnet.data.download import CHUNK_BYTES
+
     try:
         with (
             zipfile.ZipFile(packed) as archive,

@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from charnet import regular_file
-from charnet.data import datasets
+from charnet.data import bundled, datasets
 from charnet.data.globs import merged, natural_order
 from charnet.data.streams import STANDARD_INPUT, is_device, is_standard_input
 from charnet.errors import ConfigError, CorpusError, StorageError, plural, shortened
@@ -62,15 +62,6 @@ def _counted(kind: str, count: int) -> str:
     return f"{count:,} {kind}" if kind in (HIDDEN, BINARY) else f"{plural(count, noun)}{without}{what}"
 
 
-def bundled_text() -> Path:
-    """Returns the text that comes with charnet: inside the installed package, or beside it in a source checkout."""
-    package = Path(__file__).parent.parent
-    for folder in (package / "corpora", package.parent / "corpora"):
-        if (folder / "ferry-book.txt").is_file():
-            return folder / "ferry-book.txt"
-    raise CorpusError("the text that comes with charnet is missing from this installation: name a file to train on")
-
-
 def find(
     paths: Sequence[str],
     glob: str = "*.txt",
@@ -81,11 +72,11 @@ def find(
     """Finds the files that the paths name, in the order given.
 
     Args:
-        paths: files, folders, names of datasets, or "-" for standard input; the bundled text if there are none.
+        paths: files, folders, names of known texts, or "-" for standard input; the bundled text if there are none.
         glob: which files of a folder are read, in natural order: chapter 2 before chapter 10. Hidden files are left
             out, and binary files too.
         any_bytes: whether binary files are read as well.
-        fetch: returns the file of a dataset; it is called where there is no file of that name.
+        fetch: returns the file of a known text; it is called where there is no file of that name.
 
     Raises:
         CorpusError: a path is missing or no text, or a folder has no file that matches.
@@ -93,7 +84,7 @@ def find(
         StorageError: a folder cannot be listed, and no file was found in the others.
     """
     if not paths:
-        return Selection([Source("the bundled text", bundled_text())])
+        return Selection([Source("the bundled text", bundled.path_of())])
     selection = Selection([])
     for name in paths:
         path = Path(name)
@@ -112,9 +103,10 @@ def find(
             selection.sources.append(Source(name, path, is_stream=True))
         elif not name:
             raise CorpusError("expected the name of a file or folder, found an empty one")
-        elif name in datasets.DATASETS and (file := fetch(name)):
+        elif datasets.is_known(name) and (file := fetch(name)):
             selection.sources.append(Source(name, file))
-            selection.remarks.append(f"{name} is {file}, from {datasets.DATASETS[name].url}")
+            if name in datasets.DATASETS:
+                selection.remarks.append(f"{name} is {file}, from {datasets.DATASETS[name].url}")
         else:
             raise CorpusError(f"{shortened(name)}: {_why_missing(path, name)}")
     return selection
@@ -265,7 +257,7 @@ def name_of(paths: Sequence[str]) -> str:
     'dump'
     """
     if not paths:
-        return bundled_text().stem
+        return bundled.DEFAULT
     path = Path(paths[0])
     if path.parent.name == "fd":  # a pipe: `charnet train <(zcat book.gz)`
         return "pipe"

@@ -136,9 +136,10 @@ def of_comparison(studies: list[Study]) -> list[str]:
         loss = f"{first.nats_per_char:.3f} nats, {gap:.3f} fewer than {second.name}"
         found = [f"{first.name} expects this text best: {loss}."]
     symbol = first.symbol
-    curves = sorted((each.memory.horizon, each.memory, each.name) for each in studies if each.memory is not None)
+    curves = [(each.memory, each.name) for each in studies if each.memory is not None]
+    curves.sort(key=lambda each: (each[0].horizon, each[1]))
     if len(curves) > 1:
-        found.append("Memory ends at " + ", ".join(f"{horizon(c)} ({name})" for _, c, name in curves) + f" {symbol}s.")
+        found.append("Memory ends at " + ", ".join(f"{horizon(c)} ({name})" for c, name in curves) + f" {symbol}s.")
     halves = sorted((each.reach.half + 1, each.name) for each in studies if each.reach is not None)
     if len(halves) > 1:
         ends = ", ".join(f"{h:,} ({name})" for h, name in halves)

@@ -15,7 +15,7 @@ from charnet.data import corpus, sources
 from charnet.data.cache import open_copy
 from charnet.data.copy_index import CopyIndex, LearnedPieces, open_index
 from charnet.data.corpus import Corpus
-from charnet.data.datasets import DATASETS
+from charnet.data.datasets import is_known
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
 from charnet.data.split import LAST, Part, Split
 from charnet.data.streams import may_not_end
@@ -135,7 +135,7 @@ def _read(checkpoint: Checkpoint, purpose: str) -> tuple[EncodedCopy | Corpus, s
 
 
 def _is_gone(path: str) -> bool:
-    return may_not_end(path) or not (os.path.exists(path) or path in DATASETS)
+    return may_not_end(path) or not (os.path.exists(path) or is_known(path))
 
 
 def _files(data: DataSettings, count: int) -> list[str]:

@@ -32,7 +32,7 @@ from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.ngram_tensors import PREFIX
 from charnet.storage.runs import RunFolder
 from charnet.training import elastic, group, resolve, together, torch_group
-from charnet.training.start import absolute, facts, fit_ngram, info_of, is_dataset, on_device, split_of
+from charnet.training.start import absolute, facts, fit_ngram, info_of, is_known_text, on_device, split_of
 
 if TYPE_CHECKING:
     from charnet.training.trained_ngram import TrainedNgram
@@ -253,4 +253,4 @@ def _read(before: Checkpoint, config: Config, on_read: OnRead, *, continue_text:
 
 def _is_gone(path: str) -> bool:
     """Returns whether a text is no longer there. What would be waited for, a pipe or standard input, counts as gone."""
-    return may_not_end(path) or not (os.path.exists(path) or is_dataset(path))
+    return may_not_end(path) or not (os.path.exists(path) or is_known_text(path))

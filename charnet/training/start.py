@@ -14,7 +14,7 @@ from charnet.config_file import to_yaml
 from charnet.data import corpus as data_corpus
 from charnet.data.batches import check_length
 from charnet.data.corpus import Corpus
-from charnet.data.datasets import DATASETS
+from charnet.data.datasets import is_known
 from charnet.data.encoded_copy import Ends, Ids
 from charnet.data.split import Split, default_val
 from charnet.data.streams import ITS_OTHER_NAMES, STANDARD_INPUT, is_stream, may_not_end
@@ -231,12 +231,12 @@ def absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
     """Returns paths that lead to the same files from every folder."""
     # Unlike Path.resolve, these accept any name, also of a link to itself or with a zero byte.
     full = (os.path.realpath(p) if os.path.exists(p) else os.path.abspath(p) for p in paths)  # noqa: PTH100
-    return tuple(p if p == STANDARD_INPUT or is_dataset(p) else path for p, path in zip(paths, full, strict=True))
+    return tuple(p if p == STANDARD_INPUT or is_known_text(p) else path for p, path in zip(paths, full, strict=True))
 
 
-def is_dataset(path: str) -> bool:
-    """Returns whether this is the name of a known dataset and not of a file."""
-    return path in DATASETS and not os.path.exists(path)
+def is_known_text(path: str) -> bool:
+    """Returns whether this is the name of a known text and not of a file."""
+    return is_known(path) and not os.path.exists(path)
 
 
 def _settings_of_model(weights: Checkpoint, values: Collection[str]) -> Config:

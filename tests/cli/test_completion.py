@@ -17,7 +17,7 @@ from charnet.cli import completing
 from charnet.cli.app import app, run
 from charnet.cli.command_list import SUMMARIES
 from charnet.cli.completion import SCRIPTS
-from charnet.data.datasets import DATASETS
+from charnet.data import datasets
 from charnet.overlay import qualified_names
 
 ROOT = typer.main.get_command(app)
@@ -73,7 +73,8 @@ def test_the_words_that_may_follow(typed: tuple[str, ...], found: list[str]) -> 
 
 def test_all_commands_known_texts_and_settings_are_completed() -> None:
     assert words("") == list(SUMMARIES)
-    assert words("train", "") == [*DATASETS, completing.FILES]
+    assert words("train", "") == [*datasets.names(), completing.FILES]
+    assert words("eval", "tempest", "") == words("train", "")
     assert words("train", "--set", "") == [f"{name}=" for name in qualified_names().values()]
 
 
@@ -110,7 +111,7 @@ def test_another_shell_is_refused_with_the_known_ones(capsys: pytest.CaptureFixt
 def test_completing_loads_no_numpy_torch_or_rich() -> None:
     code = (
         "import sys; from charnet.cli.app import run\n"
-        "for line in (['train', '--c'], ['sample', ''], ['guide', ''], ['train', '--set', ''], ['']):\n"
+        "for line in (['train', '--c'], ['sample', ''], ['guide', ''], ['train', ''], ['sample', '--template', ''], ['']):\n"
         "    run(['completion', 'bash', '--', *line])\n"
         "assert not {'numpy', 'torch', 'rich', 'charnet.cli.eval'} & set(sys.modules)"
     )

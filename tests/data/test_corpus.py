@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charnet.config import DataSettings
-from charnet.data import corpus, readers
+from charnet.data import bundled, corpus, readers
 from charnet.data.cache import cache_folder
 from charnet.data.readers import FileDigest
-from charnet.data.sources import Source, bundled_text, name_of
+from charnet.data.sources import Source, name_of
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CharnetError, ConfigError, CorpusError, StorageError
 
@@ -144,8 +144,8 @@ def test_a_link_to_a_file_is_read(folder: Path) -> None:
 
 def test_no_path_at_all_is_the_text_that_comes_with_charnet() -> None:
     found = corpus.read([])
-    assert found.size_bytes == bundled_text().stat().st_size
-    assert found.name == bundled_text().stem
+    assert found.size_bytes == bundled.path_of().stat().st_size
+    assert found.name == bundled.path_of().stem
 
 
 # ------------------------------------------------------------------------------------------------- what is missing

@@ -161,7 +161,9 @@ def test_an_unknown_name_is_refused_with_those_like_it(server: type[Server]) -> 
     del server
     with pytest.raises(ConfigError, match=r'did you mean "tiny-shakespeare"'):
         datasets.check_name("tiny-shakespear")
-    with pytest.raises(ConfigError, match=r'no known text "war-and-peace"; the known texts are tiny-.* train on '):
+    with pytest.raises(
+        ConfigError, match=r'no known text "war-and-peace"; the known texts are ferry-book, zh, tiny-.* train on '
+    ):
         datasets.check_name("war-and-peace")
 
 

@@ -165,5 +165,7 @@ def test_of_a_comparison() -> None:
         "Memory ends at 8 (one), 64 or more (two) characters.",
         "Half of the gradient goes to the last 1 (one), 32 (two) characters.",
     ]
+    near = study(name="two", nats_per_char=1.25, memory=curve(8))
+    assert "Memory ends at 8 (one), 8 (two) characters." in verdicts.of_comparison([near, one])
     same = study(name="two", nats_per_char=1.5001)
     assert verdicts.of_comparison([one, same]) == ["one and two expect this text equally well: 1.500 nats."]

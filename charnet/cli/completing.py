@@ -154,8 +154,9 @@ def texts() -> list[Candidate]:
     """Returns the texts that are known by name."""
     from charnet.data import bundled, datasets
 
-    known = {**bundled.TEXTS, **datasets.DATASETS}
-    return [Candidate(name, text.about) for name, text in known.items()]
+    known = {name: text.about for name, text in bundled.TEXTS.items()}
+    known |= {name: text.about for name, text in datasets.DATASETS.items()}
+    return [Candidate(*row) for row in known.items()]
 
 
 def pages() -> list[Candidate]:

@@ -141,7 +141,9 @@ def _file_or_run(word: str) -> str:
         return f"{typed} is a text, no command; to train on it: charnet train {typed}"
     from charnet.data import datasets
 
-    return f"{typed} is a known text, no command; to train on it: charnet train {typed}" if datasets.is_known(word) else ""
+    return (
+        f"{typed} is a known text, no command; to train on it: charnet train {typed}" if datasets.is_known(word) else ""
+    )
 
 
 def _is_run(word: str) -> bool:

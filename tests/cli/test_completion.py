@@ -111,7 +111,8 @@ def test_another_shell_is_refused_with_the_known_ones(capsys: pytest.CaptureFixt
 def test_completing_loads_no_numpy_torch_or_rich() -> None:
     code = (
         "import sys; from charnet.cli.app import run\n"
-        "for line in (['train', '--c'], ['sample', ''], ['guide', ''], ['train', ''], ['sample', '--template', ''], ['']):\n"
+        "lines = [['sample', '--template', '']]\n"
+        "for line in (*lines, ['train', '--c'], ['sample', ''], ['guide', ''], ['train', ''], ['']):\n"
         "    run(['completion', 'bash', '--', *line])\n"
         "assert not {'numpy', 'torch', 'rich', 'charnet.cli.eval'} & set(sys.modules)"
     )

@@ -53,9 +53,9 @@ class DataSettings:
     bytes: bool = setting(False, "train on raw bytes instead of characters: takes any file")
     glob: str = setting("*.txt", "which files of a folder to read ('**/*.py' includes sub-folders)")
     encoding_errors: str = setting(
-        "strict", "what to do where bytes are not in the encoding; U+FFFD is never written", choices=ENCODING_ERRORS
+        "strict", "how to treat bytes that are not in the encoding; U+FFFD is never written", choices=ENCODING_ERRORS
     )
-    strip: str = setting("", "take the head and foot of Project Gutenberg off each text", choices=("", "gutenberg"))
+    strip: str = setting("", "remove the header and the footer of Project Gutenberg", choices=("", "gutenberg"))
     newlines: str = setting("keep", "keep line ends as they are, or make all of them \\n", choices=("keep", "lf"))
     normalize: str = setting("none", "Unicode normal form of the text", choices=("none", "nfc", "nfkc"))
     lowercase: bool = setting(False, "convert the text to lower case")
@@ -164,7 +164,7 @@ class SamplingOptions:
     """
 
     length: int = setting(
-        1000, "characters to write, and the rest of the last emoji", low=0, high=LARGEST_COUNT, flags=("-n", "--length")
+        1000, "characters to write; the last emoji is never cut", low=0, high=LARGEST_COUNT, flags=("-n", "--length")
     )
     temperature: float = setting(
         0.8,
@@ -192,10 +192,8 @@ class SamplingOptions:
     until: str = setting("", "end after the first sentence, line or paragraph", choices=UNTIL)
     ban: str = setting("", "never write any of these characters; an emoji is banned as a whole")
     match: str = setting("", "write a text that matches this regular expression, from its first to its last character")
-    max_copy: int = setting(
-        0, "write no N characters in a row that stand in the learned text; 0 = off", low=0, high=1_000_000
-    )
-    exact: bool = setting(False, "with --match: texts as likely as the model has them among all that match, not masked")
+    max_copy: int = setting(0, "never copy N characters in a row from the learned text; 0 = off", low=0, high=1_000_000)
+    exact: bool = setting(False, "with --match: draw each text with its exact probability among all that match")
     template: str = setting("", "fixed text with holes to fill, or a name; --templates shows those")
     min_length: int = setting(
         0, "fewest characters of each line or document, after the prompt; 0 = any number", low=0, high=50_000

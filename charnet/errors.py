@@ -23,6 +23,7 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
+LIKENESS = 0.7  # of two words, 1 for equal ones; below, a guess is more often wrong than right
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = 200
 
@@ -122,13 +123,26 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """Returns the known word that is like a wrong one, or "": one with the same letters, or with most of them in order.
+
+    >>> nearest("lsmt", ["rnn", "lstm", "gru"]), nearest("hiden", ["hidden"]), nearest("gpu", ["cpu", "gru"])
+    ('lstm', 'hidden', '')
+    """
+    words = list(known)
+    wrong = wrong[:120]  # a whole book would be compared for seconds
+    letters = sorted(wrong.lower())
+    same = [word for word in words if word.lower() == wrong.lower()] or [w for w in words if sorted(w) == letters]
+    return (same or difflib.get_close_matches(wrong, words, n=1, cutoff=LIKENESS) or [""])[0]
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """Returns `` (did you mean "x"?)`` for the nearest known word, or nothing.
+    """Returns `` (did you mean "x"?)`` for the known word that is like a wrong one, or nothing.
 
     >>> did_you_mean("lsmt", ["rnn", "lstm", "gru"])
     ' (did you mean "lstm"?)'
     >>> did_you_mean("transformer", ["rnn"])
     ''
     """
-    near = difflib.get_close_matches(wrong[:120], list(known), n=1)  # a whole book would be compared for seconds
-    return f' (did you mean "{near[0]}"?)' if near else ""
+    near = nearest(wrong, known)
+    return f' (did you mean "{near}"?)' if near else ""

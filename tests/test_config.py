@@ -706,7 +706,7 @@ def test_numbers_of_numpy_become_those_of_python() -> None:
 
 
 def test_every_flag_that_a_message_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["sample", "--help"]) == 0
+    assert run(["sample", "--help-all"]) == 0
     shown = capsys.readouterr().out
     for option in options_of(SamplingOptions):
         assert all(re.search(rf"[ ,]{flag}\b", shown) for flag in flags_of(option)), option

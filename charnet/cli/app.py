@@ -15,26 +15,7 @@ from typing import Any
 import typer
 
 from charnet.cli import console
-from charnet.cli.bench import bench
-from charnet.cli.cache import cache
-from charnet.cli.compress import compress, decompress
-from charnet.cli.corpus import corpus
-from charnet.cli.doctor import doctor
-from charnet.cli.eval import eval_
-from charnet.cli.export import export
-from charnet.cli.guide import guide
-from charnet.cli.help import GroupedCommand
-from charnet.cli.importing import import_
-from charnet.cli.insight import insight
-from charnet.cli.inspect import inspect
-from charnet.cli.lesson import lesson
-from charnet.cli.quantize import quantize
-from charnet.cli.replay import replay
-from charnet.cli.runs import runs
-from charnet.cli.sample import sample
-from charnet.cli.serve import serve
-from charnet.cli.sweep import sweep
-from charnet.cli.train import train
+from charnet.cli.commands import RootGroup
 from charnet.errors import CharnetError, ConfigError, PeerError, StorageError, quoted
 from charnet.machine import explain_out_of_memory, omp_spin_count
 
@@ -46,34 +27,14 @@ _ShownError: Any = typer.BadParameter.__bases__[0].__bases__[0]
 
 app = typer.Typer(
     name="charnet",
+    cls=RootGroup,
     help="Train a character-level recurrent network on any text, on your own machine, and write new text with it.",
-    epilog="Start with: charnet train, then charnet sample.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: a third of the start-up time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=GroupedCommand)(train)
-app.command(cls=GroupedCommand)(sample)
-app.command(cls=GroupedCommand)(replay)
-app.command(cls=GroupedCommand)(inspect)
-app.command(cls=GroupedCommand)(insight)
-app.command(cls=GroupedCommand)(lesson)
-app.command(cls=GroupedCommand)(runs)
-app.command(cls=GroupedCommand)(sweep)
-app.command("eval", cls=GroupedCommand)(eval_)
-app.command(cls=GroupedCommand)(serve)
-app.command(cls=GroupedCommand)(quantize)
-app.command(cls=GroupedCommand)(export)
-app.command("import", cls=GroupedCommand)(import_)
-app.command(cls=GroupedCommand)(compress)
-app.command(cls=GroupedCommand)(decompress)
-app.command(cls=GroupedCommand)(guide)
-app.command(cls=GroupedCommand)(doctor)
-app.add_typer(bench, name="bench")
-app.add_typer(cache, name="cache")
-app.add_typer(corpus, name="corpus")
 
 
 def _version(show: bool) -> None:
@@ -86,9 +47,7 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
-    ),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="show the version"),
 ) -> None:
     del version
 
@@ -137,15 +96,14 @@ def _check_current_folder() -> None:
         raise StorageError("the current folder was removed; change to another one") from None
 
 
-def _usage(error: Exception) -> int:
-    context = getattr(error, "ctx", None)
-    message = error.format_message()  # type: ignore[attr-defined]
+def _usage(error: Any) -> int:
+    message = error.format_message()
     if "Usage:" in message:  # called without arguments: the message is the help
         console.note(message, keep="\n")
         return 2
-    message = " ".join(message.split())
-    command = context.command_path if context else "charnet"
-    console.error(f"{_short(message.rstrip('.'), LONGEST_USAGE)} (see {command} --help)")
+    from charnet.cli import usage
+
+    console.error(_short(usage.explained(error), LONGEST_USAGE))
     return 2
 
 

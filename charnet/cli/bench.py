@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charnet.cli import console, launch, tables
-from charnet.cli.help import GroupedCommand
+from charnet.cli.help import GroupedCommand, HelpGroup
 from charnet.cli.options import option
 from charnet.config import Config
 from charnet.training import group, torch_group
@@ -21,7 +21,7 @@ OUTPUT = "Output"
 Json = Annotated[bool, option("--json", help="print one JSON object per result", group=OUTPUT)]
 
 bench = typer.Typer(
-    help="Measure how fast this machine trains and writes.", no_args_is_help=True, rich_markup_mode=None
+    help="Measure how fast this machine trains and writes.", cls=HelpGroup, no_args_is_help=True, rich_markup_mode=None
 )
 
 

@@ -9,15 +9,18 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console
+from charnet.cli.help import GroupedCommand, HelpGroup
 from charnet.cli.options import option
 from charnet.cli.tables import format_size
 
 OUTPUT, REMOVED = "Output", "Copies to remove"
 
-cache = typer.Typer(help="List or remove the encoded copies of texts.", no_args_is_help=True, rich_markup_mode=None)
+cache = typer.Typer(
+    help="List or remove the encoded copies of texts.", cls=HelpGroup, no_args_is_help=True, rich_markup_mode=None
+)
 
 
-@cache.command("list")
+@cache.command("list", cls=GroupedCommand)
 def list_(json: Annotated[bool, option("--json", help="print the list as JSON", group=OUTPUT)] = False) -> None:
     """List the encoded copies, the most recently used first."""
     from charnet.data.cache import LIMIT_VARIABLE, cache_folder, entries, size_limit
@@ -36,7 +39,7 @@ def list_(json: Annotated[bool, option("--json", help="print the list as JSON", 
     console.note(f"{folder}: {_copies(found)}, {format_size(total)} of at most {format_size(limit)} ({LIMIT_VARIABLE})")
 
 
-@cache.command("clear")
+@cache.command("clear", cls=GroupedCommand)
 def clear(
     down_to: Annotated[
         str,

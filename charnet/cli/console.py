@@ -144,9 +144,39 @@ def error(message: str) -> None:
 
 
 def note(message: str, keep: str = "") -> None:
-    """Writes a line to stderr. An error of stderr is ignored: the work continues."""
+    """Writes a line to stderr, on a terminal wrapped at words. An error of stderr is ignored: the work continues.
+
+    A line that begins with a space is one to copy, such as a command: it stays whole.
+    """
+    line = shown(message, keep)
+    with contextlib.suppress(OSError, ValueError):  # the latter of a stream without a number
+        if line[:1].strip() and "\n" not in line and sys.stderr.isatty():
+            line = "\n".join(wrapped(line, os.get_terminal_size(sys.stderr.fileno()).columns, "  ", ""))
     with contextlib.suppress(OSError):
-        print(shown(message, keep), file=sys.stderr, flush=True)  # noqa: T201
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def wrapped(text: str, columns: int, indent: str, first: str) -> Iterator[str]:
+    """Wraps a text between its words, never within one.
+
+    Args:
+        columns: cells of a line; 0 = any number.
+        indent: what each line begins with.
+        first: what the first line begins with.
+
+    >>> list(wrapped("one two three", 8, "  ", ""))
+    ['one two', '  three']
+    """
+    line, used, is_empty = first, cells(first), True
+    for word in text.split(" "):
+        size = cells(word)
+        if columns and not is_empty and used + 1 + size > columns:
+            yield line
+            line, used, is_empty = indent, cells(indent), True
+        line += word if is_empty else f" {word}"
+        used += size + (not is_empty)
+        is_empty = False
+    yield line
 
 
 def width(character: str) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from charnet.cli import console
-from charnet.cli.help import GroupedCommand
+from charnet.cli.help import GroupedCommand, HelpGroup
 from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped_settings
 from charnet.cli.progress import training_view
 from charnet.cli.tables import format_size
@@ -15,7 +15,10 @@ from charnet.cli.tables import format_size
 TEXT, OUTPUT = "The text", "Output"
 
 corpus = typer.Typer(
-    help="Show statistics of a text, list the known ones, or fetch one.", no_args_is_help=True, rich_markup_mode=None
+    help="Show statistics of a text, list the known ones, or fetch one.",
+    cls=HelpGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

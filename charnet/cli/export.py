@@ -35,7 +35,9 @@ def export(
     with_decompress: Annotated[
         Path | None,
         option(
-            "--with-decompress", help="with --html: a text of `charnet compress`, restored in the page", group="Formats"
+            "--with-decompress",
+            help="with --html: add a text that `charnet compress` wrote; the page restores it",
+            group="Formats",
         ),
     ] = None,
     out: Annotated[

@@ -43,7 +43,7 @@ def guide(
         str | None, option("--search", "-s", metavar="TEXT", help="find lines, of all pages or of one", group="Pages")
     ] = None,
     language: Annotated[
-        str, option("--language", metavar="|".join(LANGUAGES), help="of the lessons", group="Pages")
+        str, option("--language", metavar="|".join(LANGUAGES), help="language of the lessons", group="Pages")
     ] = "en",
 ) -> None:
     """Read the guide: training, texts, writing, lessons on recurrent networks and more."""

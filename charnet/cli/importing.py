@@ -21,7 +21,10 @@ ACTIVATIONS = ("tanh", "relu")
 
 
 def import_(
-    old: Annotated[Path, typer.Argument(readable=False, help="The file of the model: .t7, .safetensors, .keras, .h5.")],
+    old: Annotated[
+        Path,
+        typer.Argument(readable=False, metavar="FILE", help="The file of the model: .t7, .safetensors, .keras, .h5."),
+    ],
     name: Annotated[
         str, option("--name", "-o", help="name of the new run [default: the name of the file]", group="Output")
     ] = "",
@@ -40,7 +43,10 @@ def import_(
         ),
     ] = None,
     activation: Annotated[
-        str, option("--activation", help="of an nn.RNN of PyTorch", metavar="|".join(ACTIVATIONS), group="The model")
+        str,
+        option(
+            "--activation", help="activation of an nn.RNN of PyTorch", metavar="|".join(ACTIVATIONS), group="The model"
+        ),
     ] = "tanh",
 ) -> None:
     """Turn a model of torch-rnn, char-rnn, PyTorch or Keras into a run of charnet."""

@@ -42,12 +42,17 @@ def insight(
     find: Annotated[
         list[str] | None,
         option(
-            "--find", metavar="REGEX", help="which units know that a place is inside a match? repeatable", group=LOOK
+            "--find",
+            metavar="REGEX",
+            help="find the units that know whether a place is inside a match; may be repeated",
+            group=LOOK,
         ),
     ] = None,
     unit: Annotated[
         list[str] | None,
-        option("--unit", metavar="[LAYER.]UNIT", help="show this unit too, as 231 or 2.231; repeatable", group=LOOK),
+        option(
+            "--unit", metavar="[LAYER.]UNIT", help="show this unit too, as 231 or 2.231; may be repeated", group=LOOK
+        ),
     ] = None,
     threads: Annotated[int, option("--threads", help="processor threads; 0 = one per free core", group=LOOK)] = 0,
     out: Annotated[
@@ -63,7 +68,7 @@ def insight(
     force: Annotated[bool, option("--force", help="replace existing files", group=OUTPUT)] = False,
     json: Annotated[bool, option("--json", help="print all numbers as JSON", group=OUTPUT)] = False,
 ) -> None:
-    """Look into a model: what it expects, what its units track, how far memory and gradient reach, what gates do."""
+    """Look into a model: its expectations, its units and gates, and how far memory and gradient reach."""
     from charnet.cli import output
     from charnet.storage import runs
 

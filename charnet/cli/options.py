@@ -52,7 +52,7 @@ def sampling(name: str, *, group: str, metavar: str | None = None, default: str 
     limits = described.metadata["limits"]
     words = "|".join(filter(None, limits.choices)) or metavar
     usual = described.default if default is None else default
-    shown = limits.text if usual in ("", ()) else f"{limits.text} [default: {usual}]"
+    shown = limits.text if usual in ("", ()) or usual is False else f"{limits.text} [default: {usual}]"
     return typer.Option(*flags_of(name), help=shown, metavar=words, show_default=False, rich_help_panel=group)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def replay(
-    receipt: Annotated[Path, typer.Argument(readable=False, help="What `charnet sample --receipt` has written.")],
+    receipt: Annotated[Path, typer.Argument(readable=False, help="A receipt, written by `charnet sample --receipt`.")],
     checkpoint: Annotated[
         Path | None, typer.Argument(readable=False, help="The run or the checkpoint; none = where the receipt says.")
     ] = None,
@@ -38,7 +38,7 @@ def replay(
     threads: sample_options.Threads = 0,
     quiet: sample_options.Quiet = False,
 ) -> None:
-    """Write the texts of a receipt again, each if it is equal to the byte; otherwise end with exit code 4."""
+    """Write the texts of a receipt again. If a text is not the same to the byte, end with exit code 4."""
     sample_options.limit_threads(threads)
 
     from charnet.cli.output import Destination

@@ -58,7 +58,9 @@ Context = Annotated[
 NoEcho = Annotated[bool, option("--no-echo", help="do not repeat the prompt", group=PROMPT)]
 Unknown = Annotated[
     str,
-    option("--unknown", metavar="error|skip", help="what to do with characters that the alphabet lacks", group=PROMPT),
+    option(
+        "--unknown", metavar="error|skip", help="stop at characters that the alphabet lacks, or skip them", group=PROMPT
+    ),
 ]
 Adapt = Annotated[
     bool,
@@ -98,10 +100,10 @@ MaxCopy = Annotated[int | None, sampling("max_copy", group=WRITING, metavar="N")
 New = Annotated[
     bool,
     option(
-        "--new", help="with a model of lines or documents: none of those that it learned, and none twice", group=WRITING
+        "--new", help="with a model of lines or documents: write none that it learned, and none twice", group=WRITING
     ),
 ]
-Unique = Annotated[bool, option("--unique", help="with --samples or --lines: no text twice", group=WRITING)]
+Unique = Annotated[bool, option("--unique", help="with --samples or --lines: write no text twice", group=WRITING)]
 LogitBias = Annotated[list[str] | None, sampling("logit_bias", group=WRITING, metavar="CHARACTER=NUMBER")]
 Engine = Annotated[
     str | None,
@@ -131,7 +133,7 @@ Lines = Annotated[
         group=WRITING,
     ),
 ]
-Samples = Annotated[int, option("--samples", help="how many texts to write; they are computed together", group=WRITING)]
+Samples = Annotated[int, option("--samples", help="number of texts; they are computed together", group=WRITING)]
 BestOf = Annotated[
     int, option("--best-of", help="write this many for each text, and keep the best", group=WRITING, metavar="N")
 ]
@@ -139,8 +141,8 @@ BestBy = Annotated[
     str,
     option(
         "--best-by",
-        help="the best: the one with the fewest nats per character, whose longest copy of the learned text is the "
-        "shortest, or nearest to K characters",
+        help="how to choose: the fewest nats per character, the shortest copy of the learned text, or the length "
+        "nearest to K characters",
         group=WRITING,
         metavar="nats|copies|length:K",
     ),
@@ -153,18 +155,23 @@ OutDir = Annotated[
 Force = Annotated[bool, option("--force", help="replace existing files", group=OUTPUT)]
 Receipt = Annotated[
     Path | None,
-    option("--receipt", metavar="FILE", help="write what is needed to write the same text again", group=OUTPUT),
+    option(
+        "--receipt",
+        metavar="FILE",
+        help="write a receipt, with which the same text can be written again",
+        group=OUTPUT,
+    ),
 ]
 ReceiptPrivate = Annotated[
     bool, option("--receipt-private", help="the receipt holds only the SHA-256 of the prompt", group=OUTPUT)
 ]
 Quiet = Annotated[bool, option("--quiet", "-q", help="write only errors to stderr", group=OUTPUT)]
-Json = Annotated[bool, option("--json", help="one JSON object a text", group=OUTPUT)]
+Json = Annotated[bool, option("--json", help="write one JSON object for each text", group=OUTPUT)]
 Copies = Annotated[
     bool,
     option(
         "--copies",
-        help="report how long the runs are that stand in the learned text, and color them; with --json, each run",
+        help="report the passages that are copied from the learned text, and color them; with --json, list each",
         group=OUTPUT,
     ),
 ]

@@ -31,7 +31,7 @@ def serve(
     ] = None,
     port: Annotated[int, option("--port", min=0, max=65535, help="the port; 0 = any free one", group=NETWORK)] = 8765,
     host: Annotated[
-        str, option("--host", help="the address to listen on; others than loopback need a key", group=NETWORK)
+        str, option("--host", help="address to listen on; any but loopback needs a key", group=NETWORK)
     ] = "127.0.0.1",
     key_file: Annotated[
         Path | None,
@@ -44,11 +44,16 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        option("--allow-host", metavar="NAME", help="a name under which clients ask the server", group=NETWORK),
+        option("--allow-host", metavar="NAME", help="accept requests to this host name too", group=NETWORK),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
-        option("--allow-origin", metavar="URL", help="pages of this origin may ask, as https://a.org", group=NETWORK),
+        option(
+            "--allow-origin",
+            metavar="URL",
+            help="accept requests from pages of this origin, as https://a.org",
+            group=NETWORK,
+        ),
     ] = None,
     quantize: Annotated[
         str | None,
@@ -60,7 +65,7 @@ def serve(
             group=WRITING,
         ),
     ] = None,
-    quiet: Annotated[bool, option("--quiet", "-q", help="no line for each request", group=NETWORK)] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="write no line for each request", group=NETWORK)] = False,
 ) -> int:
     """Serve models over HTTP, by default to this machine alone: OpenAI's API of completions, and a page to write in."""
     if quantize not in (None, "int8"):

@@ -67,7 +67,7 @@ def sweep(
     quiet: Annotated[bool, option("--quiet", "-q", help="show only the findings", group=OUTPUT)] = False,
     json: Annotated[bool, option("--json", help="print the findings as JSON", group=OUTPUT)] = False,
 ) -> int:
-    """Compare settings: train each combination for a while, the better half on, and say what mattered.
+    """Compare settings: train every combination for a short time, go on with the better half, and say which mattered.
 
     All combinations have the schedule of a whole training, and as many seconds of it; the worse half is dropped at a
     quarter and at half. At a quarter only learning rates are compared: early losses favor small networks and no

@@ -89,7 +89,7 @@ def train(
         option(
             "--network",
             metavar="LATENCY,BANDWIDTH",
-            help="with --dry-run: the processes have a machine like this one each, joined by a network such as "
+            help="with --dry-run: assume a machine like this one for each process, joined by such a network, as in "
             "0.1ms,1Gbit [default: they share this machine]",
             group=TRAINING,
         ),
@@ -134,14 +134,16 @@ def train(
     ] = None,
     dry_run: Annotated[
         bool,
-        option("--dry-run", help="say what the training would do, its memory and time, and train nothing", group=RUN),
+        option(
+            "--dry-run", help="show the plan of the training, its memory and its time, and train nothing", group=RUN
+        ),
     ] = False,
     log: Annotated[
         list[str] | None,
         option(
             "--log",
             metavar="tensorboard|trackio|wandb|mlflow",
-            help="log the training there too; may be repeated, or several with commas",
+            help="log the training to this tool too; may be repeated, or name several with commas",
             group=OUTPUT,
         ),
     ] = None,

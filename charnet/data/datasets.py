@@ -13,13 +13,14 @@ import zipfile
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from charnet import durable, regular_file
-from charnet.data import bundled, download
-from charnet.data.cache import TEXTS, cache_folder, writing
-from charnet.data.download import CHUNK_BYTES, OnRead
+from charnet.data import bundled
 from charnet.errors import ConfigError, CorpusError, StorageError, did_you_mean
+
+if TYPE_CHECKING:
+    from charnet.data.download import OnRead
 
 ZIP_BYTES = 1 << 16  # that a zip may be larger than the text in it
 
@@ -73,6 +74,8 @@ DATASETS = {
 
 def folder() -> Path:
     """Returns the folder of the downloaded texts."""
+    from charnet.data.cache import TEXTS, cache_folder  # imported here: the names of the texts need no NumPy
+
     return cache_folder() / TEXTS
 
 
@@ -129,6 +132,9 @@ def fetch(name: str, progress: OnRead = lambda *_: None) -> Path | None:
     """
     if name not in DATASETS:
         return cached(name)
+    from charnet.data import download
+    from charnet.data.cache import cache_folder, writing
+
     dataset, path, part = DATASETS[name], folder() / f"{name}.txt", folder() / f"{name}.fetching"
     if cached(name):
         with contextlib.suppress(OSError):
@@ -168,6 +174,8 @@ def check_name(name: str) -> None:
 
 def _unzip(packed: IO[bytes], part: Path, dataset: Dataset, to: Path) -> None:
     """Takes the text out of a zip, which is deleted."""
+    from charnet.data.download import CHUNK_BYTES
+
     try:
         with (
             zipfile.ZipFile(packed) as archive,

@@ -140,7 +140,7 @@ def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("trian", ["'trian'", "Did you mean 'train'?", "charnet --help"]),
+        ("trian", ['"trian"', 'did you mean "train"?', "charnet --help"]),
         ("train --hiden-size 3", ["--hiden-size", "--hidden-size", "charnet train --help"]),
         ("train --cell lsmt", ['"lsmt"', 'did you mean "lstm"?', "rnn, lstm, cifg, gru"]),
         ("train --optimizer adam", ['"adam"', 'did you mean "adamw"?']),
@@ -222,7 +222,7 @@ def test_a_sampling_option_out_of_range_is_named_and_code_2(charnet_: Charnet, o
 def test_without_a_command_the_help_is_shown_as_help(charnet_: Charnet) -> None:
     for arguments in ([], ["bench"]):
         result = charnet_(*arguments)
-        assert "\nCommands:\n" in result.out + result.err
+        assert result.err.startswith("Usage: charnet ")
 
 
 # ------------------------------------------------------------------------------------------- text and prompt: 3
@@ -894,17 +894,16 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(charnet_: Charnet, lines:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_every_option_in_its_group(charnet_: Charnet, command: str) -> None:
-    for flag in ("--help", "-h"):
-        result = charnet_(*command.split(), flag)
-        assert (result.code, result.err) == (0, "")
-        for group in COMMANDS[command]:
-            assert f"\n{group}:\n" in result.out
-        assert "\x1b" not in result.out
+def test_the_whole_help_shows_every_option_in_its_group(charnet_: Charnet, command: str) -> None:
+    result = charnet_(*command.split(), "--help-all")
+    assert (result.code, result.err) == (0, "")
+    for group in COMMANDS[command]:
+        assert f"\n{group}:\n" in result.out
+    assert "\x1b" not in result.out
 
 
 def test_help_of_train_shows_the_default_of_every_setting(charnet_: Charnet) -> None:
-    shown = " ".join(charnet_("train", "--help").out.split())
+    shown = " ".join(charnet_("train", "--help-all").out.split())
     for name in ("cell", "hidden_size", "dropout", "val_fraction", "steps", "optimizer", "learning_rate", "seed"):
         full = next(n for n in overlay.setting_names() if n.endswith("." + name))
         assert f"--{name.replace('_', '-')}" in shown
@@ -917,13 +916,13 @@ def test_help_of_train_shows_the_default_of_every_setting(charnet_: Charnet) -> 
 
 
 def test_every_default_that_the_help_of_sample_shows_is_the_one_of_the_api(charnet_: Charnet) -> None:
-    shown = " ".join(charnet_("sample", "--help").out.split())
+    shown = " ".join(charnet_("sample", "--help-all").out.split())
     own = {"length": "1000; with -i 200", "seed": "a new one"}
     for name, (described, _) in options_of(SamplingOptions).items():
         if name == "temperature_end":  # the second number of --temp
             continue
         limits, usual = described.metadata["limits"], own.get(name, described.default)
-        words = limits.text if usual in ("", ()) else f"{limits.text} [default: {usual}]"
+        words = limits.text if usual in ("", ()) or usual is False else f"{limits.text} [default: {usual}]"
         assert words in shown, name
         assert any(f"{flag} " in shown or f"{flag}," in shown for flag in flags_of(name)), name
     assert "computed together [default: 1]" in shown

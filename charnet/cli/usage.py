@@ -1,0 +1,186 @@
+"""What charnet says about a command line that it does not understand: what it found, and what to type."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from charnet.cli import synonyms
+from charnet.cli.command_list import SUMMARIES
+from charnet.cli.examples import EXAMPLES
+from charnet.cli.help_text import is_argument, metavar, whole_line
+from charnet.config import RUNS
+from charnet.errors import ConfigError, did_you_mean, nearest, quoted, shortened
+
+NUMBERS = (  # how a type refuses a value, and what it takes
+    (r"(.*) is not a valid int(?:eger)?(?: range)?\.?", "a whole number"),
+    (r"(.*) is not a valid float(?: range)?\.?", "a number"),
+)
+OUT_OF_RANGE = r"(\S+) is not in the range (\d+)<=x<=(\d+)\.?"
+BELOW = r"(\S+) is not in the range x>=(\d+)\.?"
+
+
+def explained(error: Any) -> str:
+    """Returns an error of the parser as a sentence of ours.
+
+    Args:
+        error: one of click, which some releases of typer import and others contain a copy of.
+    """
+    kind, context = type(error).__name__, getattr(error, "ctx", None)
+    path = context.command_path if context else "charnet"
+    if kind == "NoSuchOption" and context:
+        return no_such_option(error.option_name, context)
+    if kind == "MissingParameter" and error.param is not None:
+        return _missing(error.param, path)
+    if kind == "BadParameter" and error.param is not None:
+        return _bad_value(_name(error.param), str(error.message))
+    if kind == "BadOptionUsage":
+        takes_none = "does not take" in str(error.message)
+        return f"{error.option_name}: expected {'no value, found one' if takes_none else 'a value, found none'}"
+    return " ".join(error.format_message().split()).rstrip(".")
+
+
+def see(path: str) -> str:
+    """Returns where to read on.
+
+    >>> see("charnet train")
+    '; see charnet train --help'
+    """
+    return f"; see {path} --help"
+
+
+def no_such_option(word: str, context: Any) -> str:
+    """Says that a command has no such option, and which one is meant."""
+    path = context.command_path
+    command = path.partition(" ")[2]
+    flags = {flag for param in context.command.get_params(context) for flag in param.opts}
+    says = f"{path} has no option {_shown(word)}"
+    if not command:
+        return f"{says}; options stand behind a command, as in charnet train --for 5m{see(path)}"
+    here = synonyms.option_here(word, command, flags) if len(word) > 2 else ""
+    if here.startswith("charnet "):
+        return f"{says}; give it without an option, as in {here}"
+    if here:
+        return f"{says}; it is {here} here"
+    names = {flag.lstrip("-"): flag for flag in flags if flag.startswith("--")}
+    if near := nearest(synonyms.plain(word), names):
+        return f"{says} (did you mean --{near}?){see(path)}"
+    return says + (_of_another(word, command, context) or see(path))
+
+
+def _of_another(word: str, command: str, context: Any) -> str:
+    """Says which of the two large commands has an option of that name, or one that is meant."""
+    for other in ("train", "sample"):
+        found = context.find_root().command.get_command(context, other)
+        flags = {flag for param in found.params for flag in param.opts}
+        here = synonyms.option_here(word, other, flags) if len(word) > 2 and other != command else ""
+        if here.startswith("--"):
+            return f"; {here} belongs to charnet {other}"
+    return ""
+
+
+def check_dashes(context: Any, arguments: Sequence[str]) -> None:
+    """Raises ConfigError for a long option with one dash: it would be read as several short ones, or as a value.
+
+    Args:
+        arguments: of the command.
+    """
+    params = context.command.get_params(context)
+    flags = {flag for param in params for flag in param.opts}
+    valued = {flag for param in params if not is_argument(param) and not param.is_flag for flag in param.opts}
+    command = context.command_path.partition(" ")[2]
+    for before, word in zip(("", *arguments), arguments, strict=False):
+        if word == "--":
+            return
+        if before in valued or not re.match(r"-[A-Za-z][A-Za-z_-]{2}", word):
+            continue
+        here = synonyms.option_here(word, command, flags)
+        if here:
+            says = f"{_shown(word.partition('=')[0])} has one dash in front, and long options have two"
+            raise ConfigError(f"{says}: " + (f"give it as in {here}" if here.startswith("charnet ") else here))
+
+
+def too_many(context: Any, words: Sequence[str]) -> ConfigError:
+    """Returns the error of arguments too many."""
+    path = context.command_path
+    takes = sum(is_argument(param) for param in context.command.params)
+    expected = {0: "no argument", 1: "one argument"}.get(takes, f"{takes} arguments")
+    hint = "; a text with spaces needs quotation marks" if len(words) > 1 else ""
+    return ConfigError(f"{path} takes {expected}, found {quoted(' '.join(words))} beyond{hint}{see(path)}")
+
+
+def no_such_command(context: Any, words: Sequence[str]) -> ConfigError:
+    """Returns the error of a command that does not exist, with the one that is meant."""
+    word, path = words[0], context.command_path
+    known = list(context.command.commands)
+    if path != "charnet":
+        near = did_you_mean(word, known) or f"; it has {', '.join(known)}"
+        return ConfigError(f"{path} has no command {quoted(word)}{near}{see(path)}")
+    says = f"there is no command {quoted(word)}"
+    if here := _file_or_run(word):
+        return ConfigError(here)
+    if near := did_you_mean(word, known):
+        return ConfigError(f"{says}{near}{see(path)}")
+    if command := synonyms.command_here(word):
+        follows = words[1] if command == "--help" and words[1:2] and words[1] in SUMMARIES else ""
+        return ConfigError(f"{says}; it is {' '.join(filter(None, ('charnet', follows, command)))} here")
+    return ConfigError(f"{says}{see(path)}")
+
+
+def _file_or_run(word: str) -> str:
+    """Returns what to do with a file, a run or a known text that was given in place of a command, or ""."""
+    typed = shortened(_shown(word))
+    if word.endswith(".cnz"):
+        return f"{typed} is no command; to restore it: charnet decompress {typed}"
+    if word.endswith(".safetensors") or _is_run(word):
+        return f"{typed} is a run, no command; to write with it: charnet sample {typed}"
+    is_text = word.endswith((".txt", ".md", ".csv", ".tsv", ".jsonl", ".gz", ".zst")) or os.path.exists(word)
+    if is_text and not word.startswith("-"):
+        return f"{typed} is a text, no command; to train on it: charnet train {typed}"
+    from charnet.data import datasets
+
+    return (
+        f"{typed} is a known text, no command; to train on it: charnet train {typed}" if datasets.is_known(word) else ""
+    )
+
+
+def _is_run(word: str) -> bool:
+    places = (word, os.path.join(str(RUNS), word))  # noqa: PTH118 - a name may be anything, and no path
+    return any(os.path.exists(os.path.join(place, "last.safetensors")) for place in places)  # noqa: PTH118
+
+
+def _missing(param: Any, path: str) -> str:
+    lines = EXAMPLES.get(path.partition(" ")[2], {})
+    example = f", as in: {whole_line(next(iter(lines)))}" if lines else see(path)
+    return f"{path} needs {metavar(param) if is_argument(param) else _name(param)}{example}"
+
+
+def _bad_value(name: str, message: str) -> str:
+    for pattern, expected in NUMBERS:
+        if found := re.fullmatch(pattern, message, re.DOTALL):
+            return f"{name}: expected {expected}, found {quoted(_unquoted(found[1]))}"
+    if found := re.fullmatch(OUT_OF_RANGE, message):
+        return f"{name}: expected a number between {found[2]} and {found[3]}, found {found[1]}"
+    if found := re.fullmatch(BELOW, message):
+        return f"{name}: expected a number, at least {found[2]}, found {found[1]}"
+    return f"{name}: {' '.join(message.split()).rstrip('.')}"
+
+
+def _unquoted(shown: str) -> str:
+    return shown[1:-1] if len(shown) > 1 and shown[0] == shown[-1] and shown[0] in "'\"" else shown
+
+
+def _name(param: Any) -> str:
+    """Returns the name of an option, or of an argument."""
+    return metavar(param) if is_argument(param) else _longest(param.opts)
+
+
+def _longest(flags: Iterable[str]) -> str:
+    return max(flags, key=len)
+
+
+def _shown(word: str) -> str:
+    """Returns a word that was typed, on one line."""
+    return quoted(word)[1:-1]

@@ -1,0 +1,145 @@
+"""What charnet answers to command lines that it does not understand."""
+
+from __future__ import annotations
+
+import os
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from charnet.cli import console, synonyms
+from charnet.cli.app import app, run
+from charnet.errors import nearest
+
+ROOT = typer.main.get_command(app)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("checkpoints/tempest").mkdir(parents=True)
+    Path("checkpoints/tempest/last.safetensors").touch()
+    Path("odd").touch()
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("train --lr 1", "charnet train has no option --lr; it is --learning-rate here"),
+        ("train --gpu", "charnet train has no option --gpu; it is --device cuda here"),
+        ("train --batch 3", "charnet train has no option --batch; it is --batch-size here"),
+        ("train --epoch 3", "charnet train has no option --epoch; it is --epochs here"),
+        ("train --n_layers 3", "charnet train has no option --n_layers; it is --num-layers here"),
+        ("train --layers=3", "charnet train has no option --layers; it is --num-layers here"),
+        ("train --hidden 3", "charnet train has no option --hidden; it is --hidden-size here"),
+        ("train --seq-length 3", "charnet train has no option --seq-length; it is --window here"),
+        ("train --block_size 3", "charnet train has no option --block_size; it is --window here"),
+        ("train --rnn-size 3", "charnet train has no option --rnn-size; it is --hidden-size here"),
+        ("train --iters 3", "charnet train has no option --iters; it is --steps here"),
+        ("train --model lstm", "charnet train has no option --model; it is --cell here"),
+        ("train --data x", "charnet train has no option --data; give it without an option, as in charnet "
+                           "train book.txt"),
+        ("train --temperature 1", "charnet train has no option --temperature; --temperature belongs to charnet sample"),
+        ("train --learning_rate 1", "charnet train has no option --learning_rate; it is --learning-rate here"),
+        ("train -rnn_size 3", "-rnn_size has one dash in front, and long options have two: --hidden-size"),
+        ("train -gpuid 0", "-gpuid has one dash in front, and long options have two: --device cuda"),
+        ("sample -temperature 1", "-temperature has one dash in front, and long options have two: --temperature"),
+        ("sample --model x", "charnet sample has no option --model; give it without an option, as in charnet "
+                             "sample book"),
+        ("sample --start_text x", "charnet sample has no option --start_text; it is --prompt here"),
+        ("sample --lr 1", "charnet sample has no option --lr; --learning-rate belongs to charnet train"),
+        ("sample --zzz", "charnet sample has no option --zzz; see charnet sample --help"),
+        ("sample -Z", "charnet sample has no option -Z; see charnet sample --help"),
+        ("sample --prmopt x", "charnet sample has no option --prmopt (did you mean --prompt?); see charnet "
+                              "sample --help"),
+        ("--for 5m", "charnet has no option --for; options stand behind a command, as in charnet train --for 5m; "
+                     "see charnet --help"),
+        ("ls", 'there is no command "ls"; it is charnet runs here'),
+        ("generate", 'there is no command "generate"; it is charnet sample here'),
+        ("test", 'there is no command "test"; it is charnet eval here'),
+        ("info", 'there is no command "info"; it is charnet inspect here'),
+        ("help", 'there is no command "help"; it is charnet --help here'),
+        ("help train", 'there is no command "help"; it is charnet train --help here'),
+        ("trian", 'there is no command "trian" (did you mean "train"?); see charnet --help'),
+        ("xyzzy", 'there is no command "xyzzy"; see charnet --help'),
+        ("bench smaple", 'charnet bench has no command "smaple" (did you mean "sample"?); see charnet bench --help'),
+        ("cache rm", 'charnet cache has no command "rm"; it has list, clear; see charnet cache --help'),
+        ("book.txt", "book.txt is a text, no command; to train on it: charnet train book.txt"),
+        ("odd", "odd is a text, no command; to train on it: charnet train odd"),
+        ("text8", "text8 is a known text, no command; to train on it: charnet train text8"),
+        ("tempest", "tempest is a run, no command; to write with it: charnet sample tempest"),
+        ("book.cnz", "book.cnz is no command; to restore it: charnet decompress book.cnz"),
+        ("train --steps many", '--steps: expected a whole number, found "many"'),
+        ("train --dropout x", '--dropout: expected a number, found "x"'),
+        ("lesson --steps 0", "--steps: expected a number, at least 1, found 0"),
+        ("serve --port 99999", "--port: expected a number between 0 and 65535, found 99999"),
+        ("sample -n", "-n: expected a value, found none"),
+        ("inspect --json=3", "--json: expected no value, found one"),
+        ("compress", "charnet compress needs TEXT, as in: charnet compress book.txt"),
+        ("inspect a b c", 'charnet inspect takes one argument, found "b c" beyond; a text with spaces needs quotation '
+                          "marks; see charnet inspect --help"),
+    ],
+)  # fmt: skip
+def test_the_answer_names_what_was_found_and_what_to_type(
+    line: str, answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(line.split()) == 2
+    assert capsys.readouterr() == ("", f"charnet: {answer}\n")
+
+
+def test_the_value_of_an_option_may_look_like_an_option_with_one_dash() -> None:
+    assert run(["sample", "-p", "-prompt", "missing"]) == 4
+    assert run(["sample", "--", "-prompt"]) == 4
+
+
+@pytest.mark.parametrize(("wrong", "known"), [("gpu", "cpu"), ("lr", "lines"), ("zip", "tip"), ("gru", "gpu")])
+def test_a_word_that_is_little_like_a_known_one_is_not_guessed(wrong: str, known: str) -> None:
+    assert nearest(wrong, [known]) == ""
+
+
+def test_every_synonym_names_an_option_or_a_command_that_exists() -> None:
+    flags = {flag for command in ROOT.commands.values() for each in command.params for flag in each.opts}
+    for names in synonyms.OPTIONS.values():
+        assert all(f"--{name.split()[0]}" in flags for name in names), names
+    for command, *_ in synonyms.COMMANDS.values():
+        first, *more = command.split()
+        assert first in ROOT.commands or f"{first}" in ("--help", "--version")
+        if more and more[0].startswith("-"):
+            assert more[0] in {flag for each in ROOT.commands[first].params for flag in each.opts}
+        elif more and first in ("corpus", "cache"):
+            assert more[0] in ROOT.commands[first].commands
+
+
+def test_no_word_of_ours_is_a_synonym_of_another_command() -> None:
+    assert not set(synonyms.COMMANDS) & set(ROOT.commands)
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(30, 3), (0, 1), (500, 1)])
+def test_on_a_terminal_a_message_is_wrapped_at_its_width_and_a_command_to_copy_is_not(columns: int, lines: int) -> None:
+    master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (24, columns))
+    with os.fdopen(slave, "w") as screen, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", screen)
+        console.error("corpus.txt: there is no such file; name another one of these")
+        console.note("  charnet sample checkpoints/a-long-name --temp 0.8")
+    shown = os.read(master, 1000).decode().replace("\r\n", "\n").splitlines()
+    os.close(master)
+    assert len(shown) == lines + 1
+    assert shown[0].startswith("charnet: corpus.txt: ")
+    assert all(line.startswith("  ") and len(line) <= columns for line in shown[1:-1])
+    assert shown[-1] == "  charnet sample checkpoints/a-long-name --temp 0.8"
+
+
+def test_a_message_is_wrapped_between_words() -> None:
+    text = "charnet: corpus.txt: there is no such file; name another"
+    assert list(console.wrapped(text, 24, "  ", "")) == [
+        "charnet: corpus.txt:",
+        "  there is no such file;",
+        "  name another",
+    ]
+    assert list(console.wrapped("x" * 40 + " y", 24, "  ", "")) == ["x" * 40, "  y"]
+    assert list(console.wrapped("\u4e2d" * 6 + " \u6587", 13, "", "")) == ["\u4e2d" * 6, "\u6587"]
+    assert list(console.wrapped(text, 0, "  ", "")) == [text]

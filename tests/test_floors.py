@@ -20,8 +20,8 @@ TABLE = """
                copy_index
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
-2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text runs no_folder run_list
-               capacity describe verify receipt
+2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text result runs no_folder
+               run_list capacity describe verify receipt
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry model_mixture agreement
@@ -29,11 +29,11 @@ TABLE = """
                samplers random_numbers particles conditional generate copy_guard guarded running scheduler batch best
                selection receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
-               line_scores evaluate_mixture adapt forecast copies
+               line_scores evaluate_mixture adapt forecast verdict copies
 5  training    meeting group torch_group communication agreement optim resolve elastic sizes planner events run_state
                background event_file loggers throughput time_budget thread_count sharded train_state division
-               trained_ngram saver recorder divergence trainer together start dry_run resume setup trials sweep_file
-               sweep_plan sweep_events sweep_pace sweep
+               trained_ngram saver recorder conclusion divergence trainer together start dry_run resume setup trials
+               sweep_file sweep_plan sweep_events sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
@@ -55,7 +55,8 @@ LOADS = {
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
     "evaluation.line_scores evaluation.evaluate_mixture "
     "evaluation.adapt training.optim training.throughput training.thread_count training.sharded training.train_state "
-    "training.division training.trained_ngram training.saver training.recorder training.trainer bench insight.trace "
+    "training.division training.trained_ngram training.saver training.recorder training.conclusion training.trainer "
+    "bench insight.trace "
     "insight.memory "
     "insight.gradients insight.units insight.gates insight.expectation insight.excerpt insight.study insight.verdicts "
     "insight.figures insight.page insight.png cli.insight_text lesson.runs lesson.explosion lesson.temperatures "

@@ -20,7 +20,7 @@ from charnet.cli.history import RunHistory, TransferRate
 from charnet.cli.tables import curve, format_duration, format_loss
 
 if TYPE_CHECKING:
-    from charnet.evaluation.baselines import Baselines
+    from charnet.training.conclusion import Conclusion
     from charnet.training.events import Event
 
 SECONDS_BETWEEN_UPDATES = 0.2
@@ -76,8 +76,8 @@ class LiveDisplay:
         elif isinstance(event, Progress | Metrics | Evaluated):
             self._refresh()
 
-    def show_baselines(self, baselines: Baselines | None) -> None:
-        self.history.baselines = baselines
+    def conclude(self, conclusion: Conclusion) -> None:
+        self.history.conclusion = conclusion
 
     def stopping(self) -> None:
         self.footnote = messages.STOPPING

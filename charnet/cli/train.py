@@ -226,9 +226,9 @@ def train(
             with contextlib.closing(run.events(lambda: signals.received)) as events:
                 for event in events:
                     finished = isinstance(event, Finished) and event.reason != "interrupted"
-                    if shown and finished:
-                        with contextlib.suppress(Interrupted):  # all is saved: Ctrl-C only skips the baselines
-                            view.show_baselines(run.baselines())
+                    if isinstance(event, Finished):
+                        with contextlib.suppress(Interrupted):  # all is saved: Ctrl-C only skips what is compared
+                            view.conclude(run.conclude(event, compressors=shown, stop=lambda: signals.received))
                     view.show(event)
                     followers(event)
         except Interrupted:

@@ -6,6 +6,7 @@
     last.safetensors        the newest state, with everything needed to resume the run
     previous.safetensors    the state before that, in case the newest is damaged
     damaged.safetensors     a newest state that was damaged, moved away when the run was resumed
+    result.json             what was measured when the run ended: baselines, and a text
     live.html               the page of `charnet train --open`
     tensorboard/            the events of `charnet train --log tensorboard`
     loggers.json            the names under which other loggers know the run
@@ -31,14 +32,13 @@ from charnet import durable, regular_file
 from charnet.config import RUNS
 from charnet.errors import CheckpointError, StorageError, quoted, shortened
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.result import RESULT
 from charnet.storage.tensorfile import ATTEMPTS, RENAME_SECONDS
 
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
-DAMAGED = "damaged.safetensors"
-SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
+SETTINGS, METRICS, DAMAGED = "config.yaml", "metrics.jsonl", "damaged.safetensors"
 LIVE_PAGE, TENSORBOARD, LOGGERS, JOB = "live.html", "tensorboard", "loggers.json", "torchrun.json"
-LARGEST_METRICS = 1 << 27  # bytes: some half a million lines
-LONGEST_METRICS_LINE = 400  # bytes
+LARGEST_METRICS, LONGEST_METRICS_LINE = 1 << 27, 400  # bytes: some half a million lines
 CHANGES, TEST = "changes", "test_nats_per_char"  # the keys of the lines of metrics that are no reports
 SAMPLE_ORDER = (BEST, LAST, PREVIOUS)  # the checkpoints of a run, by preference
 RESUME_ORDER = (LAST, PREVIOUS, BEST)
@@ -136,7 +136,7 @@ class RunFolder:
         self._checked_folder().write(name, checkpoint.pack(), keep_as=keep_as)
 
     def write(self, name: str, content: bytes) -> None:
-        """Replaces `config.yaml` or `metrics.jsonl`."""
+        """Replaces `config.yaml`, `metrics.jsonl` or `result.json`."""
         self._checked_folder().write(name, content)
 
     def append_metrics(self, values: Mapping[str, Any]) -> None:
@@ -182,7 +182,7 @@ class RunFolder:
         if not (self._is_new or begun_by_another):
             return
         with contextlib.suppress(OSError, StorageError):
-            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS, LIVE_PAGE, LOGGERS, JOB):
+            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS, LIVE_PAGE, LOGGERS, JOB, RESULT):
                 self._checked_folder().remove(name)
             self._checked_folder().path.rmdir()
 

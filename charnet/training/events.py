@@ -5,12 +5,14 @@ Started, (Progress | Metrics [Evaluated] | RolledBack | Replanned)..., Finished
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charnet.config import Config
 from charnet.data.printable import xml_text
+from charnet.storage.result import RunResult
 
 if TYPE_CHECKING:  # these load NumPy, which a refused command line does not need
     from charnet.storage.document import CorpusInfo
@@ -126,7 +128,7 @@ class Finished(_Shown):
         reason: "complete", "stopped early" or "interrupted".
         best_nats_per_char: the best loss, measured on `read` of the `held_out` characters; both are 0 if there is no
             held-out text.
-        forecast: a sentence with advice for a better model.
+        forecast: a sentence about what twice the time would give, or "".
         test_nats_per_char: the loss of the best weights on the test text, if there is one.
     """
 
@@ -139,6 +141,17 @@ class Finished(_Shown):
     read: int = 0
     held_out: int = 0
     test_nats_per_char: float | None = None
+
+    def result(self, alphabet: int, limit: str = "time") -> RunResult:
+        """Returns what this event alone tells of a run, for a verdict.
+
+        Args:
+            alphabet: the number of symbols.
+            limit: of the run in its plan.
+        """
+        nats = self.best_nats_per_char
+        finite = nats if nats is not None and math.isfinite(nats) else None
+        return RunResult(self.step, self.best_step, alphabet, finite, reason=self.reason, limit=limit)
 
 
 Event = Started | Progress | Metrics | Evaluated | RolledBack | Replanned | Finished

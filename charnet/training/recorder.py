@@ -59,7 +59,12 @@ class Recorder:
         self._group, self._division = group, Division(group, train_state.num_shards)
         self.text, self.history, self._ngram = text, History(), ngram
         self._vocab, self._train_state, self._sample_length = vocab, train_state, sample_length
-        self._chars_per_second = 0.0  # in the newest evaluation
+        self.chars_per_second = 0.0  # in the newest evaluation
+
+    @property
+    def device(self) -> torch.device:
+        """The device on which the networks are."""
+        return self._train_state.device
 
     def restore(self, before: Checkpoint) -> None:
         """Restores the history in a checkpoint, and the share of the n-gram."""
@@ -102,7 +107,7 @@ class Recorder:
         total = Mixture(self._ngram.weighted) if self._ngram else None
         evaluation = self._evaluate(model, self.text.val, val_chars, stop, total)
         ended = time.monotonic()
-        self._chars_per_second = evaluation.characters / max(ended - fitted, 1e-9)
+        self.chars_per_second = evaluation.characters / max(ended - fitted, 1e-9)
         return evaluation.nats_per_char, self._group.largest(ended - began)
 
     def _evaluate(self, model: Model, part: Part, most: int, stop: Stop, total: Mixture | None) -> Evaluation:
@@ -191,7 +196,7 @@ class Recorder:
         """Evaluates the best weights on at least `read` characters of a part, and on more if there is time."""
         seconds = max(LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION * train_seconds)
         best = self._group.share_file(folder.path / runs.BEST)
-        most = self._group.share(lambda: max(read, int(seconds * self._chars_per_second)))
+        most = self._group.share(lambda: max(read, int(seconds * self.chars_per_second)))
         model = from_weights(config.model, best.weights).to(self._train_state.device)
         total = Mixture(best.ngram) if best.ngram else None
         return checked(self._evaluate(model, part, most, stop, total))

@@ -26,7 +26,6 @@ from charnet.data.documents import NO_TARGET
 from charnet.data.split import Split
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError, DivergedError
-from charnet.evaluation.baselines import Baselines
 from charnet.evaluation.evaluate import Stopped
 from charnet.machine import explain_out_of_memory
 from charnet.overlay import overlay
@@ -36,8 +35,9 @@ from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training import optim
 from charnet.training.agreement import Agreement
+from charnet.training.conclusion import Conclusion, conclude
 from charnet.training.divergence import diverged
-from charnet.training.events import Evaluated, Event, Replanned, RolledBack, Started
+from charnet.training.events import Evaluated, Event, Finished, Replanned, RolledBack, Started
 from charnet.training.group import Group
 from charnet.training.planner import Plan
 from charnet.training.recorder import Recorder
@@ -148,9 +148,14 @@ class Trainer:
         limit = self.plan.limit if self.plan else "time"
         yield self.recorder.finish(self.folder, self.config, self.state, reason, limit, stop)
 
-    def baselines(self) -> Baselines | None:
-        """See `Recorder.baselines`."""
-        return self.recorder.baselines()
+    def conclude(
+        self, finished: Finished, *, compressors: bool = False, stop: Callable[[], object] = lambda: False
+    ) -> Conclusion:
+        """Measures what the verdict needs, after the last event, in the first process: see `conclusion.conclude`."""
+        found = finished.result(len(self.vocab), self.plan.limit if self.plan else "time")
+        if finished.reason == "interrupted" or not self.group.is_first:
+            return Conclusion(found)
+        return conclude(self.recorder, self.folder, found, compressors=compressors, stop=stop)
 
     def _adjust_length(self) -> Iterator[Replanned]:
         """Changes the length of a run that would end too late or too early."""

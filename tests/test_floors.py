@@ -37,17 +37,17 @@ TABLE = """
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
-               numbers curves live_page runs_page notebook
+               numbers curves live_page runs_page surprise_page notebook
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  exchange    about page plain plain_files torch_code onnx_cells onnx_graph
 7  api         api
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
                connection completions patterns page app llm_plugin
-9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
-               adapting opening context mixing copying receipts history live progress interactive many following launch
-               dry_running train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval
-               quantize export doctor bench cache corpus compress app
+9  cli         console newest help options tables messages surprise wrap showing output whole_lines sample_options
+               prompting adapting opening context mixing copying receipts history chart screen live progress interactive
+               many following launch dry_running train sweep_words sweep sample replay inspect insight_text insight
+               lesson serve removing runs eval quantize export doctor bench cache corpus compress app
 10 root        __init__ __main__
 """
 LOADS = {

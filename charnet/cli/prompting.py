@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 LARGEST_PROMPT = 1 << 26  # bytes
 
 
+def one_of(start: str | None, prompt: str | None) -> str | None:
+    """Returns the prompt, which is the second argument or an option."""
+    if start is not None and prompt is not None:
+        raise ConfigError(f"{ARGUMENT} and a second argument: expected one prompt, found two; leave one out")
+    return prompt if start is None else start
+
+
 def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, str]:
     """Reads the text to continue from the command line, a file or standard input. Returns also its name."""
     if prompt is not None and prompt_file is not None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 40
+MUCH_UNKNOWN = 0.1  # of the characters of a text
 
 
 def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
@@ -42,8 +43,33 @@ def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
     return "".join(BARS[round(share * (len(BARS) - 1))] for share in shares)
 
 
-def show_description(d: Description) -> None:
-    """Shows what is in a checkpoint, as `inspect` does."""
+def show_summary(d: Description, verdict: str, written: str, newest: str) -> None:
+    """Shows first what one wants to know of a checkpoint, as `inspect` does.
+
+    Args:
+        verdict: how good it is, "" where that is not known.
+        written: what the model writes.
+        newest: says that it is the newest run, "" if it was named.
+    """
+    held_out = bool(d.config.data.num_held_out(d.corpus.characters))
+    ngram = f" + {d.ngram['order']:.0f}-gram" if d.ngram else ""
+    line = max((line.strip() for line in written.splitlines()), key=len, default="")
+    rows = [
+        ("model", f"{d.short_model_line}{ngram}: {d.parameters:,} parameters, {format_size(d.size_bytes)}"),
+        ("loss", f"{format_loss(d.progress.best_nats_per_char)} per character, "
+                 f"{'held out' if held_out else 'of the text that it learned from'}"),
+        *[("verdict", verdict)] * bool(verdict),
+        *[("writes", line)] * bool(line),
+        ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, read {d.passes:.1f} times in "
+                 f"{format_duration(d.progress.seconds)}"),
+        *(("changed", change) for change in d.config.training.resume_changes),
+        ("file", f"{d.path}{f' ({newest})' if newest else ''}; --all shows everything"),
+    ]  # fmt: skip
+    show_rows(rows)
+
+
+def show_description(d: Description, verdict: str = "") -> None:
+    """Shows all that is in a checkpoint, as `inspect --all` does."""
     t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
     about = "about " if d.config.data.val == "random" else ""
     rows = [
@@ -60,6 +86,7 @@ def show_description(d: Description) -> None:
                     f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
         *(("changed", change) for change in t.resume_changes),
         ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
+        *[("verdict", verdict)] * bool(verdict),
         ("last", format_loss(d.last_nats_per_char)),
         ("history", f"{fixed(d.curve[0], 2)} {curve(d.curve)} {fixed(d.curve[-1], 2)}" if d.curve else "-"),
         ("settings", d.settings_line),
@@ -107,10 +134,13 @@ def show_checks(checks: Iterable[Check]) -> None:
     show_rows((labels[check.passed], f"{check.what}: {check.found}") for check in checks)
 
 
-def show_evaluation(e: Evaluation) -> None:
-    """Shows the losses on a text, as `eval` does."""
+def show_evaluation(e: Evaluation, verdict: str = "") -> None:
+    """Shows the losses on a text, as `eval` does; first of all that they say little, if they do."""
     unknown = sum(e.unknown.values())
+    share = unknown / (e.characters + unknown)
+    doubt = f"{100 * share:.0f} % of the characters are unknown to the model: these figures, over the rest, say little"
     lines = [
+        *[doubt] * (share >= MUCH_UNKNOWN),
         f"{fixed(e.nats_per_char, 4)} nats per character",
         f"{fixed(e.bits_per_char, 4)} bits per character",
         f"{fixed(e.perplexity, 3)} perplexity" if math.isfinite(e.perplexity) else "perplexity: too large to compute",
@@ -124,6 +154,7 @@ def show_evaluation(e: Evaluation) -> None:
     if unknown:
         count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
         lines.append(f"{count} unknown to the model and not counted: {most_frequent(e.unknown)}")
+    lines += [verdict] * bool(verdict)
     for line in lines:
         write(shown(line) + "\n")
 

@@ -6,10 +6,13 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charnet import regular_file
 from charnet.storage.strict_json import strict_json
+
+if TYPE_CHECKING:  # it loads NumPy
+    from charnet.storage.document import TrainerState
 
 RESULT = "result.json"
 LARGEST = 1 << 16  # bytes
@@ -52,6 +55,11 @@ class RunResult:
     def to_json(self) -> bytes:
         """Returns the file's content."""
         return json.dumps(dataclasses.asdict(self), allow_nan=False, indent=1).encode() + b"\n"
+
+
+def of(checkpoint: Path, progress: TrainerState) -> RunResult | None:
+    """Reads the result beside a checkpoint if it is of these weights: the best of the run."""
+    return read(checkpoint, progress.best_step) if progress.step == progress.best_step else None
 
 
 def read(checkpoint: Path, best_step: int) -> RunResult | None:

@@ -25,7 +25,7 @@ from charnet.data.batches import StreamPosition
 from charnet.data.documents import NO_TARGET
 from charnet.data.split import Split
 from charnet.data.vocab import Vocabulary
-from charnet.errors import CheckpointError, DivergedError
+from charnet.errors import CheckpointError, DivergedError, StorageError
 from charnet.evaluation.evaluate import Stopped
 from charnet.machine import explain_out_of_memory
 from charnet.overlay import overlay
@@ -111,6 +111,8 @@ class Trainer:
                         closed.append(error)  # raised when this process, and all others, have saved
             if closed:
                 raise closed[0]
+        except StorageError as error:
+            raise self.saver.elsewhere(error, self.config, self.state, self.recorder.history) from None
         finally:
             if not self.saver.has_saved and self.group.size == 1:  # else another process may have to begin it anew
                 self.folder.discard()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import lzma
+import math
 import random
 import zlib
 

@@ -21,6 +21,13 @@ STOPPING = "finishing this step, then saving; press Ctrl-C again to stop at once
 NOTHING_SAVED = "interrupted before the first step: nothing was saved"
 
 
+def trying(config: Config) -> str:
+    """Says which size is being timed."""
+    model = config.model
+    networks = f"{model.members} networks of " if model.members > 1 else ""
+    return f"trying sizes: {networks}{model.cell} {model.num_layers}x{model.hidden_size} ..."
+
+
 def opening(event: Started) -> list[str]:
     """Describes what is trained, on which text and where."""
     config, corpus = event.config, event.corpus

@@ -15,6 +15,7 @@ from charnet.cli.tables import format_duration, format_loss
 
 if TYPE_CHECKING:
     from charnet.cli.history import TransferRate
+    from charnet.config import Config
     from charnet.training.conclusion import Conclusion
     from charnet.training.events import Event
 
@@ -32,6 +33,10 @@ class TrainingView(Protocol):
 
     def reading(self, done: int, total: int) -> None:
         """`done` bytes of the text are read; a `total` of 0 means that it is unknown."""
+        ...
+
+    def trying(self, config: Config) -> None:
+        """Steps of this size are being timed, to plan the run."""
         ...
 
     def show(self, event: Event) -> None:
@@ -84,6 +89,9 @@ class _Quiet:
         pass
 
     def reading(self, done: int, total: int) -> None:
+        pass
+
+    def trying(self, config: Config) -> None:
         pass
 
     def show(self, event: Event) -> None:

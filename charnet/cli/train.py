@@ -219,6 +219,7 @@ def train(
                     sample_length=length,
                     seconds=seconds,
                     on_start=on_start,
+                    on_try=view.trying,
                     on_read=view.reading,
                 )
             if name and not begun and run.folder.path.name != name and not quiet:

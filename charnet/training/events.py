@@ -1,6 +1,6 @@
 """The events of a training run, in this order:
 
-Started, (Progress | Metrics [Evaluated] | RolledBack | Replanned)..., Finished
+Started, (Progress | Metrics [Evaluated] | Sampled | RolledBack | Replanned)..., Finished
 """
 
 from __future__ import annotations
@@ -104,6 +104,14 @@ class Evaluated(_Shown):
 
 
 @dataclass(frozen=True)
+class Sampled(_Shown):
+    """A text that the model writes now, between two evaluations, every few seconds. It is not saved."""
+
+    step: int
+    sample: str
+
+
+@dataclass(frozen=True)
 class RolledBack(_Shown):
     """A number was no longer finite after `from_step`; training resumes at `step` with a lower learning rate."""
 
@@ -154,4 +162,4 @@ class Finished(_Shown):
         return RunResult(self.step, self.best_step, alphabet, finite, reason=self.reason, limit=limit)
 
 
-Event = Started | Progress | Metrics | Evaluated | RolledBack | Replanned | Finished
+Event = Started | Progress | Metrics | Evaluated | Sampled | RolledBack | Replanned | Finished

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -27,12 +27,16 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import LONGEST_HISTORY, CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training.division import Division
-from charnet.training.events import Finished, Metrics, Progress, Started
+from charnet.training.events import Finished, Metrics, Progress, Sampled, Started
 from charnet.training.group import Group
 from charnet.training.planner import FINAL_EVALUATION_FRACTION, LONGEST_FINAL_EVALUATION
 from charnet.training.saver import History
 from charnet.training.train_state import MEMORY_ADVICE, TrainState, to_numpy
 from charnet.training.trained_ngram import TrainedNgram
+
+SECONDS_BETWEEN_SAMPLES = 6.0
+MOST_SAMPLING = 0.01  # fraction of the training time, for the samples
+BRIEF = 2.0  # seconds of training by which a sample of an evaluation may come early: a short run has few of them
 
 Stop = Callable[[], object]
 
@@ -60,6 +64,7 @@ class Recorder:
         self.text, self.history, self._ngram = text, History(), ngram
         self._vocab, self._train_state, self._sample_length = vocab, train_state, sample_length
         self.chars_per_second = 0.0  # in the newest evaluation
+        self._sampled_at, self._sample_seconds = time.monotonic() - SECONDS_BETWEEN_SAMPLES, 0.0
 
     @property
     def device(self) -> torch.device:
@@ -117,11 +122,13 @@ class Recorder:
             add_up=division.add_up,
         )  # fmt: skip
 
-    def progress(self, state: TrainerState) -> Progress:
-        """Returns loss and speed since the last line of metrics."""
+    def progress(self, state: TrainerState, config: Config) -> Iterator[Progress | Sampled]:
+        """Yields loss and speed since the last line of metrics, and every few seconds a sample."""
         steps = max(1, state.step - state.reported_step)
         speed = _chars_per_second(state, state.seconds)
-        return Progress(state.step, self._train_state.sums[0].item() / steps, speed)
+        yield Progress(state.step, self._train_state.sums[0].item() / steps, speed)
+        if self._sample_is_due():
+            yield Sampled(state.step, self.sample(config))
 
     def metrics(self, state: TrainerState, seconds: float, val: float | None, learning_rate: float) -> Metrics:
         """Returns a line of metrics over the steps since the one before, and sets the sums to zero.
@@ -158,10 +165,23 @@ class Recorder:
         without = state.evaluations_without_improvement + 1
         return False, dataclasses.replace(state, evaluations_without_improvement=without)
 
+    def _sample_is_due(self) -> bool:
+        """Returns whether to write a sample between two evaluations: in one process, every few seconds."""
+        if not self._sample_length or self._group.size > 1:
+            return False
+        return time.monotonic() - self._sampled_at > max(SECONDS_BETWEEN_SAMPLES, self._sample_seconds / MOST_SAMPLING)
+
     def sample(self, config: Config) -> str:
-        """Returns a short text that the model writes now, or "" if no sample is wanted."""
-        if not self._sample_length:
+        """Returns a short text that the model writes now, or "" if none is wanted, or if it would take too long."""
+        began = time.monotonic()
+        if not self._sample_length or began - self._sampled_at < self._sample_seconds / MOST_SAMPLING - BRIEF:
             return ""
+        text = self._write(config)
+        self._sampled_at = time.monotonic()
+        self._sample_seconds = self._sampled_at - began
+        return text
+
+    def _write(self, config: Config) -> str:
         ngram, weights = self._ngram, to_numpy(self._train_state.model.state_dict())
         engine = engine_of(config.model, weights, "numpy", ngram=ngram.weighted if ngram else None)
         return "".join(stream(engine, self._vocab, [], SamplingOptions(length=self._sample_length)))

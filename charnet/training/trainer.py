@@ -138,7 +138,7 @@ class Trainer:
                     if self.group.size == 1:  # each process has its own clock
                         self._check_sums()
                     self._progress_at = time.monotonic()
-                    yield self.recorder.progress(self.state)
+                    yield from self.recorder.progress(self.state, self.config)
             except Stopped:
                 reason = "interrupted"
                 break

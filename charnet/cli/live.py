@@ -18,7 +18,7 @@ from rich.text import Text
 
 from charnet.cli import messages, screen
 from charnet.cli.chart import Line
-from charnet.cli.console import cells, folded, note, shown
+from charnet.cli.console import folded, note, shown
 from charnet.cli.history import RunHistory, TransferRate
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class LiveDisplay:
             self._update(self.footnote)
             return
         lines = self._lines(self.console.height)
-        self._update(_text(lines), [sum(cells(text) for text, _ in line) for line in lines])
+        self._update(_text(lines), list(map(screen.width_of, lines)))
 
     def _lines(self, height: int) -> list[Line]:
         return screen.draw(self.history, self.clock.seconds, self.console.width, height, self.footnote)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from charnet import regular_file
 from charnet.cli.options import unescaped
 from charnet.cli.sample_options import ARGUMENT
-from charnet.errors import ConfigError, PromptError, StorageError
+from charnet.errors import ConfigError, PromptError, StorageError, quoted
 
 if TYPE_CHECKING:
     from charnet.storage.checkpoint import Checkpoint
@@ -20,7 +20,9 @@ LARGEST_PROMPT = 1 << 26  # bytes
 def one_of(start: str | None, prompt: str | None) -> str | None:
     """Returns the prompt, which is the second argument or an option."""
     if start is not None and prompt is not None:
-        raise ConfigError(f"{ARGUMENT} and a second argument: expected one prompt, found two; leave one out")
+        raise ConfigError(
+            f"{ARGUMENT} {quoted(prompt)} and a second argument: expected one prompt, found two; leave one out"
+        )
     return prompt if start is None else start
 
 

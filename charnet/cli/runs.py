@@ -62,9 +62,8 @@ def runs(
         raise ConfigError("--yes: expected --remove beside it")
     if remove is not None:
         if names or out or html or json:
-            raise ConfigError(
-                "--remove: removes one run and shows none; leave out the other runs, -o, --html and --json"
-            )
+            what = f"--remove {quoted(remove)}: removes one run and shows none"
+            raise ConfigError(f"{what}; leave out the other runs, -o, --html and --json")
         from charnet.cli import removing
 
         removing.remove(remove, folder, asks=not yes)

@@ -57,6 +57,11 @@ def draw(history: RunHistory, seconds: float, width: int, height: int, footnote:
     return lines[: max(1, height - 1 - len(last))] + last
 
 
+def width_of(line: Line) -> int:
+    """Returns the cells of a line. Those of bars and axes take one each; of a text they are counted at their widest."""
+    return sum(cells(text) if style == "sample" else len(text) for text, style in line)
+
+
 def _share(history: RunHistory, seconds: float) -> tuple[float, str]:
     """Returns how much of a training is done, of its time or of its steps, and the same in words."""
     started, step = history.started, history.latest.step if history.latest else 0
@@ -150,8 +155,9 @@ def _sample(text: str, width: int) -> Iterator[str]:
 
 
 def from_beginning(text: str) -> str:
-    """Returns a text from the beginning of a sentence on, else of a line, if one begins in its first half. A word at its
-    end that may be cut off is left out.
+    """Returns a text from the beginning of a sentence on, else of a line, if one begins in its first half.
+
+    A word at its end that may be cut off is left out.
 
     >>> from_beginning("and so on. The cat sat o"), from_beginning("The cat"), from_beginning("und so weiter")
     ('The cat sat', 'The', 'und so')

@@ -8,10 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charnet.cli import console, surprise
-from charnet.cli.wrap import wrapped
-from charnet.errors import ConfigError
-from charnet.generation.detokenizer import Chunk
+from charnet.cli import console
+from charnet.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
     from charnet.data.vocab import Vocabulary
@@ -33,15 +31,15 @@ def check(*, show: bool, out: Path | None, json: bool, others: Sequence[str]) ->
         others: options that were given and that --show goes without.
     """
     if out is not None and not show:
-        raise ConfigError("--out: expected --show beside it, for the page with the colored text")
+        raise ConfigError(f"--out {quoted(str(out))}: expected --show beside it, for the page with the colored text")
     if not show:
         return
     if others:
         raise ConfigError(f"--show and {others[0]}: one model shows one text; leave one of them out")
-    if out is not None:
-        from charnet.cli.output import check_free
+    from charnet.cli import output, surprise
 
-        check_free(out)
+    if out is not None:
+        output.check_free(out)
     elif not json and not surprise.can_color():
         raise ConfigError(COLORS_REFUSED)
 
@@ -70,6 +68,10 @@ def characters(vocab: Vocabulary, ids: Sequence[int], nats: Sequence[float]) -> 
 
 def on_terminal(found: Iterable[tuple[str, float]]) -> None:
     """Writes the text in colors, wrapped at words, after a legend."""
+    from charnet.cli import surprise
+    from charnet.cli.wrap import wrapped
+    from charnet.generation.detokenizer import Chunk
+
     chunks = (Chunk(text, (nats,) * len(text)) for text, nats in found)
     width = min(WIDEST, shutil.get_terminal_size().columns)
     legend = ", ".join("".join(surprise.painted((one, BANDS[at]) for one in name)) for at, name in enumerate(NAMES))

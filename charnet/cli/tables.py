@@ -145,6 +145,7 @@ def show_evaluation(e: Evaluation, verdict: str = "") -> None:
         f"{fixed(e.bits_per_char, 4)} bits per character",
         f"{fixed(e.perplexity, 3)} perplexity" if math.isfinite(e.perplexity) else "perplexity: too large to compute",
         f"{e.characters:,} characters, each predicted from all before it",
+        *[verdict] * bool(verdict),
     ]
     if d := e.dynamic:
         lines.append(
@@ -154,7 +155,6 @@ def show_evaluation(e: Evaluation, verdict: str = "") -> None:
     if unknown:
         count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
         lines.append(f"{count} unknown to the model and not counted: {most_frequent(e.unknown)}")
-    lines += [verdict] * bool(verdict)
     for line in lines:
         write(shown(line) + "\n")
 

@@ -51,7 +51,8 @@ def _describe(path: Path, *, is_newest: bool, everything: bool, json: bool) -> N
     elif everything:
         tables.show_description(description, judged.sentence if judged else "")
     else:
-        tables.show_summary(description, judged.sentence if judged else "", written, newest() if is_newest else "")
+        about = f"{f' ({newest()})' if is_newest else ''}; --all shows everything"
+        tables.show_summary(description, judged.sentence if judged else "", written, about)
 
 
 def _verify(path: Path, *, json: bool) -> int:

@@ -29,7 +29,8 @@ def one_of(start: str | None, prompt: str | None) -> str | None:
 def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, str]:
     """Reads the text to continue from the command line, a file or standard input. Returns also its name."""
     if prompt is not None and prompt_file is not None:
-        raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
+        names = f"{ARGUMENT} {quoted(prompt)} and --prompt-file {quoted(str(prompt_file))}"
+        raise ConfigError(f"{names}: expected one prompt, found two; leave one out")
     file = Path("-") if prompt == "-" else prompt_file
     if file is not None:
         return file_bytes(file)

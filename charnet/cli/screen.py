@@ -54,7 +54,16 @@ def draw(history: RunHistory, seconds: float, width: int, height: int, footnote:
     if height >= ROOM_FOR_CHART and (rows := room - len(shown) - 2) >= LOWEST_CHART:
         lines += _chart(history, width, rows)
     lines += [[(line, "sample")] for line in shown]
-    return lines[: max(1, height - 1 - len(last))] + last
+    return [_cropped(line, width) for line in lines[: max(1, height - 1 - len(last))] + last]
+
+
+def _cropped(line: Line, width: int) -> Line:
+    """Returns as much of a line as fits."""
+    found: Line = []
+    for text, style in line:
+        room = width - width_of(found)
+        found.append((text if style == "sample" else text[: max(0, room)], style))
+    return found
 
 
 def width_of(line: Line) -> int:

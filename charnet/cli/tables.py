@@ -43,13 +43,13 @@ def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
     return "".join(BARS[round(share * (len(BARS) - 1))] for share in shares)
 
 
-def show_summary(d: Description, verdict: str, written: str, newest: str) -> None:
+def show_summary(d: Description, verdict: str, written: str, about: str) -> None:
     """Shows first what one wants to know of a checkpoint, as `inspect` does.
 
     Args:
         verdict: how good it is, "" where that is not known.
         written: what the model writes.
-        newest: says that it is the newest run, "" if it was named.
+        about: what else is said of the file.
     """
     held_out = bool(d.config.data.num_held_out(d.corpus.characters))
     ngram = f" + {d.ngram['order']:.0f}-gram" if d.ngram else ""
@@ -63,7 +63,7 @@ def show_summary(d: Description, verdict: str, written: str, newest: str) -> Non
         ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, read {d.passes:.1f} times in "
                  f"{format_duration(d.progress.seconds)}"),
         *(("changed", change) for change in d.config.training.resume_changes),
-        ("file", f"{d.path}{f' ({newest})' if newest else ''}; --all shows everything"),
+        ("file", f"{d.path}{about}"),
     ]  # fmt: skip
     show_rows(rows)
 

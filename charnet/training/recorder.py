@@ -65,6 +65,7 @@ class Recorder:
         self._vocab, self._train_state, self._sample_length = vocab, train_state, sample_length
         self.chars_per_second = 0.0  # in the newest evaluation
         self._sampled_at, self._sample_seconds = time.monotonic() - SECONDS_BETWEEN_SAMPLES, 0.0
+        self._has_sampled = False
 
     @property
     def device(self) -> torch.device:
@@ -178,7 +179,9 @@ class Recorder:
             return ""
         text = self._write(config)
         self._sampled_at = time.monotonic()
-        self._sample_seconds = self._sampled_at - began
+        if self._has_sampled:  # the first one loads the engine, too
+            self._sample_seconds = self._sampled_at - began
+        self._has_sampled = True
         return text
 
     def _write(self, config: Config) -> str:

@@ -173,7 +173,7 @@ def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
         ("train --resume pets", ["already at step 120 of 120", "--steps 240"]),
         ("train pets.txt --init-from pets --cell gru", ["--init-from", "cell lstm"]),
         ("sample --prmopt x", ["--prmopt", "--prompt"]),
-        ("sample -p a --prompt-file b", ["--prompt and --prompt-file"]),
+        ("sample -p a --prompt-file b", ['--prompt "a" and --prompt-file "b"']),
         ("sample -n", ["-n"]),
         ("sample --temp warm", ["--temp", "0.5:1.2", "'warm'"]),
         ("sample --temp 0.5:", ["--temp", "0.5:1.2"]),

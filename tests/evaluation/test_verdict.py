@@ -25,13 +25,19 @@ def said(**changes: object) -> Verdict:
 @pytest.mark.parametrize(
     ("changes", "kind", "sentence"),
     [
-        ({"nats": 5.0}, "worse than guessing", "worse than guessing (4.14 nats): try a smaller --learning-rate"),
+        ({"nats": 5.0}, "worse than guessing", "worse than guessing (4.14 nats): train with a smaller learning rate"),
         ({"nats": 1.71}, "worse than n-gram", "worse than counting letters (5-gram 1.57 nats): train longer"),
         ({"nats": 1.56}, "like n-gram", "no better than counting letters (5-gram 1.57 nats): train longer"),
         (
-            {"nats": 1.43, "train_nats": 1.21, "val_nats": 1.43},
+            {"nats": 1.43, "ngram_nats": 1.49, "train_nats": 1.21, "val_nats": 1.43},
             "by heart",
             "learned by heart: train 1.21, held out 1.43 nats: more text, or more dropout",
+        ),
+        (
+            {"train_nats": 1.02},
+            "by heart",
+            "better than the best n-gram (5-gram 1.57) by 0.26 nats, but learned by heart: train 1.02, held out 1.35 "
+            "nats: more text, or more dropout",
         ),
         (
             {"last_nats": 1.4},

@@ -20,7 +20,7 @@ from charnet.storage.result import RunResult
 #   20,000                      lstm 1x128 + 7-gram, 5 s  1.758  1.728  1.93  1.84
 #   20,000                      lstm 1x256, four steps    1.757  3.878  3.88  3.86
 #   20,000                      lstm 1x128, dropout 0.3   1.757  1.788  1.79  1.60
-#   156,000                     lstm 1x256, no dropout    1.434  1.398  1.40  1.19  (learned by heart: with dropout 1.31)
+#   156,000                     lstm 1x256, no dropout    1.434  1.398  1.40  1.19  (with dropout 1.31)
 #   all of tiny-shakespeare     lstm 1x128, one pass      1.517  1.664  1.63  1.55
 #   all of tiny-shakespeare     lstm 1x128 + 7-gram       1.519  1.478  1.57  1.50
 #

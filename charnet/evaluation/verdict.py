@@ -28,6 +28,7 @@ from charnet.storage.result import RunResult
 TIE = 0.02  # two seeds of one setting differ by about so much
 GOOD = 0.08  # below the best n-gram
 BY_HEART = 0.2  # held-out loss above the loss on the text learned from: 0.1 where a run goes well, up to 0.5
+MUCH_BY_HEART = 0.45  # the same of a model that is good all the same: then it does little harm
 RISEN = 0.02  # the last loss above the best one
 UNLIKE = 0.15  # of a text: above or below the held-out text of the same model
 
@@ -76,8 +77,8 @@ def _of_counting(r: RunResult) -> Verdict | None:
 
 def _of_heart(r: RunResult) -> Verdict | None:
     """Judges a model that knows the text that it learned from much better than other text."""
-    advice = "more text, or more dropout"
-    if r.train_nats is not None and r.val_nats is not None and r.val_nats - r.train_nats >= BY_HEART:
+    advice, least = "more text, or more dropout", BY_HEART if _gain(r) < GOOD else MUCH_BY_HEART
+    if r.train_nats is not None and r.val_nats is not None and r.val_nats - r.train_nats >= least:
         alone = " by the network alone" if r.ngram_share else ""
         figures = f"train {r.train_nats:.2f}, held out {r.val_nats:.2f} nats{alone}"
         found = f"learned by heart: {figures}: {advice}"

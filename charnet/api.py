@@ -259,8 +259,7 @@ def train(
         name: of the run; by default the run is named after the text.
         seconds: how long training may take, also as text like "5m"; settings that are not given are chosen to fit, as
             `charnet train --for` does. Without this and without `steps` or `epochs`, five minutes.
-        resume: the folder of a run to resume, or its name below `out`. Without `settings` the result is bit for bit
-            that of an uninterrupted run; some settings may change, such as `learning_rate` and `batch_size`.
+        resume: the folder of a run to resume, or its name below `out`: to the bit, unless `settings` change it.
         continue_text: the resumed run goes on with a changed text, such as a longer one.
         on_event: called with each event (`charnet.training.events`). Without it a notebook shows curves.
         settings: any setting by its field name: `steps=500, hidden_size=128`; `charnet train --help` lists them.
@@ -269,7 +268,7 @@ def train(
         CharnetError: the caller has to change something; the message says what.
         KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP, after the run was saved; `charnet train --resume` resumes it.
     """
-    from charnet.training import setup
+    from charnet.training import events, setup
 
     known = qualified_names()
     values: dict[str, object] = {"data.paths": [fspath(text) for text in texts]} if texts or resume is None else {}
@@ -290,8 +289,10 @@ def train(
         else:
             more: dict[str, Any] = {"continue_text": continue_text, "seconds": seconds, "on_start": signals.defer}
             run = setup.resume_run(Path(resume), values, out=Path(out), **more)
-        with closing(run.events(lambda: signals.received)) as events:
-            for event in events:
+        with closing(run.events(lambda: signals.received)) as happened:
+            for event in happened:
+                if isinstance(event, events.Finished):
+                    run.conclude(event, stop=lambda: signals.received)
                 if on_event:
                     on_event(event)
     if signals.received:

@@ -20,8 +20,8 @@ TABLE = """
                suffix_array anchors copy_index
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
-2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text runs no_folder run_list
-               capacity describe verify receipt
+2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text result runs no_folder
+               run_list capacity describe verify receipt
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry model_mixture agreement
@@ -29,15 +29,15 @@ TABLE = """
                samplers random_numbers particles conditional generate copy_guard guarded running scheduler batch best
                selection receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
-               line_scores evaluate_mixture adapt forecast copies
+               line_scores evaluate_mixture adapt forecast verdict copies
 5  training    meeting group torch_group communication agreement optim resolve elastic sizes planner events run_state
                background event_file loggers throughput time_budget thread_count sharded train_state division
-               trained_ngram saver recorder divergence trainer together start dry_run resume setup trials sweep_file
-               sweep_plan sweep_events sweep_pace sweep
+               trained_ngram saver recorder conclusion divergence trainer together start dry_run resume setup trials
+               sweep_file sweep_plan sweep_events sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
-               numbers curves live_page runs_page notebook
+               numbers curves live_page runs_page surprise_page notebook
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  exchange    about plain plain_files torch_code onnx_cells onnx_graph wasm page_text page_facts page
@@ -45,12 +45,11 @@ TABLE = """
 7  api         api
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
                connection completions patterns page app llm_plugin
-9  cli         console examples command_list synonyms help_text usage help options tables messages surprise wrap output
-               whole_lines sample_options prompting
-               adapting opening context mixing copying receipts history live progress interactive many following launch
-               dry_running train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval
-               quantize export_page export importing markdown guide doctor bench cache corpus compress completing
-               completion commands app
+9  cli         console newest examples command_list synonyms help_text usage help options tables messages surprise wrap
+               showing output whole_lines sample_options prompting adapting opening context mixing copying receipts
+               history chart screen live progress interactive many following launch dry_running train sweep_words sweep
+               sample replay inspect insight_text insight lesson serve removing runs eval quantize export_page export
+               importing markdown guide doctor bench cache corpus compress completing completion commands app
 10 root        __init__ __main__
 """
 LOADS = {
@@ -58,7 +57,8 @@ LOADS = {
     "evaluation.evaluate evaluation.dynamic evaluation.exact_model evaluation.evaluate_checkpoint "
     "evaluation.line_scores evaluation.evaluate_mixture "
     "evaluation.adapt training.optim training.throughput training.thread_count training.sharded training.train_state "
-    "training.division training.trained_ngram training.saver training.recorder training.trainer bench insight.trace "
+    "training.division training.trained_ngram training.saver training.recorder training.conclusion training.trainer "
+    "bench insight.trace "
     "insight.memory "
     "insight.gradients insight.units insight.gates insight.expectation insight.excerpt insight.study insight.verdicts "
     "insight.figures insight.page insight.png cli.insight_text lesson.runs lesson.explosion lesson.temperatures "

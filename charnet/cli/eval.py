@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charnet.cli import console, mixing, tables
+from charnet.cli import console, mixing, showing, tables
+from charnet.cli.newest import names_model, newest
 from charnet.cli.options import SEPARATORS, option, setting, unescaped_settings
 from charnet.config import DYNAMIC_RATE
 from charnet.errors import ConfigError, plural
@@ -17,6 +18,7 @@ from charnet.overlay import check_rate
 
 if TYPE_CHECKING:
     from charnet.evaluation.line_scores import LineScore
+    from charnet.evaluation.verdict import Verdict
     from charnet.storage.checkpoint import Checkpoint
 
 COLUMNS = "{:>9} {:>11} {:>9} {:>11}"
@@ -27,7 +29,8 @@ as_trained = functools.partial(setting, group=TEXT, shown_default="as in the tra
 
 def eval_(
     checkpoint: Annotated[
-        str | None, typer.Argument(help="A run or a checkpoint; with --mix no checkpoint but a text.")
+        str | None,
+        typer.Argument(help="A run or a checkpoint; none = the newest run; with --mix no checkpoint but a text."),
     ] = None,
     text: Annotated[
         list[str] | None,
@@ -70,43 +73,77 @@ def eval_(
             group=OUTPUT,
         ),
     ] = False,
+    show: Annotated[
+        bool, option("--show", help="color the text by surprise: expected, surprising, very surprising", group=OUTPUT)
+    ] = False,
+    out: Annotated[
+        Path | None, option("--out", "-o", metavar="FILE", help="with --show: write a page (HTML)", group=OUTPUT)
+    ] = None,
     json: Annotated[
         bool, option("--json", help="print the results as JSON, with --per-line an object a line", group=OUTPUT)
     ] = False,
 ) -> None:
     """Evaluate a model on a text: nats and bits per character, perplexity."""
     of_text = {name: value for name, value in locals().items() if name in AS_TRAINED and value is not None}
+    given = None if mix or checkpoint is None else Path(checkpoint)
+    if given is not None and not names_model(given):  # the newest run, and a text
+        given, checkpoint, text = None, "", [str(given), *(text or ())]
     _check(checkpoint, text, mix, dynamic, dynamic_rate, quantize=quantize, per_line=per_line)
+    others = {"--mix": mix, "--per-line": per_line, "--dynamic": dynamic}
+    showing.check(show=show, out=out, json=json, others=[name for name, value in others.items() if value])
     changes = unescaped_settings(of_text)
-    assert checkpoint
     if mix:
-        _judge(mix, [checkpoint, *(text or ())], changes, quantize=quantize, threads=threads, json=json)
+        _judge(mix, [str(checkpoint), *(text or ())], changes, quantize=quantize, threads=threads, json=json)
         return
     assert text
 
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
 
-    path = runs.find(Path(checkpoint))
+    path = runs.find(given)
+    if given is None:
+        console.note(f"{path}: {newest()}")
     model = Checkpoint.load(path, weights_only=True)
     if quantize is not None:
         model = model.quantize(quantize)
 
-    from charnet.evaluation.evaluate_checkpoint import evaluate_files
+    from charnet.evaluation.evaluate_checkpoint import evaluate_each, evaluate_files
 
     if per_line:
         _show_lines(model, text, changes, threads, json=json)
         return
     rate = (DYNAMIC_RATE if dynamic_rate is None else dynamic_rate) if dynamic else None
-    evaluation = evaluate_files(model, text, changes, threads=threads, dynamic_rate=rate)
+    found: list[tuple[str, float]] = []
+    if show:
+        evaluation, ids, nats_N = evaluate_each(model, text, changes, threads=threads)
+        found = list(showing.characters(model.vocab, ids.tolist(), nats_N.tolist()))
+    else:
+        evaluation = evaluate_files(model, text, changes, threads=threads, dynamic_rate=rate)
     for note in evaluation.notes:
         console.note(note)
+    judged = _verdict(path, model, evaluation.nats_per_char)
+    if out is not None:
+        said = [showing.figures(evaluation), *([f"The model {judged.sentence}."] if judged else [])]
+        showing.as_page(out, f"{Path(text[0]).name} as {path.parent.name} reads it", said, found)
+    elif show and not json:
+        showing.on_terminal(found)
     if json:
-        console.write_json({"checkpoint": str(path), "precision": model.precision, **evaluation.as_dict()})
+        more = {"verdict": judged.as_dict() if judged else None, **(showing.as_json(found) if show else {})}
+        console.write_json({"checkpoint": str(path), "precision": model.precision, **evaluation.as_dict(), **more})
     else:
-        tables.show_evaluation(evaluation)
+        tables.show_evaluation(evaluation, judged.sentence if judged else "")
     if evaluation.dynamic and evaluation.dynamic.is_worse_than(evaluation):
         console.note("learning while reading made it worse: try a smaller --dynamic-rate")
+
+
+def _verdict(path: Path, model: Checkpoint, nats: float) -> Verdict | None:
+    """Judges the model by its loss on the text, and by what its run measured."""
+    from charnet.evaluation import verdict
+    from charnet.storage import result
+
+    is_held_out = bool(model.config.data.num_held_out(model.corpus.characters))
+    own = model.trainer_state.best_nats_per_char if is_held_out else None
+    return verdict.of_text(nats, len(model.vocab), own, result.of(path, model.trainer_state))
 
 
 def _check(
@@ -129,7 +166,7 @@ def _check(
     if dynamic and quantize:
         raise ConfigError("--dynamic and --quantize: 8-bit weights cannot learn; leave out one of them")
     if checkpoint is None and not mix:
-        raise ConfigError("Missing argument 'CHECKPOINT': name a run or a checkpoint, and the files to evaluate it on")
+        raise ConfigError("Missing argument 'TEXT...': name the files to evaluate the newest run on, or RUN and files")
     if checkpoint is None or not (text or mix):
         raise ConfigError(
             "Missing argument 'TEXT...': name the files to evaluate the model on, or - for standard input"

@@ -11,7 +11,7 @@ from charnet.training.events import Event, Finished, RolledBack, Started
 from charnet.training.run_state import RunState
 
 if TYPE_CHECKING:
-    from charnet.evaluation.baselines import Baselines
+    from charnet.training.conclusion import Conclusion
 
 
 class RunHistory(RunState):
@@ -19,7 +19,7 @@ class RunHistory(RunState):
 
     def __init__(self) -> None:
         super().__init__()
-        self.baselines: Baselines | None = None
+        self.conclusion: Conclusion | None = None
 
     def lines(self, event: Event) -> list[str]:
         """Returns the lines that every view shows for an event; most events have none."""
@@ -30,7 +30,7 @@ class RunHistory(RunState):
                 return [messages.rolled_back(event)]
             case Finished():
                 assert self.started is not None
-                return messages.closing(event, self.started.alphabet_size, self.baselines)
+                return messages.closing(event, self.started.alphabet_size, self.conclusion)
         return []
 
 

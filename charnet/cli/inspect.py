@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console, tables
+from charnet.cli.newest import newest
 from charnet.cli.options import option
 from charnet.errors import CheckpointError
 
@@ -21,21 +22,37 @@ def inspect(
     verify: Annotated[
         bool, option("--verify", help="check every file of the run: checksums, settings, metrics, text", group="Output")
     ] = False,
+    everything: Annotated[
+        bool, option("--all", help="also alphabet, checksums, settings, history, versions", group="Output")
+    ] = False,
     json: Annotated[bool, option("--json", help="print everything as JSON", group="Output")] = False,
 ) -> int:
-    """Show the contents of a checkpoint: model, alphabet, text, settings, history."""
+    """Show what a checkpoint is: model, text, loss, how good that is, and a line that it writes."""
     from charnet.storage import runs
-    from charnet.storage.describe import describe
 
     path = runs.find(checkpoint)
     if verify:
         return _verify(path if checkpoint and os.path.isfile(checkpoint) else path.parent, json=json)
-    description = describe(path)
-    if json:
-        console.write_json(description.as_dict())
-    else:
-        tables.show_description(description)
+    _describe(path, is_newest=checkpoint is None, everything=everything, json=json)
     return 0
+
+
+def _describe(path: Path, *, is_newest: bool, everything: bool, json: bool) -> None:
+    from charnet.evaluation import verdict
+    from charnet.storage import result
+    from charnet.storage.describe import describe
+
+    description = describe(path)
+    found = result.of(path, description.progress)
+    judged, written = verdict.of_run(found), found.sample if found else ""
+    if json:
+        said = judged.as_dict() if judged else None
+        console.write_json(description.as_dict() | {"verdict": said, "sample": written or None})
+    elif everything:
+        tables.show_description(description, judged.sentence if judged else "")
+    else:
+        about = f"{f' ({newest()})' if is_newest else ''}; --all shows everything"
+        tables.show_summary(description, judged.sentence if judged else "", written, about)
 
 
 def _verify(path: Path, *, json: bool) -> int:

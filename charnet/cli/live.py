@@ -6,25 +6,41 @@ Import it only where something is drawn: rich takes as long to load as the rest 
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
-from charnet.cli import messages
-from charnet.cli.console import folded, note, shown, visible
+from charnet.cli import messages, screen
+from charnet.cli.chart import Line
+from charnet.cli.console import folded, note, shown
 from charnet.cli.history import RunHistory, TransferRate
-from charnet.cli.tables import curve, format_duration, format_loss
 
 if TYPE_CHECKING:
-    from charnet.evaluation.baselines import Baselines
+    from charnet.config import Config
+    from charnet.training.conclusion import Conclusion
     from charnet.training.events import Event
 
 SECONDS_BETWEEN_UPDATES = 0.2
-LINES_OF_SAMPLE = 6
+LAST_STATE = 18  # lines that stay on the screen at most
+STYLES = {
+    "done": "green",
+    "to do": "bright_black",
+    "name": "bright_black",
+    "axis": "bright_black",
+    "train": "cyan",
+    "held out": "bold yellow",
+    "words": "",
+    "sample": "italic",
+    "footnote": "bold",
+    "plain": "",
+    "": "",
+}
 
 
 def terminal(stderr: TextIO) -> Console | None:
@@ -33,8 +49,34 @@ def terminal(stderr: TextIO) -> Console | None:
     return None if console.is_dumb_terminal else console
 
 
+@contextlib.contextmanager
+def silent_keys() -> Iterator[None]:
+    """Keeps typed keys off the screen; they still reach the shell, and Ctrl-C this process."""
+    restore = None
+    with contextlib.suppress(ImportError, OSError, ValueError, AttributeError):
+        import termios
+
+        keyboard = sys.stdin.fileno()
+        # A process in the background that changes its terminal is stopped.
+        if os.isatty(keyboard) and os.tcgetpgrp(keyboard) == os.getpgrp():
+            before = termios.tcgetattr(keyboard)
+            quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+            termios.tcsetattr(keyboard, termios.TCSANOW, quiet)
+
+            def restore() -> None:
+                if os.tcgetpgrp(keyboard) == os.getpgrp():
+                    termios.tcsetattr(keyboard, termios.TCSANOW, before)
+
+    try:
+        yield
+    finally:
+        if restore is not None:
+            with contextlib.suppress(OSError, termios.error):
+                restore()
+
+
 class LiveDisplay:
-    """Shows a bar, the losses, a curve and a few lines that the model writes now.
+    """Shows a bar, the losses, their curves and a few lines that the model writes now.
 
     Errors of the terminal are ignored: the training continues without its display.
     """
@@ -44,9 +86,14 @@ class LiveDisplay:
         self.live = Live(console=console, auto_refresh=False, transient=True)
         self.history = RunHistory()
         self.rate = rate
+        self.clock = screen.Clock()
         self.footnote = ""
+        self._keys = silent_keys()
+        self._drawn: list[int] = []  # the widths of the lines on the screen
+        self._width = 0
 
     def __enter__(self) -> LiveDisplay:
+        self._keys.__enter__()
         with contextlib.suppress(OSError):
             self.live.start()
         return self
@@ -54,6 +101,7 @@ class LiveDisplay:
     def __exit__(self, *exception: object) -> None:
         with contextlib.suppress(OSError):
             self.live.stop()
+        self._keys.__exit__(None, None, None)
 
     def starting(self) -> None:
         self._update(f"{self.rate.action} ...")
@@ -64,20 +112,25 @@ class LiveDisplay:
             line = self.rate.line(done, total)
             self._update(Group(line, ProgressBar(total=total, completed=done, width=40)) if total else line)
 
+    def trying(self, config: Config) -> None:
+        self.clock.start()
+        self._update(messages.trying(config))
+
     def show(self, event: Event) -> None:
-        from charnet.training.events import Evaluated, Finished, Metrics, Progress, Started
+        from charnet.training.events import Finished, Started
 
         self.history.update(event)
         if isinstance(event, Finished):
             self._show_last_state()
         self._print(self.history.lines(event))
         if isinstance(event, Started):
+            self.clock.start()
             self._update("")
-        elif isinstance(event, Progress | Metrics | Evaluated):
+        elif not isinstance(event, Finished):
             self._refresh()
 
-    def show_baselines(self, baselines: Baselines | None) -> None:
-        self.history.baselines = baselines
+    def conclude(self, conclusion: Conclusion) -> None:
+        self.history.conclusion = conclusion
 
     def stopping(self) -> None:
         self.footnote = messages.STOPPING
@@ -90,61 +143,50 @@ class LiveDisplay:
     def _show_last_state(self) -> None:
         """Ends the live display and leaves its last state on the screen."""
         self.footnote = ""
-        last = self._drawn() if self.history.latest else None
+        lines = self._lines(min(LAST_STATE, self.console.height)) if self.history.latest else []
         self._update("")
-        if last is not None:
-            with contextlib.suppress(OSError):
-                self.console.print(last)
+        with contextlib.suppress(OSError):
+            if lines:
+                self.console.print(_text(lines))
 
     def _refresh(self) -> None:
-        self._update(self._drawn() if self.history.latest else self.footnote)
+        if self.history.latest is None:
+            self._update(self.footnote)
+            return
+        lines = self._lines(self.console.height)
+        self._update(_text(lines), list(map(screen.width_of, lines)))
 
-    def _update(self, content: RenderableType) -> None:
+    def _lines(self, height: int) -> list[Line]:
+        return screen.draw(self.history, self.clock.seconds, self.console.width, height, self.footnote)
+
+    def _update(self, content: RenderableType, widths: list[int] | None = None) -> None:
         with contextlib.suppress(OSError):
+            self._reflow()
             self.live.update(content, refresh=True)
+        self._drawn, self._width = widths or [], self.console.width
+
+    def _reflow(self) -> None:
+        """Moves the cursor to where rich expects it: a terminal that became narrower has wrapped the lines on it."""
+        width = max(1, self.console.width)
+        if width < self._width:
+            extra = sum(max(0, -(-each // width) - 1) for each in self._drawn)
+            if extra:
+                self.console.file.write(f"\x1b[{extra}A\r\x1b[J")
 
     def _print(self, lines: list[str]) -> None:
         with contextlib.suppress(OSError):
             for line in lines:
-                self.console.print(shown(line), soft_wrap=True)
+                text = shown(line)
+                whole = text.startswith("  ")  # a command, to be copied
+                for part in [text] if whole else folded(text, max(1, self.console.width)):
+                    self.console.print(part.rstrip(), soft_wrap=True)
 
-    def _drawn(self) -> RenderableType:
-        parts: list[RenderableType] = [self._bar(), self._losses()]
-        if self.history.sample:
-            parts.append(self._sample())
-        if self.footnote:
-            parts.append(Text(self.footnote, "bold"))
-        return Group(*parts)
 
-    def _bar(self) -> Table:
-        now, steps = self.history.latest, self.history.steps
-        assert now is not None
-        bar = Table.grid(padding=(0, 1), expand=False)
-        bar.add_row(
-            ProgressBar(total=steps, completed=now.step, width=min(40, max(8, self.console.width - 44))),
-            Text(f"{now.step:,}/{steps:,}", no_wrap=True),
-            Text(f"{now.chars_per_second:,.0f} chars/s", no_wrap=True),
-            Text(f"{format_duration(self.history.seconds_left())} left", no_wrap=True),
-        )
-        return bar
-
-    def _losses(self) -> Table:
-        history = self.history
-        assert history.latest is not None
-        losses = Table.grid(padding=(0, 2))
-        losses.add_row(Text("train", "dim"), Text(format_loss(history.latest.train_nats_per_char)))
-        if history.val:
-            losses.add_row(Text("validation", "dim"), Text(format_loss(history.val[-1])))
-        if history.best:
-            nats, step = history.best
-            losses.add_row(Text("best", "dim"), Text(f"{format_loss(nats)} at step {step:,}"))
-        if len(history.val) > 1:
-            width = max(8, min(40, self.console.width - 16))
-            losses.add_row(Text("curve", "dim"), Text(curve(history.val, width)))
-        return losses
-
-    def _sample(self) -> Text:
-        # Folded here, counting the widest that a character can be: rich and terminals disagree on joined emoji.
-        text = visible(self.history.sample, keep="\n").expandtabs()
-        lines = [part for line in text.split("\n") for part in folded(line, self.console.width)]
-        return Text("\n".join(lines[:LINES_OF_SAMPLE]), style="italic cyan", no_wrap=True)
+def _text(lines: list[Line]) -> Text:
+    """Returns lines for rich; names and texts in them are no markup."""
+    text = Text(no_wrap=True, overflow="crop")
+    for at, line in enumerate(lines):
+        text.append("\n" if at else "")
+        for piece, style in line:
+            text.append(piece, STYLES[style])
+    return text

@@ -81,7 +81,7 @@ def write_answers(given: Mapping[str, Any], options: SamplingOptions) -> int:
     lines = [_guarded(line, copied) for line in lines]
     begun = before.state(model, options) or start(model.engine, model.vocab)
     if not given["quiet"]:
-        model.say(options, given["engine"])
+        model.say(options, given["engine"], is_newest=given["checkpoint"] is None)
     failed, is_cut = list[str](), Counter[bool]()
     metadata = {**model.metadata(given), **before.metadata()}
     objects = _objects(model, lines, begun, copied, metadata, given, failed, is_cut)

@@ -13,11 +13,19 @@ from charnet.errors import plural
 if TYPE_CHECKING:
     from charnet.config import Config
     from charnet.evaluation.baselines import Baselines
+    from charnet.training.conclusion import Conclusion
     from charnet.training.events import Finished, RolledBack, Started
     from charnet.training.planner import Plan
 
 STOPPING = "finishing this step, then saving; press Ctrl-C again to stop at once"
 NOTHING_SAVED = "interrupted before the first step: nothing was saved"
+
+
+def trying(config: Config) -> str:
+    """Says which size is being timed."""
+    model = config.model
+    networks = f"{model.members} networks of " if model.members > 1 else ""
+    return f"trying sizes: {networks}{model.cell} {model.num_layers}x{model.hidden_size} ..."
 
 
 def opening(event: Started) -> list[str]:
@@ -80,29 +88,30 @@ def _planned(plan: Plan, symbol: str) -> list[str]:
     ]
 
 
-def closing(event: Finished, alphabet_size: int, baselines: Baselines | None) -> list[str]:
+def closing(event: Finished, alphabet_size: int, conclusion: Conclusion | None) -> list[str]:
     """Says how a training ended, how good the model is and which command comes next."""
     if event.step == 0:
         return [NOTHING_SAVED]
+    from charnet.evaluation import verdict
+
+    result = conclusion.result if conclusion else event.result(alphabet_size)
     lines = []
     if event.best_nats_per_char is not None:
         part = f", over {event.read:,} of {event.held_out:,} held-out characters" if event.read < event.held_out else ""
         lines.append(f"best: {format_loss(event.best_nats_per_char)} per character at step {event.best_step:,}{part}")
         if event.test_nats_per_char is not None:
             lines.append(f"test: {format_loss(event.test_nats_per_char)} per character, with the weights of that step")
-        if event.best_nats_per_char > math.log(alphabet_size):
-            lines.append(
-                f"that is worse than guessing ({format_loss(math.log(alphabet_size))}): try a smaller --learning-rate"
-            )
-    if baselines:
-        lines.append(_comparison(baselines))
+    if conclusion and conclusion.baselines:
+        lines.append(_comparison(conclusion.baselines))
+    if found := verdict.of_run(result):
+        lines.append(found.sentence)
     if event.forecast:
         lines.append(event.forecast)
     if event.reason == "interrupted":
         lines.append(f"interrupted at step {event.step:,}, everything is saved; resume with:")
         lines.append(f"  {resume_command(event.run)}")
     else:
-        end = {"complete": "done", "stopped early": "stopped early: the loss no longer improves"}[event.reason]
+        end = {"complete": "done", "stopped early": "stopped early, as the loss no longer fell"}[event.reason]
         lines.append(f"{end}; write text with:")
         lines.append(f"  charnet sample {shlex.quote(str(event.run))} --temp 0.8")
     return lines
@@ -111,11 +120,9 @@ def closing(event: Finished, alphabet_size: int, baselines: Baselines | None) ->
 def _comparison(b: Baselines) -> str:
     """Gives the losses of an n-gram model and of compressors on the same held-out text."""
     part = f" (on the first {b.held_out:,} characters, after {b.learned:,})" if b.is_part else ""
-    ppmd = f"PPMd {b.ppmd:.4f} bits, " if b.ppmd is not None else ""
-    return (
-        f"for comparison: {b.order}-gram {format_loss(b.ngram * math.log(2))}, {ppmd}"
-        f"xz -9e {b.xz:.4f} bits, gzip -9 {b.gzip:.4f} bits{part}"
-    )
+    bits = {f"{b.order}-gram": b.ngram, "PPMd": b.ppmd, "xz -9e": b.xz, "gzip -9": b.gzip}
+    shown = (f"{name} {each * math.log(2):.4f}" for name, each in bits.items() if each is not None)
+    return f"for comparison: {', '.join(shown)} nats per character{part}"
 
 
 def aborted(started: Started | None) -> str:

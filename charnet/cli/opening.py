@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.cli import adapting, console
+from charnet.cli.newest import newest
 from charnet.config import Config, SamplingOptions
 from charnet.engines import registry
 from charnet.errors import ConfigError
@@ -80,16 +81,18 @@ class Opened:
             **learned,
         }
 
-    def say(self, options: SamplingOptions, engine: str | None) -> None:
+    def say(self, options: SamplingOptions, engine: str | None, *, is_newest: bool = False) -> None:
         """Says on stderr which model writes how, and how to get a faster engine if there is one and none was asked for.
 
         Args:
             engine: the one that was asked for.
+            is_newest: no model was named.
         """
         weights = {"int8": "8-bit weights", "mixed": "8-bit weights and fp32"}.get(self.precision, self.precision)
         end = "" if options.temperature_end is None else f":{options.temperature_end:g}"
         temperature = f"temperature {options.temperature:g}{end}"
         name = " + ".join(f"{each.checkpoint}:{each.weight:.3g}" for each in self.mix) or self.path
+        name = f"{name} ({newest()})" if is_newest and not self.mix else name
         console.note(f"{name}: {self.engine.name} engine, {weights}, {temperature}, seed {options.seed}")
         if engine is None and self.opened_as != self.fastest:
             advice = "--engine compiled says why not here" if registry.has_numba() else "pip install 'charnet[fast]'"

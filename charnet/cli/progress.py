@@ -15,7 +15,8 @@ from charnet.cli.tables import format_duration, format_loss
 
 if TYPE_CHECKING:
     from charnet.cli.history import TransferRate
-    from charnet.evaluation.baselines import Baselines
+    from charnet.config import Config
+    from charnet.training.conclusion import Conclusion
     from charnet.training.events import Event
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -34,12 +35,16 @@ class TrainingView(Protocol):
         """`done` bytes of the text are read; a `total` of 0 means that it is unknown."""
         ...
 
+    def trying(self, config: Config) -> None:
+        """Steps of this size are being timed, to plan the run."""
+        ...
+
     def show(self, event: Event) -> None:
         """Shows one event of the training."""
         ...
 
-    def show_baselines(self, baselines: Baselines | None) -> None:
-        """Takes the losses to compare with, before the last event."""
+    def conclude(self, conclusion: Conclusion) -> None:
+        """Takes what was measured at the end, before the last event."""
         ...
 
     def stopping(self) -> None:
@@ -86,10 +91,13 @@ class _Quiet:
     def reading(self, done: int, total: int) -> None:
         pass
 
+    def trying(self, config: Config) -> None:
+        pass
+
     def show(self, event: Event) -> None:
         pass
 
-    def show_baselines(self, baselines: Baselines | None) -> None:
+    def conclude(self, conclusion: Conclusion) -> None:
         pass
 
     def stopping(self) -> None:
@@ -116,11 +124,15 @@ class _JsonLines(_Quiet):
             write_json(event.as_dict())
         if isinstance(event, Finished) and event.test_nats_per_char is not None:
             write_json({"step": event.best_step, "test_nats_per_char": event.test_nats_per_char})
+        if isinstance(event, Finished) and self.history.conclusion:
+            best, verdict = event.best_nats_per_char, self.history.conclusion.verdict
+            said = verdict.as_dict() if verdict else None
+            write_json({"step": event.best_step, "best_nats_per_char": best, "verdict": said})
         if not self.quiet:
             _note_all(self.history.lines(event))
 
-    def show_baselines(self, baselines: Baselines | None) -> None:
-        self.history.baselines = baselines
+    def conclude(self, conclusion: Conclusion) -> None:
+        self.history.conclusion = conclusion
 
     def stopping(self) -> None:
         if not self.quiet:
@@ -154,8 +166,8 @@ class _PlainLines(_Quiet):
         if isinstance(event, Progress | Metrics | Evaluated):
             self._show_progress()
 
-    def show_baselines(self, baselines: Baselines | None) -> None:
-        self.history.baselines = baselines
+    def conclude(self, conclusion: Conclusion) -> None:
+        self.history.conclusion = conclusion
 
     def stopping(self) -> None:
         note(messages.STOPPING)

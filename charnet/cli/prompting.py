@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from charnet import regular_file
 from charnet.cli.options import unescaped
 from charnet.cli.sample_options import ARGUMENT
-from charnet.errors import ConfigError, PromptError, StorageError
+from charnet.errors import ConfigError, PromptError, StorageError, quoted
 
 if TYPE_CHECKING:
     from charnet.storage.checkpoint import Checkpoint
@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 LARGEST_PROMPT = 1 << 26  # bytes
 
 
+def one_of(start: str | None, prompt: str | None) -> str | None:
+    """Returns the prompt, which is the second argument or an option."""
+    if start is not None and prompt is not None:
+        raise ConfigError(
+            f"{ARGUMENT} {quoted(prompt)} and a second argument: expected one prompt, found two; leave one out"
+        )
+    return prompt if start is None else start
+
+
 def prompt_bytes(prompt: str | None, prompt_file: Path | None) -> tuple[bytes, str]:
     """Reads the text to continue from the command line, a file or standard input. Returns also its name."""
     if prompt is not None and prompt_file is not None:
-        raise ConfigError("--prompt and --prompt-file: expected one prompt, found two; leave one out")
+        names = f"{ARGUMENT} {quoted(prompt)} and --prompt-file {quoted(str(prompt_file))}"
+        raise ConfigError(f"{names}: expected one prompt, found two; leave one out")
     file = Path("-") if prompt == "-" else prompt_file
     if file is not None:
         return file_bytes(file)

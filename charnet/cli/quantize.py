@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from charnet.cli import console
+from charnet.cli.newest import newest
 from charnet.cli.options import option
 
 
 def quantize(
-    checkpoint: Annotated[Path, typer.Argument(readable=False, help="A run or a checkpoint.")],
+    checkpoint: Annotated[
+        Path | None, typer.Argument(readable=False, help="A run or a checkpoint; none = the newest run.")
+    ] = None,
     out: Annotated[
         Path | None,
         option("--out", "-o", help="path of the new file [default: in the folder of the old one]", group="Output"),
@@ -29,5 +32,6 @@ def quantize(
     check_free(target, advice=" with --out")
     model = Checkpoint.load(path, weights_only=True)
     after = model.quantize().save(target)
-    console.note(f"{path.name}: {model.size_bytes:,} bytes, {model.precision}; {target.name}: {after:,} bytes, int8")
+    name = path.name if checkpoint else f"{path} ({newest()})"
+    console.note(f"{name}: {model.size_bytes:,} bytes, {model.precision}; {target.name}: {after:,} bytes, int8")
     console.write_line(str(target))

@@ -21,7 +21,7 @@ from charnet.errors import ConfigError, did_you_mean, quoted
 if TYPE_CHECKING:
     from charnet.storage.run_list import Curve, RunSummary
 
-OUTPUT = "Output"
+OUTPUT, REMOVING = "Output", "Removing"
 ORDERS = ("newest", "name", "best", "size", "time")
 CELLS = 12  # of a number
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the shorter run, where losses are compared
@@ -46,6 +46,10 @@ def runs(
         Path | None,
         option("--html", metavar="FILE", help="write a page about the runs: table, curves, settings", group=OUTPUT),
     ] = None,
+    remove: Annotated[
+        str | None, option("--remove", metavar="RUN", help="remove a run, after a question", group=REMOVING)
+    ] = None,
+    yes: Annotated[bool, option("--yes", "-y", help="with --remove: without the question", group=REMOVING)] = False,
     force: Annotated[bool, option("--force", help="replace existing files", group=OUTPUT)] = False,
     json: Annotated[bool, option("--json", help="print everything as JSON", group=OUTPUT)] = False,
 ) -> None:
@@ -54,6 +58,16 @@ def runs(
         raise ConfigError(
             f"--sort: expected one of {', '.join(ORDERS)}, found {quoted(sort)}{did_you_mean(sort, ORDERS)}"
         )
+    if yes and remove is None:
+        raise ConfigError("--yes: expected --remove beside it")
+    if remove is not None:
+        if names or out or html or json:
+            what = f"--remove {quoted(remove)}: removes one run and shows none"
+            raise ConfigError(f"{what}; leave out the other runs, -o, --html and --json")
+        from charnet.cli import removing
+
+        removing.remove(remove, folder, asks=not yes)
+        return
     if names and len(names) == 1:
         raise ConfigError(f"expected two or more runs to compare; charnet inspect {quoted(names[0])} describes one")
     if out is not None and not names:

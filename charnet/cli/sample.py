@@ -26,6 +26,7 @@ TURN_LENGTH = 200  # characters
 
 def sample(
     checkpoint: sample_options.Checkpoint = None,
+    start: sample_options.Start = None,
     prompt: sample_options.Prompt = None,
     prompt_file: sample_options.PromptFile = None,
     prompts_file: sample_options.PromptsFile = None,
@@ -83,6 +84,7 @@ def sample(
     if templates:
         sample_options.show_templates(json=json)
         return 0
+    prompt = given["prompt"] = prompting.one_of(start, prompt)
     _check(**given)
     samples = lines or samples
     sample_options.limit_threads(threads)
@@ -187,8 +189,6 @@ def _write(
     """Writes texts after one prompt.
 
     Args:
-        ids: of the prompt.
-        before: what is read before it.
         given: the values of all options by the names of their parameters.
         color: show how unexpected each character was.
     """
@@ -241,7 +241,7 @@ def _say_how(model: Opened, options: SamplingOptions, given: Mapping[str, Any], 
     """Says on stderr which model writes how."""
     from charnet.cli import output
 
-    model.say(options, given["engine"])
+    model.say(options, given["engine"], is_newest=given["checkpoint"] is None)
     output.note_colors(given, color=color)
 
 

@@ -22,6 +22,7 @@ COMPUTATION, OUTPUT = "Computation", "Output"
 Checkpoint = Annotated[
     Path | None, typer.Argument(readable=False, help="A run or a checkpoint; none = the newest run under checkpoints/.")
 ]
+Start = Annotated[str | None, typer.Argument(metavar="[PROMPT]", help="The text to continue, as with --prompt.")]
 Mix = Annotated[
     list[str] | None,
     option(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 40
+MUCH_UNKNOWN = 0.1  # of the characters of a text
 
 
 def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
@@ -42,8 +43,39 @@ def curve(values: Sequence[float], width: int = CURVE_WIDTH) -> str:
     return "".join(BARS[round(share * (len(BARS) - 1))] for share in shares)
 
 
-def show_description(d: Description) -> None:
-    """Shows what is in a checkpoint, as `inspect` does."""
+def show_summary(d: Description, verdict: str, written: str, about: str) -> None:
+    """Shows first what one wants to know of a checkpoint, as `inspect` does.
+
+    Args:
+        verdict: how good it is, "" where that is not known.
+        written: what the model writes.
+        about: what else is said of the file.
+    """
+    ngram = f" + {d.ngram['order']:.0f}-gram" if d.ngram else ""
+    line = max((line.strip() for line in written.splitlines()), key=len, default="")
+    rows = [
+        ("model", f"{d.short_model_line}{ngram}: {d.parameters:,} parameters, {format_size(d.size_bytes)}"),
+        *(_imported_rows(d) if d.corpus.is_unknown else _short_training_rows(d, verdict)),
+        *[("writes", line)] * bool(line),
+        *(("changed", change) for change in d.config.training.resume_changes),
+        ("file", f"{d.path}{about}"),
+    ]  # fmt: skip
+    show_rows(rows)
+
+
+def _short_training_rows(d: Description, verdict: str) -> list[tuple[str, str]]:
+    held_out = bool(d.config.data.num_held_out(d.corpus.characters))
+    return [
+        ("loss", f"{format_loss(d.progress.best_nats_per_char)} per character, "
+                 f"{'held out' if held_out else 'of the text that it learned from'}"),
+        *[("verdict", verdict)] * bool(verdict),
+        ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, read {d.passes:.1f} times in "
+                 f"{format_duration(d.progress.seconds)}"),
+    ]  # fmt: skip
+
+
+def show_description(d: Description, verdict: str = "") -> None:
+    """Shows all that is in a checkpoint, as `inspect --all` does."""
     rows = [
         ("checkpoint", f"{d.path}, {format_size(d.size_bytes)}, written {d.created}"),
         ("checksum", f"verified, SHA-256 {d.sha256}"),
@@ -51,7 +83,7 @@ def show_description(d: Description) -> None:
         ("model", d.model_line),
         ("parameters", f"{d.parameters:,}: " + ", ".join(f"{part} {n:,}" for part, n in d.parameters_by_part.items())),
         ("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}"),
-        *(_imported_rows(d) if d.corpus.is_unknown else _training_rows(d)),
+        *(_imported_rows(d) if d.corpus.is_unknown else _training_rows(d, verdict)),
         ("settings", d.settings_line),
         ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
     ]  # fmt: skip
@@ -74,7 +106,7 @@ def _imported_rows(d: Description) -> list[tuple[str, str]]:
     ]
 
 
-def _training_rows(d: Description) -> list[tuple[str, str]]:
+def _training_rows(d: Description, verdict: str) -> list[tuple[str, str]]:
     """Returns what a model learned from, how long, and how well."""
     t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
     about = "about " if d.config.data.val == "random" else ""
@@ -86,6 +118,7 @@ def _training_rows(d: Description) -> list[tuple[str, str]]:
                     f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
         *(("changed", change) for change in t.resume_changes),
         ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
+        *[("verdict", verdict)] * bool(verdict),
         ("last", format_loss(d.last_nats_per_char)),
         ("history", f"{fixed(d.curve[0], 2)} {curve(d.curve)} {fixed(d.curve[-1], 2)}" if d.curve else "-"),
     ]  # fmt: skip
@@ -123,14 +156,18 @@ def show_checks(checks: Iterable[Check]) -> None:
     show_rows((labels[check.passed], f"{check.what}: {check.found}") for check in checks)
 
 
-def show_evaluation(e: Evaluation) -> None:
-    """Shows the losses on a text, as `eval` does."""
+def show_evaluation(e: Evaluation, verdict: str = "") -> None:
+    """Shows the losses on a text, as `eval` does; first of all that they say little, if they do."""
     unknown = sum(e.unknown.values())
+    share = unknown / (e.characters + unknown)
+    doubt = f"{100 * share:.0f} % of the characters are unknown to the model: these figures, over the rest, say little"
     lines = [
+        *[doubt] * (share >= MUCH_UNKNOWN),
         f"{fixed(e.nats_per_char, 4)} nats per character",
         f"{fixed(e.bits_per_char, 4)} bits per character",
         f"{fixed(e.perplexity, 3)} perplexity" if math.isfinite(e.perplexity) else "perplexity: too large to compute",
         f"{e.characters:,} characters, each predicted from all before it",
+        *[verdict] * bool(verdict),
     ]
     if d := e.dynamic:
         lines.append(

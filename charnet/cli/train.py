@@ -224,6 +224,7 @@ def train(
                     sample_length=length,
                     seconds=seconds,
                     on_start=on_start,
+                    on_try=view.trying,
                     on_read=view.reading,
                 )
             if name and not begun and run.folder.path.name != name and not quiet:
@@ -231,9 +232,9 @@ def train(
             with contextlib.closing(run.events(lambda: signals.received)) as events:
                 for event in events:
                     finished = isinstance(event, Finished) and event.reason != "interrupted"
-                    if shown and finished:
-                        with contextlib.suppress(Interrupted):  # all is saved: Ctrl-C only skips the baselines
-                            view.show_baselines(run.baselines())
+                    if isinstance(event, Finished):
+                        with contextlib.suppress(Interrupted):  # all is saved: Ctrl-C only skips what is compared
+                            view.conclude(run.conclude(event, compressors=shown, stop=lambda: signals.received))
                     view.show(event)
                     followers(event)
         except Interrupted:

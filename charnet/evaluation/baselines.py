@@ -60,10 +60,9 @@ def baselines(learned: Ids, held_out: Ids, vocab: Vocabulary) -> Baselines:
     texts = [_as_bytes(ids, vocab) for ids in (learned, held_out)]
     with ThreadPoolExecutor(2) as pool:  # both spend their time outside the GIL
         xz = pool.submit(_xz_bits, *texts)
-        ngrams = ngram_bits(learned, held_out)
-        order = int(np.argmin(ngrams)) + 1
+        order, ngram = best_ngram(learned, held_out)
         return Baselines(
-            ngram=ngrams[order - 1],
+            ngram=ngram,
             order=order,
             gzip=_gzip_bits(*texts) / len(held_out),
             xz=xz.result() / len(held_out),
@@ -80,6 +79,13 @@ def _as_bytes(ids: Ids, vocab: Vocabulary) -> bytes:
         return b"".join(map(vocab.pieces.__getitem__, ids.tolist()))
     symbols = np.array([ord(piece.decode()) for piece in vocab.pieces], dtype="<u4")[ids]
     return symbols.tobytes().decode("utf-32-le").encode()
+
+
+def best_ngram(learned: Ids, held_out: Ids) -> tuple[int, float]:
+    """Returns the order of the best n-gram model of orders 1 to 7, and its bits per held-out character."""
+    ngrams = ngram_bits(learned, held_out)
+    order = int(np.argmin(ngrams)) + 1
+    return order, ngrams[order - 1]
 
 
 def ngram_bits(learned: Ids, held_out: Ids, longest: int = LONGEST_NGRAM) -> list[float]:

@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from charnet import machine
 from charnet.config import DOCUMENT_END, Config, DataSettings
 from charnet.data.corpus import encode_for
@@ -23,11 +26,13 @@ from charnet.errors import ConfigError, CorpusError
 from charnet.evaluation.dynamic import Learner
 from charnet.evaluation.evaluate import Evaluation, checked, evaluate
 from charnet.evaluation.exact_model import ExactModel
-from charnet.evaluation.mixing import Mixture
+from charnet.evaluation.mixing import EachLoss, Mixture, Total
 from charnet.model.device import set_threads
 from charnet.model.ensemble import from_weights
 from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
+
+MOST_UNKNOWN = 0.5  # of the characters of a text
 
 
 def evaluate_files(
@@ -48,7 +53,7 @@ def evaluate_files(
     Raises:
         ConfigError: the model knows no documents, or only lines; the rate is out of its range, or 8-bit weights would
             have to learn.
-        CorpusError: a text is missing, empty, in another encoding, or has no character of the model's alphabet.
+        CorpusError: a text is missing, empty, in another encoding, or most of its characters are unknown to the model.
         DivergedError: the loss is not finite.
     """
     limit_threads(threads)
@@ -56,8 +61,34 @@ def evaluate_files(
     if dynamic_rate is not None:
         check_learns(checkpoint)
     ids, unknown, notes = encode_files(checkpoint.vocab, paths, data)
+    check_known(paths, len(ids), sum(unknown.values()))
     evaluation = evaluate_checkpoint(checkpoint, ids, unknown, dynamic_rate=dynamic_rate)
     return dataclasses.replace(evaluation, notes=tuple(notes))
+
+
+def evaluate_each(
+    checkpoint: Checkpoint, paths: Sequence[str], changes: Mapping[str, str] | None = None, *, threads: int = 0
+) -> tuple[Evaluation, Ids, npt.NDArray[np.float64]]:
+    """Evaluates the model of a checkpoint on texts, and returns also the ids of what was read and the loss of each.
+
+    Args, Raises: as for `evaluate_files`.
+    """
+    limit_threads(threads)
+    ids, unknown, notes = encode_files(checkpoint.vocab, paths, changed(checkpoint.config.data, changes or {}))
+    check_known(paths, len(ids), sum(unknown.values()))
+    each = EachLoss(len(ids), checkpoint.ngram)
+    evaluation = evaluate_checkpoint(checkpoint, ids, unknown, total=each)
+    return dataclasses.replace(evaluation, notes=tuple(notes)), ids, each.nats_N
+
+
+def check_known(paths: Sequence[str], known: int, unknown: int) -> None:
+    """Raises CorpusError if a model does not know most characters of a text: a loss over the others means nothing."""
+    if unknown > MOST_UNKNOWN * (known + unknown):
+        share = f"{100 * unknown / (known + unknown):.0f} %"
+        raise CorpusError(
+            f"{paths[0]}: the model does not know {share} of its characters, so a figure over the others would mean "
+            "nothing; use a model that was trained on such a text"
+        )
 
 
 def limit_threads(threads: int) -> None:
@@ -163,7 +194,12 @@ def evaluate_text(checkpoint: Checkpoint, text: str) -> Evaluation:
 
 
 def evaluate_checkpoint(
-    checkpoint: Checkpoint, ids: Ids, unknown: Mapping[int, int], *, dynamic_rate: float | None = None
+    checkpoint: Checkpoint,
+    ids: Ids,
+    unknown: Mapping[int, int],
+    *,
+    dynamic_rate: float | None = None,
+    total: Total | None = None,
 ) -> Evaluation:
     """Evaluates the model of a checkpoint on the ids of a text.
 
@@ -173,11 +209,12 @@ def evaluate_checkpoint(
         ids: of the characters in the alphabet, at least one.
         unknown: the count of each other symbol.
         dynamic_rate: also evaluates a copy of the model that learns while it reads, at this rate.
+        total: adds up the loss of a chunk, with that of the n-gram if the model has one.
     """
     vocab, part = checkpoint.vocab, part_of(checkpoint, ids)
     with machine.explain_out_of_memory("close other programs"):
         ngram, model = checkpoint.ngram, model_of(checkpoint)
-        total = Mixture(ngram) if ngram else None
+        total = total or (Mixture(ngram) if ngram else None)
         evaluation = checked(evaluate(model, part, vocab.start_id(), total=total))
         if dynamic_rate is not None:
             dynamic = Learner(model, ngram, dynamic_rate).read(part, vocab.start_id())

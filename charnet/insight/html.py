@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from charnet.insight.svg import STYLE as FIGURES
-from charnet.insight.svg import xml_text
+from charnet.insight.svg import xml_text as xml_text
 from charnet.storage.strict_json import finite
 
 

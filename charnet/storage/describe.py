@@ -44,17 +44,22 @@ class Description:
     versions: dict[str, str]
 
     @property
-    def model_line(self) -> str:
-        """The model in a line: cell, sizes, dropout, precision."""
+    def short_model_line(self) -> str:
+        """The model in a few words: cell, networks, layers, units."""
         model = self.config.model
         cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
         layers = "1 layer" if model.num_layers == 1 else f"{model.num_layers} layers"
+        networks = f"{model.members} networks of " if model.members > 1 else ""
+        return f"{cell}, {networks}{layers} of {model.hidden_size} units"
+
+    @property
+    def model_line(self) -> str:
+        """The model in a line: cell, sizes, dropout, precision."""
+        model = self.config.model
         width = model.embedding_size or model.hidden_size
         weight_dropout = f", weight dropout {model.weight_dropout:g}" if model.weight_dropout else ""
         quantized = ", 8-bit weights" if self.precision == "int8" else ""
-        sizes = f"{layers} of {model.hidden_size} units, embedding {width}"
-        sizes = f"{model.members} networks of {sizes}" if model.members > 1 else sizes
-        return f"{cell}, {sizes}, dropout {model.dropout:g}{weight_dropout}{quantized}"
+        return f"{self.short_model_line}, embedding {width}, dropout {model.dropout:g}{weight_dropout}{quantized}"
 
     @property
     def passes(self) -> float:

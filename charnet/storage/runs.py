@@ -1,17 +1,16 @@
 """A run is a folder: what it holds, who may write to it, and which run the user means.
 
-    config.yaml             all settings, with defaults resolved; the same file reproduces the run
-    metrics.jsonl           a line for each report
-    best.safetensors        the weights with the lowest validation loss
-    last.safetensors        the newest state, with everything needed to resume the run
-    previous.safetensors    the state before that, in case the newest is damaged
-    damaged.safetensors     a newest state that was damaged, moved away when the run was resumed
-    live.html               the page of `charnet train --open`
-    tensorboard/            the events of `charnet train --log tensorboard`
-    loggers.json            the names under which other loggers know the run
-    torchrun.json           the job of torchrun that trained the run last
-
-A new folder is removed if its run ends before the first checkpoint.
+config.yaml             all settings, with defaults resolved; the same file reproduces the run
+metrics.jsonl           a line for each report
+best.safetensors        the weights with the lowest validation loss
+last.safetensors        the newest state, with everything needed to resume the run
+previous.safetensors    the state before that, in case the newest is damaged
+damaged.safetensors     a newest state that was damaged, moved away when the run was resumed
+result.json             what was measured when the run ended: baselines, and a text
+live.html               the page of `charnet train --open`
+tensorboard/            the events of `charnet train --log tensorboard`
+loggers.json            the names under which other loggers know the run
+torchrun.json           the job of torchrun that trained the run last
 """
 
 from __future__ import annotations
@@ -31,14 +30,13 @@ from charnet import durable, regular_file
 from charnet.config import RUNS
 from charnet.errors import CheckpointError, StorageError, quoted, shortened
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.result import RESULT
 from charnet.storage.tensorfile import ATTEMPTS, RENAME_SECONDS
 
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
-DAMAGED = "damaged.safetensors"
-SETTINGS, METRICS = "config.yaml", "metrics.jsonl"
+SETTINGS, METRICS, DAMAGED = "config.yaml", "metrics.jsonl", "damaged.safetensors"
 LIVE_PAGE, TENSORBOARD, LOGGERS, JOB = "live.html", "tensorboard", "loggers.json", "torchrun.json"
-LARGEST_METRICS = 1 << 27  # bytes: some half a million lines
-LONGEST_METRICS_LINE = 400  # bytes
+LARGEST_METRICS, LONGEST_METRICS_LINE = 1 << 27, 400  # bytes: some half a million lines
 CHANGES, TEST = "changes", "test_nats_per_char"  # the keys of the lines of metrics that are no reports
 SAMPLE_ORDER = (BEST, LAST, PREVIOUS)  # the checkpoints of a run, by preference
 RESUME_ORDER = (LAST, PREVIOUS, BEST)
@@ -50,14 +48,14 @@ class RunFolder:
 
     Attributes:
         notes: sentences for the user about the folder: that it cannot be locked.
+        is_in_place: returns whether the folder is where it was.
 
     Raises:
         StorageError: another process is training the run, or its folder cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._is_new = False
+        self.path, self._is_new = path, False
         try:
             self._folder = durable.OpenFolder(path)
         except OSError as error:
@@ -67,6 +65,7 @@ class RunFolder:
             raise StorageError(f"{path}: another process is training this run; wait for it, or stop it")
         unlocked = f"{path}: cannot be locked on this file system: start no second training of this run beside this one"
         self.notes = () if locked else (unlocked,)
+        self.is_in_place = self._folder.is_in_place
         self._folder.clean(f".*.{'[0-9a-f]' * 8}{durable.PART}")
 
     @classmethod
@@ -136,7 +135,7 @@ class RunFolder:
         self._checked_folder().write(name, checkpoint.pack(), keep_as=keep_as)
 
     def write(self, name: str, content: bytes) -> None:
-        """Replaces `config.yaml` or `metrics.jsonl`."""
+        """Replaces `config.yaml`, `metrics.jsonl` or `result.json`."""
         self._checked_folder().write(name, content)
 
     def append_metrics(self, values: Mapping[str, Any]) -> None:
@@ -182,7 +181,7 @@ class RunFolder:
         if not (self._is_new or begun_by_another):
             return
         with contextlib.suppress(OSError, StorageError):
-            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS, LIVE_PAGE, LOGGERS, JOB):
+            for name in (BEST, LAST, PREVIOUS, DAMAGED, SETTINGS, METRICS, LIVE_PAGE, LOGGERS, JOB, RESULT):
                 self._checked_folder().remove(name)
             self._checked_folder().path.rmdir()
 

@@ -1,16 +1,18 @@
 """The events of a training run, in this order:
 
-Started, (Progress | Metrics [Evaluated] | RolledBack | Replanned)..., Finished
+Started, (Progress | Metrics [Evaluated] | Sampled | RolledBack | Replanned)..., Finished
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charnet.config import Config
 from charnet.data.printable import xml_text
+from charnet.storage.result import RunResult
 
 if TYPE_CHECKING:  # these load NumPy, which a refused command line does not need
     from charnet.storage.document import CorpusInfo
@@ -102,6 +104,14 @@ class Evaluated(_Shown):
 
 
 @dataclass(frozen=True)
+class Sampled(_Shown):
+    """A text that the model writes now, between two evaluations, every few seconds. It is not saved."""
+
+    step: int
+    sample: str
+
+
+@dataclass(frozen=True)
 class RolledBack(_Shown):
     """A number was no longer finite after `from_step`; training resumes at `step` with a lower learning rate."""
 
@@ -126,7 +136,7 @@ class Finished(_Shown):
         reason: "complete", "stopped early" or "interrupted".
         best_nats_per_char: the best loss, measured on `read` of the `held_out` characters; both are 0 if there is no
             held-out text.
-        forecast: a sentence with advice for a better model.
+        forecast: a sentence about what twice the time would give, or "".
         test_nats_per_char: the loss of the best weights on the test text, if there is one.
     """
 
@@ -140,5 +150,16 @@ class Finished(_Shown):
     held_out: int = 0
     test_nats_per_char: float | None = None
 
+    def result(self, alphabet: int, limit: str = "time") -> RunResult:
+        """Returns what this event alone tells of a run, for a verdict.
 
-Event = Started | Progress | Metrics | Evaluated | RolledBack | Replanned | Finished
+        Args:
+            alphabet: the number of symbols.
+            limit: of the run in its plan.
+        """
+        nats = self.best_nats_per_char
+        finite = nats if nats is not None and math.isfinite(nats) else None
+        return RunResult(self.step, self.best_step, alphabet, finite, reason=self.reason, limit=limit)
+
+
+Event = Started | Progress | Metrics | Evaluated | Sampled | RolledBack | Replanned | Finished

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -27,12 +27,16 @@ from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import LONGEST_HISTORY, CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training.division import Division
-from charnet.training.events import Finished, Metrics, Progress, Started
+from charnet.training.events import Finished, Metrics, Progress, Sampled, Started
 from charnet.training.group import Group
 from charnet.training.planner import FINAL_EVALUATION_FRACTION, LONGEST_FINAL_EVALUATION
 from charnet.training.saver import History
 from charnet.training.train_state import MEMORY_ADVICE, TrainState, to_numpy
 from charnet.training.trained_ngram import TrainedNgram
+
+SECONDS_BETWEEN_SAMPLES = 6.0
+MOST_SAMPLING = 0.01  # fraction of the training time, for the samples
+BRIEF = 2.0  # seconds of training by which a sample of an evaluation may come early: a short run has few of them
 
 Stop = Callable[[], object]
 
@@ -59,7 +63,14 @@ class Recorder:
         self._group, self._division = group, Division(group, train_state.num_shards)
         self.text, self.history, self._ngram = text, History(), ngram
         self._vocab, self._train_state, self._sample_length = vocab, train_state, sample_length
-        self._chars_per_second = 0.0  # in the newest evaluation
+        self.chars_per_second = 0.0  # in the newest evaluation
+        self._sampled_at, self._sample_seconds = time.monotonic() - SECONDS_BETWEEN_SAMPLES, 0.0
+        self._has_sampled = False
+
+    @property
+    def device(self) -> torch.device:
+        """The device on which the networks are."""
+        return self._train_state.device
 
     def restore(self, before: Checkpoint) -> None:
         """Restores the history in a checkpoint, and the share of the n-gram."""
@@ -102,7 +113,7 @@ class Recorder:
         total = Mixture(self._ngram.weighted) if self._ngram else None
         evaluation = self._evaluate(model, self.text.val, val_chars, stop, total)
         ended = time.monotonic()
-        self._chars_per_second = evaluation.characters / max(ended - fitted, 1e-9)
+        self.chars_per_second = evaluation.characters / max(ended - fitted, 1e-9)
         return evaluation.nats_per_char, self._group.largest(ended - began)
 
     def _evaluate(self, model: Model, part: Part, most: int, stop: Stop, total: Mixture | None) -> Evaluation:
@@ -112,11 +123,13 @@ class Recorder:
             add_up=division.add_up,
         )  # fmt: skip
 
-    def progress(self, state: TrainerState) -> Progress:
-        """Returns loss and speed since the last line of metrics."""
+    def progress(self, state: TrainerState, config: Config) -> Iterator[Progress | Sampled]:
+        """Yields loss and speed since the last line of metrics, and every few seconds a sample."""
         steps = max(1, state.step - state.reported_step)
         speed = _chars_per_second(state, state.seconds)
-        return Progress(state.step, self._train_state.sums[0].item() / steps, speed)
+        yield Progress(state.step, self._train_state.sums[0].item() / steps, speed)
+        if self._sample_is_due():
+            yield Sampled(state.step, self.sample(config))
 
     def metrics(self, state: TrainerState, seconds: float, val: float | None, learning_rate: float) -> Metrics:
         """Returns a line of metrics over the steps since the one before, and sets the sums to zero.
@@ -153,10 +166,25 @@ class Recorder:
         without = state.evaluations_without_improvement + 1
         return False, dataclasses.replace(state, evaluations_without_improvement=without)
 
+    def _sample_is_due(self) -> bool:
+        """Returns whether to write a sample between two evaluations: in one process, every few seconds."""
+        if not self._sample_length or self._group.size > 1:
+            return False
+        return time.monotonic() - self._sampled_at > max(SECONDS_BETWEEN_SAMPLES, self._sample_seconds / MOST_SAMPLING)
+
     def sample(self, config: Config) -> str:
-        """Returns a short text that the model writes now, or "" if no sample is wanted."""
-        if not self._sample_length:
+        """Returns a short text that the model writes now, or "" if none is wanted, or if it would take too long."""
+        began = time.monotonic()
+        if not self._sample_length or began - self._sampled_at < self._sample_seconds / MOST_SAMPLING - BRIEF:
             return ""
+        text = self._write(config)
+        self._sampled_at = time.monotonic()
+        if self._has_sampled:  # the first one loads the engine, too
+            self._sample_seconds = self._sampled_at - began
+        self._has_sampled = True
+        return text
+
+    def _write(self, config: Config) -> str:
         ngram, weights = self._ngram, to_numpy(self._train_state.model.state_dict())
         engine = engine_of(config.model, weights, "numpy", ngram=ngram.weighted if ngram else None)
         return "".join(stream(engine, self._vocab, [], SamplingOptions(length=self._sample_length)))
@@ -193,7 +221,7 @@ class Recorder:
         with self._division.together():
             best = self._group.share_file(folder.path / runs.BEST)
             model = from_weights(config.model, best.weights).to(self._train_state.device)
-        most = self._group.share(lambda: max(read, int(seconds * self._chars_per_second)))
+        most = self._group.share(lambda: max(read, int(seconds * self.chars_per_second)))
         total = Mixture(best.ngram) if best.ngram else None
         return checked(self._evaluate(model, part, most, stop, total))
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from charnet.training.events import Evaluated, Event, Finished, Metrics, Progress, Replanned, RolledBack, Started
+from charnet.training.events import (
+    Evaluated,
+    Event,
+    Finished,
+    Metrics,
+    Progress,
+    Replanned,
+    RolledBack,
+    Sampled,
+    Started,
+)
 
 MOST_LINES = 2000  # of metrics; of more, every second one without an evaluation is left out
 MOST_SAMPLES = 3
@@ -56,8 +66,9 @@ class RunState:
                 self._append(event.as_dict())
             case Evaluated():
                 self.best = (event.best_nats_per_char, event.best_step)
-                if event.sample:
-                    self.samples = [*self.samples, (event.step, event.sample)][-MOST_SAMPLES:]
+                self._add_sample(event.step, event.sample)
+            case Sampled():
+                self._add_sample(event.step, event.sample)
             case RolledBack():
                 self.metrics = [line for line in self.metrics if line.get("step", 0) <= event.step]
                 self._counted = None
@@ -71,11 +82,21 @@ class RunState:
         known = [line for line in self.metrics if name in line and over in line]
         return [line[over] for line in known], [line[name] for line in known]
 
+    def characters_seen(self) -> float:
+        """Estimates the characters that were read so far, those of earlier passes too."""
+        known = next((line for line in reversed(self.metrics) if "chars_seen" in line), {})
+        step = self.latest.step if self.latest else 0
+        return known.get("chars_seen", 0) + max(0, step - known.get("step", 0)) * self.chars_per_step
+
     def seconds_left(self) -> float:
         """Estimates the seconds until the last step; 0 while the speed is unknown."""
         if self.latest is None or not self.latest.chars_per_second:
             return 0.0
         return (self.steps - self.latest.step) * self.chars_per_step / self.latest.chars_per_second
+
+    def _add_sample(self, step: int, sample: str) -> None:
+        if sample:
+            self.samples = [*self.samples, (step, sample)][-MOST_SAMPLES:]
 
     def _append(self, line: dict[str, float]) -> None:
         self.metrics.append(line)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import platform
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +17,9 @@ import torch
 from torch import Tensor
 
 from charnet.config import Config
+from charnet.config_file import to_yaml
 from charnet.data.vocab import Vocabulary
+from charnet.errors import StorageError
 from charnet.overlay import overlay
 from charnet.storage import capacity, runs
 from charnet.storage.checkpoint import Checkpoint
@@ -78,6 +82,22 @@ class Saver:
     def save_best(self, config: Config, state: TrainerState, history: History) -> None:
         """Writes the weights with the best loss so far, which has just been measured."""
         self._save(runs.BEST, config, state, history, {})
+
+    def elsewhere(self, error: StorageError, config: Config, state: TrainerState, history: History) -> StorageError:
+        """Saves a run whose folder was removed or replaced in a new folder beside it. Returns the error that says so,
+        or the one that was given if that is not what happened.
+
+        Raises:
+            StorageError: there is nowhere to save it.
+        """
+        gone = self.folder.path
+        if self.folder.is_in_place() or self._train_state.num_processes > 1 or not self.has_saved:
+            return error
+        with contextlib.closing(RunFolder.new(gone.parent, gone.name)) as folder:
+            folder.write(runs.SETTINGS, to_yaml(config).encode())
+            folder.save(runs.LAST, self._checkpoint(config, state, history, self._train_state.resume_state()))
+        advice = f"resume it with charnet train --resume {shlex.quote(str(folder.path))}"
+        return StorageError(f"{gone}: was removed or replaced; the run is saved in {folder.path}: {advice}")
 
     def check_capacity(self, config: Config, state: TrainerState) -> None:
         """Raises ConfigError if a file of this run could not be read again."""

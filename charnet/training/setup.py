@@ -30,6 +30,7 @@ def new_run(
     sample_length: int = 0,
     seconds: float | str | None = None,
     on_start: Callable[[], object] = lambda: None,
+    on_try: Callable[[Config], object] = lambda _: None,
     on_read: OnRead = lambda *_: None,
 ) -> Trainer:
     """Prepares a new run.
@@ -44,6 +45,7 @@ def new_run(
         seconds: how long training may take, also as text like "5m"; settings that are not given are chosen to fit.
             Without this and without a length, five minutes.
         on_start: called before the folder is made; from then on a signal must not raise, but ask the training to stop.
+        on_try: called with settings before a step with them is timed, for a run that is planned for a time.
         on_read: called now and then with the bytes read so far and the total.
 
     Raises:
@@ -60,6 +62,7 @@ def new_run(
         init_from=init_from,
         sample_length=sample_length,
         on_start=on_start,
+        on_try=on_try,
         on_read=on_read,
     )
 

@@ -50,6 +50,7 @@ def new_run(
     init_from: Path | None,
     sample_length: int,
     on_start: Callable[[], object],
+    on_try: Callable[[Config], object],
     on_read: data_corpus.OnRead,
 ) -> Trainer:
     """See `setup.new_run`, which has checked `values` and decided on `seconds`."""
@@ -67,7 +68,9 @@ def new_run(
         counts.append(trained_ngram.count_part(text.train, len(corpus.vocab), corpus.vocab.start_id(), order))
     given = set(values) | (INHERITED if weights else set())
     config, plan, time_budget = together.settle(
-        processes, lambda pace: settle(config, given, text, len(corpus.vocab), seconds, pace), len(corpus.vocab)
+        processes,
+        lambda pace: settle(config, given, text, len(corpus.vocab), seconds, together.told(pace, on_try)),
+        len(corpus.vocab),
     )
     if order:
         most = resolve.ngram_bytes(config, len(corpus.vocab))

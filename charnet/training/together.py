@@ -30,6 +30,16 @@ def pace_of_one(config: Config, alphabet_size: int, device: torch.device) -> flo
     return throughput.seconds_per_step(config, alphabet_size, device)
 
 
+def told(pace: Pace, on_try: Callable[[Config], object]) -> Pace:
+    """Returns a function that measures a pace after it has said of which settings."""
+
+    def measure(config: Config, alphabet_size: int, device: torch.device) -> float:
+        on_try(config)
+        return pace(config, alphabet_size, device)
+
+    return measure
+
+
 def settle(processes: Group, choose: Callable[[Pace], Settled], alphabet_size: int) -> Settled:
     """Chooses the settings of a run, in the first process; the others have no plan.
 

@@ -155,6 +155,11 @@ class TrainState:
         return "" if found < 0 else list(parts)[found]
 
     @property
+    def num_processes(self) -> int:
+        """The number of processes that train together."""
+        return self._group.size
+
+    @property
     def num_shards(self) -> int:
         """The number of parts of a batch whose gradients are added."""
         return self._shards.count

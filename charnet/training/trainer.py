@@ -25,8 +25,7 @@ from charnet.data.batches import StreamPosition
 from charnet.data.documents import NO_TARGET
 from charnet.data.split import Split
 from charnet.data.vocab import Vocabulary
-from charnet.errors import CheckpointError, DivergedError
-from charnet.evaluation.baselines import Baselines
+from charnet.errors import CheckpointError, DivergedError, StorageError
 from charnet.evaluation.evaluate import Stopped
 from charnet.machine import explain_out_of_memory
 from charnet.overlay import overlay
@@ -36,8 +35,9 @@ from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training import optim
 from charnet.training.agreement import Agreement
+from charnet.training.conclusion import Conclusion, conclude
 from charnet.training.divergence import diverged
-from charnet.training.events import Evaluated, Event, Replanned, RolledBack, Started
+from charnet.training.events import Evaluated, Event, Finished, Replanned, RolledBack, Started
 from charnet.training.group import Group
 from charnet.training.planner import Plan
 from charnet.training.recorder import Recorder
@@ -111,6 +111,8 @@ class Trainer:
                         closed.append(error)  # raised when this process, and all others, have saved
             if closed:
                 raise closed[0]
+        except StorageError as error:
+            raise self.saver.elsewhere(error, self.config, self.state, self.recorder.history) from None
         finally:
             if not self.saver.has_saved and self.group.size == 1:  # else another process may have to begin it anew
                 self.folder.discard()
@@ -136,7 +138,7 @@ class Trainer:
                     if self.group.size == 1:  # each process has its own clock
                         self._check_sums()
                     self._progress_at = time.monotonic()
-                    yield self.recorder.progress(self.state)
+                    yield from self.recorder.progress(self.state, self.config)
             except Stopped:
                 reason = "interrupted"
                 break
@@ -148,9 +150,14 @@ class Trainer:
         limit = self.plan.limit if self.plan else "time"
         yield self.recorder.finish(self.folder, self.config, self.state, reason, limit, stop)
 
-    def baselines(self) -> Baselines | None:
-        """See `Recorder.baselines`."""
-        return self.recorder.baselines()
+    def conclude(
+        self, finished: Finished, *, compressors: bool = False, stop: Callable[[], object] = lambda: False
+    ) -> Conclusion:
+        """Measures what the verdict needs, after the last event, in the first process: see `conclusion.conclude`."""
+        found = finished.result(len(self.vocab), self.plan.limit if self.plan else "time")
+        if finished.reason == "interrupted" or not self.group.is_first:
+            return Conclusion(found)
+        return conclude(self.recorder, self.folder, found, compressors=compressors, stop=stop)
 
     def _adjust_length(self) -> Iterator[Replanned]:
         """Changes the length of a run that would end too late or too early."""

@@ -126,7 +126,7 @@ def test_a_mistake_is_one_line(call: Charnet, line: str, code: int, words: str) 
 
 
 def test_a_model_that_diverges_while_it_learns_is_code_5(call: Charnet) -> None:
-    checkpoint = saved("huge", build(vocab=Vocabulary.of_text("the ")))
+    checkpoint = saved("huge", build(vocab=Vocabulary.of_text("the " + Path("style.txt").read_text())))
     checkpoint.tensors["model.head.weight"] *= 1e38
     saved("huge", checkpoint)
     line = ("sample", "huge.safetensors", "-q", "-p", "the the", "--adapt", "--save-as", "new.safetensors")

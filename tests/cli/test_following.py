@@ -49,7 +49,7 @@ def test_what_a_logger_prints_or_does_wrong_changes_neither_output_nor_exit_code
     assert run(["train", text, "--json", "--quiet", "--log", "wandb", *TINY]) == 0
     sys.modules.pop("wandb", None)
     out, err = capsys.readouterr()
-    assert [json.loads(line)["step"] for line in out.splitlines()] == [1, 2]
+    assert [json.loads(line)["step"] for line in out.splitlines()] == [1, 2, 2]
     assert err == "wandb: 4 of 6 reports were lost: SystemExit: no more\n"
 
 

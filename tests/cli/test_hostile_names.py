@@ -469,6 +469,7 @@ def test_a_hostile_value_of_any_option_is_refused_and_never_commands_the_termina
     del world
     found = dict(commands())[command]
     given = [f"missing {NAME}" for each in found.params if each.param_type_name == "argument"]
+    given = given[:1] if command == "sample" else given  # the second is a prompt, which some options go without
     given += ["--html"] * (command == "export")  # which wants to know a format first
     options = [each for each in found.params if each.param_type_name == "option" and not each.is_flag]
     # All numbers are refused by the same code: one of each type is enough.

@@ -130,7 +130,7 @@ def test_turns_are_written_by_all_models(capsys: pytest.CaptureFixture[str], mon
         ("eval --mix a --mix b --dynamic text.txt", "--dynamic and --mix: several models cannot learn together"),
         ("eval a", "Missing argument 'TEXT...'"),
         ("eval --mix a --mix b", "Missing argument 'TEXT...'"),
-        ("eval", "Missing argument 'CHECKPOINT'"),
+        ("eval", "Missing argument 'TEXT...'"),
     ],
 )
 def test_what_cannot_be_mixed_is_refused_in_a_line(line: str, found: str, capsys: pytest.CaptureFixture[str]) -> None:

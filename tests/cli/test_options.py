@@ -79,6 +79,7 @@ NO_TEXT = {  # names of files and of settings, words to choose from, numbers, re
         "--context",
         "--best-by",
         "--in",
+        "--remove",
         "--sort",
         "--try",
         "--find",

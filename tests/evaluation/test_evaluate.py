@@ -244,7 +244,7 @@ def test_a_text_that_is_not_composed_is_composed_for_a_composed_alphabet_and_sai
     found = evaluate_files(checkpoint, [str(file)], threads=1)
     assert (found.characters, found.unknown) == (len(known), {})
     assert found.notes[-1] == "the text was composed (NFC), as the alphabet is"
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((known + text).encode())))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((known * 9 + text).encode())))
     assert "as a file it is composed" in evaluate_files(checkpoint, ["-"], threads=1).notes[-1]
 
 

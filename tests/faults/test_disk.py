@@ -273,11 +273,15 @@ def test_a_folder_without_permission_is_known_before_the_first_step(text: Path, 
 # ------------------------------------------------------------------------------------------- a folder that changes
 
 
-def test_a_folder_removed_while_training_is_not_made_again(text: Path, tmp_path: Path) -> None:
+def test_a_run_whose_folder_is_removed_while_it_trains_is_saved_beside(text: Path, tmp_path: Path) -> None:
     run = begun(text, tmp_path / "runs")
     error = refused_after(run, 4, lambda: shutil.rmtree(run.folder.path))
-    assert "was removed or replaced; put it back and resume" in str(error)
-    assert not list((tmp_path / "runs").iterdir())
+    (beside,) = (tmp_path / "runs").iterdir()
+    assert f"was removed or replaced; the run is saved in {beside}" in str(error)
+    assert Checkpoint.load(beside / LAST).trainer_state.step == run.state.step
+    resumed = setup.resume_run(beside)
+    assert resumed.state.step == run.state.step
+    assert [type(event).__name__ for event in resumed.events(lambda: True)] == ["Started", "Finished"]
 
 
 def another(tmp_path: Path) -> Path:

@@ -990,7 +990,7 @@ def test_without_a_length_a_run_is_planned_for_the_default_time(text: Path, tmp_
     assert started.plan.config.training.steps == started.config.training.steps
     assert isinstance(finished, Finished)
     assert finished.reason in ("complete", "stopped early")
-    assert run.baselines() is not None
+    assert run.recorder.baselines() is not None
     assert finished.best_nats_per_char is not None
 
 
@@ -1004,7 +1004,7 @@ def test_a_run_with_a_length_is_not_planned(runner: Runner) -> None:
 
 
 def test_a_run_without_held_out_text_is_not_compared(runner: Runner) -> None:
-    assert runner.start(data__val_fraction=0).baselines() is None
+    assert runner.start(data__val_fraction=0).recorder.baselines() is None
 
 
 def test_no_memory_for_the_comparison_is_no_failure(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1012,7 +1012,7 @@ def test_no_memory_for_the_comparison_is_no_failure(runner: Runner, monkeypatch:
         raise MemoryError
 
     monkeypatch.setattr(recorder, "baselines", exhausted)
-    assert runner.start().baselines() is None
+    assert runner.start().recorder.baselines() is None
 
 
 def test_evaluations_may_read_a_part_of_the_held_out_text(runner: Runner) -> None:
@@ -1066,8 +1066,9 @@ def test_odd_texts_are_planned_for_too_or_refused_in_one_line(odd: str, more: di
     values = {"data.paths": [str(tmp_path / "odd.txt")], "training.threads": 1} | more
     with contextlib.suppress(CharnetError):
         run = setup.new_run(values, out=tmp_path / "runs", seconds=0.2)
-        assert isinstance(list(run.events())[-1], Finished)
-        run.baselines()
+        *_, finished = run.events()
+        assert isinstance(finished, Finished)
+        run.conclude(finished, compressors=True)
 
 
 @pytest.mark.parametrize("order", [0, 5])

@@ -1,0 +1,151 @@
+"""The live screen: what it says of a training at every size of a terminal, and that nothing on it is too wide."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_events import events, metrics, started
+
+from charnet.cli import chart, screen
+from charnet.cli.chart import Line, Series
+from charnet.cli.history import RunHistory
+from charnet.training.events import Progress, Sampled
+
+SIZES = [(24, 8), (40, 20), (80, 24), (120, 40), (1, 1), (7, 3)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The part of a plan that the screen looks at."""
+
+    seconds: float
+    limit: str = "time"
+    remarks: tuple[str, ...] = ()
+
+
+def history(*, planned: bool = False, sample: str = "The cat sat on the mat", **changes: Any) -> RunHistory:
+    found = RunHistory()
+    for event in itertools.islice(events(Path("runs/pets"), sample=sample), 12):
+        if event == started(Path("runs/pets")):
+            event = dataclasses.replace(event, plan=Plan(90.0) if planned else None, **changes)  # type: ignore[type-var]
+        found.update(event)
+    return found
+
+
+def written(lines: Iterable[Line]) -> list[str]:
+    return ["".join(text for text, _ in line) for line in lines]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("sample", ["", "The cat sat. " * 40, "猫坐在垫子上。" * 40, "a\tb\n\x1b[2J" * 9])
+@pytest.mark.parametrize("planned", [False, True])
+def test_no_line_is_too_wide_and_the_last_one_stays_free(width: int, height: int, sample: str, planned: bool) -> None:
+    found = history(sample=sample, planned=planned)
+    for footnote in ("", "a note"):
+        lines = screen.draw(found, 33.0, width, height, footnote)
+        assert all(screen.width_of(line) <= width for line in lines)
+        assert not any("\x1b" in text for text in written(lines))
+    assert len(screen.draw(found, 33.0, width, height)) <= max(1, height - 1)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES[:4])
+def test_rate_both_losses_and_a_line_of_text_are_on_every_screen(width: int, height: int) -> None:
+    shown = "\n".join(written(screen.draw(history(), 33.0, width, height)))
+    for words in ("4,096 chars/s", "train 2.62", "held out 2.12", "The cat"):
+        assert words in shown
+
+
+def test_the_curve_takes_the_height_that_there_is() -> None:
+    rows = [sum("│" in line or "┤" in line for line in written(screen.draw(history(), 0, 80, h))) for h in (12, 24, 40)]
+    assert rows[0] == 0 < rows[1] < rows[2]
+    assert rows[2] == rows[1] + 16
+
+
+def test_the_bar_is_of_time_where_time_was_asked_and_of_steps_elsewhere() -> None:
+    bar = written(screen.draw(history(planned=True), 33.0, 80, 24))[0]
+    assert bar.endswith(" 0:33 of 1:30")
+    assert "step 40 of 40" in written(screen.draw(history(), 33.0, 80, 24))[0]
+    late = written(screen.draw(history(planned=True), 95.0, 80, 24))[0]
+    assert late.endswith(" 1:30 of 1:30")
+
+
+def test_the_first_moments_of_a_run_are_drawn_too() -> None:
+    found = RunHistory()
+    found.update(started(Path("runs/pets")))
+    found.update(Progress(1, 3.2, 0.0))
+    assert "train 3.20" in "\n".join(written(screen.draw(found, 0.0, 80, 24)))
+
+
+@pytest.mark.parametrize(
+    ("characters", "alphabet", "seen", "words"),
+    [
+        (561_600, 63, 2.3, "your text, 312 pages, is read for the third time"),
+        (561_600, 63, 0.0, "your text, 312 pages, is read for the first time"),
+        (6_000, 2_500, 11.5, "your text, 10 pages, is read for the 12th time"),
+        (1_900, 63, 1.0, "your text, 1 page, is read for the second time"),
+        (500, 63, 1.0, "your text, less than a page, is read for the second time"),
+    ],
+)
+def test_pages_and_readings_are_counted_in_plain_words(characters: int, alphabet: int, seen: float, words: str) -> None:
+    found = RunHistory()
+    begun = started(Path("runs/pets"), steps=10**6)
+    corpus = dataclasses.replace(begun.corpus, characters=characters)
+    found.update(dataclasses.replace(begun, corpus=corpus, alphabet_size=alphabet, held_out=characters // 10))
+    read = round(seen * (characters - characters // 10))
+    found.update(dataclasses.replace(metrics(7), chars_seen=read))
+    assert screen.reading(found) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("and then. She said no. He went", "She said no. He"),
+        ("trade\nshe, and. He came to them at last", "He came to"),
+        ("in the end\nof it all there was", "of it all there"),
+        ("The cat sat on", "The cat sat"),
+        ("在山上。他说今天很好", "在山上"),
+        ("one long line without an end", "one long line without an"),
+        ("", ""),
+    ],
+)
+def test_a_sample_begins_with_a_sentence_else_with_a_line(text: str, begins: str) -> None:
+    assert screen.from_beginning(text).startswith(begins) or screen.from_beginning(text) == begins
+
+
+def test_the_newest_sample_is_shown() -> None:
+    found = history()
+    found.update(Sampled(41, "A dog ran off"))
+    assert "A dog ran" in "\n".join(written(screen.draw(found, 0.0, 80, 24)))
+
+
+Draw = Callable[..., list[str]]
+
+
+def test_a_chart_has_numbers_on_both_axes_and_the_curves_between() -> None:
+    x = [float(at) for at in range(11)]
+    falling = Series(x, [3.0 - 0.2 * at for at in x], "train", joined=True)
+    lines = written(chart.draw([falling], 10.0, ["0", "half", "end"], 40, 10))
+    assert len(lines) == 10
+    assert lines[0].startswith("2.80 ┤")  # the first tenth of a curve is cut off at the top
+    assert lines[7].startswith("1.00 ┤")
+    assert lines[-1].split() == ["0", "half", "end"]
+    assert all(len(line) <= 40 for line in lines)
+    heights = [
+        next(row for row in range(8) if len(lines[row]) > at and lines[row][at] > "\u2800") for at in (8, 20, 38)
+    ]
+    assert heights == sorted(heights)
+    assert heights[0] < heights[-1]
+
+
+def test_a_chart_without_points_is_not_drawn() -> None:
+    assert chart.draw([Series([], [], "train")], 10.0, ["0", "1"], 40, 10) == []
+    assert chart.draw([Series([1.0], [2.0], "train")], 0.0, ["0", "1"], 40, 10) == []
+
+
+def test_a_level_curve_is_drawn_without_dividing_by_zero() -> None:
+    assert chart.draw([Series([1.0, 2.0], [2.0, 2.0], "train", joined=True)], 2.0, ["0", "2"], 20, 6)

@@ -45,7 +45,8 @@ TABLE = """
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
                connection completions patterns page app llm_plugin
 9  cli         console help options tables messages surprise wrap output whole_lines sample_options prompting
-               adapting opening context mixing copying receipts history live progress interactive many following launch
+               adapting opening context mixing copying receipts history live progress typed voices turns
+               session_options interactive talk many following launch
                dry_running train sweep_words sweep sample replay inspect insight_text insight lesson serve runs eval
                quantize export_page export markdown guide doctor bench cache corpus compress app
 10 root        __init__ __main__

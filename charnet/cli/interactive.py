@@ -12,7 +12,7 @@ import numpy as np
 
 from charnet.cli import console, output, sample_options, session_options, typed
 from charnet.cli.turns import MOST_READ, Continuation, Draft, Turn, Writer
-from charnet.cli.voices import Screen
+from charnet.cli.voices import Screen, say
 from charnet.config import SamplingOptions, of_arguments
 from charnet.data import prompts
 from charnet.engines.base import Engine
@@ -97,7 +97,7 @@ class Session:
 
     def _answer(self, line: str) -> None:
         command = typed.command_of(line)
-        if self._choices and command != ("again", "") and self._chosen(line):
+        if self._choices and (command or ("",))[0] != "again" and self._chosen(line):
             return
         if command:
             self._command(*command)
@@ -116,7 +116,7 @@ class Session:
             known = [f"/{each}" for each in (*commands, "quit")]
             raise ConfigError(f'there is no command "/{name[:40]}"{near(f"/{name}", known)}; /help lists them')
         try:
-            commands[name](argument)
+            commands[name](argument.strip(" \u3000"))
         except StorageError as error:
             if name not in ("save", "load"):  # then it is of the output
                 raise
@@ -173,7 +173,7 @@ class Session:
         if turn.asked is None:
             raise ConfigError("/again: the model has not continued this text yet")
         if self._options.temperature == 0 and not self._options.temperature_end:
-            console.note("at temperature 0 it writes the same again; /temp 0.8 gives it a choice")
+            say("at temperature 0 it writes the same again; /temp 0.8 gives it a choice")
         if self._offered:
             self._write_choices(turn, len(self._choices))
         else:
@@ -207,7 +207,7 @@ class Session:
                 if stopped():
                     break
         self._choices, self._offered = found, replace(turn, attempts=turn.attempts + count)
-        console.note(f"1 to {len(found)} takes one, /again writes others, Enter takes none")
+        say(f"1 to {len(found)} takes one, /again writes others, Enter takes none")
 
     def _chosen(self, line: str) -> bool:
         """Takes one of the continuations, or none; returns whether the line has said all."""
@@ -223,7 +223,7 @@ class Session:
                 console.flush()
         self._choices, self._offered = [], None
         console.note(f"took {number}" if number.isdecimal() else "took none of them")
-        return not line or number.isdecimal() or typed.command_of(line) in (("undo", ""), ("back", ""))
+        return not line or number.isdecimal() or (typed.command_of(line) or ("",))[0] in ("undo", "back")
 
     # commands
 
@@ -267,7 +267,7 @@ class Session:
         if value:
             self._change(replace(self._options, **session_options.changes(name, value)))
         for line in session_options.described(self._options, name):
-            console.note(line)
+            say(line)
 
     def _load(self, argument: str) -> None:
         if not argument:
@@ -282,7 +282,7 @@ class Session:
         self._remember(Turn(self._draft))
         self._draft = after
         unknown = f", without {plural(dropped, 'character')} that it does not know" if dropped else ""
-        console.note(f"{argument} goes on; it has read {plural(len(ids), 'character')}{unknown}")
+        say(f"{argument} goes on; it has read {plural(len(ids), 'character')}{unknown}")
 
     def _save(self, argument: str) -> None:
         if not argument:

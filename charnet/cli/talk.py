@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.cli import adapting, console, copying, opening, output
+from charnet.cli import adapting, copying, opening, output
 from charnet.cli.context import Context
 from charnet.cli.interactive import Session
 from charnet.cli.turns import Writer
+from charnet.cli.voices import say
 from charnet.config import SamplingOptions
 from charnet.data import prompts
 from charnet.data.normalize import normalize
@@ -40,9 +41,9 @@ def talk(
     if not quiet:
         model.say(options, given["engine"])
         output.note_colors(given, color=color)
-        console.note(BEGINNING)
+        say(BEGINNING)
         if given["adapt"]:
-            console.note("the model learns from each turn that you type; /undo undoes that too, up to ten times")
+            say("the model learns from each turn that you type; /undo undoes that too, up to ten times")
 
     def load(name: str, chosen: SamplingOptions) -> Writer:
         path, checkpoint = opening.load(Path(name))

@@ -57,7 +57,7 @@ def parts_of(text: str) -> tuple[str, str]:
     """Returns the first word, which is a name, and the rest."""
     found = re.match("([^ \u3000]*)[ \u3000]*(.*)", text, re.DOTALL)
     assert found
-    return unicodedata.normalize("NFKC", found[1]), found[2].strip(" \u3000")
+    return unicodedata.normalize("NFKC", found[1]), found[2]
 
 
 def text_of(line: str) -> str:

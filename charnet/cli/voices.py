@@ -59,14 +59,14 @@ class Screen:
         rated = (Chunk(piece.text, _bands(piece, TYPED * typed)) for typed, piece in typed_or_written)
         if self._is_colored:
             console.stream_text(_drawn(wrapped(rated, self._columns(0)), "", ""), harmless=True)
-            console.note(surprise.legend() if sys.stderr.isatty() else "")
+            console.note(surprise.legend(), keep="\x1b")
             return
         lines = _marked(wrapped(rated, self._columns(0)))
         for line in lines:
             console.write(line + "\n") if self.is_terminal else console.note(line)
         bounds = [f"{100 * probability:g} %" for probability, _, _ in surprise.BANDS[:-1]]
         shown = ", ".join(f'"{mark}" below {bound}' for mark, bound in zip(MARKS[1:], bounds, strict=False))
-        console.note(f'under each character its probability: {shown}; "_" is under what you typed')
+        say(f'under each character its probability: {shown}; "_" is under what you typed')
 
     def _stream(self, chunks: Iterable[Chunk], first: str, rest: str) -> None:
         """Writes a text with something before its first line and before the others."""
@@ -81,6 +81,13 @@ class Screen:
 
     def _columns(self, taken: int) -> int:
         return max(NARROWEST, shutil.get_terminal_size().columns - taken)
+
+
+def say(message: str) -> None:
+    """Writes a line to stderr, on a terminal wrapped at words."""
+    columns = shutil.get_terminal_size().columns - 1 if sys.stderr.isatty() else sys.maxsize
+    for line in console.folded(message, max(NARROWEST, columns)):
+        console.note(line)
 
 
 def _bands(chunk: Chunk, more: int) -> tuple[float, ...]:

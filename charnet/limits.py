@@ -80,7 +80,7 @@ def converted(name: str, value: Any, kind: Any) -> Any:
 
 
 _UNTOUCHED = r"\"[^\"]*\"|(?<![\w])'[^']*'|charnet [a-z]+(?: [^\s;,)]+)*"  # what the user gave, and whole commands
-_FLAG = r"(?<![\w-])(--[a-z][a-z-]*)(?:[ =]([a-z0-9.]+))?"
+_FLAG = r"(?<![\w-])(--[a-z][a-z-]*|-[a-z](?![\w-]))(?:[ =]([a-z0-9.]+))?"
 _QUALIFIED = r"(?<![\w./])(?:model|data|training)\.([a-z_]+)\b"
 _SPOKEN = re.compile(f"{_UNTOUCHED}|{_FLAG}|{_QUALIFIED}")
 

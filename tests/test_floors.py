@@ -37,7 +37,7 @@ TABLE = """
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
-               numbers curves live_page runs_page notebook
+               numbers curves live_page runs_page reprs training_lines notebook states
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  exchange    about plain plain_files torch_code onnx_cells onnx_graph wasm page_text page_facts page
@@ -59,8 +59,9 @@ LOADS = {
     "training.division training.trained_ngram training.saver training.recorder training.trainer bench insight.trace "
     "insight.memory "
     "insight.gradients insight.units insight.gates insight.expectation insight.excerpt insight.study insight.verdicts "
-    "insight.figures insight.page insight.png cli.insight_text lesson.runs lesson.explosion lesson.temperatures "
-    "lesson.results lesson.teach lesson.words lesson.verdicts lesson.figures lesson.equations lesson.page",
+    "insight.figures insight.page insight.png insight.states cli.insight_text lesson.runs lesson.explosion "
+    "lesson.temperatures lesson.results lesson.teach lesson.words lesson.verdicts lesson.figures lesson.equations "
+    "lesson.page",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
     "engines.compiled_engine compression.kernels_adaptive compression.adaptive",

@@ -90,6 +90,11 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     dynamic: DynamicLoss | None = None
 
+    def __repr__(self) -> str:
+        losses = f"{self.nats_per_char:.4f} nats ({self.bits_per_char:.4f} bits) per character"
+        unknown = f", {sum(self.unknown.values()):,} unknown left out" if self.unknown else ""
+        return f"Evaluation({losses}, perplexity {self.perplexity:.4g}, {self.characters:,} characters{unknown})"
+
     @property
     def nats_per_char(self) -> float:
         return self.nats / self.characters

@@ -57,7 +57,7 @@ class TrainingDisplay:
 
     def _repr_html_(self) -> str:
         step = self.state.finished.step if self.state.finished else self.state.latest.step if self.state.latest else 0
-        bar = f'<progress max="{max(1, self.state.steps)}" value="{step}" aria-label="steps"></progress>'
+        bar = f'<div><progress max="{max(1, self.state.steps)}" value="{step}" aria-label="steps"></progress></div>'
         return _card(self._lines(), bar + (loss_figures(self.state) if self.state.metrics else ""))
 
     def _lines(self) -> list[str]:

@@ -107,17 +107,16 @@ def line_reader() -> Reader:
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="surrogateescape")  # a model may have another encoding than the terminal
-    begin = end = ""
+    begin, end = (BOLD, RESET) if on_terminal and surprise.can_color() else ("", "")
     if on_terminal:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - input() uses it
 
-            if surprise.can_color():
-                begin, end = f"\x01{BOLD}\x02", RESET  # readline counts no columns between the two marks
-
     def ask(prompt: str) -> str | None:
+        console.write(begin)  # not within the prompt, whose columns readline counts
+        console.flush()
         try:
-            return input(prompt + begin if on_terminal else "")
+            return input(prompt if on_terminal else "")
         except EOFError:
             if on_terminal:
                 console.write("\n")

@@ -461,7 +461,7 @@ def test_the_surprise_of_what_was_typed_is_that_of_reading_it(model: TextModel) 
 def test_typed_and_written_text_look_different(open_: Open) -> None:
     terminal = open_("-n", "20")
     terminal.answer("the ")
-    assert "\x1b[1mthe \n\x1b[0m" in terminal.raw
+    assert "\x1b[1m> the \n\x1b[0m" in terminal.raw
     assert re.search(r"the \n\x1b\[0m\x1b\[38;5;30m[a-z \n]+", terminal.raw)
 
 

@@ -21,17 +21,22 @@ from charnet.errors import CharnetError
 from charnet.version import __version__
 
 if TYPE_CHECKING:
-    from charnet.api import load, train
+    from charnet.api import TextModel, load, train
+    from charnet.evaluation.losses import Evaluation
 
-__all__ = ["CharnetError", "__version__", "load", "train"]
+__all__ = ["CharnetError", "Evaluation", "TextModel", "__version__", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """`load` and `train`, from `charnet.api` when they are first asked for (PEP 562): they load NumPy."""
-    if name in ("load", "train"):
+    """The names that load NumPy, and `Evaluation`, which loads torch: when they are first asked for (PEP 562)."""
+    if name in ("TextModel", "load", "train"):
         from charnet import api
 
         return getattr(api, name)
+    if name == "Evaluation":
+        from charnet.evaluation.losses import Evaluation
+
+        return Evaluation
     raise AttributeError(f"module 'charnet' has no attribute {name!r}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,26 +10,28 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.config import DYNAMIC_RATE, RUNS, SamplingOptions
+from charnet.config import DYNAMIC_RATE, RUNS, SamplingOptions, of_arguments
 from charnet.data import prompts
 from charnet.data.normalize import normalize
 from charnet.data.segment import segment
 from charnet.engines import registry
 from charnet.engines.base import Engine
-from charnet.errors import ConfigError, CorpusError, did_you_mean, quoted
+from charnet.errors import ConfigError, CorpusError, rewording
 from charnet.generation import batch, copy_guard, generate
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.guarded import generation
 from charnet.generation.running import Request
 from charnet.generation.sampler import Sampler
 from charnet.insight import notebook
-from charnet.overlay import check_count, qualified_names, sampling_options
+from charnet.insight.reprs import RunPath, model_repr
+from charnet.overlay import check_count, named_settings, sampling_options
 from charnet.signals import SignalGuard, keyboard_interrupt
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from charnet.evaluation.evaluate import Evaluation
+    from charnet.evaluation.losses import Evaluation
+    from charnet.insight.states import States
     from charnet.training.events import Event
 
 
@@ -44,7 +45,7 @@ class TextModel:
         checkpoint: what is in the file: settings, alphabet, history, weights.
     """
 
-    _repr_html_ = notebook.model_html
+    _repr_html_, __repr__ = notebook.model_html, model_repr
 
     def __init__(self, checkpoint: Checkpoint, *, engine: str = "auto") -> None:
         self.checkpoint = checkpoint
@@ -86,16 +87,14 @@ class TextModel:
         guard = copy_guard.open_guard(self.checkpoint, chosen, self._guards)
         seeded = (replace(chosen, seed=chosen.seed + i) for i in range(len(ids)))
         states = (generate.start(engine, vocab, i) for i in ids)
-        requests = (Request(*each, guard=guard) for each in zip(states, seeded, strict=True))
-        written = batch.answers(engine, vocab, requests)
+        written = batch.answers(engine, vocab, (Request(*r, guard=guard) for r in zip(states, seeded, strict=True)))
         return (p + "".join(chunk.text for chunk in each) for p, each in zip(prompts, written, strict=True))
 
     def start(self, prompt: str = "", *, num_sampled: int = 0) -> GenerationState:
         """Reads a prompt and returns the state after it, for `write`.
 
         Args:
-            num_sampled: how many characters of the prompt this model wrote: the same seed then continues a saved text
-                as if it had not ended.
+            num_sampled: how many of its characters this model wrote: the same seed then continues a saved text.
         """
         check_count("num_sampled", num_sampled)
         engine = next(iter([*self._engines.values()]), None) or self._open("numpy")  # another thread may open one
@@ -122,14 +121,8 @@ class TextModel:
             ConfigError: the prompt is needed.
         """
         from charnet.generation import receipts
-        from charnet.storage import receipt
 
-        found = receipt.read(Path(path))
-        receipts.check_checkpoint(found, self.checkpoint)
-        found = found if prompt is None else receipts.with_prompt(found, self.checkpoint, prompt)
-        engine = receipts.open_engine(found, self.checkpoint)
-        echoed, texts = receipts.replay(found, engine, self.checkpoint.vocab)
-        return (echoed + "".join(chunk.text for chunk in chunks) for chunks in texts)
+        return receipts.replayed(Path(path), self.checkpoint, prompt)
 
     def evaluate(self, text: str) -> Evaluation:
         """Measures how well the model predicts a text: `.nats_per_char`, `.bits_per_char`, `.perplexity`. Loads torch.
@@ -141,9 +134,22 @@ class TextModel:
 
         return evaluate_text(self.checkpoint, self._as_training_text(text))
 
+    def states(self, text: str) -> States:
+        """Reads a text as a prompt; returns the states and gates of all layers after each character, (T, H), by name:
+        `["layers.0.h"][-1]` is the hidden state after the text. Loads torch.
+
+        Raises:
+            CorpusError: the text is empty, or holds a character that the alphabet lacks.
+        """
+        from charnet.insight.states import states_of
+
+        if not (ids := self._encode(text)):
+            raise CorpusError("the text is empty")
+        return states_of(self.checkpoint, ids, self.checkpoint.vocab)
+
     def adapt(self, text: str, *, rate: float = DYNAMIC_RATE) -> TextModel:
-        """Returns a model that has learned from a text in one pass, as `charnet sample --adapt-to` does; this one stays
-        as it is. `.checkpoint.save(path)` keeps it. Loads torch.
+        """Returns a model that has learned from a text in one pass; this one stays as it is. `.checkpoint.save(path)`
+        keeps it. Loads torch.
 
         Args:
             rate: how far each window of the text moves the weights.
@@ -165,25 +171,17 @@ class TextModel:
         """Compresses a text, as `charnet compress` does. The model's weights are used with 8 bits.
 
         Args:
-            text: bytes of any kind, or a text, which is compressed in UTF-8.
-            adaptive: learn from the text too.
+            text: bytes of any kind, or a text, in UTF-8; `adaptive` learns from it too.
 
         Raises:
             CorpusError: the text has half of a character, which no encoding can hold.
         """
-        from charnet.compression.compress import Compressor
+        from charnet.compression.compress import Compressor, as_bytes
 
-        if isinstance(text, str) and (half := re.search("[\ud800-\udc7f\udd00-\udfff]", text)):
-            raise CorpusError(f"the text has half of a character, U+{ord(half[0]):04X}: give bytes, or leave it out")
-        raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-        return b"".join(Compressor(self.checkpoint, adaptive=adaptive).compress(BytesIO(raw).read))
+        return b"".join(Compressor(self.checkpoint, adaptive=adaptive).compress(BytesIO(as_bytes(text)).read))
 
     def decompress(self, data: bytes) -> bytes:
-        """Returns the bytes of a text that `compress` or `charnet compress` has compressed with this model.
-
-        Raises:
-            CheckpointError: they are damaged, or of another model.
-        """
+        """Returns the bytes of a text that was compressed with this model; CheckpointError if they are damaged."""
         from charnet.compression.compress import decompress
 
         return b"".join(decompress(self.checkpoint, BytesIO(data).read))
@@ -248,10 +246,11 @@ def train(
     resume: str | PathLike[str] | None = None,
     continue_text: bool = False,
     on_event: Callable[[Event], None] | None = None,
+    progress: bool | None = None,
     **settings: Any,
 ) -> Path:
-    """Trains a model on texts and returns the folder of the run. Several threads may train at once; torch's number of
-    processor threads is that of the last that started.
+    """Trains a model on texts and returns the folder of the run, a path whose repr says what was learned. Several
+    threads may train at once; torch's number of processor threads is that of the last that started.
 
     Args:
         texts: files and folders; none = the text that comes with charnet.
@@ -261,7 +260,9 @@ def train(
             `charnet train --for` does. Without this and without `steps` or `epochs`, five minutes.
         resume: the folder of a run to resume, or its name below `out`: to the bit, unless `settings` change it.
         continue_text: the resumed run goes on with a changed text, such as a longer one.
-        on_event: called with each event (`charnet.training.events`). Without it a notebook shows curves.
+        on_event: called with each event (`charnet.training.events`).
+        progress: show a bar and curves in a notebook, plain lines on stderr elsewhere. By default a notebook shows them
+            unless there is `on_event`.
         settings: any setting by its field name: `steps=500, hidden_size=128`; `charnet train --help` lists them.
 
     Raises:
@@ -270,31 +271,31 @@ def train(
     """
     from charnet.training import events, setup
 
-    known = qualified_names()
     values: dict[str, object] = {"data.paths": [fspath(text) for text in texts]} if texts or resume is None else {}
     if resume is None and continue_text:
         raise ConfigError("continue_text: only a resumed run has a text to continue: give resume=RUN, or leave it out")
     if resume is not None and name:
         raise ConfigError("resume cannot change the name of a run: leave out name")
-    for key, value in settings.items():
-        if key == "paths":
-            raise ConfigError("paths: give the texts as plain arguments, as in charnet.train('a.txt', 'b.txt')")
-        if key not in known:
-            raise ConfigError(f"there is no setting {quoted(key)}{did_you_mean(key, known)}")
-        values[known[key]] = value
-    on_event = on_event or notebook.training_display()
+    values |= named_settings(settings)
+    display = notebook.training_display(False if progress is None and on_event else progress)
+    listeners = [each for each in (display, on_event) if each]
     with SignalGuard() as signals, keyboard_interrupt():
+        more: dict[str, Any] = {"out": Path(out), "seconds": seconds, "on_start": signals.defer}
         if resume is None:
-            run = setup.new_run(values, out=Path(out), name=name, seconds=seconds, on_start=signals.defer)
+            run = setup.new_run(values, name=name, **more)
         else:
-            more: dict[str, Any] = {"continue_text": continue_text, "seconds": seconds, "on_start": signals.defer}
-            run = setup.resume_run(Path(resume), values, out=Path(out), **more)
+            run = setup.resume_run(Path(resume), values, continue_text=continue_text, **more)
         with closing(run.events(lambda: signals.received)) as happened:
             for event in happened:
                 if isinstance(event, events.Finished):
                     run.conclude(event, stop=lambda: signals.received)
-                if on_event:
-                    on_event(event)
+                for listener in listeners:
+                    listener(event)
     if signals.received:
         raise KeyboardInterrupt
-    return run.folder.path
+    return RunPath(run.folder.path)
+
+
+load, train = rewording(of_arguments, load), rewording(of_arguments, train)  # errors name arguments, not flags
+for _name in [name for name in vars(TextModel) if not name.startswith("_")]:
+    setattr(TextModel, _name, rewording(of_arguments, getattr(TextModel, _name)))

@@ -10,10 +10,11 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from charnet.errors import ConfigError, short_repr
-from charnet.limits import converted, options_of, setting
+from charnet.limits import converted, in_words_of, options_of, setting
 
 GATES = {"rnn": 1, "lstm": 4, "cifg": 3, "gru": 3}  # blocks of H rows in the weights of each cell
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
@@ -25,6 +26,9 @@ LARGEST_SEED, LARGEST_COUNT, LARGEST_BIAS = 2**63 - 1, 10**12, 1000.0
 RUNS = Path("checkpoints")  # the folder of runs, unless another is named
 AUTO, SHORT_TEXT = -1, 1000  # charnet chooses; characters
 DYNAMIC_RATE = 0.4  # how far a step of dynamic evaluation moves all weights together: the norm of the change
+ARGUMENTS = {"--for": "seconds", "--samples": "count", "--name": "name", "--out": "out", "--resume": "resume",
+             "--prompt": "prompt", "--engine": "engine"}  # of Python; the others are options  # fmt: skip
+NOT_IN_PYTHON = ", or drop such characters with --unknown skip"  # of an error's advice
 DOCUMENT_END = "\x1e"  # the record separator: ends each document that may hold several lines
 
 
@@ -251,3 +255,26 @@ def flags_of(name: str) -> tuple[str, ...]:
     """
     flags: tuple[str, ...] = options_of(SamplingOptions)[name][0].metadata["limits"].flags
     return flags or ("--" + name.replace("_", "-"),)
+
+
+@cache
+def _arguments() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Returns of each flag the argument of Python that does the same, and the words that it may be."""
+    found: dict[str, tuple[str, tuple[str, ...]]] = {flag: (name, ()) for flag, name in ARGUMENTS.items()}
+    for section in (ModelSettings, DataSettings, TrainingSettings):
+        for name, (described, _) in options_of(section).items():
+            found["--" + name.replace("_", "-")] = name, described.metadata["limits"].choices
+    for name, (described, _) in reversed(options_of(SamplingOptions).items()):
+        found |= dict.fromkeys(flags_of(name), (name, described.metadata["limits"].choices))
+    return found
+
+
+def of_arguments(message: str) -> str:
+    """Returns the message of an error for those who call from Python: it names arguments in place of flags.
+
+    >>> of_arguments("--temp: expected a number between 0 and 100, found -1")
+    'temperature: expected a number between 0 and 100, found -1'
+    >>> of_arguments('--max-copy 40 and --val each: leave out "--val" or see charnet train --val')
+    'max_copy=40 and val="each": leave out "--val" or see charnet train --val'
+    """
+    return in_words_of(message.replace(NOT_IN_PYTHON, ""), _arguments())

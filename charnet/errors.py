@@ -18,12 +18,15 @@ Each message is one line: the cause and what to do. Any other exception is a bug
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import reprlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar, cast
 
 LIKENESS = 0.7  # of two words, 1 for equal ones; below, a guess is more often wrong than right
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = 200
 
@@ -146,3 +149,28 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """
     near = nearest(wrong, known)
     return f' (did you mean "{near}"?)' if near else ""
+
+
+@contextlib.contextmanager
+def _reworded(reword: Callable[[str], str]) -> Iterator[None]:
+    try:
+        yield
+    except CharnetError as error:
+        error.args = (reword(str(error)), *error.args[1:])
+        raise
+
+
+def rewording(reword: Callable[[str], str], function: _Function) -> _Function:
+    """Returns a function whose errors, also those while an iterator that it returns is read, have other words."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        with _reworded(reword):
+            found = function(*args, **options)
+        return items(found) if isinstance(found, Iterator) else found
+
+    def items(found: Iterator[Any]) -> Iterator[Any]:
+        with _reworded(reword):
+            yield from found
+
+    return cast(_Function, call)

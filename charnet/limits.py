@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import re
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -75,3 +77,33 @@ def converted(name: str, value: Any, kind: Any) -> Any:
             return -math.inf if value < 0 else math.inf
     expected = {str: "a word", bool: "true or false", int: "a whole number"}.get(kind, "a number")
     raise ConfigError(f"{name}: expected {expected}, found {short_repr(value)}")
+
+
+_UNTOUCHED = r"\"[^\"]*\"|(?<![\w])'[^']*'|charnet [a-z]+(?: [^\s;,)]+)*"  # what the user gave, and whole commands
+_FLAG = r"(?<![\w-])(--[a-z][a-z-]*|-[a-z](?![\w-]))(?:[ =]([a-z0-9.]+))?"
+_QUALIFIED = r"(?<![\w./])(?:model|data|training)\.([a-z_]+)\b"
+_SPOKEN = re.compile(f"{_UNTOUCHED}|{_FLAG}|{_QUALIFIED}")
+
+
+def in_words_of(message: str, arguments: Mapping[str, tuple[str, tuple[str, ...]]]) -> str:
+    """Returns a message that speaks of arguments where it spoke of flags.
+
+    Args:
+        arguments: of each flag the name of the argument and the words that it may be. A flag with a number or such a
+            word behind it becomes an assignment.
+    """
+
+    def spoken(found: re.Match[str]) -> str:
+        flag, value, setting = found.groups()
+        if setting and f"--{setting.replace('_', '-')}" in arguments:
+            return setting
+        if flag not in arguments:
+            return found[0]
+        name, words = arguments[flag]
+        if value is None:
+            return name
+        if value in words:
+            return f'{name}="{value}"'
+        return f"{name}={value}" if value[0].isdigit() else name + found[0][len(flag) :]
+
+    return _SPOKEN.sub(spoken, message)

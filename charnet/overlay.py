@@ -63,6 +63,17 @@ def qualified_names() -> dict[str, str]:
     return {name.partition(".")[2]: name for name in setting_names()}
 
 
+def named_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns values by full names that were given by the names of fields. Raises ConfigError if one is unknown."""
+    known = qualified_names()
+    if "paths" in settings:
+        raise ConfigError("paths: give the texts as plain arguments, as in charnet.train('a.txt', 'b.txt')")
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"there is no setting {quoted(key)}{did_you_mean(key, known)}")
+    return {known[key]: value for key, value in settings.items()}
+
+
 def limits(name: str) -> Limits:
     """Limits and help text of the setting `section.field`."""
     return typing.cast(Limits, _find(name)[0].metadata["limits"])

@@ -320,3 +320,157 @@ def test_a_number_of_any_size_is_refused_in_one_short_line(model: TextModel, dig
             call()
         assert len(str(caught.value)) < 400
     assert len(model.generate(length=3)) == 3
+
+
+def test_what_is_loaded_and_trained_shows_its_cell_its_loss_and_its_text(tmp_path: Path) -> None:
+    (tmp_path / "a [b].txt").write_text(sentences(100))
+    run = charnet.train(tmp_path / "a [b].txt", out=tmp_path / "runs", name="x", **SMALL)
+    model = charnet.load(run)
+    loss = model.checkpoint.trainer_state.best_nats_per_char
+    about = f"lstm 1x8, best {loss:.4f} nats ({loss / math.log(2):.4f} bits) per character at step"
+    assert repr(model).startswith(f"TextModel({about}")
+    assert repr(model).endswith(f", trained on a-b, {len(sentences(100))} characters)")
+    assert repr(run) == f'Run("{run}": {repr(model).removeprefix("TextModel(")}'
+    assert repr(run / "no") == f'Run("{run / "no"}")'
+    assert isinstance(run, Path)
+    assert (str(run), run) == (str(tmp_path / "runs" / "x"), tmp_path / "runs" / "x")
+    evaluation = model.evaluate("the cat XX")
+    assert repr(evaluation) == (
+        f"Evaluation({evaluation.nats_per_char:.4f} nats ({evaluation.bits_per_char:.4f} bits) per character, "
+        f"perplexity {evaluation.perplexity:.4g}, 8 characters, 2 unknown left out)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1}, "temperature: expected a number between 0 and 100, found -1"),
+        ({"top_p": 2}, "top_p: expected a number between 0 and 1, found 2"),
+        ({"length": "1"}, "length: expected a whole number, found '1'"),
+        ({"stop": [""]}, "stop: expected texts that are not empty"),
+        ({"logit_bias": [("e", 1e9)]}, "logit_bias: expected a character and a number"),
+        ({"exact": True}, "exact: expected match beside it"),
+        ({"match": "a", "until": "line"}, "match"),
+        ({"min_length": 3, "max_length": 2}, "min_length and max_length: expected a range"),
+        ({"ban": "\u00e9"}, "ban: the model does not know"),
+        ({"until": "--temp"}, 'until: expected one of sentence, line, paragraph, found "--temp"'),
+    ],
+)
+def test_errors_name_arguments_and_not_flags(model: TextModel, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        model.generate("the ", **options)
+    assert str(caught.value).startswith(message)
+    assert "--" not in str(caught.value).replace('"--temp"', "")
+
+
+def test_an_error_on_the_way_names_arguments_too(model: TextModel) -> None:
+    from charnet.errors import rewording
+
+    def late() -> Any:
+        yield 1
+        raise ConfigError("--ban: everything is banned")
+
+    items = rewording(lambda text: text.replace("--ban", "ban"), late)()
+    assert next(items) == 1
+    with pytest.raises(ConfigError, match=r"^ban: "):
+        next(items)
+    del model
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps: expected a number between 1"),
+        ({"steps": 5, "epochs": 2}, "steps and epochs: expected one length, found two"),
+        ({"name": "a/b"}, "name: expected the name of a folder"),
+        ({"seconds": "soon"}, "seconds: expected a time, found"),
+        ({"dropout": 2}, "dropout: expected a number between 0 and 0.95"),
+    ],
+)
+def test_errors_of_a_training_name_arguments(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        charnet.train(out=tmp_path, **settings)
+    assert str(caught.value).startswith(message)
+    assert "--" not in str(caught.value)
+
+
+def test_progress_writes_plain_lines_outside_of_a_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pets.txt").write_text(sentences(100))
+    heard: list[object] = []
+    small = {**SMALL, "eval_every": 2}
+    charnet.train(tmp_path / "pets.txt", out=tmp_path / "runs", progress=True, on_event=heard.append, **small)
+    lines = capsys.readouterr().err.splitlines()
+    assert heard
+    assert lines[0].startswith("lstm 1x8 with ")
+    assert [line[: len("[####################] step 4 of 4")] for line in lines[1:]] == [
+        "[##########----------] step 2 of 4", *["[####################] step 4 of 4"] * 2,
+    ]  # fmt: skip
+    assert lines[-1].endswith(", complete")
+    assert "validation" in lines[1]
+    for progress in (None, False):
+        charnet.train(tmp_path / "pets.txt", out=tmp_path / "runs", progress=progress, **SMALL)
+    assert capsys.readouterr().err == ""
+
+
+SIGMOID_GATES = {"lstm": ("i", "f", "o"), "gru": ("r", "z"), "cifg": ("i", "o"), "rnn": ()}
+
+
+@pytest.mark.parametrize(
+    "settings", [{"cell": "lstm", "num_layers": 2}, {"cell": "gru"}, {"cell": "cifg"}, {"cell": "rnn", "members": 2}]
+)
+def test_states_are_those_of_the_engine_by_name(tmp_path: Path, settings: dict[str, Any]) -> None:
+    (tmp_path / "pets.txt").write_text(sentences(100))
+    model = charnet.load(charnet.train(tmp_path / "pets.txt", out=tmp_path / "runs", **SMALL, **settings))
+    text = "the cat sat on a mat"
+    states = model.states(text)
+    assert {array.shape for array in states.values()} == {(len(text), 8)}
+    engine, state = model._open("numpy"), model._open("numpy").start(1)
+    for at, i in enumerate(model._encode(text)):
+        _, state = engine.advance([i], state)
+        networks = state if settings.get("members") else (state,)
+        for number, network in enumerate(networks):
+            member = f"members.{number}." if settings.get("members") else ""
+            for layer, arrays in enumerate(network):
+                for name, array in zip(("h", "c"), arrays, strict=False):
+                    found = states[f"{member}layers.{layer}.{name}"][at]
+                    np.testing.assert_allclose(found, array[0], atol=1e-5)
+    cell = settings["cell"]
+    gates = {name.rpartition(".")[2] for name in states} - {"h", "c"}
+    assert set(SIGMOID_GATES[cell]) <= gates
+    for name, array in states.items():
+        if name.rpartition(".")[2] in SIGMOID_GATES[cell]:
+            assert 0 < array.min() < array.max() < 1
+
+
+def test_the_states_of_an_lstm_obey_its_equations(model: TextModel) -> None:
+    found = model.states("the cat and the dog\n")
+    i, f, g, o, h, c = (found[f"layers.0.{name}"] for name in "ifgohc")
+    before = np.concatenate([np.zeros((1, 16)), c[:-1]])
+    np.testing.assert_allclose(c, f * before + i * g, atol=1e-5)
+    np.testing.assert_allclose(h, o * np.tanh(c), atol=1e-5)
+    assert found.symbols == tuple("the cat and the dog\n")
+
+
+def test_the_states_of_long_texts_go_on_over_chunks_and_those_of_no_text_are_refused(model: TextModel) -> None:
+    text = sentences(170)
+    whole = model.states(text)["layers.0.h"]
+    assert whole.shape == (len(text), 16)
+    assert len(text) > 512
+    np.testing.assert_allclose(model.states(text[:300])["layers.0.h"], whole[:300], atol=1e-5)
+    with pytest.raises(CorpusError, match="the text is empty"):
+        model.states("")
+    with pytest.raises(PromptError):
+        model.states("\u00e9")
+
+
+def test_a_notebook_shows_states_as_a_picture(model: TextModel) -> None:
+    import xml.etree.ElementTree as ElementTree
+
+    states = model.states("a cat \n")
+    states.symbols = tuple("<a> & \n")
+    for drawn in (states._repr_svg_(), states.svg("layers.0.f", units=[3, 1])):
+        tree = ElementTree.fromstring(drawn)
+        assert {"text", "path", "desc"} <= {element.tag.rpartition("}")[2] for element in tree.iter()}
+    texts = [element.text for element in tree.iter() if element.tag.endswith("text")]
+    assert texts[1:] == [*"<a>\u00b7&\u00b7\u23ce", "3", "1"]
+    assert repr(states).startswith("States(layers.0.h (7, 16), layers.0.c (7, 16), layers.0.i")

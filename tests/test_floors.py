@@ -28,8 +28,8 @@ TABLE = """
 4  generation  pace graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
                samplers random_numbers particles conditional generate copy_guard guarded running scheduler batch best
                selection receipts
-4  evaluation  baselines unicode_blocks line_stats corpus_stats mixing evaluate dynamic exact_model evaluate_checkpoint
-               line_scores evaluate_mixture adapt forecast verdict copies
+4  evaluation  baselines unicode_blocks line_stats corpus_stats losses mixing evaluate dynamic exact_model
+               evaluate_checkpoint line_scores evaluate_mixture adapt forecast verdict copies
 5  training    meeting group torch_group communication agreement optim resolve elastic sizes planner events run_state
                background event_file loggers throughput time_budget thread_count sharded train_state division
                trained_ngram saver recorder conclusion divergence trainer together start dry_run resume setup trials
@@ -37,7 +37,7 @@ TABLE = """
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
-               numbers curves live_page runs_page surprise_page notebook
+               numbers curves live_page runs_page surprise_page reprs training_lines notebook states
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  exchange    about plain plain_files torch_code onnx_cells onnx_graph wasm page_text page_facts page
@@ -46,10 +46,11 @@ TABLE = """
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
                connection completions patterns page app llm_plugin
 9  cli         console newest examples command_list synonyms help_text usage help options tables messages surprise wrap
-               showing output whole_lines sample_options prompting adapting opening context mixing copying receipts
-               history chart screen live progress interactive many following launch dry_running train sweep_words sweep
-               sample replay inspect insight_text insight lesson serve removing runs eval quantize export_page export
-               importing markdown guide doctor bench cache corpus compress completing completion commands app
+               output showing whole_lines sample_options prompting adapting opening context mixing copying receipts
+               history chart screen live progress typed voices turns session_options interactive talk many following
+               launch dry_running train sweep_words sweep sample replay inspect insight_text insight lesson serve
+               removing runs eval quantize export_page export importing markdown guide doctor bench cache corpus
+               compress completing completion commands app
 10 root        __init__ __main__
 """
 LOADS = {
@@ -61,8 +62,9 @@ LOADS = {
     "bench insight.trace "
     "insight.memory "
     "insight.gradients insight.units insight.gates insight.expectation insight.excerpt insight.study insight.verdicts "
-    "insight.figures insight.page insight.png cli.insight_text lesson.runs lesson.explosion lesson.temperatures "
-    "lesson.results lesson.teach lesson.words lesson.verdicts lesson.figures lesson.equations lesson.page",
+    "insight.figures insight.page insight.png insight.states cli.insight_text lesson.runs lesson.explosion "
+    "lesson.temperatures lesson.results lesson.teach lesson.words lesson.verdicts lesson.figures lesson.equations "
+    "lesson.page",
     "numba": "engines.kernels_cache engines.kernels_llvm engines.kernels_layer engines.kernels_exact "
     "engines.kernels_ngram engines.kernels_pattern engines.kernels engines.kernels_rows engines.packing "
     "engines.compiled_engine compression.kernels_adaptive compression.adaptive",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -155,6 +158,71 @@ def test_the_recipe_for_optuna_trains_prunes_and_leaves_runs_that_can_be_resumed
         if state == run_list.INTERRUPTED:
             assert run(["train", "--resume", name, "--quiet"]) == 0
     assert which == "installed" or found["trial-1"] == run_list.INTERRUPTED
+
+
+def test_the_examples_of_the_page_about_python_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "story.txt").write_text("Once upon a time, and once again. And then There was a cat.\n" * 40)
+    page = next(page for page in PAGES if page.stem == "python").read_text(encoding="utf-8")
+    small = "steps=12, hidden_size=8, batch_size=4, window=9, threads=1, eval_every=6"
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    for long, short in {
+        'seconds="5m"': small, "steps=2000, hidden_size=256": small, "count=100": "count=3", "length=200": "length=9",
+    }.items():  # fmt: skip
+        assert long in code
+        code = code.replace(long, short)
+    names: dict[str, Any] = {}
+    exec(compile(code, "python.md", "exec"), names)
+    shown = capsys.readouterr()
+    assert f'Run("checkpoints{os.sep}large": lstm 1x8' in shown.out
+    assert "step 12 of 12" in shown.err
+    for promised in re.findall(r"print\(error\)  # (.*)", page):
+        assert promised in shown.out.splitlines()
+    assert "b'Once upon a time'" in shown.out
+    assert names["after"].shape == (8,)
+    assert names["c"].shape == (len("Once upon a time"), 8)
+
+
+def test_the_page_about_python_shows_what_the_readme_shows() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    page = next(page for page in PAGES if page.stem == "python").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"## From Python\n+```python\n(.*?)```", readme, re.DOTALL)
+    for method in set(re.findall(r"model\.(\w+)\(", shown)):
+        assert f"model.{method}(" in page
+
+
+NOTEBOOK = Path(charnet.__file__).parent / "guide" / "first-hour.ipynb"
+
+
+def test_the_notebook_has_small_outputs_without_paths_times_and_errors() -> None:
+    raw = NOTEBOOK.read_text(encoding="utf-8")
+    assert len(raw) < 200_000
+    for path in (str(Path.home()), tempfile.gettempdir(), os.sep + "work", "/usr/", str(Path(charnet.__file__).parent)):
+        assert path not in raw
+    cells = json.loads(raw)["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    assert {output["output_type"] for output in outputs} == {"display_data", "execute_result", "stream"}
+    assert not any(cell["metadata"] for cell in cells)
+    assert all(cell["outputs"] for cell in cells if cell["cell_type"] == "code")
+    pictures = [kind for output in outputs for kind in output.get("data", {})]
+    assert "image/svg+xml" in pictures
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path) -> None:
+    pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    script, written = Path(__file__).parent / "bench" / "first_hour.py", tmp_path / "run.ipynb"
+    command = [sys.executable, str(script), str(written)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=580)
+    assert done.returncode == 0, done.stderr[-2000:]
+    committed, new = (json.loads(path.read_text(encoding="utf-8"))["cells"] for path in (NOTEBOOK, written))
+    assert [cell["source"] for cell in new] == [cell["source"] for cell in committed]
+    for before, after in zip(committed, new, strict=True):
+        kinds = [[output["output_type"] for output in cell.get("outputs", [])] for cell in (before, after)]
+        assert set(kinds[0]) == set(kinds[1])
 
 
 def test_the_scripts_for_clusters_are_valid() -> None:

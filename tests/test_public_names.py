@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from inspect import Parameter
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from charnet.api import TextModel
 # name of the function: its parameters in their order; * and ** as in a definition, a default after the name
 LOAD = {"path": None, "engine": "auto"}
 TRAIN = {"texts": Parameter.empty, "out": "checkpoints", "name": "", "seconds": None, "on_event": None,
-         "resume": None, "continue_text": False}  # fmt: skip
+         "resume": None, "continue_text": False, "progress": None}  # fmt: skip
 METHODS = {
     "generate": ["self", "prompt", "index", "options"],
     "stream": ["self", "prompt", "index", "options"],
@@ -23,6 +24,7 @@ METHODS = {
     "answers": ["self", "prompts", "options"],
     "replay": ["self", "path", "prompt"],
     "evaluate": ["self", "text"],
+    "states": ["self", "text"],
     "adapt": ["self", "text", "rate"],
     "compress": ["self", "text", "adaptive"],
     "decompress": ["self", "data"],
@@ -38,7 +40,7 @@ def parameters_of(function: object) -> dict[str, Parameter]:
 
 
 def test_the_package_has_these_names_and_no_others() -> None:
-    assert sorted(charnet.__all__) == ["CharnetError", "__version__", "load", "train"]
+    assert sorted(charnet.__all__) == ["CharnetError", "Evaluation", "TextModel", "__version__", "load", "train"]
     for name in charnet.__all__:
         assert getattr(charnet, name) is not None
 
@@ -93,6 +95,12 @@ def test_a_model_has_no_other_public_methods() -> None:
 
 def test_a_model_gives_its_checkpoint() -> None:
     assert next(iter(inspect.signature(TextModel).parameters)) == "checkpoint"
+
+
+def test_the_classes_are_those_that_are_returned(tiny_run: Path) -> None:
+    model = charnet.load(tiny_run)
+    assert type(model) is charnet.TextModel is TextModel
+    assert type(model.evaluate("the")) is charnet.Evaluation
 
 
 def test_importing_the_package_loads_neither_torch_nor_numpy() -> None:

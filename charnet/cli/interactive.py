@@ -2,85 +2,58 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from charnet.cli import console, output, sample_options, surprise
-from charnet.config import SamplingOptions
+from charnet.cli import console, output, sample_options, session_options, typed
+from charnet.cli.turns import MOST_READ, Continuation, Draft, Turn, Writer
+from charnet.cli.voices import Screen, say
+from charnet.config import SamplingOptions, of_arguments
 from charnet.data import prompts
-from charnet.data.vocab import Vocabulary
 from charnet.engines.base import Engine
-from charnet.errors import ConfigError, CorpusError, DivergedError, StorageError, did_you_mean, plural
-from charnet.generation.copy_guard import CopyGuard
-from charnet.generation.detokenizer import Chunk
-from charnet.generation.generate import Generation, GenerationState, start
-from charnet.generation.guarded import generation
+from charnet.errors import CheckpointError, ConfigError, CorpusError, DivergedError, StorageError, plural, quoted
+from charnet.errors import did_you_mean as near
+from charnet.generation.generate import GenerationState
 
 if TYPE_CHECKING:
     from charnet.evaluation.adapt import Adaptation
 
-PROMPT = "> "
-BLANK_LINE = "\n\n"
-HELP = """The model continues what you type. Press Enter alone for more, Ctrl-C to stop it, Ctrl-D to quit.
-  /temp 0.5    set the temperature
-  /seed 7      set the random seed; /seed alone chooses a new one
-  /back        undo the last turn, yours and the model's
-  /save FILE   save the whole text; continue it another day with -i --prompt-file FILE
-  /help        show this help
-  /quit        quit
-To start a text with a slash, type two: //like this"""
+MOST_CHOICES = 9
 LONG_LEARNING = 1.0  # seconds; if learning from a turn took longer, it is said
 LEARNED_TURNS = 10  # that can be undone, where the model learns from each: all its weights are kept for that
-LAST_SHOWN = 70  # characters of the text that /back shows
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """A text so far, the generation state after it, and the model that continues it: it may have learned on the way."""
-
-    text: str
-    state: GenerationState
-    engine: Engine
-    adaptation: Adaptation | None = None
+LAST_SHOWN = 70  # characters of the text that /undo shows
 
 
 class Session:
-    """One text that the user and the model write in turns: the user types, the model continues.
+    """One text that the user and a model write in turns: the user types, the model continues.
 
     Args:
-        read: decodes and normalizes what the user types; bytes that are not UTF-8 come as surrogates (PEP 383).
+        begun: the state before the text.
+        load: opens another model by the name of its run, with some options.
         skip_unknown: drops characters that the model does not know, instead of refusing the turn.
         color: colors each character by how unexpected it was.
-        before: the state after what was read before the text; by default the start of a text.
-        guard: keeps each turn from copying, if the options ask for that.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        vocab: Vocabulary,
+        writer: Writer,
         options: SamplingOptions,
+        begun: GenerationState,
         *,
-        read: Callable[[str], str] = str,
+        load: Callable[[str, SamplingOptions], Writer],
         skip_unknown: bool = False,
         color: bool = False,
-        before: GenerationState | None = None,
-        guard: CopyGuard | None = None,
     ) -> None:
-        begun = before or start(engine, vocab)
-        generation(engine, vocab, begun, options, guard)  # raises an error if the options do not fit the model
-        self._vocab, self._options = vocab, options
-        self._read, self._skip_unknown, self._color, self._guard = read, skip_unknown, color, guard
-        self._draft, self._earlier = _Draft("", begun, engine), list[_Draft]()
-        self._saved: set[Path] = set()
+        writer.check(begun, options)
+        self._options, self._load_writer, self._skip_unknown = options, load, skip_unknown
+        self._draft, self._turns, self._choices = Draft(writer, begun), list[Turn](), list[Draft]()
+        self._offered: Turn | None = None
+        self._saved, self._screen = set[Path](), Screen(surprise=color)
         self._open: Callable[[Adaptation], Engine] | None = None
 
     def learn_turns(self, adaptation: Adaptation, open_engine: Callable[[Adaptation], Engine]) -> None:
@@ -90,178 +63,237 @@ class Session:
             adaptation: the model so far.
             open_engine: opens an engine with what it has learned. States pass from one engine to the next.
         """
-        self._draft, self._open = replace(self._draft, adaptation=adaptation), open_engine
+        writer = replace(self._draft.writer, adaptation=adaptation)
+        self._draft, self._open = replace(self._draft, writer=writer), open_engine
 
     @property
     def adaptation(self) -> Adaptation | None:
         """The model now, if it learns."""
-        return self._draft.adaptation
+        return self._draft.writer.adaptation
 
     def run(self, prompt: str = "") -> None:
         """Reads turns and commands until /quit, Ctrl-D or the end of the input. A prompt is the first turn.
 
         An error is one line and leaves the session as it was.
         """
-        ask = _line_reader()
+        ask = typed.line_reader()
         console.write_text(prompt)
-        line = (f"/{prompt}" if prompt.startswith("/") else prompt) or ask()
-        while line is not None and line not in ("/quit", "/exit"):
+        if prompt:
+            self._guarded(lambda: self._turn(prompt))
+        while True:
             try:
-                self._answer(line)
-            except (ConfigError, CorpusError, DivergedError) as error:
-                console.error(str(error))
-            line = ask()
+                line = typed.read_turn(ask)
+            except typed.DroppedError:
+                continue
+            if line is None or (typed.command_of(line) or ("",))[0] in typed.QUIT:
+                return
+            self._guarded(lambda line=line: self._answer(line))  # type: ignore[misc]
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except (ConfigError, CorpusError, CheckpointError, DivergedError) as error:
+            console.error(of_arguments(str(error)))
 
     def _answer(self, line: str) -> None:
-        if line.startswith("//"):
-            self._turn(line[1:])
-        elif line.startswith("/"):
-            name, _, argument = line[1:].partition(" ")
-            self._command(name, argument.strip())
+        command = typed.command_of(line)
+        if self._choices and (command or ("",))[0] != "again" and self._chosen(line):
+            return
+        if command:
+            self._command(*command)
         else:
-            self._turn(line)
+            self._turn(typed.text_of(line))
 
-    def _turn(self, typed: str) -> None:
-        encode = self._vocab.encode_known if self._skip_unknown else lambda text: (self._vocab.encode(text), 0)
-        typed, notes = prompts.fit(self._read(typed), self._vocab)
+    def _command(self, name: str, argument: str) -> None:
+        if name.isascii() and name.isdecimal():
+            self._offer(int(name[:3]), argument)
+            return
+        commands = {
+            "again": self._again, "undo": self._undo, "back": self._undo, "show": self._show, "temp": self._temp,
+            "seed": self._seed, "set": self._set, "load": self._load, "save": self._save, "help": self._help,
+        }  # fmt: skip
+        if name not in commands:
+            known = [f"/{each}" for each in (*commands, "quit")]
+            raise ConfigError(f'there is no command "/{name[:40]}"{near(f"/{name}", known)}; /help lists them')
+        try:
+            commands[name](argument.strip(" \u3000"))
+        except StorageError as error:
+            if name not in ("save", "load"):  # then it is of the output
+                raise
+            console.error(str(error))
+
+    # turns
+
+    def _turn(self, text: str) -> None:
+        if turn := self._asked(text):
+            self._draft = self._written(turn)
+            self._remember(replace(turn, attempts=1))
+
+    def _asked(self, text: str) -> Turn | None:
+        """Reads what was typed; returns the draft before it and the one to continue, or None if that was stopped."""
+        vocab, before = self._draft.writer.vocab, self._draft
+        text, notes = prompts.fit(before.writer.read(text), vocab)
         for note in notes:
             console.note(note)
-        ids, dropped = encode(typed)
+        ids, dropped = vocab.encode_known(text) if self._skip_unknown else (vocab.encode(text), 0)
         if dropped:
             console.note(f"left out {plural(dropped, 'character')} that the model does not know")
         try:
-            before = self._learned(ids.tolist())
+            return Turn(before, self._learned(ids.tolist()).typed(ids.tolist()))
         except KeyboardInterrupt:
             console.note("stopped before it had learned from this turn, which is left out")
-            return
-        state = before.state.extend(ids.tolist())
-        turn = generation(before.engine, self._vocab, state, self._options, self._guard, nats=self._color)
-        generated: list[str] = []
-        with _deferred_ctrl_c() as stopped:
-            chunks = _until(stopped, generated, turn)
-            shown = surprise.colored(chunks) if self._color else (chunk.text for chunk in chunks)
-            console.stream_text(_with_blank_line(shown, turn), harmless=self._color)
-        text = self._vocab.decode(ids.tolist()) + "".join(generated) + turn.withheld
-        text += BLANK_LINE * turn.document_ended
-        self._earlier.append(self._draft)
-        if before.adaptation is not None:
-            del self._earlier[:-LEARNED_TURNS]
-        self._draft = replace(before, text=before.text + text, state=turn.state)
+            return None
 
-    def _learned(self, ids: list[int]) -> _Draft:
+    def _learned(self, ids: list[int]) -> Draft:
         """Returns the draft with a model that has learned from what comes next."""
-        draft = self._draft
-        if draft.adaptation is None or self._open is None or not ids:
+        draft, writer = self._draft, self._draft.writer
+        if writer.adaptation is None or self._open is None or not ids:
             return draft
         context = draft.state.recent
-        adaptation = draft.adaptation.learn(np.array([*context, *ids], np.int64), known=len(context))
+        adaptation = writer.adaptation.learn(np.array([*context, *ids], np.int64), known=len(context))
         if (loss := adaptation.last).seconds >= LONG_LEARNING:
             console.note(f"learned from {plural(loss.characters, 'character')} in {loss.seconds:.1f} s")
-        return replace(draft, adaptation=adaptation, engine=self._open(adaptation))
+        return replace(draft, writer=replace(writer, adaptation=adaptation, engine=self._open(adaptation)))
 
-    def _command(self, name: str, argument: str) -> None:
-        commands = {"temp": self._temp, "seed": self._seed, "back": self._back, "save": self._save, "help": self._help}
-        if name not in commands:
-            near = did_you_mean(f"/{name}", [f"/{known}" for known in (*commands, "quit")])
-            raise ConfigError(f'there is no command "/{name[:40]}"{near}; /help lists them')
-        commands[name](argument)
+    def _written(self, turn: Turn) -> Draft:
+        """Lets the model continue a draft, and returns the one after that."""
+        continuation = Continuation(turn.asked or turn.before, self._options, turn.attempts)
+        with typed.deferred_ctrl_c() as stopped:
+            self._screen.write(continuation.until(stopped))
+        return continuation.draft
+
+    def _remember(self, turn: Turn) -> None:
+        self._turns.append(turn)
+        if self.adaptation is not None:
+            del self._turns[:-LEARNED_TURNS]
+
+    def _again(self, argument: str) -> None:
+        del argument
+        turn = self._offered or (self._turns[-1] if self._turns else Turn(self._draft))
+        if turn.asked is None:
+            raise ConfigError("/again: the model has not continued this text yet")
+        if self._options.temperature == 0 and not self._options.temperature_end:
+            say("at temperature 0 it writes the same again; /temp 0.8 gives it a choice")
+        if self._offered:
+            self._write_choices(turn, len(self._choices))
+        else:
+            self._draft = self._written(turn)
+            self._turns[-1] = replace(turn, attempts=turn.attempts + 1)
+
+    def _undo(self, argument: str) -> None:
+        del argument
+        if not self._turns:
+            raise ConfigError("/undo: there is nothing to undo")
+        self._draft = self._turns.pop().before
+        text = self._draft.text
+        shown = text if len(text) <= LAST_SHOWN else "..." + text[-LAST_SHOWN:]
+        console.note(f"back after: {shown}" if text else "back at the beginning")
+
+    # several continuations
+
+    def _offer(self, count: int, text: str) -> None:
+        if not 1 <= count <= MOST_CHOICES:
+            raise ConfigError(f"/{count}: expected a number of continuations between 1 and {MOST_CHOICES}")
+        if turn := self._asked(text):
+            self._write_choices(turn, count)
+
+    def _write_choices(self, turn: Turn, count: int) -> None:
+        found = list[Draft]()
+        with typed.deferred_ctrl_c() as stopped:
+            for number in range(count):
+                continuation = Continuation(turn.asked or turn.before, self._options, turn.attempts + number)
+                self._screen.offer(number + 1, continuation.until(stopped))
+                found.append(continuation.draft)
+                if stopped():
+                    break
+        self._choices, self._offered = found, replace(turn, attempts=turn.attempts + count)
+        say(f"1 to {len(found)} takes one, /again writes others, Enter takes none")
+
+    def _chosen(self, line: str) -> bool:
+        """Takes one of the continuations, or none; returns whether the line has said all."""
+        number, turn = typed.number_of(line), self._offered
+        assert turn is not None
+        if number.isascii() and number.isdecimal():
+            if not 1 <= int(number[:3]) <= len(self._choices):
+                raise ConfigError(f"expected a number between 1 and {len(self._choices)}, found {quoted(number)}")
+            self._draft = self._choices[int(number) - 1]
+            self._remember(turn)
+            if not self._screen.is_terminal and self._draft.pieces:
+                console.write_text(self._draft.text[len(turn.asked.text) if turn.asked else 0 :])
+                console.flush()
+        self._choices, self._offered = [], None
+        console.note(f"took {number}" if number.isdecimal() else "took none of them")
+        return not line or number.isdecimal() or (typed.command_of(line) or ("",))[0] in ("undo", "back")
+
+    # commands
+
+    def _show(self, argument: str) -> None:
+        del argument
+        if not self._draft.pieces:
+            raise ConfigError("/show: there is no text yet")
+        self._screen.show((piece.is_typed, piece.rated()) for piece in self._draft.pieces)
+
+    def _change(self, options: SamplingOptions) -> None:
+        self._draft.writer.check(self._draft.state, options)
+        self._options = options
 
     def _temp(self, argument: str) -> None:
         if argument:
-            first, last = sample_options.parse_temperature(argument)
-            self._options = replace(self._options, temperature=first, temperature_end=last)
+            self._change(replace(self._options, **session_options.changes("temperature", argument)))
         o = self._options
         end = "" if o.temperature_end is None else f":{o.temperature_end:g}"
         console.note(f"temperature {o.temperature:g}{end}")
 
     def _seed(self, argument: str) -> None:
-        try:
-            seed = int(argument) if argument else sample_options.random_seed()
-        except ValueError:
-            raise ConfigError(f"/seed: expected a number, found {argument[:40]!r}") from None
-        self._options = replace(self._options, seed=seed)
+        number = typed.number_of(argument)
+        if number and not (number.isascii() and number.isdecimal() and len(number) < 20):
+            raise ConfigError(f"/seed: expected a number, found {quoted(argument)}")
+        seed = int(number) if number else sample_options.random_seed()
+        self._change(replace(self._options, seed=seed))
         self._draft = replace(self._draft, state=replace(self._draft.state, num_sampled=0))
         console.note(f"seed {seed}")
 
-    def _back(self, argument: str) -> None:
-        del argument
-        if not self._earlier:
-            raise ConfigError("/back: there is nothing to undo")
-        self._draft = self._earlier.pop()
-        text = self._draft.text
-        shown = text if len(text) <= LAST_SHOWN else "..." + text[-LAST_SHOWN:]
-        console.note(f"back after: {shown}" if text else "back at the beginning")
+    def _set(self, argument: str) -> None:
+        key, value = (typed.command_of("/" + argument) if argument[:1] not in tuple(typed.SLASHES) else None) or (
+            "",
+            "",
+        )
+        if argument and not key:
+            raise ConfigError(f"/set: expected the name of an option, found {quoted(argument)}")
+        name = session_options.name_of(key) if key else ""
+        if name == "seed" and value:
+            self._seed("0" if value == session_options.DEFAULT else value)
+            return
+        if value:
+            self._change(replace(self._options, **session_options.changes(name, value)))
+        for line in session_options.described(self._options, name):
+            say(line)
+
+    def _load(self, argument: str) -> None:
+        if not argument:
+            raise ConfigError("/load: give the name of a run, as in /load pets")
+        if self.adaptation is not None:
+            raise ConfigError("/load: with --adapt the session belongs to one model; save it with --save-as")
+        writer = self._load_writer(argument, self._options)
+        text, _ = prompts.fit(self._draft.text[-MOST_READ:], writer.vocab)
+        ids, dropped = writer.vocab.encode_known(text)
+        after = self._draft.with_writer(writer, ids.tolist())
+        writer.check(after.state, self._options)
+        self._remember(Turn(self._draft))
+        self._draft = after
+        unknown = f", without {plural(dropped, 'character')} that it does not know" if dropped else ""
+        say(f"{argument} goes on; it has read {plural(len(ids), 'character')}{unknown}")
 
     def _save(self, argument: str) -> None:
         if not argument:
             raise ConfigError("/save: give the name of a file, as in /save story.txt")
         path = Path(os.path.expanduser(argument))  # noqa: PTH111 - Path.expanduser raises for an unknown user
-        try:
-            output.check_free(path, replace=path.absolute() in self._saved)
-            text = self._draft.text
-            output.save(path, text + "\n" if text.endswith("\n") else text)  # of a prompt file the last one is dropped
-        except StorageError as error:
-            console.error(str(error))
-            return
+        output.check_free(path, replace=path.absolute() in self._saved)
+        text = self._draft.text
+        output.save(path, text + "\n" if text.endswith("\n") else text)  # of a prompt file the last one is dropped
         self._saved.add(path.absolute())
         console.note(f"{len(text):,} characters in {path}")
 
     def _help(self, argument: str) -> None:
         del argument
-        console.note(HELP, keep="\n")
-
-
-def _line_reader() -> Callable[[], str | None]:
-    """Returns a function that reads a line, or None at the end. On a terminal it has a prompt and readline's keys."""
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    if hasattr(sys.stdin, "reconfigure"):
-        sys.stdin.reconfigure(errors="surrogateescape")  # a model may have another encoding than the terminal
-    if on_terminal:
-        with contextlib.suppress(ImportError):
-            import readline  # noqa: F401 - input() uses it
-
-    def ask() -> str | None:
-        while True:
-            try:
-                return input(PROMPT if on_terminal else "")
-            except EOFError:
-                if on_terminal:
-                    console.write("\n")
-                return None
-            except KeyboardInterrupt:
-                if not on_terminal:
-                    raise
-                console.note("\n(press Ctrl-D or type /quit to quit)", keep="\n")
-
-    return ask
-
-
-def _until(stopped: Callable[[], bool], generated: list[str], generation: Generation) -> Iterator[Chunk]:
-    """Yields chunks until the generation ends or is stopped, and appends their texts to `generated`."""
-    for chunk in generation:
-        generated.append(chunk.text)
-        yield chunk
-        if stopped():
-            return
-
-
-def _with_blank_line(shown: Iterator[str], generation: Generation) -> Iterator[str]:
-    """Yields what is shown, and a blank line when a document has ended: what is typed then begins the next one."""
-    yield from shown
-    if generation.document_ended:
-        yield BLANK_LINE
-
-
-@contextlib.contextmanager
-def _deferred_ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Defers Ctrl-C, so that it cannot come between a symbol and the state after it.
-
-    Yields:
-        A function that returns whether Ctrl-C was pressed.
-    """
-    received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield lambda: bool(received)
-    finally:
-        signal.signal(signal.SIGINT, before)
+        typed.show_help()

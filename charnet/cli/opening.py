@@ -171,6 +171,17 @@ def _open_learned(checkpoint: Checkpoint, options: SamplingOptions, given: Mappi
     return learned_text.open_learned(checkpoint)
 
 
+def learned_text_of(path: Path) -> LearnedText:
+    """Opens the text that the model of a checkpoint learned from.
+
+    Raises:
+        CorpusError: the text is gone, or another one.
+    """
+    from charnet.storage import learned_text
+
+    return learned_text.open_learned(Checkpoint.load(path, weights_only=True))
+
+
 def say_pattern(vocab: Vocabulary, options: SamplingOptions, *, quiet: bool) -> None:
     """Says on stderr which characters of the pattern the alphabet lacks.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from charnet.cli.context import Context
     from charnet.cli.opening import Opened
     from charnet.cli.output import Destination
-    from charnet.generation.copy_guard import CopyGuard
     from charnet.generation.detokenizer import Chunk
 
 TURN_LENGTH = 200  # characters
@@ -134,44 +132,12 @@ def sample(
     del mixed
     color = (surprise or copies) and not (json or destination.is_on_disk) and can_color()
     if ids is None:
-        _talk(model, options, text, before, given, color=color)
+        from charnet.cli.talk import talk
+
+        talk(model, options, text, before, given, color=color)
     else:
         _write(model, options, text, ids.tolist(), before, destination, given, samples=samples, color=color)
     return 0
-
-
-def _talk(
-    model: Opened, options: SamplingOptions, text: str, before: Context, given: Mapping[str, Any], *, color: bool
-) -> None:
-    """Writes in turns with the user."""
-    from charnet.cli import opening
-    from charnet.cli.interactive import Session
-    from charnet.data import prompts
-    from charnet.data.normalize import normalize
-
-    vocab, data, adaptation, quiet = model.vocab, model.config.data, model.adaptation, given["quiet"]
-
-    def read_turn(typed: str) -> str:
-        raw = typed.encode("utf-8", "surrogateescape")
-        return normalize(prompts.decode(raw, "this line", data.encoding, of_bytes=vocab.of_bytes), data)
-
-    if not quiet:
-        _say_how(model, options, given, color=color)
-        console.note("type the start of the text, or press Enter; /help lists the commands")
-        if given["adapt"]:
-            console.note("the model learns from each turn that you type; /back undoes that too, up to ten times")
-    guards: dict[int, CopyGuard] = {}
-    guard = copying.guard_of(model, options, guards)
-    how: dict[str, Any] = {"read": read_turn, "skip_unknown": given["unknown"] == "skip", "color": color}
-    session = Session(model.engine, vocab, options, before=before.state(model, options), guard=guard, **how)
-    if given["adapt"] and adaptation is not None:
-        more = {name: given[name] for name in ("quantize", "threads")}
-        session.learn_turns(adaptation, functools.partial(opening.reopen, engine=model.opened_as, **more))
-    session.run(text)
-    if not quiet:
-        copying.say_banned(guards)
-    if given["save_as"] and adaptation is not None:
-        adapting.save(session.adaptation or adaptation, given["save_as"], quiet=quiet)
 
 
 def _write(

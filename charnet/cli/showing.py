@@ -13,7 +13,7 @@ from charnet.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
     from charnet.data.vocab import Vocabulary
-    from charnet.evaluation.evaluate import Evaluation
+    from charnet.evaluation.losses import Evaluation
 
 SURPRISING, GREAT = -math.log(0.1), -math.log(0.01)  # nats: less than one in ten, less than one in a hundred
 NAMES = ("expected", "a surprise", "a great surprise")

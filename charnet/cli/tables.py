@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from charnet.bench import Result
     from charnet.config import DataSettings
     from charnet.evaluation.corpus_stats import CorpusStats
-    from charnet.evaluation.evaluate import Evaluation
+    from charnet.evaluation.losses import Evaluation
     from charnet.storage.describe import Description
     from charnet.storage.verify import Check
 

@@ -6,6 +6,7 @@ symbols of a block.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from charnet.compression.layout import Layout
 from charnet.compression.network import Predictor, Reader
 from charnet.compression.rans import CodeError, Words
 from charnet.compression.symbols import Block, Symbols, blocks
+from charnet.errors import CorpusError
 from charnet.storage.checkpoint import Checkpoint
 
 Read = Callable[[int], bytes]
@@ -180,3 +182,16 @@ def decompress(checkpoint: Checkpoint, read: Read, name: str = "the data") -> It
     """
     header = (parser := Parser(read, name)).header()
     yield from Compressor(checkpoint, adaptive=header.adaptive).blocks(parser, header)
+
+
+def as_bytes(text: str | bytes) -> bytes:
+    """Returns a text in UTF-8; bytes stay as they are.
+
+    Raises:
+        CorpusError: the text has half of a character.
+    """
+    if isinstance(text, bytes):
+        return text
+    if half := re.search("[\ud800-\udc7f\udd00-\udfff]", text):
+        raise CorpusError(f"the text has half of a character, U+{ord(half[0]):04X}: give bytes, or leave it out")
+    return text.encode("utf-8", "surrogateescape")

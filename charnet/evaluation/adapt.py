@@ -11,8 +11,9 @@ from charnet.config import DYNAMIC_RATE
 from charnet.data.encoded_copy import Ids
 from charnet.errors import plural
 from charnet.evaluation.dynamic import Learner
-from charnet.evaluation.evaluate import DynamicLoss, Evaluation, checked, evaluate
+from charnet.evaluation.evaluate import evaluate
 from charnet.evaluation.evaluate_checkpoint import check_learns, part_of
+from charnet.evaluation.losses import DynamicLoss, Evaluation, checked
 from charnet.evaluation.mixing import Mixture
 from charnet.machine import explain_out_of_memory
 from charnet.model.ensemble import from_weights

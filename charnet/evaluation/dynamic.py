@@ -22,7 +22,7 @@ from charnet.config import DYNAMIC_RATE
 from charnet.data.documents import NO_TARGET, Documents, read_window
 from charnet.data.split import Part
 from charnet.errors import DivergedError
-from charnet.evaluation.evaluate import DynamicLoss
+from charnet.evaluation.losses import DynamicLoss
 from charnet.evaluation.mixing import Mixture, Targets
 from charnet.model.ensemble import Model, split_state
 from charnet.model.loss import detach

@@ -13,8 +13,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +22,7 @@ from torch.nn import functional as F
 from charnet.data.documents import NO_TARGET, Documents, read_window
 from charnet.data.encoded_copy import Ids
 from charnet.data.split import Part
-from charnet.errors import DivergedError, plural
+from charnet.evaluation.losses import Evaluation
 from charnet.evaluation.mixing import Targets, Total
 from charnet.model.ensemble import Model
 
@@ -35,7 +33,6 @@ LARGEST_CHUNK = 1 << 22  # logits in memory at once
 LONGEST_CHUNK = 256  # characters
 DOCUMENTS_SORTED = 1 << 14  # at once, by length: documents of similar length are read together
 LONG_DOCUMENT = 8 * SHORTEST_STREAM  # characters; it is read in streams, as a running text is
-CLEARLY_WORSE = 0.002  # nats per character
 
 
 Work = Callable[[], float]  # returns the loss of a piece of a text, in nats
@@ -49,87 +46,6 @@ def add_up(works: Iterable[Work]) -> float:
 
 class Stopped(Exception):  # noqa: N818 - a signal between two functions, not an error
     """The evaluation was asked to stop before its end."""
-
-
-@dataclass(frozen=True)
-class DynamicLoss:
-    """The total loss, in nats, of a model that learned while it read, and how long that took."""
-
-    nats: float
-    characters: int
-    seconds: float
-
-    @property
-    def nats_per_char(self) -> float:
-        return self.nats / max(1, self.characters)
-
-    @property
-    def bits_per_char(self) -> float:
-        return self.nats_per_char / math.log(2)
-
-    @property
-    def chars_per_second(self) -> float:
-        return self.characters / max(self.seconds, 1e-9)
-
-    def is_worse_than(self, static: Evaluation) -> bool:
-        """Returns whether learning clearly made the prediction of the same text worse."""
-        return self.nats_per_char > static.nats_per_char + CLEARLY_WORSE
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The total loss on a text, in nats, and the number of characters it is summed over.
-
-    `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted. `notes`
-    are sentences for the user about the text. `dynamic` is the loss with learning, if it was asked for.
-    """
-
-    nats: float
-    characters: int
-    unknown: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    dynamic: DynamicLoss | None = None
-
-    @property
-    def nats_per_char(self) -> float:
-        return self.nats / self.characters
-
-    @property
-    def bits_per_char(self) -> float:
-        return self.nats_per_char / math.log(2)
-
-    @property
-    def perplexity(self) -> float:
-        """The number of equally likely characters that would be as hard to predict."""
-        return math.exp(self.nats_per_char) if self.nats_per_char < 700 else math.inf
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns all numbers, for JSON."""
-        dynamic = {
-            name: getattr(self.dynamic, name)
-            for name in ("nats_per_char", "bits_per_char", "chars_per_second")
-            if self.dynamic
-        }
-        return {
-            "nats_per_char": self.nats_per_char,
-            "bits_per_char": self.bits_per_char,
-            "perplexity": self.perplexity if math.isfinite(self.perplexity) else None,
-            "characters": self.characters,
-            "unknown_characters": sum(self.unknown.values()),
-            "unknown": self.unknown,
-            "notes": list(self.notes),
-            **({"dynamic": dynamic} if dynamic else {}),
-        }
-
-
-def checked(evaluation: Evaluation) -> Evaluation:
-    """Returns an evaluation; raises DivergedError if its loss is not a finite number."""
-    if not math.isfinite(evaluation.nats):
-        raise DivergedError(
-            f"the model has diverged: its loss on {plural(evaluation.characters, 'character')} is not a finite number; "
-            "use earlier weights, or train it again with a smaller learning rate"
-        )
-    return evaluation
 
 
 def evaluate(
@@ -279,7 +195,7 @@ def _works_of_documents(
 
 @torch.no_grad()
 def _nats_of_group(
-    model: Model, ids: Any, start_id: int, group: Documents, stop: Callable[[], object], total: Total | None
+    model: Model, ids: Ids, start_id: int, group: Documents, stop: Callable[[], object], total: Total | None
 ) -> float:
     device, chunk = next(model.parameters()).device, _chunk_length(model, MOST_STREAMS)
     sum_nats, state = 0.0, model.initial_state(len(group.ends))

@@ -24,8 +24,9 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines import registry
 from charnet.errors import ConfigError, CorpusError
 from charnet.evaluation.dynamic import Learner
-from charnet.evaluation.evaluate import Evaluation, checked, evaluate
+from charnet.evaluation.evaluate import evaluate
 from charnet.evaluation.exact_model import ExactModel
+from charnet.evaluation.losses import Evaluation, checked
 from charnet.evaluation.mixing import EachLoss, Mixture, Total
 from charnet.model.device import set_threads
 from charnet.model.ensemble import from_weights

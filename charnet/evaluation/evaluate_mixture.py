@@ -19,8 +19,9 @@ import numpy.typing as npt
 from charnet import machine
 from charnet.engines.model_mixture import Alignment, normalized, union_of, unknown_notes
 from charnet.errors import CorpusError
-from charnet.evaluation.evaluate import Evaluation, checked, evaluate
+from charnet.evaluation.evaluate import evaluate
 from charnet.evaluation.evaluate_checkpoint import changed, check_known, encode_files, limit_threads, model_of, part_of
+from charnet.evaluation.losses import Evaluation, checked
 from charnet.evaluation.mixing import EachLoss, fit_weights
 from charnet.storage.checkpoint import Checkpoint
 

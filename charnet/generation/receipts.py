@@ -9,6 +9,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from charnet.config import SamplingOptions
 from charnet.data import prompts
@@ -19,6 +20,7 @@ from charnet.engines.rounding import kind_of_machine
 from charnet.errors import ConfigError, PromptError, ReceiptError, quoted
 from charnet.generation import batch, graphemes
 from charnet.generation.detokenizer import Chunk, line_end
+from charnet.storage import receipt
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.receipt import MOST_TEXTS, Receipt, TextDigest, encode, sha256
 from charnet.version import __version__
@@ -256,3 +258,12 @@ def _reason(receipt: Receipt, engine: Engine, vocab: Vocabulary) -> str:
     if receipt.exact:
         return "checkpoint, version and options are those of the receipt: see `charnet doctor`, and report this"
     return "fp32 promises the same text only on this kind of machine, and what is in the receipt of it is equal"
+
+
+def replayed(path: Path, checkpoint: Checkpoint, prompt: str | None) -> Iterator[str]:
+    """Returns the texts of a receipt, each with its prompt, and proves each to be equal; raises what `replay` does."""
+    found = receipt.read(path)
+    check_checkpoint(found, checkpoint)
+    found = found if prompt is None else with_prompt(found, checkpoint, prompt)
+    echoed, texts = replay(found, open_engine(found, checkpoint), checkpoint.vocab)
+    return (echoed + "".join(chunk.text for chunk in chunks) for chunks in texts)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from charnet.data.printable import xml_text
 from charnet.insight.curves import Losses, loss_panels
 from charnet.insight.live_page import about, loss_figures
 from charnet.insight.numbers import format_duration, format_loss
+from charnet.insight.reprs import HasCheckpoint
 from charnet.insight.svg import STYLE, to_svg
-from charnet.storage.checkpoint import Checkpoint
+from charnet.insight.training_lines import TrainingLines
 from charnet.storage.run_list import short_model
 from charnet.training.events import Event, Finished, Started
 from charnet.training.run_state import RunState
@@ -54,7 +56,9 @@ class TrainingDisplay:
         return " ".join(["charnet:", *self._lines()[:1]])
 
     def _repr_html_(self) -> str:
-        return _card(self._lines(), loss_figures(self.state) if self.state.metrics else "")
+        step = self.state.finished.step if self.state.finished else self.state.latest.step if self.state.latest else 0
+        bar = f'<div><progress max="{max(1, self.state.steps)}" value="{step}" aria-label="steps"></progress></div>'
+        return _card(self._lines(), bar + (loss_figures(self.state) if self.state.metrics else ""))
 
     def _lines(self) -> list[str]:
         state, now = self.state, self.state.latest
@@ -71,20 +75,20 @@ class TrainingDisplay:
         return lines
 
 
-def training_display() -> TrainingDisplay | None:
-    """Returns a display for a training, or None outside of a notebook."""
+def training_display(progress: bool | None = None) -> Callable[[Event], object] | None:
+    """Returns what shows a training: a display in a notebook, plain lines on stderr elsewhere; None for nothing.
+
+    Args:
+        progress: whether to show it; by default only in a notebook.
+    """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if getattr(shell, "kernel", None) is None:  # IPython in a terminal has none
+    if progress is False:
         return None
+    if getattr(shell, "kernel", None) is None:  # IPython in a terminal has none
+        return TrainingLines(sys.stderr) if progress else None
     from IPython.display import display
 
     return TrainingDisplay(display)
-
-
-class HasCheckpoint(Protocol):
-    """A model of the API."""
-
-    checkpoint: Checkpoint
 
 
 def model_html(model: HasCheckpoint) -> str:

@@ -88,7 +88,7 @@ def observe(
             h_STH, after = torch.zeros(0), []
             for layer, (cell, before, x_STE, h_STH, layer_state) in enumerate(scan(network, ids_ST[:, span], state)):
                 if watch is not None:
-                    watch(Place(number, layer), _values(cell, before, x_STE, h_STH), span)
+                    watch(Place(number, layer), values_of(cell, before, x_STE, h_STH), span)
                 after.append(layer_state)
             predicts_STH = torch.cat([h_SH[:, None], h_STH[:, :-1]], dim=1)
             h_SH, state = h_STH[:, -1], tuple(after)
@@ -126,7 +126,7 @@ def before(passages: Passages, rows: Ints, characters: int, start_id: int) -> Te
     return torch.from_numpy(ids_RT)
 
 
-def _values(cell: Cell, before: State, x_STE: Tensor, h_STH: Tensor) -> Values:
+def values_of(cell: Cell, before: State, x_STE: Tensor, h_STH: Tensor) -> Values:
     gates = cell.gate_values(x_STE, torch.cat([before[0][:, None], h_STH[:, :-1]], dim=1))
     states: dict[str, Any] = {"h": h_STH}
     state, rest = before, [list[Tensor]() for _ in cell.state_names[1:]]

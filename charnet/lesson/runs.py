@@ -12,8 +12,9 @@ from typing import Any
 from charnet.config import Config
 from charnet.data.split import Part
 from charnet.errors import CharnetError, DivergedError
-from charnet.evaluation.evaluate import checked, evaluate
+from charnet.evaluation.evaluate import evaluate
 from charnet.evaluation.evaluate_checkpoint import model_of
+from charnet.evaluation.losses import checked
 from charnet.lesson.plan import Experiment
 from charnet.overlay import overlay
 from charnet.storage import runs

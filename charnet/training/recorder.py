@@ -16,8 +16,9 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines.registry import engine_of
 from charnet.errors import CheckpointError, ConfigError, PeerError, StorageError
 from charnet.evaluation.baselines import MOST_HELD_OUT, MOST_LEARNED, Baselines, baselines
-from charnet.evaluation.evaluate import Evaluation, Stopped, checked, evaluate
+from charnet.evaluation.evaluate import Stopped, evaluate
 from charnet.evaluation.forecast import forecast
+from charnet.evaluation.losses import Evaluation, checked
 from charnet.evaluation.mixing import Mixture
 from charnet.generation.generate import stream
 from charnet.machine import explain_out_of_memory

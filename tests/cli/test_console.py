@@ -22,7 +22,7 @@ import pytest
 from charnet.cli import console, history, live, progress, tables
 from charnet.config import Config
 from charnet.errors import StorageError
-from charnet.evaluation.evaluate import Evaluation
+from charnet.evaluation.losses import Evaluation
 from charnet.overlay import overlay
 from charnet.storage.document import CorpusInfo
 from charnet.training.events import Progress

@@ -423,7 +423,17 @@ NAMELESS = (
 )
 TYPED = [
     *("", "/NAME", "/temp NAME", "/seed NAME", "/save NAME.saved", "/save NAME.saved", "/save NAME"),
-    *("/save NAME.link", "/save NAME.pipe", "/save missing/NAME", "/save a\0b", "NAME", "/back", "/quit"),
+    *("/save NAME.link", "/save NAME.pipe", "/save missing/NAME", "/save a\0b", "NAME", "/back"),
+    *(
+        "/load NAME",
+        "/load missing/NAME",
+        "/set NAME 1",
+        "/set top_k NAME",
+        "/set stop NAME",
+        "/set match NAME",
+        "/3 NAME",
+    ),
+    *("/2", "NAME", "/undo", "/show", "/quit"),
 ]
 
 

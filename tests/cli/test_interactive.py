@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import re
 import select
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import accept_signals
@@ -20,10 +22,12 @@ from conftest import accept_signals
 import charnet
 from charnet.api import TextModel
 from charnet.cli.app import run
+from charnet.cli.turns import Draft, Writer
 from charnet.data.prompts import without_line_end
 
 PATIENCE = 60.0  # seconds
 PROMPT = "\n> "
+STYLE = re.compile(r"\x1b\[(?:[01]|38;5;30)m")  # of what was typed and of what was written
 
 
 class Terminal:
@@ -39,7 +43,7 @@ class Terminal:
             preexec_fn=_take_the_terminal,
         )  # fmt: skip
         os.close(slave)
-        self.seen = ""
+        self.seen = self.raw = ""
 
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
@@ -57,7 +61,9 @@ class Terminal:
                     read = b""
                 assert read, f"{words!r} did not come before the end, but {self.seen!r}"
                 shown = read.decode("utf-8", "replace").replace("\r\n", "\n").replace("\x1b[?2004h", "")
-                self.seen += shown.replace("\x1b[?2004l\r", "").replace("\x1b[?2004l", "")
+                shown = shown.replace("\x1b[?2004l\r", "").replace("\x1b[?2004l", "")
+                self.raw += shown
+                self.seen = STYLE.sub("", self.seen + shown)
         before, _, self.seen = self.seen.partition(words)
         return before + words
 
@@ -149,7 +155,7 @@ def test_back_undoes_a_turn_and_its_state(open_: Open) -> None:
     assert terminal.answer("") == second
     terminal.answer("/back")
     assert "back at the beginning" in terminal.answer("/back")
-    assert "/back: there is nothing to undo" in terminal.answer("/back")
+    assert "/undo: there is nothing to undo" in terminal.answer("/back")
     assert terminal.answer("the ") == first
 
 
@@ -170,9 +176,19 @@ def test_temperature_and_seed_change_from_now_on(open_: Open, model: TextModel) 
     [
         ("caté", "charnet: the model does not know 'é'"),
         ("/tmep 1", 'there is no command "/tmep" (did you mean "/temp"?)'),
-        ("/temp hot", "--temp: expected a number"),
-        ("/temp -1", "--temp: expected a number between 0 and 100"),
+        ("/temp hot", "temperature: expected a number"),
+        ("/temp -1", "temperature: expected a number between 0 and 100"),
         ("/seed x", "/seed: expected a number"),
+        ("/set top_p 2", "top_p: expected a number between 0 and 1"),
+        ("/set tmp 2", 'there is no sampling option "tmp" (did you mean "temp"?)'),
+        ("/set stop \\q", "/set stop: expected one of"),
+        ("/set ban \u00e9", "ban: the model does not know"),
+        ("/set exact yes", "exact: expected match beside it"),
+        ("/load", "/load: give the name of a run"),
+        ("/load nowhere", "nowhere: there is no such checkpoint"),
+        ("/10", "/10: expected a number of continuations between 1 and 9"),
+        ("/show", "/show: there is no text yet"),
+        ("/again", "/again: the model has not continued this text yet"),
         ("/save", "/save: give the name of a file"),
         ("/save pets", "pets: is a folder; give the name of a file"),
         ("/save no/such/folder.txt", "no/such/folder.txt: cannot be written"),
@@ -274,3 +290,210 @@ def test_in_a_pipe_lines_are_read_to_the_end_without_a_prompt(tiny_run: Path) ->
     assert done.stdout.decode() == charnet.load(tiny_run).generate("the ", length=18, seed=1)[4:]
     assert done.stderr.count(b"charnet: ") == 2
     assert b"> " not in done.stdout
+
+
+Talk = Callable[..., tuple[str, list[str]]]
+
+
+@pytest.fixture
+def talk(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Talk:
+    """Gives lines to a session with the run `pets` in a pipe; returns what is on stdout, and the lines on stderr."""
+    shutil.copytree(tiny_run, tmp_path / "pets")
+    monkeypatch.chdir(tmp_path)
+
+    def session(*lines: str, options: tuple[str, ...] = ()) -> tuple[str, list[str]]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("".join(f"{line}\n" for line in lines).encode())))
+        assert run(["sample", "pets", "-i", "-q", "-n", "31", "--seed", "1", *options]) == 0
+        shown = capsys.readouterr()
+        return shown.out, shown.err.splitlines()
+
+    return session
+
+
+def test_again_writes_the_last_turn_anew_with_other_random_numbers(talk: Talk, model: TextModel) -> None:
+    prompt, expected = "the ", [model.generate("the ", length=31, seed=1, index=index)[4:] for index in range(3)]
+    assert len(set(expected)) == 3
+    assert talk(prompt, "/again", "/again", "/save a.txt")[0] == "".join(expected)
+    assert Path("a.txt").read_text() == prompt + expected[2]
+
+
+def test_undo_after_again_takes_back_the_whole_turn(talk: Talk, model: TextModel) -> None:
+    out, err = talk("the ", "", "/again", "/undo", "", "/undo", "/undo", "/undo")
+    first, *_, last = [out[at : at + 31] for at in range(0, len(out), 31)]
+    assert len(out) == 4 * 31
+    assert "the " + first + last == model.generate("the ", length=62, seed=1)
+    kept = "back after: the " + first.replace("\n", "\u240a")
+    assert err == [kept, kept, "back at the beginning",
+                   "charnet: /undo: there is nothing to undo"]  # fmt: skip
+
+
+def test_at_temperature_0_again_says_that_nothing_changes(talk: Talk) -> None:
+    out, err = talk("the ", "/again", options=("--temp", "0"))
+    assert out[:31] == out[31:]
+    assert err == ["at temperature 0 it writes the same again; /temp 0.8 gives it a choice"]
+
+
+def test_a_number_takes_one_of_several_continuations(talk: Talk, model: TextModel) -> None:
+    expected = list(model.texts("the ", count=3, length=31, seed=1))
+    out, err = talk("/3 the ", "4", "2", "", "/save a.txt")
+    shown = "\n".join(err)
+    assert [f"{i}: {text[4:]}" in shown for i, text in enumerate(expected, 1)] == [True] * 3
+    assert "expected a number between 1 and 3, found" in shown
+    second = model.write(model.start("the "), length=31, seed=1, index=1)
+    assert "the " + "".join(chunk.text for chunk in second) == expected[1]
+    after = "".join(chunk.text for chunk in model.write(second.state, length=31, seed=1))
+    assert out == expected[1][4:] + after
+    assert Path("a.txt").read_text().removesuffix("\n") == (expected[1] + after).removesuffix("\n")
+
+
+def test_again_offers_other_continuations_and_after_a_choice_writes_another(talk: Talk, model: TextModel) -> None:
+    expected = [text[4:] for text in model.texts("the ", count=5, length=31, seed=1)]
+    out, err = talk("/2 the ", "/again", "1", "/again")
+    assert f"2: {expected[3]}" in "\n".join(err)
+    assert out == expected[2] + expected[4]
+
+
+@pytest.mark.parametrize("line", ["", "/undo", "/back"])
+def test_none_of_the_continuations_may_be_taken(talk: Talk, line: str) -> None:
+    out, err = talk("/2 the ", line, "/undo", "/2", "dog")
+    assert err.count("took none of them") == 2
+    assert "charnet: /undo: there is nothing to undo" in err
+    assert len(out) == 31
+
+
+def test_any_option_can_be_set_shown_and_taken_back(talk: Talk, model: TextModel) -> None:
+    lines = ("/set top-k 2", "/set n 40", "/set stop \\n", "/set", "the ", "/set stop default", "/set length default")
+    out, err = talk(*lines, "/set temp 0.5:1", "/set")
+    assert out == "".join(model.stream("the ", length=40, top_k=2, stop=["\n"], seed=1))
+    assert err[0].startswith("top_k 2: sample from the K most likely")
+    assert err[3:7] == ["length 40", "top_k 2", "seed 1", "stop ('\\n',)"]
+    assert err[-5:-1] == ["temperature 0.5", "top_k 2", "seed 1", "temperature_end 1"]
+    assert err[-1].startswith("as they are by default: length, top_p")
+
+
+def test_max_copy_can_be_set_in_a_session(talk: Talk, tiny_run: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_run.parent.parent / "pets.txt", tmp_path)
+    out, err = talk("/set max_copy 12", "the ")
+    assert len(out) == 31
+    assert err[0].startswith("max_copy 12: ")
+
+
+def test_another_model_goes_on_with_the_text_and_undo_brings_the_first_back(talk: Talk, model: TextModel) -> None:
+    Path("caps.txt").write_text("THE CAT SAT. the cat. " * 40)
+    small: dict[str, Any] = {"steps": 3, "hidden_size": 5, "batch_size": 2, "window": 9, "threads": 1}
+    other = charnet.load(charnet.train("caps.txt", **small))
+    out, err = talk("the ", "/load caps", "", "/undo", "/undo", "")
+    first, second, third = (out[at : at + 31] for at in (0, 31, 62))
+    known = [c for c in "the " + first if c in "THE CAT SAT. the cat. "]
+    dropped = len("the " + first) - len(known)
+    assert second == "".join(other.stream("".join(known), length=31, seed=1))
+    assert first + third == model.generate("the ", length=62, seed=1)[4:]
+    plural = "s" if dropped > 1 else ""
+    assert f"caps goes on; it has read {len(known)} characters, without {dropped} character{plural} that it does not "\
+        "know" in err  # fmt: skip
+
+
+def test_a_turn_may_have_several_lines_and_end_with_one(talk: Talk, model: TextModel) -> None:
+    out, err = talk("the cat\\", "sat\\", "", "/save a.txt", "/save b\\", "the \\", "/undo\\")
+    assert out[:31] == "".join(model.stream("the cat\nsat\n", length=31, seed=1))
+    assert Path("a.txt").read_text().startswith("the cat\nsat\n")
+    assert Path("b\\").exists(), "a command is one line"
+    assert "charnet: the model does not know '/'" in "\n".join(err)
+
+
+def test_two_backslashes_at_the_end_of_a_line_are_one(talk: Talk) -> None:
+    assert "at position 4 of the prompt" in talk("the\\\\")[1][0]
+
+
+def test_commands_are_understood_in_full_width(talk: Talk, model: TextModel) -> None:
+    lines = (
+        "\uff0fseed\u3000\uff17",
+        "/set\u3000top_k\u3000\uff12",
+        "\uff0ftemp \uff11\uff0e\uff15",
+        "/\uff12\u3000the ",
+        "\uff12",
+    )
+    out, err = talk(*lines, "\uff0f\uff0f")
+    assert out == "".join(model.stream("the ", length=31, seed=7, top_k=2, temperature=1.5, index=1))
+    assert "seed 7" in err
+    assert "temperature 1.5" in err
+    assert "does not know '\uff0f'" in err[-1]
+
+
+def test_help_names_every_command_within_any_width(talk: Talk, monkeypatch: pytest.MonkeyPatch, tiny_run: Path) -> None:
+    del tiny_run
+    for columns in (40, 100):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = talk("/help")[1]
+        assert max(map(len, lines)) < columns
+        for name in ("again", "3", "undo", "show", "temp", "seed", "set", "load", "save", "help", "quit"):
+            assert any(line.lstrip().startswith(f"/{name}") for line in lines), name
+        assert "/back" in " ".join(lines)
+
+
+def test_show_marks_what_was_typed_and_what_was_unexpected(talk: Talk, model: TextModel) -> None:
+    out, err = talk("the ", "/save a.txt", "/show", options=("--temp", "2"))
+    text = "the " + out
+    nats = [n for chunk in model.write(model.start("the "), length=31, seed=1, temperature=2) for n in chunk.nats]
+    lines = text.split("\n")
+    shown = err[1:-1]
+    marks = "".join(
+        (shown.pop(0) if shown and not set(shown[0]) - set(" .:+#_") else "").ljust(len(line)) + "\n"
+        for line in lines
+        if shown.pop(0) == line
+    )
+    bands = [sum(nat > -math.log(p) for p in (0.25, 0.05, 0.01, 0.002)) for nat in nats]
+    expected = "".join(c if c == "\n" else " .:+#"[band] for c, band in zip(out, bands, strict=True))
+    assert marks[4:].rstrip() == expected.rstrip()
+    assert set(marks[:4]) <= set("_.:+#")
+    assert err[-1].startswith('under each character its probability: "." below 25 %, ":" below 5 %')
+
+
+def test_the_surprise_of_what_was_typed_is_that_of_reading_it(model: TextModel) -> None:
+    engine, vocab = model._open("numpy"), model.checkpoint.vocab
+    writer = Writer(engine, vocab, str, lambda _: None)
+    begun = Draft(writer, model.start()).typed(vocab.encode("dog ").tolist()).typed(vocab.encode("the cat").tolist())
+    first, second = (piece.rated() for piece in begun.pieces)
+    assert (first.text, second.text) == ("dog ", "the cat")
+    assert sum(first.nats + second.nats) == pytest.approx(model.evaluate("dog the cat").nats, rel=1e-3)
+
+
+def test_typed_and_written_text_look_different(open_: Open) -> None:
+    terminal = open_("-n", "20")
+    terminal.answer("the ")
+    assert "\x1b[1m> the \n\x1b[0m" in terminal.raw
+    assert re.search(r"the \n\x1b\[0m\x1b\[38;5;30m[a-z \n]+", terminal.raw)
+
+
+def test_without_colors_a_mark_stands_before_what_was_written(open_: Open, model: TextModel) -> None:
+    terminal = open_("-n", "60", NO_COLOR="1")
+    shown = terminal.answer("the ").split("\n")
+    assert "\x1b[" not in terminal.raw
+    written = model.generate("the ", length=60, seed=1)[4:].split("\n")
+    assert shown == [f"| {line}".rstrip() if not line else f"| {line}" for line in written]
+
+
+def test_words_wrap_at_the_width_of_the_terminal_and_the_text_stays(open_: Open, tmp_path: Path) -> None:
+    terminal = open_("-n", "120", "--ban", "\n", COLUMNS="24")
+    lines = terminal.answer("the ").strip("\n").split("\n")
+    assert len(lines) > 4
+    assert max(map(len, lines)) <= 24
+    terminal.answer("/save a.txt")
+    saved = (tmp_path / "a.txt").read_text()
+    assert "\n" not in saved
+    assert " ".join(lines) == saved[4:].strip(" ")
+
+
+def test_show_colors_a_terminal(open_: Open) -> None:
+    terminal = open_("-n", "30", "--temp", "2")
+    terminal.answer("the ")
+    assert re.search(r"\x1b\[[0-9;]*48;5;[0-9]+m", terminal.answer("/show"))
+
+
+def test_ctrl_c_drops_the_lines_of_a_turn(open_: Open) -> None:
+    terminal = open_("-n", "20")
+    terminal.type("the cat\\\n")
+    terminal.until("\n. ")
+    terminal.interrupt("type /quit to quit")
+    terminal.until(PROMPT)
+    assert "/undo: there is nothing to undo" in terminal.answer("/undo")

@@ -21,9 +21,10 @@ from charnet.data.vocab import Vocabulary
 from charnet.errors import DivergedError
 from charnet.evaluation import evaluate as module
 from charnet.evaluation import evaluate_checkpoint, mixing
-from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Evaluation, Stopped
+from charnet.evaluation.evaluate import MOST_STREAMS, SHORTEST_STREAM, Stopped
 from charnet.evaluation.evaluate import evaluate as evaluate_part
 from charnet.evaluation.evaluate_checkpoint import evaluate_files
+from charnet.evaluation.losses import Evaluation
 from charnet.model.cells import CELLS
 from charnet.model.cells.rnn import ACTIVATIONS
 from charnet.model.ensemble import Ensemble, Model

@@ -81,8 +81,13 @@ def test_charnet_train_shows_itself_in_a_notebook_unless_the_caller_listens(
     charnet.train("pets.txt", on_event=heard.append, **tiny)
     assert heard
     assert handle.shown == []
+    charnet.train("pets.txt", progress=False, **tiny)
+    assert handle.shown == []
     charnet.train("pets.txt", **tiny)
     assert len(handle.shown) >= 2
+    handle.shown.clear()
+    charnet.train("pets.txt", progress=True, on_event=heard.append, **tiny)
+    assert '<progress max="2" value="2"' in handle.shown[-1]
 
 
 @pytest.mark.parametrize("shell", [None, SimpleNamespace(), SimpleNamespace(kernel=None)])

@@ -26,8 +26,9 @@ from charnet.data import corpus
 from charnet.data.cache import cache_folder
 from charnet.data.split import Part
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, DivergedError
-from charnet.evaluation.evaluate import Evaluation, evaluate
+from charnet.evaluation.evaluate import evaluate
 from charnet.evaluation.evaluate_checkpoint import evaluate_files
+from charnet.evaluation.losses import Evaluation
 from charnet.model.device import choose_device
 from charnet.model.ensemble import from_weights
 from charnet.storage import runs

@@ -1,0 +1,50 @@
+"""What Python shows of a model and of a run: the loss, the cell and the text, not an address in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from charnet.data.printable import shown
+from charnet.errors import CharnetError, quoted
+from charnet.insight.numbers import format_loss
+from charnet.storage import run_list
+from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import Document
+
+if TYPE_CHECKING:
+    _Path = Path
+else:
+    _Path = type(Path())  # Python 3.11 makes no subclass of Path itself
+
+
+class HasCheckpoint(Protocol):
+    """A model of the API."""
+
+    checkpoint: Checkpoint
+
+
+class RunPath(_Path):
+    """The folder of a run: a path, which shows what is in the run."""
+
+    def __repr__(self) -> str:
+        try:
+            document = run_list.find(str(self.absolute())).document
+        except CharnetError:  # a path below it, or a run that is gone
+            document = None
+        about = f": {summary(document)}" if document else ""
+        return f"Run({quoted(shown(str(self)))}{about})"
+
+
+def model_repr(model: HasCheckpoint) -> str:
+    """Returns a line for a model: its shape, its loss, its text."""
+    return f"TextModel({summary(model.checkpoint.document)})"
+
+
+def summary(document: Document) -> str:
+    """Says what was trained on what, and how well it does."""
+    progress, corpus = document.trainer_state, document.corpus
+    best = progress.best_nats_per_char
+    loss = "no loss on held-out text" if best is None else f"best {format_loss(best)} per character"
+    text = f"{shown(corpus.name)}, {corpus.characters:,} characters"
+    return f"{run_list.short_model(document.config)}, {loss} at step {progress.best_step:,}, trained on {text}"

@@ -188,7 +188,7 @@ def test_the_examples_of_the_page_about_python_run_one_after_the_other(
 def test_the_page_about_python_shows_what_the_readme_shows() -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     page = next(page for page in PAGES if page.stem == "python").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"## From Python\n+```python\n(.*?)```", readme, re.DOTALL)
+    (shown,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     for method in set(re.findall(r"model\.(\w+)\(", shown)):
         assert f"model.{method}(" in page
 

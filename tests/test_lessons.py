@@ -73,7 +73,7 @@ def test_a_lesson_ends_with_a_question_and_its_answer(page: Path) -> None:
 def test_every_option_of_a_command_in_a_lesson_exists(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in commands_of(page):
         depth = 2 if words[0] in ("corpus", "bench", "cache") else 1
-        assert run([*words[:depth], "--help"]) == 0, words
+        assert run([*words[:depth], "--help" if depth == 2 else "--help-all"]) == 0, words
         shown = capsys.readouterr().out
         for option in (word.partition("=")[0] for word in words if re.match("--?[a-z]", word)):
             assert re.search(rf"(^|[ ,]){re.escape(option)}\b", shown, re.MULTILINE), (words, option)

@@ -55,20 +55,20 @@ def show_summary(d: Description, verdict: str, written: str, about: str) -> None
     line = max((line.strip() for line in written.splitlines()), key=len, default="")
     rows = [
         ("model", f"{d.short_model_line}{ngram}: {d.parameters:,} parameters, {format_size(d.size_bytes)}"),
-        *(_imported_rows(d) if d.corpus.is_unknown else _short_training_rows(d, verdict)),
-        *[("writes", line)] * bool(line),
+        *(_imported_rows(d) if d.corpus.is_unknown else _short_training_rows(d, verdict, line)),
         *(("changed", change) for change in d.config.training.resume_changes),
         ("file", f"{d.path}{about}"),
     ]  # fmt: skip
     show_rows(rows)
 
 
-def _short_training_rows(d: Description, verdict: str) -> list[tuple[str, str]]:
+def _short_training_rows(d: Description, verdict: str, line: str) -> list[tuple[str, str]]:
     held_out = bool(d.config.data.num_held_out(d.corpus.characters))
     return [
         ("loss", f"{format_loss(d.progress.best_nats_per_char)} per character, "
                  f"{'held out' if held_out else 'of the text that it learned from'}"),
         *[("verdict", verdict)] * bool(verdict),
+        *[("writes", line)] * bool(line),
         ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, read {d.passes:.1f} times in "
                  f"{format_duration(d.progress.seconds)}"),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json as json_format
 import os
+import re
 import sys
 import time
 import unicodedata
@@ -22,6 +23,7 @@ from charnet.errors import StorageError
 from charnet.storage.strict_json import finite
 
 SECONDS_BETWEEN_FLUSHES = 0.05
+COLOR = re.compile("\x1b\\[[0-9;]*m")  # takes no cell
 
 
 class PipeClosed(Exception):  # noqa: N818 - not an error: think of `charnet sample | head`
@@ -166,10 +168,12 @@ def wrapped(text: str, columns: int, indent: str, first: str) -> Iterator[str]:
 
     >>> list(wrapped("one two three", 8, "  ", ""))
     ['one two', '  three']
+    >>> len(list(wrapped("\x1b[1mone\x1b[0m two", 7, "  ", "")))
+    1
     """
     line, used, is_empty = first, cells(first), True
     for word in text.split(" "):
-        size = cells(word)
+        size = cells(COLOR.sub("", word))
         if columns and not is_empty and used + 1 + size > columns:
             yield line
             line, used, is_empty = indent, cells(indent), True

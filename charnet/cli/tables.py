@@ -177,8 +177,10 @@ def show_evaluation(e: Evaluation, verdict: str = "") -> None:
     if unknown:
         count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
         lines.append(f"{count} unknown to the model and not counted: {most_frequent(e.unknown)}")
+    cells = max(20, shutil.get_terminal_size().columns)
     for line in lines:
-        write(shown(line) + "\n")
+        for part in folded(shown(line), cells) if sys.stdout.isatty() else [shown(line)]:
+            write(part.rstrip() + "\n")
 
 
 def show_mixture(

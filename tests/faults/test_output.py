@@ -187,6 +187,7 @@ NAME = ODD.replace("/", "").replace("\0", "")
 LINES = [
     ["sample", "odd", "-n", "300", "--temp", "2", "-s", "1"],
     ["inspect", "boastful.safetensors"],
+    ["inspect", "boastful.safetensors", "--all"],
     ["sample", "odd", "-n", "300", "--json"],
     ["sample", "odd", "-n", "20", "-p", ODD.replace("\0", "")],
     ["sample", "odd", "-n", "20", "--prompt-file", "odd.txt"],
@@ -224,7 +225,7 @@ def test_no_character_of_a_text_a_name_or_a_checkpoint_commands_the_terminal(
     assert shown
     assert "Traceback" not in shown
     assert_harmless(shown)
-    if "boastful.safetensors" in line and line[0] == "inspect" and "--json" not in line:
+    if "boastful.safetensors" in line and line[0] == "inspect" and "--all" in line:
         assert "[bold]" in shown.replace("\r\n" + " " * 12, "")
 
 

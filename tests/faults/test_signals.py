@@ -150,7 +150,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoints_are_whole(
 def test_a_second_ctrl_c_while_a_finished_run_is_compared_leaves_out_the_comparison_alone(
     folder: Path, cut: Path, whole: Any
 ) -> None:
-    hook = ("charnet.training.trainer.Trainer.baselines", 1, [SIGINT, SIGINT])
+    hook = ("charnet.training.trainer.Trainer.conclude", 1, [SIGINT, SIGINT])
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=[hook])
     assert process.wait() == 130
     assert process.stderr().endswith("done; write text with:\n  charnet sample cut --temp 0.8\n")
@@ -162,7 +162,7 @@ def test_a_third_ctrl_c_at_the_end_of_a_finished_run_does_not_say_to_go_on_with_
     folder: Path, cut: Path, whole: Any
 ) -> None:
     hooks = [
-        ("charnet.training.trainer.Trainer.baselines", 1, [SIGINT, SIGINT]),
+        ("charnet.training.trainer.Trainer.conclude", 1, [SIGINT, SIGINT]),
         ("charnet.cli.messages.closing", 1, [SIGINT]),
     ]
     process = start([*TRAIN, "--name", "cut"], folder=folder, hooks=hooks)

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import datetime
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -127,21 +128,24 @@ class _Processes(Group):
             return data.numpy().tobytes()
 
     def share_tensors(self, compute: Callable[[], Tensors]) -> Tensors:
-        import io
-
         import numpy as np
 
-        if self.is_first:
-            with self._telling():
-                tensors, packed = compute(), io.BytesIO()
-                np.savez(packed, **tensors)  # type: ignore[arg-type]
-            self._broadcast(packed.getvalue())
-            return tensors
-        content = self._broadcast(b"")
-        if content == FAILED:
-            raise PeerError
-        with np.load(io.BytesIO(content), allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
+        computed: list[Tensors] = []
+
+        def names() -> list[list[Any]]:
+            computed.append(compute())
+            return [[name, tensor.dtype.str, tensor.shape] for name, tensor in computed[0].items()]
+
+        found = self.share(names)
+        if computed:
+            self._broadcast(b"".join(np.ascontiguousarray(tensor).tobytes() for tensor in computed[0].values()))
+            return computed[0]
+        content, begin, tensors = self._broadcast(b""), 0, {}
+        for name, dtype, shape in found:
+            size = math.prod(shape)
+            tensors[name] = np.frombuffer(content, dtype, size, begin).reshape(shape)
+            begin += tensors[name].nbytes
+        return tensors
 
     def share_file(self, path: Path | None) -> Checkpoint:
         from charnet.storage.checkpoint import Checkpoint

@@ -143,7 +143,10 @@ def picture(frames: list[Frame], title: str, description: str) -> str:
 
 def main() -> None:
     text, seconds = sys.argv[1:] if len(sys.argv) > 2 else ("ferry-book", "30s")
-    commands = [["train", text, "--for", seconds], ["sample", "--surprise", "--width", "76", "--length", "500", "--seed", "3"]]
+    commands = [
+        ["train", text, "--for", seconds],
+        ["sample", "--surprise", "--width", "76", "--length", "500", "--seed", "3"],
+    ]
     with tempfile.TemporaryDirectory() as folder:
         frames = record(commands, folder)
     title = f"charnet trains for {seconds} and writes"

@@ -149,7 +149,7 @@ LINES: dict[str, list[str]] = {
     "train --name ../x": ["--name"],
     "train --resume X --init-from Y": ["--resume"],
     "train --config": ["--config"],
-    "tarin": ["did you mean "train"?"],
+    "tarin": ['did you mean "train"?'],
     "": ["Usage:"],
 }
 

@@ -41,6 +41,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
     "eval": {
         "eval book other.txt": "how well does this run know another text?",
         "eval book other.txt --dynamic": "and how well if it learns while it reads?",
+        "eval book other.txt --show": "the text, colored by how much each character surprises",
     },
     "insight": {
         "insight": "the newest run, on the part of its text that was held out",
@@ -109,7 +110,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
 ESSENTIAL: dict[str, tuple[str, ...]] = {
     "train": ("--for", "--lines", "--name", "--cell", "--hidden-size", "--device", "--resume", "--init-from"),
     "sample": ("--prompt", "--length", "--temp", "--seed", "--interactive", "--samples", "--lines", "--out"),
-    "eval": ("--mix", "--encoding", "--glob", "--documents", "--threads", "--dynamic", "--per-line", "--json"),
+    "eval": ("--show", "--out", "--encoding", "--glob", "--documents", "--dynamic", "--per-line", "--json"),
     "corpus info": (
         *("--encoding", "--glob", "--bytes", "--documents", "--field", "--lowercase", "--min-count", "--json"),
     ),

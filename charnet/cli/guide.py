@@ -28,12 +28,13 @@ PAGER = ("less", "-RFX")
 
 @dataclass(frozen=True)
 class Page:
-    """A page: its name, its title, its text in Markdown, and whether it is a lesson."""
+    """A page: its name, its title, its text in Markdown, whether it is a lesson, and in the language asked for."""
 
     name: str
     title: str
     text: str
     is_lesson: bool
+    is_translated: bool
 
 
 def guide(
@@ -59,6 +60,8 @@ def guide(
     elif chosen is None:
         _show_list(all_pages)
     else:
+        if language != "en" and not chosen.is_translated:
+            console.note(f"{chosen.name}: this page is in English only")
         _show(chosen)
 
 
@@ -70,7 +73,8 @@ def pages(language: str = "en") -> dict[str, Page]:
         translated = path.with_name(f"{name}{LANGUAGES[language]}.md")
         if not suffix:
             text = (translated if translated.exists() else path).read_text(encoding="utf-8")
-            found[name] = Page(name, text.splitlines()[0].lstrip("# "), text, path.parent != FOLDER)
+            is_lesson, is_translated = path.parent != FOLDER, translated.exists()
+            found[name] = Page(name, text.splitlines()[0].lstrip("# "), text, is_lesson, is_translated)
     return found
 
 

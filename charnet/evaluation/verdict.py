@@ -70,6 +70,8 @@ def _of_counting(r: RunResult) -> Verdict | None:
         return None
     counted = f"counting letters ({r.order}-gram {r.ngram_nats:.2f} nats)"
     advice = "give it more text" if _text_limits(r) else "train longer"
+    if r.last_nats is not None and r.last_nats - r.nats >= RISEN:
+        advice = "it began to overfit: give it more text, or more dropout"
     if r.nats - r.ngram_nats < TIE:
         return Verdict("like n-gram", f"no better than {counted}: {advice}")
     return Verdict("worse than n-gram", f"worse than {counted}: {advice}")

@@ -9,7 +9,7 @@ SENTENCES = {
     "length.seconds": "每个训练 {seconds} 秒",
     "length.steps": "每个训练 {steps} 步",
     "intro.loss": "网络每读入一个字符，就给下一个可能出现的字符各分配一个概率。损失是对实际出现的字符取 −ln p 的平均"
-    "值，单位是纳特（nat）。exp(损失) 就是困惑度：相当于网络还要在多少个等可能的字符里猜一个。在 {alphabet} 种字符里"
+    "值，单位是奈特（nat）。exp(损失) 就是困惑度：相当于网络还要在多少个等可能的字符里猜一个。在 {alphabet} 种字符里"
     "瞎猜，损失是 {blind}。本页所有的损失都是在留出的 {held_out} 个字符上测得的，没有哪个网络学过这部分文本。",
     "equal.seconds": "哪些条件相同：文本、训练秒数、学习率的变化方式都一样，不用 dropout。除非某一节另有说明，网络都"
     "是单层 LSTM，{units} 个隐藏单元，并行读 {streams} 路文本，窗口长 {window} 个字符，用 Muon 优化。每个字符算得多"
@@ -37,10 +37,10 @@ SENTENCES = {
     "cells": "哪种循环单元更好？",
     "cells.how": "五种循环单元，参数总数几乎相等（{low} 到 {high} 个）。门越少的单元，用同样多的参数就能有越多的隐藏"
     "单元。",
-    "cells.clear": "这里最好的是 {best}：每个字符的损失为 {nats} 纳特，困惑度 {perplexity}。其次是 {second}，差 "
+    "cells.clear": "这里最好的是 {best}：每个字符的损失为 {nats} 奈特，困惑度 {perplexity}。其次是 {second}，差 "
     "{gap}，超出了偶然因素能解释的范围。",
     "cells.tied": "{names} 在这里分不出高下：彼此相差不超过 {gap}，而偶然因素就能造成 {chance} 的差距。损失最低的是 "
-    "{best}：每个字符 {nats} 纳特，困惑度 {perplexity}。",
+    "{best}：每个字符 {nats} 奈特，困惑度 {perplexity}。",
     "cells.last": "{worst} 排在最后，比最好的差 {gap}。",
     "cells.speed": "在同样的时间里，{fast} 读了 {most} 个字符，{slow} 只读了 {fewest} 个：快慢本身也是成绩的一部分。",
     "cells.speed.even": "五种单元读的字符数差不多：在这里，快慢不起决定作用。",
@@ -146,15 +146,15 @@ SENTENCES = {
     "temperature": "温度起什么作用？",
     "temperature.how": "由本页最好的网络（{run}，损失 {nats}）用同一个随机种子在五种温度下写作。抽取字符之前，先把 "
     "logit 除以温度：温度低于 1，本来就可能的字符变得更可能。",
-    "temperature.rises": "温度为 {low} 时，网络觉得自己写的文本平淡无奇，每个字符 {low_nats} 纳特，其中长为 {string}"
-    " 个字符的片段有 {low_known}% 在《{text}》里出现过；温度为 {high} 时，则是 {high_nats} 纳特和 {high_known}%。",
-    "temperature.mixed": "温度为 {low} 时，网络自己测得每个字符 {low_nats} 纳特，长为 {string} 个字符的片段有 "
-    "{low_known}% 在《{text}》里出现过；温度为 {high} 时，则是 {high_nats} 纳特和 {high_known}%。这与通常的次序不同"
+    "temperature.rises": "温度为 {low} 时，网络觉得自己写的文本平淡无奇，每个字符 {low_nats} 奈特，其中长为 {string}"
+    " 个字符的片段有 {low_known}% 在《{text}》里出现过；温度为 {high} 时，则是 {high_nats} 奈特和 {high_known}%。",
+    "temperature.mixed": "温度为 {low} 时，网络自己测得每个字符 {low_nats} 奈特，长为 {string} 个字符的片段有 "
+    "{low_known}% 在《{text}》里出现过；温度为 {high} 时，则是 {high_nats} 奈特和 {high_known}%。这与通常的次序不同"
     "：这个网络学到的还太少。",
     "temperature.ask": "在哪个温度下，写出的文本和真实文本一样出人意料？",
     "temperature.answer": "在 1 附近：这时网络按自己的预期写作，损失也就是它自己的损失。温度低，读起来更通顺，因为少"
     "见的错误被掩盖了，但会不断重复。",
-    "temperature.one": "温度 {temperature}：{nats} 纳特，出现过的片段占 {known}%",
+    "temperature.one": "温度 {temperature}：{nats} 奈特，出现过的片段占 {known}%",
     # The runs
     "runs": "全部训练结果，可以接着用",
     "runs.how": "每个训练结果都保存了下来，可以用来写作、观察内部，也可以继续训练：",
@@ -162,11 +162,11 @@ SENTENCES = {
     # Tables and figures
     "question": "课堂提问：{asked}",
     "column.cell": "循环单元", "column.units": "隐藏单元", "column.layers": "层数", "column.parameters": "参数个数",
-    "column.read": "读入的字符", "column.nats": "损失（纳特/字符）", "column.perplexity": "困惑度",
+    "column.read": "读入的字符", "column.nats": "损失（奈特/字符）", "column.perplexity": "困惑度",
     "column.window": "窗口", "column.streams": "文本路数", "column.memory": "记忆长度（字符）",
     "column.optimizer": "优化器", "column.rate": "学习率", "column.run": "训练", "column.seconds": "秒",
     "column.reach.h": "∂h/∂h 降到 1% 以下", "column.reach.c": "∂h/∂c 降到 1% 以下",
-    "axis.nats": "损失（纳特/字符）", "axis.seconds": "训练时间（秒）", "axis.steps": "读入的字符",
+    "axis.nats": "损失（奈特/字符）", "axis.seconds": "训练时间（秒）", "axis.steps": "读入的字符",
     "axis.context": "看到的上文（字符）", "axis.back": "往回的字符数", "axis.relative": "相对大小",
     "axis.step": "步", "axis.norm": "梯度的范数",
     "panel.loss": "学习过程中的损失", "panel.memory": "比看到全部上文时高出的损失",

@@ -99,7 +99,7 @@ def explosion(lesson: Lesson, words: Words) -> str:
 def _losses(
     lesson: Lesson, runs: Mapping[str, Run], words: Words, *, color: int | None = None, beside: Sequence[Run] = ()
 ) -> Panel:
-    by_time = lesson.seconds is not None
+    by_time = lesson.by_time
     over = "seconds" if by_time else "characters"
     lines = [Line(name, run.curve[over], run.curve["nats"], color=color) for name, run in runs.items()]
     every = [Line("", run.curve[over], run.curve["nats"]) for run in beside]

@@ -58,6 +58,12 @@ class Lesson:
         ]  # fmt: skip
 
     @property
+    def by_time(self) -> bool:
+        """Whether the runs had equal times. On a short text they may all end at the same step before."""
+        ended = {(run.steps, run.characters) for run in self.runs if not run.diverged}
+        return self.seconds is not None and (len(ended) > 1 or len(self.runs) < 2)
+
+    @property
     def best(self) -> Run | None:
         """The run of the lowest loss."""
         return ranked(self.runs)[0] if ranked(self.runs) else None

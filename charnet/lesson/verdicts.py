@@ -43,9 +43,10 @@ def answers(lesson: Lesson, words: Words) -> dict[str, list[str]]:
 def head(lesson: Lesson, words: Words) -> list[str]:
     """Says what was trained, what is equal, and what chance explains."""
     text, base = lesson.text, lesson.run(REFERENCE)
-    steps = lesson.seconds is None
+    steps = not lesson.by_time
     seconds = lesson.plan.seconds or 0.0
-    length = words.say("length.steps", steps=lesson.plan.steps) if steps else words.say(
+    count = lesson.plan.steps or max((run.steps for run in lesson.runs), default=0)
+    length = words.say("length.steps", steps=f"{count:,}") if steps else words.say(
         "length.seconds", seconds=f"{seconds:.3g}")  # fmt: skip
     said = [
         words.say("intro", count=len(lesson.runs), text=text.name, characters=f"{text.characters:,}",
@@ -88,10 +89,10 @@ def of_cells(lesson: Lesson, words: Words) -> list[str]:
     if max(2, count) < len(found):
         said.append(words.say("cells.last", worst=names[-1], gap=_gap(best, found[-1])))
     slow, fast = (choose(found, key=lambda run: run.characters) for choose in (min, max))
-    if lesson.seconds is not None and slow.characters < SLOWER * fast.characters:
+    if lesson.by_time and slow.characters < SLOWER * fast.characters:
         ends = {"fast": cell(fast.config.model), "slow": cell(slow.config.model)}
         said.append(words.say("cells.speed", most=f"{fast.characters:,}", fewest=f"{slow.characters:,}", **ends))
-    elif lesson.seconds is not None:
+    elif lesson.by_time:
         said.append(words.say("cells.speed.even"))
     return said
 
@@ -133,7 +134,7 @@ def of_layers(lesson: Lesson, words: Words) -> list[str]:
         said = [words.say("layers.tied", chance=nats(lesson.chance), **values)]
     else:
         said = [words.say("layers.worse" if gap > 0 else "layers.better", **values)]
-    if lesson.seconds is not None:
+    if lesson.by_time:
         said.append(words.say("layers.speed", share=f"{100 * two.characters / max(1, one.characters):.0f}"))
     return said
 

@@ -28,7 +28,7 @@ from typing import Any
 
 from charnet import durable, regular_file
 from charnet.config import RUNS
-from charnet.errors import CheckpointError, StorageError, quoted, shortened
+from charnet.errors import CheckpointError, StorageError, did_you_mean, quoted, shortened
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.result import RESULT
 from charnet.storage.tensorfile import ATTEMPTS, RENAME_SECONDS
@@ -36,7 +36,7 @@ from charnet.storage.tensorfile import ATTEMPTS, RENAME_SECONDS
 BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safetensors"
 SETTINGS, METRICS, DAMAGED = "config.yaml", "metrics.jsonl", "damaged.safetensors"
 LIVE_PAGE, TENSORBOARD, LOGGERS, JOB = "live.html", "tensorboard", "loggers.json", "torchrun.json"
-LARGEST_METRICS, LONGEST_METRICS_LINE = 1 << 27, 400  # bytes: some half a million lines
+LARGEST_METRICS, LONGEST_METRICS_LINE, MOST_NAMED = 1 << 27, 400, 5  # bytes: some half a million lines; runs
 CHANGES, TEST = "changes", "test_nats_per_char"  # the keys of the lines of metrics that are no reports
 SAMPLE_ORDER = (BEST, LAST, PREVIOUS)  # the checkpoints of a run, by preference
 RESUME_ORDER = (LAST, PREVIOUS, BEST)
@@ -264,9 +264,10 @@ def find(given: Path | None, runs: Path = RUNS, *, order: Sequence[str] = SAMPLE
                 return given / name
         raise CheckpointError(f"{given}: expected the folder of a run, found no {BEST} or {LAST} in it")
     if not (exists(given) or is_there(given)):
-        names = ", ".join(path.name for path in newest_first(runs)[:5])
-        known_runs = f"; runs in {runs}/: {names}" if names else ""
-        raise CheckpointError(f"{shortened(str(given))}: there is no such checkpoint{known_runs}")
+        names = [path.name for path in newest_first(runs)]
+        few = ", ".join(names[:MOST_NAMED]) + ", ..." * (len(names) > MOST_NAMED)
+        advice = did_you_mean(given.name, names) or f"; runs in {runs}/: {few}" * bool(names)
+        raise CheckpointError(f"{shortened(str(given))}: there is no such checkpoint{advice}")
     return given
 
 

@@ -207,7 +207,7 @@ def _header_length(path: Path, file: IO[bytes], size: int) -> int:
         kind = kind_of(prefix + file.read(HEAD_BYTES))
         if kind and kind not in (CHARNET, SAFETENSORS):
             raise invalid(path, kind.name)
-        if prefix.decode("latin-1").isprintable():
+        if prefix.isascii() and prefix.decode().isprintable():
             raise invalid(path, "a text (charnet train learns from it)")
         raise invalid(path, f"a header of {length:,} bytes in a file of {size:,}")
     return int(length)

@@ -26,7 +26,16 @@ def said(**changes: object) -> Verdict:
     ("changes", "kind", "sentence"),
     [
         ({"nats": 5.0}, "worse than guessing", "worse than guessing (4.14 nats): train with a smaller learning rate"),
-        ({"nats": 1.71}, "worse than n-gram", "worse than counting letters (5-gram 1.57 nats): train longer"),
+        (
+            {"nats": 1.71, "last_nats": 1.71},
+            "worse than n-gram",
+            "worse than counting letters (5-gram 1.57 nats): train longer",
+        ),
+        (
+            {"nats": 1.71, "last_nats": 1.95},
+            "worse than n-gram",
+            "worse than counting letters (5-gram 1.57 nats): it began to overfit: give it more text, or more dropout",
+        ),
         ({"nats": 1.56}, "like n-gram", "no better than counting letters (5-gram 1.57 nats): train longer"),
         (
             {"nats": 1.43, "ngram_nats": 1.49, "train_nats": 1.21, "val_nats": 1.43},

@@ -101,8 +101,16 @@ def test_the_tied_are_named_and_the_last_is_not_among_them() -> None:
 def test_speed_is_spoken_of_only_where_time_was_equal_and_speeds_differ() -> None:
     slow = [renamed(each, characters=500 if each.name == "gru" else 1000) for each in cells()]
     assert "cells.speed" in said(lesson(*slow), "cells")
-    assert "cells.speed.even" in said(lesson(*cells()), "cells")
+    even = [renamed(each, characters=990 if each.name == "gru" else 1000) for each in cells()]
+    assert "cells.speed.even" in said(lesson(*even), "cells")
     assert not [key for key in said(lesson(*slow, seconds=None), "cells") if "speed" in key]
+
+
+def test_runs_that_all_end_at_the_same_step_before_their_time_are_said_to_have_equal_steps() -> None:
+    assert not [key for key in said(lesson(*cells()), "cells") if "speed" in key]
+    assert "equal.steps" in verdicts.head(lesson(*cells()), Keys())
+    slow = [renamed(each, characters=500 if each.name == "gru" else 1000) for each in cells()]
+    assert "equal.seconds" in verdicts.head(lesson(*slow), Keys())
 
 
 @pytest.mark.parametrize(
@@ -124,7 +132,7 @@ def test_the_verdict_on_units_follows_losses_and_speeds(large: float, characters
 
 @pytest.mark.parametrize(("two", "key"), [(1.4, "layers.better"), (1.6, "layers.worse"), (1.505, "layers.tied")])
 def test_the_verdict_on_layers_follows_their_losses(two: float, key: str) -> None:
-    layers = run("lstm-2-layers", "layers", two, model__num_layers=2)
+    layers = run("lstm-2-layers", "layers", two, characters=990, model__num_layers=2)
     assert said(lesson(*cells(), layers), "layers") == [key, "layers.speed"]
 
 

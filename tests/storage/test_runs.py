@@ -77,7 +77,9 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_name_is_refused_with_the_runs_that_there_are(tmp_path: Path) -> None:
     make_run(tmp_path, "old", runs.BEST, age=100)
     make_run(tmp_path, "new", runs.BEST)
-    with pytest.raises(CheckpointError, match=r"^nwe: there is no such checkpoint; runs in .*: new, old$"):
+    with pytest.raises(CheckpointError, match=r"^other: there is no such checkpoint; runs in .*: new, old$"):
+        runs.find(Path("other"), tmp_path)
+    with pytest.raises(CheckpointError, match=r'^nwe: there is no such checkpoint \(did you mean "new"\?\)$'):
         runs.find(Path("nwe"), tmp_path)
 
 

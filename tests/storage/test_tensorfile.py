@@ -183,6 +183,12 @@ def test_a_name_that_no_file_has_is_an_error_of_storage(name: str) -> None:
 # ------------------------------------------------------------------------------------------------------------- header
 
 
+def test_a_text_given_as_a_checkpoint_is_told_what_it_is_for(tmp_path: Path) -> None:
+    (tmp_path / "story.txt").write_text("Once upon a time there was a ferry. " * 9)
+    with pytest.raises(CheckpointError, match="found a text \\(charnet train learns from it\\)"):
+        tensorfile.read(tmp_path / "story.txt")
+
+
 @pytest.mark.parametrize(
     "length", [0, 1, 2**20, tensorfile.LARGEST_HEADER, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 8, 2**64 - 1]
 )

@@ -250,7 +250,7 @@ def train(
     **settings: Any,
 ) -> Path:
     """Trains a model on texts and returns the folder of the run, a path whose repr says what was learned. Several
-    threads may train at once; torch's number of processor threads is that of the last that started.
+    threads may train at once; torch's number of processor threads is that of the last one.
 
     Args:
         texts: files and folders; none = the text that comes with charnet.
@@ -261,8 +261,7 @@ def train(
         resume: the folder of a run to resume, or its name below `out`: to the bit, unless `settings` change it.
         continue_text: the resumed run goes on with a changed text, such as a longer one.
         on_event: called with each event (`charnet.training.events`).
-        progress: show a bar and curves in a notebook, plain lines on stderr elsewhere. By default a notebook shows them
-            unless there is `on_event`.
+        progress: show curves in a notebook, lines on stderr elsewhere; by default in a notebook without `on_event`.
         settings: any setting by its field name: `steps=500, hidden_size=128`; `charnet train --help` lists them.
 
     Raises:

@@ -253,11 +253,6 @@ def current(timeout: float = 600.0) -> Group:
     return _JOINED[0]
 
 
-def is_joined() -> bool:
-    """Whether this process has joined a group."""
-    return bool(_JOINED)
-
-
 def leave() -> None:
     """Leaves the group, if this process has joined one: a process that ends within it is aborted."""
     for joined in list(_JOINED):

@@ -35,6 +35,12 @@ def run(folder: Path, what: str, processes: int = 1) -> dict[str, dict[str, Any]
     return {each["name"]: each for each in told}
 
 
+def two_processes(folder: Path, *options: str) -> list[str]:
+    """The command that trains in two processes."""
+    small = ["--processes", "2", "--batch-size", "4", "--window", "8"]
+    return [sys.executable, "-m", "charnet", "train", str(folder / "text.txt"), *small, *options]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made, chance = tmp_path_factory.mktemp("processes"), random.Random(1)
@@ -196,18 +202,7 @@ def test_a_full_disk_of_the_first_process_is_told_once(folder: Path, tmp_path: P
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)], capture_output=True).returncode:
         pytest.skip("this system mounts nothing here")
     try:
-        command = [
-            sys.executable,
-            "-m",
-            "charnet",
-            "train",
-            str(folder / "text.txt"),
-            "--processes",
-            "2",
-            "--steps",
-            "9",
-        ]
-        command += ["--hidden-size", "40", "--batch-size", "4", "--window", "8", "--out", str(disk)]
+        command = two_processes(folder, "--steps", "9", "--hidden-size", "40", "--out", str(disk))
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 6, done.stderr
         (line,) = [line for line in done.stderr.splitlines() if line.startswith("charnet: ")]
@@ -244,18 +239,7 @@ def test_the_command_ends_as_the_process_that_failed_and_says_so_once(folder: Pa
 def test_a_signal_to_the_command_saves_and_the_run_can_be_resumed(
     folder: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "charnet",
-        "train",
-        str(folder / "text.txt"),
-        "--processes",
-        "2",
-        "--steps",
-        "9999999",
-    ]
-    command += ["--hidden-size", "8", "--batch-size", "4", "--window", "8", "--out", str(tmp_path), "--name", "run"]
+    command = two_processes(folder, "--steps", "9999999", "--hidden-size", "8", "--out", str(tmp_path), "--name", "run")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         while not (tmp_path / "run" / "metrics.jsonl").exists():

@@ -247,19 +247,18 @@ def train_benchmark(
     for name, rates in peaks.items():
         yield _result(f"product of {PRODUCT} x {PRODUCT} matrices, {name}", [r / 1e9 for r in rates], unit="GFLOP/s")
     for cell, activation, hidden in shapes:
-        cell_name = f"{cell} ({activation})" if cell == "rnn" else cell
         for name in DTYPES:
             config = one_layer(cell, activation, hidden, batch_size, window, name)
             step = TrainingStep(config, len(ALPHABET))
             rates = _rates(step.run, shortest=1)
             limit = statistics.median(peaks[name]) / step.operations_a_character
             yield _result(
-                f"{cell_name} 1x{hidden}, B={batch_size}, T={window}, {name}",
+                f"{_name(cell, activation)} 1x{hidden}, B={batch_size}, T={window}, {name}",
                 [rate * batch_size * window for rate in rates],
                 share_of_limit=statistics.median(rates) * batch_size * window / limit,
                 limit=f"{name} peak",
             )
-        yield _result(f"    of which Muon, {cell_name} 1x{hidden}", _shares(step), unit="%")
+        yield _result(f"    of which Muon, {_name(cell, activation)} 1x{hidden}", _shares(step), unit="%")
 
 
 def scaling_benchmark(
@@ -273,11 +272,15 @@ def scaling_benchmark(
         config = one_layer(cell, activation, hidden, streams, window, name)
         alone, by_all = together.rates(processes, config, len(ALPHABET), where, REPEATS, SECONDS_PER_REPEAT)
         yield _result(
-            f"{cell} 1x{hidden}, B={streams}, T={window}, {name}",
+            f"{_name(cell, activation)} 1x{hidden}, B={streams}, T={window}, {name}",
             [rate * streams * window for rate in by_all],
             share_of_limit=statistics.median(by_all) / statistics.median(alone) / size,
             limit=f"{size} x one process",
         )
+
+
+def _name(cell: str, activation: str) -> str:
+    return f"{cell} ({activation})" if cell == "rnn" else cell
 
 
 def _peak(dtype: torch.dtype) -> list[float]:

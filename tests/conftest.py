@@ -3,13 +3,19 @@ small trained run. Tests of files share the bytes of a small checkpoint and what
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
 import pytest
+
+# Modules are compiled once, and not by each of the processes that tests start, whatever the shell says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dog", "ran", "over", "to", "see", "it"]
 
@@ -27,9 +33,19 @@ def accept_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the engines first: compiling takes one worker some ten seconds, and all others find it done."""
+    """Puts the engines first: compiling takes one worker some ten seconds, and all others find it done. Of the cases of
+    a test with the mark `covering`, those that the default tests leave out become `exhaustive`."""
     items.sort(key=lambda item: item.path.name != "test_engines.py")
+    seen: dict[str, set[tuple[Hashable, ...]]] = {}
+    for item in items:
+        if (mark := item.get_closest_marker("covering")) and isinstance(item, pytest.Function):
+            cases = set(itertools.combinations(sorted(item.callspec.indices.items()), mark.args[0]))
+            known = seen.setdefault(item.nodeid.partition("[")[0], set())
+            if cases <= known:
+                item.add_marker(pytest.mark.exhaustive)
+            known |= cases
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,6 +55,13 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHARNET_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tests run side by side, one on each core: threads of torch would wait for those of the others."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -103,7 +103,7 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imported(path: Path, *, only_at_import: bool = False) -> Iterator[str]:
+def imported(path: Path, *, only_at_import: bool = False) -> list[str]:
     """Full names of what a file imports, anywhere in it or only when it is itself imported."""
     tree = parsed(path)
     nodes = tree.body if only_at_import else ast.walk(tree)
@@ -196,7 +196,7 @@ def test_only_the_live_display_imports_rich() -> None:
 
 def test_only_the_console_prints() -> None:
     for module, path in SOURCES.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in (
                 "print",
                 "typer.echo",

@@ -10,15 +10,24 @@ import torch
 from charnet import durable
 from charnet.cli import doctor
 from charnet.cli.doctor import examine
+from charnet.engines import agreement
 from charnet.errors import StorageError
+
+
+@pytest.fixture(autouse=True)
+def _no_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No comparison of the arithmetic with that of other machines, but in the first test."""
+    monkeypatch.setattr(agreement, "SECONDS", -1.0)
 
 
 def test_the_findings_name_versions_machine_and_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHARNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(agreement, "SECONDS", 0.0)
     findings = examine()
     assert findings["torch"] == torch.__version__
     assert "cores" in findings["processor"]
+    assert findings["8-bit models"] == "computed to the last bit as on other machines (1 comparisons)"
     assert "GB free of" in findings["memory"]
     assert findings["cache folder"].startswith(f"{tmp_path / 'cache'} (does not exist yet)")
     assert "fsync works" in findings["runs folder"]

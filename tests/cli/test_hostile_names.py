@@ -26,6 +26,7 @@ from safetensors.numpy import save
 from charnet.cli.app import app, run
 from charnet.data import datasets
 from charnet.data.datasets import Dataset
+from charnet.engines import agreement
 from charnet.storage.checkpoint import Checkpoint
 
 # Commands for a terminal: a title, a line end, a tab, another direction, an escape in one character, a byte not UTF-8.
@@ -127,6 +128,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(folder)
         patch.setenv("CHARNET_CACHE", f"cache_{NAME}")
         patch.setattr("os.fsync", lambda _: None)
+        patch.setattr(agreement, "SECONDS", -1.0)  # doctor compares no models
         patch.setitem(datasets.DATASETS, "known", Dataset("", hashlib.sha256(b"known").hexdigest(), 5, "a known text"))
         for name, content in FILES.items():
             path = Path(words_of(name)[0])

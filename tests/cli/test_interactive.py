@@ -171,38 +171,38 @@ def test_temperature_and_seed_change_from_now_on(open_: Open, model: TextModel) 
     assert terminal.answer("the ").strip("\n") == expected.strip("\n")
 
 
-@pytest.mark.parametrize(
-    ("line", "error"),
-    [
-        ("caté", "charnet: the model does not know 'é'"),
-        ("/tmep 1", 'there is no command "/tmep" (did you mean "/temp"?)'),
-        ("/temp hot", "temperature: expected a number"),
-        ("/temp -1", "temperature: expected a number between 0 and 100"),
-        ("/seed x", "/seed: expected a number"),
-        ("/set top_p 2", "top_p: expected a number between 0 and 1"),
-        ("/set tmp 2", 'there is no sampling option "tmp" (did you mean "temp"?)'),
-        ("/set stop \\q", "/set stop: expected one of"),
-        ("/set ban \u00e9", "ban: the model does not know"),
-        ("/set exact yes", "exact: expected match beside it"),
-        ("/load", "/load: give the name of a run"),
-        ("/load nowhere", "nowhere: there is no such checkpoint"),
-        ("/10", "/10: expected a number of continuations between 1 and 9"),
-        ("/show", "/show: there is no text yet"),
-        ("/again", "/again: the model has not continued this text yet"),
-        ("/save", "/save: give the name of a file"),
-        ("/save pets", "pets: is a folder; give the name of a file"),
-        ("/save no/such/folder.txt", "no/such/folder.txt: cannot be written"),
-        ("/save pets/config.yaml", "pets/config.yaml: already exists; choose another name"),
-    ],
-)
-def test_an_error_is_one_line_and_the_session_continues(open_: Open, line: str, error: str) -> None:
+ERRORS = [
+    ("caté", "charnet: the model does not know 'é'"),
+    ("/tmep 1", 'there is no command "/tmep" (did you mean "/temp"?)'),
+    ("/temp hot", "temperature: expected a number"),
+    ("/temp -1", "temperature: expected a number between 0 and 100"),
+    ("/seed x", "/seed: expected a number"),
+    ("/set top_p 2", "top_p: expected a number between 0 and 1"),
+    ("/set tmp 2", 'there is no sampling option "tmp" (did you mean "temp"?)'),
+    ("/set stop \\q", "/set stop: expected one of"),
+    ("/set ban \u00e9", "ban: the model does not know"),
+    ("/set exact yes", "exact: expected match beside it"),
+    ("/load", "/load: give the name of a run"),
+    ("/load nowhere", "nowhere: there is no such checkpoint"),
+    ("/10", "/10: expected a number of continuations between 1 and 9"),
+    ("/show", "/show: there is no text yet"),
+    ("/again", "/again: the model has not continued this text yet"),
+    ("/save", "/save: give the name of a file"),
+    ("/save pets", "pets: is a folder; give the name of a file"),
+    ("/save no/such/folder.txt", "no/such/folder.txt: cannot be written"),
+    ("/save pets/config.yaml", "pets/config.yaml: already exists; choose another name"),
+]
+
+
+def test_an_error_is_one_line_and_the_session_continues(open_: Open) -> None:
     terminal = open_("-n", "20", "--unknown", "error")
     first = terminal.answer("the ")
-    terminal.answer("/back")
-    assert error in (shown := terminal.answer(line))
-    assert shown.count("\n") <= 1
-    assert "Traceback" not in shown
-    assert terminal.answer("the ") == first
+    for line, error in ERRORS:
+        terminal.answer("/back")
+        assert error in (shown := terminal.answer(line)), line
+        assert shown.count("\n") <= 1, line
+        assert "Traceback" not in shown, line
+        assert terminal.answer("the ") == first, line
 
 
 def test_a_file_that_this_session_saved_may_be_saved_again(open_: Open, tmp_path: Path) -> None:

@@ -137,19 +137,21 @@ def texts(path: Path) -> Iterator[str]:
             yield node.value
 
 
-MESSAGES = [
-    (module, text)
-    for path in sorted(PACKAGE.rglob("*.py"))
-    for module in [".".join(path.relative_to(PACKAGE).with_suffix("").parts)]
-    for text in texts(path)
-    if module not in ("cli.examples", "cli.synonyms")
-    and re.search(r"(?<![\w-])--[a-z]", text)  # tried in test_help and test_usage
-]
+def messages() -> list[tuple[str, str]]:
+    """All strings that name an option, each with its module."""
+    return [
+        (module, text)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for module in [".".join(path.relative_to(PACKAGE).with_suffix("").parts)]
+        if module not in ("cli.examples", "cli.synonyms")  # tried in test_help and test_usage
+        for text in texts(path)
+        if re.search(r"(?<![\w-])--[a-z]", text)
+    ]
 
 
 def test_every_option_in_a_message_belongs_to_each_command_that_shows_it() -> None:
-    assert len(MESSAGES) > 100
-    for module, text in MESSAGES:
+    assert len(found := messages()) > 100
+    for module, text in found:
         commands = next((shown for pattern, shown in SHOWN_BY.items() if fnmatch(module, pattern)), None)
         assert commands, f"{module} names options and is not in the table: {text}"
         for command in ("train",) if any(option in text for option in TRAIN_ALONE) else commands:

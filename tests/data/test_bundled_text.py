@@ -132,6 +132,9 @@ def test_every_command_that_takes_a_text_knows_the_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    poems = bundled.path_of("zh").read_bytes().decode().split("\n\n")[:60]
+    (tmp_path / "poems.txt").write_bytes("\n\n".join(poems).encode())
+    monkeypatch.setitem(bundled.TEXTS, "zh", bundled.BundledText(str(tmp_path / "poems.txt"), "some poems"))
     tiny = ["--hidden-size", "4", "--steps", "2", "--batch-size", "3", "--window", "7", "--val-chars", "50", "--quiet"]
     assert run(["train", "zh", "--threads", "1", *tiny]) == 0
     assert Path("checkpoints/zh/config.yaml").read_text(encoding="utf-8").count("zh") >= 1

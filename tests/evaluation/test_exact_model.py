@@ -14,6 +14,7 @@ from charnet.evaluation.evaluate_checkpoint import evaluate_checkpoint
 @pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize("ngram", [False, True])
 @pytest.mark.parametrize("length", [40, 2500], ids=["one stream", "two streams"])
+@pytest.mark.covering(1)
 def test_the_loss_is_that_of_the_logits_of_the_exact_engine(members, ngram, length):
     checkpoint = build("gru", layers=2, members=members)
     checkpoint = (with_ngram(checkpoint) if ngram else checkpoint).quantize()

@@ -254,6 +254,7 @@ def test_a_cache_folder_of_an_impossible_name_ends_in_a_line(
     length: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHARNET_CACHE", "x" * length)
+    monkeypatch.setattr("charnet.engines.agreement.SECONDS", -1.0)  # doctor compares no models
     for command in (["cache", "list"], ["cache", "list", "--json"], ["cache", "clear"]):
         assert "File name too long; name another folder" in assert_one_line(capsys, command, 6)
     assert "xxx...: the text cannot be stored here: File name too long" in assert_one_line(

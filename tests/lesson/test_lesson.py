@@ -81,6 +81,7 @@ def test_every_number_of_the_page_is_in_the_json(given: Lesson) -> None:
     assert numbers["explosion"]["clipped"]["norms"][0] == numbers["explosion"]["free"]["norms"][0]
 
 
+@pytest.mark.exhaustive
 def test_the_same_lesson_gives_the_same_numbers(given: Lesson, folder: Path) -> None:
     again = give(folder / "pets.txt", folder / "others")
     assert [run.nats for run in again.runs] == [run.nats for run in given.runs]

@@ -20,9 +20,9 @@ from charnet.errors import CharnetError, ConfigError
 from charnet.generation import generate
 from charnet.generation.generate import Generation
 from charnet.generation.sampler import Sampler
-from charnet.server import engine_room, side_by_side
+from charnet.server import engine_room, jobs, side_by_side
 from charnet.server.engine_room import EngineRoom
-from charnet.server.jobs import MOST_AHEAD, BrokenError, BusyError, Job, StoppedError
+from charnet.server.jobs import BrokenError, BusyError, Job, StoppedError
 from charnet.server.side_by_side import SideBySide
 
 MODEL = of_size(16)
@@ -140,12 +140,17 @@ def test_a_text_is_the_same_alone_or_among_64_that_come_and_go() -> None:
 
 
 @pytest.mark.skipif(available("compiled") != "compiled", reason="needs numba")
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [*OPTIONS[:2], {"top_k": 3}, {"match": "[ab]{0,40}"}]
+    + [pytest.param(o, marks=pytest.mark.exhaustive) for o in OPTIONS[2:] if o.keys() not in ({"top_k"}, {"match"})],
+    ids=str,
+)
 def test_the_compiled_engine_goes_on_with_texts_and_prompts_that_the_other_has_begun(options: dict[str, Any]) -> None:
     opened = EngineRoom(EXACT)
     opened.start()
-    options = {"length": 2000, "seed": 3} | options
-    early, other = reader("ab a", **options), reader("ab a", length=3000)
+    options = {"length": 1000, "seed": 3} | options
+    early, other = reader("ab a", **options), reader("ab a", length=1500)
     submitted(opened, early, other)
     early.began.wait(PATIENCE)
     opened._open_compiled()
@@ -315,23 +320,23 @@ def test_a_short_text_is_written_before_long_ones_that_came_before_it(room: Engi
     assert long[3].whole() == alone("ab", length=4000, seed=3, top_k=3)
 
 
-@pytest.mark.parametrize("options", [{}, {"top_k": 3}], ids=str)
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("compiled", "options"), [(False, {}), (True, {}), (True, {"top_k": 3})], ids=str)
 def test_a_text_far_ahead_of_its_reader_waits_and_goes_on_as_if_it_had_not(
-    room: EngineRoom, options: dict[str, Any], compiled: bool
+    room: EngineRoom, options: dict[str, Any], compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(jobs, "MOST_AHEAD", 300)
     if compiled:
         room._open_compiled()
-    slow = reader("ab", length=20_000, **options)
+    slow = reader("ab", length=8000, **options)
     slow.reads = False
     submitted(room, slow)
     until(lambda: slow.job.is_ahead)
-    other = submitted(room, reader("ab", length=3000, seed=2, **options))
-    assert other.whole() == alone("ab", length=3000, seed=2, **options)
-    assert len(slow.text) < MOST_AHEAD + 5000
+    other = submitted(room, reader("ab", length=1000, seed=2, **options))
+    assert other.whole() == alone("ab", length=1000, seed=2, **options)
+    assert len(slow.text) < 300 + 5000
     slow.reads = True
     slow.job.taken = len(slow.text)
-    assert slow.whole() == alone("ab", length=20_000, **options)
+    assert slow.whole() == alone("ab", length=8000, **options)
 
 
 @pytest.mark.skipif(available("compiled") != "compiled", reason="needs numba")

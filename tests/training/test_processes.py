@@ -86,6 +86,7 @@ def test_what_is_not_finite_in_one_process_rolls_all_back(folder: Path) -> None:
     assert found["back"] == [[4, 4], [9, 9]]
 
 
+@pytest.mark.exhaustive
 def test_a_process_with_other_settings_text_or_version_is_refused_by_name(folder: Path) -> None:
     found = run(folder, "different", 2)
     assert (

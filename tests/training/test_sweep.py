@@ -132,7 +132,7 @@ def expected(text: Path, tmp_path_factory: pytest.TempPathFactory) -> SweepFinis
     return finish(sweep_of(record_of(text, repeats=True), tmp_path_factory.mktemp("whole")))[1]
 
 
-@pytest.mark.parametrize("steps", [0, 3, 37])
+@pytest.mark.parametrize("steps", [3, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (0, 37))])
 def test_an_interrupted_sweep_goes_on_as_if_it_had_not_been_interrupted(
     text: Path, tmp_path: Path, expected: SweepFinished, steps: int
 ) -> None:

@@ -3,6 +3,9 @@ small trained run. Tests of files share the bytes of a small checkpoint and what
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import itertools
 import os
 import random
@@ -31,6 +34,16 @@ def accept_signals() -> None:
     background has started: that it ignores Ctrl-C or SIGHUP."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+
+
+@functools.cache
+def help_of(*words: str) -> str:
+    """What a command line that asks for help prints."""
+    from charnet.cli.app import run
+
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert run(list(words)) == 0, words
+    return out.getvalue()
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks

@@ -103,16 +103,18 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@functools.cache
 def imported(path: Path, *, only_at_import: bool = False) -> list[str]:
     """Full names of what a file imports, anywhere in it or only when it is itself imported."""
-    tree = parsed(path)
+    tree, found = parsed(path), list[str]()
     nodes = tree.body if only_at_import else ast.walk(tree)
     for node in nodes:
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import hides where it leads"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
 
 
 def own_modules(path: Path, *, only_at_import: bool = False) -> Iterator[str]:

@@ -11,10 +11,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from conftest import help_of
 from markdown_it import MarkdownIt
 
 import charnet
-from charnet.cli.app import run
 
 PACKAGE = Path(charnet.__file__).parent
 FOLDER = PACKAGE / "guide" / "lessons"
@@ -70,11 +70,10 @@ def test_a_lesson_ends_with_a_question_and_its_answer(page: Path) -> None:
 
 
 @each_page
-def test_every_option_of_a_command_in_a_lesson_exists(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_option_of_a_command_in_a_lesson_exists(page: Path) -> None:
     for words in commands_of(page):
         depth = 2 if words[0] in ("corpus", "bench", "cache") else 1
-        assert run([*words[:depth], "--help" if depth == 2 else "--help-all"]) == 0, words
-        shown = capsys.readouterr().out
+        shown = help_of(*words[:depth], "--help" if depth == 2 else "--help-all")
         for option in (word.partition("=")[0] for word in words if re.match("--?[a-z]", word)):
             assert re.search(rf"(^|[ ,]){re.escape(option)}\b", shown, re.MULTILINE), (words, option)
 

@@ -8,8 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-
-from charnet.cli.app import run
+from conftest import help_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,14 +38,11 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_of_a_command_in_the_readme_and_the_guide_exists(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_option_of_a_command_in_the_readme_and_the_guide_exists(command: str) -> None:
     words = shlex.split(re.split(r"\s#|\|", command)[0])[1:]
     depth = 2 if words[0] in GROUPS else 1
     is_group = words[0] in GROUPS and len(words) == 1
-    assert run([*words[:depth], "--help" if is_group else "--help-all"]) == 0
-    shown = capsys.readouterr().out
+    shown = help_of(*words[:depth], "--help" if is_group else "--help-all")
     for option in (word.partition("=")[0] for word in words if re.match("--?[a-z]", word)):
         assert re.search(rf"(^|[ ,]){re.escape(option)}\b", shown, re.M), option
 

@@ -150,7 +150,8 @@ def messages() -> list[tuple[str, str]]:
 
 
 def test_every_option_in_a_message_belongs_to_each_command_that_shows_it() -> None:
-    assert len(found := messages()) > 100
+    found = messages()
+    assert len(found) > 100
     for module, text in found:
         commands = next((shown for pattern, shown in SHOWN_BY.items() if fnmatch(module, pattern)), None)
         assert commands, f"{module} names options and is not in the table: {text}"

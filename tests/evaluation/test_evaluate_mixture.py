@@ -70,7 +70,7 @@ def test_the_loss_of_a_mixture_is_that_of_the_engine_that_writes(tmp_path: Path,
     assert found.mixture.nats == pytest.approx(nats_by_hand(checkpoints, (3, 1), text), rel=1e-4)
 
 
-@pytest.mark.parametrize("longest", [5, pytest.param(9000, marks=pytest.mark.exhaustive)])  # a long line is read in streams
+@pytest.mark.parametrize("longest", [5, pytest.param(9000, marks=pytest.mark.exhaustive)])  # long: in streams
 def test_a_mixture_of_models_of_lines_reads_each_line_from_its_start(tmp_path: Path, longest: int) -> None:
     chance = np.random.default_rng(3)
     text = "".join("".join(chance.choice(list("abcdéß "), size=n)) + "\n" for n in (3, longest, 4))

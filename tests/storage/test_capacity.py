@@ -98,7 +98,8 @@ def refused(config: Config, checkpoint: Checkpoint) -> str:
     [
         ("data.paths", ["x" * 200] * 12_000, "12,000 texts are more than .* give the folder"),
         pytest.param(
-            *("data.paths", ["a b"] * 150_000, "150,000 texts are more than .* give the folder"), marks=pytest.mark.exhaustive
+            *("data.paths", ["a b"] * 150_000, "150,000 texts are more than .* give the folder"),
+            marks=pytest.mark.exhaustive,
         ),
         ("data.documents", "x" * 2_000_000, "2,000,000 characters are more than .* give a shorter one"),
         pytest.param(

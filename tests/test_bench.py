@@ -19,6 +19,7 @@ from charnet.training.throughput import TrainingStep
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "SECONDS_PER_REPEAT", 0.002)
+    monkeypatch.setattr(bench, "REPEATS", 5)
     monkeypatch.setattr(bench, "PRODUCT", 16)
     monkeypatch.setattr(throughput, "SPINNING", 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
@@ -37,8 +38,9 @@ class Commands(MutableMapping[str, Any]):
         return len(SUMMARIES)
 
 
+@functools.cache
 def _make(name: str) -> Any:
-    """Makes a command, or a group of commands."""
+    """Makes a command, or a group of commands. Some have a hundred options: a process makes each once."""
     found, parent = LOADERS[name](), typer.Typer(add_completion=False, rich_markup_mode=None)
     if isinstance(found, typer.Typer):
         parent.add_typer(found, name=name)

@@ -54,7 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     seen: dict[str, set[tuple[Hashable, ...]]] = {}
     for item in items:
         if (mark := item.get_closest_marker("covering")) and isinstance(item, pytest.Function):
-            cases = set(itertools.combinations(sorted(item.callspec.indices.items()), mark.args[0]))
+            values = sorted((name, repr(value)) for name, value in item.callspec.params.items())
+            cases = set(itertools.combinations(values, mark.args[0]))
             known = seen.setdefault(item.nodeid.partition("[")[0], set())
             if cases <= known:
                 item.add_marker(pytest.mark.exhaustive)

@@ -107,7 +107,7 @@ def test_found_weights_come_from_one_half_of_the_text_and_the_losses_from_the_ot
     fitted = "".join(text[at : at + 1000] for at in range(0, len(text), 2000))
     losses = [
         evaluate_mixture(checkpoints, NAMES, weights, written(tmp_path, fitted), threads=1).mixture.nats
-        for weights in [found.weights, *((share, 1 - share) for share in (0.1, 0.3, 0.5, 0.7, 0.9))]
+        for weights in [found.weights, *((share, 1 - share) for share in (0.2, 0.5, 0.8))]
     ]
     assert losses[0] <= min(losses) * 1.001  # the states at the seams are others
 

@@ -74,6 +74,7 @@ LINES = {
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("name", LINES)
+@pytest.mark.covering(1)
 def test_replay_writes_what_sample_wrote(
     name: str, precision: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -66,6 +66,7 @@ CHECKPOINTS = {
 
 @every_engine
 @pytest.mark.parametrize("kind", CHECKPOINTS)
+@pytest.mark.covering(1)
 def test_a_text_copies_less_than_is_said_and_without_the_guard_all_of_it(kind: str, engine: str) -> None:
     if kind == "int8" and engine == "torch":
         pytest.skip("torch has no 8-bit weights")

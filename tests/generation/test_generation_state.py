@@ -156,6 +156,7 @@ def test_a_text_continued_after_a_stop_criterion_continues_after_what_was_cut_of
     "options",
     [{}, {"temperature": 0.2, "temperature_end": 2.0}, {"ban": "ab", "logit_bias": (("c", 1.0),)}, {"top_k": 4}],
 )
+@pytest.mark.covering(1)
 def test_a_multi_step_engine_generates_the_same_text(cell: str, activation: str, options: dict[str, object]) -> None:
     checkpoint = build(cell, activation)
     expected, plain = generate(

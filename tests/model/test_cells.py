@@ -394,6 +394,7 @@ def gradients(cell: Cell, x_BTE: Tensor, state: State, dtype: torch.dtype) -> di
 
 @pytest.mark.parametrize("units", [33, 256, 1024])
 @every_cell
+@pytest.mark.covering(1)
 def test_a_scan_in_bf16_equals_fp32_to_three_digits(name, units):
     """Also for layers too large for oneDNN: see `MAX_ONEDNN_BF16_UNITS`."""
     torch.manual_seed(1)

@@ -32,8 +32,8 @@ TABLE = """
                evaluate_checkpoint line_scores evaluate_mixture adapt forecast verdict copies
 5  training    meeting group torch_group communication agreement optim resolve elastic sizes planner events run_state
                background event_file loggers throughput time_budget thread_count sharded train_state division
-               trained_ngram saver recorder conclusion divergence trainer together start dry_run resume setup trials
-               sweep_file sweep_plan sweep_events sweep_pace sweep
+               trained_ngram saver sample_text recorder conclusion divergence trainer together start dry_run resume
+               setup trials sweep_file sweep_plan sweep_events sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
 6  insight     svg html passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png

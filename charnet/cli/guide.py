@@ -16,7 +16,7 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.options import option
-from charnet.errors import ConfigError, did_you_mean, quoted
+from charnet.errors import ConfigError, did_you_mean, plural, quoted
 
 FOLDER = Path(__file__).parent.parent / "guide"
 LANGUAGES = {"en": "", "zh": ".zh"}
@@ -110,7 +110,7 @@ def _show_lines(text: str, found: Collection[Page]) -> None:
     for name, line in lines[:MOST_FOUND]:
         console.write(f"{name}: {line}\n")
     if len(lines) > MOST_FOUND:
-        console.note(f"{len(lines) - MOST_FOUND} more lines; give a longer text")
+        console.note(f"{plural(len(lines) - MOST_FOUND, 'more line')}; give a longer text")
 
 
 def _show(page: Page) -> None:

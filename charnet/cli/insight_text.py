@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from charnet.cli import console, surprise, tables
+from charnet.errors import plural
 from charnet.insight import expectation, verdicts
 from charnet.insight.page import as_line, likely
 from charnet.insight.study import Study
@@ -31,7 +32,7 @@ def show(studies: Sequence[Study]) -> None:
 def _show_one(study: Study) -> None:
     for note in study.notes:
         console.note(note)
-    _head(f"what it expects: {study.characters:,} characters of {study.text}")
+    _head(f"what it expects: {plural(study.characters, 'character')} of {study.text}")
     _paragraph(study)
     _say(verdicts.of_surprise(study))
     for each in study.worst[:WORST]:
@@ -57,7 +58,7 @@ def _show_one(study: Study) -> None:
 
 
 def _show_several(studies: list[Study]) -> None:
-    _head(f"{studies[0].characters:,} characters of {studies[0].text}")
+    _head(f"{plural(studies[0].characters, 'character')} of {studies[0].text}")
     tables.show_rows([(console.shown(s.name), tables.format_loss(s.nats_per_char)) for s in studies])
     for sentence in verdicts.of_comparison(studies):
         _say(sentence)

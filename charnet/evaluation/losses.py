@@ -53,7 +53,9 @@ class Evaluation:
     def __repr__(self) -> str:
         losses = f"{self.nats_per_char:.4f} nats ({self.bits_per_char:.4f} bits) per character"
         unknown = f", {sum(self.unknown.values()):,} unknown left out" if self.unknown else ""
-        return f"Evaluation({losses}, perplexity {self.perplexity:.4g}, {self.characters:,} characters{unknown})"
+        return (
+            f"Evaluation({losses}, perplexity {self.perplexity:.4g}, {plural(self.characters, 'character')}{unknown})"
+        )
 
     @property
     def nats_per_char(self) -> float:

@@ -1,6 +1,6 @@
 """The verdict on a model: one sentence that says how good it is, by what, and what would make it better.
 
-Every figure in a sentence is in nats per character. `forecast` says what more time would give.
+Every figure in a sentence is in nats per character. `forecast` says what more time would give, where `time_helps`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from charnet.evaluation.forecast import FLAT
 from charnet.storage.result import RunResult
 
 # Nats per character. Measured with two threads on runs of 5 to 20 seconds:
@@ -44,6 +45,11 @@ class Verdict:
     kind: str
     sentence: str
 
+    @property
+    def time_helps(self) -> bool:
+        """Whether more time may be promised beside this verdict; otherwise it asks for something else."""
+        return self.kind not in ("worse than guessing", "by heart", "overfits")
+
     def as_dict(self) -> dict[str, str]:
         """Returns both, for JSON."""
         return dict(vars(self))
@@ -68,8 +74,8 @@ def _of_counting(r: RunResult) -> Verdict | None:
     """Judges a model that is no better than an n-gram."""
     if r.nats is None or r.ngram_nats is None or r.ngram_nats - r.nats >= TIE:
         return None
-    counted = f"counting letters ({r.order}-gram {r.ngram_nats:.2f} nats)"
-    advice = "give it more text" if _text_limits(r) else "train longer"
+    counted = f"{_counting(r.order)} ({r.order}-gram, {r.ngram_nats:.2f} nats)"
+    advice = "give it more text" if _text_limits(r) else _advice(r)
     if r.last_nats is not None and r.last_nats - r.nats >= RISEN:
         advice = "it began to overfit: give it more text, or more dropout"
     if r.nats - r.ngram_nats < TIE:
@@ -77,10 +83,30 @@ def _of_counting(r: RunResult) -> Verdict | None:
     return Verdict("worse than n-gram", f"worse than {counted}: {advice}")
 
 
+def _counting(order: int) -> str:
+    """Says what an n-gram does.
+
+    >>> _counting(1), _counting(2), _counting(7)
+    ('counting characters', 'counting what follows each character', 'counting what follows each group of 6 characters')
+    """
+    if order < 2:
+        return "counting characters"
+    return f"counting what follows each {'character' if order == 2 else f'group of {order - 1} characters'}"
+
+
+def _advice(r: RunResult) -> str:
+    """Returns what may help a model that has learned little of a text that is long enough."""
+    if r.last_gain is None or r.last_gain >= FLAT:
+        return "train longer"
+    if _gap(r) >= BY_HEART:
+        return "it no longer improves: give it more text, or more dropout"
+    return "it no longer improves: try a larger --hidden-size, or more text"
+
+
 def _of_heart(r: RunResult) -> Verdict | None:
     """Judges a model that knows the text that it learned from much better than other text."""
     advice, least = "more text, or more dropout", BY_HEART if _gain(r) < GOOD else MUCH_BY_HEART
-    if r.train_nats is not None and r.val_nats is not None and r.val_nats - r.train_nats >= least:
+    if _gap(r) >= least:
         alone = " by the network alone" if r.ngram_share else ""
         figures = f"train {r.train_nats:.2f}, held out {r.val_nats:.2f} nats{alone}"
         found = f"learned by heart: {figures}: {advice}"
@@ -97,9 +123,15 @@ def _of_gain(r: RunResult) -> Verdict | None:
         return None
     advice = "more text would help, more time would not"
     if _gain(r) < GOOD:
-        return Verdict("better", f"{_better(r)}: {advice if _text_limits(r) else 'train longer'}")
+        return Verdict("better", f"{_better(r)}: {advice if _text_limits(r) else _advice(r)}")
     good = "good for a text of this size"
     return Verdict("good", f"{_better(r)}: {good}{f'; {advice}' if _text_limits(r) else ''}")
+
+
+def _gap(r: RunResult) -> float:
+    """Returns by how much the text that the networks learned from is easier for them than held-out text, 0 if that is
+    not known."""
+    return r.val_nats - r.train_nats if r.val_nats is not None and r.train_nats is not None else 0.0
 
 
 def _gain(r: RunResult) -> float:

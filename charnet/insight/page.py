@@ -36,7 +36,7 @@ def to_page(studies: Sequence[Study]) -> str:
         return _comparison(list(studies), drawn)
     (study,) = studies
     title = f"Inside {study.name}"
-    read = f"{study.characters:,} characters of {study.text}"
+    read = f"{plural(study.characters, 'character')} of {study.text}"
     notes = "".join(f'<p class="quiet">{text(note)}.</p>' for note in study.notes)
     gates = "".join(
         f"<p>{text(_layer_name(study, layer))}{text(verdicts.of_gates(layer))}</p>" for layer in study.gates
@@ -131,7 +131,7 @@ def _comparison(studies: list[Study], drawn: dict[str, Figure]) -> str:
     head = _head("name", "model", "nats per character", "memory ends at", "half of the gradient within")
     body = f"""<main>
 <h1>{text(title)}</h1>
-<p>{text(f"Each model read {studies[0].characters:,} characters of {studies[0].text}.")}</p>
+<p>{text(f"Each model read {plural(studies[0].characters, 'character')} of {studies[0].text}.")}</p>
 {said}
 {_scroller("Models", f"<table>{head}<tbody>{rows}</tbody></table>")}
 {sections}
@@ -145,7 +145,9 @@ def _model_line(study: Study) -> str:
 
     parameters = sum(weight.size for weight in study.checkpoint.weights.values())
     window = study.checkpoint.config.training.window
-    return f"{short_model(study.checkpoint.config)}, {parameters:,} parameters, trained with windows of {window}"
+    return (
+        f"{short_model(study.checkpoint.config)}, {plural(parameters, 'parameter')}, trained with windows of {window}"
+    )
 
 
 def _layer_name(study: Study, layer: Any) -> str:

@@ -20,7 +20,7 @@ from charnet.data.split import Split, default_val
 from charnet.data.streams import ITS_OTHER_NAMES, STANDARD_INPUT, is_stream, may_not_end
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import widen
-from charnet.errors import CorpusError, shortened
+from charnet.errors import CorpusError, plural, shortened
 from charnet.model.ngram import longest_order
 from charnet.overlay import overlay
 from charnet.storage import runs
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 FIXED_BY_MODEL = ("newlines", "normalize", "lowercase", "lines", "documents", "field")  # they come with the weights
 SEPARATE_DOCUMENTS = {"data.lines", "data.documents", "data.field"}
+FEWEST_CHARACTERS = 10  # of a text: of a shorter one nothing would be held out
 FAR_TOO_SHORT = "the text is far too short: the model learns it by heart; give it a hundred times as much"
 INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
 
@@ -87,6 +88,8 @@ def new_run(
         if weights is not None:
             run.load_pretrained(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
+        if plan is not None:
+            folder.append_metrics({"step": 0, runs.PLANNED: plan.seconds})
     except BaseException:
         folder.discard()
         folder.close()
@@ -128,6 +131,7 @@ def read(
         resolve.check_same_model(weights.config, config)
         resolve.check(config, name)
     corpus = data_corpus.read(config.data.paths, config.data, progress=on_read)
+    check_size(corpus)
     if weights is not None:
         corpus = widen(corpus, weights.vocab)
     val = config.data.val or default_val(corpus.ends, corpus.file_ends)
@@ -137,6 +141,15 @@ def read(
     num_documents = 0 if corpus.ends is None else len(corpus.ends)
     config = resolve.choose_ngram(config, len(corpus.vocab), len(corpus.ids), num_documents, seconds)
     return config, corpus, split_of(corpus.ids, corpus.ends, config, corpus.file_ends, corpus.vocab)
+
+
+def check_size(corpus: Corpus) -> None:
+    """Raises CorpusError for a text of which a loss would mean nothing: the model knows it by heart at once."""
+    if len(corpus.ids) < FEWEST_CHARACTERS:
+        found = f"{corpus.name}: {plural(len(corpus.ids), 'character')}, too few to learn from"
+        raise CorpusError(f"{found}: give at least {FEWEST_CHARACTERS}, and some thousands for a model that is of use")
+    if len(corpus.vocab) < 2:
+        raise CorpusError(f"{corpus.name}: one character again and again, so there is nothing to learn")
 
 
 def fit_ngram(config: Config, alphabet_size: int) -> Config:

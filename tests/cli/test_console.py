@@ -396,6 +396,23 @@ def test_slow_runs_show_progress_between_metrics(
     assert "step 12/40, 100 chars/s" in capsys.readouterr().err
 
 
+def test_a_line_shows_a_validation_loss_once_with_its_step(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    view = progress.training_view(quiet=False, json=False)
+    begun, *rest = story()
+    show_all(view, [begun])
+    capsys.readouterr()
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 1e9)
+    show_all(view, rest[:3])  # with an evaluation at step 20
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    show_all(view, [Progress(22, 2.25, 100.0), Progress(23, 2.24, 100.0)])
+    first, second = (line for line in capsys.readouterr().err.splitlines() if line.startswith("step 2"))
+    assert first.endswith(", val 2.5000 nats (3.6067 bits) at step 20")
+    assert ", val " not in second
+
+
 def test_a_download_shows_its_rate_and_the_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

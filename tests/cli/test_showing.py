@@ -184,7 +184,7 @@ def test_training_stores_its_verdict_with_a_line_of_text(call: Called) -> None:
     found = json.loads(Path("checkpoints/new/result.json").read_text())
     assert found["ngram_nats"] > 0 < found["train_nats"]
     assert found["sample"]
-    assert f"counting letters ({found['order']}-gram {found['ngram_nats']:.2f} nats)" in err
+    assert f"({found['order']}-gram, {found['ngram_nats']:.2f} nats)" in err
     assert "for comparison: " in err
     assert " bits" not in next(line for line in err.splitlines() if line.startswith("for comparison"))
     assert call("inspect", "--verify", "new")[0] == 0

@@ -1,0 +1,37 @@
+"""Where a sample begins: with a sentence, else with a line."""
+
+from __future__ import annotations
+
+import pytest
+
+from charnet.training.sample_text import Opening
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("and then. She said no. He went", "She said no. He went"),
+        ('he said.\n\n"Come in," said', '"Come in," said'),
+        ("The cat sat on", "The cat sat on"),
+        ("\n The cat sat", "The cat sat"),
+        ("to Mr. Smith of it. They went", "They went"),
+        ("and so\nwent\nHome we came", "Home we came"),
+        ("and so on", "and so on"),
+    ],
+)
+def test_a_text_begins_with_its_first_sentence_else_with_a_line(text: str, begins: str) -> None:
+    opening = Opening()
+    for character in text:
+        opening.push(character)
+    assert opening.text == text
+    assert text[opening.place :] == begins
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"), [("在山上。他说今天很好", "他说今天很好"), ("and then. she said. so", "she said. so")]
+)
+def test_without_capitals_only_the_end_of_a_sentence_shows_where_one_begins(text: str, begins: str) -> None:
+    opening = Opening(cased=False)
+    for character in text:
+        opening.push(character)
+    assert text[opening.place :] == begins

@@ -36,10 +36,10 @@ EVALUATION_FRACTION = 0.05  # of the time, for all evaluations
 USUAL_EVALUATIONS, MOST_EVALUATIONS = 8, 20
 SPARE_STEPS = 1.15  # a run may grow by this factor on its way before it needs one more evaluation
 EVALUATION_SPEED = 1.8  # characters evaluated in the time in which one is trained on
-# An evaluation reads all of the held-out text if there is time for `USUAL_EVALUATIONS` of these before the last, else
-# the part for which there is. Then one more evaluation follows at the end of the run, of all of the held-out text or as
-# much as fits its own limit, in seconds or, if that is longer, as a fraction of the time.
-LEAST_EVALUATED = 8192  # characters: of fewer a loss says little
+# An evaluation reads the part of the held-out text for which `USUAL_EVALUATIONS` fit before the last, or all of it if
+# that is little more. After evaluations of a part one more follows at the end of the run, of all of the held-out text or
+# as much as fits its own limit, in seconds or, if that is longer, as a fraction of the time.
+LEAST_EVALUATED, LITTLE_MORE = 8192, 1.5  # characters: of fewer a loss says little; times as much
 LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION = 3.0, 0.03
 FINAL_EVALUATION_OVERTIME = 2.0  # seconds of the final evaluation that may come after the end of the time
 LARGE_ALPHABET_PASS = 2.0  # a character of a large alphabet carries more: one pass counts as this many
@@ -132,7 +132,7 @@ def reserved_seconds(seconds: float) -> float:
 def _val_chars(held_out: int, chars_per_second: float, seconds: float) -> int:
     """Returns how many held-out characters each evaluation reads; 0 = all of them."""
     most = max(LEAST_EVALUATED, int(EVALUATION_FRACTION * seconds / USUAL_EVALUATIONS * chars_per_second))
-    return 0 if held_out <= most else most
+    return 0 if held_out <= LITTLE_MORE * most else most
 
 
 def _final_evaluation(full: float, evaluation: float, seconds: float) -> float:

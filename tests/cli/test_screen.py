@@ -178,7 +178,7 @@ def test_a_chart_has_numbers_on_both_axes_and_the_curves_between() -> None:
     assert lines[-1].split() == ["0", "half", "end"]
     assert all(len(line) <= 40 for line in lines)
     heights = [
-        next(row for row in range(8) if len(lines[row]) > at and lines[row][at] > "\u2800") for at in (8, 20, 38)
+        next(row for row in range(8) if len(lines[row]) > at and lines[row][at] > "\u2800") for at in (16, 24, 38)
     ]
     assert heights == sorted(heights)
     assert heights[0] < heights[-1]

@@ -12,6 +12,7 @@ from charnet.training.sample_text import Opening
     [
         ("and then. She said no. He went", "She said no. He went"),
         ('he said.\n\n"Come in," said', '"Come in," said'),
+        ('as is?" said the cat. So it went', "So it went"),
         ("The cat sat on", "The cat sat on"),
         ("\n The cat sat", "The cat sat"),
         ("to Mr. Smith of it. They went", "They went"),

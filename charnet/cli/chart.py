@@ -62,8 +62,9 @@ def draw(series: Sequence[Series], x_end: float, x_labels: Sequence[str], width:
 
 def _range(series: Sequence[Series]) -> tuple[float, float]:
     """Returns the lowest and the highest value that is drawn, rounded to a step that does not change at every point."""
-    last = max((x for each in series for x in each.x), default=0.0)
-    shown = [y for each in series for x, y in zip(each.x, each.y, strict=True) if x >= FIRST_PART * last]
+    places = [x for each in series for x in each.x]
+    begin = min(places, default=0.0) + FIRST_PART * (max(places, default=0.0) - min(places, default=0.0))
+    shown = [y for each in series for x, y in zip(each.x, each.y, strict=True) if x >= begin]
     if not shown:
         return 0.0, 0.0
     low, high = min(shown), max(shown)

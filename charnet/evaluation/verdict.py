@@ -96,7 +96,7 @@ def _counting(order: int) -> str:
 
 def _advice(r: RunResult) -> str:
     """Returns what may help a model that has learned little of a text that is long enough."""
-    if r.last_gain is None or r.last_gain >= FLAT:
+    if r.last_gain is None or r.last_gain >= FLAT or _has_unread_text(r):
         return "train longer"
     if _gap(r) >= BY_HEART:
         return "it no longer improves: give it more text, or more dropout"
@@ -129,9 +129,17 @@ def _of_gain(r: RunResult) -> Verdict | None:
 
 
 def _gap(r: RunResult) -> float:
-    """Returns by how much the text that the networks learned from is easier for them than held-out text, 0 if that is
-    not known."""
-    return r.val_nats - r.train_nats if r.val_nats is not None and r.train_nats is not None else 0.0
+    """Returns by how much the text that the networks learned from is easier for them than held-out text.
+
+    0 if that is not known, or if they have not read all of it once: then the two texts differ, and not what is known.
+    """
+    if r.val_nats is None or r.train_nats is None or _has_unread_text(r):
+        return 0.0
+    return r.val_nats - r.train_nats
+
+
+def _has_unread_text(r: RunResult) -> bool:
+    return r.passes is not None and r.passes <= 1
 
 
 def _gain(r: RunResult) -> float:

@@ -65,6 +65,7 @@ def conclude(recorder: Recorder, folder: RunFolder, found: RunResult, *, compres
         weights = Checkpoint.load(folder.path / runs.BEST, weights_only=True)
     with contextlib.suppress(MemoryError, CharnetError, Stopped):
         if weights is not None:
+            found = replace(found, passes=weights.trainer_state.chars_seen / max(1, len(recorder.text.train)))
             found = _compare_parts(recorder, weights, found, stop)
             found = replace(found, sample=_sample(weights))
     with contextlib.suppress(CharnetError):  # the run is complete without it

@@ -95,6 +95,12 @@ def test_who_learned_nothing_in_the_last_third_is_not_told_to_train_longer(
     assert "train longer" in said(nats=nats, last_nats=nats, last_gain=0.05).sentence
 
 
+def test_before_all_of_the_text_was_read_nothing_is_known_by_heart_and_more_time_helps() -> None:
+    early = {"nats": 1.52, "last_nats": 1.52, "val_nats": 1.72, "train_nats": 1.5, "last_gain": 0.0}
+    assert said(**early, passes=0.7).sentence.endswith(": train longer")
+    assert said(**early, passes=1.3).kind == "by heart"
+
+
 def test_more_time_is_promised_only_where_the_verdict_does_not_ask_for_something_else() -> None:
     assert said().time_helps
     assert said(nats=1.52).time_helps

@@ -131,7 +131,7 @@ def read(
         resolve.check_same_model(weights.config, config)
         resolve.check(config, name)
     corpus = data_corpus.read(config.data.paths, config.data, progress=on_read)
-    check_size(corpus)
+    check_size(corpus, shortened(", ".join(config.data.paths)) or corpus.name)
     if weights is not None:
         corpus = widen(corpus, weights.vocab)
     val = config.data.val or default_val(corpus.ends, corpus.file_ends)
@@ -143,13 +143,13 @@ def read(
     return config, corpus, split_of(corpus.ids, corpus.ends, config, corpus.file_ends, corpus.vocab)
 
 
-def check_size(corpus: Corpus) -> None:
+def check_size(corpus: Corpus, name: str) -> None:
     """Raises CorpusError for a text of which a loss would mean nothing: the model knows it by heart at once."""
     if len(corpus.ids) < FEWEST_CHARACTERS:
-        found = f"{corpus.name}: {plural(len(corpus.ids), 'character')}, too few to learn from"
+        found = f"{name}: {plural(len(corpus.ids), 'character')}, too few to learn from"
         raise CorpusError(f"{found}: give at least {FEWEST_CHARACTERS}, and some thousands for a model that is of use")
     if len(corpus.vocab) < 2:
-        raise CorpusError(f"{corpus.name}: one character again and again, so there is nothing to learn")
+        raise CorpusError(f"{name}: one character again and again, so there is nothing to learn")
 
 
 def fit_ngram(config: Config, alphabet_size: int) -> Config:

@@ -100,7 +100,7 @@ def _advice(r: RunResult) -> str:
         return "train longer"
     if _gap(r) >= BY_HEART:
         return "it no longer improves: give it more text, or more dropout"
-    return "it no longer improves: try a larger --hidden-size, or more text"
+    return "it no longer improves: try a larger model, or more text"
 
 
 def _of_heart(r: RunResult) -> Verdict | None:

@@ -46,7 +46,7 @@ def said(**changes: object) -> Verdict:
             {"nats": 1.56, "order": 1, "last_gain": 0.002},
             "like n-gram",
             "no better than counting characters (1-gram, 1.57 nats): it no longer improves: try a larger "
-            "--hidden-size, or more text",
+            "model, or more text",
         ),
         (
             {"nats": 1.43, "ngram_nats": 1.49, "train_nats": 1.21, "val_nats": 1.43},
@@ -85,7 +85,7 @@ def test_where_the_text_is_the_limit_no_longer_training_is_advised(limited: dict
 
 
 @pytest.mark.parametrize("nats", [1.71, 1.56, 1.52])
-@pytest.mark.parametrize(("val_nats", "advice"), [(1.35, "a larger --hidden-size"), (1.6, "more dropout")])
+@pytest.mark.parametrize(("val_nats", "advice"), [(1.35, "a larger model"), (1.6, "more dropout")])
 def test_who_learned_nothing_in_the_last_third_is_not_told_to_train_longer(
     nats: float, val_nats: float, advice: str
 ) -> None:

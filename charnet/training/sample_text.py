@@ -14,9 +14,9 @@ MOST_BEFORE = 240  # characters among which a beginning is looked for
 
 
 def write(engine: Engine, vocab: Vocabulary, options: SamplingOptions) -> str:
-    """Writes a text of `options.length` characters; some more are written and dropped, up to where a sentence begins.
+    """Writes a text of at least `options.length` characters, and drops what comes before the first sentence.
 
-    A document begins where it begins.
+    A model of documents begins with one.
     """
     if vocab.has_documents:
         return "".join(stream(engine, vocab, [], options))
@@ -26,7 +26,7 @@ def write(engine: Engine, vocab: Vocabulary, options: SamplingOptions) -> str:
             opening.push(character)
         if opening.begins is not None and len(opening.text) >= opening.place + options.length:
             break
-    return opening.text[opening.place :][: options.length]
+    return opening.text[opening.place :]
 
 
 class Opening:

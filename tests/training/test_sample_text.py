@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
+from charnet.config import SamplingOptions
+from charnet.data.vocab import Vocabulary
+from charnet.training import sample_text
 from charnet.training.sample_text import Opening
 
 
@@ -36,3 +42,16 @@ def test_without_capitals_only_the_end_of_a_sentence_shows_where_one_begins(text
     for character in text:
         opening.push(character)
     assert text[opening.place :] == begins
+
+
+@pytest.mark.parametrize(("has_documents", "written"), [(False, "They went"), (True, "and so. They we")])
+def test_a_sample_is_as_long_as_asked_from_its_beginning_on(
+    has_documents: bool, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stream(_engine: Any, _vocab: Vocabulary, _prompt: list[int], options: SamplingOptions) -> Iterator[str]:
+        yield from ("and so. They went home and slept" * 9)[: options.length]
+
+    monkeypatch.setattr(sample_text, "stream", stream)
+    vocab = Vocabulary(tuple(sorted(set(map(ord, "and so. They wlm")))), has_documents=has_documents)
+    length = 15 if has_documents else 9
+    assert sample_text.write(None, vocab, SamplingOptions(length=length)) == written  # type: ignore[arg-type]

@@ -37,8 +37,8 @@ USUAL_EVALUATIONS, MOST_EVALUATIONS = 8, 20
 SPARE_STEPS = 1.15  # a run may grow by this factor on its way before it needs one more evaluation
 EVALUATION_SPEED = 1.8  # characters evaluated in the time in which one is trained on
 # An evaluation reads the part of the held-out text for which `USUAL_EVALUATIONS` fit before the last, or all of it if
-# that is little more. After evaluations of a part one more follows at the end of the run, of all of the held-out text or
-# as much as fits its own limit, in seconds or, if that is longer, as a fraction of the time.
+# that is little more. After evaluations of a part one more follows at the end of the run, of all of the held-out text
+# or as much as fits its own limit, in seconds or, if that is longer, as a fraction of the time.
 LEAST_EVALUATED, LITTLE_MORE = 8192, 1.5  # characters: of fewer a loss says little; times as much
 LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION = 3.0, 0.03
 FINAL_EVALUATION_OVERTIME = 2.0  # seconds of the final evaluation that may come after the end of the time

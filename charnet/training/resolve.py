@@ -52,7 +52,7 @@ USUAL_NGRAM, SHORTEST_FOR_NGRAM, FEWEST_FOR_NGRAM = 7, 5000, 50  # its order; ch
 def check_seconds(seconds: float) -> None:
     """Raises ConfigError if the time is too short or too long to train for."""
     if not isinstance(seconds, int | float) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
-        given = f"{seconds:g} s" if isinstance(seconds, int | float) else short_repr(seconds)
+        given = f"{seconds:g} s" if isinstance(seconds, float) else short_repr(seconds)
         raise ConfigError(
             f"--for: train for at least one second and at most thirty days, not for {given}; {DURATION_EXAMPLES}"
         )

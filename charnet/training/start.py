@@ -39,6 +39,7 @@ FIXED_BY_MODEL = ("newlines", "normalize", "lowercase", "lines", "documents", "f
 SEPARATE_DOCUMENTS = {"data.lines", "data.documents", "data.field"}
 FEWEST_CHARACTERS = 10  # of a text: of a shorter one nothing would be held out
 FAR_TOO_SHORT = "the text is far too short: the model learns it by heart; give it a hundred times as much"
+ONE_CHARACTER = "the text is one character over and over: there is nothing to learn, and a loss of 0 means nothing"
 INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
 
 
@@ -84,7 +85,8 @@ def new_run(
         source = (config, corpus.vocab, info_of(corpus), text, folder, sample_length)
         run = trainer.Trainer(*source, plan=plan, time_budget=time_budget, ngram=ngram, group=processes)
         short = (FAR_TOO_SHORT,) if len(text.train) < sizes.SHORTEST_TEXT else ()
-        run.notes = (*corpus.notes, *text.notes(), *short)
+        same = (ONE_CHARACTER,) if len(corpus.vocab) < 2 else ()
+        run.notes = (*corpus.notes, *text.notes(), *short, *same)
         if weights is not None:
             run.load_pretrained(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
@@ -148,8 +150,6 @@ def check_size(corpus: Corpus, name: str) -> None:
     if len(corpus.ids) < FEWEST_CHARACTERS:
         found = f"{name}: {plural(len(corpus.ids), 'character')}, too few to learn from"
         raise CorpusError(f"{found}: give at least {FEWEST_CHARACTERS}, and some thousands for a model that is of use")
-    if len(corpus.vocab) < 2:
-        raise CorpusError(f"{name}: one character again and again, so there is nothing to learn")
 
 
 def fit_ngram(config: Config, alphabet_size: int) -> Config:

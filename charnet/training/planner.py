@@ -97,8 +97,8 @@ def plan(
     chars_per_step = config.training.batch_size * config.training.window
 
     eval_speed = speed * EVALUATION_SPEED
-    config = apply_unset(config, {"data.val_chars": _val_chars(text.held_out, eval_speed, seconds)})
-    evaluation = min(text.held_out, config.data.val_chars or text.held_out) / eval_speed
+    config = apply_unset(config, {"data.val_chars": _val_chars(text, eval_speed, seconds)})
+    evaluation = (min(text.held_out, config.data.val_chars or text.held_out) + text.tuning) / eval_speed
     evaluations = min(MOST_EVALUATIONS, 1 + int(EVALUATION_FRACTION * seconds / max(evaluation, 1e-9)))
     reserved = reserved_seconds(seconds) + _final_evaluation(text.held_out / eval_speed, evaluation, seconds)
 
@@ -129,10 +129,11 @@ def reserved_seconds(seconds: float) -> float:
     return min(RESERVED_FRACTION * seconds, MOST_RESERVED_SECONDS)
 
 
-def _val_chars(held_out: int, chars_per_second: float, seconds: float) -> int:
+def _val_chars(text: Text, chars_per_second: float, seconds: float) -> int:
     """Returns how many held-out characters each evaluation reads; 0 = all of them."""
-    most = max(LEAST_EVALUATED, int(EVALUATION_FRACTION * seconds / USUAL_EVALUATIONS * chars_per_second))
-    return 0 if held_out <= LITTLE_MORE * most else most
+    in_time = int(EVALUATION_FRACTION * seconds / USUAL_EVALUATIONS * chars_per_second)
+    most = max(LEAST_EVALUATED, in_time - text.tuning)
+    return 0 if text.held_out <= LITTLE_MORE * most else most
 
 
 def _final_evaluation(full: float, evaluation: float, seconds: float) -> float:

@@ -16,7 +16,7 @@ from charnet.data.batches import check_length
 from charnet.data.corpus import Corpus
 from charnet.data.datasets import is_known
 from charnet.data.encoded_copy import Ends, Ids
-from charnet.data.split import Split, default_val
+from charnet.data.split import MOST_TUNING, Split, default_val
 from charnet.data.streams import ITS_OTHER_NAMES, STANDARD_INPUT, is_stream, may_not_end
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import widen
@@ -222,7 +222,8 @@ def _plan(
         with machine.explain_out_of_memory(MEMORY_ADVICE):
             return pace(timed, alphabet_size, where)
 
-    size = sizes.Text(text.train.padded_length(config.training.window), len(text.val), alphabet_size)
+    tuning = min(len(text.tune), MOST_TUNING)
+    size = sizes.Text(text.train.padded_length(config.training.window), len(text.val), alphabet_size, tuning)
     fresh = overlay(config, {"training.length_changes": ()})
     plan = planner.plan(fresh, given, size, seconds, seconds_per_step)
     fill = text.train.fill(config.training.window)  # the plan counts the padding behind documents as characters

@@ -183,7 +183,7 @@ def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
         ("sample --until chapter", ["--until", "sentence, line, paragraph"]),
         ("sample --logit-bias e", ["--logit-bias", "CHARACTER=NUMBER", "e=-2"]),
         ("sample --logit-bias e=much", ["--logit-bias", "e=-2"]),
-        ("sample --logit-bias e=nan", ["--logit-bias", "between -1000 and 1000"]),
+        ("sample --logit-bias e=nan", ["--logit-bias", "between -1,000 and 1,000"]),
         ("sample --logit-bias Ω=1", ["--logit-bias", "does not know 'Ω'"]),
         ("sample --repetition-penalty 0", ["--repetition-penalty", "between 0.01 and 100"]),
         ("sample --typical-p 2", ["--typical-p", "between 0 and 1"]),

@@ -124,6 +124,16 @@ def test_a_run_is_planned_for_a_time_and_its_loss_compared_with_baselines(charne
     lines = result.err.splitlines()
     assert any(line.startswith("plan for 0:01: about ") and "passes over the text" in line for line in lines)
     assert any(line.startswith("for comparison: ") and "-gram" in line and "xz -9e" in line for line in lines)
+    assert not any("more time would make it better" in line for line in lines)  # the verdict says what would
+    with Path("checkpoints/timed/metrics.jsonl").open() as file:
+        assert json.loads(next(file)) == {"step": 0, "planned_seconds": 1.0}
+
+
+@pytest.mark.parametrize("text", ["ab", "x" * 9])
+def test_a_text_of_so_few_characters_that_a_loss_means_nothing_is_code_3(charnet_: Charnet, text: str) -> None:
+    Path("tiny.txt").write_text(text)
+    line = f"tiny.txt: {len(text)} characters, too few to learn from: give at least 10"
+    assert_refused(charnet_("train", "tiny.txt", "--for", "1s"), 3, line)
 
 
 def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:

@@ -35,7 +35,7 @@ RESERVED_FRACTION, MOST_RESERVED_SECONDS = 0.04, 5.0
 EVALUATION_FRACTION = 0.05  # of the time, for all evaluations
 USUAL_EVALUATIONS, MOST_EVALUATIONS = 8, 20
 SPARE_STEPS = 1.15  # a run may grow by this factor on its way before it needs one more evaluation
-EVALUATION_SPEED = 1.8  # characters evaluated in the time in which one is trained on
+EVALUATION_SPEED, MIXTURE_SPEED = 1.8, 1.3  # characters evaluated while one is trained on: of networks, with an n-gram
 # An evaluation reads the part of the held-out text for which `USUAL_EVALUATIONS` fit before the last, or all of it if
 # that is little more. After evaluations of a part one more follows at the end of the run, of all of the held-out text
 # or as much as fits its own limit, in seconds or, if that is longer, as a fraction of the time.
@@ -96,7 +96,7 @@ def plan(
     config, speed = choose_size(config, apply_unset, text, seconds - reserved_seconds(seconds), seconds_per_step)
     chars_per_step = config.training.batch_size * config.training.window
 
-    eval_speed = speed * EVALUATION_SPEED
+    eval_speed = speed * (MIXTURE_SPEED if text.tuning else EVALUATION_SPEED)
     config = apply_unset(config, {"data.val_chars": _val_chars(text, eval_speed, seconds)})
     evaluation = (min(text.held_out, config.data.val_chars or text.held_out) + text.tuning) / eval_speed
     evaluations = min(MOST_EVALUATIONS, 1 + int(EVALUATION_FRACTION * seconds / max(evaluation, 1e-9)))

@@ -199,10 +199,10 @@ def test_a_short_run_is_evaluated_often_at_little_cost(seconds: float, learned: 
 
 
 def test_what_an_evaluation_reads_to_choose_the_share_of_an_n_gram_counts_too() -> None:
-    texts = (sizes.Text(1_000_000, 111_111, 65, tuning) for tuning in (0, 4000))
+    texts = (sizes.Text(1_000_000, 111_111, 65, tuning) for tuning in (0, 2000))
     fast, tuned = (planner.plan(Config(), (), text, 60, machine(1e11)) for text in texts)
-    assert tuned.config.data.val_chars == fast.config.data.val_chars - 4000
-    assert tuned.seconds_per_evaluation == pytest.approx(fast.seconds_per_evaluation)
+    assert tuned.config.data.val_chars < fast.config.data.val_chars - 2000
+    assert tuned.seconds_per_evaluation == pytest.approx(fast.seconds_per_evaluation, rel=0.01)
 
 
 @given(st.integers(33, 10**10), st.floats(1, 10**6), st.floats(1e6, 1e15))

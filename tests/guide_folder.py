@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import old_models
+import torch
 from safetensors.numpy import save
 
 from charnet.cli.app import run
@@ -34,7 +35,9 @@ def fill(folder: Path) -> None:
         (folder / f"{name}.txt").write_text(book * (2 if name == "longer" else 1), encoding="utf-8")
     for name in ("chapter8.txt", "chapter9.txt", "start.txt"):
         (folder / name).write_text("Once the heron said to the cat, ", encoding="utf-8")
-    (folder / "names.txt").write_text("".join(f"{one}{two}\n" for one in ("An", "Be", "Ma") for two in "abcdefghij" * 9))
+    (folder / "names.txt").write_text(
+        "".join(f"{one}{two}\n" for one in ("An", "Be", "Ma") for two in "abcdefghij" * 9)
+    )
     (folder / "letters" / "of_may").mkdir(parents=True)
     for name in ("first.md", "of_may/second.md"):
         (folder / "letters" / name).write_text(book, encoding="utf-8")
@@ -62,6 +65,7 @@ def other_models(folder: Path) -> None:
     (folder / "cv/checkpoint_10000.t7").write_bytes(of_torch_rnn)
     (folder / "alphabet.txt").write_text(ALPHABET, encoding="utf-8")
     (folder / "model.safetensors").write_bytes(of_pytorch("embedding", "fc"))
+    torch.save(torch.nn.Linear(2, 3).state_dict(), folder / "model.pt")
     if importlib.util.find_spec("h5py"):
         from test_importing import keras_model
 

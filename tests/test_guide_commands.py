@@ -257,7 +257,11 @@ def test_what_does_not_run_is_still_in_a_page() -> None:
 
 def test_every_line_of_a_block_that_begins_with_a_program_is_run() -> None:
     for name, page in PAGES.items():
-        lines = re.findall(rf"^    (?:\$ )?(?:\.venv/bin/)?((?:charnet|torchrun|curl) [a-z-].*)$", page.read_text(encoding="utf-8"), re.M)
+        lines = re.findall(
+            rf"^    (?:\$ )?(?:\.venv/bin/)?((?:charnet|torchrun|curl) [a-z-].*)$",
+            page.read_text(encoding="utf-8"),
+            re.M,
+        )
         found = "\n".join(step.text for step in steps_of(page))
         for line in lines:
             assert line.rstrip("\\").strip() in found, (name, line)

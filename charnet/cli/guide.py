@@ -98,7 +98,7 @@ def _advice(stem: str, fits: list[str], found: dict[str, Page]) -> str:
     if guess := did_you_mean(stem, found):
         return guess
     if count := len(_lines_with(stem, found.values())):
-        return f"; {plural(count, 'line')} of the guide {'has' if count == 1 else 'have'} it: charnet guide --search {quoted(stem)}"
+        return f", but {plural(count, 'line')} with this word: charnet guide --search {quoted(stem)}"
     return "; charnet guide --list names the pages"
 
 

@@ -2,8 +2,8 @@
 
 Import it only where a page is shown: rich takes as long to load as the rest of the command line.
 
-rich breaks lines at spaces. Chinese has none, so a line would end anywhere, and the next one could begin with a comma. A
-mark that rich takes for a space, and that takes no cell, is put between all characters where a line may end.
+rich breaks lines at spaces. Chinese has none, so a line would end anywhere, and the next one could begin with a comma.
+So a mark that rich takes for a space, and that takes no cell, is put wherever a line may end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ BREAK = "\x1f"  # a line may end here
 NEVER_FIRST = "，。、！？；：）」』》〉】〕”’…—·％‰,.!?;:)]}%"  # in a line
 NEVER_LAST = "（「『《〈【〔“‘([{"
 READABLE = 24  # cells: a column of prose that is narrower is hard to read
-BETWEEN = 2  # cells between two columns
+BESIDE = 2  # cells that a column takes besides its text
+MARGIN = 1  # cells beside code
+HANGING = 4  # cells before the rest of a line of code that is too long
 
 
 def laid_out(text: str, columns: int) -> str:
@@ -37,7 +39,7 @@ def laid_out(text: str, columns: int) -> str:
     page = Console(width=columns, force_terminal=True, theme=Theme(STYLES), highlight=False)
     plain = re.sub(r"^```\w+$", "```", text, flags=re.MULTILINE)  # the colors of code come with a background
     with page.capture() as capture:
-        page.print(_Page(plain))
+        page.print(_Page(plain, columns - 2 * MARGIN))
     lines = capture.get().replace(BREAK, "").splitlines()
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -61,17 +63,29 @@ class _Page(Markdown):
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {**Markdown.elements, "table_open": _Table}
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, code_width: int) -> None:
         super().__init__(text.replace(BREAK, ""), code_theme="ansi_dark", hyperlinks=False)
         for token in self.parsed:
             _mark(token)
+            if token.type in ("fence", "code_block"):
+                token.content = "\n".join(folded(line, code_width) for line in token.content.splitlines())
+            for link in token.children or []:
+                if "href" in link.attrs:
+                    link.attrs["href"] = page_name(str(link.attrs["href"]))
+
+
+def page_name(target: str) -> str:
+    """Returns the name under which `charnet guide` shows the target of a link; an address stays as it is.
+
+    >>> page_name("../lessons/layers.zh.md"), page_name("https://example.org/a.md")
+    ('layers.zh', 'https://example.org/a.md')
+    """
+    return target if "://" in target else target.rpartition("/")[2].removesuffix(".md")
 
 
 def _mark(token: Token) -> None:
-    """Marks where the lines of a paragraph, a heading, a cell or a block of code may end."""
+    """Marks where the lines of a paragraph, a heading or a cell may end."""
     pieces = [child for child in token.children or [] if child.type in ("text", "code_inline")]
-    if token.type in ("fence", "code_block"):
-        pieces = [token]
     for piece, behind in itertools.zip_longest(pieces, pieces[1:]):
         piece.content = marked(piece.content, behind.content[:1] if behind else "")
 
@@ -91,17 +105,43 @@ def marked(text: str, behind: str = "") -> str:
 
 def _may_end(last: str, first: str) -> bool:
     """Returns whether a line may end with one character if the next line begins with the other."""
-    wide = 2 in (cell_len(last), cell_len(first))
-    return wide and bool(first) and not (last + first).isspace() and last not in NEVER_LAST and first not in NEVER_FIRST
+    if not first or (last + first).isspace() or 2 not in (cell_len(last), cell_len(first)):
+        return False
+    return last not in NEVER_LAST and first not in NEVER_FIRST
+
+
+def folded(line: str, width: int) -> str:
+    """Returns a line of code in lines of a width: a remark goes below its code, the rest of other lines is indented.
+
+    >>> print(folded("h = tanh(U h + b)      a simple network", 24))
+    h = tanh(U h + b)
+        a simple network
+    >>> print(folded("    $ charnet sample --temp 0.7", 24))
+        $ charnet sample
+            --temp 0.7
+    """
+    if cell_len(line) <= width:
+        return line
+    code = line.lstrip()
+    lead = len(line) - len(code)
+    below = " " * (lead + HANGING * (" " in code))  # prose in Chinese goes on where it began
+    if (found := re.fullmatch(r"(.*\S) {3,}(\S.*)", line)) and cell_len(found[1]) <= width:
+        return found[1] + "\n" + folded(below + found[2], width)
+    wrapped = Text(marked(code)).wrap(Console(), max(width - len(below), width // 2))
+    return " " * lead + f"\n{below}".join(piece.plain.rstrip().replace(BREAK, "") for piece in wrapped)
 
 
 def _fits(head: Sequence[Text], rows: Sequence[Sequence[Text]], width: int) -> bool:
     """Returns whether the columns of a table can be wide enough: no word is cut, and prose is not squeezed."""
     columns = list(zip(*rows, strict=False))
-    widths = [max(READABLE and min(READABLE, max(cell.cell_len for cell in column)), *map(_longest_word, column))
+    widths = [max(min(READABLE, max(cell.cell_len for cell in column)), *map(_longest_word, column))
               for column in columns]  # fmt: skip
     heads = [_longest_word(cell) for cell in head] or [0] * len(widths)
-    return sum(map(max, widths, heads)) + BETWEEN * (len(widths) - 1) <= width
+    return sum(map(max, widths, heads)) + BESIDE * len(widths) <= width
+
+
+def _is_wide(text: str) -> bool:
+    return cell_len(text[-1:]) == 2
 
 
 def _longest_word(cell: Text) -> int:
@@ -118,5 +158,5 @@ def _record(head: Sequence[Text], row: Sequence[Text]) -> Iterator[RenderableTyp
 
 
 def _named(head: Iterable[Text], cell: Text, style: str = "") -> Text:
-    parts: list[Any] = [part for name in head if name.plain for part in (name, ": ")]
+    parts: list[Any] = [part for name in head if name.plain for part in (name, "：" if _is_wide(name.plain) else ": ")]
     return Text.assemble(*parts, cell, style=style)

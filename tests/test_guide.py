@@ -77,7 +77,7 @@ def plain(text: str, columns: int) -> list[str]:
 @pytest.mark.parametrize("page", EVERY, ids=[page.name.removesuffix(".md") for page in EVERY])
 def test_no_line_begins_with_a_comma_or_ends_with_an_opening_bracket(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for columns, line in [(columns, line) for columns in (24, 40, 60, 80) for line in plain(text, columns)]:
+    for columns, line in [(width, line) for width in (24, 40, 60, 80) for line in plain(text, width)]:
         assert cell_len(line) <= columns, line
         assert not re.match(r"\s*[，。、！？；：）」』》]", line), line
         assert not re.search(r"[（「『《]$", line), line
@@ -92,10 +92,11 @@ def test_a_line_of_chinese_is_filled_up_to_where_it_may_end() -> None:
 
 
 def test_a_table_too_wide_becomes_lines_and_any_other_stays_a_table() -> None:
-    table = "| units | loss, in nats | |\n|---|---|---|\n| 16 | 3.1 | `a-very-long-word-of-the-command-line` |\n| many | | x |\n"
+    rows = ("| units | loss, in nats | |", "|---|---|---|", f"| 16 | 3.1 | `{'a-long-word-' * 3}` |", "| many | | x |")
+    table = "".join(f"{row}\n" for row in rows)
     assert ["units", "loss,", "in", "nats"] in [line.split() for line in plain(table, 80)]
     narrow = plain(table, 40)[1:]
-    assert narrow == ["units: 16", "  loss, in nats: 3.1", "  a-very-long-word-of-the-command-line", "", "many", "  x"]
+    assert narrow == ["units: 16", "  loss, in nats: 3.1", "  a-long-word-a-long-word-a-long-word-", "", "many", "  x"]
     two = "| to | use |\n|---|---|\n| keep to the likelier characters | `--repetition-penalty 1.2` |\n"
     assert plain(two, 40)[1:] == ["keep to the likelier characters", "  --repetition-penalty 1.2"]
 
@@ -103,7 +104,7 @@ def test_a_table_too_wide_becomes_lines_and_any_other_stays_a_table() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("dropout",), 'have it: charnet guide --search "dropout"'),
+        (("dropout",), 'lines with this word: charnet guide --search "dropout"'),
         (("l",), "these begin so: layers, long-sequences, lstm-and-gru"),
         (("setings",), 'did you mean "settings"?'),
         (("zzz",), "charnet guide --list names the pages"),

@@ -1,8 +1,7 @@
-"""Every command and every piece of Python in the pages of the guide and the READMEs runs, in the order of its page, in a
-folder with the files that the pages name.
+"""Every command and every piece of Python in the pages of the guide and the READMEs runs, in the order of its page.
 
-Long trainings are made short (`shortened`). What cannot run in a test stands in NOT_RUN with the reason. The commands of
-the lessons run in test_lessons.py.
+They run in a folder with the files that the pages name. Long trainings are made short (`shortened`). Commands that cannot
+run in a test stand in NOT_RUN with the reason. The commands of the lessons run in test_lessons.py.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,7 +114,8 @@ def shortened(words: list[str]) -> list[str]:
         return words
     at = words.index("--for") if "--for" in words else None
     rest = words if at is None else [*words[:at], *words[at + 2 :]]
-    rest = [SHORT_STEPS.get(word, word) if before == "--steps" else word for before, word in zip(["", *rest], rest)]
+    pairs = zip(["", *rest], rest, strict=False)
+    rest = [SHORT_STEPS.get(word, word) if before == "--steps" else word for before, word in pairs]
     if words[0] == "lesson":
         return [*rest, "--steps", "2", "--threads", "1"]
     if words[0] == "sweep":
@@ -256,12 +256,8 @@ def test_what_does_not_run_is_still_in_a_page() -> None:
 
 
 def test_every_line_of_a_block_that_begins_with_a_program_is_run() -> None:
+    command = re.compile(r"^    (?:\$ )?(?:\.venv/bin/)?((?:charnet|torchrun|curl) [a-z-].*)$", re.MULTILINE)
     for name, page in PAGES.items():
-        lines = re.findall(
-            rf"^    (?:\$ )?(?:\.venv/bin/)?((?:charnet|torchrun|curl) [a-z-].*)$",
-            page.read_text(encoding="utf-8"),
-            re.M,
-        )
         found = "\n".join(step.text for step in steps_of(page))
-        for line in lines:
+        for line in command.findall(page.read_text(encoding="utf-8")):
             assert line.rstrip("\\").strip() in found, (name, line)

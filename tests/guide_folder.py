@@ -16,7 +16,8 @@ from charnet.cli.app import run
 from charnet.data import bundled
 
 ALPHABET = b"".join(old_models.LETTERS).decode()  # of the models of other programs
-TINY = ["--hidden-size", "12", "--batch-size", "4", "--window", "16", "--threads", "1"]
+STEPS = 60
+TINY = ["--hidden-size", "12", "--batch-size", "8", "--window", "16", "--threads", "1"]
 RUNS = ("book", "fables", "shakespeare", "ferry-book", "corpus")  # the last one is the newest
 
 
@@ -31,7 +32,7 @@ def text() -> str:
 def fill(folder: Path) -> None:
     """Writes the texts and models into an empty folder, and trains the runs. The current folder must be that one."""
     book = text()
-    for name in ("corpus", "novel", "book", "story", "new", "a", "b", "notes", "longer"):
+    for name in ("corpus", "novel", "book", "story", "new", "a", "b", "notes", "longer", "tiny-shakespeare"):
         (folder / f"{name}.txt").write_text(book * (2 if name == "longer" else 1), encoding="utf-8")
     for name in ("chapter8.txt", "chapter9.txt", "start.txt"):
         (folder / name).write_text("Once the heron said to the cat, ", encoding="utf-8")
@@ -53,7 +54,7 @@ def fill(folder: Path) -> None:
     (folder / "folder" / "a.py").write_text(book, encoding="utf-8")
     other_models(folder)
     for name in RUNS:
-        assert run(["train", "corpus.txt", "--name", name, "--steps", "60", "--quiet", *TINY]) == 0
+        assert run(["train", "corpus.txt", "--name", name, "--steps", str(STEPS), "--quiet", *TINY]) == 0
 
 
 def other_models(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Every command and every piece of Python in the pages of the guide and the READMEs runs, in the order of its page.
 
-They run in a folder with the files that the pages name. Long trainings are made short (`shortened`). Commands that cannot
-run in a test stand in NOT_RUN with the reason. The commands of the lessons run in test_lessons.py.
+They run in a folder with the files that the pages name. Long trainings are made short (`shortened`). What cannot run in
+a test stands in NOT_RUN with the reason. The commands of the lessons run in test_lessons.py.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ NOT_RUN = {  # the beginning of a command or a piece of code, and why it does no
     "python3 -m venv .venv": "makes an environment; CI does it with this very line",
     ".venv/bin/pip install": "installs from the network; CI does it with this very line",
     ".venv/bin/python -m pytest": "these tests themselves; CI runs this very line",
+    "pip install": "installs from the network",
+    "uv tool install": "installs for the user",
+    "pipx install": "installs for the user",
+    "source .venv/bin/activate": "changes a shell",
     "torchrun --nnodes 1:4": "several hosts, in tests/training/test_hosts.py",
     "torchrun --nnodes 2": "several hosts, in tests/training/test_hosts.py",
     "#!/bin/bash\n#SBATCH": "needs SLURM; its syntax is checked in test_guide.py",
@@ -47,31 +51,48 @@ NOT_RUN = {  # the beginning of a command or a piece of code, and why it does no
     "import optuna": "runs with a stand-in for optuna, in test_guide.py",
     "run = charnet.train(resume": "a training on its own, in tests/test_api.py",
 }
+SPOKEN_OF = {  # a command in a sentence, and why it does not run here; bare names of commands are not run either
+    "charnet replay receipt.json checkpoints/book": "a receipt of a browser, in tests/exchange/test_page_in_browser.py",
+    "charnet sample --quantize int8 --receipt": "has no file for the receipt",
+    "charnet sweep --resume": "has no folder; with one it runs",
+    "charnet train --for 5m": "stands for the settings that it chooses",
+    "charnet train --resume": "has no run; with one it runs",
+    "charnet train --resume checkpoints/corpus": "needs an interrupted run, in tests/training/test_resume.py",
+    "charnet train --resume trial-3": "needs an interrupted run, in test_guide.py",
+    "charnet train tiny-shakespeare": "fetches a text, in tests/data/test_datasets.py from a local server",
+    "charnet train names --lines": "fetches a text, in tests/data/test_datasets.py from a local server",
+}
+SPOKEN = r"(?:\w+ [\w.]+ \| )?charnet \w+ .|(?:uv tool|pipx|pip) install .|source ."
+PLACEHOLDERS = {"RUN": "corpus", "FILE": "story.txt", "TEXT": "story.txt", "A": "corpus", "B": "book", "C": "fables"}
+PLACEHOLDERS |= {"NAME": "fables", "TIME": "2s"}
 LACKED = {"--onnx": "onnx", "import onnxruntime": "onnxruntime", ".keras": "h5py", ".h5 ": "h5py"}  # extras
 TINY = guide_folder.TINY
 SHORT_STEPS = {"20000": "70", "10000": "30", "2000": "30"}
-SLOW = {"README", "README.zh", "export", "inside", "machines", "serving", "speed", "training", "which-settings"}
 GIVEN: dict[str, tuple[str, ...]] = {"promises": ("old.txt", "storm.txt", "checkpoints")}  # a message names the others
 
 
 @dataclass
 class Step:
-    """A command or a piece of Python, and the lines that stand behind it in its block."""
+    """A command or a piece of Python, and the lines that stand behind it in its block. It may stand in a sentence."""
 
     text: str
     is_python: bool = False
+    is_spoken: bool = False
     behind: list[str] = field(default_factory=list)
 
 
 def steps_of(page: Path) -> Iterator[Step]:
-    """Yields everything in the blocks of a page that can be run."""
-    for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
+    """Yields everything in a page that can be run, in its order."""
+    for token in MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8")):
         if token.type == "fence" and token.info == "python":
             yield Step(token.content, is_python=True)
         elif token.type == "fence":
             yield Step(token.content)
         elif token.type == "code_block":
             yield from commands_of(token.content)
+        for child in token.children or []:
+            if child.type == "code_inline" and re.match(SPOKEN, child.content):
+                yield Step(child.content, is_spoken=True)
 
 
 def commands_of(block: str) -> Iterator[Step]:
@@ -103,8 +124,10 @@ def parts_of(step: Step) -> Iterator[Step]:
 
 
 def is_left_out(step: Step) -> bool:
-    return any(step.text.startswith(beginning) for beginning in NOT_RUN) or any(
-        part in f"{step.text} " and not importlib.util.find_spec(package) for part, package in LACKED.items()
+    return (
+        (step.is_spoken and step.text in SPOKEN_OF)
+        or any(step.text.startswith(beginning) for beginning in NOT_RUN)
+        or any(part in f"{step.text} " and not importlib.util.find_spec(package) for part, package in LACKED.items())
     )
 
 
@@ -159,15 +182,20 @@ class Session:
     """Runs the steps of a page one after the other."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys, self.server, self.address = capsys, None, ""
+        self.capsys, self.address, self.steps = capsys, "", guide_folder.STEPS
+        self.server: subprocess.Popen[str] | None = None
         self.names: dict[str, Any] = {"char_to_id": {each: n for n, each in enumerate(guide_folder.ALPHABET)}}
 
     def do(self, step: Step) -> None:
         if step.is_python:
             self.python(step.text)
             return
-        program, *words = shlex.split(step.text.removeprefix(".venv/bin/"))
-        if program == "curl":
+        before, _, command = step.text.rpartition(" | ")
+        program, *words = [PLACEHOLDERS.get(word, word) for word in shlex.split(command.removeprefix(".venv/bin/"))]
+        if before:
+            piped = shlex.join([sys.executable, "-m", "charnet", *shortened(words)])
+            call(["bash", "-o", "pipefail", "-c", f"{before} | {piped}"])
+        elif program == "curl":
             self.ask(words)
         elif program == "torchrun":
             at = words.index("charnet") + 1
@@ -184,6 +212,13 @@ class Session:
         """Runs a command in this process. Where the page shows a message of charnet it is this one."""
         if words[0] == "decompress":
             Path(words[1].removesuffix(".cnz")).unlink()  # as on another machine
+        if words[:2] == ["replay", "story.json"]:
+            assert run(["sample", "-n", "50", "--receipt", "story.json"]) == 0
+        if "--remove" in words:
+            words = [*words, "--yes"]
+        if words[0] == "train" and "--resume" in words:  # each a little further than the one before
+            self.steps += 10
+            words = [*words, "--steps", str(self.steps)]
         if "--map" in words:
             Path("model.safetensors").write_bytes(guide_folder.of_pytorch("a", "b"))
         message = next((line for line in step.behind if line.startswith("charnet: ")), None)
@@ -228,9 +263,8 @@ class Session:
             self.server.stderr.close()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in PAGES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
 def test_every_command_of_a_page_runs(
     name: str, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,6 +287,7 @@ def test_what_does_not_run_is_still_in_a_page() -> None:
     every = [part.text for page in PAGES.values() for step in steps_of(page) for part in parts_of(step)]
     for beginning in NOT_RUN:
         assert any(text.startswith(beginning) for text in every), beginning
+    assert set(every) >= set(SPOKEN_OF)
 
 
 def test_every_line_of_a_block_that_begins_with_a_program_is_run() -> None:

@@ -42,12 +42,10 @@ def answers(lesson: Lesson, words: Words) -> dict[str, list[str]]:
 
 def head(lesson: Lesson, words: Words) -> list[str]:
     """Says what was trained, what is equal, and what chance explains."""
-    text, base = lesson.text, lesson.run(REFERENCE)
-    steps = not lesson.by_time
-    seconds = lesson.plan.seconds or 0.0
-    count = lesson.plan.steps or max((run.steps for run in lesson.runs), default=0)
-    length = words.say("length.steps", steps=f"{count:,}") if steps else words.say(
-        "length.seconds", seconds=f"{seconds:.3g}")  # fmt: skip
+    text, base, steps = lesson.text, lesson.run(REFERENCE), not lesson.by_time
+    taken = sorted(run.steps for run in lesson.runs) or [0]
+    length = words.say("length.steps", steps=f"{lesson.plan.steps or taken[-1]:,}") if steps else words.say(
+        "length.seconds", seconds=f"{lesson.plan.seconds or 0:.3g}")  # fmt: skip
     said = [
         words.say("intro", count=len(lesson.runs), text=words.title(text), characters=f"{text.characters:,}",
                   alphabet=text.alphabet_size, length=length),
@@ -60,7 +58,8 @@ def head(lesson: Lesson, words: Words) -> list[str]:
                               streams=training.batch_size, window=training.window))  # fmt: skip
     chance, difference = nats(lesson.chance), lesson.seed_difference
     if difference is None:
-        said.append(words.say("chance.unknown", chance=chance, count=len(lesson.runs)))
+        ends = {"fewest": f"{taken[0]:,}", "most": f"{taken[-1]:,}"}
+        said.append(words.say("chance.unknown", chance=chance, count=len(lesson.runs), **ends))
     else:
         said.append(words.say("chance", difference=nats(difference), chance=chance, least=SMALLEST_DIFFERENCE))
     if lesson.plan.left_out:

@@ -53,6 +53,7 @@ def fill(folder: Path) -> None:
     (folder / "folder").mkdir()
     (folder / "folder" / "a.py").write_text(book, encoding="utf-8")
     other_models(folder)
+    assert run(["train", "names.txt", "--lines", "--name", "people", "--steps", "60", "--quiet", *TINY]) == 0
     for name in RUNS:
         assert run(["train", "corpus.txt", "--name", name, "--steps", str(STEPS), "--quiet", *TINY]) == 0
 

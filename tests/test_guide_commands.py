@@ -66,6 +66,11 @@ SPOKEN_OF = {  # a command in a sentence, and why it does not run here; bare nam
     "charnet train names --lines": "fetches a text, in tests/data/test_datasets.py from a local server",
 }
 SPOKEN = r"(?:\w+ [\w.]+ \| )?charnet \w+ .|(?:uv tool|pipx|pip) install .|source ."
+NOT_OF_SAMPLE = {  # an option in the page about writing, and why `sample` does not run with it
+    "--match ... --exact": "has no pattern; tests/generation/test_conditional.py",
+    "--encoding-errors replace": "an option of training",
+}
+BESIDE = {"--best-by": ["--best-of", "2"], "--new": ["people"]}  # options that need another one, or a model of lines
 PLACEHOLDERS = {"RUN": "corpus", "FILE": "story.txt", "TEXT": "story.txt", "A": "corpus", "B": "book", "C": "fables"}
 PLACEHOLDERS |= {"NAME": "fables", "TIME": "2s"}
 LACKED = {"--onnx": "onnx", "import onnxruntime": "onnxruntime", ".keras": "h5py", ".h5 ": "h5py"}  # extras
@@ -302,6 +307,25 @@ def test_every_command_of_a_page_runs(
                     session.do(part)
     finally:
         session.end()
+
+
+@pytest.mark.slow
+def test_every_option_with_a_value_in_the_page_about_writing_does_what_sample_does(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for each in filled.iterdir():
+        guide_folder.copy(each, tmp_path / each.name)
+    monkeypatch.chdir(tmp_path)
+    tokens = MarkdownIt().enable("table").parse(PAGES["writing"].read_text(encoding="utf-8"))
+    codes = {child.content for token in tokens for child in token.children or [] if child.type == "code_inline"}
+    options = {code for code in codes if re.match("--[a-z].* ", code)} - set(NOT_OF_SAMPLE)
+    assert len(options) > 30
+    for option in sorted(options):
+        words = [{"FILE": "prompts.txt", "1000": "3"}.get(word, word) for word in shlex.split(option)]
+        with typed(["Once "]):
+            code = run(["sample", *words, *BESIDE.get(words[0], []), *BESIDE.get(words[-1], [])])
+        assert code == 0, (option, capsys.readouterr().err)
+    assert set(NOT_OF_SAMPLE) <= codes
 
 
 def test_what_does_not_run_is_still_in_a_page() -> None:

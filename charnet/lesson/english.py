@@ -27,8 +27,8 @@ SENTENCES = {
     "One repetition is a rough measure, so this page takes twice that, and at least {least}: it calls a difference "
     "real only above {chance} nats.",
     "chance.unknown": "How much is chance? There was no time to repeat a run with other random weights, so that is not "
-    "known: this page assumes {chance} nats. And the networks have only begun to learn, in {fewest} to {most} steps. So "
-    "all that follows describes these {count} runs. It does not say which cell is better: a longer --for does.",
+    "known: this page assumes {chance} nats. And the networks have only begun to learn, in {fewest} to {most} steps. "
+    "So all that follows describes these {count} runs. It does not say which cell is better: a longer --for does.",
     "disturbed": "While these trained, other programs used the processor: {names}. They got less of it than the "
     "others, and their losses are too high. Repeat the lesson on a machine that is not busy.",
     "left_out": "Left out, because the time was too short: {parts}. A longer --for includes them.",

@@ -28,7 +28,7 @@ STYLES = {
 BREAK = "\x1f"  # a line may end here
 NEVER_FIRST = "，。、！？；：）」』》〉】〕”’…—·％‰,.!?;:)]}%"  # in a line
 NEVER_LAST = "（「『《〈【〔“‘([{"
-READABLE = 24  # cells: a column of prose that is narrower is hard to read
+READABLE, READABLE_OF_MANY = 24, 16  # cells: a column of prose that is narrower is hard to read; of four or more
 BESIDE = 2  # cells that a column takes besides its text
 MARGIN = 1  # cells beside code
 HANGING = 4  # cells before the rest of a line of code that is too long
@@ -110,7 +110,7 @@ def _may_end(last: str, first: str) -> bool:
     return last not in NEVER_LAST and first not in NEVER_FIRST
 
 
-def folded(line: str, width: int) -> str:
+def folded(line: str, width: int, hanging: int = HANGING) -> str:
     """Returns a line of code in lines of a width: a remark goes below its code, the rest of other lines is indented.
 
     >>> print(folded("h = tanh(U h + b)      a simple network", 24))
@@ -124,9 +124,9 @@ def folded(line: str, width: int) -> str:
         return line
     code = line.lstrip()
     lead = len(line) - len(code)
-    below = " " * (lead + HANGING * (" " in code))  # prose in Chinese goes on where it began
+    below = " " * (lead + hanging * (" " in code))  # prose in Chinese goes on where it began
     if (found := re.fullmatch(r"(.*\S) {3,}(\S.*)", line)) and cell_len(found[1]) <= width:
-        return found[1] + "\n" + folded(below + found[2], width)
+        return found[1] + "\n" + folded(below + found[2], width, 0)
     wrapped = Text(marked(code)).wrap(Console(), max(width - len(below), width // 2))
     return " " * lead + f"\n{below}".join(piece.plain.rstrip().replace(BREAK, "") for piece in wrapped)
 
@@ -134,7 +134,8 @@ def folded(line: str, width: int) -> str:
 def _fits(head: Sequence[Text], rows: Sequence[Sequence[Text]], width: int) -> bool:
     """Returns whether the columns of a table can be wide enough: no word is cut, and prose is not squeezed."""
     columns = list(zip(*rows, strict=False))
-    widths = [max(min(READABLE, max(cell.cell_len for cell in column)), *map(_longest_word, column))
+    readable = READABLE if len(columns) < 4 else READABLE_OF_MANY
+    widths = [max(min(readable, max(cell.cell_len for cell in column)), *map(_longest_word, column))
               for column in columns]  # fmt: skip
     heads = [_longest_word(cell) for cell in head] or [0] * len(widths)
     return sum(map(max, widths, heads)) + BESIDE * len(widths) <= width

@@ -138,7 +138,8 @@ def _fits(head: Sequence[Text], rows: Sequence[Sequence[Text]], width: int) -> b
     widths = [max(min(readable, max(cell.cell_len for cell in column)), *map(_longest_word, column))
               for column in columns]  # fmt: skip
     heads = [_longest_word(cell) for cell in head] or [0] * len(widths)
-    return sum(map(max, widths, heads)) + BESIDE * len(widths) <= width
+    needed = sum(max(pair) + BESIDE for pair in zip(widths, heads, strict=True))
+    return needed <= width
 
 
 def _is_wide(text: str) -> bool:

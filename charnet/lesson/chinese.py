@@ -31,7 +31,7 @@ SENTENCES = {
     "contents": "本课的问题",
     "too_short": "文本太短，这一项无法测量。",
     "share": "{value}%",
-    "share.less": "不到 {least}%",
+    "share.less": "{least}% 以下",
     # Parts that may be left out
     "part.noise": "重复训练",
     "part.units": "隐藏单元的数量",

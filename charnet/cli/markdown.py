@@ -133,12 +133,12 @@ def folded(line: str, width: int, hanging: int = HANGING) -> str:
 
 def _fits(head: Sequence[Text], rows: Sequence[Sequence[Text]], width: int) -> bool:
     """Returns whether the columns of a table can be wide enough: no word is cut, and prose is not squeezed."""
-    columns = list(zip(*rows, strict=False))
+    columns: list[tuple[Text, ...]] = list(zip(*rows, strict=False))
     readable = READABLE if len(columns) < 4 else READABLE_OF_MANY
     widths = [max(min(readable, max(cell.cell_len for cell in column)), *map(_longest_word, column))
               for column in columns]  # fmt: skip
     heads = [_longest_word(cell) for cell in head] or [0] * len(widths)
-    needed = sum(max(pair) + BESIDE for pair in zip(widths, heads, strict=True))
+    needed: int = sum(max(pair) + BESIDE for pair in zip(widths, heads, strict=True))
     return needed <= width
 
 

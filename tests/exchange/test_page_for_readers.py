@@ -49,8 +49,9 @@ def test_somebody_writes_with_the_page(browser: Any, tmp_path: Path) -> None:
         assert tab.inner_text("#text") == expected
         assert re.fullmatch(r"300 characters in [\d.]+ s, [\d,]+ a second by WebAssembly", tab.inner_text("#status"))
         tab.check("#surprise")
-        colors = "Array.from(document.querySelectorAll('#text span'), (e) => getComputedStyle(e).backgroundColor)"
-        assert len(set(tab.evaluate(colors))) > 2
+        of_one = "(e) => [getComputedStyle(e).backgroundColor, getComputedStyle(e).boxShadow].join()"
+        looks = f"Array.from(document.querySelectorAll('#text span'), {of_one})"
+        assert len(set(tab.evaluate(looks))) == 3
         with tab.expect_download() as download:
             tab.click("#receipt")
         found = receipt_file.parse(Path("receipt.json"), Path(download.value.path()).read_text())

@@ -329,7 +329,7 @@ def test_what_is_loaded_and_trained_shows_its_cell_its_loss_and_its_text(tmp_pat
     loss = model.checkpoint.trainer_state.best_nats_per_char
     about = f"lstm 1x8, best {loss:.4f} nats ({loss / math.log(2):.4f} bits) per character at step"
     assert repr(model).startswith(f"TextModel({about}")
-    assert repr(model).endswith(f", trained on a-b, {len(sentences(100))} characters)")
+    assert f", trained on a-b, {len(sentences(100))} characters; worse than counting letters" in repr(model)
     assert repr(run) == f'Run("{run}": {repr(model).removeprefix("TextModel(")}'
     assert repr(run / "no") == f'Run("{run / "no"}")'
     assert isinstance(run, Path)
@@ -337,8 +337,11 @@ def test_what_is_loaded_and_trained_shows_its_cell_its_loss_and_its_text(tmp_pat
     evaluation = model.evaluate("the cat XX")
     assert repr(evaluation) == (
         f"Evaluation({evaluation.nats_per_char:.4f} nats ({evaluation.bits_per_char:.4f} bits) per character, "
-        f"perplexity {evaluation.perplexity:.4g}, 8 characters, 2 unknown left out)"
+        f"perplexity {evaluation.perplexity:.4g}, 8 characters, 2 unknown left out: {evaluation.verdict})"
     )
+    assert "this text" in evaluation.verdict
+    (run / "result.json").unlink()
+    assert repr(run).endswith(f", trained on a-b, {len(sentences(100))} characters)")
 
 
 @pytest.mark.parametrize(

@@ -310,6 +310,28 @@ def talk(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     return session
 
 
+def test_a_turn_with_unknown_characters_is_written_without_them_and_says_which(talk: Talk, model: TextModel) -> None:
+    out, err = talk("thé cat", "/save a.txt")
+    assert out == "".join(model.stream("th cat", length=31, seed=1))
+    assert err[0] == "left out 1 character that the model does not know: 'é'; the nearest it knows: 'e'"
+    assert Path("a.txt").read_text().startswith("th cat")
+
+
+@pytest.mark.parametrize(("line", "command"), [("Exit", "/exit"), ("?", "/help"), (":q", "/quit"), ("undo", "/undo")])
+def test_a_command_without_its_slash_is_taken_as_text_and_the_command_is_named(
+    line: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from charnet.cli.interactive import Session
+
+    texts = list[str]()
+    session = Session.__new__(Session)
+    session._choices, session._turn = [], texts.append  # type: ignore[method-assign]
+    for each in (line, f"{line} is a word"):
+        session._answer(each)
+    assert texts == [line, f"{line} is a word"]
+    assert capsys.readouterr().err == f'"{line}" was taken as text; {command} is the command, and /help shows all\n'
+
+
 def test_again_writes_the_last_turn_anew_with_other_random_numbers(talk: Talk, model: TextModel) -> None:
     prompt, expected = "the ", [model.generate("the ", length=31, seed=1, index=index)[4:] for index in range(3)]
     assert len(set(expected)) == 3

@@ -174,6 +174,25 @@ def test_a_second_argument_of_sample_is_the_prompt(call: Called) -> None:
     assert call(*words, "the cat")[1] == call(*words, "--prompt", "the cat")[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["Once upon"], 'to continue it as a text: -p "Once upon"'),
+        (["\u4ece\u524d"], 'to continue it as a text: -p "\u4ece\u524d"'),
+        (["-i", "petz"], '(did you mean "pets"?); to continue it as a text: -p "petz"'),
+        (['say "a"'], "to continue it as a text: -p TEXT"),
+        (["gone.safetensors"], "runs in checkpoints/: zoo, pets\n"),
+        (["Once upon", "a time"], "runs in checkpoints/: zoo, pets\n"),
+    ],
+)
+def test_an_argument_that_is_no_run_may_be_meant_as_the_prompt(call: Called, words: list[str], advice: str) -> None:
+    code, out, err = call("sample", "-q", *words)
+    assert (code, out) == (4, "")
+    assert "there is no such checkpoint" in err
+    assert advice in err
+    assert err.count("\n") == 1
+
+
 def test_inspect_says_first_what_one_wants(call: Called) -> None:
     with_result()
     code, out, err = call("inspect")

@@ -16,7 +16,7 @@ try {
 }
 stored.weights = null;
 
-const LARGEST = Number.MAX_SAFE_INTEGER;
+const SAFE = Number.MAX_SAFE_INTEGER;
 const WHOLE = ["length", "top_k", "seed", "max_lines"];
 
 // Fills in the options that are not given, and refuses those that this page does not know.
@@ -29,7 +29,7 @@ function completed(given) {
   }
   options.stop = [options.stop].flat().filter((stop) => stop !== "");
   if (!options.stop.every((stop) => typeof stop === "string")) throw new Error("stop: expected a text, or a list of texts");
-  const limits = { length: 1e8, temperature: 100, temperature_end: 100, top_k: LARGEST, top_p: 1, min_p: 1, max_lines: LARGEST, seed: LARGEST };
+  const limits = { length: 1e8, temperature: 100, temperature_end: 100, top_k: SAFE, top_p: 1, min_p: 1, max_lines: SAFE, seed: SAFE };
   for (const [name, most] of Object.entries(limits)) {
     const value = options[name], isLarge = name === "seed" && typeof value === "bigint";
     const fits = value >= 0 && (isLarge || (typeof value === "number" && value <= most));

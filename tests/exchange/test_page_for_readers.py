@@ -75,7 +75,7 @@ def test_somebody_writes_with_the_page(browser: Any, tmp_path: Path) -> None:
         assert re.fullmatch(r"300 characters in [\d.]+ s, [\d,]+ a second by WebAssembly", tab.inner_text("#status"))
         tab.check("#surprise")
         of_one = "(e) => [getComputedStyle(e).backgroundColor, getComputedStyle(e).boxShadow].join()"
-        looks = f"Array.from(document.querySelectorAll('#text span'), {of_one})"
+        looks = f"Array.from(document.querySelectorAll('#text span, #key span'), {of_one})"
         assert len(set(tab.evaluate(looks))) == 3
         with tab.expect_download() as download:
             tab.click("#receipt")

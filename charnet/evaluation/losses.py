@@ -56,7 +56,7 @@ class Evaluation:
         losses = f"{self.nats_per_char:.4f} nats ({self.bits_per_char:.4f} bits) per character"
         unknown = f", {sum(self.unknown.values()):,} unknown left out" if self.unknown else ""
         judged = f": {self.verdict}" if self.verdict else ""
-        size = f"{self.characters:,} characters"
+        size = plural(self.characters, "character")
         return f"Evaluation({losses}, perplexity {self.perplexity:.4g}, {size}{unknown}{judged})"
 
     @property

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from charnet.data.printable import xml_text
+from charnet.errors import plural
 from charnet.evaluation import judge
 from charnet.insight.curves import Losses, loss_panels
 from charnet.insight.live_page import about, loss_figures
@@ -98,7 +99,7 @@ def model_html(model: HasCheckpoint) -> str:
     progress = c.trainer_state
     shape, corpus = f"{short_model(c.config)}, alphabet of {len(c.vocab):,}, ", c.corpus
     trained = [
-        f"{shape}trained on {corpus.name} ({corpus.characters:,} characters)",
+        f"{shape}trained on {corpus.name} ({plural(corpus.characters, 'character')})",
         f"step {progress.step:,} of {c.config.training.steps:,}, {format_duration(progress.seconds)} of training, "
         f"best {format_loss(progress.best_nats_per_char)} at step {progress.best_step:,}",
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from charnet.data.printable import shown
-from charnet.errors import CharnetError, quoted
+from charnet.errors import CharnetError, plural, quoted
 from charnet.evaluation import judge, verdict
 from charnet.evaluation.verdict import Verdict
 from charnet.insight.numbers import format_loss
@@ -55,5 +55,5 @@ def summary(document: Document) -> str:
     progress, corpus = document.trainer_state, document.corpus
     best = progress.best_nats_per_char
     loss = "no loss on held-out text" if best is None else f"best {format_loss(best)} per character"
-    text = f"{shown(corpus.name)}, {corpus.characters:,} characters"
+    text = f"{shown(corpus.name)}, {plural(corpus.characters, 'character')}"
     return f"{run_list.short_model(document.config)}, {loss} at step {progress.best_step:,}, trained on {text}"

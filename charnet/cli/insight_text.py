@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from bisect import bisect_right
 from collections.abc import Sequence
 
 from charnet.cli import console, surprise, tables
@@ -90,14 +89,10 @@ def _paragraph(study: Study) -> None:
         return
     characters = study.excerpt.expected[:PARAGRAPH]
     shown = expectation.shown(study.vocab, [each.id for each in characters], more="")
-    bands = [
-        (one, bisect_right(surprise.LIMITS, each.nats - 1e-9))
-        for text, each in zip(shown, characters, strict=True)
-        for one in text
-    ]
-    ends = [at for at, (one, _) in enumerate(bands) if one == "\n"]
-    bands = bands[: ends[PARAGRAPH_LINES]] if len(ends) > PARAGRAPH_LINES else bands
-    console.write("".join(surprise.painted(bands)).rstrip("\n") + "\n")
+    levels = [(one, surprise.level(each.nats)) for text, each in zip(shown, characters, strict=True) for one in text]
+    ends = [at for at, (one, _) in enumerate(levels) if one == "\n"]
+    levels = levels[: ends[PARAGRAPH_LINES]] if len(ends) > PARAGRAPH_LINES else levels
+    console.write("".join(surprise.painted(levels)).rstrip("\n") + "\n")
     console.note(surprise.legend(), keep="\x1b")
 
 

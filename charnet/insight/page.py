@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from charnet.data.printable import visible
 from charnet.errors import plural
-from charnet.insight import expectation, html, verdicts
+from charnet.insight import expectation, html, surprises, verdicts
 from charnet.insight.expectation import Surprise
 from charnet.insight.figures import Figure, figures
 from charnet.insight.html import text
@@ -65,13 +65,14 @@ def to_page(studies: Sequence[Study]) -> str:
 <div class="figures">{_drawn(drawn, "half-lives")}{_drawn(drawn, "gates")}</div>
 </main>
 """
-    return html.page(title, body, style=html.asset("page.css"), script=html.asset("page.js"), data=_data(study))
+    style, script = html.asset("page.css") + surprises.style(), surprises.script() + html.asset("page.js")
+    return html.page(title, body, style=style, script=f'"use strict";\n{script}', data=_data(study))
 
 
 def _expected(study: Study) -> str:
     return f"""<h2>What it expects</h2>
 <p>{text(verdicts.of_surprise(study))} Click a character, or use the arrow keys, to see what was expected there.</p>
-<p id="surprise-key" class="key"></p>
+<p class="key">{surprises.legend()}</p>
 <div class="reader">{_readable("expected", "surprise")}
 <div id="bars" class="panel" aria-live="polite"></div></div>
 <h3>The {len(study.worst)} greatest surprises</h3>

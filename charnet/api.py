@@ -16,7 +16,7 @@ from charnet.data.normalize import normalize
 from charnet.data.segment import segment
 from charnet.engines import registry
 from charnet.engines.base import Engine
-from charnet.errors import ConfigError, CorpusError, rewording
+from charnet.errors import ConfigError, CorpusError, rewording, rewording_class
 from charnet.generation import batch, copy_guard, generate
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.guarded import generation
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from charnet.training.events import Event
 
 
+@rewording_class(of_arguments)  # errors name arguments, not flags
 class TextModel:
     """A trained model that writes text and evaluates texts. `charnet.load` makes one. Threads may use it at once.
 
@@ -107,7 +108,9 @@ class TextModel:
 
     def write(self, state: GenerationState, *, index: int = 0, **options: Any) -> Generation:
         """Continues from a state: iterate over chunks with `.text` and `.nats`; `.state` is the state after them."""
-        return self._write(state, [], options, index, nats=True)
+        written = self._write(state, [], options, index, nats=True)
+        written.reword = of_arguments
+        return written
 
     def replay(self, path: str | PathLike[str], *, prompt: str | None = None) -> Iterator[str]:
         """Writes the texts of a receipt again, as `charnet replay` does; yields each when it has proved to be equal.
@@ -125,14 +128,12 @@ class TextModel:
         return receipts.replayed(Path(path), self.checkpoint, prompt)
 
     def evaluate(self, text: str) -> Evaluation:
-        """Measures how well the model predicts a text: `.nats_per_char`, `.bits_per_char`, `.perplexity`. Loads torch.
-
-        Raises:
-            CorpusError: the text is empty, or the alphabet has none of its characters.
-        """
+        """Measures how well the model predicts a text: `.nats_per_char`, `.bits_per_char`, `.perplexity`, `.verdict`.
+        Loads torch. CorpusError if the text is empty, or the alphabet has none of its characters."""
+        from charnet.evaluation import judge
         from charnet.evaluation.evaluate_checkpoint import evaluate_text
 
-        return evaluate_text(self.checkpoint, self._as_training_text(text))
+        return judge.judged(self.checkpoint, evaluate_text(self.checkpoint, self._as_training_text(text)))
 
     def states(self, text: str) -> States:
         """Reads a text as a prompt; returns the states and gates of all layers after each character, (T, H), by name:
@@ -295,6 +296,4 @@ def train(
     return RunPath(run.folder.path)
 
 
-load, train = rewording(of_arguments, load), rewording(of_arguments, train)  # errors name arguments, not flags
-for _name in [name for name in vars(TextModel) if not name.startswith("_")]:
-    setattr(TextModel, _name, rewording(of_arguments, getattr(TextModel, _name)))
+load, train = rewording(of_arguments, load), rewording(of_arguments, train)

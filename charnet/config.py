@@ -226,7 +226,7 @@ class SamplingOptions:
             match pair:
                 case [str(text), bias] if len(text) == 1 and abs(converted("logit_bias", bias, float)) <= LARGEST_BIAS:
                     continue
-            bounds = f"a number between {-LARGEST_BIAS:g} and {LARGEST_BIAS:g}"
+            bounds = f"a number between {-LARGEST_BIAS:,g} and {LARGEST_BIAS:,g}"
             raise ConfigError(f"--logit-bias: expected a character and {bounds}, found {short_repr(pair)}")
         object.__setattr__(self, "logit_bias", tuple((text, float(bias)) for text, bias in self.logit_bias))
 

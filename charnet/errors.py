@@ -23,10 +23,12 @@ import difflib
 import functools
 import reprlib
 from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 LIKENESS = 0.7  # of two words, 1 for equal ones; below, a guess is more often wrong than right
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Class = TypeVar("_Class")
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = 200
 
@@ -152,7 +154,8 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def _reworded(reword: Callable[[str], str]) -> Iterator[None]:
+def reworded(reword: Callable[[str], str]) -> Iterator[None]:
+    """Gives the errors of a block other words."""
     try:
         yield
     except CharnetError as error:
@@ -165,12 +168,35 @@ def rewording(reword: Callable[[str], str], function: _Function) -> _Function:
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        with _reworded(reword):
+        with reworded(reword):
             found = function(*args, **options)
         return items(found) if isinstance(found, Iterator) else found
 
     def items(found: Iterator[Any]) -> Iterator[Any]:
-        with _reworded(reword):
+        with reworded(reword):
             yield from found
 
     return cast(_Function, call)
+
+
+def rewording_class(reword: Callable[[str], str]) -> Callable[[type[_Class]], type[_Class]]:
+    """Decorates a class: its public methods and properties, of every kind, raise errors in other words.
+
+    An object of another class that a method returns keeps its own words.
+    """
+
+    def decorate(cls: type[_Class]) -> type[_Class]:
+        for name, member in list(vars(cls).items()):
+            if name.startswith("_"):
+                continue
+            if isinstance(member, property):
+                get: Any = member.fget and rewording(reword, member.fget)
+                put: Any = member.fset and rewording(reword, member.fset)
+                setattr(cls, name, property(get, put, member.fdel, member.__doc__))
+            elif isinstance(member, staticmethod | classmethod):
+                setattr(cls, name, type(member)(rewording(reword, member.__func__)))
+            elif isinstance(member, FunctionType):
+                setattr(cls, name, rewording(reword, member))
+        return cls
+
+    return decorate

@@ -48,8 +48,8 @@ class Limits:
 
 
 def _plain(number: float) -> str:
-    """A limit as people write it: 1000000000, not 1e+09."""
-    return str(int(number)) if number == int(number) else f"{number:g}"
+    """A limit as people write it: 1,000,000,000, not 1e+09."""
+    return f"{int(number):,}" if number == int(number) else f"{number:g}"
 
 
 def setting(default: Any, text: str, **limits: Any) -> Any:

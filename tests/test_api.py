@@ -329,7 +329,7 @@ def test_what_is_loaded_and_trained_shows_its_cell_its_loss_and_its_text(tmp_pat
     loss = model.checkpoint.trainer_state.best_nats_per_char
     about = f"lstm 1x8, best {loss:.4f} nats ({loss / math.log(2):.4f} bits) per character at step"
     assert repr(model).startswith(f"TextModel({about}")
-    assert repr(model).endswith(f", trained on a-b, {len(sentences(100))} characters)")
+    assert f", trained on a-b, {len(sentences(100))} characters; worse than counting letters" in repr(model)
     assert repr(run) == f'Run("{run}": {repr(model).removeprefix("TextModel(")}'
     assert repr(run / "no") == f'Run("{run / "no"}")'
     assert isinstance(run, Path)
@@ -337,8 +337,11 @@ def test_what_is_loaded_and_trained_shows_its_cell_its_loss_and_its_text(tmp_pat
     evaluation = model.evaluate("the cat XX")
     assert repr(evaluation) == (
         f"Evaluation({evaluation.nats_per_char:.4f} nats ({evaluation.bits_per_char:.4f} bits) per character, "
-        f"perplexity {evaluation.perplexity:.4g}, 8 characters, 2 unknown left out)"
+        f"perplexity {evaluation.perplexity:.4g}, 8 characters, 2 unknown left out: {evaluation.verdict})"
     )
+    assert "this text" in evaluation.verdict
+    (run / "result.json").unlink()
+    assert repr(run).endswith(f", trained on a-b, {len(sentences(100))} characters)")
 
 
 @pytest.mark.parametrize(
@@ -374,7 +377,49 @@ def test_an_error_on_the_way_names_arguments_too(model: TextModel) -> None:
     assert next(items) == 1
     with pytest.raises(ConfigError, match=r"^ban: "):
         next(items)
-    del model
+    with pytest.raises(ConfigError, match=r"^max_copy=2: all that could come next") as caught:
+        list(model.write(model.start(), max_copy=2, match="the cat"))
+    assert "--" not in str(caught.value)
+
+
+def test_every_kind_of_public_member_has_its_errors_reworded() -> None:
+    from charnet.errors import rewording_class
+
+    @rewording_class(lambda text: text.replace("--ban", "ban"))
+    class Example:
+        limit = 3
+
+        def method(self) -> None:
+            raise ConfigError("--ban: wrong")
+
+        @property
+        def value(self) -> int:
+            """A value."""
+            raise ConfigError("--ban: wrong")
+
+        @value.setter
+        def value(self, new: int) -> None:
+            raise ConfigError(f"--ban: wrong {new}")
+
+        @staticmethod
+        def of_none() -> None:
+            raise ConfigError("--ban: wrong")
+
+        @classmethod
+        def of_class(cls) -> None:
+            raise ConfigError(f"--ban: wrong for {cls.__name__}")
+
+        def _private(self) -> None:
+            raise ConfigError("--ban: wrong")
+
+    one = Example()
+    calls = [one.method, lambda: one.value, lambda: setattr(one, "value", 2), Example.of_none, Example.of_class]
+    for call in calls:
+        with pytest.raises(ConfigError, match=r"^ban: wrong"):
+            call()
+    with pytest.raises(ConfigError, match=r"^--ban"):
+        one._private()
+    assert (Example.limit, Example.value.__doc__) == (3, "A value.")
 
 
 @pytest.mark.parametrize(

@@ -26,21 +26,21 @@ TABLE = """
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry model_mixture agreement
 4  generation  pace graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
-               samplers random_numbers particles conditional generate copy_guard guarded running scheduler batch best
-               selection receipts
+               samplers random_numbers particles conditional generate copy_guard guarded rows running scheduler batch
+               best selection receipts
 4  evaluation  baselines unicode_blocks line_stats corpus_stats losses mixing evaluate dynamic exact_model
-               evaluate_checkpoint line_scores evaluate_mixture adapt forecast verdict copies
+               evaluate_checkpoint line_scores evaluate_mixture adapt forecast verdict judge copies
 5  training    meeting group torch_group communication agreement optim resolve elastic sizes planner events run_state
                background event_file loggers throughput time_budget thread_count sharded train_state division
-               trained_ngram saver recorder conclusion divergence trainer together start dry_run resume setup trials
-               sweep_file sweep_plan sweep_events sweep_pace sweep
+               trained_ngram saver sample_text recorder conclusion divergence trainer together start dry_run resume
+               setup trials sweep_file sweep_plan sweep_events sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
-6  insight     svg html passages trace memory gradients properties units gates expectation
+6  insight     svg html surprises passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
                numbers curves live_page runs_page surprise_page reprs training_lines notebook states
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
-7  exchange    about plain plain_files torch_code onnx_cells onnx_graph wasm page_text page_facts page
+7  exchange    about plain plain_files torch_code onnx_cells onnx_graph wasm page_text page_language page_facts page
                old_file t7 alphabet imported torch_rnn char_rnn weights_file state_dict keras_file keras convert
 7  api         api
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models

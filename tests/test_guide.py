@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from conftest import sentences
 from rich.cells import cell_len
 
 import charnet
-from charnet.cli import markdown
+from charnet.cli import guide, markdown
 from charnet.cli.app import run
 from charnet.storage import run_list
 
@@ -64,9 +65,47 @@ def test_a_page_is_found_by_the_beginning_of_its_name_and_a_line_by_a_word(capsy
     assert all(line.startswith("settings: ") for line in shown(capsys, "settings", "-s", "the").splitlines())
 
 
+LESSONS = sorted((Path(charnet.__file__).parent / "guide" / "lessons").glob("*.md"))
+EVERY = [*PAGES, *LESSONS]
+
+
+def plain(text: str, columns: int) -> list[str]:
+    """The lines of a page on a terminal of that width, without its colors."""
+    return re.sub("\x1b\\[[0-9;]*m", "", markdown.laid_out(text, columns)).splitlines()
+
+
+@pytest.mark.parametrize("page", EVERY, ids=[page.name.removesuffix(".md") for page in EVERY])
+def test_no_line_begins_with_a_comma_or_ends_with_an_opening_bracket(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for columns, line in [(width, line) for width in (24, 40, 60, 80) for line in plain(text, width)]:
+        assert cell_len(line) <= columns, line
+        assert not re.match(r"\s*[，。、！？；：）」』》]", line), line
+        assert not re.search(r"[（「『《]$", line), line
+        assert markdown.BREAK not in line
+
+
+def test_a_line_of_chinese_is_filled_up_to_where_it_may_end() -> None:
+    assert plain("他说：（好的）。再见，再见。", 10) == ["他说：（好", "的）。再", "见，再见。"]
+    assert plain("甲乙丙丁戊，己。", 10) == ["甲乙丙丁", "戊，己。"]
+    assert plain("看[温度](temperature.zh.md)。", 40) == ["看温度 (temperature.zh)。"]
+    assert plain("用 `train`，再用 `sample`。", 12) == ["用 train，再", "用 sample。"]
+
+
+def test_a_table_too_wide_becomes_lines_and_any_other_stays_a_table() -> None:
+    rows = ("| units | loss, in nats | |", "|---|---|---|", f"| 16 | 3.1 | `{'a-long-word-' * 3}` |", "| many | | x |")
+    table = "".join(f"{row}\n" for row in rows)
+    assert ["units", "loss,", "in", "nats"] in [line.split() for line in plain(table, 80)]
+    narrow = plain(table, 40)[1:]
+    assert narrow == ["units: 16", "  loss, in nats: 3.1", "  a-long-word-a-long-word-a-long-word-", "", "many", "  x"]
+    two = "| to | use |\n|---|---|\n| keep to the likelier characters | `--repetition-penalty 1.2` |\n"
+    assert plain(two, 40)[1:] == ["keep to the likelier characters", "  --repetition-penalty 1.2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (("dropout",), 'lines with this word: charnet guide --search "dropout"'),
+        (("l",), "these begin so: layers, long-sequences, lstm-and-gru"),
         (("setings",), 'did you mean "settings"?'),
         (("zzz",), "charnet guide --list names the pages"),
         (("settings", "--list"), "leave out the name"),
@@ -80,6 +119,16 @@ def test_what_the_guide_does_not_have_is_told(
 ) -> None:
     assert run(["guide", *arguments]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_pager_hears_ctrl_c_and_the_guide_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\nkill -INT $PPID\ncat >/dev/null\n")
+    pager.chmod(0o755)
+    monkeypatch.setenv("PAGER", str(pager))
+    before = signal.getsignal(signal.SIGINT)
+    assert guide._paged("a page")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_the_page_of_settings_is_that_of_the_program() -> None:

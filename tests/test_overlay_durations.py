@@ -58,5 +58,5 @@ def test_a_setting_that_is_no_time_has_no_units() -> None:
 
 
 def test_a_setting_that_is_a_time_has_limits() -> None:
-    with pytest.raises(ConfigError, match=r"training\.checkpoint_every: expected a number between 0 and 1000000"):
+    with pytest.raises(ConfigError, match=r"training\.checkpoint_every: expected a number between 0 and 1,000,000"):
         overlay(Config(), {"training.checkpoint_every": "12d"})

@@ -67,7 +67,9 @@ def run(arguments: list[str]) -> int:
     except PeerError as error:
         return error.exit_code
     except CharnetError as error:
-        console.error(_short(str(error), LONGEST_MESSAGE))
+        from charnet.cli import usage
+
+        console.error(_short(usage.as_typed(str(error), arguments), LONGEST_MESSAGE))
         return error.exit_code
     except _ShownError as error:
         return _usage(error)

@@ -12,6 +12,7 @@ from charnet.cli import console
 from charnet.cli.help import GroupedCommand, HelpGroup
 from charnet.cli.options import option
 from charnet.cli.tables import format_size
+from charnet.errors import plural
 
 OUTPUT, REMOVED = "Output", "Copies to remove"
 
@@ -34,7 +35,7 @@ def list_(json: Annotated[bool, option("--json", help="print the list as JSON", 
         return
     for entry in found:
         used = _time(entry.used)
-        figures = f"{format_size(entry.size_bytes):>9}  used {used}  {entry.characters:>14,} characters"
+        figures = f"{format_size(entry.size_bytes):>9}  used {used}  {plural(entry.characters, 'character'):>25}"
         console.write_line(f"{entry.key[:12]}  {figures}  {entry.name}")
     console.note(f"{folder}: {_copies(found)}, {format_size(total)} of at most {format_size(limit)} ({LIMIT_VARIABLE})")
 

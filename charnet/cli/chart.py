@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 EMPTY = 0x2800  # braille without a dot
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column and row in a cell
-FIRST_PART = 0.1  # of a curve: it falls so steeply there that the rest would look level; cut off at the top
+FIRST_PART = 0.2  # of a curve so far: it falls so steeply there that the rest would look level; cut off at the top
 LEAST_SPAN = 0.02  # of the values
+FEWEST_COLUMNS = 8
+MOST_ABOVE = 20.0  # times the height: where a line from beyond the upper edge comes from
 
 Segment = tuple[str, str]  # a text and the name of its style
 Line = list[Segment]
@@ -42,6 +45,8 @@ def draw(series: Sequence[Series], x_end: float, x_labels: Sequence[str], width:
     names = [f"{low + (high - low) * share:.2f}" for share in (1.0, 0.5, 0.0)]
     margin = max(map(len, names)) + 2
     columns, rows = width - margin, height - 2
+    if columns < FEWEST_COLUMNS:
+        return []
     grid = _Grid(columns, rows)
     for each in series:
         grid.add(each, x_end, low, high)
@@ -56,13 +61,16 @@ def draw(series: Sequence[Series], x_end: float, x_labels: Sequence[str], width:
 
 
 def _range(series: Sequence[Series]) -> tuple[float, float]:
-    """Returns the lowest and the highest value that is drawn."""
-    last = max((x for each in series for x in each.x), default=0.0)
-    shown = [y for each in series for x, y in zip(each.x, each.y, strict=True) if x >= FIRST_PART * last]
+    """Returns the lowest and the highest value that is drawn, rounded to a step that does not change at every point."""
+    places = [x for each in series for x in each.x]
+    begin = min(places, default=0.0) + FIRST_PART * (max(places, default=0.0) - min(places, default=0.0))
+    shown = [y for each in series for x, y in zip(each.x, each.y, strict=True) if x >= begin]
     if not shown:
         return 0.0, 0.0
     low, high = min(shown), max(shown)
-    return low, max(high, low + LEAST_SPAN)
+    step = max(LEAST_SPAN, 10 ** math.floor(math.log10(high - low)) / 10) if high > low else LEAST_SPAN
+    low = math.floor(low / step) * step
+    return low, max(math.ceil(high / step), math.floor(low / step) + 1) * step
 
 
 class _Grid:
@@ -74,10 +82,10 @@ class _Grid:
         self._styles = [[""] * columns for _ in range(rows)]
 
     def add(self, series: Series, x_end: float, low: float, high: float) -> None:
-        """Draws a curve; what is above the highest value lies on the upper edge."""
+        """Draws a curve; what is above the highest value is left out."""
         across, down = 2 * self._columns - 1, 4 * self._rows - 1
         places = [
-            (round(min(1.0, x / x_end) * across), round((1 - min(1.0, (y - low) / (high - low))) * down))
+            (round(min(1.0, x / x_end) * across), round((1 - min(MOST_ABOVE, (y - low) / (high - low))) * down))
             for x, y in zip(series.x, series.y, strict=True)
         ]
         for place in places:
@@ -87,6 +95,8 @@ class _Grid:
                 self._set(x0 + round((x1 - x0) * step / count), y0 + round((y1 - y0) * step / count), series.style)
 
     def _set(self, x: int, y: int, style: str) -> None:
+        if not 0 <= y < 4 * self._rows:
+            return
         row, column = y // 4, x // 2
         self._dots[row][column] |= DOTS[x % 2][y % 4]
         self._styles[row][column] = style

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Texts = Iterable[Iterable[Chunk]]
 
-BANDS = (16, 24, 32, 40)  # characters: a run of so many has the next color
+BANDS = (16, 32)  # characters: a run of so many has the next color
 MOST_SHOWN = 10  # texts of which each is reported on stderr; with --json each object has its own report
 
 
@@ -186,7 +186,7 @@ class Copying:
         if self._reports:
             from charnet.cli import surprise
 
-            limits = [f"under {BANDS[0]}", *(f"{limit} or more" for limit in BANDS)]
+            limits = [f"under {BANDS[0]} characters", *(f"{limit} or more" for limit in BANDS)]
             console.note(f"runs that stand in the learned text: {surprise.named(limits)}", keep="\x1b")
 
     def say(self) -> None:

@@ -74,7 +74,7 @@ def rows(found: DryRun) -> list[tuple[str, str]]:
     """Returns labeled lines about the training as a whole."""
     corpus, t, share = found.corpus, found.config.training, found.shares[-1]
     return [
-        ("text", f"{corpus.name}: {corpus.characters:,} characters, {found.alphabet_size:,} different, "
+        ("text", f"{corpus.name}: {plural(corpus.characters, 'character')}, {found.alphabet_size:,} different, "
                  f"{format_size(corpus.size_bytes)} in {plural(corpus.files, 'file')}"),
         ("", held_out_part(found.config.data, f"{found.held_out:,}")),
         *(("", note) for note in found.notes),

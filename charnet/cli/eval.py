@@ -18,7 +18,6 @@ from charnet.overlay import check_rate
 
 if TYPE_CHECKING:
     from charnet.evaluation.line_scores import LineScore
-    from charnet.evaluation.verdict import Verdict
     from charnet.storage.checkpoint import Checkpoint
 
 COLUMNS = "{:>9} {:>11} {:>9} {:>11}"
@@ -79,6 +78,7 @@ def eval_(
     out: Annotated[
         Path | None, option("--out", "-o", metavar="FILE", help="with --show: write a page (HTML)", group=OUTPUT)
     ] = None,
+    force: Annotated[bool, option("--force", help="replace an existing file", group=OUTPUT)] = False,
     json: Annotated[
         bool, option("--json", help="print the results as JSON, with --per-line an object a line", group=OUTPUT)
     ] = False,
@@ -90,7 +90,7 @@ def eval_(
         given, checkpoint, text = None, "", [str(given), *(text or ())]
     _check(checkpoint, text, mix, dynamic, dynamic_rate, quantize=quantize, per_line=per_line)
     others = {"--mix": mix, "--per-line": per_line, "--dynamic": dynamic}
-    showing.check(show=show, out=out, json=json, others=[name for name, value in others.items() if value])
+    showing.check(show=show, out=out, force=force, others=[name for name, value in others.items() if value])
     changes = unescaped_settings(of_text)
     if mix:
         _judge(mix, [str(checkpoint), *(text or ())], changes, quantize=quantize, threads=threads, json=json)
@@ -107,6 +107,7 @@ def eval_(
     if quantize is not None:
         model = model.quantize(quantize)
 
+    from charnet.evaluation import judge
     from charnet.evaluation.evaluate_checkpoint import evaluate_each, evaluate_files
 
     if per_line:
@@ -121,7 +122,7 @@ def eval_(
         evaluation = evaluate_files(model, text, changes, threads=threads, dynamic_rate=rate)
     for note in evaluation.notes:
         console.note(note)
-    judged = _verdict(path, model, evaluation.nats_per_char)
+    judged = judge.of_text(model, evaluation.nats_per_char)
     if out is not None:
         said = [showing.figures(evaluation), *([f"The model {judged.sentence}."] if judged else [])]
         showing.as_page(out, f"{Path(text[0]).name} as {path.parent.name} reads it", said, found)
@@ -134,16 +135,6 @@ def eval_(
         tables.show_evaluation(evaluation, judged.sentence if judged else "")
     if evaluation.dynamic and evaluation.dynamic.is_worse_than(evaluation):
         console.note("learning while reading made it worse: try a smaller --dynamic-rate")
-
-
-def _verdict(path: Path, model: Checkpoint, nats: float) -> Verdict | None:
-    """Judges the model by its loss on the text, and by what its run measured."""
-    from charnet.evaluation import verdict
-    from charnet.storage import result
-
-    is_held_out = bool(model.config.data.num_held_out(model.corpus.characters))
-    own = model.trainer_state.best_nats_per_char if is_held_out else None
-    return verdict.of_text(nats, len(model.vocab), own, result.of(path, model.trainer_state))
 
 
 def _check(

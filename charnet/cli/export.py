@@ -44,6 +44,7 @@ def export(
         Path | None,
         option("--out", "-o", help="path of the new file [default: the name of the run, here]", group="Output"),
     ] = None,
+    force: Annotated[bool, option("--force", help="replace an existing file", group="Output")] = False,
 ) -> None:
     """Write a model as a file for other programs: a page for a browser, ONNX, or the weights alone."""
     form = _only_one({"html": html, "onnx": onnx, "safetensors": safetensors, "numpy": numpy})
@@ -52,9 +53,7 @@ def export(
     if with_decompress and form != "html":
         raise ConfigError(f"--with-decompress goes with --html alone, found --{form}; leave it out")
     if form == "onnx":
-        from charnet.exchange.about import check_onnx
-
-        check_onnx()
+        _check_onnx()
     from charnet.cli.output import check_free
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
@@ -62,7 +61,7 @@ def export(
     path = runs.find(checkpoint)
     name = _name(path)
     target = out or Path(name + SUFFIXES[form])
-    check_free(target, advice=" with --out")
+    check_free(target, replace=force, advice=" with --out, or replace it with --force", source=path)
     model = Checkpoint.load(path, weights_only=True)
     if form == "html":
         from charnet.cli.export_page import write_page
@@ -71,6 +70,14 @@ def export(
     else:
         _write(model, form, target, int8=int8)
     console.write_line(str(target))
+
+
+def _check_onnx() -> None:
+    """Raises ConfigError if the package onnx is missing."""
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise ConfigError("--onnx needs the package onnx: pip install 'charnet[onnx]', or use --safetensors") from None
 
 
 def _only_one(asked: dict[str, bool]) -> str:

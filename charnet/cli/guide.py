@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +18,7 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.options import option
-from charnet.errors import ConfigError, did_you_mean, quoted
+from charnet.errors import ConfigError, did_you_mean, plural, quoted
 
 FOLDER = Path(__file__).parent.parent / "guide"
 LANGUAGES = {"en": "", "zh": ".zh"}
@@ -85,9 +87,19 @@ def _named(name: str, found: dict[str, Page], language: str) -> Page:
         found = pages(suffix)
     fits = [stem] if stem in found else [each for each in found if each.startswith(stem)]
     if len(fits) != 1:
-        guess = did_you_mean(stem, found) or "; charnet guide --list names the pages"
-        raise ConfigError(f"there is no page {quoted(name)}{guess}")
+        raise ConfigError(f"there is no page {quoted(name)}{_advice(stem, fits, found)}")
     return found[fits[0]]
+
+
+def _advice(stem: str, fits: list[str], found: dict[str, Page]) -> str:
+    """Returns how to go on when no page has this name: those that begin so, one that is alike, or a search."""
+    if fits:
+        return f"; these begin so: {', '.join(fits)}"
+    if guess := did_you_mean(stem, found):
+        return guess
+    if count := len(_lines_with(stem, found.values())):
+        return f", but {plural(count, 'line')} with this word: charnet guide --search {quoted(stem)}"
+    return "; charnet guide --list names the pages"
 
 
 def _show_list(found: dict[str, Page]) -> None:
@@ -102,15 +114,20 @@ def _show_list(found: dict[str, Page]) -> None:
 
 def _show_lines(text: str, found: Collection[Page]) -> None:
     """Shows the lines that hold a text, with the names of their pages."""
-    fits = re.compile(re.escape(text), re.IGNORECASE)
-    lines = [(page.name, line.strip()) for page in found for line in page.text.splitlines() if fits.search(line)]
+    lines = _lines_with(text, found)
     if not lines:
         lacking = "no page holds it" if len(found) > 1 else "the page does not hold it"
         raise ConfigError(f"--search {quoted(text)}: {lacking}; try a shorter word")
     for name, line in lines[:MOST_FOUND]:
         console.write(f"{name}: {line}\n")
     if len(lines) > MOST_FOUND:
-        console.note(f"{len(lines) - MOST_FOUND} more lines; give a longer text")
+        console.note(f"{plural(len(lines) - MOST_FOUND, 'more line')}; give a longer text")
+
+
+def _lines_with(text: str, found: Iterable[Page]) -> list[tuple[str, str]]:
+    """Returns the lines that hold a text, each with the name of its page."""
+    fits = re.compile(re.escape(text), re.IGNORECASE)
+    return [(page.name, line.strip()) for page in found for line in page.text.splitlines() if fits.search(line)]
 
 
 def _show(page: Page) -> None:
@@ -131,4 +148,15 @@ def _paged(text: str) -> bool:
     pager = os.environ.get("PAGER", "").split() or list(PAGER)
     if not shutil.which(pager[0]):
         return False
-    return not subprocess.run(pager, input=text.encode(), check=False).returncode
+    with _deaf_to_ctrl_c():
+        return subprocess.run(pager, input=text.encode(), check=False).returncode <= 0
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """While a pager runs, Ctrl-C is for it: less stops a search by it, and must not lose its reader."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

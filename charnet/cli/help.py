@@ -19,9 +19,11 @@ class GroupedCommand(TyperCommand):
         self.params.append(_help_all())
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Raises ConfigError for an argument too many, and for an option with one dash in place of two."""
+        """Raises ConfigError for an argument too many, and for an option with one dash in place of two,
+        and for a time of several words."""
         if not ctx.resilient_parsing:
             usage.check_dashes(ctx, args)
+            usage.check_units(ctx, args)
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
             raise usage.too_many(ctx, rest)

@@ -20,6 +20,19 @@ class RunHistory(RunState):
     def __init__(self) -> None:
         super().__init__()
         self.conclusion: Conclusion | None = None
+        self._stamps: dict[int, float] = {}  # seconds by step
+
+    def stamp(self, seconds: float) -> None:
+        """Notes how long the training had taken, since it began or was resumed, at its newest line of metrics."""
+        self._stamps[int(self.metrics[-1]["step"])] = self.seconds_before + seconds
+
+    def curve(self, name: str, *, timed: bool) -> tuple[list[float], list[float]]:
+        """Returns the points of a curve: a column of the metrics over the time that had passed, or over the steps."""
+        steps, values = self.points(name, "step")
+        if not timed:
+            return steps, values
+        trained = dict(zip(*self.points("seconds", "step"), strict=True))
+        return [self._stamps.get(int(step), trained.get(step, 0.0)) for step in steps], values
 
     def lines(self, event: Event) -> list[str]:
         """Returns the lines that every view shows for an event; most events have none."""

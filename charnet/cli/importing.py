@@ -107,7 +107,7 @@ def _found(model: Imported, checkpoint: Checkpoint) -> list[str]:
     cell = f"{shape.cell} ({shape.activation})" if shape.cell == "rnn" else shape.cell
     symbol = "byte" if vocab.of_bytes else "character"
     lines = [
-        f"{model.source}: {cell}, {plural(shape.num_layers, 'layer')} of {shape.hidden_size:,} units, "
+        f"{model.source}: {cell}, {plural(shape.num_layers, 'layer')} of {plural(shape.hidden_size, 'unit')}, "
         f"embedding {shape.embedding_size:,}, alphabet of {plural(len(vocab), symbol)}"
     ]
     if model.left_out:

@@ -11,7 +11,7 @@ import typer
 
 from charnet.cli import console
 from charnet.cli.options import option, setting
-from charnet.errors import ConfigError, quoted
+from charnet.errors import ConfigError, plural, quoted
 
 if TYPE_CHECKING:
     from charnet.data.split import Part
@@ -220,4 +220,4 @@ def _write_png(folder: Path, studies: Sequence[Study], *, force: bool) -> None:
         raise regular_file.write_error(folder, error) from None
     for path, figure in zip(paths, found, strict=True):
         durable.write(path, to_png(figure))
-    console.note(f"{len(paths)} figures in {folder}")
+    console.note(f"{plural(len(paths), 'figure')} in {folder}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import shutil
-from bisect import bisect_right
 from collections.abc import Sequence
 
 from charnet.cli import console, surprise, tables
+from charnet.errors import plural
 from charnet.insight import expectation, verdicts
 from charnet.insight.page import as_line, likely
 from charnet.insight.study import Study
@@ -31,7 +31,7 @@ def show(studies: Sequence[Study]) -> None:
 def _show_one(study: Study) -> None:
     for note in study.notes:
         console.note(note)
-    _head(f"what it expects: {study.characters:,} characters of {study.text}")
+    _head(f"what it expects: {plural(study.characters, 'character')} of {study.text}")
     _paragraph(study)
     _say(verdicts.of_surprise(study))
     for each in study.worst[:WORST]:
@@ -57,7 +57,7 @@ def _show_one(study: Study) -> None:
 
 
 def _show_several(studies: list[Study]) -> None:
-    _head(f"{studies[0].characters:,} characters of {studies[0].text}")
+    _head(f"{plural(studies[0].characters, 'character')} of {studies[0].text}")
     tables.show_rows([(console.shown(s.name), tables.format_loss(s.nats_per_char)) for s in studies])
     for sentence in verdicts.of_comparison(studies):
         _say(sentence)
@@ -89,14 +89,10 @@ def _paragraph(study: Study) -> None:
         return
     characters = study.excerpt.expected[:PARAGRAPH]
     shown = expectation.shown(study.vocab, [each.id for each in characters], more="")
-    bands = [
-        (one, bisect_right(surprise.LIMITS, each.nats - 1e-9))
-        for text, each in zip(shown, characters, strict=True)
-        for one in text
-    ]
-    ends = [at for at, (one, _) in enumerate(bands) if one == "\n"]
-    bands = bands[: ends[PARAGRAPH_LINES]] if len(ends) > PARAGRAPH_LINES else bands
-    console.write("".join(surprise.painted(bands)).rstrip("\n") + "\n")
+    levels = [(one, surprise.level(each.nats)) for text, each in zip(shown, characters, strict=True) for one in text]
+    ends = [at for at, (one, _) in enumerate(levels) if one == "\n"]
+    levels = levels[: ends[PARAGRAPH_LINES]] if len(ends) > PARAGRAPH_LINES else levels
+    console.write("".join(surprise.painted(levels)).rstrip("\n") + "\n")
     console.note(surprise.legend(), keep="\x1b")
 
 

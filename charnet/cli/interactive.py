@@ -16,7 +16,17 @@ from charnet.cli.voices import Screen, say
 from charnet.config import SamplingOptions, of_arguments
 from charnet.data import prompts
 from charnet.engines.base import Engine
-from charnet.errors import CheckpointError, ConfigError, CorpusError, DivergedError, StorageError, plural, quoted
+from charnet.errors import (
+    CheckpointError,
+    ConfigError,
+    CorpusError,
+    DivergedError,
+    PromptError,
+    StorageError,
+    plural,
+    quoted,
+    shortened,
+)
 from charnet.errors import did_you_mean as near
 from charnet.generation.generate import GenerationState
 
@@ -35,7 +45,6 @@ class Session:
     Args:
         begun: the state before the text.
         load: opens another model by the name of its run, with some options.
-        skip_unknown: drops characters that the model does not know, instead of refusing the turn.
         color: colors each character by how unexpected it was.
     """
 
@@ -46,11 +55,10 @@ class Session:
         begun: GenerationState,
         *,
         load: Callable[[str, SamplingOptions], Writer],
-        skip_unknown: bool = False,
         color: bool = False,
     ) -> None:
         writer.check(begun, options)
-        self._options, self._load_writer, self._skip_unknown = options, load, skip_unknown
+        self._options, self._load_writer = options, load
         self._draft, self._turns, self._choices = Draft(writer, begun), list[Turn](), list[Draft]()
         self._offered: Turn | None = None
         self._saved, self._screen = set[Path](), Screen(surprise=color)
@@ -101,8 +109,10 @@ class Session:
             return
         if command:
             self._command(*command)
-        else:
-            self._turn(typed.text_of(line))
+            return
+        if word := typed.like_command(line):
+            say(f"{quoted(line.strip())} was taken as text; {word} is the command, and /help shows all")
+        self._turn(typed.text_of(line))
 
     def _command(self, name: str, argument: str) -> None:
         if name.isascii() and name.isdecimal():
@@ -133,11 +143,12 @@ class Session:
         """Reads what was typed; returns the draft before it and the one to continue, or None if that was stopped."""
         vocab, before = self._draft.writer.vocab, self._draft
         text, notes = prompts.fit(before.writer.read(text), vocab)
-        for note in notes:
+        ids, left_out = prompts.known_of(text, vocab)
+        if text and not len(ids):
+            known = " ".join(chr(symbol) for symbol in vocab.characters if chr(symbol).isprintable())
+            raise PromptError(f"the model knows none of these characters; it knows: {shortened(known.strip())}")
+        for note in notes + left_out:
             console.note(note)
-        ids, dropped = vocab.encode_known(text) if self._skip_unknown else (vocab.encode(text), 0)
-        if dropped:
-            console.note(f"left out {plural(dropped, 'character')} that the model does not know")
         try:
             return Turn(before, self._learned(ids.tolist()).typed(ids.tolist()))
         except KeyboardInterrupt:
@@ -254,10 +265,8 @@ class Session:
         console.note(f"seed {seed}")
 
     def _set(self, argument: str) -> None:
-        key, value = (typed.command_of("/" + argument) if argument[:1] not in tuple(typed.SLASHES) else None) or (
-            "",
-            "",
-        )
+        is_name = argument[:1] not in tuple(typed.SLASHES)
+        key, value = (typed.command_of("/" + argument) if is_name else None) or ("", "")
         if argument and not key:
             raise ConfigError(f"/set: expected the name of an option, found {quoted(argument)}")
         name = session_options.name_of(key) if key else ""

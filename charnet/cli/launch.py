@@ -24,7 +24,7 @@ def starts(processes: int) -> bool:
         ConfigError: the number is none that can be started, or torchrun has started another.
     """
     if not 1 <= processes <= MOST:
-        raise ConfigError(f"--processes: expected a number between 1 and {MOST}, found {processes}")
+        raise ConfigError(f"--processes: expected a number between 1 and {MOST:,}, found {processes}")
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return processes > 1
     if processes != group.size():

@@ -11,7 +11,7 @@ import typer
 
 from charnet.cli import console, launch
 from charnet.cli.options import option, setting
-from charnet.errors import ConfigError, did_you_mean, quoted
+from charnet.errors import ConfigError, did_you_mean, plural, quoted
 from charnet.overlay import parse_duration
 from charnet.signals import Interrupted, SignalGuard
 
@@ -108,8 +108,8 @@ def _teach(
 
         def planned(self, plan: Plan, folder: Path) -> None:
             self.folder = folder
-            each = f"{plan.seconds:.1f} seconds" if plan.seconds is not None else f"{plan.steps:,} steps"
-            self._note(f"{len(plan.experiments)} runs of {each} each, in {folder}")
+            each = f"{plan.seconds:.1f} seconds" if plan.seconds is not None else f"{plural(plan.steps, 'step')}"
+            self._note(f"{plural(len(plan.experiments), 'run')} of {each} each, in {folder}")
             if plan.left_out:
                 parts = ", ".join(words.say(f"part.{part}") for part in plan.left_out)
                 self._note(f"left out, as the time is too short: {parts}")
@@ -119,7 +119,7 @@ def _teach(
             self.done += 1
             loss = "diverged" if run.nats is None else f"{run.nats:.4f} nats"
             again = ", finished before" if run.reused else ""
-            read = f"{run.characters:,} characters in {run.seconds:.1f} s"
+            read = f"{plural(run.characters, 'character')} in {run.seconds:.1f} s"
             self._note(f"{self.done:2} of {count}  {run.path.name}: {loss}, {read}{again}")
 
         def measuring(self) -> None:

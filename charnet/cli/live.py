@@ -110,16 +110,20 @@ class LiveDisplay:
         self.rate.update(done)
         if self.rate.is_due(SECONDS_BETWEEN_UPDATES):
             line = self.rate.line(done, total)
-            self._update(Group(line, ProgressBar(total=total, completed=done, width=40)) if total else line)
+            width = min(screen.WIDEST_BAR, self.console.width)
+            bar = ProgressBar(total=total, completed=done, width=width)
+            self._update(Group(line, bar) if total else line)
 
     def trying(self, config: Config) -> None:
         self.clock.start()
         self._update(messages.trying(config))
 
     def show(self, event: Event) -> None:
-        from charnet.training.events import Finished, Started
+        from charnet.training.events import Finished, Metrics, Started
 
         self.history.update(event)
+        if isinstance(event, Metrics):
+            self.history.stamp(self.clock.seconds)
         if isinstance(event, Finished):
             self._show_last_state()
         self._print(self.history.lines(event))

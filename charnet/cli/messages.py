@@ -40,8 +40,9 @@ def opening(event: Started) -> list[str]:
     lines = [
         *event.notes,
         f"text: {corpus.name}, {plural(corpus.characters, symbol)}, alphabet of {event.alphabet_size:,}, {held_out}",
-        f"model: {networks}{cell} {model.num_layers}x{model.hidden_size}, {event.parameters:,} parameters{ngram}; "
-        f"{plural(t.steps, 'step')} of {t.batch_size} x {t.window} {symbol}s with {t.optimizer}",
+        f"model: {networks}{cell} {model.num_layers}x{model.hidden_size}, "
+        f"{plural(event.parameters, 'parameter')}{ngram}; "
+        f"{plural(t.steps, 'step')} of {t.batch_size} x {plural(t.window, symbol)} with {t.optimizer}",
         f"computing on {event.device} in {event.precision} {_workers(event)}; the run is {event.run}",
     ]
     if event.plan:
@@ -76,14 +77,12 @@ def _held_out(config: Config, count: int, test: int) -> str:
 
 def _planned(plan: Plan, symbol: str) -> list[str]:
     """Says what was planned for the time, and what limits the result."""
-    limit = {
-        "time": "more time would make it better",
-        "text": "more text would make it better, more time would not",
-    }[plan.limit]
+    # What more time would give is said at the end, when it is known.
+    limit = "; more text would make it better, more time would not" if plan.limit == "text" else ""
     passes = f"{plan.passes:.2g} passes" if plan.passes >= 0.01 else "less than a hundredth of a pass"
     return [
         f"plan for {format_duration(plan.seconds)}: about {plan.chars_per_second:,.0f} {symbol}s a second, "
-        f"{passes} over the text; {limit}",
+        f"{passes} over the text{limit}",
         *plan.remarks,
     ]
 
@@ -98,6 +97,7 @@ def closing(event: Finished, alphabet_size: int, conclusion: Conclusion | None) 
     lines = []
     if event.best_nats_per_char is not None:
         part = f", over {event.read:,} of {event.held_out:,} held-out characters" if event.read < event.held_out else ""
+        part = part if event.held_out else ", of the text that it learned from"
         lines.append(f"best: {format_loss(event.best_nats_per_char)} per character at step {event.best_step:,}{part}")
         if event.test_nats_per_char is not None:
             lines.append(f"test: {format_loss(event.test_nats_per_char)} per character, with the weights of that step")
@@ -105,7 +105,7 @@ def closing(event: Finished, alphabet_size: int, conclusion: Conclusion | None) 
         lines.append(_comparison(conclusion.baselines))
     if found := verdict.of_run(result):
         lines.append(found.sentence)
-    if event.forecast:
+    if event.forecast and (found is None or found.time_helps):
         lines.append(event.forecast)
     if event.reason == "interrupted":
         lines.append(f"interrupted at step {event.step:,}, everything is saved; resume with:")
@@ -119,7 +119,7 @@ def closing(event: Finished, alphabet_size: int, conclusion: Conclusion | None) 
 
 def _comparison(b: Baselines) -> str:
     """Gives the losses of an n-gram model and of compressors on the same held-out text."""
-    part = f" (on the first {b.held_out:,} characters, after {b.learned:,})" if b.is_part else ""
+    part = f" (on the first {plural(b.held_out, 'character')}, after {b.learned:,})" if b.is_part else ""
     bits = {f"{b.order}-gram": b.ngram, "PPMd": b.ppmd, "xz -9e": b.xz, "gzip -9": b.gzip}
     shown = (f"{name} {each * math.log(2):.4f}" for name, each in bits.items() if each is not None)
     return f"for comparison: {', '.join(shown)} nats per character{part}"

@@ -11,7 +11,7 @@ from charnet.cli import adapting, console
 from charnet.cli.newest import newest
 from charnet.config import Config, SamplingOptions
 from charnet.engines import registry
-from charnet.errors import ConfigError
+from charnet.errors import CheckpointError, ConfigError
 from charnet.generation import batch
 from charnet.generation.constraints import option_name
 from charnet.generation.sampler import Sampler
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from charnet.engines.base import Engine
     from charnet.evaluation.adapt import Adaptation
     from charnet.storage.learned_text import LearnedText
+
+LONGEST_SHOWN = 60  # characters of a text in a message
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,29 @@ class Opened:
             console.note(f"an engine for long texts is several times as fast: {advice}")
 
 
-def load(given: Path | None) -> tuple[Path, Checkpoint]:
-    """Loads a checkpoint, by default the newest."""
-    path = runs.find(given)
+def load(given: Path | None, *, may_be_text: bool = False) -> tuple[Path, Checkpoint]:
+    """Loads a checkpoint, by default the newest.
+
+    Args:
+        may_be_text: if there is none of this name, the error says how to continue it as a text.
+    """
+    try:
+        path = runs.find(given)
+    except CheckpointError as error:
+        if not may_be_text or given is None or runs.exists(given) or given.suffix == ".safetensors":
+            raise
+        raise CheckpointError(f"{error}; to continue it as a text: -p {_in_quotes(str(given))}") from None
     return path, Checkpoint.load(path, weights_only=True)
+
+
+def _in_quotes(text: str) -> str:
+    """Returns a text as it is typed into a shell, or a word for one that is long or not so simple.
+
+    >>> _in_quotes("Once upon"), _in_quotes('say "a"')
+    ('"Once upon"', 'TEXT')
+    """
+    is_simple = len(text) <= LONGEST_SHOWN and text.isprintable() and not set(text) & set('"$`\\!')
+    return f'"{text}"' if is_simple else "TEXT"
 
 
 def open_model(

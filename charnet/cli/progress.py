@@ -151,7 +151,7 @@ class _PlainLines(_Quiet):
 
         self.history = RunHistory()
         self.rate = rate
-        self.printed_at = time.monotonic()
+        self.printed_at, self.printed_val_of = time.monotonic(), 0  # the step
 
     def reading(self, done: int, total: int) -> None:
         self.rate.update(done)
@@ -180,11 +180,20 @@ class _PlainLines(_Quiet):
         if time.monotonic() - self.printed_at < SECONDS_BETWEEN_LINES or now is None:
             return
         self.printed_at = time.monotonic()
-        val = f", val {format_loss(history.val[-1])}" if history.val else ""
         note(
             f"step {now.step:,}/{history.steps:,}, {now.chars_per_second:,.0f} chars/s, "
-            f"{format_duration(history.seconds_left())} left, train {format_loss(now.train_nats_per_char)}{val}"
+            f"{format_duration(history.seconds_left())} left, train {format_loss(now.train_nats_per_char)}"
+            f"{self._new_val(now.step)}"
         )
+
+    def _new_val(self, step: int) -> str:
+        """Returns the validation loss if none of the lines has shown it, with its step if that is an earlier one."""
+        steps, losses = self.history.points("val_nats_per_char", "step")
+        if not steps or steps[-1] <= max(self.printed_val_of, self.history.started.step if self.history.started else 0):
+            return ""
+        self.printed_val_of = int(steps[-1])
+        of_step = f" at step {self.printed_val_of:,}" if self.printed_val_of < step else ""
+        return f", val {format_loss(losses[-1])}{of_step}"
 
 
 def _note_all(lines: list[str]) -> None:

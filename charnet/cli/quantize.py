@@ -20,6 +20,7 @@ def quantize(
         Path | None,
         option("--out", "-o", help="path of the new file [default: in the folder of the old one]", group="Output"),
     ] = None,
+    force: Annotated[bool, option("--force", help="replace an existing file", group="Output")] = False,
 ) -> None:
     """Write a smaller copy of a checkpoint, with 8-bit weights. It writes text faster, but training cannot resume from
     it."""
@@ -29,7 +30,7 @@ def quantize(
 
     path = runs.find(checkpoint)
     target = out or path.with_name(f"{path.stem}.int8.safetensors")
-    check_free(target, advice=" with --out")
+    check_free(target, replace=force, advice=" with --out, or replace it with --force", source=path)
     model = Checkpoint.load(path, weights_only=True)
     after = model.quantize().save(target)
     name = path.name if checkpoint else f"{path} ({newest()})"

@@ -12,7 +12,7 @@ from charnet import regular_file
 from charnet.cli import console, prompting, sample_options
 from charnet.cli.options import option
 from charnet.config import RUNS
-from charnet.errors import ReceiptError, quoted
+from charnet.errors import ReceiptError, plural, quoted
 
 MANY_BYTES = 200_000  # a few seconds
 
@@ -64,7 +64,7 @@ def replay(
     if doubts and not quiet:
         console.note(f"it may differ: the receipt is for {'; '.join(doubts)}")
     if (size := sum(text.bytes for text in found.texts)) > MANY_BYTES and not quiet:
-        console.note(f"writes {size:,} bytes, and shows each text only when it has proved to be equal")
+        console.note(f"writes {plural(size, 'byte')}, and shows each text only when it has proved to be equal")
     echoed, texts = receipts.replay(found, engine, model.vocab)
     destination.write_texts(texts, echoed, count, quiet=quiet, color=False)
     if not quiet:

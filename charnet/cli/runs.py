@@ -7,16 +7,16 @@ import shlex
 import shutil
 import sys
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from charnet.cli import console, tables
 from charnet.cli.options import option
 from charnet.config import RUNS
-from charnet.errors import ConfigError, did_you_mean, quoted
+from charnet.errors import ConfigError, did_you_mean, plural, quoted
 
 if TYPE_CHECKING:
     from charnet.storage.run_list import Curve, RunSummary
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 OUTPUT, REMOVING = "Output", "Removing"
 ORDERS = ("newest", "name", "best", "size", "time")
 CELLS = 12  # of a number
-SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the shorter run, where losses are compared
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the part of which all runs have losses, where these are compared
+MEASURING = ("training.eval_every", "training.report_every", "data.val_chars")  # settings that change no weight
 
 
 def runs(
@@ -99,7 +100,7 @@ def _list(folder: Path, sort: str, html: Path | None, *, json: bool) -> None:
     for run in found:
         name = console.shown(run.name)
         padding = " " * (indent - console.cells(name))
-        head = f"{name}{padding}  {_bits(run.best_nats_per_char):>11}  {run.state}"
+        head = f"{name}{padding}  {_nats(run.best_nats_per_char):>11}  {run.state}"
         lines = console.folded(console.shown(_details(run)), max(20, _columns() - 4))
         console.write("\n    ".join([head, *(line.rstrip() for line in lines)]) + "\n")
     console.flush()
@@ -135,8 +136,8 @@ def _sorted(found: Sequence[RunSummary], sort: str) -> list[RunSummary]:
     return sorted(found, key=lambda run: -(run.document.trainer_state.seconds if run.document else 0.0))
 
 
-def _bits(nats: float | None) -> str:
-    return "-" if nats is None else f"{nats / math.log(2):.4f} bits"
+def _nats(nats: float | None) -> str:
+    return "-" if nats is None else f"{tables.fixed(nats, 4)} nats"
 
 
 def _compare(names: Sequence[str], folder: Path, out: Path | None, html: Path | None, *, json: bool) -> None:
@@ -153,16 +154,70 @@ def _compare(names: Sequence[str], folder: Path, out: Path | None, html: Path | 
         console.write_json({"runs": [run.as_dict() for run in found], "different": different,
                             "curves": [vars(curve) for curve in curves]})  # fmt: skip
         return
-    tables.show_rows(
-        [(console.shown(run.name), f"{_bits(run.best_nats_per_char)}, {run.state}: {_details(run)}") for run in found]
-    )
-    console.write("\nsettings that differ\n" if different else "\nall settings are the same\n")
-    if different:
-        tables.show_rows([(name, " | ".join(map(str, values))) for name, values in different.items()])
+    _show_side_by_side(found)
+    _show_settings(different)
     _show_curves(curves, "characters")
     _show_curves(curves, "seconds")
     if out is not None:
         console.note(f"the curves are in {out}")
+
+
+def _show_side_by_side(found: Sequence[RunSummary]) -> None:
+    """Shows what one wants to know of each run in a column, where they fit, and the verdicts below."""
+    facts = [_facts(run) for run in found]
+    rows = [("", [console.shown(run.name) for run in found])]
+    rows += [(name, [console.shown(each[name]) for each in facts]) for name in facts[0]]
+    widths = [max(console.cells(values[at]) for _, values in rows) for at in range(len(found))]
+    fits = max(len(name) for name, _ in rows) + 2 + sum(widths) + 2 * len(widths) <= _columns()
+    tables.show_rows(
+        (name, ("  " if fits else " | ").join(_padded(values, widths) if fits else values).rstrip())
+        for name, values in rows
+    )
+    said = [(console.shown(run.name), sentence) for run in found if (sentence := _verdict(run))]
+    if said:
+        console.write("\nverdicts\n")
+        tables.show_rows(said)
+
+
+def _padded(values: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [value + " " * (width - console.cells(value)) for value, width in zip(values, widths, strict=True)]
+
+
+def _facts(run: RunSummary) -> dict[str, str]:
+    """Returns what runs of one text are compared by."""
+    from charnet.storage.run_list import short_model
+
+    assert run.document is not None
+    progress, steps = run.document.trainer_state, run.document.config.training.steps
+    return {
+        "loss": _nats(run.best_nats_per_char),
+        "state": run.state,
+        "model": short_model(run.document.config),
+        "trained": tables.format_duration(progress.seconds),
+        "steps": f"{progress.step:,}" + (f" of {steps:,}" if progress.step < steps else ""),
+        "read": plural(progress.chars_seen, "character"),
+        "size": tables.format_size(run.size_bytes),
+        "written": run.written[:16].replace("T", " "),
+    }
+
+
+def _verdict(run: RunSummary) -> str:
+    from charnet.evaluation import verdict
+    from charnet.storage import result, runs
+
+    assert run.document is not None
+    judged = verdict.of_run(result.read(run.path / runs.BEST, run.document.trainer_state.best_step))
+    return judged.sentence if judged else ""
+
+
+def _show_settings(different: Mapping[str, Sequence[Any]]) -> None:
+    told = {name: values for name, values in different.items() if name not in MEASURING}
+    if told:
+        console.write("\nsettings that differ\n")
+        tables.show_rows([(name, " | ".join(map(str, values))) for name, values in told.items()])
+    else:
+        same = "the settings differ only in when and on what the loss is measured" if different else ""
+        console.write(f"\n{same or 'all settings are the same'}\n")
 
 
 def _write_page(found: Sequence[RunSummary], title: str, path: Path) -> None:
@@ -175,12 +230,13 @@ def _write_page(found: Sequence[RunSummary], title: str, path: Path) -> None:
 
 def _show_curves(curves: Sequence[Curve], over: str) -> None:
     """Shows losses where the runs had read equally many characters, or taken equally many seconds."""
-    ends = [getattr(curve, over)[-1] for curve in curves if getattr(curve, over)]
-    if len(ends) < len(curves):
+    known = [getattr(curve, over) for curve in curves]
+    if not all(known) or (low := max(each[0] for each in known)) > (high := min(each[-1] for each in known)):
         return
     label = max(console.cells(console.shown(curve.name)) for curve in curves)
     room = (_columns() - label - 2 - tables.CURVE_WIDTH) // CELLS
-    places = [share * min(ends) for share in SHARES[-max(1, min(len(SHARES), room)) :]]
+    between = [low, *(low + share * (high - low) for share in SHARES[1:-1]), high]
+    places = list(dict.fromkeys(between))[-max(1, min(len(SHARES), room)) :]
     console.write(f"\nnats after so many {over}\n")
     rows = [("", "".join(f"{_place(place):>{CELLS}}" for place in places))]
     for curve in curves:

@@ -103,7 +103,7 @@ def sample(
     from charnet.data import prompts
 
     mixed = mixing.load(mix, quantize=quantize) if mix else None
-    path, loaded = (mixed.paths[0], mixed.reader()) if mixed else opening.load(checkpoint)
+    path, loaded = (mixed.paths[0], mixed.reader()) if mixed else opening.load(checkpoint, may_be_text=not raw)
     vocab, data, held = loaded.vocab, loaded.config.data, [loaded]
     if lines:
         samples, options = whole_lines.for_lines(options, lines, given, vocab, is_running=not data.document_end)

@@ -60,7 +60,10 @@ NoEcho = Annotated[bool, option("--no-echo", help="do not repeat the prompt", gr
 Unknown = Annotated[
     str,
     option(
-        "--unknown", metavar="error|skip", help="stop at characters that the alphabet lacks, or skip them", group=PROMPT
+        "--unknown",
+        metavar="error|skip",
+        help="stop at characters that the alphabet lacks, or skip them, as -i does",
+        group=PROMPT,
     ),
 ]
 Adapt = Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,12 +10,13 @@ from charnet.cli.chart import Line, Series
 from charnet.cli.console import cells, folded, visible
 from charnet.cli.history import RunHistory
 from charnet.cli.tables import format_duration
+from charnet.errors import plural
 
 PAGE, CHINESE_PAGE = 1800, 600  # characters on a printed page
 MANY_CHARACTERS = 1000  # of an alphabet: the text is Chinese, or written like it
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-SENTENCE_END = re.compile("[.!?…][\"'”’»)]*\\s+|[。！？][」』”]*|\\n+")
 LONGEST_WORD = 20
+ANOTHER_TIME = 0.25  # of the time that was planned for: further from it, the time of a resumed run is another one
 WIDEST_BAR, LOWEST_CHART, LINES_OF_SAMPLE = 40, 6, 8
 ROOM_FOR_WORDS, ROOM_FOR_CHART = 10, 15  # lines of the terminal
 
@@ -52,7 +52,7 @@ def draw(history: RunHistory, seconds: float, width: int, height: int, footnote:
     sample = list(_sample(history.sample, width))
     shown = sample[: min(LINES_OF_SAMPLE, max(1, room // 3) if height >= ROOM_FOR_CHART else room)]
     if height >= ROOM_FOR_CHART and (rows := room - len(shown) - 2) >= LOWEST_CHART:
-        lines += _chart(history, width, rows)
+        lines += _chart(history, seconds, width, rows)
     lines += [[(line, "sample")] for line in shown]
     return [_cropped(line, width) for line in lines[: max(1, height - 1 - len(last))] + last]
 
@@ -71,22 +71,42 @@ def width_of(line: Line) -> int:
     return sum(cells(text) if style == "sample" else len(text) for text, style in line)
 
 
-def _share(history: RunHistory, seconds: float) -> tuple[float, str]:
-    """Returns how much of a training is done, of its time or of its steps, and the same in words."""
-    started, step = history.started, history.latest.step if history.latest else 0
-    if started is not None and started.plan is not None:
-        total = started.plan.seconds
-        now = min(seconds, total)
-        return now / total, f"{format_duration(now)} of {format_duration(total)}"
-    left = f", {format_duration(history.seconds_left())} left" if history.seconds_left() else ""
-    return step / max(1, history.steps), f"step {step:,} of {history.steps:,}{left}"
+def _progress(history: RunHistory, seconds: float) -> tuple[float, list[str]]:
+    """Returns how much of a training is done, of its time or of its steps, and the same in words, long and short."""
+    if history.planned_seconds:
+        now, total = spent(history, seconds)
+        return now / total, [f"{format_duration(now)} of {format_duration(total)}", format_duration(now)]
+    step = history.latest.step if history.latest else 0
+    of_steps, left = f"step {step:,} of {history.steps:,}", history.seconds_left()
+    words = [*[f"{of_steps}, {format_duration(left)} left"] * bool(left), of_steps, f"step {step:,}", f"{step:,}"]
+    return step / max(1, history.steps), words
+
+
+def spent(history: RunHistory, seconds: float) -> tuple[float, float]:
+    """Returns the seconds that a training planned for a time has taken, and those that it takes in all.
+
+    A resumed one has a number of steps and no time to keep: where these clearly need another time, that one counts.
+
+    Args:
+        seconds: since it began, or was resumed.
+    """
+    total, now = history.planned_seconds, history.seconds_before + seconds
+    if history.started and history.started.plan:
+        return min(now, total), total
+    if history.finished and history.finished.reason == "complete":
+        return now, max(now, 1e-9)
+    expected = now + history.seconds_left()
+    if history.seconds_left() and abs(expected - total) > ANOTHER_TIME * total:
+        total = expected
+    return now, max(now, total)
 
 
 def _bar(history: RunHistory, seconds: float, width: int) -> Line:
-    share, words = _share(history, seconds)
+    share, said = _progress(history, seconds)
+    words = next((each for each in said if len(each) <= width), "")
     room = min(WIDEST_BAR, width - len(words) - 1)
     if room < 4:
-        return [(words[:width], "plain")]
+        return [(words, "plain")]
     done = round(min(1.0, share) * room)
     return [("━" * done, "done"), ("━" * (room - done), "to do"), (f" {words}", "plain")]
 
@@ -123,7 +143,7 @@ def reading(history: RunHistory) -> str:
     learned = max(1, started.corpus.characters - started.held_out - started.test)
     page = CHINESE_PAGE if started.alphabet_size > MANY_CHARACTERS else PAGE
     pages = round(started.corpus.characters / page)
-    length = "less than a page" if pages < 1 else "1 page" if pages == 1 else f"{pages:,} pages"
+    length = "less than a page" if pages < 1 else plural(pages, "page")
     seen = history.characters_seen() if now else 0.0
     return f"your text, {length}, is read for the {ordinal(int(seen / learned) + 1)} time"
 
@@ -140,14 +160,13 @@ def ordinal(number: int) -> str:
     return f"{number:,}{ending}"
 
 
-def _chart(history: RunHistory, width: int, height: int) -> list[Line]:
+def _chart(history: RunHistory, seconds: float, width: int, height: int) -> list[Line]:
     """Draws both losses over the time or the steps of the whole training, and names them."""
-    plan = history.started.plan if history.started else None
-    over, end = ("seconds", plan.seconds) if plan else ("step", float(history.steps))
-    label = format_duration if plan else "{:,.0f}".format
+    timed = bool(history.planned_seconds)
+    end, label = (spent(history, seconds)[1], format_duration) if timed else (float(history.steps), "{:,.0f}".format)
     series = [
-        Series(*history.points("train_nats_per_char", over), "train", joined=True),
-        Series(*history.points("val_nats_per_char", over), "held out", joined=True),
+        Series(*history.curve(name, timed=timed), style, joined=True)
+        for name, style in (("train_nats_per_char", "train"), ("val_nats_per_char", "held out"))
     ]
     labels = ["0", *(label(end * share) for share in (0.5, 1.0))]
     drawn = chart.draw(series, end, labels, width, height - 1) if width >= 24 else []
@@ -157,22 +176,20 @@ def _chart(history: RunHistory, width: int, height: int) -> list[Line]:
 
 def _sample(text: str, width: int) -> Iterator[str]:
     # Folded here, counting the widest that a character can be: rich and terminals disagree on joined emoji.
-    for line in visible(from_beginning(text), keep="\n").expandtabs().split("\n"):
+    for line in visible(whole_words(text), keep="\n").expandtabs().split("\n"):
         for part in folded(line, width):
             if cells(part) <= width:
                 yield part.rstrip()
 
 
-def from_beginning(text: str) -> str:
-    """Returns a text from the beginning of a sentence on, else of a line, if one begins in its first half.
+def whole_words(text: str) -> str:
+    """Returns a text without a last word that may be cut off.
 
-    A word at its end that may be cut off is left out.
-
-    >>> from_beginning("and so on. The cat sat o"), from_beginning("The cat"), from_beginning("und so weiter")
-    ('The cat sat', 'The', 'und so')
+    >>> whole_words("The cat sat o"), whole_words("The"), whole_words("one\\ntwo")
+    ('The cat sat', 'The', 'one')
     """
-    whole, space, last = text.strip().rpartition(" ")
-    text = whole if space and len(last) < LONGEST_WORD and "\n" not in last else text.strip()
-    ends = [found.end() for found in SENTENCE_END.finditer(text, 0, len(text) // 2 + 1)]
-    begins = next((at for at in (0, *ends) if not text[at : at + 1].islower()), ends[0] if ends else 0)
-    return text[begins:]
+    text = text.strip()
+    if not text[-1:].isalnum() or cells(text[-1:]) > 1:
+        return text
+    last = max(text.rfind(" "), text.rfind("\n"))
+    return text[:last].rstrip() if last > 0 and len(text) - last <= LONGEST_WORD else text

@@ -1,8 +1,7 @@
-"""`charnet eval --show`: a text colored by how unexpected each of its characters was, in three levels."""
+"""`charnet eval --show`: a text colored by how unexpected each of its characters was."""
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,42 +14,23 @@ if TYPE_CHECKING:
     from charnet.data.vocab import Vocabulary
     from charnet.evaluation.losses import Evaluation
 
-SURPRISING, GREAT = -math.log(0.1), -math.log(0.01)  # nats: less than one in ten, less than one in a hundred
-NAMES = ("expected", "a surprise", "a great surprise")
-BANDS = (0, 1, 4)  # of `surprise`: plain, pale, orange
 WIDEST = 100  # columns
-COLORS_REFUSED = (
-    "--show: colors need a terminal that shows them, and NO_COLOR not set; -o page.html writes a page, --json numbers"
-)
 
 
-def check(*, show: bool, out: Path | None, json: bool, others: Sequence[str]) -> None:
-    """Raises an error if the options contradict each other, or if nothing could show the colors.
+def check(*, show: bool, out: Path | None, force: bool, others: Sequence[str]) -> None:
+    """Raises an error if the options contradict each other, or if the page would replace a file.
 
     Args:
         others: options that were given and that --show goes without.
     """
     if out is not None and not show:
         raise ConfigError(f"--out {quoted(str(out))}: expected --show beside it, for the page with the colored text")
-    if not show:
-        return
-    if others:
+    if show and others:
         raise ConfigError(f"--show and {others[0]}: one model shows one text; leave one of them out")
-    from charnet.cli import output, surprise
-
     if out is not None:
-        output.check_free(out)
-    elif not json and not surprise.can_color():
-        raise ConfigError(COLORS_REFUSED)
+        from charnet.cli.output import check_free
 
-
-def level(nats: float) -> int:
-    """Returns how unexpected a character was: 0, 1 or 2.
-
-    >>> [level(-math.log(probability)) for probability in (0.5, 0.1, 0.09, 0.01, 0.009)]
-    [0, 0, 1, 1, 2]
-    """
-    return (nats > SURPRISING + 1e-9) + (nats > GREAT + 1e-9)
+        check_free(out, replace=force, advice=", or replace it with --force")
 
 
 def characters(vocab: Vocabulary, ids: Sequence[int], nats: Sequence[float]) -> Iterator[tuple[str, float]]:
@@ -67,20 +47,20 @@ def characters(vocab: Vocabulary, ids: Sequence[int], nats: Sequence[float]) -> 
 
 
 def on_terminal(found: Iterable[tuple[str, float]]) -> None:
-    """Writes the text in colors, wrapped at words, after a legend."""
+    """Writes the text in colors, or with marks where there are none, wrapped at words, after a legend."""
     from charnet.cli import surprise
     from charnet.cli.wrap import wrapped
     from charnet.generation.detokenizer import Chunk
 
     chunks = (Chunk(text, (nats,) * len(text)) for text, nats in found)
-    width = min(WIDEST, shutil.get_terminal_size().columns)
-    legend = ", ".join("".join(surprise.painted((one, BANDS[at]) for one in name)) for at, name in enumerate(NAMES))
-    console.write(f"{legend}\n\n")
-    lines = (
-        "".join(surprise.painted((one, BANDS[level(n)]) for one, n in zip(chunk.text, chunk.nats, strict=True)))
-        for chunk in wrapped(chunks, width)
-    )
-    console.stream_text(lines, harmless=True)
+    lines = wrapped(chunks, min(WIDEST, shutil.get_terminal_size().columns))
+    if surprise.can_color():
+        console.write(f"{surprise.legend(colors=True)}\n\n")
+        console.stream_text(surprise.colored(lines), harmless=True)
+    else:
+        console.write(f"{surprise.marks_legend()}\n\n")
+        marked = surprise.marked(lines, lambda nats: surprise.MARKS[surprise.level(nats)])
+        console.stream_text((f"{line}\n" for line in marked), harmless=True)
     console.write("\n")
 
 
@@ -88,9 +68,10 @@ def as_page(path: Path, title: str, sentences: Iterable[str], found: Iterable[tu
     """Writes the text as a page."""
     from charnet.cli import output
     from charnet.insight.surprise_page import to_page
+    from charnet.insight.surprises import level
 
     levels = ((one, level(nats)) for text, nats in found for one in text)
-    output.save(path, to_page(title, sentences, NAMES, levels))
+    output.save(path, to_page(title, sentences, levels))
     console.note(f"the page is {path}")
 
 

@@ -1,29 +1,26 @@
-"""Colors characters by how unexpected they were.
+"""Colors characters by how unexpected they were, in the three levels of `insight.surprises`.
 
-The colors differ in brightness as well as in hue, and the last one is bold: color-blind readers can tell them apart.
+What was expected stays plain. A surprise is blue and underlined, which can be read on black and on white; a great one
+is black on orange. The shapes differ too, for readers who tell no colors apart. Where there are no colors at all, marks
+stand in a line below.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import sys
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from charnet.cli import console
 from charnet.cli.console import visible
 from charnet.generation.detokenizer import Chunk
+from charnet.insight.surprises import level as level
+from charnet.insight.surprises import meanings
 
-# The lowest probability in the band, its name, and its terminal code.
-BANDS = (
-    (0.25, "plain", ""),
-    (0.05, "pale", "\x1b[38;5;16;48;5;153m"),
-    (0.01, "blue", "\x1b[38;5;16;48;5;75m"),
-    (0.002, "dark", "\x1b[38;5;231;48;5;25m"),
-    (0.0, "orange", "\x1b[1;38;5;16;48;5;214m"),
-)
-LIMITS = [-math.log(probability) for probability, _, _ in BANDS[:-1]]  # nats
+CODES = ("", "\x1b[4;38;5;63m", "\x1b[38;5;16;48;5;214m")  # of the terminal, for each level
+STYLES = ("plain", "blue", "orange")
+MARKS = " .#"  # for each level, under a character
 RESET = "\x1b[0m"
 COLORS_REFUSED = "--surprise: colors need a terminal that shows them, and NO_COLOR not set; --json gives numbers"
 
@@ -34,29 +31,59 @@ def can_color() -> bool:
 
 
 def colored(chunks: Iterable[Chunk]) -> Iterator[str]:
-    """Colors chunks for a terminal, each character by its band, and makes control characters visible.
+    """Colors chunks for a terminal, each character by its level, and makes control characters visible.
 
     Line ends get no color: it would fill the rest of the line.
     """
     for chunk in chunks:
-        yield from painted(zip(chunk.text, (bisect_right(LIMITS, n - 1e-9) for n in chunk.nats), strict=True))
+        yield from painted(zip(chunk.text, map(level, chunk.nats), strict=True))
 
 
-def painted(bands: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Colors characters for a terminal, each by the number of its band, as `colored` does."""
-    for band, group in itertools.groupby(bands, key=lambda pair: pair[1] if pair[0] != "\n" else 0):
-        shown, color = visible("".join(character for character, _ in group), keep="\n\t"), BANDS[band][2]
-        yield f"{color}{shown}{RESET}" if color else shown
+def painted(levels: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """Colors characters for a terminal, each by its level, as `colored` does."""
+    for number, group in itertools.groupby(levels, key=lambda pair: pair[1] if pair[0] != "\n" else 0):
+        shown, code = visible("".join(character for character, _ in group), keep="\n\t"), CODES[number]
+        yield f"{code}{shown}{RESET}" if code else shown
 
 
-def legend() -> str:
-    """Explains the colors in one line."""
-    first, *others = [f"{100 * probability:g} %" for probability, _, _ in BANDS[:-1]]
-    ranges = [f"{first} or more", *others, "less"]
-    return f"probability of each character: {named(ranges)}"
+def marked(chunks: Iterable[Chunk], mark: Callable[[float], str]) -> Iterator[str]:
+    """Yields each line of a text, and below it a line of marks where there are any.
+
+    Args:
+        mark: returns the mark of a character by its number in `nats`, which may be any.
+    """
+    pairs = (pair for chunk in chunks for pair in zip(chunk.text, chunk.nats, strict=True))
+    for ends, group in itertools.groupby(pairs, key=lambda pair: pair[0] == "\n"):
+        line = list(group)
+        if ends:
+            yield from [""] * (len(line) - 1)
+            continue
+        yield visible("".join(character for character, _ in line), keep="\t")
+        if marks := "".join(mark(value) * console.cells(character) for character, value in line).rstrip():
+            yield marks
 
 
-def named(ranges: Iterable[str]) -> str:
-    """Returns the names of the bands, each with its range."""
-    names = [f"{color}{name}{RESET}" if color and sys.stderr.isatty() else name for _, name, color in BANDS]
-    return ", ".join(f"{name} {range_}" for name, range_ in zip(names, ranges, strict=True))
+def legend(*, colors: bool | None = None) -> str:
+    """Explains the colors in one line.
+
+    Args:
+        colors: show them in it; by default if stderr is a terminal.
+    """
+    return named(meanings(), colors=colors)
+
+
+def named(ranges: Sequence[str], *, colors: bool | None = None) -> str:
+    """Returns what each color means, in that color, or behind its name where that is not shown."""
+    if sys.stderr.isatty() if colors is None else colors:
+        return ", ".join(f"{code}{meaning}{RESET * bool(code)}" for code, meaning in zip(CODES, ranges, strict=True))
+    return ", ".join(f"{style}: {meaning}" for style, meaning in zip(STYLES, ranges, strict=True))
+
+
+def marks_legend() -> str:
+    """Explains the marks in one line.
+
+    >>> marks_legend()
+    '"." marks a surprise (under 10 %), "#" a great surprise (under 1 %)'
+    """
+    surprising, great = meanings()[1:]
+    return f'"{MARKS[1]}" marks {surprising}, "{MARKS[2]}" {great}'

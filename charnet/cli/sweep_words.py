@@ -70,7 +70,7 @@ def _planned(event: Planned) -> list[str]:
     steps = [record.config(trial).training.steps for trial in record.trials]
     models = sorted({short_model(record.config(trial)) for trial in record.trials})
     model = models[0] if len(models) == 1 else f"{len(models)} models"
-    range_of_steps = f"{min(steps):,} to {max(steps):,} steps" if min(steps) < max(steps) else f"{steps[0]:,} steps"
+    range_of_steps = f"{min(steps):,} to {max(steps):,} steps" if min(steps) < max(steps) else plural(steps[0], "step")
     tried = " x ".join(f"{len(values)} of {_field(name)}" for name, values in record.tried.items())
     spent = f", {format_duration(record.spent)} of it spent" if record.halved or record.trials[0].losses else ""
     return [

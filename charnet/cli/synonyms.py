@@ -105,7 +105,7 @@ _COMMANDS = {
     "decompress": "unzip unpack extract uncompress",
     "cache clear": "clean clear purge",
     "--help": "help usage commands",
-    "--version": "version",
+    "--version": "version v",
     "completion bash": "completions autocomplete",
 }
 

@@ -54,7 +54,7 @@ def show_summary(d: Description, verdict: str, written: str, about: str) -> None
     ngram = f" + {d.ngram['order']:.0f}-gram" if d.ngram else ""
     line = max((line.strip() for line in written.splitlines()), key=len, default="")
     rows = [
-        ("model", f"{d.short_model_line}{ngram}: {d.parameters:,} parameters, {format_size(d.size_bytes)}"),
+        ("model", f"{d.short_model_line}{ngram}: {plural(d.parameters, 'parameter')}, {format_size(d.size_bytes)}"),
         *(_imported_rows(d) if d.corpus.is_unknown else _short_training_rows(d, verdict, line)),
         *(("changed", change) for change in d.config.training.resume_changes),
         ("file", f"{d.path}{about}"),
@@ -69,7 +69,7 @@ def _short_training_rows(d: Description, verdict: str, line: str) -> list[tuple[
                  f"{'held out' if held_out else 'of the text that it learned from'}"),
         *[("verdict", verdict)] * bool(verdict),
         *[("writes", line)] * bool(line),
-        ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, read {d.passes:.1f} times in "
+        ("text", f"{d.corpus.name}: {plural(d.corpus.characters, 'character')}, read {d.passes:.1f} times in "
                  f"{format_duration(d.progress.seconds)}"),
     ]  # fmt: skip
 
@@ -111,10 +111,10 @@ def _training_rows(d: Description, verdict: str) -> list[tuple[str, str]]:
     t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
     about = "about " if d.config.data.val == "random" else ""
     return [
-        ("text", f"{d.corpus.name}: {d.corpus.characters:,} characters, {format_size(d.corpus.size_bytes)} in "
+        ("text", f"{d.corpus.name}: {plural(d.corpus.characters, 'character')}, {format_size(d.corpus.size_bytes)} in "
                  f"{plural(d.corpus.files, 'file')}"),
         ("", f"SHA-256 {d.corpus.fingerprint}, {held_out_part(d.config.data, f'{about}{held_out:,}')}"),
-        ("trained", f"{d.progress.step:,} of {t.steps:,} steps, {d.progress.chars_seen:,} characters "
+        ("trained", f"{d.progress.step:,} of {plural(t.steps, 'step')}, {plural(d.progress.chars_seen, 'character')} "
                     f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
         *(("changed", change) for change in t.resume_changes),
         ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
@@ -166,7 +166,7 @@ def show_evaluation(e: Evaluation, verdict: str = "") -> None:
         f"{fixed(e.nats_per_char, 4)} nats per character",
         f"{fixed(e.bits_per_char, 4)} bits per character",
         f"{fixed(e.perplexity, 3)} perplexity" if math.isfinite(e.perplexity) else "perplexity: too large to compute",
-        f"{e.characters:,} characters, each predicted from all before it",
+        f"{plural(e.characters, 'character')}, each predicted from all before it",
         *[verdict] * bool(verdict),
     ]
     if d := e.dynamic:
@@ -227,12 +227,12 @@ def show_corpus_stats(stats: CorpusStats) -> None:
         (
             "text",
             f"{stats.name}: {plural(stats.files, 'file')}, {format_size(stats.size_bytes)}, "
-            f"{stats.characters:,} characters",
+            f"{plural(stats.characters, 'character')}",
         ),
         ("", f"SHA-256 {stats.sha256}"),
         *(("", note) for note in stats.notes),
-        ("alphabet", f"{stats.alphabet:,} characters"),
-        *(("", f"{name}: {kinds:,}, {count:,} times") for name, (count, kinds) in stats.blocks.items()),
+        ("alphabet", f"{plural(stats.alphabet, 'character')}"),
+        *(("", f"{name}: {kinds:,}, {plural(count, 'time')}") for name, (count, kinds) in stats.blocks.items()),
         ("rarest", ", ".join(f"{name} x {count:,}" for name, count in stats.rarest)),
         ("unprintable", ", ".join(f"{name} x {count:,}" for name, count in stats.odd.items()) or "none"),
         ("line ends", ", ".join(f"{name} x {count:,}" for name, count in stats.line_ends.items()) or "none"),

@@ -54,8 +54,7 @@ def talk(
         return writer_of(other, guards)
 
     begun = before.state(model, options) or start(model.engine, model.vocab)
-    skips = given["unknown"] == "skip"
-    session = Session(writer_of(model, guards), options, begun, load=load, skip_unknown=skips, color=color)
+    session = Session(writer_of(model, guards), options, begun, load=load, color=color)
     if given["adapt"] and adaptation is not None:
         more = {name: given[name] for name in ("quantize", "threads")}
         session.learn_turns(adaptation, functools.partial(opening.reopen, engine=model.opened_as, **more))

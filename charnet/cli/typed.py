@@ -17,6 +17,7 @@ PROMPT, MORE = "> ", ". "  # before a turn, and before each further line of it
 BOLD, RESET = "\x1b[1m", "\x1b[0m"
 SLASHES = "/\uff0f"
 QUIT = ("quit", "exit")
+LIKE_COMMANDS = {"q": "/quit", "bye": "/quit", "?": "/help", "h": "/help"}  # with those that are named as commands
 HELP = {
     "": "The model continues what you type. Press Enter alone for more, Ctrl-C to stop it, Ctrl-D to quit.",
     "/again": "write the last continuation anew",
@@ -67,6 +68,17 @@ def text_of(line: str) -> str:
     '/and/or'
     """
     return line[1:] if line[:1] in tuple(SLASHES) else line
+
+
+def like_command(line: str) -> str:
+    """Returns the command that a line seems to mean which is text, since no slash begins it; "" for any other.
+
+    >>> like_command("exit"), like_command("Help!"), like_command(":q"), like_command("help me")
+    ('/exit', '/help', '/quit', '')
+    """
+    word = line.strip().lower().lstrip(":\\").rstrip("!.()") or line.strip()
+    named = {name.split()[0].removeprefix("/") for name in HELP if name.startswith("/")} | {*QUIT, "back"}
+    return f"/{word}" if word in named and not word.isdecimal() else LIKE_COMMANDS.get(word, "")
 
 
 def number_of(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from charnet.cli.examples import EXAMPLES
 from charnet.cli.help_text import is_argument, metavar, whole_line
 from charnet.config import RUNS
 from charnet.errors import ConfigError, did_you_mean, nearest, quoted, shortened
+from charnet.overlay import DURATION_NUMBER, SECONDS_OF
 
 NUMBERS = (  # how a type refuses a value, and what it takes
     (r"(.*) is not a valid int(?:eger)?(?: range)?\.?", "a whole number"),
@@ -57,6 +59,8 @@ def no_such_option(word: str, context: Any) -> str:
     command = path.partition(" ")[2]
     flags = {flag for param in context.command.get_params(context) for flag in param.opts}
     says = f"{path} has no option {_shown(word)}"
+    if not command and (meant := synonyms.command_here(word)):
+        return f"{says}; it is charnet {meant} here"
     if not command:
         return f"{says}; options stand behind a command, as in charnet train --for 5m{see(path)}"
     here = synonyms.option_here(word, command, flags) if len(word) > 2 else ""
@@ -102,6 +106,42 @@ def check_dashes(context: Any, arguments: Sequence[str]) -> None:
             raise ConfigError(f"{says}: " + (f"give it as in {here}" if here.startswith("charnet ") else here))
 
 
+def check_units(context: Any, arguments: Sequence[str]) -> None:
+    """Raises ConfigError for a time of several words, as in --for 20 seconds: its unit would be read as a text."""
+    times = {flag for param in context.command.params if param.metavar == "TIME" for flag in param.opts}
+    for at, word in enumerate(arguments):
+        flag, equals, value = word.partition("=")
+        if word == "--":
+            return
+        if flag not in times:
+            continue
+        words = list(itertools.takewhile(_is_of_time, [*[value] * bool(equals), *arguments[at + 1 :]]))
+        if len(words) > 1 and words[0][0].isdigit() and words[1].lower() in SECONDS_OF and not os.path.exists(words[1]):
+            joined = "".join(each if each[0].isdigit() else each[0].lower() for each in words)
+            raise ConfigError(f"{flag} {' '.join(words)}: a time is one word: give it as in {flag} {joined}")
+
+
+def _is_of_time(word: str) -> bool:
+    return word.lower() in SECONDS_OF or re.fullmatch(DURATION_NUMBER, word, re.ASCII) is not None
+
+
+def as_typed(message: str, arguments: Sequence[str]) -> str:
+    """Returns a message that begins with the flag that was typed where it began with the name of its setting.
+
+    >>> as_typed("training.device: there is no cuda", ["train", "--device=cuda"])
+    '--device: there is no cuda'
+    """
+    typed = {word.partition("=")[0] for word in arguments}
+    # What stands in a file keeps its name; the message begins with that of the file.
+    head = message if re.match(r"-|(?:model|data|training)\.", message) else ""
+
+    def flag(found: re.Match[str]) -> str:
+        name = "--" + found[1].replace("_", "-")
+        return name if name in typed else found[0]
+
+    return re.sub(r"(?<![\w./\"])(?:model|data|training)\.([a-z_]+)\b", flag, head) or message
+
+
 def too_many(context: Any, words: Sequence[str]) -> ConfigError:
     """Returns the error of arguments too many."""
     path = context.command_path
@@ -115,6 +155,9 @@ def no_such_command(context: Any, words: Sequence[str]) -> ConfigError:
     """Returns the error of a command that does not exist, with the one that is meant."""
     word, path = words[0], context.command_path
     known = list(context.command.commands)
+    if path == "charnet corpus" and _is_text(word):
+        typed = shortened(_shown(word))
+        return ConfigError(f"{typed} is a text, no command of {path}; to describe it: {path} info {typed}")
     if path != "charnet":
         near = did_you_mean(word, known) or f"; it has {', '.join(known)}"
         return ConfigError(f"{path} has no command {quoted(word)}{near}{see(path)}")
@@ -136,14 +179,24 @@ def _file_or_run(word: str) -> str:
         return f"{typed} is no command; to restore it: charnet decompress {typed}"
     if word.endswith(".safetensors") or _is_run(word):
         return f"{typed} is a run, no command; to write with it: charnet sample {typed}"
-    is_text = word.endswith((".txt", ".md", ".csv", ".tsv", ".jsonl", ".gz", ".zst")) or os.path.exists(word)
-    if is_text and not word.startswith("-"):
-        return f"{typed} is a text, no command; to train on it: charnet train {typed}"
+    if not _is_text(word):
+        return ""
+    known = "" if _is_file(word) else "known "
+    return f"{typed} is a {known}text, no command; to train on it: charnet train {typed}"
+
+
+def _is_text(word: str) -> bool:
+    """Returns whether a word is the name of a file, or of a known text."""
+    if _is_file(word):
+        return True
     from charnet.data import datasets
 
-    return (
-        f"{typed} is a known text, no command; to train on it: charnet train {typed}" if datasets.is_known(word) else ""
-    )
+    return datasets.is_known(word)
+
+
+def _is_file(word: str) -> bool:
+    ending = word.endswith((".txt", ".md", ".csv", ".tsv", ".jsonl", ".gz", ".zst"))
+    return not word.startswith("-") and (ending or os.path.exists(word))
 
 
 def _is_run(word: str) -> bool:
@@ -162,9 +215,9 @@ def _bad_value(name: str, message: str) -> str:
         if found := re.fullmatch(pattern, message, re.DOTALL):
             return f"{name}: expected {expected}, found {quoted(_unquoted(found[1]))}"
     if found := re.fullmatch(OUT_OF_RANGE, message):
-        return f"{name}: expected a number between {found[2]} and {found[3]}, found {found[1]}"
+        return f"{name}: expected a number between {int(found[2]):,} and {int(found[3]):,}, found {found[1]}"
     if found := re.fullmatch(BELOW, message):
-        return f"{name}: expected a number, at least {found[2]}, found {found[1]}"
+        return f"{name}: expected a number, at least {int(found[2]):,}, found {found[1]}"
     return f"{name}: {' '.join(message.split()).rstrip('.')}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from charnet.cli import console, surprise
@@ -17,8 +16,7 @@ from charnet.generation.detokenizer import Chunk
 
 WRITTEN = "\x1b[38;5;30m"  # teal, which can be read on black and on white
 MARK = "| "  # before each line of the model, without colors
-TYPED = 100  # added to the band of a typed character
-MARKS = " .:+#"  # of the bands, under the characters; "_" is under what was typed
+TYPED = 100  # added to the level of a typed character
 NARROWEST = 10  # columns of text
 
 
@@ -56,22 +54,19 @@ class Screen:
         Args:
             typed_or_written: pieces of it, and whether the user typed them.
         """
-        rated = (Chunk(piece.text, _bands(piece, TYPED * typed)) for typed, piece in typed_or_written)
+        rated = (Chunk(piece.text, _levels(piece, TYPED * typed)) for typed, piece in typed_or_written)
         if self._is_colored:
             console.stream_text(_drawn(wrapped(rated, self._columns(0)), "", ""), harmless=True)
             console.note(surprise.legend(), keep="\x1b")
             return
-        lines = _marked(wrapped(rated, self._columns(0)))
-        for line in lines:
+        for line in surprise.marked(wrapped(rated, self._columns(0)), _mark):
             console.write(line + "\n") if self.is_terminal else console.note(line)
-        bounds = [f"{100 * probability:g} %" for probability, _, _ in surprise.BANDS[:-1]]
-        shown = ", ".join(f'"{mark}" below {bound}' for mark, bound in zip(MARKS[1:], bounds, strict=False))
-        say(f'under each character its probability: {shown}; "_" is under what you typed')
+        say(f'{surprise.marks_legend()}, "_" what you typed')
 
     def _stream(self, chunks: Iterable[Chunk], first: str, rest: str) -> None:
         """Writes a text with something before its first line and before the others."""
         if self._is_colored and self._surprise:
-            rated = (Chunk(chunk.text, _bands(chunk, 0)) for chunk in chunks)
+            rated = (Chunk(chunk.text, _levels(chunk, 0)) for chunk in chunks)
             drawn = _drawn(wrapped(rated, self._columns(len(rest))), first, rest)
         else:
             plain = (Chunk(chunk.text, (0,) * len(chunk.text)) for chunk in chunks)
@@ -90,14 +85,14 @@ def say(message: str) -> None:
         console.note(line)
 
 
-def _bands(chunk: Chunk, more: int) -> tuple[float, ...]:
-    """Returns the band of each character, in place of its nats."""
-    bands = (bisect_right(surprise.LIMITS, nats - 1e-9) for nats in chunk.nats)
-    return tuple(band + more for band in itertools.islice(itertools.chain(bands, itertools.repeat(0)), len(chunk.text)))
+def _levels(chunk: Chunk, more: int) -> tuple[float, ...]:
+    """Returns the level of each character, in place of its nats."""
+    levels = itertools.chain(map(surprise.level, chunk.nats), itertools.repeat(0))
+    return tuple(level + more for level in itertools.islice(levels, len(chunk.text)))
 
 
 def _drawn(chunks: Iterable[Chunk], first: str, rest: str, style: str = "") -> Iterator[str]:
-    """Yields text for a terminal: each character in the color of its band, what was typed bold, lines with a mark."""
+    """Yields text for a terminal: each character in the color of its level, what was typed bold, lines with a mark."""
     prefix, at_start = first, True
     for chunk in chunks:
         drawn = ""
@@ -111,24 +106,11 @@ def _drawn(chunks: Iterable[Chunk], first: str, rest: str, style: str = "") -> I
                 drawn += f"\n{rest.rstrip()}" * (len(text) - 1) + "\n"
                 at_start = True
                 continue
-            code = BOLD * (value >= TYPED) + (style or surprise.BANDS[int(value) % TYPED][2])
+            code = BOLD * (value >= TYPED) + (style or surprise.CODES[int(value) % TYPED])
             drawn += f"{code}{visible(text, keep=chr(9))}{RESET}" if code else visible(text, keep="\t")
         yield drawn
 
 
-def _marked(chunks: Iterable[Chunk]) -> Iterator[str]:
-    """Yields each line of a text, and below it a line of marks where there are any."""
-    pairs = [pair for chunk in chunks for pair in zip(chunk.text, chunk.nats, strict=True)]
-    for ends, group in itertools.groupby(pairs, key=lambda pair: pair[0] == "\n"):
-        line = list(group)
-        if ends:
-            yield from [""] * (len(line) - 1)
-            continue
-        yield visible("".join(character for character, _ in line), keep="\t")
-        if marks := "".join(_mark(value) * console.cells(character) for character, value in line).rstrip():
-            yield marks
-
-
 def _mark(value: float) -> str:
-    band = int(value) % TYPED
-    return "_" if value >= TYPED and not band else MARKS[band]
+    level = int(value) % TYPED
+    return "_" if value >= TYPED and not level else surprise.MARKS[level]

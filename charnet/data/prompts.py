@@ -18,7 +18,7 @@ from charnet.data.variants import of_width
 from charnet.data.vocab import Vocabulary
 from charnet.errors import PromptError, plural
 
-SHOWN = 5  # pairs of characters in a note
+SHOWN = 5  # characters, or pairs of them, in a note
 
 
 def decode(raw: bytes, name: str, encoding: str, *, of_bytes: bool) -> str:
@@ -93,11 +93,26 @@ def read(
     text, notes = fit(normalize(text, data), vocab)
     if not skip_unknown:
         return text, vocab.encode(text), notes
+    ids, left_out = known_of(text, vocab)
+    return vocab.decode(ids.tolist()) if left_out else text, ids, notes + left_out
+
+
+def known_of(text: str, vocab: Vocabulary) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Returns the ids of the characters that the alphabet has, and a sentence about the others if there are any.
+
+    >>> known_of("café, Zoë", Vocabulary.of_text("acefoz, "))[1]
+    ["left out 3 characters that the model does not know: 'é', 'Z', 'ë'"]
+    >>> known_of("café", Vocabulary.of_text("acef"))[1]
+    ["left out 1 character that the model does not know: 'é'; the nearest it knows: 'e'"]
+    """
     ids, dropped = vocab.encode_known(text)
-    if dropped:
-        text = vocab.decode(ids.tolist())
-        notes.append(f"left out {plural(dropped, 'character')} that the model does not know")
-    return text, ids, notes
+    if not dropped:
+        return ids, []
+    codes = vocab.codes(text)
+    unknown = list(dict.fromkeys(codes[vocab.lookup(codes) < 0].tolist()))
+    names = ", ".join(repr(chr(code)) if not vocab.of_bytes else f"{code:#04x}" for code in unknown[:SHOWN])
+    more = ", ..." if len(unknown) > SHOWN else vocab.advice(unknown[0]) if len(unknown) == 1 else ""
+    return ids, [f"left out {plural(dropped, 'character')} that the model does not know: {names}{more}"]
 
 
 def compose(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:

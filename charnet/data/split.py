@@ -154,7 +154,9 @@ class Split:
             notes.append(f"only {plural(len(self.val), 'character')} held out: the validation loss says little")
         longest, median = self._longest, self._median
         if longest >= max(LONG, MUCH_LONGER * median):
-            notes.append(f"the longest {self._word} has {longest:,} characters, the median {median:,}: is it one?")
+            notes.append(
+                f"the longest {self._word} has {plural(longest, 'character')}, the median {median:,}: is it one?"
+            )
         if (share := self.share_seen()) >= MUCH_SEEN:
             notes.append(
                 f"{share:.0%} of the held-out {self._word}s are also among those to learn from: "

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from charnet.config import ACTIVATIONS, Config, ModelSettings
 from charnet.engines.base import Engine
 from charnet.engines.registry import available, engine_of
+from charnet.errors import plural
 from charnet.model.shapes import model_shapes
 from charnet.overlay import overlay
 from charnet.storage.quantize import LARGEST, QuantizedMatrix
@@ -100,4 +101,4 @@ def check(engines: Sequence[str] = ("numpy", "compiled")) -> str:
             compared += 1
     if others:
         return f"not as on other machines: {'; '.join(others)}; please report this"
-    return f"computed to the last bit as on other machines ({compared} comparisons)"
+    return f"computed to the last bit as on other machines ({plural(compared, 'comparison')})"

@@ -243,7 +243,7 @@ def _advice_on_repeats(stats: CorpusStats, lines: LineStats) -> list[str]:
         ] * (share > MANY_REPEATED)
     line, times = stats.most_repeated
     return [
-        f"{stats.repeated:.0%} of the text is repeated lines, most of it '{line}' ({times:,} times): "
+        f"{stats.repeated:.0%} of the text is repeated lines, most of it '{line}' ({plural(times, 'time')}): "
         "the model will memorize them; remove them"
     ] * (stats.repeated > MUCH_REPEATED)
 

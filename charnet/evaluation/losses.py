@@ -41,7 +41,8 @@ class Evaluation:
     """The total loss on a text, in nats, and the number of characters it is summed over.
 
     `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted. `notes`
-    are sentences for the user about the text. `dynamic` is the loss with learning, if it was asked for.
+    are sentences for the user about the text. `dynamic` is the loss with learning, if it was asked for. `verdict` says
+    what the loss means, if that is known.
     """
 
     nats: float
@@ -49,11 +50,14 @@ class Evaluation:
     unknown: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     dynamic: DynamicLoss | None = None
+    verdict: str = ""
 
     def __repr__(self) -> str:
         losses = f"{self.nats_per_char:.4f} nats ({self.bits_per_char:.4f} bits) per character"
         unknown = f", {sum(self.unknown.values()):,} unknown left out" if self.unknown else ""
-        return f"Evaluation({losses}, perplexity {self.perplexity:.4g}, {self.characters:,} characters{unknown})"
+        judged = f": {self.verdict}" if self.verdict else ""
+        size = plural(self.characters, "character")
+        return f"Evaluation({losses}, perplexity {self.perplexity:.4g}, {size}{unknown}{judged})"
 
     @property
     def nats_per_char(self) -> float:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from charnet.errors import ConfigError
 from charnet.version import __version__
 
 if TYPE_CHECKING:
@@ -40,14 +39,6 @@ def symbols(vocab: Vocabulary) -> list[int]:
 
 def embedding_size(model: Checkpoint) -> int:
     return model.config.model.embedding_size or model.config.model.hidden_size
-
-
-def check_onnx() -> None:
-    """Raises ConfigError if the package onnx is missing."""
-    try:
-        import onnx  # noqa: F401
-    except ImportError:
-        raise ConfigError("--onnx needs the package onnx: pip install 'charnet[onnx]', or use --safetensors") from None
 
 
 def left_out(model: Checkpoint) -> str:

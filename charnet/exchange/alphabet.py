@@ -25,6 +25,7 @@ from charnet.storage.strict_json import strict_json
 LARGEST_FILE = 16 << 20  # bytes; all of Unicode takes 4.4 MB, and thrice that as JSON
 NESTED = ("itos", "idx_to_token", "idx_to_char", "stoi", "token_to_idx", "char_to_idx", "vocab")
 UNKNOWN = (b"<unk>", b"<UNK>", b"[UNK]", b"UNK")  # one symbol for all characters that are not in the alphabet
+MARK = "\ufeff"  # byte order mark
 BYTE = re.compile(rb"\[(\d{3})\]")  # so the preprocessing of torch-rnn writes bytes that are not ASCII
 
 
@@ -110,7 +111,9 @@ def read(path: Path, counts: Collection[int]) -> list[bytes]:
     """
     raw = old_file.read(path, LARGEST_FILE).raw
     try:
-        tokens = _from_json(strict_json(raw.decode())) if path.suffix == ".json" else _from_text(raw.decode(), counts)
+        text = raw.decode()
+        is_json = path.suffix == ".json"
+        tokens = _from_json(strict_json(text.removeprefix(MARK))) if is_json else _from_text(text, counts)
         encoded = [token.encode() for token in tokens]
     except UnicodeError:
         raise CheckpointError(f"{path}: expected an alphabet in UTF-8, found other bytes") from None
@@ -125,9 +128,11 @@ def read(path: Path, counts: Collection[int]) -> list[bytes]:
 
 
 def _from_text(text: str, counts: Collection[int]) -> list[str]:
-    """Returns the characters of a text, without the line end that an editor has added."""
-    is_added = text.endswith("\n") and len(text) not in counts and len(text) - 1 in counts
-    return list(text[:-1] if is_added else text)
+    """Returns the characters of a text, without the byte order mark and the line end that an editor has added: where
+    their number would not be right with them."""
+    without_end, without_mark = text.removesuffix("\n"), text.removeprefix(MARK)
+    kept = (text, without_mark, without_end, without_mark.removesuffix("\n"))
+    return list(next((each for each in kept if len(each) in counts), text))
 
 
 def _from_json(found: Any) -> list[str]:

@@ -118,6 +118,15 @@ class Imported:
         return {name: np.ascontiguousarray(weight, np.float32) for name, weight in weights.items()}
 
 
+def at_least_single(numbers: npt.NDArray[Any]) -> Matrix:
+    """Returns numbers in single precision, or as they are if they have more: a copy only of those in half precision.
+
+    What a checkpoint holds is in single precision. Two numbers of that have the same sum in it as in double precision
+    rounded to it, so a whole model need not be twice its size in memory.
+    """
+    return np.asarray(numbers, np.float32 if numbers.dtype.itemsize <= 4 else np.float64)
+
+
 def reorder(weight: Matrix, blocks: Sequence[int]) -> Matrix:
     """Returns a weight with its gates in another order.
 

@@ -55,7 +55,7 @@ def convert(path: Path, parts: Sequence[Part], read_tokens: Callable[[int], Sequ
         tokens=read_tokens(alphabet),
         activation=activation,
         left_out=("optimizer",),
-        assumed=_assumed(recurrent[-1].settings),
+        assumed=(*_assumed(recurrent[-1].settings), *_padding(parts[0])),
     )
 
 
@@ -66,6 +66,13 @@ def _assumed(last: dict[str, Any]) -> tuple[str, ...]:
     if not last.get("return_sequences", False):
         return ("that it predicts after every character, as it learned to after whole windows",)
     return ()
+
+
+def _padding(first: Part) -> tuple[str, ...]:
+    """Says what it means that an embedding has `mask_zero`: Keras skips the id 0, and no character stands for it."""
+    if not first.settings.get("mask_zero", False):
+        return ()
+    return ("that no text holds the symbol of id 0: it is padding, which Keras skips and charnet reads as any other",)
 
 
 def _layer(path: Path, part: Part) -> Layer:

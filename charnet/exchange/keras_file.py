@@ -21,10 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from charnet.errors import CheckpointError, ConfigError, quoted
-from charnet.exchange.imported import Matrix
+from charnet.exchange.imported import Matrix, at_least_single
 from charnet.exchange.old_file import OldFile, damaged, unfit
 from charnet.storage.strict_json import strict_json
 
@@ -96,7 +94,7 @@ def _with_variables(path: Path, h5: Any, parts: Sequence[Part], most_bytes: int)
         most_bytes -= sum(math.prod(each.shape) * each.dtype.itemsize for each in datasets)
         if most_bytes < 0:
             raise damaged(path, "more numbers than it has room for")
-        found.append(replace(part, variables=[np.asarray(each[()], np.float64) for each in datasets]))
+        found.append(replace(part, variables=[at_least_single(each[()]) for each in datasets]))
     return found
 
 

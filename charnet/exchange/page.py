@@ -24,10 +24,10 @@ from charnet.config import SamplingOptions
 from charnet.engines import exact
 from charnet.engines.exact_engine import EXACT_CELLS, head_of, parts_of
 from charnet.engines.numpy_engine import LAYOUTS
-from charnet.exchange import page_facts, page_text, wasm
+from charnet.exchange import page_facts, page_language, page_text, wasm
 from charnet.generation import graphemes
 from charnet.generation.sampler import Sampler
-from charnet.insight import html
+from charnet.insight import html, surprises
 from charnet.model.ngram import PROBABILITIES
 from charnet.model.shapes import member_prefixes
 from charnet.storage.checkpoint import Checkpoint
@@ -78,11 +78,12 @@ def write(
     """
     model = checkpoint.quantize()
     text = None if compressed is None else page_text.read(compressed, model)
+    language = page_language.language_of(checkpoint.vocab)
     networks, ngram = b"".join(_networks(model)), b"".join(_ngram(model))
     alphabet = _seven_bits(np.diff(checkpoint.vocab.symbols, prepend=0).tolist())
     data = {
         "name": name,
-        **page_facts.of(model, checkpoint.sha256),
+        **page_facts.of(model, checkpoint.sha256, page_language.of_words(language)),
         **_shape(model),
         "alphabet": _alphabet(checkpoint),
         "ngram": _ngram_shape(model),
@@ -92,12 +93,32 @@ def write(
         "weights": _base64(alphabet + networks + ngram),
         **({"compressed": _base64(text.raw), "textName": text.name} if text else {}),
     }
-    names = (*SCRIPTS, *(RESTORING if text else ()))
-    script = '"use strict";\n' + "".join(_compact(f"{name}.js") for name in names)
-    style, body = _compact("page.css"), (FOLDER / "page.html").read_text(encoding="utf-8")
-    page = html.page(f"{name} - charnet", body, style=style, script=script, data=data, compiles=True).encode()
+    page = _page(f"{name} - charnet", data, language, restores=bool(text)).encode()
     durable.write(target, page)
     return Written(len(page), len(networks), len(ngram), len(text.raw) if text else 0, text.characters if text else 0)
+
+
+def _page(title: str, data: dict[str, Any], language: str, *, restores: bool) -> str:
+    """Returns the page.
+
+    Args:
+        language: of the text, or "".
+    """
+    own = page_language.of_words(language)
+    scripts = [_compact(FOLDER / f"{name}.js") for name in (*SCRIPTS, *(RESTORING if restores else ()))]
+    script = '"use strict";\n' + surprises.script() + html.asset("saving.js") + "".join(scripts)
+    words = page_language.SCRIPTS | (page_language.RESTORING if restores else {})
+    body = page_language.in_language((FOLDER / "page.html").read_text(encoding="utf-8"), page_language.BODY, own)
+    body = body.replace("TEXT-LANGUAGE", language).replace("SURPRISE-KEY", page_language.legend(own))
+    return html.page(
+        title,
+        body,
+        style=surprises.style() + _compact(FOLDER / "page.css"),
+        script=page_language.in_language(script, words, own),
+        data=data,
+        language=own,
+        compiles=True,
+    )
 
 
 def _receipt(checkpoint: Checkpoint, stored_name: str, options: SamplingOptions) -> dict[str, Any]:
@@ -210,9 +231,9 @@ def tables_digest() -> str:
     return hashlib.sha256(np.concatenate(tables).astype("<f8").tobytes()).hexdigest()
 
 
-def _compact(name: str) -> str:
+def _compact(path: Path) -> str:
     """Returns a script or a style sheet without comments of whole lines and without indentation."""
-    lines = (line.strip() for line in (FOLDER / name).read_text(encoding="utf-8").splitlines())
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from charnet.errors import ConfigError, did_you_mean, quoted
-from charnet.exchange.imported import Imported, Layer, Matrix, cell_of, one_hot
+from charnet.errors import CheckpointError, ConfigError, did_you_mean, quoted
+from charnet.exchange.imported import Imported, Layer, Matrix, at_least_single, cell_of, one_hot
 from charnet.exchange.old_file import unfit
 
 RECURRENT = re.compile(r"(?:(.*)\.)?(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d{1,2})")
@@ -27,6 +27,7 @@ REFUSED = {
 }
 EMBEDDING, HEAD, HEAD_BIAS = "embedding.weight", "head.weight", "head.bias"
 OURS = re.compile(r"embedding\.weight|head\.weight|head\.bias|rnn\.(?:weight|bias)_(?:ih|hh)_l\d{1,2}")
+LIKE_EMBEDDING = re.compile(r"emb|encod|lookup|wte", re.IGNORECASE)
 LIKE_HEAD = re.compile(r"head|fc|linear|decod|out|dense|proj|logit|h2o", re.IGNORECASE)
 MOST_LAYERS = 64
 
@@ -72,12 +73,16 @@ def convert(
     width, units = layers[0].weight_ih.shape[1], layers[-1].weight_hh.shape[1]
     counts = {len(tensor) for tensor in others.values() if tensor.ndim == 2 and tensor.shape[1] in (width, units)}
     tokens = read_tokens(counts or {width})
+    if len(tokens) == width == units and not names:
+        _check_role(path, others)
     embedding, head, bias = _outer(path, others, len(tokens), width, units)
+    assumed = [f"activation {activation}, which the file does not say"] if cell == "rnn" else []
+    if head is embedding:
+        assumed.append("that the embedding is the output matrix too, since the file has no other")
     if embedding is None:
         embedding, weight_ih = one_hot(layers[0].weight_ih)
         layers[0] = Layer(weight_ih, layers[0].weight_hh, layers[0].bias, layers[0].bias_hn)
-    assumed = (f"activation {activation}, which the file does not say",) if cell == "rnn" else ()
-    return Imported("PyTorch", cell, layers, embedding, head, bias, tokens, activation, assumed=assumed)
+    return Imported("PyTorch", cell, layers, embedding, head, bias, tokens, activation, assumed=tuple(assumed))
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def _renamed(path: Path, tensors: Mapping[str, Matrix], names: Mapping[str, str]
             raise ConfigError(f"--map: expected {known}, found {quoted(ours)}")
     if len(set(names.values())) < len(names):
         raise ConfigError("--map: expected a different name for each tensor, found one twice")
-    return {names.get(name, name): np.asarray(tensor, np.float64) for name, tensor in tensors.items()}
+    return {names.get(name, name): at_least_single(tensor) for name, tensor in tensors.items()}
 
 
 def _layers(path: Path, found: dict[str, Matrix]) -> list[_Weights]:
@@ -129,6 +134,22 @@ def _layers(path: Path, found: dict[str, Matrix]) -> list[_Weights]:
         sizes = ", ".join(str(layer.weight_hh.shape[1]) for layer in layers)
         raise unfit(path, f"found layers of different sizes ({sizes})")
     return layers
+
+
+def _check_role(path: Path, others: Mapping[str, Matrix]) -> None:
+    """Checks that the role of a lone matrix is clear, where input, units and alphabet have the same size.
+
+    Raises:
+        CheckpointError: without a bias and the name of an embedding it may be that, and the output too, or the output
+            of a network with one-hot input.
+    """
+    matrices = [name for name, tensor in others.items() if tensor.ndim == 2]
+    if len(matrices) == 1 == len(others) and not LIKE_EMBEDDING.search(name := matrices[0]):
+        shape = others[name].shape
+        raise CheckpointError(
+            f"{path}: found {quoted(name)} of shape {shape} alone: an embedding that is the output too, or the output "
+            f"of a network with one-hot input; say which with --map NAME={EMBEDDING} or --map NAME={HEAD}"
+        )
 
 
 def _outer(

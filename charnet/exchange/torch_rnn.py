@@ -16,7 +16,7 @@ import numpy as np
 from charnet.errors import CheckpointError, quoted
 from charnet.exchange import t7
 from charnet.exchange.alphabet import in_order
-from charnet.exchange.imported import Imported, Layer, Matrix, reorder
+from charnet.exchange.imported import Imported, Layer, Matrix, at_least_single, reorder
 from charnet.exchange.old_file import damaged, unfit
 
 CELLS = {"nn.LSTM": ("lstm", (0, 1, 3, 2)), "nn.VanillaRNN": ("rnn", (0,))}
@@ -66,8 +66,8 @@ def convert(path: Path, content: Any) -> Imported:
         cell=cells[0],
         layers=layers,
         embedding_VD=tensor(path, first, "weight", 2),
-        head_weight=weight * scale,
-        head_bias=bias + weight @ np.broadcast_to(shift, weight.shape[1:]),
+        head_weight=_scaled(weight, scale),
+        head_bias=bias + _moved(weight, shift),
         tokens=tokens(path, model.get("idx_to_token")),
         dropout=dropout_rate(model.get("dropout")),
         left_out=("gradients", "history of losses"),
@@ -84,7 +84,7 @@ def sequence(path: Path, net: Any) -> list[t7.Instance]:
 
 
 def tensor(path: Path, module: t7.Instance, name: str, dimensions: int) -> Matrix:
-    """Returns a parameter of a module, in double precision.
+    """Returns a parameter of a module, a vector in double precision.
 
     Raises:
         CheckpointError: it is missing, damaged, or has another number of dimensions.
@@ -96,7 +96,7 @@ def tensor(path: Path, module: t7.Instance, name: str, dimensions: int) -> Matri
         raise damaged(path, f"{error} as {name} of {quoted(module.name)}") from None
     if array is None or array.ndim != dimensions or not array.size:
         raise damaged(path, f"no {name} of {dimensions} dimensions in {quoted(module.name)}")
-    return np.asarray(array, np.float64)
+    return np.asarray(array, np.float64) if dimensions == 1 else at_least_single(array)
 
 
 def check_sizes(path: Path, modules: Sequence[t7.Instance]) -> None:
@@ -139,8 +139,17 @@ def _after(path: Path, layer: Layer, scale: Matrix, shift: Matrix) -> Layer:
     """Returns a layer that reads x as the given one reads scale * x + shift."""
     if scale.size not in (1, layer.weight_ih.shape[1]):
         raise damaged(path, "batch normalization of other shapes")
-    moved = layer.weight_ih @ np.broadcast_to(shift, layer.weight_ih.shape[1:])
-    return Layer(layer.weight_ih * scale, layer.weight_hh, layer.bias + moved)
+    return Layer(_scaled(layer.weight_ih, scale), layer.weight_hh, layer.bias + _moved(layer.weight_ih, shift))
+
+
+def _scaled(weight: Matrix, scale: Matrix) -> Matrix:
+    """Returns a weight that reads scale * x; itself where there is no batch normalization."""
+    return weight if scale.size == 1 and scale[0] == 1 else weight * scale
+
+
+def _moved(weight: Matrix, shift: Matrix) -> Matrix:
+    """Returns what a shift of its input adds to the output of a weight."""
+    return weight @ np.broadcast_to(shift, weight.shape[1:]) if shift.any() else np.zeros(len(weight))
 
 
 def _normalization(path: Path, module: t7.Instance) -> tuple[Matrix, Matrix]:

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.generation import graphemes
-from charnet.generation.stopping import StopCriterion, StopStrings
+from charnet.generation.constraints import is_constrained
+from charnet.generation.stopping import StopCriterion, StopStrings, stop_criteria
 
 
 class Chunk(NamedTuple):
@@ -161,3 +163,10 @@ class Detokenizer:
             at += size
         del self._nats[:at]
         return tuple(sums)
+
+
+def detokenizer_of(vocab: Vocabulary, options: SamplingOptions) -> Detokenizer:
+    """Returns what turns symbols into text, and ends it as the options say. A pattern ends a text by itself."""
+    if is_constrained(options):
+        return Detokenizer(vocab)
+    return Detokenizer(vocab, stop_criteria(options, vocab), length=options.length)

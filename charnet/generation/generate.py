@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -14,10 +14,9 @@ from charnet.config import SamplingOptions
 from charnet.data.vocab import Vocabulary
 from charnet.engines import sampling
 from charnet.engines.base import Engine, MultiStepEngine, Pattern
-from charnet.generation import stopping
+from charnet.errors import reworded
 from charnet.generation.conditional import Conditional, Written
-from charnet.generation.constraints import is_constrained
-from charnet.generation.detokenizer import Chunk, Detokenizer
+from charnet.generation.detokenizer import Chunk, detokenizer_of
 from charnet.generation.pace import paced
 from charnet.generation.random_numbers import random_generator
 from charnet.generation.sampler import END, Sampler
@@ -91,7 +90,8 @@ class Generation:
 
     `state` is always the state after all that was sampled, also after what a stop criterion cut off, so a text that is
     continued from it does not stop at the same place again. `withheld` is the text that was cut off. Only what was read
-    to see where a sentence or a grapheme cluster ends is given back: it is sampled again.
+    to see where a sentence or a grapheme cluster ends is given back: it is sampled again. `reword` gives the errors on
+    the way other words.
 
     Args:
         state: what to continue.
@@ -122,6 +122,7 @@ class Generation:
         self._sampler = sampler or Sampler(vocab, options, is_exact=engine.is_exact)
         plain = self._sampler.temperature_only
         self._generate = engine.generate if plain and isinstance(engine, MultiStepEngine) else None
+        self.reword: Callable[[str], str] = str
         self._num_steps, self.seconds_per_call = 1, SECONDS_PER_CALL  # of the next call of a multi-step engine
         random = random_generator(options, index, state.num_sampled, is_exact=engine.is_exact)
         self._random = random.random
@@ -159,6 +160,10 @@ class Generation:
         return self.detokenizer.rest()
 
     def __iter__(self) -> Iterator[Chunk]:
+        with reworded(self.reword):
+            yield from self._chunks()
+
+    def _chunks(self) -> Iterator[Chunk]:
         detokenizer = self.detokenizer
         calls = list[_Call]()  # those whose symbols may be given back
         while not detokenizer.ended:
@@ -275,13 +280,6 @@ def conditional(
     recent, num_sampled = state.recent[-sampler.num_recent :], state.num_sampled
     last = begun.pending[0]
     return Conditional(engine, sampler, options, begun.state, last, recent=recent, num_sampled=num_sampled, nats=nats)
-
-
-def detokenizer_of(vocab: Vocabulary, options: SamplingOptions) -> Detokenizer:
-    """Returns what turns symbols into text, and ends it as the options say. A pattern ends a text by itself."""
-    if is_constrained(options):
-        return Detokenizer(vocab)
-    return Detokenizer(vocab, stopping.stop_criteria(options, vocab), length=options.length)
 
 
 def stream(

@@ -23,10 +23,11 @@ from charnet.engines.base import Engine, select_rows
 from charnet.errors import CharnetError
 from charnet.generation.automaton import DEAD
 from charnet.generation.copy_guard import CopyGuard, NothingLeftError
-from charnet.generation.detokenizer import Chunk
-from charnet.generation.generate import Generation, GenerationState, detokenizer_of
+from charnet.generation.detokenizer import Chunk, detokenizer_of
+from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.pace import paced
 from charnet.generation.random_numbers import random_generator
+from charnet.generation.rows import Alternatives, alternatives, sample_rows
 from charnet.generation.sampler import END, Sampler
 
 TO_SAMPLE = -2  # in place of a symbol
@@ -45,14 +46,6 @@ class Request(NamedTuple):
     guard: CopyGuard | None = None
     likely: int | None = None
     scores: bool = False
-
-
-class Alternatives(NamedTuple):
-    """What could have come in place of a symbol: symbols and the logarithms of their probabilities at temperature 1,
-    without filters and biases, the most likely first; the last pair is the symbol that came."""
-
-    ids: tuple[int, ...]
-    log_p: tuple[float, ...]
 
 
 class RunningText:
@@ -262,10 +255,10 @@ class Batch:
                 if len(rows):
                     of_rows = logits_BV if len(rows) == batch else logits_BV[rows]
                     some = texts if len(rows) == batch else [texts[row] for row in rows]
-                    ids_TB[t, rows] = _sample_rows(sampler, some, of_rows, positions_B[rows] + t, u_TB[t, rows])
+                    ids_TB[t, rows] = sample_rows(sampler, some, of_rows, positions_B[rows] + t, u_TB[t, rows])
             for row, text in enumerate(texts):
                 if text.likely is not None and (is_sampled_B[row] or text.scores) and ids_TB[t, row] != END:
-                    text.alternatives.append(_alternatives(logits_BV[row], int(ids_TB[t, row]), text.likely))
+                    text.alternatives.append(alternatives(logits_BV[row], int(ids_TB[t, row]), text.likely))
             if self._nats:
                 nats_TB[t] = sampling.surprisal_rows(logits_BV, ids_TB[t])
             self._ids_B = np.maximum(ids_TB[t], 0).tolist()  # of a text that has ended it reads anything
@@ -274,41 +267,6 @@ class Batch:
                     text.put_back(ids[made:], u_TB[max(made, len(ids)) :, row])
                 return ids_TB[:made], nats_TB[:made]
         return ids_TB, nats_TB
-
-
-def _sample_rows(
-    sampler: Sampler,
-    texts: Sequence[RunningText],
-    logits_BV: npt.NDArray[np.float32],
-    positions_B: npt.NDArray[np.int64],
-    u_B: npt.NDArray[np.float64],
-) -> Sequence[int] | npt.NDArray[np.intp]:
-    """Samples the next symbols of texts with one sampler. A text that has none is refused, and no other with it."""
-    recent, matched = [text.recent for text in texts], [text.matched for text in texts]
-    ids_B: Sequence[int] | npt.NDArray[np.intp]
-    try:
-        ids_B = sampler.sample_rows(logits_BV, positions_B, u_B, recent, matched)
-    except CharnetError as error:
-        if len(texts) == 1:
-            return [texts[0].fail(error)]
-        ids_B = [
-            int(_sample_rows(sampler, [text], logits_BV[[row]], positions_B[[row]], u_B[[row]])[0])
-            for row, text in enumerate(texts)
-        ]
-        return ids_B
-    if sampler.limits_copies:
-        rows = zip(texts, ids_B.tolist(), logits_BV, positions_B.tolist(), u_B.tolist(), strict=True)
-        ids_B = np.array([text.keep_from_copying(*row) for text, *row in rows])
-    if sampler.pattern or sampler.uses_history:
-        for text, i in zip(texts, ids_B.tolist(), strict=True):
-            text.follow(i)
-    return ids_B
-
-
-def _alternatives(logits_V: sampling.Floats, symbol: int, count: int) -> Alternatives:
-    log_p_V = np.log(np.maximum(sampling.softmax(logits_V), np.finfo(np.float64).tiny))
-    ids = [*np.argsort(-log_p_V, kind="stable")[:count].tolist(), symbol]
-    return Alternatives(tuple(ids), tuple(float(log_p_V[i]) for i in ids))
 
 
 def _concatenate(states: Sequence[Any]) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from charnet import durable
+from charnet.errors import plural
 from charnet.insight import html
 from charnet.insight.curves import Losses, line, loss_panels
 from charnet.insight.numbers import format_duration, format_loss
@@ -87,7 +88,7 @@ def about(started: Started) -> str:
     corpus, t = started.corpus, started.config.training
     return (
         f"{short_model(started.config)} with {started.parameters:,} parameters, trained on {corpus.name} "
-        f"({corpus.characters:,} characters, alphabet of {started.alphabet_size:,}) with {t.optimizer} "
+        f"({plural(corpus.characters, 'character')}, alphabet of {started.alphabet_size:,}) with {t.optimizer} "
         f"on {started.device} in {started.precision}"
     )
 

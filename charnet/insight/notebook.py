@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from charnet.data.printable import xml_text
+from charnet.errors import plural
+from charnet.evaluation import judge
 from charnet.insight.curves import Losses, loss_panels
 from charnet.insight.live_page import about, loss_figures
 from charnet.insight.numbers import format_duration, format_loss
@@ -97,11 +99,12 @@ def model_html(model: HasCheckpoint) -> str:
     progress = c.trainer_state
     shape, corpus = f"{short_model(c.config)}, alphabet of {len(c.vocab):,}, ", c.corpus
     trained = [
-        f"{shape}trained on {corpus.name} ({corpus.characters:,} characters)",
+        f"{shape}trained on {corpus.name} ({plural(corpus.characters, 'character')})",
         f"step {progress.step:,} of {c.config.training.steps:,}, {format_duration(progress.seconds)} of training, "
         f"best {format_loss(progress.best_nats_per_char)} at step {progress.best_step:,}",
     ]
     lines = [shape + corpus.name] if c.is_imported else trained
+    lines += [verdict.sentence] if (verdict := judge.of_model(c)) else []
     names = ("chars_seen", "seconds", "val_nats_per_char")
     known = [line for line in c.history if all(name in line for name in names)]
     curve = Losses("validation", *([line[name] for line in known] for name in names))

@@ -1,4 +1,3 @@
-"use strict";
 // The page of a model. Texts reach the reader through textContent alone.
 const data = JSON.parse(document.getElementById("data").textContent);
 const SVG = "http://www.w3.org/2000/svg";
@@ -83,17 +82,9 @@ function selectable(host, spans, choose) {
 }
 
 // What it expects.
-const LIMITS = [0.25, 0.05, 0.01, 0.002];
-function band(nats) {
-  const p = Math.exp(-nats);
-  return LIMITS.filter((limit) => p < limit - 1e-9).length;
-}
 const expected = document.getElementById("expected");
 const read = fill(expected, count);
-read.forEach((span, i) => { if (band(data.nats[i])) span.classList.add("s" + band(data.nats[i])); });
-const key = document.getElementById("surprise-key");
-key.append("Probability: ", ...["25 % or more", "5 % or more", "1 % or more", "0.2 % or more", "less"]
-  .map((label, i) => element("span", label, "s" + i)));
+read.forEach((span, i) => { span.classList.add("s" + surpriseLevel(data.nats[i])); });
 
 const bars = document.getElementById("bars");
 function showExpected(i) {

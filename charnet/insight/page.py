@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from charnet.data.printable import visible
 from charnet.errors import plural
-from charnet.insight import expectation, html, verdicts
+from charnet.insight import expectation, html, surprises, verdicts
 from charnet.insight.expectation import Surprise
 from charnet.insight.figures import Figure, figures
 from charnet.insight.html import text
@@ -36,7 +36,7 @@ def to_page(studies: Sequence[Study]) -> str:
         return _comparison(list(studies), drawn)
     (study,) = studies
     title = f"Inside {study.name}"
-    read = f"{study.characters:,} characters of {study.text}"
+    read = f"{plural(study.characters, 'character')} of {study.text}"
     notes = "".join(f'<p class="quiet">{text(note)}.</p>' for note in study.notes)
     gates = "".join(
         f"<p>{text(_layer_name(study, layer))}{text(verdicts.of_gates(layer))}</p>" for layer in study.gates
@@ -65,13 +65,14 @@ def to_page(studies: Sequence[Study]) -> str:
 <div class="figures">{_drawn(drawn, "half-lives")}{_drawn(drawn, "gates")}</div>
 </main>
 """
-    return html.page(title, body, style=html.asset("page.css"), script=html.asset("page.js"), data=_data(study))
+    style, script = html.asset("page.css") + surprises.style(), surprises.script() + html.asset("page.js")
+    return html.page(title, body, style=style, script=f'"use strict";\n{script}', data=_data(study))
 
 
 def _expected(study: Study) -> str:
     return f"""<h2>What it expects</h2>
 <p>{text(verdicts.of_surprise(study))} Click a character, or use the arrow keys, to see what was expected there.</p>
-<p id="surprise-key" class="key"></p>
+<p class="key">{surprises.legend()}</p>
 <div class="reader">{_readable("expected", "surprise")}
 <div id="bars" class="panel" aria-live="polite"></div></div>
 <h3>The {len(study.worst)} greatest surprises</h3>
@@ -131,7 +132,7 @@ def _comparison(studies: list[Study], drawn: dict[str, Figure]) -> str:
     head = _head("name", "model", "nats per character", "memory ends at", "half of the gradient within")
     body = f"""<main>
 <h1>{text(title)}</h1>
-<p>{text(f"Each model read {studies[0].characters:,} characters of {studies[0].text}.")}</p>
+<p>{text(f"Each model read {plural(studies[0].characters, 'character')} of {studies[0].text}.")}</p>
 {said}
 {_scroller("Models", f"<table>{head}<tbody>{rows}</tbody></table>")}
 {sections}
@@ -145,7 +146,9 @@ def _model_line(study: Study) -> str:
 
     parameters = sum(weight.size for weight in study.checkpoint.weights.values())
     window = study.checkpoint.config.training.window
-    return f"{short_model(study.checkpoint.config)}, {parameters:,} parameters, trained with windows of {window}"
+    return (
+        f"{short_model(study.checkpoint.config)}, {plural(parameters, 'parameter')}, trained with windows of {window}"
+    )
 
 
 def _layer_name(study: Study, layer: Any) -> str:

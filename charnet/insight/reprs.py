@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from charnet.data.printable import shown
-from charnet.errors import CharnetError, quoted
+from charnet.errors import CharnetError, plural, quoted
+from charnet.evaluation import judge, verdict
+from charnet.evaluation.verdict import Verdict
 from charnet.insight.numbers import format_loss
-from charnet.storage import run_list
+from charnet.storage import result, run_list, runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import Document
 
@@ -32,13 +34,20 @@ class RunPath(_Path):
             document = run_list.find(str(self.absolute())).document
         except CharnetError:  # a path below it, or a run that is gone
             document = None
-        about = f": {summary(document)}" if document else ""
-        return f"Run({quoted(shown(str(self)))}{about})"
+        if document is None:
+            return f"Run({quoted(shown(str(self)))})"
+        found = result.read(self / runs.BEST, document.trainer_state.best_step)
+        return f"Run({quoted(shown(str(self)))}: {summary(document)}{_said(verdict.of_run(found))})"
 
 
 def model_repr(model: HasCheckpoint) -> str:
-    """Returns a line for a model: its shape, its loss, its text."""
-    return f"TextModel({summary(model.checkpoint.document)})"
+    """Returns a line for a model: its shape, its loss, its text, and its verdict if its run has one."""
+    checkpoint = model.checkpoint
+    return f"TextModel({summary(checkpoint.document)}{_said(judge.of_model(checkpoint))})"
+
+
+def _said(found: Verdict | None) -> str:
+    return f"; {found.sentence}" if found else ""
 
 
 def summary(document: Document) -> str:
@@ -46,5 +55,5 @@ def summary(document: Document) -> str:
     progress, corpus = document.trainer_state, document.corpus
     best = progress.best_nats_per_char
     loss = "no loss on held-out text" if best is None else f"best {format_loss(best)} per character"
-    text = f"{shown(corpus.name)}, {corpus.characters:,} characters"
+    text = f"{shown(corpus.name)}, {plural(corpus.characters, 'character')}"
     return f"{run_list.short_model(document.config)}, {loss} at step {progress.best_step:,}, trained on {text}"

@@ -3,7 +3,6 @@ with what sets them apart."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from charnet.storage.run_list import LEFT_OUT, Curve, RunSummary, differences, m
 
 HELD_OUT = "nats per held-out character"
 MOST_CURVES = len(COLORS) * len(DASHES)  # in a figure; each looks different
-COLUMNS = ("run", "bits per character", "state", "text", "model", "step", "trained", "written (UTC)", "size")
+COLUMNS = ("run", "nats per character", "state", "text", "model", "step", "trained", "written (UTC)", "size")
 
 
 def to_page(found: Sequence[RunSummary], title: str) -> str:
@@ -51,16 +50,16 @@ def _overview(found: Iterable[RunSummary]) -> str:
     rows = []
     for run in found:
         nats = run.best_nats_per_char
-        bits = "" if nats is None else fixed(nats / math.log(2), 4)
+        loss = "" if nats is None else fixed(nats, 4)
         told: tuple[str, ...]
         if run.document is None:
-            told = (run.name, bits, run.state, run.problem, "", "", "", _date(run), format_size(run.size_bytes))
+            told = (run.name, loss, run.state, run.problem, "", "", "", _date(run), format_size(run.size_bytes))
         else:
             d = run.document
             progress, steps = d.trainer_state, d.config.training.steps
             step = f"{progress.step:,}" if progress.step >= steps else f"{progress.step:,} of {steps:,}"
             told = (
-                *(run.name, bits, run.state, d.corpus.name, short_model(d.config), step),
+                *(run.name, loss, run.state, d.corpus.name, short_model(d.config), step),
                 *(format_duration(progress.seconds), _date(run), format_size(run.size_bytes)),
             )
         rows.append(told)
@@ -95,7 +94,7 @@ def _together(group: Sequence[RunSummary]) -> str:
     ]
     all_same = "Settings" if len(group) == 1 else "Settings that are the same"
     return (
-        f'<h2>{html.text(corpus.name)} <span class="quiet">{corpus.characters:,} characters</span></h2>\n'
+        f'<h2>{html.text(corpus.name)} <span class="quiet">{plural(corpus.characters, "character")}</span></h2>\n'
         f'<div class="figures">{figures}</div>\n{more}{differ}'
         f"<details><summary>{all_same}</summary>\n{_table(('setting', 'value'), same)}</details>\n"
     )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from charnet.data.vocab import Vocabulary
+from charnet.errors import plural
 from charnet.insight.svg import ALONE, STYLE, xml_text
 from charnet.insight.trace import CHUNK, networks_of, scan, values_of
 from charnet.model.network import CharModel
@@ -60,7 +61,7 @@ class States(dict[str, Floats]):
         if not units:
             units = sorted(np.argsort(-values_TH.std(axis=0), kind="stable")[:MOST_UNITS].tolist())
         width, height = LEFT + CELL * len(values_TH) + CELL, TOP + CELL * len(units) + CELL
-        about = f"{name}: the value of {len(units)} units after each character, blue below zero, orange above"
+        about = f"{name}: the value of {plural(len(units), 'unit')} after each character, blue below zero, orange above"
         return (
             f'<svg class="figure" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
             f'width="{width}"><title>{xml_text(name)}</title><desc>{xml_text(about)}</desc><style>{STYLE}{ALONE}</style>'

@@ -127,7 +127,8 @@ def study(
     compiled = properties.compile_patterns([*dict.fromkeys(patterns)])
     wanted = [_unit(checkpoint, each) for each in chosen]
     if len(text) < FEWEST:
-        raise CorpusError(f"{text_name}: {len(text):,} characters are too few to look into a model: give {FEWEST}")
+        found = plural(len(text), "character")
+        raise CorpusError(f"{text_name}: {found}, too few to look into a model: give {FEWEST}")
     networks, start_id, notes = trace.networks_of(checkpoint), checkpoint.vocab.start_id(), list[str]()
     looked_at = passages.spread(text, _characters(checkpoint))
     states, of_gates = units.StateRecord(looked_at.counted), gates.GateRecord(looked_at.counted)

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from charnet.insight import html
+from charnet.insight import html, surprises
 
-STYLE = """
-.text { max-width: 42rem; font-family: inherit; }
-mark { color: #000; background: #afd7ff; border-radius: 2px; }
-mark.great { background: #ffaf00; font-weight: bold; }
-"""
-MARKS = ("", "<mark>", '<mark class="great">')
+STYLE = ".text { max-width: 42rem; font-family: inherit; }\n"
 
 
-def to_page(title: str, sentences: Iterable[str], names: Sequence[str], levels: Iterable[tuple[str, int]]) -> str:
+def to_page(title: str, sentences: Iterable[str], levels: Iterable[tuple[str, int]]) -> str:
     """Returns the page.
 
     Args:
         sentences: what is said above the text.
-        names: of the three levels, for the legend.
         levels: the characters of the text, each with its level: 0, 1 or 2.
     """
-    legend = " ".join(marked(name, level) for level, name in enumerate(names))
     said = "".join(f"<p>{html.text(sentence)}</p>" for sentence in sentences)
-    body = f'<h1>{html.text(title)}</h1>{said}<p>{legend}</p><div class="text">{"".join(_runs(levels))}</div>'
-    return html.page(title, body, style=STYLE)
+    head = f'<h1>{html.text(title)}</h1>{said}<p class="key">{surprises.legend()}</p>'
+    return html.page(title, f'{head}<div class="text">{"".join(_runs(levels))}</div>', style=STYLE + surprises.style())
 
 
 def _runs(levels: Iterable[tuple[str, int]]) -> Iterable[str]:
@@ -37,4 +30,4 @@ def _runs(levels: Iterable[tuple[str, int]]) -> Iterable[str]:
 def marked(text: str, level: int) -> str:
     """Returns a text as markup with the color of its level."""
     shown = html.xml_text(text, keep="\n\t")
-    return f"{MARKS[level]}{shown}</mark>" if level else shown
+    return f'<span class="s{level}">{shown}</span>' if level else shown

@@ -51,7 +51,9 @@ def progress_line(state: RunState) -> str:
     words = [f"step {step:,} of {state.steps:,}"]
     if latest is not None:
         words.append(f"training {fixed(latest.train_nats_per_char, 3)}")
-    if state.val:
-        words.append(f"validation {fixed(state.val[-1], 3)} nats")
+    steps, losses = state.points("val_nats_per_char", "step")
+    if losses:
+        earlier = f" at step {steps[-1]:,.0f}" if steps[-1] < step else ""
+        words.append(f"validation {fixed(losses[-1], 3)} nats{earlier}")
     words.append(state.finished.reason if state.finished else f"{format_duration(state.seconds_left())} left")
     return f"[{'#' * done}{'-' * (BAR - done)}] " + ", ".join(words)

@@ -2,10 +2,12 @@
 
 SENTENCES = {
     # The head of the page
-    "title": "循环神经网络怎样学会《{text}》",
-    "intro": "我们用《{text}》（共 {characters} 个字符，{alphabet} 种）训练了 {count} 个网络，{length}。本页的每一句"
-    "结论都出自这些训练的实测结果，就在这台机器上。换一份文本，或者多给些时间，答案可能不同——这正是本课想让大家看到"
-    "的。",
+    "title": "循环神经网络怎样学会{text}",
+    "text": "《{name}》",
+    "text.ferry-book": "《The Ferry Book》",
+    "text.zh": "《全唐诗》五言诗选",
+    "intro": "我们用{text}（共 {characters} 个字符，{alphabet} 种）训练了 {count} 个网络，{length}。本页的每一句结"
+    "论都出自这些训练的实测结果，就在这台机器上。换一份文本，或者多给些时间，答案可能不同：这正是本课想让大家看到的。",
     "length.seconds": "每个训练 {seconds} 秒",
     "length.steps": "每个训练 {steps} 步",
     "intro.loss": "网络每读入一个字符，就给下一个可能出现的字符各分配一个概率。损失是对实际出现的字符取 −ln p 的平均"
@@ -19,14 +21,17 @@ SENTENCES = {
     "时间并不相同：每个字符算得多的网络用时更长。",
     "chance": "偶然因素有多大？同一个 LSTM 换一组随机初始权重再训练一次，结果相差 {difference}。只重复一次，估计很粗"
     "略，所以本页取它的两倍，且不小于 {least}：差距超过 {chance}，才算真正的差别。",
-    "chance.unknown": "偶然因素有多大？这次没有时间换一组随机初始权重重复训练。本页暂且把超过 {chance} 的差距算作真"
-    "正的差别，这个界限只是估计。",
+    "chance.unknown": "偶然因素有多大？时间太短，来不及换一组随机初始权重再训练一次，所以无从得知，本页姑且按 "
+    "{chance} 算。况且这些网络才训练了 {fewest} 到 {most} 步，刚刚开始学。下面说的只是这 {count} 次训练的情形，并不说"
+    "明哪种单元更好；要下结论，请把 --for 设长一些。",
     "disturbed": "训练{names}时，别的程序占用了处理器，网络没有得到平常那么多的计算时间，损失因此偏高。请在空闲的机"
     "器上再做一次。",
     "left_out": "因时间太短而略去的内容：{parts}。把 --for 设长一些就会补上。",
     "diverged": "{names}：训练中损失不再是有限的数，训练提前结束，只采用在此之前保存的权重。",
     "contents": "本课的问题",
     "too_short": "文本太短，这一项无法测量。",
+    "share": "{value}%",
+    "share.less": "{least}% 以下",
     # Parts that may be left out
     "part.noise": "重复训练",
     "part.units": "隐藏单元的数量",
@@ -39,6 +44,8 @@ SENTENCES = {
     "单元。",
     "cells.clear": "这里最好的是 {best}：每个字符的损失为 {nats} 奈特，困惑度 {perplexity}。其次是 {second}，差 "
     "{gap}，超出了偶然因素能解释的范围。",
+    "cells.ahead": "才训练了这么一会儿，暂时领先的是 {best}：每个字符的损失为 {nats} 奈特，困惑度 {perplexity}。其"
+    "次是 {second}，差 {gap}。训练久一些，名次可能就变了。",
     "cells.tied": "{names} 在这里分不出高下：彼此相差不超过 {gap}，而偶然因素就能造成 {chance} 的差距。损失最低的是 "
     "{best}：每个字符 {nats} 奈特，困惑度 {perplexity}。",
     "cells.last": "{worst} 排在最后，比最好的差 {gap}。",
@@ -54,9 +61,9 @@ SENTENCES = {
     "gate.update": "更新门：取 1 时保留旧状态", "gate.reset": "重置门",
     "cell.rnn-tanh": "所有的记忆在每个字符处都要经过 U 和 tanh。梯度往回传 k 个字符，就要连乘 k 次 U 和 tanh 的导数"
     "，而这个导数最大只有 1。",
-    "cell.rnn-relu": "ReLU 的导数不是 0 就是 1：它不会使梯度变小，但也不限制状态的大小。",
-    "cell.lstm": "细胞状态 c 靠相加往下传。沿着 c 往回传的梯度只乘以遗忘门，而遗忘门可以一直接近 1：这条路上没有矩阵"
-    "。",
+    "cell.rnn-relu": "ReLU 的导数不是 0 就是 1：单元处于激活状态时不会使梯度变小，但状态的大小也就没有了限制。",
+    "cell.lstm": "细胞状态 c 靠相加往下传。沿着 c 往回传的梯度只乘以遗忘门，这条路上既没有矩阵，也没有 tanh。不过遗"
+    "忘门若不接近 1，梯度照样会变小：连乘 64 个 0.9，就只剩 0.1%。charnet 里遗忘门从 0.5 开始，要保住多少，得靠学习。",
     "cell.cifg": "比 LSTM 少做一个决定：写入多少，就忘掉多少，即 f = 1 − i。每个隐藏单元的参数只有 LSTM 的四分之三。",
     "cell.gru": "没有细胞状态：更新门把旧的隐藏状态和新的候选值混合起来。",
     "cell.parameters": "单元的参数个数：{formula}。",
@@ -68,8 +75,8 @@ SENTENCES = {
     "units.slow": "这里最好的是 {best} 个单元：损失 {nats}。{large} 个单元反而差 {gap}：同样的时间里，它读的字符只有"
     " {best} 个单元的 {share}%。这并不说明大网络学不到更多，只说明它要花更多的时间。",
     "units.enough": "这里最好的是 {best} 个单元：损失 {nats}。{large} 个单元读的字符差不多，却差 {gap}。",
-    "units.tied": "{names} 个单元在这里分不出高下，其中最低的损失是 {nats}。在这里，{fewest} 个单元对这份文本就够了"
-    "。",
+    "units.tied": "{names} 个单元在这里分不出高下，其中最低的损失是 {nats}。这样训练，多于 {fewest} 个单元并没有好"
+    "处。",
     "units.small": "只用 {small} 个单元，损失比最好的高 {gap}。",
     "units.ask": "单元更多的网络为什么不一定赢？",
     "units.answer": "每个字符的计算量更大：参数个数随单元数的平方增长。而一份文本能教的东西有限；反复读很多遍，大网"
@@ -95,13 +102,14 @@ SENTENCES = {
     "。",
     "gradient.how": "第二幅图：现在的隐藏状态在多大程度上取决于 k 个字符之前的状态（以当前为 1）。梯度要沿着这条路往"
     "回传，才能教会网络该记住什么。",
-    "gradient.lstm": "tanh RNN 的梯度消失得更快：往回 {rnn_reach} 个字符就降到百分之一以下，LSTM 沿着 c 要 "
-    "{lstm_reach} 个字符。往回 {k} 个字符，RNN 的梯度只剩 {rnn}%，LSTM 还剩 {lstm}%（沿着 c 还剩 {c}%）。",
+    "gradient.lstm": "在这几个网络里，tanh RNN 的梯度消失得更快：往回 {rnn_reach} 个字符就降到百分之一以下，LSTM 沿"
+    "着 c 要 {lstm_reach} 个字符。往回 {k} 个字符，RNN 的梯度只剩 {rnn}，LSTM 还剩 {lstm}（沿着 c 还剩 {c}）。",
     "gradient.rnn": "在这里，LSTM 的梯度并不比 tanh RNN 传得更远：降到百分之一以下，RNN 要往回 {rnn_reach} 个字符，"
-    "LSTM 沿着 c 是 {lstm_reach} 个。往回 {k} 个字符，RNN 还剩 {rnn}%，LSTM 剩 {lstm}%（沿着 c 剩 {c}%）。LSTM 能够"
-    "保住梯度，但该保住什么，要靠学习。",
+    "LSTM 沿着 c 是 {lstm_reach} 个。往回 {k} 个字符，RNN 还剩 {rnn}，LSTM 剩 {lstm}（沿着 c 剩 {c}）。遗忘门接近 1"
+    " 的地方，LSTM 才保得住梯度，而这要靠学习。",
     "memory.ask": "80 个字符之前出现了一个左引号。这些网络里，哪个能知道？",
-    "memory.answer": "只有记忆能达到那么远的网络才知道，而且训练时梯度也要传到过那么远。请对照前两幅图。",
+    "memory.answer": "只有记忆能达到那么远的网络才知道。训练时梯度如果也传得到那么远，网络就更容易学会。请对照前两"
+    "幅图。",
     # Exploding gradients
     "explosion": "什么是梯度爆炸？梯度裁剪起什么作用？",
     "explosion.how": "还是训练好的 {cell}，把它的循环权重矩阵 U 乘以 {factor}，再用普通的梯度下降（学习率 {rate}，动"
@@ -114,7 +122,7 @@ SENTENCES = {
     "练 {all} 步，最后 {last} 步的平均损失，不裁剪是 {free}，裁剪是 {end}。",
     "explosion.stays": "裁剪之后，梯度本身仍然很大（图中是裁剪之前的值）：网络还留在会爆炸的地方，只是小步移动。不裁"
     "剪，则最初几步就把它甩到了梯度很小、损失却很高的地方。",
-    "explosion.escaped": "最后反而是不裁剪的网络领先：它几步跳到了还能继续学习的地方。跳到哪里，全凭运气。",
+    "explosion.escaped": "最后反而是不裁剪的网络领先：它几步乱跳，碰巧落在了还能继续学习的地方。",
     "explosion.mild": "不裁剪，损失最高到 {peak}；裁剪之后，最高到 {clipped_peak}。共训练 {all} 步，最后 {last} 步的"
     "平均损失分别是 {free} 和 {end}：在这里，网络经受住了梯度爆炸。",
     "explosion.none": "即使乘以 {factor}，这里的梯度也没有爆炸：范数是 {norm}，原来是 {usual}。",
@@ -122,13 +130,13 @@ SENTENCES = {
     "explosion.answer": "方向仍然是下坡，但坡度只在附近有效：迈出范数为 1000 的一步，落脚的地方早已不是这个梯度所描"
     "述的了。裁剪只能治梯度爆炸；已经消失的梯度是拉不回来的。",
     # The window
-    "windows": "截断的沿时间反向传播，窗口长短有什么影响？",
-    "windows.how": "截断的沿时间反向传播在每个窗口的开头切断梯度，而状态继续往下传。三个 LSTM 每一步读的字符一样多："
+    "windows": "截断的随时间反向传播，窗口长短有什么影响？",
+    "windows.how": "截断的随时间反向传播在每个窗口的开头切断梯度，而状态继续往下传。三个 LSTM 每一步读的字符一样多："
     "窗口为 8 时取自 {short} 路文本，窗口为 128 时取自 {long} 路。",
     "windows.clear": "这里窗口取 {best} 最好：损失 {nats}。其次是 {others}。",
     "windows.tied": "窗口 {names} 在这里分不出高下，其中最低的损失是 {nats}。",
     "windows.other": "{window}（差 {gap}）",
-    "windows.grows": "窗口越长，记忆越远：依次是 {horizons} 个字符。",
+    "windows.grows": "在这几次训练里，窗口越长，记忆越远：依次是 {horizons} 个字符。",
     "windows.mixed": "记忆依次到 {horizons} 个字符为止：在这里，光把窗口加长，并没有让记忆变长。",
     "windows.ask": "为什么不干脆把窗口设成 10,000？",
     "windows.answer": "在梯度传回来之前，窗口里的所有状态都要留在内存里；每一步变长，步数就变少；何况那么远的梯度大"
@@ -146,14 +154,14 @@ SENTENCES = {
     "temperature": "温度起什么作用？",
     "temperature.how": "由本页最好的网络（{run}，损失 {nats}）用同一个随机种子在五种温度下写作。抽取字符之前，先把 "
     "logit 除以温度：温度低于 1，本来就可能的字符变得更可能。",
-    "temperature.rises": "温度为 {low} 时，网络觉得自己写的文本平淡无奇，每个字符 {low_nats} 奈特，其中长为 {string}"
-    " 个字符的片段有 {low_known}% 在《{text}》里出现过；温度为 {high} 时，则是 {high_nats} 奈特和 {high_known}%。",
+    "temperature.rises": "温度为 {low} 时，网络觉得自己写的文本平淡无奇，每个字符 {low_nats} 奈特，其中长为 "
+    "{string} 个字符的片段有 {low_known}% 在{text}里出现过；温度为 {high} 时，则是 {high_nats} 奈特和 {high_known}%。",
     "temperature.mixed": "温度为 {low} 时，网络自己测得每个字符 {low_nats} 奈特，长为 {string} 个字符的片段有 "
-    "{low_known}% 在《{text}》里出现过；温度为 {high} 时，则是 {high_nats} 奈特和 {high_known}%。这与通常的次序不同"
-    "：这个网络学到的还太少。",
+    "{low_known}% 在{text}里出现过；温度为 {high} 时，则是 {high_nats} 奈特和 {high_known}%。这与通常的次序不同：这"
+    "个网络学到的还太少。",
     "temperature.ask": "在哪个温度下，写出的文本和真实文本一样出人意料？",
-    "temperature.answer": "在 1 附近：这时网络按自己的预期写作，损失也就是它自己的损失。温度低，读起来更通顺，因为少"
-    "见的错误被掩盖了，但会不断重复。",
+    "temperature.answer": "在 1 附近：这时网络完全按学到的概率抽字，自己写的文本和真实的文本对它来说差不多同样出人"
+    "意料。温度低，读起来更通顺，因为少见的错误被掩盖了，但会不断重复。",
     "temperature.one": "温度 {temperature}：{nats} 奈特，出现过的片段占 {known}%",
     # The runs
     "runs": "全部训练结果，可以接着用",

@@ -3,6 +3,9 @@
 SENTENCES = {
     # The head of the page
     "title": "How recurrent networks learn {text}",
+    "text": "{name}",
+    "text.ferry-book": "The Ferry Book",
+    "text.zh": "Tang poems",
     "intro": "{count} networks were trained on {text} ({characters} characters of {alphabet} kinds), {length}. All "
     "that is said here was measured in these runs, on this machine. Another text or more time may give other "
     "answers: that is the point.",
@@ -23,8 +26,9 @@ SENTENCES = {
     "chance": "How much is chance? The same LSTM, begun with other random weights, ended {difference} nats away. "
     "One repetition is a rough measure, so this page takes twice that, and at least {least}: it calls a difference "
     "real only above {chance} nats.",
-    "chance.unknown": "How much is chance? There was no time to repeat a run with other random weights. This page "
-    "calls a difference real above {chance} nats, which is a guess.",
+    "chance.unknown": "How much is chance? There was no time to repeat a run with other random weights, so that is not "
+    "known: this page assumes {chance} nats. And the networks have only begun to learn, in {fewest} to {most} steps. "
+    "So all that follows describes these {count} runs. It does not say which cell is better: a longer --for does.",
     "disturbed": "While these trained, other programs used the processor: {names}. They got less of it than the "
     "others, and their losses are too high. Repeat the lesson on a machine that is not busy.",
     "left_out": "Left out, because the time was too short: {parts}. A longer --for includes them.",
@@ -32,6 +36,8 @@ SENTENCES = {
     "before that count.",
     "contents": "Questions",
     "too_short": "This could not be measured: the text is too short.",
+    "share": "{value} %",
+    "share.less": "less than {least} %",
     # Parts that may be left out
     "part.noise": "repeating a run",
     "part.units": "the number of units",
@@ -44,6 +50,8 @@ SENTENCES = {
     "gets more units for the same parameters.",
     "cells.clear": "The {best} is best here: {nats} nats per character, perplexity {perplexity}. The {second} "
     "follows, {gap} nats behind, which is more than chance explains.",
+    "cells.ahead": "After this short time the {best} is ahead: {nats} nats per character, perplexity {perplexity}. "
+    "The {second} follows, {gap} nats behind. After longer runs the order may be another one.",
     "cells.tied": "{names} cannot be told apart here: they lie within {gap} nats, and chance explains {chance}. The "
     "lowest loss is that of {best}: {nats} nats per character, perplexity {perplexity}.",
     "cells.last": "The {worst} is last, {gap} nats behind the best.",
@@ -52,7 +60,7 @@ SENTENCES = {
     "cells.speed.even": "All five read about as many characters: speed decides nothing here.",
     "cells.ask": "Would the order be the same with ten times the time?",
     "cells.answer": "Only longer runs can tell: try a longer --for. With more time a cell that costs more per "
-    "character loses less by it, and what a cell can remember counts more.",
+    "character loses less by it, and its memory counts more.",
     "equations": "The cells, one by one",
     "equations.how": "x is the embedding of the character, h the hidden state, c the cell state, σ the logistic "
     "function, ⊙ the product of elements. W, U and b are learned. E and H count the elements of x and h.",
@@ -61,27 +69,28 @@ SENTENCES = {
     "gate.update": "update gate: 1 keeps the old state", "gate.reset": "reset gate",
     "cell.rnn-tanh": "Everything that is remembered passes through U and tanh at every character. A gradient that "
     "goes back k characters is multiplied k times by U and by the slope of tanh, which is at most 1.",
-    "cell.rnn-relu": "The slope of ReLU is 0 or 1: it does not shrink a gradient, and it does not bound the state "
-    "either.",
-    "cell.lstm": "The cell state c is carried on by a sum. Along c a gradient is multiplied by the forget gate "
-    "only, which can stay near 1: there is no matrix on that way.",
+    "cell.rnn-relu": "The slope of ReLU is 0 or 1: where a unit is active it does not shrink a gradient, and it does "
+    "not bound the state either.",
+    "cell.lstm": "The cell state c is carried on by a sum. Along c a gradient is multiplied by forget gates only: "
+    "there is no matrix and no tanh on that way. It shrinks there too, unless the gates stay near 1: 64 gates of 0.9 "
+    "leave 0.1 % of it. charnet starts them at 0.5, so keeping has to be learned.",
     "cell.cifg": "An LSTM with one decision less: the more it writes, the more it forgets, f = 1 − i. It has three "
     "quarters of the parameters per unit.",
     "cell.gru": "No cell state: the update gate mixes the old hidden state with a new candidate.",
     "cell.parameters": "Parameters of the cell: {formula}.",
     # How many units?
     "units": "How many units can the text use?",
-    "units.how": "The same LSTM with more and with fewer units. Parameters are not equal here: they are what is "
-    "compared.",
+    "units.how": "The same LSTM with more and with fewer units. So the numbers of parameters differ: that is the "
+    "comparison.",
     "units.more": "The largest network is best: {best} units reach {nats} nats, {gap} less than {second}. The text "
     "can use at least that many here.",
     "units.slow": "{best} units are best here: {nats} nats. {large} units end {gap} nats behind: they read only "
     "{share} % of the characters that the {best} units read in the same time. That does not show that they cannot "
-    "learn more; it shows what they cost.",
+    "learn more; it shows their cost.",
     "units.enough": "{best} units are best here: {nats} nats. {large} units end {gap} nats behind, though they read "
     "about as much.",
-    "units.tied": "{names} units cannot be told apart here: the best of them has {nats} nats. {fewest} are enough "
-    "for this text here.",
+    "units.tied": "{names} units cannot be told apart here: the best of them has {nats} nats. In this training more "
+    "than {fewest} gain nothing.",
     "units.small": "With {small} units the loss is {gap} nats higher than the best.",
     "units.ask": "Why does a network with more units not simply win?",
     "units.answer": "Each character costs more: parameters grow with the square of the units. And a text teaches "
@@ -95,9 +104,8 @@ SENTENCES = {
     "explains {chance}.",
     "layers.speed": "In the same time two layers read {share} % of the characters that one layer read.",
     "layers.ask": "What can a second layer do that a wider first one cannot?",
-    "layers.answer": "It reads the states of the first, so it can look at what that has found, such as words "
-    "instead of letters. But gradients have a longer way, and it pays only once the first layer has learned "
-    "something.",
+    "layers.answer": "It reads the states of the first and can build on them, for instance words on letters. But "
+    "gradients have a longer way, and it pays only once the first layer has learned something.",
     # Memory and gradients
     "memory": "How far do memory and gradient reach?",
     "memory.how": "First figure: how much higher the loss on the same characters is when the network has seen only "
@@ -111,16 +119,16 @@ SENTENCES = {
     "window to window, even though the gradient is cut.",
     "gradient.how": "Second figure: how strongly the hidden state now depends on the state k characters ago, "
     "relative to now. A gradient has to go this way back to teach the network what to remember.",
-    "gradient.lstm": "The gradient vanishes faster in the tanh RNN: it falls below a hundredth after {rnn_reach} "
-    "characters, along c of the LSTM only after {lstm_reach}. After {k} characters {rnn} % of it is left in the "
-    "RNN, and {lstm} % in the LSTM (along c: {c} %).",
+    "gradient.lstm": "In these networks the gradient vanishes faster in the tanh RNN: it falls below a hundredth "
+    "after {rnn_reach} characters, along c of the LSTM only after {lstm_reach}. After {k} characters {rnn} of it is "
+    "left in the RNN, and {lstm} in the LSTM (along c: {c}).",
     "gradient.rnn": "Here the gradient reaches no further in the LSTM than in the tanh RNN: it falls below a "
     "hundredth after {rnn_reach} characters in the RNN, and after {lstm_reach} along c of the LSTM. After {k} "
-    "characters {rnn} % of it is left in the RNN, and {lstm} % in the LSTM (along c: {c} %). An LSTM can keep a "
-    "gradient, but what to keep it has to learn.",
+    "characters {rnn} of it is left in the RNN, and {lstm} in the LSTM (along c: {c}). An LSTM keeps a gradient only "
+    "where its forget gates are near 1, and that it has to learn.",
     "memory.ask": "A quotation mark opens 80 characters ago. Which of these networks can know?",
-    "memory.answer": "Only one whose memory reaches that far, and as a rule only if the gradient reached that far "
-    "in training. Look at both figures.",
+    "memory.answer": "Only one whose memory reaches that far. A network learns that more easily if the gradient "
+    "reached that far in training: look at both figures.",
     # Exploding gradients
     "explosion": "What is an exploding gradient, and what does clipping do?",
     "explosion.how": "The trained {cell} again, its recurrent matrix U multiplied by {factor}. It goes on learning "
@@ -137,8 +145,8 @@ SENTENCES = {
     "explosion.stays": "Clipped, the gradients stay large (the figure shows them before they are clipped): the "
     "network is still where they explode, but moves in small steps. Unclipped, the first steps threw it to where "
     "gradients are small and the loss is high.",
-    "explosion.escaped": "In the end the network without clipping is ahead: its leaps ended where it could go on "
-    "learning. Where leaps end is chance.",
+    "explosion.escaped": "In the end the network without clipping is ahead: by chance its leaps ended where it could "
+    "go on learning.",
     "explosion.mild": "The loss never exceeds {peak} nats without clipping, and {clipped_peak} with it; in the last "
     "{last} of {all} steps it is {free} and {end}. Here the network survived the explosion.",
     "explosion.none": "Even multiplied by {factor} the gradient did not explode here: its norm is {norm}, before it "
@@ -155,7 +163,7 @@ SENTENCES = {
     "windows.clear": "A window of {best} is best here: {nats} nats. Then come {others}.",
     "windows.tied": "Windows of {names} cannot be told apart here; the best of them has {nats} nats.",
     "windows.other": "{window} ({gap} nats behind)",
-    "windows.grows": "The longer the window, the further the memory reaches: {horizons} characters.",
+    "windows.grows": "In these runs a longer window came with a longer memory: {horizons} characters.",
     "windows.mixed": "The memories end at {horizons} characters: here a longer window alone did not make a longer "
     "memory.",
     "windows.ask": "Why not take a window of 10,000?",
@@ -163,14 +171,14 @@ SENTENCES = {
     "longer and there are fewer of them, and most of that far gradient has vanished anyway.",
     # Optimizers
     "optimizers": "What do the three optimizers do?",
-    "optimizers.how": "The same LSTM, learned with SGD with momentum, AdamW and Muon, each at its usual rate. SGD "
+    "optimizers.how": "The same LSTM, trained with SGD with momentum, AdamW and Muon, each at its usual rate. SGD "
     "goes down the slope; AdamW gives every weight a step of its own size; Muon makes the step of a whole matrix "
     "orthogonal, so that all its directions move alike.",
     "optimizers.clear": "{best} is best here: {nats} nats. Then come {others}.",
     "optimizers.tied": "{names} cannot be told apart here; the lowest loss is {nats} nats.",
     "optimizers.other": "{name} ({gap} nats behind)",
     "optimizers.ask": "Is the one with the lowest loss after a minute the best after an hour?",
-    "optimizers.answer": "Not always: the curves come closer together. What a faster optimizer saves is time.",
+    "optimizers.answer": "Not always: the curves come closer together. A faster optimizer saves time.",
     # Temperature
     "temperature": "What does the temperature do?",
     "temperature.how": "The best run of this page ({run}, {nats} nats) writes with the same seed at five "
@@ -183,8 +191,9 @@ SENTENCES = {
     "strings of {string} characters stand in {text}; at {high}: {high_nats} nats and {high_known} %. The order is "
     "not the usual one: this network has learned too little yet.",
     "temperature.ask": "Which temperature writes text as surprising as the real one?",
-    "temperature.answer": "Near 1: the network then writes what it expects, with its own loss. Lower temperatures "
-    "read better because they hide rare mistakes, and they repeat themselves.",
+    "temperature.answer": "Near 1: there the network draws from the very probabilities that it has learned, and its "
+    "own text surprises it about as much as the real one. Lower temperatures read better because they hide rare "
+    "mistakes, and they repeat themselves.",
     "temperature.one": "Temperature {temperature}: {nats} nats, {known} % known strings",
     # The runs
     "runs": "All runs, to go on with",

@@ -11,7 +11,7 @@ from charnet.insight.svg import Line, Panel, same_range, to_svg
 from charnet.lesson import verdicts
 from charnet.lesson.results import Lesson, loss
 from charnet.lesson.runs import Run
-from charnet.lesson.words import CELL_NAMES, Words, nats, share, size
+from charnet.lesson.words import CELL_NAMES, Words, nats, size
 
 SMALLEST_LOSS = 1e-3  # nats that are drawn
 SMALLEST = 1e-8  # of a gradient that is drawn
@@ -111,7 +111,7 @@ def _losses(
 def _gradient(words: Words, title: str, lines: Sequence[Line], found: Mapping[str, GradientReach]) -> str:
     panel = Panel(words.say(title), words.say("axis.back"), lines, log_x=2, log_y=10)
     k = min(31, *(reach.distances[-1] for reach in found.values()), 31)
-    left = [f"{line.name} {share(dict(zip(line.x, line.y, strict=True)).get(k, 0.0))} %" for line in lines]
+    left = [f"{line.name} {words.share(dict(zip(line.x, line.y, strict=True)).get(k, 0.0))}" for line in lines]
     said = words.say("figure.reach", k=k, values=words.listed(left))
     return to_svg([panel], words.say("axis.relative"), said, alone=False)
 

@@ -29,7 +29,7 @@ def to_page(lesson: Lesson, language: str = "en") -> str:
     words = Words(language)
     made = (_cells, _equations, _units, _layers, _memory, _explosion, _windows, _optimizers, _temperature, _runs)
     sections = [(name, body) for make in made for name, body in [make(lesson, words)] if body]
-    title = words.say("title", text=lesson.text.name)
+    title = words.say("title", text=words.title(lesson.text))
     links = "".join(f'<li><a href="#{name}">{text(words.say(name))}</a></li>' for name, _ in sections)
     bodies = "".join(
         f'<section id="{name}"><h2>{text(words.say(name))}</h2>{body}</section>' for name, body in sections

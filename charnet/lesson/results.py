@@ -14,6 +14,7 @@ from charnet.lesson.runs import Run
 from charnet.lesson.temperatures import Written
 
 SMALLEST_DIFFERENCE = 0.01  # nats per character: less is never said to be one
+ASSUMED_CHANCE = 0.05  # where no run was repeated; such runs are short, and differ by more
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Text:
     characters: int
     held_out: int
     alphabet_size: int
+    is_bundled: bool = False
 
 
 @dataclass
@@ -77,7 +79,8 @@ class Lesson:
     @property
     def chance(self) -> float:
         """The difference between two runs that chance may explain: twice that of two seeds."""
-        return max(SMALLEST_DIFFERENCE, 2 * (self.seed_difference or 0.0))
+        difference = self.seed_difference
+        return ASSUMED_CHANCE if difference is None else max(SMALLEST_DIFFERENCE, 2 * difference)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all numbers, for JSON."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from charnet.config import RUNS, Config
+from charnet.data import bundled
 from charnet.data import corpus as data_corpus
 from charnet.data.corpus import Corpus
 from charnet.data.split import EACH, LAST, Split
@@ -94,7 +95,8 @@ def teach(
         **values, "training.threads": threads, "data.paths": start.absolute(tuple(paths)), "data.val": kind,
     }  # fmt: skip
     split = Split(corpus.ids, None, overlay(Config(), shared).data, 0, corpus.file_ends)
-    text = Text(corpus.name, len(corpus.ids), len(split.val), len(corpus.vocab))
+    is_bundled = [*paths] in ([], [corpus.name]) and corpus.name in bundled.TEXTS
+    text = Text(corpus.name, len(corpus.ids), len(split.val), len(corpus.vocab), is_bundled)
     lesson = Lesson(text, plan(text.alphabet_size, len(split.train), seconds, steps), seconds)
     ends_at = None if seconds is None else began + SPARE * seconds - measured_seconds(seconds)
     watcher, folder = watcher or Watcher(), out / f"lesson-{corpus.name}"

@@ -14,7 +14,7 @@ from charnet.lesson.plan import REFERENCE
 from charnet.lesson.results import SMALLEST_DIFFERENCE, Lesson, loss, ranked
 from charnet.lesson.runs import Run
 from charnet.lesson.temperatures import STRING
-from charnet.lesson.words import Words, any_nats, cell, nats, optimizer, share, size
+from charnet.lesson.words import Words, any_nats, cell, nats, optimizer, size
 
 SLOWER = 0.8  # of the characters of another: a network that read fewer is called slower
 LITTLE_LEFT = 0.01  # of a gradient
@@ -42,14 +42,12 @@ def answers(lesson: Lesson, words: Words) -> dict[str, list[str]]:
 
 def head(lesson: Lesson, words: Words) -> list[str]:
     """Says what was trained, what is equal, and what chance explains."""
-    text, base = lesson.text, lesson.run(REFERENCE)
-    steps = not lesson.by_time
-    seconds = lesson.plan.seconds or 0.0
-    count = lesson.plan.steps or max((run.steps for run in lesson.runs), default=0)
-    length = words.say("length.steps", steps=f"{count:,}") if steps else words.say(
-        "length.seconds", seconds=f"{seconds:.3g}")  # fmt: skip
+    text, base, steps = lesson.text, lesson.run(REFERENCE), not lesson.by_time
+    taken = sorted(run.steps for run in lesson.runs) or [0]
+    length = words.say("length.steps", steps=f"{lesson.plan.steps or taken[-1]:,}") if steps else words.say(
+        "length.seconds", seconds=f"{lesson.plan.seconds or 0:.3g}")  # fmt: skip
     said = [
-        words.say("intro", count=len(lesson.runs), text=text.name, characters=f"{text.characters:,}",
+        words.say("intro", count=len(lesson.runs), text=words.title(text), characters=f"{text.characters:,}",
                   alphabet=text.alphabet_size, length=length),
         words.say("intro.loss", alphabet=text.alphabet_size, held_out=f"{text.held_out:,}",
                   blind=nats(math.log(text.alphabet_size))),
@@ -60,7 +58,8 @@ def head(lesson: Lesson, words: Words) -> list[str]:
                               streams=training.batch_size, window=training.window))  # fmt: skip
     chance, difference = nats(lesson.chance), lesson.seed_difference
     if difference is None:
-        said.append(words.say("chance.unknown", chance=chance))
+        ends = {"fewest": f"{taken[0]:,}", "most": f"{taken[-1]:,}"}
+        said.append(words.say("chance.unknown", chance=chance, count=len(lesson.runs), **ends))
     else:
         said.append(words.say("chance", difference=nats(difference), chance=chance, least=SMALLEST_DIFFERENCE))
     if lesson.plan.left_out:
@@ -82,7 +81,8 @@ def of_cells(lesson: Lesson, words: Words) -> list[str]:
     count = len(_tied(found, lesson.chance))
     common = {"best": names[0], "nats": nats(loss(best)), "perplexity": f"{math.exp(loss(best)):.2f}"}
     if count == 1:
-        said = [words.say("cells.clear", second=names[1], gap=_gap(best, found[1]), **common)]
+        key = "cells.clear" if lesson.seed_difference is not None else "cells.ahead"
+        said = [words.say(key, second=names[1], gap=_gap(best, found[1]), **common)]
     else:
         gap, tied = _gap(best, found[count - 1]), words.listed(names[:count])
         said = [words.say("cells.tied", names=tied, gap=gap, chance=nats(lesson.chance), **common)]
@@ -174,7 +174,8 @@ def of_gradient(lesson: Lesson, words: Words) -> list[str]:
     rnn_h, lstm_h, lstm_c = rnn.states["h"], lstm.states["h"], lstm.states["c"]
     rnn_reach, lstm_reach = reach(rnn_h), reach(lstm_c)
     key = "gradient.lstm" if lstm_reach > ALIKE * rnn_reach else "gradient.rnn"
-    left = {"rnn": share(rnn_h.mean[k]), "lstm": share(lstm_h.mean[k]), "c": share(lstm_c.mean[k])}
+    means = {"rnn": rnn_h.mean[k], "lstm": lstm_h.mean[k], "c": lstm_c.mean[k]}
+    left = {name: words.share(mean) for name, mean in means.items()}
     return [words.say(key, k=k, rnn_reach=shown_reach(rnn_h), lstm_reach=shown_reach(lstm_c), **left)]
 
 
@@ -255,7 +256,7 @@ def of_temperature(lesson: Lesson, words: Words) -> list[str]:
     return [
         words.say(key, low=low.temperature, high=high.temperature, low_nats=nats(low.nats), high_nats=nats(high.nats),
                   low_known=f"{100 * low.known:.0f}", high_known=f"{100 * high.known:.0f}", string=STRING,
-                  text=lesson.text.name)
+                  text=words.title(lesson.text))
     ]  # fmt: skip
 
 

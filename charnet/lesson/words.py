@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from charnet.config import ModelSettings
 from charnet.insight.svg import RAISED
 from charnet.lesson import chinese, english
+from charnet.lesson.results import Text
 from charnet.lesson.runs import Run
 
 LANGUAGES = {"en": english.SENTENCES, "zh": chinese.SENTENCES}
 CELL_NAMES = {"rnn tanh": "RNN (tanh)", "rnn relu": "RNN (ReLU)", "lstm": "LSTM", "cifg": "CIFG", "gru": "GRU"}
 OPTIMIZER_NAMES = {"muon": "Muon", "adamw": "AdamW", "sgd": "SGD"}
+LEAST_PERCENT = 0.001  # that is told
 
 
 class Words:
@@ -30,6 +32,23 @@ class Words:
         if len(names) < 2:
             return "".join(names)
         return self.say("list.and", first=self.say("list.comma").join(names[:-1]), last=names[-1])
+
+    def share(self, value: float) -> str:
+        """Formats a fraction in percent. Less than a thousandth of one is called so.
+
+        >>> [Words("en").share(value) for value in (0.5, 0.0132, 0.00041, 3.1e-6)]
+        ['50 %', '1.3 %', '0.041 %', 'less than 0.001 %']
+        """
+        percent = 100 * value
+        if percent < LEAST_PERCENT:
+            return self.say("share.less", least=LEAST_PERCENT)
+        digits = 0 if percent >= 10 else 1 - math.floor(math.log10(percent))
+        return self.say("share", value=f"{percent:.{digits}f}")
+
+    def title(self, text: Text) -> str:
+        """Returns what the text of a lesson is called: the title of a book, where charnet knows it."""
+        known = f"text.{text.name}" if text.is_bundled else ""
+        return self.say(known if known in self._sentences else "text", name=text.name)
 
     def of_run(self, run: Run) -> str:
         """Returns what a run is called beside those of its part."""
@@ -71,20 +90,6 @@ def any_nats(value: float) -> str:
     ('2.553', '4,574')
     """
     return nats(value) if abs(value) < 1000 else size(value)
-
-
-def share(value: float) -> str:
-    """Formats a fraction in percent, without the sign.
-
-    >>> [share(value) for value in (0.5, 0.0132, 0.00041, 3.1e-6, 2e-20)]
-    ['50', '1.3', '0.041', '0.00031', '10⁻¹⁸']
-    """
-    percent = 100 * value
-    if percent >= 10:
-        return f"{percent:.0f}"
-    if percent >= 1e-5:
-        return f"{percent:.{1 - math.floor(math.log10(percent))}f}"
-    return power_of_ten(percent) if percent > 0 else "0"
 
 
 def size(value: float) -> str:

@@ -25,8 +25,10 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = next(each for each in ("cuda", "mps", "cpu") if available[each])
     if not available[name]:
-        found = ", ".join(each for each, is_available in available.items() if is_available)
-        raise ConfigError(f'training.device: "{name}" is not there; found: {found}; choose one with --device')
+        found = " or ".join(each for each, is_available in available.items() if is_available)
+        raise ConfigError(
+            f"training.device: this machine has no {name}, or torch cannot use it; choose {found}, or auto"
+        )
     if name == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32: the matrix units' own form of fp32
     return torch.device(name)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from charnet.data.vocab import Vocabulary
-from charnet.generation.running import Alternatives
+from charnet.generation.rows import Alternatives
 from charnet.server.dialect import CompletionRequest
 
 

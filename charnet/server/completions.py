@@ -13,7 +13,7 @@ from charnet.data import prompts
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CharnetError
 from charnet.generation.detokenizer import Chunk
-from charnet.generation.running import Alternatives
+from charnet.generation.rows import Alternatives
 from charnet.server import answers, http
 from charnet.server.connection import GoneError
 from charnet.server.dialect import CompletionRequest, refusal

@@ -25,7 +25,8 @@ from charnet.engines.registry import available, open_engine
 from charnet.errors import CharnetError
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import Generation
-from charnet.generation.running import Alternatives, Request, RunningText
+from charnet.generation.rows import Alternatives
+from charnet.generation.running import Request, RunningText
 from charnet.generation.sampler import Sampler
 from charnet.generation.samplers import Samplers
 from charnet.server import side_by_side

@@ -12,7 +12,7 @@ from charnet.config import SamplingOptions
 from charnet.errors import CharnetError, ServerError
 from charnet.generation.detokenizer import Chunk
 from charnet.generation.generate import GenerationState
-from charnet.generation.running import Alternatives
+from charnet.generation.rows import Alternatives
 from charnet.generation.sampler import Sampler
 
 MOST_AHEAD = 1024  # characters

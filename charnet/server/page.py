@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from charnet.insight import html
+from charnet.insight import html, surprises
 
 FOLDER = Path(__file__).with_name("writing")
 SCRIPTS = ("text", "changes", "client", "sheet", "editing", "suggestions", "choices", "surprise", "files", "writing")
@@ -12,8 +12,13 @@ SCRIPTS = ("text", "changes", "client", "sheet", "editing", "suggestions", "choi
 
 def writing_page() -> str:
     """Returns the page as HTML."""
-    script = '"use strict";\n' + "".join(_asset(f"{name}.js") for name in SCRIPTS)
-    return html.page("charnet", _asset("page.html"), style=_asset("page.css"), script=script, connects=True)
+    shared = surprises.script() + html.asset("saving.js")
+    script = '"use strict";\n' + shared + "".join(_asset(f"{name}.js") for name in SCRIPTS)
+    style, body = (
+        surprises.style() + _asset("page.css"),
+        _asset("page.html").replace("SURPRISE-KEY", surprises.legend()),
+    )
+    return html.page("charnet", body, style=style, script=script, connects=True)
 
 
 def _asset(name: str) -> str:

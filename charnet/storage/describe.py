@@ -48,7 +48,7 @@ class Description:
         """The model in a few words: cell, networks, layers, units."""
         model = self.config.model
         cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
-        layers = "1 layer" if model.num_layers == 1 else f"{model.num_layers} layers"
+        layers = plural(model.num_layers, "layer")
         networks = f"{model.members} networks of " if model.members > 1 else ""
         return f"{cell}, {networks}{layers} of {model.hidden_size} units"
 

@@ -34,6 +34,8 @@ class RunResult:
         train_nats, val_nats: the loss of the networks alone, without dropout and without an n-gram, on equally much of
             the text that they learned from and of the held-out text. Only these two can be compared: the loss that
             training reports is higher for its dropout, and an n-gram knows the text that it was counted in.
+        last_gain: by how much the held-out loss fell in the last third of the run.
+        passes: over the text, until the best weights.
         ngram_share: the weight of the n-gram beside the networks, None without one.
         sample: what the model writes.
     """
@@ -51,6 +53,8 @@ class RunResult:
     val_nats: float | None = None
     ngram_share: float | None = None
     sample: str = ""
+    last_gain: float | None = None
+    passes: float | None = None
 
     def to_json(self) -> bytes:
         """Returns the file's content."""

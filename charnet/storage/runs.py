@@ -37,7 +37,7 @@ BEST, LAST, PREVIOUS = "best.safetensors", "last.safetensors", "previous.safeten
 SETTINGS, METRICS, DAMAGED = "config.yaml", "metrics.jsonl", "damaged.safetensors"
 LIVE_PAGE, TENSORBOARD, LOGGERS, JOB = "live.html", "tensorboard", "loggers.json", "torchrun.json"
 LARGEST_METRICS, LONGEST_METRICS_LINE, MOST_NAMED = 1 << 27, 400, 5  # bytes: some half a million lines; runs
-CHANGES, TEST = "changes", "test_nats_per_char"  # the keys of the lines of metrics that are no reports
+CHANGES, TEST, PLANNED = "changes", "test_nats_per_char", "planned_seconds"  # keys of metrics that are no reports
 SAMPLE_ORDER = (BEST, LAST, PREVIOUS)  # the checkpoints of a run, by preference
 RESUME_ORDER = (LAST, PREVIOUS, BEST)
 

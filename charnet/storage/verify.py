@@ -114,7 +114,7 @@ def _check_metrics(path: Path, newest: Checkpoint) -> Check:
             while line := file.readline(LONGEST_LINE):
                 number += 1
                 step = operator.index((values := strict_json(line.decode()))["step"])
-                if runs.CHANGES not in values and runs.TEST not in values:
+                if values.keys().isdisjoint((runs.CHANGES, runs.TEST, runs.PLANNED)):
                     in_order, before, is_there = in_order and before < step, step, is_there or step == reported
     except FileNotFoundError:
         if reported:

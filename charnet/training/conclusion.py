@@ -15,13 +15,14 @@ from charnet.engines.registry import engine_of
 from charnet.errors import CharnetError
 from charnet.evaluation.baselines import MOST_HELD_OUT, MOST_LEARNED, Baselines, best_ngram
 from charnet.evaluation.evaluate import Stopped, evaluate
+from charnet.evaluation.forecast import last_gain
 from charnet.evaluation.verdict import Verdict, of_run
-from charnet.generation.generate import stream
 from charnet.model.ensemble import from_weights
 from charnet.storage import result, runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.result import RunResult
 from charnet.storage.runs import RunFolder
+from charnet.training import sample_text
 from charnet.training.recorder import Recorder
 
 FEWEST, MOST_COMPARED = 4096, 40_000  # characters that are read of each of the two parts, in about a second
@@ -53,6 +54,7 @@ def conclude(recorder: Recorder, folder: RunFolder, found: RunResult, *, compres
     history = [line["val_nats_per_char"] for line in recorder.history if "val_nats_per_char" in line]
     if history and found.nats is not None:  # measured on more of the held-out text since
         found = replace(found, last_nats=found.nats + history[-1] - min(history))
+        found = replace(found, last_gain=last_gain(recorder.history))
     compared, weights = None, None
     with contextlib.suppress(MemoryError, CharnetError):
         if compressors and (compared := recorder.baselines()):
@@ -63,6 +65,7 @@ def conclude(recorder: Recorder, folder: RunFolder, found: RunResult, *, compres
         weights = Checkpoint.load(folder.path / runs.BEST, weights_only=True)
     with contextlib.suppress(MemoryError, CharnetError, Stopped):
         if weights is not None:
+            found = replace(found, passes=weights.trainer_state.chars_seen / max(1, len(recorder.text.train)))
             found = _compare_parts(recorder, weights, found, stop)
             found = replace(found, sample=_sample(weights))
     with contextlib.suppress(CharnetError):  # the run is complete without it
@@ -86,4 +89,4 @@ def _compare_parts(recorder: Recorder, weights: Checkpoint, found: RunResult, st
 
 def _sample(weights: Checkpoint) -> str:
     engine = engine_of(weights.config.model, weights.stored_weights, "numpy", ngram=weights.ngram)
-    return "".join(stream(engine, weights.vocab, [], SAMPLE))[: result.LONGEST_SAMPLE]
+    return sample_text.write(engine, weights.vocab, SAMPLE)[: result.LONGEST_SAMPLE]

@@ -38,6 +38,8 @@ class Started(_Shown):
     Attributes:
         step: 0, or the step at which the run resumes.
         history: the evaluations so far.
+        metrics: the lines of metrics so far; of many, some are left out.
+        planned_seconds: of a resumed run, the time that it was planned for; 0 = none.
         damage: what is wrong with the newest checkpoint, if the run resumes from the one before it.
         known_chars: characters of the alphabet that the weights of `--init-from` know.
         plan: if the run was planned to fit a time.
@@ -63,6 +65,8 @@ class Started(_Shown):
     held_out: int = 0
     test: int = 0
     processes: int = 1
+    metrics: tuple[dict[str, float], ...] = ()
+    planned_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from charnet.config import Config
+from charnet.errors import plural
 from charnet.overlay import overlay
 from charnet.training.resolve import resolve
 from charnet.training.sizes import (
@@ -32,13 +33,13 @@ PLANNED = {  # settings that a plan chooses and that have a command-line option
 # Time after the last step, for saving: a fraction of the whole time, and the most seconds.
 RESERVED_FRACTION, MOST_RESERVED_SECONDS = 0.04, 5.0
 EVALUATION_FRACTION = 0.05  # of the time, for all evaluations
-MOST_EVALUATIONS = 20
+USUAL_EVALUATIONS, MOST_EVALUATIONS = 8, 20
 SPARE_STEPS = 1.15  # a run may grow by this factor on its way before it needs one more evaluation
-EVALUATION_SPEED = 1.8  # characters evaluated in the time in which one is trained on
-# Each limit is in seconds, or the fraction of the time if that is longer. An evaluation reads all of the held-out text
-# if it can do so within the first limit, else the part that it can read within the second. Then one more evaluation
-# follows at the end of the run, of all of the held-out text or as much as fits its own limit.
-LONGEST_FULL_EVALUATION, LONGEST_PARTIAL_EVALUATION, SINGLE_EVALUATION_FRACTION = 2.0, 0.5, 0.01
+EVALUATION_SPEED, MIXTURE_SPEED = 1.8, 1.3  # characters evaluated while one is trained on: of networks, with an n-gram
+# An evaluation reads the part of the held-out text for which `USUAL_EVALUATIONS` fit before the last, or all of it if
+# that is little more. After evaluations of a part one more follows at the end of the run, of all of the held-out text
+# or as much as fits its own limit, in seconds or, if that is longer, as a fraction of the time.
+LEAST_EVALUATED, LITTLE_MORE = 8192, 1.5  # characters: of fewer a loss says little; times as much
 LONGEST_FINAL_EVALUATION, FINAL_EVALUATION_FRACTION = 3.0, 0.03
 FINAL_EVALUATION_OVERTIME = 2.0  # seconds of the final evaluation that may come after the end of the time
 LARGE_ALPHABET_PASS = 2.0  # a character of a large alphabet carries more: one pass counts as this many
@@ -95,9 +96,9 @@ def plan(
     config, speed = choose_size(config, apply_unset, text, seconds - reserved_seconds(seconds), seconds_per_step)
     chars_per_step = config.training.batch_size * config.training.window
 
-    eval_speed = speed * EVALUATION_SPEED
-    config = apply_unset(config, {"data.val_chars": _val_chars(text.held_out, eval_speed, seconds)})
-    evaluation = min(text.held_out, config.data.val_chars or text.held_out) / eval_speed
+    eval_speed = speed * (MIXTURE_SPEED if text.tuning else EVALUATION_SPEED)
+    config = apply_unset(config, {"data.val_chars": _val_chars(text, eval_speed, seconds)})
+    evaluation = (min(text.held_out, config.data.val_chars or text.held_out) + text.tuning) / eval_speed
     evaluations = min(MOST_EVALUATIONS, 1 + int(EVALUATION_FRACTION * seconds / max(evaluation, 1e-9)))
     reserved = reserved_seconds(seconds) + _final_evaluation(text.held_out / eval_speed, evaluation, seconds)
 
@@ -128,12 +129,11 @@ def reserved_seconds(seconds: float) -> float:
     return min(RESERVED_FRACTION * seconds, MOST_RESERVED_SECONDS)
 
 
-def _val_chars(held_out: int, chars_per_second: float, seconds: float) -> int:
+def _val_chars(text: Text, chars_per_second: float, seconds: float) -> int:
     """Returns how many held-out characters each evaluation reads; 0 = all of them."""
-    limit = SINGLE_EVALUATION_FRACTION * seconds
-    if held_out <= max(LONGEST_FULL_EVALUATION, limit) * chars_per_second:
-        return 0
-    return max(1, int(max(LONGEST_PARTIAL_EVALUATION, limit) * chars_per_second))
+    in_time = int(EVALUATION_FRACTION * seconds / USUAL_EVALUATIONS * chars_per_second)
+    most = max(LEAST_EVALUATED, in_time - text.tuning)
+    return 0 if text.held_out <= LITTLE_MORE * most else most
 
 
 def _final_evaluation(full: float, evaluation: float, seconds: float) -> float:
@@ -154,7 +154,9 @@ def _remarks(config: Config, train_chars: int, characters: int, limit: str) -> t
     usual, t = nearest_size(config.model.hidden_size), config.training
     remarks = []
     if train_chars >= SHORTEST_TEXT and characters < FEW_CHARACTERS:
-        remarks.append(f"the {limit} is enough to train on {characters:,} characters only: expect letters, few words")
+        remarks.append(
+            f"the {limit} is enough to train on {plural(characters, 'character')} only: expect letters, few words"
+        )
     if t.window < usual.window and t.batch_size <= FEWEST_STREAMS:
-        remarks.append(f"the text is short: windows of {t.window} characters instead of {usual.window}")
+        remarks.append(f"the text is short: windows of {plural(t.window, 'character')} instead of {usual.window}")
     return tuple(remarks)

@@ -20,13 +20,13 @@ from charnet.evaluation.evaluate import Stopped, evaluate
 from charnet.evaluation.forecast import forecast
 from charnet.evaluation.losses import Evaluation, checked
 from charnet.evaluation.mixing import Mixture
-from charnet.generation.generate import stream
 from charnet.machine import explain_out_of_memory
 from charnet.model.ensemble import Model, from_weights
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import LONGEST_HISTORY, CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
+from charnet.training import sample_text
 from charnet.training.division import Division
 from charnet.training.events import Finished, Metrics, Progress, Sampled, Started
 from charnet.training.group import Group
@@ -188,7 +188,7 @@ class Recorder:
     def _write(self, config: Config) -> str:
         ngram, weights = self._ngram, to_numpy(self._train_state.model.state_dict())
         engine = engine_of(config.model, weights, "numpy", ngram=ngram.weighted if ngram else None)
-        return "".join(stream(engine, self._vocab, [], SamplingOptions(length=self._sample_length)))
+        return sample_text.write(engine, self._vocab, SamplingOptions(length=self._sample_length))
 
     def finish(
         self, folder: RunFolder, config: Config, state: TrainerState, reason: str, limit: str, stop: Stop

@@ -52,9 +52,9 @@ USUAL_NGRAM, SHORTEST_FOR_NGRAM, FEWEST_FOR_NGRAM = 7, 5000, 50  # its order; ch
 def check_seconds(seconds: float) -> None:
     """Raises ConfigError if the time is too short or too long to train for."""
     if not isinstance(seconds, int | float) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        given = f"{seconds:g} s" if isinstance(seconds, float) else short_repr(seconds)
         raise ConfigError(
-            f"a time to train for: expected between one second and thirty days, found {short_repr(seconds)}; "
-            f"{DURATION_EXAMPLES}, from Python seconds=90"
+            f"--for: train for at least one second and at most thirty days, not for {given}; {DURATION_EXAMPLES}"
         )
 
 
@@ -85,7 +85,7 @@ def choose_length(
             seconds = parse_duration("--for", seconds)
         check_seconds(seconds)
         if given:
-            raise ConfigError(f"{min(given)} and a time to train for: expected one length, found two; leave one out")
+            raise ConfigError(f"{min(given)} and --for: expected one length, found two; leave one out")
     dropped = {"training.resume_changes"}  # of the run that the file belongs to
     if given or seconds is not None:
         dropped |= LENGTH | {"training.length_changes"}

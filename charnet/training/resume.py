@@ -140,6 +140,10 @@ def _resume(
     history = before.history if text.info == before.corpus else []
     before = run.train_state.adapt(before, text.vocab, restart_streams=restarts)
     run.restore(dataclasses.replace(before, trainer_state=state, history=history), damage)
+    if text.info != before.corpus:
+        run.saver.earlier = []  # losses on another text
+    if resolve.LENGTH.intersection(values):
+        run.saver.forget_plan(state.reported_step)
     if changes:
         folder.append_metrics({"step": state.step, runs.CHANGES: changes})
         exact = "from here on it resumes bit for bit again"

@@ -22,12 +22,14 @@ class RunState:
     """The state of a training so far, from its events.
 
     Attributes:
-        metrics: lines of `metrics.jsonl`; from before a resumed run those of evaluations.
+        metrics: lines of `metrics.jsonl`, also those from before a run was resumed.
         val: the validation losses, in nats per character.
         best: the lowest loss in nats per character, and its step.
         samples: the newest texts that the model wrote, each with its step, the newest last.
         steps: the length of the run.
         chars_per_step: since the last metrics.
+        planned_seconds: the time that the run was planned for; 0 = none.
+        seconds_before: of training, before the run was resumed.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,7 @@ class RunState:
         self.samples: list[tuple[int, str]] = []
         self.steps = 0
         self.chars_per_step = 0.0
+        self.planned_seconds = self.seconds_before = 0.0
         self._counted: tuple[int, int] | None = None  # steps and characters by then, if they are known
 
     @property
@@ -56,14 +59,16 @@ class RunState:
                 t = event.config.training
                 self.started, self.steps, self.chars_per_step = event, t.steps, t.batch_size * t.window
                 self._counted = None if event.step else (0, 0)
-                self.metrics = list(event.history)
+                self.metrics = list(event.metrics or event.history)
+                self.planned_seconds = event.plan.seconds if event.plan else event.planned_seconds
+                self.seconds_before = self.metrics[-1].get("seconds", 0.0) if self.metrics else 0.0
             case Progress():
                 self.latest = event
             case Metrics():
                 if self._counted and event.step > self._counted[0]:
                     self.chars_per_step = (event.chars_seen - self._counted[1]) / (event.step - self._counted[0])
                 self.latest, self._counted = event, (event.step, event.chars_seen)
-                self._append(event.as_dict())
+                append_line(self.metrics, event.as_dict())
             case Evaluated():
                 self.best = (event.best_nats_per_char, event.best_step)
                 self._add_sample(event.step, event.sample)
@@ -98,9 +103,11 @@ class RunState:
         if sample:
             self.samples = [*self.samples, (step, sample)][-MOST_SAMPLES:]
 
-    def _append(self, line: dict[str, float]) -> None:
-        self.metrics.append(line)
-        if len(self.metrics) > MOST_LINES:
-            other = (at for at, each in enumerate(self.metrics) if "val_nats_per_char" not in each)
-            dropped = set(list(other)[1::2]) or set(range(1, MOST_LINES, 2))
-            self.metrics = [each for at, each in enumerate(self.metrics) if at not in dropped]
+
+def append_line(lines: list[dict[str, float]], line: dict[str, float]) -> None:
+    """Appends a line of metrics. Of too many lines, every second one without an evaluation is dropped."""
+    lines.append(line)
+    if len(lines) > MOST_LINES:
+        other = (at for at, each in enumerate(lines) if "val_nats_per_char" not in each)
+        dropped = set(list(other)[1::2]) or set(range(1, MOST_LINES, 2))
+        lines[:] = [each for at, each in enumerate(lines) if at not in dropped]

@@ -11,6 +11,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,11 +26,13 @@ from charnet.storage import capacity, runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
+from charnet.training.run_state import append_line
 from charnet.training.train_state import TrainState, to_numpy
 from charnet.training.trained_ngram import TrainedNgram
 from charnet.version import __version__
 
 MOST_TIME_SAVING = 0.01  # fraction of the training time, for the regular saves
+LARGEST = 1e15  # of a number of the metrics: larger ones are of a damaged file
 
 History = list[dict[str, float]]
 
@@ -46,6 +49,8 @@ class Saver:
 
     Attributes:
         has_saved: whether a checkpoint of a trained model may be on disk.
+        earlier: lines of metrics of a resumed run, from before; of many, some are left out.
+        planned_seconds: the time that the run was planned for, as far as its metrics tell; 0 = none.
     """
 
     def __init__(
@@ -58,6 +63,8 @@ class Saver:
     ) -> None:
         self.folder, self.has_saved, self._ngram = folder, False, ngram
         self._vocab, self._info, self._train_state = vocab, info, train_state
+        self.earlier: list[dict[str, float]] = []
+        self.planned_seconds = 0.0
         self._saved: TrainerState | None = None  # the state in `last`
         self._saved_at, self._seconds_per_save = time.monotonic(), 0.0
 
@@ -142,20 +149,37 @@ class Saver:
             self.folder.quarantine(runs.LAST)
         self.has_saved = self.has_saved or state.step > 0
         self._saved = None  # the state may come from another file, or have other settings
-        lines = self.folder.metrics()
-        remaining = [line for line in lines if _is_line_of(line, state.reported_step, changes)]
+        lines, remaining = self.folder.metrics(), []
+        self.earlier, self.planned_seconds = [], 0.0
+        for line in lines:
+            if (values := _read_line(line, state.reported_step, changes)) is not None:
+                remaining.append(line)
+                self._remember(values)
         if remaining != lines:
             self.folder.write(runs.METRICS, b"".join(remaining))
 
+    def forget_plan(self, reported_step: int) -> None:
+        """Records that the run has another length now than the time that it was planned for."""
+        if self.planned_seconds:
+            self.planned_seconds = 0.0
+            self.folder.append_metrics({"step": reported_step, runs.PLANNED: 0.0})
 
-def _is_line_of(line: bytes, last_step: int, changes: Sequence[str]) -> bool:
-    """Returns whether this is a complete line of metrics from a step no later than `last_step`, or one of `changes`."""
+    def _remember(self, values: dict[str, Any]) -> None:
+        numbers = {key: value for key, value in values.items() if type(value) in (int, float) and abs(value) < LARGEST}
+        if runs.PLANNED in values:
+            self.planned_seconds = numbers.get(runs.PLANNED, 0.0)
+        elif "step" in numbers:
+            append_line(self.earlier, numbers)
+
+
+def _read_line(line: bytes, last_step: int, changes: Sequence[str]) -> dict[str, Any] | None:
+    """Reads a complete line of metrics from a step no later than `last_step`, or one of `changes`; None for another."""
     try:
-        values = json.loads(line)
+        values: dict[str, Any] = json.loads(line)
         if runs.CHANGES in values:
-            return f"step {values['step']}: {values[runs.CHANGES]}" in changes
-        if runs.TEST in values:
-            return False  # the test is read at the end, which is another one now
-        return line.endswith(b"\n") and bool(values["step"] <= last_step)
+            is_of_run = f"step {values['step']}: {values[runs.CHANGES]}" in changes
+        else:  # the test is read at the end, which is another one now
+            is_of_run = runs.TEST not in values and line.endswith(b"\n") and bool(values["step"] <= last_step)
     except (ValueError, KeyError, TypeError, RecursionError):
-        return False  # cut off when the run was interrupted
+        return None  # cut off when the run was interrupted
+    return values if is_of_run else None

@@ -109,7 +109,7 @@ def dry_run(
         CharnetError: `new_run` would raise it too.
     """
     if not 1 <= processes <= MOST_PROCESSES:
-        raise ConfigError(f"--processes: expected a number between 1 and {MOST_PROCESSES}, found {processes}")
+        raise ConfigError(f"--processes: expected a number between 1 and {MOST_PROCESSES:,}, found {processes}")
     values, seconds = _checked(values, file_values, seconds, name, init_from)
     from charnet.training import dry_run
 

@@ -28,11 +28,13 @@ LARGE_ALPHABET = 1000  # symbols; embeddings of a larger alphabet are twice as w
 
 @dataclass(frozen=True)
 class Text:
-    """The size of a text: characters to train on, characters held out, different characters."""
+    """The size of a text: characters to train on, characters held out, different characters, and those that each
+    evaluation reads to choose the share of an n-gram."""
 
     train_chars: int
     held_out: int
     alphabet_size: int
+    tuning: int = 0
 
 
 @dataclass(frozen=True)

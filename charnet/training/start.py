@@ -16,11 +16,11 @@ from charnet.data.batches import check_length
 from charnet.data.corpus import Corpus
 from charnet.data.datasets import is_known
 from charnet.data.encoded_copy import Ends, Ids
-from charnet.data.split import Split, default_val
+from charnet.data.split import MOST_TUNING, Split, default_val
 from charnet.data.streams import ITS_OTHER_NAMES, STANDARD_INPUT, is_stream, may_not_end
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import widen
-from charnet.errors import CorpusError, shortened
+from charnet.errors import CorpusError, plural, shortened
 from charnet.model.ngram import longest_order
 from charnet.overlay import overlay
 from charnet.storage import runs
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 FIXED_BY_MODEL = ("newlines", "normalize", "lowercase", "lines", "documents", "field")  # they come with the weights
 SEPARATE_DOCUMENTS = {"data.lines", "data.documents", "data.field"}
+FEWEST_CHARACTERS = 10  # of a text: of a shorter one nothing would be held out
 FAR_TOO_SHORT = "the text is far too short: the model learns it by heart; give it a hundred times as much"
+ONE_CHARACTER = "the text is one character over and over: there is nothing to learn, and a loss of 0 means nothing"
 INHERITED = {f"model.{key}" for key in ("cell", "activation", "hidden_size", "num_layers", "members", "embedding_size")}
 
 
@@ -83,10 +85,13 @@ def new_run(
         source = (config, corpus.vocab, info_of(corpus), text, folder, sample_length)
         run = trainer.Trainer(*source, plan=plan, time_budget=time_budget, ngram=ngram, group=processes)
         short = (FAR_TOO_SHORT,) if len(text.train) < sizes.SHORTEST_TEXT else ()
-        run.notes = (*corpus.notes, *text.notes(), *short)
+        same = (ONE_CHARACTER,) if len(corpus.vocab) < 2 else ()
+        run.notes = (*corpus.notes, *text.notes(), *short, *same)
         if weights is not None:
             run.load_pretrained(weights)
         folder.write(runs.SETTINGS, to_yaml(config).encode())
+        if plan is not None:
+            folder.append_metrics({"step": 0, runs.PLANNED: plan.seconds})
     except BaseException:
         folder.discard()
         folder.close()
@@ -128,6 +133,7 @@ def read(
         resolve.check_same_model(weights.config, config)
         resolve.check(config, name)
     corpus = data_corpus.read(config.data.paths, config.data, progress=on_read)
+    check_size(corpus, shortened(", ".join(config.data.paths)) or corpus.name)
     if weights is not None:
         corpus = widen(corpus, weights.vocab)
     val = config.data.val or default_val(corpus.ends, corpus.file_ends)
@@ -137,6 +143,13 @@ def read(
     num_documents = 0 if corpus.ends is None else len(corpus.ends)
     config = resolve.choose_ngram(config, len(corpus.vocab), len(corpus.ids), num_documents, seconds)
     return config, corpus, split_of(corpus.ids, corpus.ends, config, corpus.file_ends, corpus.vocab)
+
+
+def check_size(corpus: Corpus, name: str) -> None:
+    """Raises CorpusError for a text of which a loss would mean nothing: the model knows it by heart at once."""
+    if len(corpus.ids) < FEWEST_CHARACTERS:
+        found = f"{name}: {plural(len(corpus.ids), 'character')}, too few to learn from"
+        raise CorpusError(f"{found}: give at least {FEWEST_CHARACTERS}, and some thousands for a model that is of use")
 
 
 def fit_ngram(config: Config, alphabet_size: int) -> Config:
@@ -209,7 +222,8 @@ def _plan(
         with machine.explain_out_of_memory(MEMORY_ADVICE):
             return pace(timed, alphabet_size, where)
 
-    size = sizes.Text(text.train.padded_length(config.training.window), len(text.val), alphabet_size)
+    tuning = min(len(text.tune), MOST_TUNING)
+    size = sizes.Text(text.train.padded_length(config.training.window), len(text.val), alphabet_size, tuning)
     fresh = overlay(config, {"training.length_changes": ()})
     plan = planner.plan(fresh, given, size, seconds, seconds_per_step)
     fill = text.train.fill(config.training.window)  # the plan counts the padding behind documents as characters

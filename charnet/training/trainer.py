@@ -85,10 +85,10 @@ class Trainer:
     def started(self) -> Started:
         """Describes the run before its first step."""
         described = self.recorder.started(self.folder, self.config, self.info, self.state)
-        notes = (*self.notes, *self.folder.notes)
         return dataclasses.replace(
-            described, damage=self.damage, known_chars=self.known_chars, plan=self.plan, notes=notes
-        )
+            described, damage=self.damage, known_chars=self.known_chars, metrics=tuple(self.saver.earlier),
+            plan=self.plan, planned_seconds=self.saver.planned_seconds, notes=(*self.notes, *self.folder.notes),
+        )  # fmt: skip
 
     def events(self, stop: Callable[[], object] = lambda: False) -> Generator[Event, None, None]:
         """Trains to the end, or until `stop()` is true, which is called after every step; saves before it returns.

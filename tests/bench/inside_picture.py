@@ -1,4 +1,4 @@
-"""Draws two figures of the page of `charnet insight` side by side: python tests/bench/inside_picture.py RUN"""
+"""Takes two figures out of the page of `charnet insight`: python tests/bench/inside_picture.py RUN"""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import charnet
 from charnet.insight.svg import STYLE
 
-PICTURE = Path(charnet.__file__).parent / "guide" / "pictures" / "inside.svg"
-SHOWN = {  # figures by the beginning of their names, and what stands above them
-    "How far it remembers": "How far it remembers (nats per character)",
-    "How often gates are shut or open": "How often gates are shut or open (percent)",
+FOLDER = Path(charnet.__file__).parent / "guide" / "pictures"
+SHOWN = {  # the files, the beginning of the name of each figure, and what stands above it
+    "memory.svg": ("How far it remembers", "How far it remembers (nats per character)"),
+    "gates.svg": ("How often gates are shut or open", "How often gates are shut or open (percent)"),
 }
 WIDTH, HEIGHT, TOP = 440, 340, 24  # pixels of a figure, and of the line above it
 PAPER = (
@@ -23,32 +23,31 @@ PAPER = (
 )
 
 
-def picture(page: str) -> str:
-    """Returns the first figures of these names in a page."""
-    figures = re.findall(r'<svg class="figure".*?</svg>', page, re.DOTALL)
-    chosen = [next(figure for figure in figures if f"<title>{name}" in figure) for name in SHOWN]
-    described = " ".join(re.findall(r"<desc>(.*?)</desc>", "".join(chosen), re.DOTALL))
-    placed = "".join(
-        _placed(figure, heading, WIDTH * number)
-        for number, (figure, heading) in enumerate(zip(chosen, SHOWN.values(), strict=True))
-    )
-    size = f'viewBox="0 0 {WIDTH * len(chosen)} {HEIGHT}" width="{WIDTH * len(chosen)}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><title>Inside a model</title>'
-        f'<desc>{described}</desc><style>{STYLE}{PAPER}</style><rect id="paper" width="100%" height="100%"/>'
-        f"{placed}</svg>\n"
-    )
-
-
-def _placed(figure: str, heading: str, x: int) -> str:
+def picture(figure: str, heading: str) -> str:
+    """Returns a figure as a file of its own, with its heading and its description."""
     height = re.search(r'viewBox="0 0 \d+ (\d+)"', figure)
+    described = re.search(r"<desc>(.*?)</desc>", figure, re.DOTALL)
     assert height
-    inner = figure.replace("<svg ", f'<svg x="{x}" y="{TOP}" height="{height[1]}" ', 1)
-    return f'<text x="{x + 20}" y="{TOP}" font-size="15" font-weight="bold">{heading}</text>{inner}'
+    assert described
+    placed = figure.replace("<svg ", f'<svg y="{TOP}" height="{height[1]}" ', 1)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img">'
+        f"<title>{heading}</title><desc>{described[1]}</desc><style>{STYLE}{PAPER}</style>"
+        f'<rect id="paper" width="100%" height="100%"/>'
+        f'<text x="20" y="{TOP}" font-size="15" font-weight="bold">{heading}</text>{placed}</svg>\n'
+    )
+
+
+def draw(page: str) -> None:
+    """Writes the first figure of each name in a page."""
+    figures = re.findall(r'<svg class="figure".*?</svg>', page, re.DOTALL)
+    for file, (name, heading) in SHOWN.items():
+        figure = next(figure for figure in figures if f"<title>{name}" in figure)
+        (FOLDER / file).write_text(picture(figure, heading), encoding="utf-8")
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"
         subprocess.run([sys.executable, "-m", "charnet", "insight", sys.argv[1], "-o", page], check=True)
-        PICTURE.write_text(picture(page.read_text(encoding="utf-8")), encoding="utf-8")
+        draw(page.read_text(encoding="utf-8"))

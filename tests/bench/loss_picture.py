@@ -15,30 +15,37 @@ import charnet
 from charnet.data.printable import xml_text
 
 PICTURE = Path(charnet.__file__).parent / "guide" / "pictures" / "loss.svg"
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 380, 56, 150, 34, 44  # pixels
-FIRST, LAST, LOWEST, HIGHEST = 6.0, 1100.0, 1.3, 1.95  # seconds, nats per character
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 420, 44, 30, 36, 54  # pixels
+FIRST, LAST, LOWEST, HIGHEST = 6.0, 1000.0, 1.3, 1.97  # seconds, nats per character
 STYLE = (
-    "text{font:13px sans-serif;fill:#1f2328}.title{font-weight:bold;font-size:14px}.grid{stroke:#8886}"
+    "text{font:15px sans-serif;fill:#1f2328}.title{font-weight:bold;font-size:16px}.grid{stroke:#8886}"
     ".a{stroke:#0072b2;fill:#0072b2}.b{stroke:#56b4e9;fill:#56b4e9}.c{stroke:#d55e00;fill:#d55e00}"
     ".d{stroke:#009e73;fill:#009e73}.e{stroke:#cc79a7;fill:#cc79a7}path{fill:none !important;stroke-width:2}"
-    "@media (prefers-color-scheme:dark){text{fill:#e6edf3}}"
+    "@media (prefers-color-scheme:dark){text{fill:#e6edf3}"
+    ".a{stroke:#3b9ae1;fill:#3b9ae1}.b{stroke:#a5daf7;fill:#a5daf7}}"
 )
 
 
 class Curve(NamedTuple):
-    """Losses after so many seconds, and where the name stands beside the last one."""
+    """Losses after so many seconds, and the seconds and the loss at which its name stands."""
 
     name: tuple[str, ...]
     kind: str
     nats: Mapping[float, float]
-    above: int = 0
+    at: tuple[float, float]
 
 
 CURVES = (
-    Curve(("charnet", "--for 5s to 15m"), "a", {8: 1.489, 33: 1.431, 62: 1.408, 302: 1.385, 903: 1.355}, 12),
-    Curve(("its networks", "alone"), "b", {8: 1.740, 33: 1.503, 62: 1.450, 302: 1.393, 903: 1.369}, -22),
-    Curve(("nanoGPT, settings for", "a processor"), "c", {104: 1.886}),
-    Curve(("nanoGPT, published,", "on an A100"), "d", {180: 1.4697}),
+    Curve(("charnet --for 5s to 15m",), "a", {8: 1.489, 33: 1.431, 62: 1.408, 302: 1.385, 903: 1.355}, (6.5, 1.335)),
+    Curve(("its networks", "alone"), "b", {8: 1.740, 33: 1.503, 62: 1.450, 302: 1.393, 903: 1.369}, (6.5, 1.60)),
+    Curve(
+        ("an LSTM of 2x128", "as tutorials train it"),
+        "e",
+        {15: 1.937, 33: 1.720, 62: 1.638, 120: 1.569, 180: 1.556, 302: 1.552, 500: 1.569, 903: 1.614},
+        (150, 1.68),
+    ),
+    Curve(("nanoGPT, settings", "for a processor"), "c", {104: 1.886}, (122, 1.88)),
+    Curve(("nanoGPT, published,", "on an A100"), "d", {180: 1.4697}, (210, 1.49)),
 )
 
 
@@ -56,10 +63,10 @@ def picture() -> str:
         y = up(tenths / 10)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.0f}" y2="{y:.0f}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.0f}" text-anchor="end">{tenths / 10:.1f}</text>')
-    for seconds, label in ((10, "10 s"), (30, "30 s"), (60, "1 min"), (180, "3 min"), (300, "5 min"), (900, "15 min")):
+    for seconds, label in ((10, "10 s"), (30, "30 s"), (60, "1 min"), (300, "5 min"), (900, "15 min")):
         x = across(seconds)
         parts.append(f'<line class="grid" x1="{x:.0f}" x2="{x:.0f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text x="{x:.0f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{label}</text>')
+        parts.append(f'<text x="{x:.0f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{label}</text>')
     parts.append(f'<text x="{LEFT}" y="{HEIGHT - 6}">whole command, tiny-shakespeare, two processor cores</text>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img">'
@@ -72,10 +79,8 @@ def drawn(curve: Curve) -> str:
     points = [(across(seconds), up(nats)) for seconds, nats in curve.nats.items()]
     line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     dots = "".join(f'<circle class="{curve.kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in points)
-    x, y = points[-1][0] + 10, points[-1][1] + curve.above
-    names = "".join(
-        f'<text x="{x:.0f}" y="{y + 4 + 15 * i:.0f}">{xml_text(n)}</text>' for i, n in enumerate(curve.name)
-    )
+    x, y = across(curve.at[0]), up(curve.at[1])
+    names = "".join(f'<text x="{x:.0f}" y="{y + 17 * i:.0f}">{xml_text(n)}</text>' for i, n in enumerate(curve.name))
     return f'<path class="{curve.kind}" d="{line}"/>{dots}{names}'
 
 

@@ -80,7 +80,7 @@ def drawn(screen: pyte.Screen) -> Frame:
     for row in range(ROWS):
         cells = [screen.buffer[row][column] for column in range(COLUMNS)]
         parts, begin = list[str](), 0
-        for look, run in itertools.groupby(cells, key=lambda cell: (cell.fg, cell.bg, cell.bold)):
+        for look, run in itertools.groupby(cells, key=lambda cell: (cell.fg, cell.bg, cell.bold, cell.underscore)):
             text = "".join(cell.data for cell in run)
             parts.append(_run(text, begin, *look))
             begin += len(text)
@@ -88,7 +88,7 @@ def drawn(screen: pyte.Screen) -> Frame:
     return tuple(lines)
 
 
-def _run(text: str, begin: int, front: str, back: str, bold: bool) -> str:
+def _run(text: str, begin: int, front: str, back: str, bold: bool, underlined: bool) -> str:
     if not text.strip() and back == "default":
         return ""
     x = MARGIN + begin * CELL
@@ -97,7 +97,7 @@ def _run(text: str, begin: int, front: str, back: str, bold: bool) -> str:
         width = len(text) * CELL
         parts.append(f'<rect x="{x:.1f}" y="-13" width="{width:.1f}" height="{LINE}" fill="{_color(back)}"/>')
     look = f' class="{front}"' if front in NAMES else f' fill="{_color(front)}"' if front != "default" else ""
-    look += ' font-weight="bold"' if bold else ""
+    look += ' font-weight="bold"' * bold + ' text-decoration="underline"' * underlined
     width = len(text.rstrip()) * CELL
     parts.append(f'<text x="{x:.1f}" textLength="{width:.1f}"{look}>{xml_text(text.rstrip())}</text>' if width else "")
     return "".join(parts)

@@ -24,15 +24,15 @@ QUESTIONS = {
     "compression": "how is a text stored in fewer bytes?",
     "insight": "why does it write that?",
     "bench": "how fast is this machine?",
-    "lesson": "what do runs on one text teach?",
+    "lesson": "what do runs teach?",
     "exchange": "how do models come and go?",
     "api": "from Python",
     "server": "over HTTP",
     "cli": "on the command line",
 }
-WIDTH, ROW, BOX, GAP = 760, 50, 42, 8  # pixels
+WIDTH, ROW, BOX, GAP = 560, 54, 46, 8  # pixels
 STYLE = (
-    "text{font:13px sans-serif;fill:#1f2328}.name{font-weight:bold}.small{font-size:11px}"
+    "text{font:15px sans-serif;fill:#1f2328}.name{font-weight:bold}.small{font-size:13px}"
     "rect{fill:#eef4fb;stroke:#7a9cc6}"
     "@media (prefers-color-scheme:dark){text{fill:#e6edf3}rect{fill:#16202c;stroke:#4c7099}}"
 )
@@ -57,8 +57,8 @@ def picture() -> str:
             x, y = place * (width + GAP) + 1, number * ROW + 1
             parts.append(f'<rect x="{x:.0f}" y="{y}" width="{width - 2:.0f}" height="{BOX}" rx="5"/>')
             at = f'x="{x + width / 2:.0f}" text-anchor="middle"'
-            parts.append(f'<text class="name" {at} y="{y + 18}">{wing}</text>')
-            parts.append(f'<text class="small" {at} y="{y + 34}">{xml_text(QUESTIONS[wing])}</text>')
+            parts.append(f'<text class="name" {at} y="{y + 19}">{wing}</text>')
+            parts.append(f'<text class="small" {at} y="{y + 37}">{xml_text(QUESTIONS[wing])}</text>')
     described = "Each imports only from those below it. From below: " + "; ".join(
         " and ".join(wings) for wings in reversed(rows)
     )

@@ -124,6 +124,16 @@ def test_a_run_is_planned_for_a_time_and_its_loss_compared_with_baselines(charne
     lines = result.err.splitlines()
     assert any(line.startswith("plan for 0:01: about ") and "passes over the text" in line for line in lines)
     assert any(line.startswith("for comparison: ") and "-gram" in line and "xz -9e" in line for line in lines)
+    assert not any("more time would make it better" in line for line in lines)  # the verdict says what would
+    with Path("checkpoints/timed/metrics.jsonl").open() as file:
+        assert json.loads(next(file)) == {"step": 0, "planned_seconds": 1.0}
+
+
+@pytest.mark.parametrize("text", ["ab", "x" * 9])
+def test_a_text_of_so_few_characters_that_a_loss_means_nothing_is_code_3(charnet_: Charnet, text: str) -> None:
+    Path("tiny.txt").write_text(text)
+    line = f"tiny.txt: {len(text)} characters, too few to learn from: give at least 10"
+    assert_refused(charnet_("train", "tiny.txt", "--for", "1s"), 3, line)
 
 
 def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
@@ -148,18 +158,18 @@ def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
         ("train --activation rleu", ['did you mean "relu"?']),
         ("train --steps many", ["--steps"]),
         ("train --steps 1e3", ["--steps"]),
-        ("train --steps 0", ["training.steps", "between 1 and"]),
-        ("train --dropout 1", ["model.dropout", "between 0 and 0.95"]),
-        ("train --dropout nan", ["model.dropout"]),
-        ("train --learning-rate inf", ["training.learning_rate"]),
-        ("train --val-fraction -0.1", ["data.val_fraction"]),
+        ("train --steps 0", ["--steps: ", "between 1 and"]),
+        ("train --dropout 1", ["--dropout: ", "between 0 and 0.95"]),
+        ("train --dropout nan", ["--dropout: "]),
+        ("train --learning-rate inf", ["--learning-rate: "]),
+        ("train --val-fraction -0.1", ["--val-fraction: "]),
         ("train --steps 5 --epochs 1", ["--steps and --epochs"]),
         ("train --for soon", ["--for", '"soon"', "90s, 5m, 2h"]),
         ("train --for 1:60", ["--for", '"1:60"', "1:30 for a minute and a half"]),
-        ("train --checkpoint-every soon", ["training.checkpoint_every", '"soon"', "90s, 5m, 2h"]),
-        ("train --for 0s", ["a time to train for", "between one second and thirty days"]),
-        ("train --for 5m --steps 5", ["training.steps and a time", "one length"]),
-        ("train --for 5m --set training.epochs=5", ["training.epochs and a time", "one length"]),
+        ("train --checkpoint-every soon", ["--checkpoint-every: ", '"soon"', "90s, 5m, 2h"]),
+        ("train --for 0s", ["--for: train for at least one second", "not for 0 s"]),
+        ("train --for 5m --steps 5", ["--steps and --for: ", "one length"]),
+        ("train --for 5m --set training.epochs=5", ["training.epochs and --for: ", "one length"]),
         ("train --resume pets --for 5m", ["--for plans a new run", "--steps"]),
         ("train --set training.length_changes=5", ["pairs of a step and a length", "5"]),
         ("train --set training.setps=5", ['"setps"', 'did you mean "steps"?']),
@@ -169,8 +179,8 @@ def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
         ("train pets.txt --encoding utf-9", ['"utf-9"', "try utf-8"]),
         ("train pets.txt --window 8 --name a/b", ["--name"]),
         ("train --resume pets --name other", ["--resume", "--name"]),
-        ("train --resume pets --hidden-size 8", ["model.hidden_size cannot change in a run", "leave it out"]),
-        ("train --resume pets --optimizer sgd", ["training.optimizer cannot change in a run", "--init-from"]),
+        ("train --resume pets --hidden-size 8", ["--hidden-size cannot change in a run", "leave it out"]),
+        ("train --resume pets --optimizer sgd", ["--optimizer cannot change in a run", "--init-from"]),
         ("train pets.txt --continue", ["--continue needs --resume"]),
         ("train --resume pets", ["already at step 120 of 120", "--steps 240"]),
         ("train pets.txt --init-from pets --cell gru", ["--init-from", "cell lstm"]),
@@ -183,14 +193,14 @@ def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
         ("sample --until chapter", ["--until", "sentence, line, paragraph"]),
         ("sample --logit-bias e", ["--logit-bias", "CHARACTER=NUMBER", "e=-2"]),
         ("sample --logit-bias e=much", ["--logit-bias", "e=-2"]),
-        ("sample --logit-bias e=nan", ["--logit-bias", "between -1000 and 1000"]),
+        ("sample --logit-bias e=nan", ["--logit-bias", "between -1,000 and 1,000"]),
         ("sample --logit-bias Ω=1", ["--logit-bias", "does not know 'Ω'"]),
         ("sample --repetition-penalty 0", ["--repetition-penalty", "between 0.01 and 100"]),
         ("sample --typical-p 2", ["--typical-p", "between 0 and 1"]),
         ("sample --max-lines -1", ["--max-lines", "at least 0"]),
         ("sample pets pets.txt more.txt", ["more.txt"]),
         ("eval pets", ["Missing argument"]),
-        ("eval pets pets.txt --threads -1", ["training.threads"]),
+        ("eval pets pets.txt --threads -1", ["--threads: "]),
         ("inspect --jsn", ["--jsn"]),
         ("bench smaple", ["smaple"]),
     ],
@@ -232,7 +242,7 @@ def test_without_a_command_the_help_is_shown_as_help(charnet_: Charnet) -> None:
     "command", ["train pets.txt", "train pets.txt --lines", "train pets.txt --bytes", "corpus info pets.txt"]
 )
 def test_an_alphabet_without_a_character_is_code_2(charnet_: Charnet, command: str) -> None:
-    refusal = "data.min_count: no character occurs 100,000 times"
+    refusal = "--min-count: no character occurs 100,000 times"
     assert_refused(charnet_(*command.split(), "--min-count", 100_000), 2, refusal)
 
 
@@ -247,7 +257,7 @@ def test_an_unreadable_text_is_code_3(charnet_: Charnet) -> None:
     Path("folder").mkdir()
     Path("folder/code.py").touch()
     assert_refused(charnet_("train", "-q", "empty.txt"), 3, "the text is empty")
-    assert_refused(charnet_("train", "-q", "short.txt"), 3, "need at least 2", "give a longer text")
+    assert_refused(charnet_("train", "-q", "short.txt"), 3, "short.txt: 1 character, too few", "give at least 10")
     assert_refused(charnet_("train", "-q", "latin.txt"), 3, "line 1, column 4", "--encoding cp1252")
     assert_refused(charnet_("train", "-q", "folder"), 3, "*.txt", "--glob '*.py'")
     assert_refused(charnet_("train", "-q", "-", stdin=b""), 3, "standard input: the text is empty")

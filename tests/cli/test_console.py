@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from charnet.cli import console, history, live, progress, tables
+from charnet.cli import console, history, live, messages, progress, tables
 from charnet.config import Config
 from charnet.errors import StorageError
 from charnet.evaluation.losses import Evaluation
@@ -394,6 +394,44 @@ def test_slow_runs_show_progress_between_metrics(
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     show_all(progress.training_view(quiet=False, json=False), [story()[0], Progress(12, 2.25, 100.0)])
     assert "step 12/40, 100 chars/s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("train", "promised"), [(1.3, True), (0.8, False)])
+def test_no_more_time_is_promised_beside_a_verdict_that_asks_for_something_else(train: float, promised: bool) -> None:
+    from charnet.storage.result import RunResult
+    from charnet.training.conclusion import Conclusion
+    from charnet.training.events import Finished
+
+    said = "still improving: twice the time should give about 1.20 nats"
+    found = RunResult(40, 40, 17, 1.3, 1.3, "complete", "time", 5, 1.57, train, 1.35, passes=3.0)
+    lines = messages.closing(Finished(Path("pets"), "complete", 40, 40, 1.3, said), 17, Conclusion(found))
+    assert (said in lines) == promised
+    assert any("learned by heart" in line for line in lines) != promised
+
+
+def test_without_held_out_text_the_loss_is_said_to_be_that_of_the_learned_text() -> None:
+    from charnet.training.events import Finished
+
+    for held_out, words in ((0, ", of the text that it learned from"), (30, "at step 40")):
+        lines = messages.closing(Finished(Path("pets"), "complete", 40, 40, 1.3, "", held_out, held_out), 17, None)
+        assert lines[0].endswith(words)
+
+
+def test_a_line_shows_a_validation_loss_once_with_its_step(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    view = progress.training_view(quiet=False, json=False)
+    begun, *rest = story()
+    show_all(view, [begun])
+    capsys.readouterr()
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 1e9)
+    show_all(view, rest[:3])  # with an evaluation at step 20
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    show_all(view, [Progress(22, 2.25, 100.0), Progress(23, 2.24, 100.0)])
+    first, second = (line for line in capsys.readouterr().err.splitlines() if line.startswith("step 2"))
+    assert first.endswith(", val 2.5000 nats (3.6067 bits) at step 20")
+    assert ", val " not in second
 
 
 def test_a_download_shows_its_rate_and_the_time_left(

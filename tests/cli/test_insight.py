@@ -102,7 +102,7 @@ def test_without_matplotlib_a_line_says_what_to_install(
             "--unit 99: there is no such unit: the model has units 0 to 15 in 1 layer of 1 network",
         ),
         (["RUN", "--unit", "x"], 2, "--unit: expected a number such as 231"),
-        (["RUN", "short.txt"], 3, "short.txt: 9 characters are too few to look into a model: give 300"),
+        (["RUN", "short.txt"], 3, "short.txt: 9 characters, too few to look into a model: give 300"),
         (["RUN", "missing.txt"], 3, "missing.txt"),
         (["missing"], 4, "missing: there is no such checkpoint"),
         (["other.txt", "RUN"], 2, "is a checkpoint; name checkpoints first, and then the texts"),

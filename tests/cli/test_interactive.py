@@ -172,7 +172,7 @@ def test_temperature_and_seed_change_from_now_on(open_: Open, model: TextModel) 
 
 
 ERRORS = [
-    ("caté", "charnet: the model does not know 'é'"),
+    ("éÉ", "charnet: the model knows none of these characters; it knows: a c"),
     ("/tmep 1", 'there is no command "/tmep" (did you mean "/temp"?)'),
     ("/temp hot", "temperature: expected a number"),
     ("/temp -1", "temperature: expected a number between 0 and 100"),
@@ -279,7 +279,7 @@ def test_a_turn_that_ends_early_continues_after_its_end(open_: Open, model: Text
 
 
 def test_surprise_colors_a_session_unless_no_color_is_set(open_: Open) -> None:
-    assert re.search(r"\x1b\[[0-9;]*48;5;[0-9]+m", open_("-n", "60", "--surprise").answer("the "))
+    assert re.search(r"\x1b\[4;38;5;[0-9]+m", open_("-n", "60", "--surprise").answer("the "))
     assert "\x1b[" not in open_("-n", "60", "--surprise", NO_COLOR="1").answer("the ")
 
 
@@ -308,6 +308,28 @@ def talk(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         return shown.out, shown.err.splitlines()
 
     return session
+
+
+def test_a_turn_with_unknown_characters_is_written_without_them_and_says_which(talk: Talk, model: TextModel) -> None:
+    out, err = talk("thé cat", "/save a.txt")
+    assert out == "".join(model.stream("th cat", length=31, seed=1))
+    assert err[0] == "left out 1 character that the model does not know: 'é'; the nearest it knows: 'e'"
+    assert Path("a.txt").read_text().startswith("th cat")
+
+
+@pytest.mark.parametrize(("line", "command"), [("Exit", "/exit"), ("?", "/help"), (":q", "/quit"), ("undo", "/undo")])
+def test_a_command_without_its_slash_is_taken_as_text_and_the_command_is_named(
+    line: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from charnet.cli.interactive import Session
+
+    texts = list[str]()
+    session = Session.__new__(Session)
+    session._choices, session._turn = [], texts.append  # type: ignore[method-assign]
+    for each in (line, f"{line} is a word"):
+        session._answer(each)
+    assert texts == [line, f"{line} is a word"]
+    assert capsys.readouterr().err == f'"{line}" was taken as text; {command} is the command, and /help shows all\n'
 
 
 def test_again_writes_the_last_turn_anew_with_other_random_numbers(talk: Talk, model: TextModel) -> None:
@@ -398,11 +420,11 @@ def test_a_turn_may_have_several_lines_and_end_with_one(talk: Talk, model: TextM
     assert out[:31] == "".join(model.stream("the cat\nsat\n", length=31, seed=1))
     assert Path("a.txt").read_text().startswith("the cat\nsat\n")
     assert Path("b\\").exists(), "a command is one line"
-    assert "charnet: the model does not know '/'" in "\n".join(err)
+    assert "left out 2 characters that the model does not know: '/', 'u'" in err
 
 
 def test_two_backslashes_at_the_end_of_a_line_are_one(talk: Talk) -> None:
-    assert "at position 4 of the prompt" in talk("the\\\\")[1][0]
+    assert "does not know: '\\\\'" in talk("the\\\\")[1][0]
 
 
 def test_commands_are_understood_in_full_width(talk: Talk, model: TextModel) -> None:
@@ -417,7 +439,7 @@ def test_commands_are_understood_in_full_width(talk: Talk, model: TextModel) -> 
     assert out == "".join(model.stream("the ", length=31, seed=7, top_k=2, temperature=1.5, index=1))
     assert "seed 7" in err
     assert "temperature 1.5" in err
-    assert "does not know '\uff0f'" in err[-1]
+    assert "does not know" in err[-1] or "knows none of these" in err[-1]
 
 
 def test_help_names_every_command_within_any_width(talk: Talk, monkeypatch: pytest.MonkeyPatch, tiny_run: Path) -> None:
@@ -438,15 +460,15 @@ def test_show_marks_what_was_typed_and_what_was_unexpected(talk: Talk, model: Te
     lines = text.split("\n")
     shown = err[1:-1]
     marks = "".join(
-        (shown.pop(0) if shown and not set(shown[0]) - set(" .:+#_") else "").ljust(len(line)) + "\n"
+        (shown.pop(0) if shown and not set(shown[0]) - set(" .#_") else "").ljust(len(line)) + "\n"
         for line in lines
         if shown.pop(0) == line
     )
-    bands = [sum(nat > -math.log(p) for p in (0.25, 0.05, 0.01, 0.002)) for nat in nats]
-    expected = "".join(c if c == "\n" else " .:+#"[band] for c, band in zip(out, bands, strict=True))
+    levels = [sum(nat > -math.log(p) for p in (0.1, 0.01)) for nat in nats]
+    expected = "".join(c if c == "\n" else " .#"[level] for c, level in zip(out, levels, strict=True))
     assert marks[4:].rstrip() == expected.rstrip()
-    assert set(marks[:4]) <= set("_.:+#")
-    assert err[-1].startswith('under each character its probability: "." below 25 %, ":" below 5 %')
+    assert set(marks[:4]) <= set("_.#")
+    assert err[-1] == '"." marks a surprise (under 10 %), "#" a great surprise (under 1 %), "_" what you typed'
 
 
 def test_the_surprise_of_what_was_typed_is_that_of_reading_it(model: TextModel) -> None:

@@ -20,8 +20,9 @@ from charnet.cli.app import run
 from charnet.errors import ConfigError
 from charnet.insight.svg import Line, Panel, to_svg
 from charnet.overlay import overlay
-from charnet.storage import run_list, runs
+from charnet.storage import result, run_list, runs
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.result import RunResult
 
 
 @pytest.fixture
@@ -46,8 +47,8 @@ def output(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -
 def test_the_list_says_what_each_run_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = output(capsys, "--in", str(folder), "--sort", "name")
     lines = out.splitlines()
-    assert re.fullmatch(r"first   +\d\.\d{4} bits  done", lines[0])
-    assert re.fullmatch(r"second  +\d\.\d{4} bits  interrupted", lines[2])
+    assert re.fullmatch(r"first   +\d\.\d{4} nats  done", lines[0])
+    assert re.fullmatch(r"second  +\d\.\d{4} nats  interrupted", lines[2])
     assert re.search(r"pets, lstm 1x16, 0:\d\d trained, \d{4}-\d\d-\d\d \d\d:\d\d, [\d.]+ kB", lines[1])
     assert "step 120 of 900" in lines[3]
     found = json.loads(output(capsys, "--in", str(folder), "--json", "--sort", "best")[0])
@@ -110,6 +111,38 @@ def test_compared_runs_show_what_differs_and_their_losses_side_by_side(
     assert output(capsys, "first", "second", "--in", str(folder), "-o", str(svg), code=6)[1].count("\n") == 1
 
 
+def test_compared_runs_stand_side_by_side_with_loss_time_size_and_verdict_in_one_unit(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run_list.find("first", folder).document
+    assert found is not None
+    best = RunResult(9, found.trainer_state.best_step, 27, 1.31, order=5, ngram_nats=1.57)
+    (folder / "first" / result.RESULT).write_bytes(best.to_json())
+    out, _ = output(capsys, "first", "second", "--in", str(folder))
+    assert re.search(r"^ +first +second$", out, re.MULTILINE)
+    for row in (r"loss +\d\.\d{4} nats +\d\.\d{4} nats", r"trained +0:\d\d +0:\d\d", r"size +[\d.]+ kB +[\d.]+ kB"):
+        assert re.search(row, out)
+    assert re.search(r"^first +better than the best n-gram", out, re.MULTILINE)
+    assert "bits" not in out
+
+
+def test_losses_are_compared_where_all_runs_have_some(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Checkpoint.load(folder / "second" / runs.LAST)
+    late = replace(before, history=before.history[-2:])
+    late.save(folder / "second" / runs.LAST)
+    out, _ = output(capsys, "first", "second", "--in", str(folder))
+    rows = out.partition("nats after so many characters\n")[2].splitlines()[1:3]
+    assert not any(" - " in row for row in rows)
+
+
+def test_settings_that_only_measure_are_not_told_apart(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(folder, {}, {"training.eval_every": 7})
+    out, _ = output(capsys, "first", "second", "--in", str(folder))
+    assert "training.learning_rate" in out
+    assert "eval_every" not in out
+    assert "training.eval_every" in output(capsys, "first", "second", "--in", str(folder), "--json")[0]
+
+
 def change(folder: Path, corpus: dict[str, str], settings: dict[str, object]) -> None:
     for file in (runs.LAST, runs.BEST):
         before = Checkpoint.load(folder / "second" / file)
@@ -165,7 +198,7 @@ def test_a_run_that_stopped_early_is_not_said_to_be_done(folder: Path, capsys: p
     replace(before, trainer_state=state).save(folder / "second" / runs.LAST)
     out, _ = output(capsys, "--in", str(folder), "--sort", "name")
     assert out.splitlines()[2].endswith("stopped early")
-    assert "stopped early: pets" in output(capsys, "first", "second", "--in", str(folder))[0]
+    assert re.search(r"state +done +stopped early", output(capsys, "first", "second", "--in", str(folder))[0])
 
 
 def test_seconds_of_short_runs_have_decimals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,12 +59,24 @@ def test_show_colors_the_text_in_three_levels_and_wraps_it_at_words(
     code, out, _ = call("eval", "pets", "odd.txt", "--show", "--threads", 1)
     assert code == 0
     legend, _, *lines = out.split("\n")
-    assert CODE.sub("", legend) == "expected, a surprise, a great surprise"
+    assert CODE.sub("", legend) == "expected, a surprise (under 10 %), a great surprise (under 1 %)"
     plain = [CODE.sub("", line) for line in lines]
     assert max(map(len, plain[:2])) <= 40
     assert " ".join(" ".join(plain).split()).startswith("the cat sat on the mat and tttttttttt the dog ran to the mat")
-    assert surprise.BANDS[4][2] in out
+    assert surprise.CODES[2] in out
+    assert "\x1b[1m" not in out
     assert " nats per character" in out
+
+
+def test_show_marks_the_text_where_there_are_no_colors(call: Called) -> None:
+    Path("odd.txt").write_text("the cat sat on the mat\nand tttttttttt the dog\n")
+    code, out, err = call("eval", "pets", "odd.txt", "--show", "--threads", 1)
+    legend, _, *lines = out.split("\n")
+    assert (code, err) == (0, "")
+    assert legend == '"." marks a surprise (under 10 %), "#" a great surprise (under 1 %)'
+    at = lines.index("and tttttttttt the dog")
+    assert re.fullmatch(r"[ .#]*[.#]{3}[ .#]*", lines[at + 1])
+    assert "\x1b" not in out
 
 
 def test_show_writes_numbers_as_json_for_every_character(call: Called) -> None:
@@ -82,15 +94,38 @@ def test_show_writes_a_page_in_which_no_text_is_markup(call: Called) -> None:
     page = Path("page.html").read_text()
     assert (code, "the page is page.html" in err) == (0, True)
     assert "<script" not in page
-    assert '<mark class="great">' in page
-    assert "a great surprise" in page
-    assert call("eval", "pets", "odd.txt", "--show", "-o", "page.html")[0] == 6  # it is there
+    assert re.search(r'<span class="s2">[a-z]+</span>', page)
+    assert '<span class="s2">a great surprise (under 1 %)</span>' in page
+
+
+def test_a_page_is_replaced_with_force_alone(call: Called) -> None:
+    Path("page.html").write_text("mine")
+    words = ["eval", "pets", "pets.txt", "--show", "-o", "page.html", "--threads", 1]
+    code, _, err = call(*words)
+    assert (code, "page.html: already exists" in err, "--force" in err) == (6, True, True)
+    assert Path("page.html").read_text() == "mine"
+    assert call(*words, "--force")[0] == 0
+    assert Path("page.html").read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("words", [["export", "pets", "--numpy", "-o", "new"], ["quantize", "pets", "-o", "new"]])
+def test_export_and_quantize_replace_a_file_with_force_and_never_the_model_itself(
+    call: Called, words: list[str]
+) -> None:
+    Path("new").write_text("mine")
+    assert call(*words)[0] == 6
+    assert Path("new").read_text() == "mine"
+    assert call(*words, "--force")[0] == 0
+    assert Path("new").stat().st_size > 100
+    before = (best := Path("checkpoints/pets/best.safetensors")).read_bytes()
+    code, _, err = call(*words[:-1], best, "--force")
+    assert (code, "is the model itself" in err) == (6, True)
+    assert best.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
-        ("eval pets pets.txt --show", 2, "colors need a terminal"),
         ("eval pets pets.txt -o page.html", 2, "expected --show beside it"),
         ("eval pets pets.txt --show --per-line --json", 2, "--show and --per-line"),
         ("eval pets pets.txt --show --dynamic --json", 2, "--show and --dynamic"),
@@ -139,6 +174,25 @@ def test_a_second_argument_of_sample_is_the_prompt(call: Called) -> None:
     assert call(*words, "the cat")[1] == call(*words, "--prompt", "the cat")[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["Once upon"], 'to continue it as a text: -p "Once upon"'),
+        (["\u4ece\u524d"], 'to continue it as a text: -p "\u4ece\u524d"'),
+        (["-i", "petz"], '(did you mean "pets"?); to continue it as a text: -p "petz"'),
+        (['say "a"'], "to continue it as a text: -p TEXT"),
+        (["gone.safetensors"], "runs in checkpoints/: zoo, pets\n"),
+        (["Once upon", "a time"], "runs in checkpoints/: zoo, pets\n"),
+    ],
+)
+def test_an_argument_that_is_no_run_may_be_meant_as_the_prompt(call: Called, words: list[str], advice: str) -> None:
+    code, out, err = call("sample", "-q", *words)
+    assert (code, out) == (4, "")
+    assert "there is no such checkpoint" in err
+    assert advice in err
+    assert err.count("\n") == 1
+
+
 def test_inspect_says_first_what_one_wants(call: Called) -> None:
     with_result()
     code, out, err = call("inspect")
@@ -184,7 +238,7 @@ def test_training_stores_its_verdict_with_a_line_of_text(call: Called) -> None:
     found = json.loads(Path("checkpoints/new/result.json").read_text())
     assert found["ngram_nats"] > 0 < found["train_nats"]
     assert found["sample"]
-    assert f"counting letters ({found['order']}-gram {found['ngram_nats']:.2f} nats)" in err
+    assert f"({found['order']}-gram, {found['ngram_nats']:.2f} nats)" in err
     assert "for comparison: " in err
     assert " bits" not in next(line for line in err.splitlines() if line.startswith("for comparison"))
     assert call("inspect", "--verify", "new")[0] == 0

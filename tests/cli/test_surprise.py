@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import math
 import re
 import sys
@@ -13,25 +12,27 @@ import pytest
 
 from charnet.cli import surprise
 from charnet.generation.detokenizer import Chunk
+from charnet.insight import surprises
 
 CODE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def band_of(probability: float) -> int:
-    """Returns the index of the band of a probability."""
+def level_of(probability: float) -> int:
+    """Returns the level in whose color a character of a probability is drawn."""
     (drawn,) = surprise.colored([Chunk("a", (-math.log(probability),))])
-    return [color for _, _, color in surprise.BANDS].index(drawn.partition("a")[0])
+    return surprise.CODES.index(drawn.partition("a")[0])
 
 
-def test_each_band_begins_at_the_probability_that_the_legend_names() -> None:
-    for band, (least, _, _) in enumerate(surprise.BANDS[:-1]):
-        assert band_of(least) == band
-        assert band_of(least * 0.999) == band + 1
-    assert band_of(1.0) == 0
-    assert band_of(1e-300) == len(surprise.BANDS) - 1
+def test_each_level_begins_at_the_probability_that_the_legend_names() -> None:
+    for number, least in enumerate(surprises.PROBABILITIES):
+        assert level_of(least) == number
+        assert level_of(least * 0.999) == number + 1
+        assert f"(under {100 * least:g} %)" in surprise.legend()
+    assert level_of(1.0) == 0
+    assert level_of(1e-300) == len(surprise.CODES) - 1 == len(surprises.PROBABILITIES)
 
 
-def test_the_colors_differ_in_brightness() -> None:
+def test_expected_text_is_plain_and_every_letter_can_be_read_on_black_and_on_white() -> None:
     """In xterm's cube of 6 x 6 x 6: luminance as the eye weighs it (ITU-R BT.709)."""
 
     def luminance(code: int) -> float:
@@ -39,14 +40,20 @@ def test_the_colors_differ_in_brightness() -> None:
         red, green, blue = (steps[(code - 16) // n % 6] / 255 for n in (36, 6, 1))
         return 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
 
-    pairs = [re.search(r"38;5;(\d+);48;5;(\d+)m", color) for _, _, color in surprise.BANDS[1:]]
-    for pair in pairs:
-        assert pair is not None
-        bright, dark = sorted(map(luminance, map(int, pair.groups())), reverse=True)
-        assert (bright + 0.05) / (dark + 0.05) > 4.5, "contrast of a letter with its background (WCAG AA)"
-    backgrounds = [luminance(int(pair[2])) for pair in pairs if pair]
-    neighbours = itertools.pairwise(backgrounds)
-    assert all((max(a, b) + 0.05) / (min(a, b) + 0.05) > 1.5 for a, b in neighbours)
+    def contrast(a: float, b: float) -> float:
+        return (max(a, b) + 0.05) / (min(a, b) + 0.05)
+
+    expected, surprising, great = surprise.CODES
+    assert expected == ""
+    letters = re.search(r"\[4;38;5;(\d+)m", surprising)  # underlined: not by color alone
+    assert letters is not None
+    assert min(contrast(luminance(int(letters[1])), ground) for ground in (0.0, 1.0)) > 4.5
+    pair = re.search(r"38;5;(\d+);48;5;(\d+)m", great)
+    assert pair is not None
+    assert contrast(*map(luminance, map(int, pair.groups()))) > 4.5
+    assert all(
+        code in ("4", "38", "48", "5", letters[1], *pair.groups()) for code in re.findall(r"\d+", surprising + great)
+    )
 
 
 def test_coloring_changes_no_text_and_line_ends_have_no_color() -> None:
@@ -88,6 +95,25 @@ def test_colors_are_used_only_on_a_terminal_without_no_color(
     assert surprise.can_color() == possible
 
 
-def test_the_legend_is_one_line_that_names_every_band() -> None:
-    bands = "plain 25 % or more, pale 5 %, blue 1 %, dark 0.2 %, orange less"
-    assert surprise.legend() == f"probability of each character: {bands}"
+def test_the_legend_is_one_line_in_the_colors_or_with_their_names() -> None:
+    plain = "plain: expected, blue: a surprise (under 10 %), orange: a great surprise (under 1 %)"
+    assert surprise.legend() == plain
+    colored = surprise.legend(colors=True)
+    assert CODE.sub("", colored) == "expected, a surprise (under 10 %), a great surprise (under 1 %)"
+    assert all(code in colored for code in surprise.CODES)
+
+
+def test_pages_and_terminal_have_the_same_levels_and_names() -> None:
+    assert [CODE.sub("", each) for each in surprise.legend(colors=True).split(", ")] == surprises.meanings()
+    assert re.findall(r'<span class="s(\d)">([^<]+)', surprises.legend()) == [
+        (str(number), meaning) for number, meaning in enumerate(surprises.meanings())
+    ]
+    assert f"const SURPRISES = {list(surprises.PROBABILITIES)};" in surprises.script()
+
+
+def test_without_colors_a_line_of_marks_stands_below_a_line_with_surprises() -> None:
+    text, nats = "ab\n\nc中d\ne", (0.0, 3.0, 9.0, 9.0, 0.0, 9.0, 3.0, 9.0, 0.0)
+    lines = surprise.marked(
+        [Chunk(text[:4], nats[:4]), Chunk(text[4:], nats[4:])], lambda n: surprise.MARKS[surprise.level(n)]
+    )
+    assert list(lines) == ["ab", " .", "", "c中d", " ##.", "e"]

@@ -45,7 +45,7 @@ def test_bytes_that_the_alphabet_lacks_stay_and_are_refused_or_left_out_later() 
     assert fit("ab\u00e9", vocab) == ("ab\u00e9", [])
     text, ids, notes = read("a\U0001f600b", vocab, DataSettings(bytes=True), skip_unknown=True)
     assert (text, ids.tolist()) == ("ab", [0, 1])
-    assert notes == ["left out 4 characters that the model does not know"]
+    assert notes == ["left out 4 characters that the model does not know: 0xf0, 0x9f, 0x98, 0x80"]
 
 
 def test_a_note_names_no_more_than_a_few_characters() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from charnet.evaluation.forecast import forecast
+from charnet.evaluation.forecast import FLAT, forecast, last_gain
 
 
 def curve(*losses: float) -> list[dict[str, float]]:
@@ -53,3 +53,17 @@ def test_more_passes_over_the_text_promise_less() -> None:
     losses = [float(forecast(curve(2.5, 2.0, 1.8, 1.7), "complete", n).split()[-2]) for n in (0.1, 3, 6)]
     assert losses == sorted(losses)
     assert losses[0] < losses[-1]
+
+
+def test_what_no_longer_falls_at_the_end_promises_nothing_however_much_it_fell_before() -> None:
+    level = curve(2.5, 2.1, 1.9, 1.7, 1.7, 1.7)
+    gain = last_gain(level)
+    assert gain is not None
+    assert abs(gain) < FLAT
+    assert forecast(level, "complete", 0.1) == ""
+    assert forecast(curve(2.5, 2.1, 1.9, 1.7, 1.66, 1.62), "complete", 0.1) != ""
+
+
+def test_the_last_third_is_that_of_the_steps() -> None:
+    assert last_gain(curve(2.5, 2.1, 1.9, 1.7, 1.66, 1.62)) == pytest.approx(0.08)
+    assert last_gain(curve(2.5, 2.0, 1.9)) is None

@@ -29,14 +29,25 @@ def said(**changes: object) -> Verdict:
         (
             {"nats": 1.71, "last_nats": 1.71},
             "worse than n-gram",
-            "worse than counting letters (5-gram 1.57 nats): train longer",
+            "worse than counting what follows each group of 4 characters (5-gram, 1.57 nats): train longer",
         ),
         (
             {"nats": 1.71, "last_nats": 1.95},
             "worse than n-gram",
-            "worse than counting letters (5-gram 1.57 nats): it began to overfit: give it more text, or more dropout",
+            "worse than counting what follows each group of 4 characters (5-gram, 1.57 nats): it began to overfit: "
+            "give it more text, or more dropout",
         ),
-        ({"nats": 1.56}, "like n-gram", "no better than counting letters (5-gram 1.57 nats): train longer"),
+        (
+            {"nats": 1.56, "order": 2},
+            "like n-gram",
+            "no better than counting what follows each character (2-gram, 1.57 nats): train longer",
+        ),
+        (
+            {"nats": 1.56, "order": 1, "last_gain": 0.002},
+            "like n-gram",
+            "no better than counting characters (1-gram, 1.57 nats): it no longer improves: try a larger "
+            "model, or more text",
+        ),
         (
             {"nats": 1.43, "ngram_nats": 1.49, "train_nats": 1.21, "val_nats": 1.43},
             "by heart",
@@ -71,6 +82,31 @@ def test_where_the_text_is_the_limit_no_longer_training_is_advised(limited: dict
     sentence = said(nats=nats, last_nats=nats, **limited).sentence
     assert "more text" in sentence
     assert "train longer" not in sentence
+
+
+@pytest.mark.parametrize("nats", [1.71, 1.56, 1.52])
+@pytest.mark.parametrize(("val_nats", "advice"), [(1.35, "a larger model"), (1.6, "more dropout")])
+def test_who_learned_nothing_in_the_last_third_is_not_told_to_train_longer(
+    nats: float, val_nats: float, advice: str
+) -> None:
+    flat = said(nats=nats, last_nats=nats, last_gain=0.0, val_nats=val_nats).sentence
+    assert "train longer" not in flat
+    assert advice in flat
+    assert "train longer" in said(nats=nats, last_nats=nats, last_gain=0.05).sentence
+
+
+def test_before_all_of_the_text_was_read_nothing_is_known_by_heart_and_more_time_helps() -> None:
+    early = {"nats": 1.52, "last_nats": 1.52, "val_nats": 1.72, "train_nats": 1.5, "last_gain": 0.0}
+    assert said(**early, passes=0.7).sentence.endswith(": train longer")
+    assert said(**early, passes=1.3).kind == "by heart"
+
+
+def test_more_time_is_promised_only_where_the_verdict_does_not_ask_for_something_else() -> None:
+    assert said().time_helps
+    assert said(nats=1.52).time_helps
+    assert not said(nats=5.0).time_helps
+    assert not said(train_nats=0.85).time_helps
+    assert not said(last_nats=1.4).time_helps
 
 
 def test_a_loss_that_counts_an_n_gram_is_not_mixed_up_with_that_of_the_network() -> None:

@@ -8,6 +8,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from old_models import LETTERS, TEXT, LuaObject, LuaTensor, listed, random, t7
 
 from charnet.cli.app import run
 from charnet.data.vocab import RARE
+from charnet.exchange.convert import Given, convert
 from charnet.storage.checkpoint import Checkpoint
 
 IDS = [LETTERS.index(character.encode()) for character in TEXT]
@@ -168,6 +170,46 @@ def test_tied_weights_are_embedding_and_head(capsys: pytest.CaptureFixture[str])
     assert measured(capsys, "old") == pytest.approx(torch_loss(state, "lstm", 1, "embed", "fc"), abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["out.weight", "table.weight", "embed.weight"])
+def test_a_lone_matrix_that_may_be_input_or_output_is_not_guessed(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """As many units as characters: one-hot input and an output, or an embedding that is the output too."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(5)
+    rnn, matrix = torch.nn.LSTM(5, 5), torch.randn(5, 5)
+    save_file({f"rnn.{key}": t.detach() for key, t in rnn.state_dict().items()} | {name: matrix}, "old.safetensors")
+    line = "import old.safetensors --alphabet alphabet.txt"
+    assumed = "assumed: that the embedding is the output matrix too"
+    if name == "embed.weight":
+        assert assumed in charnet(line, capsys)[1]
+        return
+    _, err = charnet(line, capsys, 4)
+    assert f'found "{name}" of shape (5, 5) alone' in err
+    for ours, weight in {"embedding.weight": matrix, "head.weight": torch.eye(5)}.items():
+        run_of = ours.partition(".")[0]
+        _, err = charnet(f"{line} --map {name}={ours} -o {run_of}", capsys)
+        assert (assumed in err) == (run_of == "embedding")
+        with torch.no_grad():
+            logits = rnn(weight[[BEFORE, *IDS[:-1]]])[0] @ matrix.T
+        expected = float(torch.nn.functional.cross_entropy(logits, torch.tensor(IDS)))
+        assert measured(capsys, run_of) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_model_in_single_precision_takes_little_more_memory_than_its_file() -> None:
+    from safetensors.numpy import save_file
+
+    shapes = {"rnn.weight_ih_l0": (1024, 256), "rnn.weight_hh_l0": (1024, 256), "embed.weight": (5, 256)}
+    save_file({name: random(*shape) for name, shape in shapes.items()}, "old.safetensors")
+    tracemalloc.start()
+    convert(Path("old.safetensors"), Given(alphabet=Path("alphabet.txt")))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * Path("old.safetensors").stat().st_size
+
+
 def test_names_that_say_nothing_are_mapped(capsys: pytest.CaptureFixture[str]) -> None:
     from safetensors.torch import save_file
 
@@ -307,6 +349,17 @@ def test_keras_expects_what_it_expected(
     assert ("does not name" in err) == (form == "weights.h5")
 
 
+@pytest.mark.parametrize("masks", [False, True])
+def test_padding_of_keras_is_said(capsys: pytest.CaptureFixture[str], masks: bool) -> None:
+    pytest.importorskip("h5py")
+    config, variables, _ = keras_model("LSTM", 1, True)
+    embedding = next(each for each in config["config"]["layers"] if each["class_name"] == "Embedding")
+    embedding["config"]["mask_zero"] = masks
+    write("old.keras", old_models.keras_archive(config, old_models.keras_variables(variables)))
+    _, err = charnet("import old.keras --alphabet alphabet.txt", capsys)
+    assert ("assumed: that no text holds the symbol of id 0: it is padding" in err) == masks
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -436,6 +489,9 @@ def test_one_symbol_may_stand_for_unknown_characters(capsys: pytest.CaptureFixtu
 
 ALPHABETS = {
     "with an added line end.txt": ALPHABET + "\n",
+    "with a byte order mark.txt": "\ufeff" + ALPHABET,
+    "with both.txt": "\ufeff" + ALPHABET + "\n",
+    "with a byte order mark.json": "\ufeff" + json.dumps(list(ALPHABET)),
     "list.json": list(ALPHABET),
     "from 1.json": {str(number): character for number, character in enumerate(ALPHABET, 1)},
     "from characters.json": {character: number for number, character in enumerate(ALPHABET)},

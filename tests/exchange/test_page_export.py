@@ -89,6 +89,30 @@ def test_a_model_gives_the_same_page_each_time_and_a_file_in_8_bits_too(tmp_path
     assert first == written(tiny().quantize(), tmp_path, name="a", stored_name="a/best.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "words"),
+    [
+        ("春眠不觉晓处处闻啼鸟 a", "zh", "zh"),
+        ("".join(map(chr, range(0x3042, 0x3060))) + "春眠不觉晓", "ja", "en"),
+        ("Μῆνιν ἄειδε θεὰ Πηληϊάδεω", "el", "en"),
+        ("Мороз и солнце день чудесный, vous", "ru", "en"),
+        ("dew and rain", "", "en"),
+        ("1 2", "", "en"),
+    ],
+)
+def test_a_page_says_the_language_of_its_text_and_has_chinese_words_for_a_chinese_one(
+    text: str, language: str, words: str, tmp_path: Path
+) -> None:
+    found = written(tiny(vocab=Vocabulary.of_text(text)), tmp_path)
+    assert f'<html lang="{words}">' in found
+    assert re.findall('lang="([^"]*)"', found.partition("<body>")[2]) == [language] * 4
+    assert (">写</button>" in found) == (words == "zh")
+    assert ("a great surprise (under 1 %)" in found) == (words == "en")
+    body = re.sub("<script.*</script>|<code>.*?</code>|<[^>]*>", "", found.partition("<body>")[2], flags=re.DOTALL)
+    assert (set(re.findall("[A-Za-z]{2,}", body)) <= {"top", "min"}) == (words == "zh")
+    assert all(isinstance(each, str) for row in data_of(found)["facts"] for each in row)
+
+
 def test_no_name_becomes_markup(tmp_path: Path) -> None:
     corpus = dataclasses.replace(tiny().corpus, name=HOSTILE)
     text = written(dataclasses.replace(tiny(), corpus=corpus), tmp_path, name=HOSTILE, stored_name=HOSTILE)

@@ -18,6 +18,7 @@ from test_engines import build, with_ngram
 
 from charnet.compression import symbols
 from charnet.compression.compress import Compressor
+from charnet.data.vocab import Vocabulary
 from charnet.engines.registry import open_engine
 from charnet.storage import receipt as receipt_file
 from charnet.storage.checkpoint import Checkpoint
@@ -29,6 +30,30 @@ pytestmark = pytest.mark.browser
 def browser() -> Iterator[Any]:
     with chromium() as found:
         yield found
+
+
+def test_a_number_out_of_range_is_refused_with_the_real_bounds(browser: Any, tmp_path: Path) -> None:
+    checkpoint = with_ngram(build())
+    expected = text_of_the_command(checkpoint, open_engine(checkpoint.quantize()), "", length=9, seed=2**70)
+    with opened(browser, file_of(checkpoint, tmp_path)) as tab:
+        tab.fill("#seed", "-1")
+        tab.evaluate("writeText()")
+        tab.wait_for_selector("#status.wrong")
+        assert tab.inner_text("#status") == "Seed: expected a number from 0 to 9,007,199,254,740,991."
+        assert tab.evaluate("window.charnet.write({ length: 9, seed: 2n ** 70n })") == expected
+
+
+def test_the_page_of_a_chinese_model_speaks_chinese(browser: Any, tmp_path: Path) -> None:
+    path = file_of(tiny(vocab=Vocabulary.of_text("春眠不觉晓处处闻啼鸟\n")), tmp_path)
+    with opened(browser, path) as tab:
+        tab.fill("#prompt", "春x")
+        tab.wait_for_function("() => document.getElementById('prompt-note').textContent === '模型不认识“x”，已略去。'")
+        tab.fill("#length", "300")
+        tab.click("#write")
+        tab.wait_for_selector("#receipt:enabled")
+        assert re.match(r"300 字，用时 [\d.]+ 秒", tab.inner_text("#status"))
+        assert "换行" in tab.inner_text("#bars")
+        assert tab.evaluate("document.documentElement.lang + document.getElementById('text').lang") == "zhzh"
 
 
 def test_somebody_writes_with_the_page(browser: Any, tmp_path: Path) -> None:
@@ -49,8 +74,9 @@ def test_somebody_writes_with_the_page(browser: Any, tmp_path: Path) -> None:
         assert tab.inner_text("#text") == expected
         assert re.fullmatch(r"300 characters in [\d.]+ s, [\d,]+ a second by WebAssembly", tab.inner_text("#status"))
         tab.check("#surprise")
-        colors = "Array.from(document.querySelectorAll('#text span'), (e) => getComputedStyle(e).backgroundColor)"
-        assert len(set(tab.evaluate(colors))) > 2
+        of_one = "(e) => [getComputedStyle(e).backgroundColor, getComputedStyle(e).boxShadow].join()"
+        looks = f"Array.from(document.querySelectorAll('#text span, #key span'), {of_one})"
+        assert len(set(tab.evaluate(looks))) == 3
         with tab.expect_download() as download:
             tab.click("#receipt")
         found = receipt_file.parse(Path("receipt.json"), Path(download.value.path()).read_text())

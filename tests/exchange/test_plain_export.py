@@ -183,7 +183,7 @@ def test_the_name_of_the_file_is_that_of_the_run_or_of_the_checkpoint(
         ("", 2, "expected one of --html, --onnx, --safetensors, --numpy, found none"),
         ("--onnx --numpy", 2, "found --onnx and --numpy"),
         ("--numpy --int8", 2, "--int8 goes with --onnx alone, found --numpy"),
-        ("--numpy -o taken", 6, "taken: already exists; choose another name with --out"),
+        ("--numpy -o taken", 6, "taken: already exists; choose another name with --out, or replace it with --force"),
         ("--numpy -o nowhere/new", 6, "nowhere/new: "),
         ("--numpy --html --onnx", 2, "found --html and --onnx and --numpy"),
     ],

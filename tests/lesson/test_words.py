@@ -12,10 +12,11 @@ import pytest
 from lessons import cells, curve, explosion_of, full, lesson, reach, renamed, run
 
 import charnet
+from charnet.data import bundled
 from charnet.lesson import chinese, english, verdicts
 from charnet.lesson.explosion import Descent
 from charnet.lesson.plan import PARTS, Plan
-from charnet.lesson.results import Lesson
+from charnet.lesson.results import Lesson, Text
 from charnet.lesson.temperatures import Written
 from charnet.lesson.words import LANGUAGES, Words
 
@@ -50,7 +51,7 @@ def test_both_languages_say_the_same_with_the_same_numbers() -> None:
 def test_every_sentence_is_used() -> None:
     folder = Path(charnet.__file__).parent / "lesson"
     code = "".join(path.read_text() for path in folder.glob("*.py") if path.stem not in ("english", "chinese"))
-    made = {"part", "gate", "cell", "column", "question"}
+    made = {"part", "gate", "cell", "column", "question", "text"}
     for key in english.SENTENCES:
         head, _, tail = key.partition(".")
         is_made = head in made or tail in ("ask", "answer")
@@ -66,7 +67,7 @@ def test_every_column_is_used() -> None:
 
 def test_chinese_sentences_are_chinese() -> None:
     symbols = {key for key, sentence in chinese.SENTENCES.items() if not re.search("[一-鿿]", sentence)}
-    assert symbols == {"line.after", "list.and", "list.comma"}
+    assert symbols == {"line.after", "list.and", "list.comma", "share", "text", "text.ferry-book"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -83,6 +84,25 @@ def test_a_cell_is_called_best_only_beyond_chance() -> None:
     near = [renamed(seed, nats=1.501)]  # chance explains 0.01 at least
     assert said(lesson(*cells(lstm=1.5, cifg=1.515), *near), "cells")[0] == "cells.clear"
     assert said(lesson(*cells(lstm=1.5, cifg=1.505), *near), "cells")[0] == "cells.tied"
+
+
+def test_no_cell_is_called_best_where_no_run_was_repeated() -> None:
+    assert said(lesson(*cells(lstm=1.5, cifg=1.54)), "cells")[0] == "cells.tied"
+    assert said(lesson(*cells(lstm=1.5, cifg=1.56)), "cells")[0] == "cells.ahead"
+
+
+def test_a_text_that_comes_with_charnet_is_called_by_its_title() -> None:
+    def called(language: str, name: str, is_bundled: bool) -> str:
+        return Words(language).title(Text(name, 1000, 100, 20, is_bundled))
+
+    assert [called(language, "zh", True) for language in LANGUAGES] == ["Tang poems", "《全唐诗》五言诗选"]
+    assert [called(language, "zh", False) for language in LANGUAGES] == ["zh", "《zh》"]
+    for name in bundled.TEXTS:
+        assert called("en", name, True) != name
+
+
+def test_a_share_is_in_percent_however_small() -> None:
+    assert [Words(language).share(2e-20) for language in LANGUAGES] == ["less than 0.001 %", "0.001% 以下"]
 
 
 def test_chance_is_a_guess_where_no_run_was_repeated() -> None:

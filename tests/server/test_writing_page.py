@@ -86,7 +86,7 @@ def test_characters_that_the_model_does_not_know_are_left_out_if_asked_and_said(
         how = {"prompt": "theÉ cat", "max_tokens": 5, "seed": 1}
         assert server.post(how).status == 400
         skipped = server.post(how | {"unknown": "skip", "receipt": True}).json["choices"][0]
-        assert skipped["notes"] == ["left out 1 character that the model does not know"]
+        assert skipped["notes"] == ["left out 1 character that the model does not know: 'É'; the nearest it knows: 'e'"]
         assert skipped["receipt"]["unknown"] == "skip"
         known = server.post(how | {"prompt": "the cat"}).json["choices"][0]
         assert known["text"] == skipped["text"]

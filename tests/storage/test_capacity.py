@@ -151,5 +151,5 @@ def test_a_run_that_could_not_be_read_is_refused_in_a_line_before_it_has_a_folde
     code = run(["train", "pets.txt", "--members", "2", *small])
     err = capsys.readouterr().err
     assert (code, err.count("\n")) == (2, 1), err
-    assert "model.members and model.num_layers: 2 networks of 1 layer take" in err
+    assert "--members and model.num_layers: 2 networks of 1 layer take" in err
     assert not list(Path("checkpoints").iterdir())

@@ -102,6 +102,13 @@ def short_metrics(run: Path) -> None:
     (run / runs.METRICS).write_bytes(b"".join(lines[:-1]))
 
 
+def test_the_time_that_a_run_was_planned_for_is_no_report(run: Path) -> None:
+    first, *more = (run / runs.METRICS).read_bytes().splitlines(keepends=True)
+    planned = [b'{"step": %d, "planned_seconds": %d}\n' % each for each in ((0, 30), (1, 0))]
+    (run / runs.METRICS).write_bytes(b"".join([planned[0], first, *more, planned[1]]))
+    assert wrong(run) == []
+
+
 def test_metrics_are_read_to_a_limit(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "LARGEST_METRICS", (run / runs.METRICS).stat().st_size)
     assert wrong(run) == []

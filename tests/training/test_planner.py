@@ -140,7 +140,7 @@ def test_a_network_that_memory_is_too_small_for_is_not_taken() -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "5m"])
 def test_a_time_from_python_that_is_none_is_refused(seconds: float) -> None:
-    with pytest.raises(ConfigError, match="seconds=90"):
+    with pytest.raises(ConfigError, match="--for: train for at least one second and at most thirty days"):
         resolve.check_seconds(seconds)
 
 
@@ -185,7 +185,24 @@ def test_each_network_of_an_ensemble_makes_enough_steps() -> None:
 def test_a_very_long_held_out_text_is_read_in_part() -> None:
     made = plan(30, learned=900_000_000)
     assert 0 < made.config.data.val_chars < 100_000_000
-    assert plan(30).config.data.val_chars == 0
+    assert plan(300, learned=100_000).config.data.val_chars == 0
+
+
+@pytest.mark.parametrize("seconds", [20, 30, 60, 300])
+@pytest.mark.parametrize("learned", [140_000, 1_000_000, 50_000_000])
+def test_a_short_run_is_evaluated_often_at_little_cost(seconds: float, learned: int) -> None:
+    made = plan(seconds, learned=learned)
+    t = made.config.training
+    often = (t.steps - 1) // t.eval_every
+    assert often >= 5
+    assert often * made.seconds_per_evaluation <= planner.EVALUATION_FRACTION * seconds
+
+
+def test_what_an_evaluation_reads_to_choose_the_share_of_an_n_gram_counts_too() -> None:
+    texts = (sizes.Text(1_000_000, 111_111, 65, tuning) for tuning in (0, 2000))
+    fast, tuned = (planner.plan(Config(), (), text, 60, machine(1e11)) for text in texts)
+    assert tuned.config.data.val_chars < fast.config.data.val_chars - 2000
+    assert tuned.seconds_per_evaluation == pytest.approx(fast.seconds_per_evaluation, rel=0.01)
 
 
 @given(st.integers(33, 10**10), st.floats(1, 10**6), st.floats(1e6, 1e15))

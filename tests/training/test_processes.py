@@ -225,7 +225,7 @@ def test_the_command_ends_as_the_process_that_failed_and_says_so_once(folder: Pa
         (["no.txt"], 3, "charnet: no.txt: there is no such file or folder"),
         (["-"], 3, "charnet: several processes cannot read one stream: save the text in a file, and give its name"),
         ([text, "--batch-size", "7", "--steps", "2"], 2, "charnet: 7 streams cannot be divided into 2 equal parts; "),
-        ([text, "--cell", "lsmt"], 2, "charnet: model.cell: expected one of rnn, lstm, cifg, gru"),
+        ([text, "--cell", "lsmt"], 2, "charnet: --cell: expected one of rnn, lstm, cifg, gru"),
     ):
         command = [sys.executable, "-m", "charnet", "train", *arguments, "--processes", "2", "--out", str(folder / "o")]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)

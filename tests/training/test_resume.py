@@ -312,3 +312,21 @@ def test_another_way_to_separate_documents_replaces_that_of_the_weights() -> Non
     kept, replaced = (start._settings_of_model(weights, values).data for values in ((), {"data.documents": "%%"}))
     assert (kept.lines, kept.newlines) == (True, "lf")
     assert (replaced.lines, replaced.newlines) == (False, "lf")
+
+
+def test_a_resumed_run_tells_of_its_metrics_and_of_its_time_from_before(runner: Runner) -> None:
+    cut = runner.cut(6)
+    before = (cut / runs.METRICS).read_bytes()
+    assert started(setup.resume_run(cut)).planned_seconds == 0
+    (cut / runs.METRICS).write_bytes(b'{"step": 0, "planned_seconds": 30.0}\n' + before)
+    begun = started(setup.resume_run(cut))
+    assert begun.planned_seconds == 30
+    assert list(begun.metrics) == [json.loads(line) for line in before.splitlines()]
+    assert started(setup.resume_run(cut, {"training.steps": 40})).planned_seconds == 0
+    assert started(setup.resume_run(cut)).planned_seconds == 0  # the length was changed by hand since
+
+
+def test_on_another_text_the_losses_from_before_are_not_told(runner: Runner, longer: Path) -> None:
+    cut = runner.cut(6)
+    assert started(setup.resume_run(cut)).metrics
+    assert not started(setup.resume_run(cut, {"data.paths": [str(longer)]}, continue_text=True)).metrics

@@ -16,6 +16,7 @@ try {
 }
 stored.weights = null;
 
+const SAFE = Number.MAX_SAFE_INTEGER;
 const WHOLE = ["length", "top_k", "seed", "max_lines"];
 
 // Fills in the options that are not given, and refuses those that this page does not know.
@@ -28,11 +29,13 @@ function completed(given) {
   }
   options.stop = [options.stop].flat().filter((stop) => stop !== "");
   if (!options.stop.every((stop) => typeof stop === "string")) throw new Error("stop: expected a text, or a list of texts");
-  const limits = { length: 1e8, temperature: 100, temperature_end: 100, top_k: 2 ** 53, top_p: 1, min_p: 1, max_lines: 2 ** 53, seed: Infinity };
+  const limits = { length: 1e8, temperature: 100, temperature_end: 100, top_k: SAFE, top_p: 1, min_p: 1, max_lines: SAFE, seed: SAFE };
   for (const [name, most] of Object.entries(limits)) {
-    const value = options[name], isNumber = typeof value === "number" || (name === "seed" && typeof value === "bigint");
-    const fits = isNumber && value >= 0 && value <= most && value !== Infinity;
-    if (!fits && (name !== "temperature_end" || value !== null)) throw new Error(`${name}: expected a number from 0 to ${most}`);
+    const value = options[name], isLarge = name === "seed" && typeof value === "bigint";
+    const fits = value >= 0 && (isLarge || (typeof value === "number" && value <= most));
+    if (!fits && (name !== "temperature_end" || value !== null)) {
+      throw new Error(`${name}: expected a number from 0 to ${most.toLocaleString("en")}`);
+    }
     const isWhole = typeof value === "bigint" || Number.isSafeInteger(value);
     if (WHOLE.includes(name) && !isWhole) throw new Error(`${name}: expected a whole number`);
   }

@@ -1,6 +1,4 @@
 // Settings, buttons, and the text as it is written.
-const LIMITS = [0.25, 0.05, 0.01, 0.002];
-const band = (nats) => LIMITS.filter((limit) => Math.exp(-nats) < limit - 1e-9).length;
 const numeric = ["temperature", "length", "seed", "top_k", "top_p", "min_p", "max_lines"];
 const finished = ["copy", "save", "go-on", "receipt"];
 let written = null, writing = null;  // the last text with its options; what stops the one that is being written
@@ -22,7 +20,7 @@ function showPiece(text, nats) {
     run = "";
   };
   Array.from(text).forEach((character, i) => {
-    const own = `s${band(nats[i] ?? 0)}`;
+    const own = `s${surpriseLevel(nats[i] ?? 0)}`;
     if (own !== name) {
       flush();
       name = own;
@@ -82,14 +80,6 @@ function writeText() {
     if (isStopped) written.options = { ...options, length: generation.position };
     return isStopped ? "Stopped: " : "";
   });
-}
-
-function download(text, name, type) {
-  const link = element("a"), address = URL.createObjectURL(new Blob([text], { type }));
-  link.href = address;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
 
 async function copy() {

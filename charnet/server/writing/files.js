@@ -3,14 +3,6 @@ const MOST_OPENED = 1000000;  // units
 
 let fileName = "charnet.txt", saved = "";
 
-function download(text, name, type) {
-  const link = element("a"), address = URL.createObjectURL(new Blob([text], { type }));
-  link.href = address;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10000);
-}
-
 function save() {
   download(sheet.value, fileName, "text/plain;charset=utf-8");
   saved = sheet.value;

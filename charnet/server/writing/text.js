@@ -102,8 +102,7 @@ function align(text, characters) {
   return nats;
 }
 
-const LIMITS = [0.25, 0.05, 0.01, 0.002];
 // Writes nats as one digit for each unit: how many of the limits the probability is below.
 function bandsOf(nats) {
-  return Array.from(nats, (each) => isNaN(each) ? "0" : LIMITS.filter((limit) => Math.exp(-each) < limit - 1e-9).length).join("");
+  return Array.from(nats, (each) => isNaN(each) ? 0 : surpriseLevel(each)).join("");
 }

@@ -75,24 +75,14 @@ def _of_counting(r: RunResult) -> Verdict | None:
     """Judges a model that is no better than an n-gram."""
     if r.nats is None or r.ngram_nats is None or r.ngram_nats - r.nats >= TIE:
         return None
-    counted = f"{_counting(r.order)} ({r.order}-gram, {r.ngram_nats:.2f} nats)"
+    strings = "characters" if r.order < 2 else f"strings of {r.order} characters"
+    counted = f"counting {strings} ({r.order}-gram, {r.ngram_nats:.2f} nats)"
     advice = "give it more text" if _text_limits(r) else _advice(r)
     if r.last_nats is not None and r.last_nats - r.nats >= RISEN:
         advice = "it began to overfit: give it more text, or more dropout"
     if r.nats - r.ngram_nats < TIE:
         return Verdict("like n-gram", f"no better than {counted}: {advice}")
     return Verdict("worse than n-gram", f"worse than {counted}: {advice}")
-
-
-def _counting(order: int) -> str:
-    """Says what an n-gram does.
-
-    >>> _counting(1), _counting(2), _counting(7)
-    ('counting characters', 'counting what follows each character', 'counting what follows each group of 6 characters')
-    """
-    if order < 2:
-        return "counting characters"
-    return f"counting what follows each {'character' if order == 2 else f'group of {order - 1} characters'}"
 
 
 def _advice(r: RunResult) -> str:

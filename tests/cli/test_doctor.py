@@ -27,7 +27,7 @@ def test_the_findings_name_versions_machine_and_folders(monkeypatch: pytest.Monk
     findings = examine()
     assert findings["torch"] == torch.__version__
     assert "cores" in findings["processor"]
-    assert findings["8-bit models"] == "computed to the last bit as on other machines (1 comparisons)"
+    assert findings["8-bit models"] == "computed to the last bit as on other machines (1 comparison)"
     assert "GB free of" in findings["memory"]
     assert findings["cache folder"].startswith(f"{tmp_path / 'cache'} (does not exist yet)")
     assert "fsync works" in findings["runs folder"]

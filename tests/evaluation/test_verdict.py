@@ -29,12 +29,12 @@ def said(**changes: object) -> Verdict:
         (
             {"nats": 1.71, "last_nats": 1.71},
             "worse than n-gram",
-            "worse than counting what follows each group of 4 characters (5-gram, 1.57 nats): train longer",
+            "worse than counting strings of 5 characters (5-gram, 1.57 nats): train longer",
         ),
         (
             {"nats": 1.71, "last_nats": 1.95},
             "worse than n-gram",
-            "worse than counting what follows each group of 4 characters (5-gram, 1.57 nats): it began to overfit: "
+            "worse than counting strings of 5 characters (5-gram, 1.57 nats): it began to overfit: "
             "give it more text, or more dropout",
         ),
         (

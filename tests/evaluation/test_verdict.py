@@ -40,7 +40,7 @@ def said(**changes: object) -> Verdict:
         (
             {"nats": 1.56, "order": 2},
             "like n-gram",
-            "no better than counting what follows each character (2-gram, 1.57 nats): train longer",
+            "no better than counting strings of 2 characters (2-gram, 1.57 nats): train longer",
         ),
         (
             {"nats": 1.56, "order": 1, "last_gain": 0.002},

@@ -14,7 +14,7 @@ from charnet.cli.examples import EXAMPLES
 from charnet.cli.help_text import is_argument, metavar, whole_line
 from charnet.config import RUNS
 from charnet.errors import ConfigError, did_you_mean, nearest, quoted, shortened
-from charnet.overlay import DURATION_NUMBER, SECONDS_OF
+from charnet.overlay import DURATION_NUMBER, SECONDS_OF, setting_names
 
 NUMBERS = (  # how a type refuses a value, and what it takes
     (r"(.*) is not a valid int(?:eger)?(?: range)?\.?", "a whole number"),
@@ -22,6 +22,7 @@ NUMBERS = (  # how a type refuses a value, and what it takes
 )
 OUT_OF_RANGE = r"(\S+) is not in the range (\d+)<=x<=(\d+)\.?"
 BELOW = r"(\S+) is not in the range x>=(\d+)\.?"
+SETTING = re.compile(r"\"[^\"]*\"|(?<![\w./])(?:model|data|training)\.[a-z_]+\b(?![./]\w)")  # or a quotation
 
 
 def explained(error: Any) -> str:
@@ -116,30 +117,40 @@ def check_units(context: Any, arguments: Sequence[str]) -> None:
         if flag not in times:
             continue
         words = list(itertools.takewhile(_is_of_time, [*[value] * bool(equals), *arguments[at + 1 :]]))
-        if len(words) > 1 and words[0][0].isdigit() and words[1].lower() in SECONDS_OF and not os.path.exists(words[1]):
-            joined = "".join(each if each[0].isdigit() else each[0].lower() for each in words)
-            raise ConfigError(f"{flag} {' '.join(words)}: a time is one word: give it as in {flag} {joined}")
+        time = re.match(rf"(?:{DURATION_NUMBER} ?[a-z]+ ?)+", given := " ".join(words), re.ASCII | re.IGNORECASE)
+        if time and len(shown := given[: time.end()].rstrip()) > len(words[0]) and not os.path.exists(words[1]):
+            joined = re.sub("([a-z])[a-z]*| ", r"\1", shown.lower())
+            raise ConfigError(f"{flag} {shown}: a time is one word: give it as in {flag} {joined}")
 
 
 def _is_of_time(word: str) -> bool:
-    return word.lower() in SECONDS_OF or re.fullmatch(DURATION_NUMBER, word, re.ASCII) is not None
+    """Returns whether a word is a number, a unit of time, or both."""
+    found = re.fullmatch(f"(?:{DURATION_NUMBER})?([a-z]*)", word.lower(), re.ASCII)
+    return found is not None and bool(word) and (not found[1] or found[1] in SECONDS_OF)
 
 
 def as_typed(message: str, arguments: Sequence[str]) -> str:
     """Returns a message that begins with the flag that was typed where it began with the name of its setting.
 
+    What was quoted stays, and so does a name that was itself typed, be it as a setting or as that of a file. What
+    stands in a file keeps its name too: the message begins with that of the file.
+
     >>> as_typed("training.device: there is no cuda", ["train", "--device=cuda"])
     '--device: there is no cuda'
+    >>> as_typed("model.onnx: already exists", ["export", "--onnx", "-o", "model.onnx"])
+    'model.onnx: already exists'
     """
     typed = {word.partition("=")[0] for word in arguments}
-    # What stands in a file keeps its name; the message begins with that of the file.
-    head = message if re.match(r"-|(?:model|data|training)\.", message) else ""
+    settings = {name for name in setting_names() if not any(name in word for word in arguments)}
+    first = SETTING.match(message)
+    if not (message.startswith("-") or (first and first[0] in settings)):
+        return message
 
     def flag(found: re.Match[str]) -> str:
-        name = "--" + found[1].replace("_", "-")
-        return name if name in typed else found[0]
+        name = "--" + found[0].partition(".")[2].replace("_", "-")
+        return name if found[0] in settings and name in typed else found[0]
 
-    return re.sub(r"(?<![\w./\"])(?:model|data|training)\.([a-z_]+)\b", flag, head) or message
+    return SETTING.sub(flag, message)
 
 
 def too_many(context: Any, words: Sequence[str]) -> ConfigError:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from charnet.cli import console, synonyms
+from charnet.cli import console, synonyms, usage
 from charnet.cli.app import app, run
 from charnet.errors import nearest
 
@@ -79,6 +79,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("train odd --for 20 seconds", "--for 20 seconds: a time is one word: give it as in --for 20s"),
         ("train --for=1 Hour 30 minutes odd", "--for 1 Hour 30 minutes: a time is one word: give it as in --for 1h30m"),
         ("sweep odd --for 2 h", "--for 2 h: a time is one word: give it as in --for 2h"),
+        ("train odd --for 1h 30min", "--for 1h 30min: a time is one word: give it as in --for 1h30m"),
+        ("train odd --for 1.5 Hours 3", "--for 1.5 Hours: a time is one word: give it as in --for 1.5h"),
         ("train --checkpoint-every 5 min", "--checkpoint-every 5 min: a time is one word: give it as in "
                                            "--checkpoint-every 5m"),
         ("train --for 0s", "--for: train for at least one second and at most thirty days, not for 0 s; for example "
@@ -103,6 +105,38 @@ def test_the_answer_names_what_was_found_and_what_to_type(
 ) -> None:
     assert run(line.split()) == 2
     assert capsys.readouterr() == ("", f"charnet: {answer}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "beginning"),
+    [
+        ("export tempest --numpy -o model.numpy", 6, "model.numpy: already exists"),  # and no setting
+        ("train data.lines --lines", 3, "data.lines: "),  # a setting has this name, too
+        ("train odd --config training.yaml --seed 3", 2, "training.yaml, line 2, column 3: training.seed: expected"),
+        ("train --set training.seed=-1 --steps 3", 2, "training.seed: expected a number"),
+        ("train --learning-rate -1", 2, "--learning-rate: expected a number"),
+    ],
+)
+def test_only_a_setting_takes_the_name_of_its_flag_and_no_file(
+    line: str, code: int, beginning: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("model.numpy").touch()
+    Path("training.yaml").write_text("training:\n  seed: -1\n")
+    assert run(line.split()) == code
+    assert capsys.readouterr().err.startswith(f"charnet: {beginning}")
+
+
+@pytest.mark.parametrize(
+    ("message", "answer"),
+    [
+        ('model.cell: found "a training.seed b"', '--cell: found "a training.seed b"'),
+        ("model.members and model.cell: too many", "model.members and --cell: too many"),
+        ("a.txt: model.cell in a text", "a.txt: model.cell in a text"),
+        ("model.cell.txt: there is no such file", "model.cell.txt: there is no such file"),
+    ],
+)
+def test_what_is_quoted_or_of_a_file_keeps_its_words(message: str, answer: str) -> None:
+    assert usage.as_typed(message, ["train", "--cell=rnn", "--seed", "3"]) == answer
 
 
 def test_the_value_of_an_option_may_look_like_an_option_with_one_dash() -> None:

@@ -90,17 +90,20 @@ def eval_(
         given, checkpoint, text = None, "", [str(given), *(text or ())]
     _check(checkpoint, text, mix, dynamic, dynamic_rate, quantize=quantize, per_line=per_line)
     others = {"--mix": mix, "--per-line": per_line, "--dynamic": dynamic}
-    showing.check(show=show, out=out, force=force, others=[name for name, value in others.items() if value])
+    showing.check(show=show, out=out, others=[name for name, value in others.items() if value])
     changes = unescaped_settings(of_text)
     if mix:
         _judge(mix, [str(checkpoint), *(text or ())], changes, quantize=quantize, threads=threads, json=json)
         return
     assert text
 
+    from charnet.cli import output
     from charnet.storage import runs
     from charnet.storage.checkpoint import Checkpoint
 
     path = runs.find(given)
+    if out is not None:
+        output.check_free(out, replace=force, advice=", or replace it with --force", reads=[path, *map(Path, text)])
     if given is None:
         console.note(f"{path}: {newest()}")
     model = Checkpoint.load(path, weights_only=True)

@@ -61,7 +61,7 @@ def export(
     path = runs.find(checkpoint)
     name = _name(path)
     target = out or Path(name + SUFFIXES[form])
-    check_free(target, replace=force, advice=" with --out, or replace it with --force", source=path)
+    check_free(target, replace=force, advice=" with --out, or replace it with --force", reads=[path])
     model = Checkpoint.load(path, weights_only=True)
     if form == "html":
         from charnet.cli.export_page import write_page

@@ -190,7 +190,7 @@ def watch_facts(chunks: Iterable[Chunk], facts: dict[str, Any]) -> Iterator[Chun
 
 
 def check_free(
-    path: Path, *, replace: bool = False, advice: str = "", is_sample: bool = False, source: Path | None = None
+    path: Path, *, replace: bool = False, advice: str = "", is_sample: bool = False, reads: Iterable[Path] = ()
 ) -> None:
     """Checks that a file may be written to a path.
 
@@ -198,7 +198,7 @@ def check_free(
         replace: a regular file may be replaced.
         advice: what to say after "choose another name".
         is_sample: the command has --out-dir, and can write to stdout.
-        source: a file that the command reads, which may not be replaced.
+        reads: files that the command reads; none of them may be replaced.
 
     Raises:
         StorageError: the path is a folder, a device or a link, or a file that may not be replaced.
@@ -211,8 +211,8 @@ def check_free(
             raise StorageError(f"{path}: is a link; name the file that it leads to{stdout}")
         if path.exists() and not path.is_file():
             raise StorageError(f"{path}: is not a regular file; give another name{stdout}")
-        if source is not None and path.exists() and path.samefile(source):
-            raise StorageError(f"{path}: is the model itself; choose another name{advice.partition(',')[0]}")
+        if path.exists() and any(each.exists() and path.samefile(each) for each in reads):
+            raise StorageError(f"{path}: this command reads that file; choose another name{advice.partition(',')[0]}")
         if os.path.lexists(path) and not replace:
             raise StorageError(f"{path}: already exists; choose another name{advice}")
     except OSError as error:

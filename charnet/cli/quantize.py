@@ -30,7 +30,7 @@ def quantize(
 
     path = runs.find(checkpoint)
     target = out or path.with_name(f"{path.stem}.int8.safetensors")
-    check_free(target, replace=force, advice=" with --out, or replace it with --force", source=path)
+    check_free(target, replace=force, advice=" with --out, or replace it with --force", reads=[path])
     model = Checkpoint.load(path, weights_only=True)
     after = model.quantize().save(target)
     name = path.name if checkpoint else f"{path} ({newest()})"

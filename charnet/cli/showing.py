@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 WIDEST = 100  # columns
 
 
-def check(*, show: bool, out: Path | None, force: bool, others: Sequence[str]) -> None:
-    """Raises an error if the options contradict each other, or if the page would replace a file.
+def check(*, show: bool, out: Path | None, others: Sequence[str]) -> None:
+    """Raises ConfigError if the options contradict each other.
 
     Args:
         others: options that were given and that --show goes without.
@@ -27,10 +27,6 @@ def check(*, show: bool, out: Path | None, force: bool, others: Sequence[str]) -
         raise ConfigError(f"--out {quoted(str(out))}: expected --show beside it, for the page with the colored text")
     if show and others:
         raise ConfigError(f"--show and {others[0]}: one model shows one text; leave one of them out")
-    if out is not None:
-        from charnet.cli.output import check_free
-
-        check_free(out, replace=force, advice=", or replace it with --force")
 
 
 def characters(vocab: Vocabulary, ids: Sequence[int], nats: Sequence[float]) -> Iterator[tuple[str, float]]:

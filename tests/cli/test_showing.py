@@ -98,29 +98,26 @@ def test_show_writes_a_page_in_which_no_text_is_markup(call: Called) -> None:
     assert '<span class="s2">a great surprise (under 1 %)</span>' in page
 
 
-def test_a_page_is_replaced_with_force_alone(call: Called) -> None:
-    Path("page.html").write_text("mine")
-    words = ["eval", "pets", "pets.txt", "--show", "-o", "page.html", "--threads", 1]
-    code, _, err = call(*words)
-    assert (code, "page.html: already exists" in err, "--force" in err) == (6, True, True)
-    assert Path("page.html").read_text() == "mine"
-    assert call(*words, "--force")[0] == 0
-    assert Path("page.html").read_text().startswith("<!DOCTYPE html>")
-
-
-@pytest.mark.parametrize("words", [["export", "pets", "--numpy", "-o", "new"], ["quantize", "pets", "-o", "new"]])
-def test_export_and_quantize_replace_a_file_with_force_and_never_the_model_itself(
-    call: Called, words: list[str]
-) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "pets", "--numpy", "-o", "new"],
+        ["quantize", "pets", "-o", "new"],
+        ["eval", "pets", "pets.txt", "--show", "--threads", "1", "-o", "new"],
+    ],
+)
+def test_a_file_is_replaced_with_force_alone_and_never_what_the_command_reads(call: Called, words: list[str]) -> None:
     Path("new").write_text("mine")
-    assert call(*words)[0] == 6
+    code, _, err = call(*words)
+    assert (code, "new: already exists" in err, "--force" in err) == (6, True, True)
     assert Path("new").read_text() == "mine"
     assert call(*words, "--force")[0] == 0
     assert Path("new").stat().st_size > 100
-    before = (best := Path("checkpoints/pets/best.safetensors")).read_bytes()
-    code, _, err = call(*words[:-1], best, "--force")
-    assert (code, "is the model itself" in err) == (6, True)
-    assert best.read_bytes() == before
+    for read in (Path("checkpoints/pets/best.safetensors"), *map(Path, words[2:3] * (words[0] == "eval"))):
+        before = read.read_bytes()
+        code, _, err = call(*words[:-1], read, "--force")
+        assert (code, f"{read}: this command reads that file; choose another name" in err) == (6, True)
+        assert read.read_bytes() == before
 
 
 @pytest.mark.parametrize(

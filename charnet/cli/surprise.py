@@ -21,6 +21,7 @@ from charnet.insight.surprises import meanings
 CODES = ("", "\x1b[4;38;5;63m", "\x1b[38;5;16;48;5;214m")  # of the terminal, for each level
 STYLES = ("plain", "blue", "orange")
 MARKS = " .#"  # for each level, under a character
+TAB = 8  # cells
 RESET = "\x1b[0m"
 COLORS_REFUSED = "--surprise: colors need a terminal that shows them, and NO_COLOR not set; --json gives numbers"
 
@@ -47,20 +48,23 @@ def painted(levels: Iterable[tuple[str, int]]) -> Iterator[str]:
 
 
 def marked(chunks: Iterable[Chunk], mark: Callable[[float], str]) -> Iterator[str]:
-    """Yields each line of a text, and below it a line of marks where there are any.
+    """Yields each line of a text, and below it a line of marks where there are any. Tabs become spaces.
 
     Args:
         mark: returns the mark of a character by its number in `nats`, which may be any.
     """
     pairs = (pair for chunk in chunks for pair in zip(chunk.text, chunk.nats, strict=True))
-    for ends, group in itertools.groupby(pairs, key=lambda pair: pair[0] == "\n"):
-        line = list(group)
+    for number, (ends, group) in enumerate(itertools.groupby(pairs, key=lambda pair: pair[0] == "\n")):
         if ends:
-            yield from [""] * (len(line) - 1)
+            yield from [""] * (len(list(group)) - (number > 0))
             continue
-        yield visible("".join(character for character, _ in line), keep="\t")
-        if marks := "".join(mark(value) * console.cells(character) for character, value in line).rstrip():
-            yield marks
+        line, marks = "", ""
+        for character, value in group:
+            seen = " " * (TAB - len(marks) % TAB) if character == "\t" else visible(character)
+            line += seen
+            marks += mark(value) * (console.cells(seen) if seen == character else len(seen))
+        yield line
+        yield from [marks.rstrip()] * bool(marks.strip())
 
 
 def legend(*, colors: bool | None = None) -> str:

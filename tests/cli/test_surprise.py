@@ -117,3 +117,12 @@ def test_without_colors_a_line_of_marks_stands_below_a_line_with_surprises() -> 
         [Chunk(text[:4], nats[:4]), Chunk(text[4:], nats[4:])], lambda n: surprise.MARKS[surprise.level(n)]
     )
     assert list(lines) == ["ab", " .", "", "c中d", " ##.", "e"]
+
+
+def test_marks_stand_below_their_characters_whatever_a_terminal_shows_of_them() -> None:
+    def marked(text: str, *nats: float) -> list[str]:
+        return list(surprise.marked([Chunk(text, nats)], lambda n: surprise.MARKS[surprise.level(n)]))
+
+    assert marked("a\tb\x9bc", 0.0, 0.0, 9.0, 0.0, 9.0) == ["a       b<9B>c", "        #    #"]
+    assert marked("e\u0301\x1bx", 0.0, 0.0, 3.0, 0.0) == ["e\u0301␛x", " ."]
+    assert marked("\n\na\n\n", 9.0, 9.0, 0.0, 0.0, 0.0) == ["", "", "a", ""]

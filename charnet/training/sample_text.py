@@ -24,7 +24,7 @@ def write(engine: Engine, vocab: Vocabulary, options: SamplingOptions) -> str:
     for chunk in stream(engine, vocab, [], replace(options, length=options.length + MOST_BEFORE)):
         for character in chunk:
             opening.push(character)
-        if opening.begins is not None and len(opening.text) >= opening.place + options.length:
+        if opening.is_found and len(opening.text) >= opening.place + options.length:
             break
     return opening.text[opening.place :]
 
@@ -45,8 +45,8 @@ class Opening:
 
     def push(self, character: str) -> None:
         """Reads one more character."""
-        self.text += character
-        if self.begins is not None:
+        is_found, self.text = self.is_found, self.text + character
+        if is_found:
             return
         if self.text.strip() == character and self._may_begin(character):  # the text begins with a line
             self.begins = len(self.text) - 1
@@ -66,6 +66,11 @@ class Opening:
         self._sentence, self._ended_at = Sentence(cased=self._cased), None
         for character in rest:
             self._sentence.push(character)
+
+    @property
+    def is_found(self) -> bool:
+        """Whether it is known where to begin: later characters change nothing."""
+        return self.begins is not None or len(self.text) >= MOST_BEFORE
 
     @property
     def place(self) -> int:

@@ -55,3 +55,15 @@ def test_a_sample_is_as_long_as_asked_from_its_beginning_on(
     vocab = Vocabulary(tuple(sorted(set(map(ord, "and so. They wlm")))), has_documents=has_documents)
     length = 15 if has_documents else 9
     assert sample_text.write(None, vocab, SamplingOptions(length=length)) == written  # type: ignore[arg-type]
+
+
+def test_a_sentence_that_ends_late_makes_a_sample_no_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = "and so it went on " * 14 + "to the end. It was late."  # behind all that may come before the beginning
+
+    def stream(_engine: Any, _vocab: Vocabulary, _prompt: list[int], options: SamplingOptions) -> Iterator[str]:
+        yield from late[: options.length]
+
+    monkeypatch.setattr(sample_text, "stream", stream)
+    vocab = Vocabulary.of_text(late)
+    assert len(late) < sample_text.MOST_BEFORE + 40
+    assert len(sample_text.write(None, vocab, SamplingOptions(length=40))) >= 40  # type: ignore[arg-type]

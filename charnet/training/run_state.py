@@ -105,9 +105,9 @@ class RunState:
 
 
 def append_line(lines: list[dict[str, float]], line: dict[str, float]) -> None:
-    """Appends a line of metrics. Of too many lines, every second one without an evaluation is dropped."""
+    """Appends a line of metrics. Of too many, every second older one without an evaluation is dropped."""
     lines.append(line)
     if len(lines) > MOST_LINES:
         other = (at for at, each in enumerate(lines) if "val_nats_per_char" not in each)
-        dropped = set(list(other)[1::2]) or set(range(1, MOST_LINES, 2))
+        dropped = set(list(other)[1:-1:2]) or set(range(1, MOST_LINES, 2))
         lines[:] = [each for at, each in enumerate(lines) if at not in dropped]

@@ -167,7 +167,7 @@ class Saver:
     def _remember(self, values: dict[str, Any]) -> None:
         numbers = {key: value for key, value in values.items() if type(value) in (int, float) and abs(value) < LARGEST}
         if runs.PLANNED in values:
-            self.planned_seconds = numbers.get(runs.PLANNED, 0.0)
+            self.planned_seconds = max(0.0, numbers.get(runs.PLANNED, 0.0))
         elif "step" in numbers:
             append_line(self.earlier, numbers)
 

@@ -105,6 +105,7 @@ def test_a_long_run_keeps_its_evaluations_and_some_of_its_other_lines(tmp_path: 
     state.update(metrics(10))
     for step in range(3 * MOST_LINES):
         state.update(replace(metrics(1), step=step))
+        assert state.metrics[-1]["step"] == step  # the newest line is never left out
     assert len(state.val) == 1
     evaluated = state_of(started(tmp_path), *(replace(metrics(10), step=step) for step in range(1, 3 * MOST_LINES)))
     assert MOST_LINES // 2 <= len(evaluated.metrics) <= MOST_LINES

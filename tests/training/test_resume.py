@@ -321,6 +321,10 @@ def test_a_resumed_run_tells_of_its_metrics_and_of_its_time_from_before(runner: 
     (cut / runs.METRICS).write_bytes(b'{"step": 0, "planned_seconds": 30.0}\n' + before)
     begun = started(setup.resume_run(cut))
     assert begun.planned_seconds == 30
+    for odd in ("-30", '"30"', "1e99", "NaN"):
+        (cut / runs.METRICS).write_bytes(b'{"step": 0, "planned_seconds": %s}\n' % odd.encode() + before)
+        assert started(setup.resume_run(cut)).planned_seconds == 0, odd
+    (cut / runs.METRICS).write_bytes(b'{"step": 0, "planned_seconds": 30.0}\n' + before)
     assert list(begun.metrics) == [json.loads(line) for line in before.splitlines()]
     assert started(setup.resume_run(cut, {"training.steps": 40})).planned_seconds == 0
     assert started(setup.resume_run(cut)).planned_seconds == 0  # the length was changed by hand since

@@ -133,7 +133,8 @@ def read(
         resolve.check_same_model(weights.config, config)
         resolve.check(config, name)
     corpus = data_corpus.read(config.data.paths, config.data, progress=on_read)
-    check_size(corpus, shortened(", ".join(config.data.paths)) or corpus.name)
+    names = ", ".join("standard input" if path == STANDARD_INPUT else path for path in config.data.paths)
+    check_size(corpus, shortened(names) or corpus.name)
     if weights is not None:
         corpus = widen(corpus, weights.vocab)
     val = config.data.val or default_val(corpus.ends, corpus.file_ends)

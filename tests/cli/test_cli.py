@@ -261,6 +261,7 @@ def test_an_unreadable_text_is_code_3(charnet_: Charnet) -> None:
     assert_refused(charnet_("train", "-q", "latin.txt"), 3, "line 1, column 4", "--encoding cp1252")
     assert_refused(charnet_("train", "-q", "folder"), 3, "*.txt", "--glob '*.py'")
     assert_refused(charnet_("train", "-q", "-", stdin=b""), 3, "standard input: the text is empty")
+    assert_refused(charnet_("train", "-q", "-", stdin=b"abc"), 3, "charnet: standard input: 3 characters, too few")
     assert_refused(charnet_("eval", "pets", "empty.txt"), 3, "the text is empty")
     assert_refused(charnet_("eval", "pets", "gone.txt"), 3, "gone.txt")
 

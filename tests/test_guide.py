@@ -99,6 +99,7 @@ def test_a_table_too_wide_becomes_lines_and_any_other_stays_a_table() -> None:
     assert narrow == ["units: 16", "  loss, in nats: 3.1", "  a-long-word-a-long-word-a-long-word-", "", "many", "  x"]
     two = "| to | use |\n|---|---|\n| keep to the likelier characters | `--repetition-penalty 1.2` |\n"
     assert plain(two, 40)[1:] == ["keep to the likelier characters", "  --repetition-penalty 1.2"]
+    assert any("units" in line for line in plain("| units | loss |\n|---|---|\n", 40))
 
 
 @pytest.mark.parametrize(

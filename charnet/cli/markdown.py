@@ -50,7 +50,7 @@ class _Table(TableElement):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         head = [cell.content for cell in self.header.row.cells] if self.header and self.header.row else []
         rows = [[cell.content for cell in row.cells] for row in self.body.rows] if self.body else []
-        if _fits(head, rows, options.max_width):
+        if not rows or _fits(head, rows, options.max_width):
             yield from super().__rich_console__(console, options)
             return
         for number, row in enumerate(rows):

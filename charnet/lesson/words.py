@@ -40,7 +40,7 @@ class Words:
         ['50 %', '1.3 %', '0.041 %', 'less than 0.001 %']
         """
         percent = 100 * value
-        if percent < LEAST_PERCENT:
+        if not percent >= LEAST_PERCENT:  # nor one that is no number
             return self.say("share.less", least=LEAST_PERCENT)
         digits = 0 if percent >= 10 else 1 - math.floor(math.log10(percent))
         return self.say("share", value=f"{percent:.{digits}f}")

@@ -102,7 +102,8 @@ def test_a_text_that_comes_with_charnet_is_called_by_its_title() -> None:
 
 
 def test_a_share_is_in_percent_however_small() -> None:
-    assert [Words(language).share(2e-20) for language in LANGUAGES] == ["less than 0.001 %", "0.001% 以下"]
+    for small in (2e-20, 0.0, float("nan")):
+        assert [Words(language).share(small) for language in LANGUAGES] == ["less than 0.001 %", "0.001% 以下"]
 
 
 def test_chance_is_a_guess_where_no_run_was_repeated() -> None:

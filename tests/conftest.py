@@ -20,6 +20,7 @@ import pytest
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+NOT_DEFAULT = ("slow", "exhaustive", "gpu", "faults", "browser")  # the marks of tests that `addopts` leaves out
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dog", "ran", "over", "to", "see", "it"]
 
 
@@ -53,13 +54,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_engines.py")
     seen: dict[str, set[tuple[Hashable, ...]]] = {}
     for item in items:
-        if (mark := item.get_closest_marker("covering")) and isinstance(item, pytest.Function):
-            values = sorted((name, repr(value)) for name, value in item.callspec.params.items())
-            cases = set(itertools.combinations(values, mark.args[0]))
-            known = seen.setdefault(item.nodeid.partition("[")[0], set())
-            if cases <= known:
-                item.add_marker(pytest.mark.exhaustive)
-            known |= cases
+        mark = item.get_closest_marker("covering")
+        if mark is None or any(item.get_closest_marker(name) for name in NOT_DEFAULT):  # these cover nothing there
+            continue
+        assert isinstance(item, pytest.Function)
+        values = sorted((name, repr(value)) for name, value in item.callspec.params.items())
+        cases = set(itertools.combinations(values, min(mark.args[0], len(values))))
+        known = seen.setdefault(item.nodeid.partition("[")[0], set())
+        if cases <= known:
+            item.add_marker(pytest.mark.exhaustive)
+        known |= cases
 
 
 @pytest.fixture(scope="session", autouse=True)

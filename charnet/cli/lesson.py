@@ -108,7 +108,7 @@ def _teach(
 
         def planned(self, plan: Plan, folder: Path) -> None:
             self.folder = folder
-            each = f"{plan.seconds:.1f} seconds" if plan.seconds is not None else f"{plural(plan.steps, 'step')}"
+            each = f"{plan.seconds:.1f} seconds" if plan.seconds is not None else plural(plan.steps, "step")
             self._note(f"{plural(len(plan.experiments), 'run')} of {each} each, in {folder}")
             if plan.left_out:
                 parts = ", ".join(words.say(f"part.{part}") for part in plan.left_out)

@@ -231,7 +231,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
         ),
         ("", f"SHA-256 {stats.sha256}"),
         *(("", note) for note in stats.notes),
-        ("alphabet", f"{plural(stats.alphabet, 'character')}"),
+        ("alphabet", plural(stats.alphabet, "character")),
         *(("", f"{name}: {kinds:,}, {plural(count, 'time')}") for name, (count, kinds) in stats.blocks.items()),
         ("rarest", ", ".join(f"{name} x {count:,}" for name, count in stats.rarest)),
         ("unprintable", ", ".join(f"{name} x {count:,}" for name, count in stats.odd.items()) or "none"),

@@ -28,7 +28,7 @@ import charnet
 from charnet.data.printable import xml_text
 
 PICTURE = Path(charnet.__file__).parent / "guide" / "pictures" / "first-run.svg"
-COLUMNS, ROWS = 80, 24
+COLUMNS, ROWS = 66, 22
 CELL, LINE, MARGIN = 8.4, 18, 12  # pixels
 SECONDS_A_FRAME, FASTER, LAST = 0.2, 4.0, 4.0  # of the picture; as fast as the recording; on the last screen
 TYPING = 0.04  # seconds for each character of a command
@@ -96,7 +96,8 @@ def _run(text: str, begin: int, front: str, back: str, bold: bool, underlined: b
     if back != "default":
         width = len(text) * CELL
         parts.append(f'<rect x="{x:.1f}" y="-13" width="{width:.1f}" height="{LINE}" fill="{_color(back)}"/>')
-    look = f' class="{front}"' if front in NAMES else f' fill="{_color(front)}"' if front != "default" else ""
+    name = "white" if front == "brightblack" else front.removeprefix("bright")  # both are a gray
+    look = f' class="{name}"' if name in NAMES else f' style="fill:{_color(front)}"' if front != "default" else ""
     look += ' font-weight="bold"' * bold + ' text-decoration="underline"' * underlined
     width = len(text.rstrip()) * CELL
     parts.append(f'<text x="{x:.1f}" textLength="{width:.1f}"{look}>{xml_text(text.rstrip())}</text>' if width else "")
@@ -145,7 +146,7 @@ def main() -> None:
     text, seconds = sys.argv[1:] if len(sys.argv) > 2 else ("ferry-book", "30s")
     commands = [
         ["train", text, "--for", seconds],
-        ["sample", "--surprise", "--width", "76", "--length", "500", "--seed", "3"],
+        ["sample", "--surprise", "--width", str(COLUMNS - 4), "--length", "500", "--seed", "3"],
     ]
     with tempfile.TemporaryDirectory() as folder:
         frames = record(commands, folder)

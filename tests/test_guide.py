@@ -106,6 +106,7 @@ def test_a_table_too_wide_becomes_lines_and_any_other_stays_a_table() -> None:
     ("arguments", "told"),
     [
         (("dropout",), 'lines with this word: charnet guide --search "dropout"'),
+        (("梯度", "--language", "zh"), 'lines with this word: charnet guide --search "梯度" --language zh'),
         (("l",), "these begin so: layers, long-sequences, lstm-and-gru"),
         (("setings",), 'did you mean "settings"?'),
         (("zzz",), "charnet guide --list names the pages"),

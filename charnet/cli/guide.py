@@ -84,21 +84,22 @@ def _named(name: str, found: dict[str, Page], language: str) -> Page:
     """Returns the page of that name, or of a name that begins so if there is only one."""
     stem, _, suffix = name.rpartition("/")[2].partition(".")
     if suffix in LANGUAGES and suffix != language:
-        found = pages(suffix)
+        found, language = pages(suffix), suffix
     fits = [stem] if stem in found else [each for each in found if each.startswith(stem)]
     if len(fits) != 1:
-        raise ConfigError(f"there is no page {quoted(name)}{_advice(stem, fits, found)}")
+        raise ConfigError(f"there is no page {quoted(name)}{_advice(stem, fits, found, language)}")
     return found[fits[0]]
 
 
-def _advice(stem: str, fits: list[str], found: dict[str, Page]) -> str:
+def _advice(stem: str, fits: list[str], found: dict[str, Page], language: str) -> str:
     """Returns how to go on when no page has this name: those that begin so, one that is alike, or a search."""
     if fits:
         return f"; these begin so: {', '.join(fits)}"
     if guess := did_you_mean(stem, found):
         return guess
     if count := len(_lines_with(stem, found.values())):
-        return f", but {plural(count, 'line')} with this word: charnet guide --search {quoted(stem)}"
+        search = f"charnet guide --search {quoted(stem)}" + (f" --language {language}" if language != "en" else "")
+        return f", but {plural(count, 'line')} with this word: {search}"
     return "; charnet guide --list names the pages"
 
 

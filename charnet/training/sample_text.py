@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 
 from charnet.config import SamplingOptions
@@ -11,6 +12,7 @@ from charnet.generation.generate import stream
 from charnet.generation.sentences import Sentence
 
 MOST_BEFORE = 240  # characters among which a beginning is looked for
+BEGINNINGS = ("Lu", "Lt", "Nd", "Ps", "Pi", "Pd")  # of a text with capitals: those, digits, opening quotes, dashes
 
 
 def write(engine: Engine, vocab: Vocabulary, options: SamplingOptions) -> str:
@@ -79,4 +81,4 @@ class Opening:
         return len(self.text) - len(self.text[at:].lstrip())
 
     def _may_begin(self, character: str) -> bool:
-        return self._cased and not character.islower() and not character.isspace()
+        return self._cased and (unicodedata.category(character) in BEGINNINGS or character in "\"'")

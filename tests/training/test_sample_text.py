@@ -24,6 +24,9 @@ from charnet.training.sample_text import Opening
         ("to Mr. Smith of it. They went", "They went"),
         ("and so\nwent\nHome we came", "Home we came"),
         ("and so on", "and so on"),
+        (", he said. The dog", "The dog"),
+        ("在山上。他说 A 很好", "他说 A 很好"),
+        ("\n— Да, я", "— Да, я"),
     ],
 )
 def test_a_text_begins_with_its_first_sentence_else_with_a_line(text: str, begins: str) -> None:

@@ -24,13 +24,14 @@ def forecast(history: Sequence[Mapping[str, float]], reason: str, passes: float,
         history: the metrics of each evaluation, oldest first.
         reason: why the run ended, as in `training.events.Finished`.
         passes: the number of passes over the text.
-        limit: the limit of the run in its plan, "time" or "text".
+        limit: the limit of the run in its plan, "time" or "text"; "" without a plan. Then nothing is forecast: an LSTM
+            of 128 units gained from 200 to 400 steps 1.6 times of what it had gained from 100 to 200.
 
     >>> forecast([{"step": s, "val_nats_per_char": 1.3 + 4 / s} for s in (10, 20, 30, 40)], "complete", 0.1)
     'still improving: twice the time should give about 1.36 nats'
     """
     points = _curve(history)
-    if len(points) < FEWEST_POINTS or reason != "complete" or limit == "text":
+    if len(points) < FEWEST_POINTS or reason != "complete" or limit != "time":
         return ""
     last_step, last = points[-1]
     if last > min(loss for _, loss in points) + RISEN or _last_gain(points) < FLAT:

@@ -197,7 +197,7 @@ class Recorder:
         better model.
 
         Args:
-            limit: what limits the run by its plan, "time" or "text".
+            limit: what limits the run by its plan, "time" or "text"; "" without a plan.
         """
         best, held_out, history = state.best_nats_per_char, len(self.text.val), self.history
         read = min(held_out, config.data.val_chars or held_out)

@@ -147,7 +147,7 @@ class Trainer:
                     raise
                 yield self._roll_back()
         self.save_last()
-        limit = self.plan.limit if self.plan else "time"
+        limit = self.plan.limit if self.plan else ""
         yield self.recorder.finish(self.folder, self.config, self.state, reason, limit, stop)
 
     def conclude(

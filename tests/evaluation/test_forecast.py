@@ -28,9 +28,9 @@ def test_a_gain_that_two_digits_do_not_show_is_not_promised() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "limit"), [("stopped early", "time"), ("interrupted", "time"), ("complete", "text")]
+    ("reason", "limit"), [("stopped early", "time"), ("interrupted", "time"), ("complete", "text"), ("complete", "")]
 )
-def test_a_run_that_its_time_did_not_end_promises_nothing_for_more_time(reason: str, limit: str) -> None:
+def test_a_run_that_no_time_ended_promises_nothing_for_more_time(reason: str, limit: str) -> None:
     assert forecast(curve(2.5, 2.0, 1.8, 1.7), reason, 0.5, limit) == ""
 
 

@@ -61,7 +61,9 @@ class TimeBudget:
         if self._mark_step is None:
             self._mark_time, self._mark_step, self._eval_seconds = now, step, 0.0
             self._schedule_check()
-        if now < self._check_at or step <= self._mark_step or step >= steps:
+        # A run that was slow at first has few steps: if it is fast now, they may end before the next check is due.
+        half_done = step - self._mark_step >= (steps - self._mark_step) / 2
+        if (now < self._check_at and not half_done) or step <= self._mark_step or step >= steps:
             return None
         seconds_per_step = max(1e-9, now - self._mark_time - self._eval_seconds) / (step - self._mark_step)
         self._mark_time, self._mark_step, self._eval_seconds = now, step, 0.0

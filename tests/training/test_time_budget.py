@@ -57,6 +57,11 @@ def test_a_run_ends_on_time_when_the_machine_slows_down_on_the_way() -> None:
     assert run.took == pytest.approx(60, abs=1)
 
 
+def test_a_run_whose_first_steps_were_slow_uses_its_time_when_the_machine_is_free_again() -> None:
+    run = Run(300, 6000, lambda now: 8.0 if now < 46 else 0.05, evaluation=0.0)
+    assert run.took == pytest.approx(300, abs=3)
+
+
 def test_evaluations_on_the_way_count() -> None:
     run = Run(60, 1200, lambda _: 0.05, evaluations=6)
     assert run.took == pytest.approx(60, abs=1.5)

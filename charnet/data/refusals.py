@@ -102,9 +102,11 @@ def check(infos: Sequence[SourceInfo], encoding: str) -> None:
     if len(messages) > MOST_NAMED:
         messages[MOST_NAMED:] = [f"and {len(messages) - MOST_NAMED:,} more"]
     is_one_encoding = len(by_encoding) == 1 and all(info.refusal or info.is_ascii for info in infos)
+    are_read = len(by_encoding) == 1 and not messages
+    others = f"the other files are {described(encoding)}" if are_read else "other files do not"
     for guess, files in by_encoding.items():
         place = files[0][1].place if len(files) == 1 else _places(files, len(infos), encoding)
-        messages.append(f"{place}; {_advice(files, guess, encoding, is_one_encoding=is_one_encoding)}")
+        messages.append(f"{place}; {_advice(files, guess, encoding, others, is_one_encoding=is_one_encoding)}")
     raise CorpusError(" | ".join(messages))
 
 
@@ -114,10 +116,13 @@ def _places(files: Sequence[tuple[str, Refusal]], total: int, encoding: str) -> 
     return f"{len(files):,} of {total:,} files are not {encoding}: {', '.join(names)}{more}"
 
 
-def _advice(files: Sequence[tuple[str, Refusal]], guess: str, encoding: str, *, is_one_encoding: bool) -> str:
+def _advice(
+    files: Sequence[tuple[str, Refusal]], guess: str, encoding: str, others: str, *, is_one_encoding: bool
+) -> str:
     """Returns what to do about files that are not in their encoding, but seem to be in another.
 
     Args:
+        others: what the other files are.
         is_one_encoding: whether that one fits all files that are read.
     """
     (name, refusal), is_one = files[0], len(files) == 1
@@ -130,4 +135,4 @@ def _advice(files: Sequence[tuple[str, Refusal]], guess: str, encoding: str, *, 
         return f"{looks}: try --encoding {guess}"
     old, new = (OF_ICONV.get(codec, codec) for codec in (guess, encoding))
     convert = f"iconv -f {old} -t {new} {shlex.quote(name)} > NEW"
-    return f"{looks}, and other files do not: convert {f'it: {convert}' if is_one else f'each, as in {convert}'}"
+    return f"{looks}, and {others}: convert {f'it: {convert}' if is_one else f'each, as in {convert}'}"

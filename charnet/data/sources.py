@@ -8,20 +8,20 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
 from charnet import regular_file
 from charnet.data import bundled, datasets
+from charnet.data.file_kinds import HEAD_BYTES, Kind, kind_of
 from charnet.data.globs import merged, natural_order
 from charnet.data.streams import STANDARD_INPUT, is_device, is_standard_input
 from charnet.errors import ConfigError, CorpusError, StorageError, plural, shortened
 
 HIDDEN, BINARY = "hidden", "binary"
 KINDS_SHOWN = 6  # of what is left out
-SNIFFED_BYTES = 1 << 13  # at the start of a file, to see whether it is text
 PACKED = (".gz", ".bz2", ".xz", ".zst")  # the suffixes of files that are unpacked
 BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
@@ -134,7 +134,7 @@ def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) 
         raise StorageError(f"{folder}: cannot be read: its folders are nested too deeply; name one of them") from None
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f'data.glob: "{shortened(glob)}" is not a pattern for files in {folder}: {error}') from None
-    unlisted, others = _pass_over(folder, glob, matching)
+    unlisted, passed = _pass_over(folder, glob, matching)
     if unlisted and not matching:
         raise unlisted[0]
     if unlisted:
@@ -147,34 +147,36 @@ def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) 
             left_out[why] += 1
         else:
             selection.sources.append(Source(str(path), path))
-    selection.skipped.update(left_out + others)
+    selection.skipped.update(left_out + Counter({kind: len(paths) for kind, paths in passed.items()}))
     if len(matching) == left_out.total():
-        raise CorpusError(f'{folder}: no file here matches "{glob}"{_other_files(left_out, others, glob)}')
+        advice = "" if any_bytes else _turned_into_text(matching, passed)
+        advice = advice or _other_files(left_out, passed, glob)
+        raise CorpusError(f'{folder}: no file here matches "{glob}"{advice}')
 
 
 def _is_file(path: Path) -> bool:
     return path.is_file() and not regular_file.is_of_system(path)
 
 
-def _pass_over(folder: Path, glob: str, matching: Sequence[Path]) -> tuple[list[StorageError], Counter[str]]:
+def _pass_over(folder: Path, glob: str, matching: Sequence[Path]) -> tuple[list[StorageError], dict[str, list[Path]]]:
     """Looks for what is not read in the folders that a pattern looks into. Hidden names that do not match do not count.
 
     Returns:
-        An error for each folder that the system refuses to list, and the number of each kind that does not match.
+        An error for each folder that the system refuses to list, and what does not match, by its kind.
     """
-    pattern, refused, others = Path(glob).parts, list[OSError](), Counter[str]()
+    pattern, refused, others = Path(glob).parts, list[OSError](), dict[str, list[Path]]()
     entered = {above for path in matching for above in path.parents}
     for at, folders, names in os.walk(folder, onerror=refused.append):
         above = Path(at).relative_to(folder).parts
         into = sorted(name for name in folders if _looks_into(pattern, (*above, name)))
         for path in (Path(at, name) for name in folders if not name.startswith(".")):
             if path.is_symlink() and path not in entered:
-                others["linked folder"] += 1
+                others.setdefault("linked folder", []).append(path)
             elif path.name not in into:
-                others["sub-folder"] += 1
+                others.setdefault("sub-folder", []).append(path)
         folders[:] = into
         for path in {Path(at, name) for name in names if not name.startswith(".")}.difference(matching):
-            others[_kind_of(path)] += 1
+            others.setdefault(_kind_of(path), []).append(path)
     return [StorageError(f"{error.filename}: cannot be read: {error.strerror or error}") for error in refused], others
 
 
@@ -201,16 +203,41 @@ def _looks_into(pattern: Sequence[str], folders: Sequence[str]) -> bool:
     return len(folders) < len(pattern)
 
 
-def _other_files(left_out: Counter[str], others: Counter[str], glob: str) -> str:
+def _turned_into_text(matching: Sequence[Path], passed: Mapping[str, Sequence[Path]]) -> str:
+    """Returns what to do about the files of a folder if they are documents, pictures and the like, and no texts; or
+    ""."""
+    first = [min(paths, key=natural_order) for kind, paths in sorted(passed.items()) if kind.startswith(".")]
+    found = [path for path in matching if not _is_hidden(path)] or first
+    kinds = [kind for path in found if (kind := _no_text(path))]
+    if not found or len(kinds) < len(found):
+        return ""
+    shown = ", ".join(sorted({path.suffix for path in found})[:5])
+    return f"; it holds {shown} files: {found[0].name} is {kinds[0].name}; {kinds[0].advice(str(found[0]))}"
+
+
+def _no_text(path: Path) -> Kind | None:
+    """Returns of which kind a file is that is no text; None if it may be read as one."""
+    if path.suffix in PACKED:
+        return None
+    try:
+        with regular_file.open_regular(path) as file:
+            kind = kind_of(file.read(HEAD_BYTES))
+    except (OSError, StorageError):
+        return None
+    return None if kind is None or kind.is_text else kind
+
+
+def _other_files(left_out: Counter[str], others: Mapping[str, Sequence[Path]], glob: str) -> str:
     if left_out:
         reasons = " and ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
         return f" but {reasons}, left out: name such files one by one; charnet train --bytes reads binary files too"
     suffixes = sorted(kind.removesuffix(" file") for kind in others if kind.startswith("."))
     if suffixes:
-        return f"; it holds {', '.join(suffixes[:5])} files: name them with --glob '*{suffixes[0]}'"
+        text = next((each for each in suffixes if not _no_text(others[f"{each} file"][0])), suffixes[0])
+        return f"; it holds {', '.join(suffixes[:5])} files: name them with --glob '*{text}'"
     if others:
-        within = f": --glob '**/{glob}' reads sub-folders too" if others["sub-folder"] else ""
-        return f"; it holds {' and '.join(_counted(kind, others[kind]) for kind in sorted(others))}{within}"
+        within = f": --glob '**/{glob}' reads sub-folders too" if "sub-folder" in others else ""
+        return f"; it holds {' and '.join(_counted(kind, len(others[kind])) for kind in sorted(others))}{within}"
     return "; name another folder, or the files with --glob"
 
 
@@ -233,7 +260,7 @@ def _is_binary(path: Path, any_bytes: bool) -> bool:
     if any_bytes or path.suffix in PACKED:
         return False
     with reading(str(path)), regular_file.open_regular(path) as file:
-        start = file.read(SNIFFED_BYTES)
+        start = file.read(HEAD_BYTES)
     return b"\0" in start and not start.startswith(BYTE_ORDER_MARKS)
 
 

@@ -200,6 +200,12 @@ def test_files_that_all_fit_another_encoding_are_answered_with_its_option(tmp_pa
     assert corpus.read([folder], DataSettings(encoding="cp1252")).files == 3
 
 
+def test_beside_one_file_in_another_encoding_that_of_the_other_files_is_named(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, FRENCH.encode("cp1252"), FRENCH.encode())
+    with pytest.raises(CorpusError, match=r"it looks like cp1252, and the other files are utf-8: convert it: iconv"):
+        corpus.read([folder])
+
+
 def test_hundreds_of_files_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, *[b"caf\xe9\n"] * 60, *[b"%PDF-1.7"] * 30)
     with pytest.raises(CorpusError, match=r"23\.txt|and 6 more .*60 of 90 files .*23\.txt \(line 1\) and 36 more; "):

@@ -198,3 +198,31 @@ def test_a_model_of_another_program_is_named_where_a_checkpoint_is_expected(
 def test_a_header_of_any_length_is_examined() -> None:
     named = {length: kind_of(struct.pack("<Q", length) + b'{"a": 1}') for length in (2, 1 << 40, (1 << 64) - 1)}
     assert [length for length, kind in named.items() if kind] == [2]
+
+
+@pytest.mark.parametrize("glob", ["*.txt", "*.*"])
+@pytest.mark.parametrize(
+    ("name", "content", "remedy"),
+    [
+        ("a.docx", zipped("word/document.xml"), "pandoc -f docx -t plain {}"),
+        ("a.odt", zipped(mimetype="application/vnd.oasis.opendocument.text"), "pandoc -f odt -t plain {}"),
+        ("a.epub", zipped(mimetype="application/epub+zip"), "pandoc -f epub -t plain {}"),
+        ("a.pdf", b"%PDF-1.7\n\0", "pdftotext {}"),
+        ("a.png", b"\x89PNG\r\n\x1a\n\0", "tesseract {}"),
+    ],
+)
+def test_a_folder_of_documents_gets_the_advice_that_one_of_them_gets(
+    tmp_path: Path, name: str, content: bytes, remedy: str, glob: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError) as caught:
+        corpus.read([str(tmp_path)], DataSettings(glob=glob))
+    assert remedy.format(tmp_path / name) in str(caught.value)
+    assert "--glob" not in str(caught.value)
+
+
+def test_beside_documents_the_suffix_of_a_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.docx").write_bytes(zipped("word/document.xml"))
+    (tmp_path / "b.md").write_bytes(BOOK)
+    with pytest.raises(CorpusError, match=r"it holds \.docx, \.md files: name them with --glob '\*\.md'"):
+        corpus.read([str(tmp_path)])

@@ -276,7 +276,7 @@ def train(
         raise ConfigError("continue_text: only a resumed run has a text to continue: give resume=RUN, or leave it out")
     if resume is not None and name:
         raise ConfigError("resume cannot change the name of a run: leave out name")
-    values |= named_settings(settings)
+    values |= named_settings(settings, beside=("out", "seconds", "resume", "progress", "on_event"))
     display = notebook.training_display(False if progress is None and on_event else progress)
     listeners = [each for each in (display, on_event) if each]
     with SignalGuard() as signals, keyboard_interrupt():

@@ -78,7 +78,7 @@ class DataSettings:
         "", "which part is held out: documents drawn by the seed, the last part, or the last of each file", choices=VAL
     )
     test_fraction: float = setting(
-        0.0, "fraction of the text held out for one test of the best weights, at the end", low=0, high=0.5
+        0.0, "fraction of the text held out for one test of the best weights, at the end; 0 = none", low=0, high=0.5
     )
     val_chars: int = setting(
         0, "held-out characters, spread evenly, that each evaluation reads; 0 = all", low=0, high=LARGEST_COUNT
@@ -168,7 +168,7 @@ class SamplingOptions:
     """
 
     length: int = setting(
-        1000, "characters to write; the last emoji is never cut", low=0, high=LARGEST_COUNT, flags=("-n", "--length")
+        1000, "how many characters to write", low=0, high=LARGEST_COUNT, flags=("-n", "--length")
     )
     temperature: float = setting(
         0.8,

@@ -27,6 +27,7 @@ from types import FunctionType
 from typing import Any, TypeVar, cast
 
 LIKENESS = 0.7  # of two words, 1 for equal ones; below, a guess is more often wrong than right
+SHORTEST_BEGINNING = 3  # letters of a word by which it may be known
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class")
 _SHORT = reprlib.Repr()
@@ -129,16 +130,23 @@ def plural(count: int, noun: str) -> str:
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """Returns the known word that is like a wrong one, or "": one with the same letters, or with most of them in order.
+    """Returns the known word that is like a wrong one, or "": one with the same letters, or with most of them in order,
+    or one that begins with them, if others that do begin with that one.
 
     >>> nearest("lsmt", ["rnn", "lstm", "gru"]), nearest("hiden", ["hidden"]), nearest("gpu", ["cpu", "gru"])
     ('lstm', 'hidden', '')
+    >>> nearest("temp", ["temperature_end", "temperature"]), nearest("weight", ["weight_decay", "weight_dropout"])
+    ('temperature', '')
     """
     words = list(known)
     wrong = wrong[:120]  # a whole book would be compared for seconds
     letters = sorted(wrong.lower())
     same = [word for word in words if word.lower() == wrong.lower()] or [w for w in words if sorted(w) == letters]
-    return (same or difflib.get_close_matches(wrong, words, n=1, cutoff=LIKENESS) or [""])[0]
+    begun = [word for word in words if len(wrong) >= SHORTEST_BEGINNING and word.lower().startswith(wrong.lower())]
+    close = difflib.get_close_matches(wrong, words, n=1, cutoff=LIKENESS)
+    begun = sorted(begun, key=len)
+    is_sure = bool(begun) and all(word.startswith(begun[0]) for word in begun)
+    return (same or close or begun * is_sure or [""])[0]
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -10,10 +10,10 @@ import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from charnet.config import AUTO, LARGEST_COUNT, Config, SamplingOptions
+from charnet.config import AUTO, LARGEST_COUNT, Config, SamplingOptions, flags_of
 from charnet.errors import ConfigError, did_you_mean, quoted, short_repr, shortened
 from charnet.limits import Limits, converted, options_of
 
@@ -23,6 +23,7 @@ LARGEST_DYNAMIC_RATE = 10.0
 OLD_NAMES = {"training.earlier_plans": "training.length_changes"}  # in files of earlier versions
 Pair = tuple[int, int]
 
+LISTED = "; charnet guide settings lists them"
 DURATION_EXAMPLES = "for example 90s, 5m, 2h, 1h30m, 1d, or 1:30 for a minute and a half"
 SECONDS_OF = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
@@ -63,14 +64,18 @@ def qualified_names() -> dict[str, str]:
     return {name.partition(".")[2]: name for name in setting_names()}
 
 
-def named_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns values by full names that were given by the names of fields. Raises ConfigError if one is unknown."""
+def named_settings(settings: Mapping[str, Any], beside: Iterable[str] = ()) -> dict[str, Any]:
+    """Returns values by full names that were given by the names of fields. Raises ConfigError if one is unknown.
+
+    Args:
+        beside: other names that may have been meant.
+    """
     known = qualified_names()
     if "paths" in settings:
         raise ConfigError("paths: give the texts as plain arguments, as in charnet.train('a.txt', 'b.txt')")
     for key in settings:
         if key not in known:
-            raise ConfigError(f"there is no setting {quoted(key)}{did_you_mean(key, known)}")
+            raise ConfigError(f"there is no setting {quoted(key)}{did_you_mean(key, [*known, *beside]) or LISTED}")
     return {known[key]: value for key, value in settings.items()}
 
 
@@ -94,14 +99,14 @@ def _find(name: str) -> tuple[dataclasses.Field[Any], Any]:
     if not dot:
         near = difflib.get_close_matches(shortened(name), known := qualified_names(), n=1)
         hint = f' (did you mean "{known[near[0]]}"?)' if near else ""
-        raise ConfigError(f"{quoted(name)} is no setting: say section.field{hint}")
+        raise ConfigError(f"{quoted(name)} is no setting: say section.field{hint or LISTED}")
     return _field(section, key)
 
 
 def _field(section: str, key: str) -> tuple[dataclasses.Field[Any], Any]:
     fields = section_fields(section)
     if key not in fields:
-        raise ConfigError(f'section "{section}" has no setting {quoted(key)}{did_you_mean(key, fields)}')
+        raise ConfigError(f'section "{section}" has no setting {quoted(key)}{did_you_mean(key, fields) or LISTED}')
     return fields[key]
 
 
@@ -234,9 +239,11 @@ def sampling_options(values: Mapping[str, Any]) -> SamplingOptions:
         ConfigError: an unknown name, or a value out of range.
     """
     known = options_of(SamplingOptions)
+    flags = {flag.lstrip("-"): field for field in reversed(known) for flag in flags_of(field)}
     for name in values:
         if name not in known:
-            raise ConfigError(f"there is no sampling option {quoted(name)}{did_you_mean(name, known)}")
+            meant = did_you_mean(flags.get(name, name), known) or LISTED
+            raise ConfigError(f"there is no sampling option {quoted(name)}{meant}")
     return SamplingOptions(**values)
 
 

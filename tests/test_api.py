@@ -172,6 +172,15 @@ def test_an_unknown_setting_is_refused_with_the_nearest(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [("second", r' \(did you mean "seconds"\?\)'), ("foo", "; charnet guide settings lists them")],
+)
+def test_an_unknown_argument_of_train_is_refused_with_what_helps(tmp_path: Path, given: str, advice: str) -> None:
+    with pytest.raises(ConfigError, match=rf'no setting "{given}"{advice}$'):
+        charnet.train(out=tmp_path, **{given: 4})
+
+
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"cell": "lsmt"}, {"dropout": "much"}, {"steps": None}])
 def test_a_wrong_value_is_refused_before_anything_is_written(tmp_path: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
@@ -267,6 +276,10 @@ def test_a_text_can_change_from_one_engine_to_the_other(tiny_run: Path) -> None:
 def test_an_unknown_sampling_option_is_refused_with_a_hint(tiny_run: Path) -> None:
     with pytest.raises(ConfigError, match=r'no sampling option "temprature" \(did you mean "temperature"\?\)'):
         charnet.load(tiny_run).generate(temprature=1.0)
+    with pytest.raises(ConfigError, match=r'no sampling option "temp" \(did you mean "temperature"\?\)'):
+        charnet.load(tiny_run).generate("a", temp=0.5)
+    with pytest.raises(ConfigError, match=r'no sampling option "foo"; charnet guide settings lists them'):
+        charnet.load(tiny_run).generate("a", foo=0.5)
 
 
 def test_two_lengths_of_a_training_are_refused(tmp_path: Path) -> None:

@@ -212,6 +212,12 @@ def test_a_word_in_capitals_is_not_the_word() -> None:
 # ------------------------------------------------------------------------------------------------ unknown names
 
 
+def test_an_unknown_name_that_is_like_none_is_refused_with_the_list() -> None:
+    for name in ("model.foo", "foo"):
+        with pytest.raises(ConfigError, match=r"; charnet guide settings lists them$"):
+            overlay(Config(), {name: "1"})
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

@@ -29,7 +29,7 @@ as_trained = functools.partial(setting, group=TEXT, shown_default="as in the tra
 def eval_(
     checkpoint: Annotated[
         str | None,
-        typer.Argument(help="A run or a checkpoint; none = the newest run; with --mix no checkpoint but a text."),
+        typer.Argument(help="A run or a checkpoint; without one, the newest run."),
     ] = None,
     text: Annotated[
         list[str] | None,
@@ -40,7 +40,8 @@ def eval_(
         option(
             "--mix",
             metavar="CHECKPOINT[:WEIGHT]|auto",
-            help="evaluate several models as one, each with its --mix; --mix auto beside them finds the weights",
+            help="evaluate several models as one, each with its --mix in place of CHECKPOINT; --mix auto beside them finds "
+            "the weights",
             group=MODELS,
         ),
     ] = None,
@@ -67,8 +68,7 @@ def eval_(
         bool,
         option(
             "--per-line",
-            help="a result for each line, or for each document of a model of documents or lines, which is read by "
-            "itself and numbered without the empty ones",
+            help="a result for each line of the text, or for each document if the model learned documents",
             group=OUTPUT,
         ),
     ] = False,

@@ -109,7 +109,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
 # Eight of each command that has more than fourteen, in the order in which they are shown.
 ESSENTIAL: dict[str, tuple[str, ...]] = {
     "train": ("--for", "--lines", "--name", "--cell", "--hidden-size", "--device", "--resume", "--init-from"),
-    "sample": ("--prompt", "--length", "--temp", "--seed", "--interactive", "--samples", "--lines", "--out"),
+    "sample": ("--prompt", "--length", "--temp", "--interactive", "--until", "--lines", "--max-copy", "--out"),
     "eval": ("--show", "--out", "--encoding", "--glob", "--documents", "--dynamic", "--per-line", "--json"),
     "corpus info": (
         *("--encoding", "--glob", "--bytes", "--documents", "--field", "--lowercase", "--min-count", "--json"),

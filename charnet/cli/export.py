@@ -22,7 +22,7 @@ def export(
         Path | None, typer.Argument(readable=False, help="A run or a checkpoint; none = the newest run.")
     ] = None,
     html: Annotated[
-        bool, option("--html", help="a page that writes in any browser, without a network", group="Formats")
+        bool, option("--html", help="a page that writes in any browser, offline", group="Formats")
     ] = False,
     onnx: Annotated[bool, option("--onnx", help="a graph for ONNX Runtime and others", group="Formats")] = False,
     safetensors: Annotated[

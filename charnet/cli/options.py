@@ -32,9 +32,9 @@ def setting(name: str, *flags: str, group: str, metavar: str | None = None, show
     limit, value = limits(name), default(name)
     flags = flags or ("--" + name.partition(".")[2].replace("_", "-"),)
     metavar = "TIME" if limit.duration else "|".join(filter(None, limit.choices)) or metavar
-    value = f"{value:g}s" if limit.duration else value
+    given = f"{value:g}{'s' * limit.duration}" if isinstance(value, float) else str(value)
     if not shown_default and value is not False and value not in ((), ""):
-        shown_default = f"chosen to fit; with --epochs or --steps {value}" if name in PLANNED else str(value)
+        shown_default = f"chosen to fit; {given} if --epochs or --steps is given" if name in PLANNED else given
     if name == "training.steps":
         shown_default = "chosen to fit"
     help = f"{limit.text} [default: {shown_default}]" if shown_default else limit.text
@@ -52,6 +52,7 @@ def sampling(name: str, *, group: str, metavar: str | None = None, default: str 
     limits = described.metadata["limits"]
     words = "|".join(filter(None, limits.choices)) or metavar
     usual = described.default if default is None else default
+    usual = f"{usual:g}" if isinstance(usual, float) else usual
     shown = limits.text if usual in ("", ()) or usual is False else f"{limits.text} [default: {usual}]"
     return typer.Option(*flags_of(name), help=shown, metavar=words, show_default=False, rich_help_panel=group)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charnet.errors import PromptError
+from charnet.errors import PromptError, plural
 
 LAST_CODE_POINT = 0x10FFFF
 RARE, RARE_BYTE = LAST_CODE_POINT + 1, 0x100  # one symbol for all characters too rare for symbols of their own
@@ -23,6 +23,7 @@ CONTROLS = {
     0x00: "NULL", 0x07: "BELL", 0x08: "BACKSPACE", 0x09: "TAB", 0x0A: "LINE FEED", 0x0B: "VERTICAL TAB",
     0x0C: "FORM FEED", 0x0D: "CARRIAGE RETURN", 0x1A: "SUBSTITUTE", 0x1B: "ESCAPE", 0x7F: "DELETE", 0x85: "NEXT LINE",
 }  # fmt: skip
+OTHERS_SHOWN = 9  # of the unknown characters of a prompt, after the first one
 RARE_SHOWN = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -154,12 +155,22 @@ class Vocabulary:
         ids = self.lookup(codes)
         unknown = np.flatnonzero(ids < 0)
         if len(unknown):
-            where = int(unknown[0])
+            first, *others = dict.fromkeys(codes[unknown].tolist())
             raise PromptError(
-                f"the model does not know {self.name(int(codes[where]))}, at position {where + 1} of the prompt"
-                f"{self.advice(int(codes[where]))} (change the prompt, or drop such characters with --unknown skip)"
+                f"the model does not know {self.name(first)}, at position {int(unknown[0]) + 1} of the prompt"
+                f"{self.advice(first)}{self._others(others)} "
+                "(change the prompt, or drop such characters with --unknown skip)"
             )
         return ids
+
+    def _others(self, symbols: Sequence[int]) -> str:
+        """Returns the unknown symbols of a prompt after the first one, as the end of a message, or ""."""
+        named = []
+        for symbol in symbols[:OTHERS_SHOWN]:
+            near = "".join(f" (nearest: {each})" for each in self.nearest(symbol, 1))
+            named.append((self.name(symbol) if self.of_bytes else repr(chr(symbol))) + near)
+        more = f" and {plural(len(symbols) - OTHERS_SHOWN, 'other')}" if len(symbols) > OTHERS_SHOWN else ""
+        return f"; nor {', '.join(named)}{more}" if named else ""
 
     def encode_known(self, text: str) -> tuple[npt.NDArray[np.int32], int]:
         """Returns the ids of the characters that are in the alphabet, and the number of the other characters."""

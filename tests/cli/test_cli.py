@@ -920,11 +920,11 @@ def test_help_of_train_shows_the_default_of_every_setting(charnet_: Charnet) -> 
     for name in ("cell", "hidden_size", "dropout", "val_fraction", "steps", "optimizer", "learning_rate", "seed"):
         full = next(n for n in overlay.setting_names() if n.endswith("." + name))
         assert f"--{name.replace('_', '-')}" in shown
-        shown_default = str(overlay.default(full))
+        value = overlay.default(full)
+        shown_default = f"{value:g}" if isinstance(value, float) else str(value)
         if full in planner.PLANNED:
-            shown_default = (
-                "chosen to fit" if name == "steps" else f"chosen to fit; with --epochs or --steps {shown_default}"
-            )
+            given = f"; {shown_default} if --epochs or --steps is given" if name != "steps" else ""
+            shown_default = f"chosen to fit{given}"
         assert f"{overlay.limits(full).text} [default: {shown_default}]" in shown
 
 
@@ -935,6 +935,7 @@ def test_every_default_that_the_help_of_sample_shows_is_the_one_of_the_api(charn
         if name == "temperature_end":  # the second number of --temp
             continue
         limits, usual = described.metadata["limits"], own.get(name, described.default)
+        usual = f"{usual:g}" if isinstance(usual, float) else usual
         words = limits.text if usual in ("", ()) or usual is False else f"{limits.text} [default: {usual}]"
         assert words in shown, name
         assert any(f"{flag} " in shown or f"{flag}," in shown for flag in flags_of(name)), name

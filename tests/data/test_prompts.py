@@ -53,6 +53,22 @@ def test_a_note_names_no_more_than_a_few_characters() -> None:
     assert note.endswith("'4' as '４' and 5 others")
 
 
+def test_a_refusal_names_all_unknown_characters_and_the_nearest_known_ones() -> None:
+    vocab = Vocabulary.of_text("“It’s true,” he said. e")
+    with pytest.raises(PromptError) as caught:
+        read("\"It isn't 5é", vocab, DataSettings(), skip_unknown=False)
+    assert str(caught.value) == (
+        "the model does not know '\"' (U+0022 QUOTATION MARK), at position 1 of the prompt; the nearest it knows: "
+        "'“', '”'; nor 'n', \"'\" (nearest: '’'), '5', 'é' (nearest: 'e') (change the prompt, or drop such characters "
+        "with --unknown skip)"
+    )
+
+
+def test_a_refusal_names_no_more_than_some_characters() -> None:
+    with pytest.raises(PromptError, match=r"'0' .*; nor '1', .*'9' and 3 others \(change"):
+        read("0123456789xyz", Vocabulary.of_text("abc"), DataSettings(), skip_unknown=False)
+
+
 def test_a_prompt_is_utf8_or_in_the_encoding_of_the_text() -> None:
     assert decode("été".encode(), "p", "cp1252", of_bytes=False) == "été"
     assert decode("été".encode("cp1252"), "p", "cp1252", of_bytes=False) == "été"

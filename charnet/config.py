@@ -167,9 +167,7 @@ class SamplingOptions:
         ConfigError: an option is out of its range.
     """
 
-    length: int = setting(
-        1000, "how many characters to write", low=0, high=LARGEST_COUNT, flags=("-n", "--length")
-    )
+    length: int = setting(1000, "how many characters to write", low=0, high=LARGEST_COUNT, flags=("-n", "--length"))
     temperature: float = setting(
         0.8,
         "0 = always the most likely character, 1 = as learned, higher = more random; 0.5:1.2 = from one to the other",

@@ -125,7 +125,7 @@ def eval_(
         evaluation = evaluate_files(model, text, changes, threads=threads, dynamic_rate=rate)
     for note in evaluation.notes:
         console.note(note)
-    judged = judge.of_text(model, evaluation.nats_per_char)
+    judged = judge.of_text(model, evaluation)
     if out is not None:
         said = [showing.figures(evaluation), *([f"The model {judged.sentence}."] if judged else [])]
         showing.as_page(out, f"{Path(text[0]).name} as {path.parent.name} reads it", said, found)

@@ -21,9 +21,7 @@ def export(
     checkpoint: Annotated[
         Path | None, typer.Argument(readable=False, help="A run or a checkpoint; none = the newest run.")
     ] = None,
-    html: Annotated[
-        bool, option("--html", help="a page that writes in any browser, offline", group="Formats")
-    ] = False,
+    html: Annotated[bool, option("--html", help="a page that writes in any browser, offline", group="Formats")] = False,
     onnx: Annotated[bool, option("--onnx", help="a graph for ONNX Runtime and others", group="Formats")] = False,
     safetensors: Annotated[
         bool, option("--safetensors", help="the weights alone, for PyTorch", group="Formats")

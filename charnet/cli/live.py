@@ -142,7 +142,8 @@ class LiveDisplay:
 
     def aborted(self) -> None:
         self._update("")
-        note(messages.aborted(self.history.started))
+        for line in messages.aborted(self.history.started):
+            note(line)
 
     def _show_last_state(self) -> None:
         """Ends the live display and leaves its last state on the screen."""

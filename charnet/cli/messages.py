@@ -125,13 +125,13 @@ def _comparison(b: Baselines) -> str:
     return f"for comparison: {', '.join(shown)} nats per character{part}"
 
 
-def aborted(started: Started | None) -> str:
+def aborted(started: Started | None) -> list[str]:
     """Says what is left of a training that was stopped at once, without a last save."""
     if started is None:
-        return "interrupted before the first step"
+        return ["interrupted before the first step"]
     if not started.run.exists():
-        return NOTHING_SAVED
-    return f"stopped at once; resume from the last checkpoint with: {resume_command(started.run)}"
+        return [NOTHING_SAVED]
+    return ["stopped at once; resume from the last checkpoint with:", f"  {resume_command(started.run)}"]
 
 
 def resume_command(run: Path) -> str:

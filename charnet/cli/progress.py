@@ -140,7 +140,8 @@ class _JsonLines(_Quiet):
 
     def aborted(self) -> None:
         if not self.quiet:
-            note(messages.aborted(self.history.started))
+            for line in messages.aborted(self.history.started):
+                note(line)
 
 
 class _PlainLines(_Quiet):
@@ -173,7 +174,8 @@ class _PlainLines(_Quiet):
         note(messages.STOPPING)
 
     def aborted(self) -> None:
-        note(messages.aborted(self.history.started))
+        for line in messages.aborted(self.history.started):
+            note(line)
 
     def _show_progress(self) -> None:
         history, now = self.history, self.history.latest

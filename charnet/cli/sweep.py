@@ -106,7 +106,8 @@ def sweep(
             _show(run, signals, quiet=quiet, json=json)
         except Interrupted:
             if not quiet:
-                console.note(sweep_words.aborted(run.folder.path if run else None))
+                for line in sweep_words.aborted(run.folder.path if run else None):
+                    console.note(line)
     return 128 + signals.received if signals.received else 0
 
 

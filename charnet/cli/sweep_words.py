@@ -49,11 +49,12 @@ def lines(event: SweepEvent) -> list[str]:
     return _halved(event) if isinstance(event, Halved) else []
 
 
-def aborted(folder: Path | None) -> str:
+def aborted(folder: Path | None) -> list[str]:
     """Says what is left of a sweep that was stopped at once."""
     if folder is None:
-        return NOTHING_SAVED
-    return f"stopped at once; charnet sweep --resume {shlex.quote(str(folder))} goes on from the last checkpoints"
+        return [NOTHING_SAVED]
+    command = f"charnet sweep --resume {shlex.quote(str(folder))}"
+    return ["stopped at once; resume from the last checkpoints with:", f"  {command}"]
 
 
 def _planned(event: Planned) -> list[str]:

@@ -153,7 +153,7 @@ def show_rows(rows: Iterable[tuple[str, str]]) -> None:
 def show_checks(checks: Iterable[Check]) -> None:
     """Shows what was checked, as `inspect --verify` does."""
     labels = {True: "ok", False: "WRONG", None: "not checked"}
-    show_rows((labels[check.passed], f"{check.what}: {check.found}") for check in checks)
+    show_rows((labels[check.passed], f"{check.outcome}: {check.found}") for check in checks)
 
 
 def show_evaluation(e: Evaluation, verdict: str = "") -> None:

@@ -17,16 +17,17 @@ def of_model(model: Checkpoint) -> Verdict | None:
     return verdict.of_run(_result(model))
 
 
-def of_text(model: Checkpoint, nats: float) -> Verdict | None:
-    """Judges a model by its loss on a text, in nats per character, and by what its run measured."""
+def of_text(model: Checkpoint, evaluation: Evaluation) -> Verdict | None:
+    """Judges a model by its loss on a text and by what its run measured."""
     is_held_out = bool(model.config.data.num_held_out(model.corpus.characters))
     own = model.trainer_state.best_nats_per_char if is_held_out else None
-    return verdict.of_text(nats, len(model.vocab), own, _result(model))
+    nats, characters = evaluation.nats_per_char, evaluation.characters
+    return verdict.of_text(nats, len(model.vocab), own, _result(model), characters=characters)
 
 
 def judged(model: Checkpoint, evaluation: Evaluation) -> Evaluation:
     """Returns an evaluation with its verdict, if there is one."""
-    found = of_text(model, evaluation.nats_per_char)
+    found = of_text(model, evaluation)
     return replace(evaluation, verdict=found.sentence) if found else evaluation
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from charnet.errors import plural
 from charnet.evaluation.forecast import FLAT
 from charnet.storage.result import RunResult
 
@@ -33,6 +34,7 @@ BY_HEART = 0.2  # held-out loss above the loss on the text learned from: 0.1 whe
 MUCH_BY_HEART = 0.45  # the same of a model that is good all the same: then it does little harm
 RISEN = 0.02  # the last loss above the best one
 UNLIKE = 0.15  # of a text: above or below the held-out text of the same model
+FEWEST = 100  # characters of a text that is compared with another: the mean of fewer is mostly chance
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Verdict:
     """How good a model is. `kind` is one of the kinds below, for programs; `sentence` says it.
 
     worse than guessing, worse than n-gram, like n-gram, by heart, overfits, better, good; of another text
-    than the run's own: unlike, like, easier.
+    than the run's own: too short, unlike, like, easier.
     """
 
     kind: str
@@ -147,16 +149,22 @@ def _text_limits(r: RunResult) -> bool:
     return r.reason == "stopped early" or r.limit == "text"
 
 
-def of_text(nats: float, alphabet: int, own: float | None, result: RunResult | None = None) -> Verdict | None:
+def of_text(
+    nats: float, alphabet: int, own: float | None, result: RunResult | None = None, *, characters: int = FEWEST
+) -> Verdict | None:
     """Judges a model on any text, by its loss there and by that on the held-out text of its training.
 
     Args:
         own: the loss on the held-out text, if it is known.
         result: of its run, if it is known: on a text like its own the verdict is that of the run.
+        characters: of the text that were predicted.
 
     >>> of_text(1.9, 63, 1.31).sentence
     'expects this text worse than its own held-out text (1.31 nats), by 0.59: it is unlike the text that it learned'
     """
+    if characters < FEWEST:
+        read = f"read only {plural(characters, 'character')}"
+        return Verdict("too short", f"{read}: so short a text tells little; give it {FEWEST} or more")
     if nats > (guess := math.log(max(1, alphabet))):
         return Verdict("worse than guessing", f"worse than guessing ({guess:.2f} nats): a text of another kind")
     if own is None:

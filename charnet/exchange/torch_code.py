@@ -30,7 +30,7 @@ def lines(model: Checkpoint, file: str) -> list[str]:
     begin = f", torch.full(({shape.num_layers}, 1, {units}), -1.0)" if plain.has_shifted_state(model) else ""
     ids = f"torch.tensor([[{model.vocab.start_id()}]])"
     load = f"net.load_state_dict(safetensors.torch.load_file({file!r}))"
-    first = "import safetensors.torch, torch"
+    first = "import safetensors.torch, torch  # pip install safetensors torch"
     if shape.members == 1:
         read = f'h, state = net["rnn"](net["embedding"]({ids}){begin})'
         return [first, f"net = {network}", load, read, 'logits = net["head"](h)']

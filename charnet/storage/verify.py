@@ -23,6 +23,11 @@ from charnet.storage.strict_json import strict_json
 
 LONGEST_LINE = 1 << 16  # bytes of metrics
 
+CONTRARIES = {
+    " is intact": " is not intact", " can be resumed": " cannot be resumed", " matches ": " does not match ",
+    " is unchanged": " is not the same",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Check:
@@ -31,6 +36,20 @@ class Check:
     what: str
     passed: bool | None
     found: str
+
+    @property
+    def outcome(self) -> str:
+        """What was checked, or its contrary if that was found.
+
+        >>> Check("best.safetensors is intact", False, "the checksum differs").outcome
+        'best.safetensors is not intact'
+        """
+        if self.passed is not False:
+            return self.what
+        for claim, contrary in CONTRARIES.items():
+            if claim in self.what:
+                return self.what.replace(claim, contrary)
+        return f"not so: {self.what}"
 
 
 def verify(path: Path) -> list[Check]:

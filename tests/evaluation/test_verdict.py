@@ -133,6 +133,13 @@ def test_a_text_is_judged_by_the_held_out_text_of_the_run(nats: float, kind: str
     assert alone.kind == ("like" if kind == "good" else kind)
 
 
+@pytest.mark.parametrize("nats", [4.2, 1.9, 1.27, 0.4])
+def test_so_short_a_text_that_its_loss_is_chance_is_not_compared(nats: float) -> None:
+    found = of_text(nats, 63, 1.31, RESULT, characters=7)
+    assert found == Verdict("too short", "read only 7 characters: so short a text tells little; give it 100 or more")
+    assert found != of_text(nats, 63, 1.31, RESULT, characters=100)
+
+
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = replace(RESULT, sample="日本\n", ngram_share=0.3)
     (tmp_path / result.RESULT).write_bytes(written.to_json())

@@ -51,6 +51,7 @@ def executed(err: str) -> dict[str, Any]:
     names: dict[str, Any] = {}
     lines = re.findall("^    (.*)\n", err, re.MULTILINE)
     assert len(lines) == 5
+    assert lines[0].endswith("# pip install safetensors torch")
     with torch.no_grad():
         exec("\n".join(lines), names)
     return names

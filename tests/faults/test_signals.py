@@ -137,7 +137,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoints_are_whole(
     assert process.wait() == 128 + first
     assert_nothing_else_is_said(said := process.stderr())
     if cut.exists():
-        assert said.endswith("stopped at once; resume from the last checkpoint with: charnet train --resume cut\n")
+        assert said.endswith("stopped at once; resume from the last checkpoint with:\n  charnet train --resume cut\n")
         newest(cut)
     else:
         assert said.splitlines()[-1] in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,8 @@ def part_file(run: Path) -> None:
 def test_each_kind_of_damage_is_found_and_named(run: Path, damage: Callable[[Path], None], what: str) -> None:
     damage(run)
     assert wrong(run) == [what]
+    (outcome,) = (check.outcome for check in verify(run) if check.passed is False)
+    assert re.search(r" is not intact$| cannot be resumed$| does not match the newest checkpoint$", outcome)
 
 
 def test_a_changed_text_is_wrong_and_a_missing_one_is_not_checked(run: Path, tmp_path: Path) -> None:
@@ -152,6 +155,7 @@ def test_a_changed_text_is_wrong_and_a_missing_one_is_not_checked(run: Path, tmp
     assert [check.what for check in verify(run) if check.passed is None] == ["the text is unchanged"]
     text.write_text("another")
     assert wrong(run) == ["the text is unchanged"]
+    assert [check.outcome for check in verify(run) if check.passed is False] == ["the text is not the same"]
 
 
 def test_a_temporary_file_is_reported_but_not_wrong(run: Path) -> None:

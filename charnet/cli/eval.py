@@ -119,8 +119,8 @@ def eval_(
     rate = (DYNAMIC_RATE if dynamic_rate is None else dynamic_rate) if dynamic else None
     found: list[tuple[str, float]] = []
     if show:
-        evaluation, ids, nats_N = evaluate_each(model, text, changes, threads=threads)
-        found = list(showing.characters(model.vocab, ids.tolist(), nats_N.tolist()))
+        evaluation, ids, nats_N, places = evaluate_each(model, text, changes, threads=threads)
+        found = list(showing.characters(model.vocab, ids.tolist(), nats_N.tolist(), places))
     else:
         evaluation = evaluate_files(model, text, changes, threads=threads, dynamic_rate=rate)
     for note in evaluation.notes:

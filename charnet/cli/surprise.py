@@ -40,10 +40,10 @@ def colored(chunks: Iterable[Chunk]) -> Iterator[str]:
         yield from painted(zip(chunk.text, map(level, chunk.nats), strict=True))
 
 
-def painted(levels: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Colors characters for a terminal, each by its level, as `colored` does."""
+def painted(levels: Iterable[tuple[str, int]], codes: Sequence[str] = CODES) -> Iterator[str]:
+    """Colors characters for a terminal, each by its level, as `colored` does; `codes` are those of the levels."""
     for number, group in itertools.groupby(levels, key=lambda pair: pair[1] if pair[0] != "\n" else 0):
-        shown, code = visible("".join(character for character, _ in group), keep="\n\t"), CODES[number]
+        shown, code = visible("".join(character for character, _ in group), keep="\n\t"), codes[number]
         yield f"{code}{shown}{RESET}" if code else shown
 
 

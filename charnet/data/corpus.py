@@ -244,11 +244,18 @@ def _remark(kind: str, infos: Sequence[SourceInfo]) -> str:
 
 
 def encode_for(
-    vocab: Vocabulary, paths: Sequence[str], data: DataSettings = DEFAULT
+    vocab: Vocabulary,
+    paths: Sequence[str],
+    data: DataSettings = DEFAULT,
+    *,
+    places: list[tuple[int, int]] | None = None,
 ) -> tuple[Ids, dict[int, int], list[str]]:
     """Encodes a text in the alphabet of an existing model, which is to be evaluated on it.
 
     One process reads all files, because the evaluation takes far longer.
+
+    Args:
+        places: takes for each unknown symbol how many known ones are before it, and the symbol.
 
     Returns:
         The ids of the known characters in their order, the count of each unknown symbol, and notes for the user.
@@ -266,6 +273,9 @@ def encode_for(
             ids = vocab.lookup(symbols)
             if len(missing := symbols[ids < 0]):
                 unknown.add(missing)
+                if places is not None:
+                    known_before = total + np.cumsum(ids >= 0)[ids < 0]
+                    places += zip(known_before.tolist(), missing.tolist(), strict=True)
                 ids = ids[ids >= 0]
             out.write(ids.astype(dtype).data)
             total += len(ids)

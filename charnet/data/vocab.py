@@ -245,6 +245,10 @@ class IdDecoder:
         piece = self._pieces[index]
         return piece if isinstance(piece, str) else self._utf8.decode(piece)
 
+    def push_unknown(self, symbol: int) -> str:
+        """Returns the text that is complete with a symbol that the alphabet lacks."""
+        return chr(symbol) if self._pieces and isinstance(self._pieces[0], str) else self._utf8.decode(bytes([symbol]))
+
     def finish(self) -> str:
         """Returns the bytes that were held back, as text."""
         return self._utf8.decode(b"", final=True)

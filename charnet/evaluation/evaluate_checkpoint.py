@@ -33,6 +33,8 @@ from charnet.model.ensemble import from_weights
 from charnet.overlay import overlay
 from charnet.storage.checkpoint import Checkpoint
 
+Places = list[tuple[int, int]]  # of unknown symbols: how many known ones are before each, and the symbol
+
 MOST_UNKNOWN = 0.5  # of the characters of a text
 
 
@@ -69,17 +71,21 @@ def evaluate_files(
 
 def evaluate_each(
     checkpoint: Checkpoint, paths: Sequence[str], changes: Mapping[str, str] | None = None, *, threads: int = 0
-) -> tuple[Evaluation, Ids, npt.NDArray[np.float64]]:
+) -> tuple[Evaluation, Ids, npt.NDArray[np.float64], Places]:
     """Evaluates the model of a checkpoint on texts, and returns also the ids of what was read and the loss of each.
 
     Args, Raises: as for `evaluate_files`.
+
+    Returns:
+        Also the places of the unknown symbols: how many ids are before each, and the symbol.
     """
     limit_threads(threads)
-    ids, unknown, notes = encode_files(checkpoint.vocab, paths, changed(checkpoint.config.data, changes or {}))
+    data, places = changed(checkpoint.config.data, changes or {}), Places()
+    ids, unknown, notes = encode_files(checkpoint.vocab, paths, data, places)
     check_known(paths, len(ids), sum(unknown.values()))
     each = EachLoss(len(ids), checkpoint.ngram)
     evaluation = evaluate_checkpoint(checkpoint, ids, unknown, total=each)
-    return dataclasses.replace(evaluation, notes=tuple(notes)), ids, each.nats_N
+    return dataclasses.replace(evaluation, notes=tuple(notes)), ids, each.nats_N, places
 
 
 def check_known(paths: Sequence[str], known: int, unknown: int) -> None:
@@ -110,9 +116,12 @@ def check_learns(checkpoint: Checkpoint) -> None:
 
 
 def encode_files(
-    vocab: Vocabulary, paths: Sequence[str], data: DataSettings
+    vocab: Vocabulary, paths: Sequence[str], data: DataSettings, places: Places | None = None
 ) -> tuple[Ids, Mapping[int, int], Sequence[str]]:
     """Encodes texts for a model; composes them if its alphabet has composed letters and they have parts of letters.
+
+    Args:
+        places: takes those of the unknown symbols.
 
     Returns:
         The ids of the known characters, at least one, the count of each unknown symbol, and notes for the user.
@@ -120,24 +129,27 @@ def encode_files(
     Raises:
         CorpusError: a text is missing, empty, in another encoding, or has no character of the alphabet.
     """
-    found = _encode(vocab, paths, data)
+    found = _encode(vocab, paths, data, places)
     if len(found[0]) == 0:
         raise CorpusError(f"{paths[0]}: the model knows none of its characters")
     return found
 
 
 def _encode(
-    vocab: Vocabulary, paths: Sequence[str], data: DataSettings
+    vocab: Vocabulary, paths: Sequence[str], data: DataSettings, places: Places | None = None
 ) -> tuple[Ids, Mapping[int, int], Sequence[str]]:
-    found = encode_for(vocab, paths, data)
+    found = encode_for(vocab, paths, data, places=places)
     unknown = found[1]
     if vocab.of_bytes or data.normalize != "none" or not any(map(_is_composed_otherwise, map(chr, unknown))):
         return found
     if any(map(is_stream, paths)):  # it can be read only once
         return *found[:2], [*found[2], "the text may be decomposed (NFD); as a file it is composed where that helps"]
-    ids, others, notes = encode_for(vocab, paths, dataclasses.replace(data, normalize="nfc"))
+    composed = Places()
+    ids, others, notes = encode_for(vocab, paths, dataclasses.replace(data, normalize="nfc"), places=composed)
     if sum(others.values()) >= sum(unknown.values()):
         return found
+    if places is not None:
+        places[:] = composed
     return ids, others, [*notes, "the text was composed (NFC), as the alphabet is"]
 
 

@@ -79,6 +79,27 @@ def test_show_marks_the_text_where_there_are_no_colors(call: Called) -> None:
     assert "\x1b" not in out
 
 
+def test_show_keeps_characters_that_the_model_does_not_know(call: Called, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("odd.txt").write_text("\u00c9the cat\u4e2d sat on the mat \u00e9\n")
+    line = ["eval", "pets", "odd.txt", "--show", "--threads", 1]
+    legend, _, text, marks, *_ = call(*line)[1].split("\n")
+    assert legend.endswith(', "?" unknown to the model')
+    assert text == "\u00c9the cat\u4e2d sat on the mat \u00e9"
+    assert [at for at, mark in enumerate(marks) if mark == "?"] == [0, 8, 9, 26]  # the second one is two cells wide
+    call(*line, "-o", "page.html")
+    page = Path("page.html").read_text()
+    assert page.count('<span class="s3">') == 4
+    assert '<span class="s3">\u4e2d</span>' in page
+    found = json.loads(call(*line, "--json")[1])
+    assert found["text"] == "the cat sat on the mat \n"
+    assert len(found["nats"]) == len(found["text"])
+    assert found["unknown_at"] == [[0, "\u00c9"], [7, "\u4e2d"], [23, "\u00e9"]]
+    monkeypatch.setattr(surprise, "can_color", lambda: True)
+    out = call(*line)[1]
+    assert f", {showing.UNKNOWN_CODE}unknown to the model" in out
+    assert f"{showing.UNKNOWN_CODE}\u4e2d\x1b[0m" in out
+
+
 def test_show_writes_numbers_as_json_for_every_character(call: Called) -> None:
     code, out, _ = call("eval", "pets", "pets.txt", "--show", "--json", "--threads", 1)
     found = json.loads(out)
@@ -279,4 +300,6 @@ def test_the_characters_of_bytes_carry_the_surprise_of_all_their_bytes() -> None
 
     vocab = Vocabulary((0x61, 0xA9, 0xC3), of_bytes=True)
     assert list(showing.characters(vocab, [2, 1, 0], [1.0, 2.0, 4.0])) == [("é", 3.0), ("a", 4.0)]
+    places = [(1, 0xA8), (2, 0x62)]
+    assert list(showing.characters(vocab, [2, 0], [1.0, 4.0], places)) == [("è", -1.0), ("a", 4.0), ("b", -1.0)]
     assert removing.__doc__

@@ -98,18 +98,19 @@ def write_line(line: str) -> None:
     write((shown(line) if sys.stdout.isatty() else line) + "\n")
 
 
-def stream_text(chunks: Iterable[str], *, harmless: bool = False) -> None:
+def stream_text(chunks: Iterable[str], *, harmless: bool = False, seconds: float = SECONDS_BETWEEN_FLUSHES) -> None:
     """Writes a text chunk by chunk, and ends its last line on a terminal.
 
     Args:
         harmless: the chunks may be written to a terminal as they are, with their color codes: `visible` was applied.
+        seconds: after which what was gathered is shown.
     """
     last, buffered, flushed_at = "\n", "", time.monotonic()
     show = write if harmless else write_text
     try:
         for chunk in chunks:
             buffered += chunk
-            if (now := time.monotonic()) - flushed_at > SECONDS_BETWEEN_FLUSHES:
+            if (now := time.monotonic()) - flushed_at > seconds:
                 show(buffered)
                 flush()
                 last, buffered, flushed_at = buffered or last, "", now

@@ -40,8 +40,8 @@ def eval_(
         option(
             "--mix",
             metavar="CHECKPOINT[:WEIGHT]|auto",
-            help="evaluate several models as one, each with its --mix in place of CHECKPOINT; --mix auto beside them finds "
-            "the weights",
+            help="evaluate several models as one, each with its --mix in place of CHECKPOINT; --mix auto beside them "
+            "finds the weights",
             group=MODELS,
         ),
     ] = None,

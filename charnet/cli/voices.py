@@ -18,6 +18,7 @@ WRITTEN = "\x1b[38;5;30m"  # teal, which can be read on black and on white
 MARK = "| "  # before each line of the model, without colors
 TYPED = 100  # added to the level of a typed character
 NARROWEST = 10  # columns of text
+SECONDS_BETWEEN_FLUSHES = 0.01  # after Ctrl-C what was gathered still comes
 
 
 class Screen:
@@ -72,7 +73,7 @@ class Screen:
             plain = (Chunk(chunk.text, (0,) * len(chunk.text)) for chunk in chunks)
             style = WRITTEN if self._is_colored else ""
             drawn = _drawn(wrapped(plain, self._columns(len(rest))), first, rest, style)
-        console.stream_text(drawn, harmless=True)
+        console.stream_text(drawn, harmless=True, seconds=SECONDS_BETWEEN_FLUSHES)
 
     def _columns(self, taken: int) -> int:
         return max(NARROWEST, shutil.get_terminal_size().columns - taken)

@@ -11,6 +11,7 @@ import select
 import shutil
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +86,11 @@ class Terminal:
                 self.until(words, patience=1.0)
                 return
         self.until(words)
+
+    def flags(self) -> int:
+        """The local modes of the terminal, as `stty` shows them, without those that readline changes at a prompt."""
+        local: int = termios.tcgetattr(self.master)[3]
+        return local & ~(termios.ICANON | termios.ECHO | termios.ISIG)
 
     def code(self) -> int:
         return self.process.wait(PATIENCE)
@@ -242,8 +248,10 @@ def test_ctrl_c_stops_the_text_and_not_the_session(open_: Open, tmp_path: Path) 
     terminal.until("the \n")
     for _ in range(50):  # as many letters at least have come before the key
         terminal.until("e")
+    hidden = terminal.flags()
     terminal.type("\x03")
-    terminal.until(PROMPT)
+    assert "^C" not in terminal.until(PROMPT)
+    assert terminal.flags() == hidden | termios.ECHOCTL != hidden  # and again as it was
     terminal.answer("/save long.txt")
     assert len((tmp_path / "long.txt").read_text()) > 50
     terminal.type("half a li")

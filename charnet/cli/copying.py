@@ -13,6 +13,7 @@ from charnet.errors import ConfigError, plural
 
 if TYPE_CHECKING:
     from charnet.cli.opening import Opened
+    from charnet.cli.surprise import Wrap
     from charnet.evaluation.copies import Copies
     from charnet.generation.copy_guard import CopyGuard
     from charnet.generation.detokenizer import Chunk
@@ -34,7 +35,7 @@ def check(
     receipt: Path | None,
     surprise: bool,
     json: bool,
-    width: int,
+    width: int | None,
     mix: Any,
     best_by: str,
     prompts_file: Path | None,
@@ -167,14 +168,17 @@ class Copying:
         found["held_out"] = self._yardstick.to_json() if self._yardstick else None
         return found
 
-    def colored(self, chunks: Iterable[Chunk]) -> Iterator[str]:
-        """Colors chunks for a terminal, each character by the longest run that it is part of."""
+    def colored(self, chunks: Iterable[Chunk], wrap: Wrap) -> Iterator[str]:
+        """Colors chunks for a terminal, each character by the longest run that it is part of; `wrap` breaks lines."""
         from charnet.cli import surprise
         from charnet.evaluation import copies
+        from charnet.generation.detokenizer import Chunk
 
         assert self._reports is not None
         pieces = copies.follow((chunk.text for chunk in chunks), self._model.vocab, self._reports.index)
-        return surprise.painted((character, bisect_right(BANDS, run)) for character, run in pieces)
+        rated = wrap(Chunk(character, (bisect_right(BANDS, run),)) for character, run in pieces)
+        levels = (zip(chunk.text, map(int, chunk.nats), strict=True) for chunk in rated)
+        return surprise.painted(pair for each in levels for pair in each)
 
     @property
     def coloring(self) -> dict[str, Any]:

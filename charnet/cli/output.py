@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 from collections import Counter
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from charnet import durable, regular_file
 from charnet.cli import console, surprise
+from charnet.cli.surprise import Wrap
+from charnet.cli.wrap import broken
 from charnet.errors import ConfigError, StorageError, plural
 from charnet.generation.detokenizer import Chunk, line_end
 
@@ -95,12 +98,14 @@ class Destination:
         *,
         quiet: bool,
         color: bool,
-        colored: Callable[[Iterable[Chunk]], Iterator[str]] = surprise.colored,
+        columns: int = 0,
+        colored: Callable[[Iterable[Chunk], Wrap], Iterator[str]] = surprise.colored,
     ) -> None:
         """Shows each text after its prompt while it is generated, or saves it when it is complete.
 
         Args:
             count: the number of texts at most.
+            columns: of the screen, after which lines are broken at spaces; 0 = never.
         """
         if self.is_on_disk:
             complete = (echoed + "".join(chunk.text for chunk in chunks) + self.end for chunks in texts)
@@ -108,8 +113,10 @@ class Destination:
             return
         for index, chunks in enumerate(texts):
             console.write_text(self.between if index else "")
-            console.write_text(echoed)
-            shown = colored(chunks) if color else (chunk.text for chunk in chunks)
+            before = "".join(chunk.text for chunk in broken([Chunk(echoed)], columns))
+            console.write_text(before)
+            wrap = functools.partial(broken, columns=columns, before=before)
+            shown = colored(chunks, wrap) if color else (chunk.text for chunk in wrap(chunks))
             console.stream_text(itertools.chain(shown, self.end), harmless=color)
 
     def write_objects(self, objects: Iterable[dict[str, Any]], count: int, *, quiet: bool, noun: str = "text") -> None:

@@ -74,7 +74,7 @@ def sample(
     json: sample_options.Json = False,
     surprise: sample_options.Surprise = False,
     copies: sample_options.Copies = False,
-    width: sample_options.Width = 0,
+    width: sample_options.Width = None,
     templates: sample_options.Templates = False,
 ) -> int:
     """Write new text with a trained model, by default the newest."""
@@ -159,7 +159,7 @@ def _write(
         color: show how unexpected each character was.
     """
     from charnet.cli import output
-    from charnet.cli.wrap import wrapped
+    from charnet.cli.wrap import terminal_columns, wrapped
     from charnet.generation.batch import texts
     from charnet.generation.best import best_of
 
@@ -187,6 +187,8 @@ def _write(
         written = recorder.watch(written) if recorder else written
     if not quiet:
         _say_how(model, options, given, color=color)
+        if not options.length:
+            console.note(f"-n 0: nothing was to be written{' after the prompt' * bool(text)}")
         if color:
             copied.say_legend()
     if json:
@@ -194,7 +196,9 @@ def _write(
         objects = output.objects(written, echoed, metadata, recorder, each=given["surprise"])
         destination.write_objects(objects, samples, quiet=quiet)
     else:
-        destination.write_texts(written, echoed, samples, quiet=quiet, color=color, **copied.coloring)
+        columns = terminal_columns() if given["width"] is None else 0
+        how: dict[str, Any] = {"quiet": quiet, "color": color, "columns": columns}
+        destination.write_texts(written, echoed, samples, **how, **copied.coloring)
     if given["receipt"] and recorder:
         recorder.receipt().write(given["receipt"])
     if not quiet:
@@ -235,7 +239,7 @@ def _check(
     check_count("--lines", lines)
     check_count("--best-of", more["best_of"], low=1)
     sample_options.check_many(samples=samples, interactive=interactive, lines=lines, **more)
-    check_count("--width", more["width"])
+    check_count("--width", more["width"] or 0)
     if more["width"] and (interactive or more["json"] or more["receipt"]):
         raise ConfigError("--width is for texts that are read: leave out -i, --json and --receipt")
     if unknown not in ("error", "skip"):

@@ -97,7 +97,14 @@ Templates = Annotated[
 MinLength = Annotated[int | None, sampling("min_length", group=WRITING)]
 MaxLength = Annotated[int | None, sampling("max_length", group=WRITING)]
 Width = Annotated[
-    int, option("--width", help="break lines at spaces after at most this many characters; 0 = never", group=OUTPUT)
+    int | None,
+    option(
+        "--width",
+        help="break lines at spaces after at most this many characters; 0 = never [default: the width of the terminal; "
+        "in a file or a pipe 0]",
+        group=OUTPUT,
+        metavar="N",
+    ),
 ]
 Ban = Annotated[str | None, sampling("ban", group=WRITING, metavar="CHARACTERS")]
 MaxCopy = Annotated[int | None, sampling("max_copy", group=WRITING, metavar="N")]

@@ -23,6 +23,7 @@ STYLES = ("plain", "blue", "orange")
 MARKS = " .#"  # for each level, under a character
 TAB = 8  # cells
 RESET = "\x1b[0m"
+Wrap = Callable[[Iterable[Chunk]], Iterable[Chunk]]
 COLORS_REFUSED = "--surprise: colors need a terminal that shows them, and NO_COLOR not set; --json gives numbers"
 
 
@@ -31,12 +32,12 @@ def can_color() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def colored(chunks: Iterable[Chunk]) -> Iterator[str]:
+def colored(chunks: Iterable[Chunk], wrap: Wrap = iter) -> Iterator[str]:
     """Colors chunks for a terminal, each character by its level, and makes control characters visible.
 
-    Line ends get no color: it would fill the rest of the line.
+    Line ends get no color: it would fill the rest of the line. `wrap` breaks lines.
     """
-    for chunk in chunks:
+    for chunk in wrap(chunks):
         yield from painted(zip(chunk.text, map(level, chunk.nats), strict=True))
 
 

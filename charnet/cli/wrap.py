@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 
@@ -29,6 +31,16 @@ def wrapped(chunks: Iterable[Chunk], width: int, before: str = "") -> Iterator[C
             wrapper.push(character, chunk.nats[at : at + 1])
         yield wrapper.take(chunk)
     yield wrapper.finish()
+
+
+def terminal_columns() -> int:
+    """Returns the columns of the terminal that stdout is, 0 if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+
+
+def broken(chunks: Iterable[Chunk], columns: int, before: str = "") -> Iterable[Chunk]:
+    """Returns the same as `wrapped`, or for 0 columns the text as it is."""
+    return wrapped(chunks, columns, before) if columns else chunks
 
 
 class _Wrapper:

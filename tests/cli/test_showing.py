@@ -192,6 +192,35 @@ def test_a_second_argument_of_sample_is_the_prompt(call: Called) -> None:
     assert call(*words, "the cat")[1] == call(*words, "--prompt", "the cat")[1]
 
 
+@pytest.mark.parametrize("how", [[], ["--surprise"]])
+def test_a_sample_wraps_at_words_on_a_terminal_alone(
+    call: Called, monkeypatch: pytest.MonkeyPatch, how: list[str]
+) -> None:
+    words = ["sample", "pets", "-n", 300, "--seed", 3, "--ban", r"\n", "-p", "the cat sat on the mat and the ", *how]
+    whole = call(*words, "-q")[1]
+    assert "\n" not in whole
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert call(*words, "-q")[1] == whole
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = CODE.sub("", call(*words, "-q")[1])
+    assert max(map(len, shown.splitlines())) <= 24
+    assert len(shown.splitlines()) > 10
+    assert shown.replace("\n", " ").rstrip() == whole.rstrip()
+    assert CODE.sub("", call(*words, "-q", "--width", 0)[1]).rstrip() == whole.rstrip()
+    assert call(*words, "-q", "--out", "new.txt")[1] == ""
+    assert Path("new.txt").read_text() == whole
+
+
+def test_a_length_of_0_is_said_to_ask_for_nothing(call: Called) -> None:
+    assert call("sample", "pets", "-n", 0)[2].endswith("-n 0: nothing was to be written\n")
+    code, out, err = call("sample", "pets", "-n", 0, "-p", "the")
+    assert (code, out) == (0, "the")
+    assert err.endswith("-n 0: nothing was to be written after the prompt\n")
+    assert call("sample", "pets", "-n", 0, "-q")[2] == ""
+
+
 @pytest.mark.parametrize(
     ("words", "advice"),
     [

@@ -42,6 +42,16 @@ def test_the_guide_lists_every_page_with_its_title(capsys: pytest.CaptureFixture
         assert re.search(rf"^  {re.escape(page.stem)} +{re.escape(title)}$", listed, re.MULTILINE)
 
 
+def test_the_lessons_are_listed_by_themselves_and_the_list_says_how_to_read_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for word in ("lesson", "lessons"):
+        listed = shown(capsys, word, "--language", "zh")
+        names = [line.split()[0] for line in listed.splitlines()[1:-2]]
+        assert names == sorted(page.name.removesuffix(".zh.md") for page in LESSONS if page.name.endswith(".zh.md"))
+        assert "charnet guide NAME --language zh" in listed
+
+
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
 def test_a_page_goes_as_it_is_into_a_pipe_and_laid_out_on_a_terminal(
     page: Path, capsys: pytest.CaptureFixture[str]

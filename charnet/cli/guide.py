@@ -56,11 +56,13 @@ def guide(
     if list_ and (page is not None or search is not None):
         raise ConfigError("--list: lists all pages; leave out the name and --search")
     all_pages = pages(language)
+    if page in ("lesson", "lessons"):
+        page, all_pages = None, {name: each for name, each in all_pages.items() if each.is_lesson}
     chosen = None if page is None else _named(page.removesuffix(".md"), all_pages, language)
     if search is not None:
         _show_lines(search, [chosen] if chosen else all_pages.values())
     elif chosen is None:
-        _show_list(all_pages)
+        _show_list(all_pages, language)
     else:
         if language != "en" and not chosen.is_translated:
             console.note(f"{chosen.name}: this page is in English only")
@@ -103,14 +105,15 @@ def _advice(stem: str, fits: list[str], found: dict[str, Page], language: str) -
     return "; charnet guide --list names the pages"
 
 
-def _show_list(found: dict[str, Page]) -> None:
+def _show_list(found: dict[str, Page], language: str) -> None:
     longest = max(map(len, found))
     for heading, of_lessons in (("The guide", False), ("Lessons", True)):
         listed = [each for each in found.values() if each.is_lesson == of_lessons]
         if listed:
             console.write(f"{heading}\n")
             console.write("".join(f"  {each.name:<{longest}}  {each.title}\n" for each in listed) + "\n")
-    console.write("charnet guide NAME shows a page, charnet guide --search TEXT finds lines\n")
+    translated = f" --language {language}" if language != "en" else ""
+    console.write(f"charnet guide NAME{translated} shows a page, charnet guide --search TEXT{translated} finds lines\n")
 
 
 def _show_lines(text: str, found: Collection[Page]) -> None:

@@ -255,15 +255,15 @@ def find(given: Path | None, runs: Path = RUNS, *, order: Sequence[str] = SAMPLE
         if not (known := newest_first(runs)):
             raise CheckpointError(f"{runs}/: no run here yet; make one with `charnet train`, or name a checkpoint")
         given = known[0]
-    exists, is_folder = os.path.exists, os.path.isdir  # unlike the methods of Path, these accept any name
-    if not exists(given) and is_folder(runs / given):
-        given = runs / given
+    is_folder = os.path.isdir  # unlike the method of Path, it accepts any name
+    holds = [name for name in order if is_there(given / name)]
+    if is_folder(runs / given) and not holds and given.suffix != ".safetensors":  # a text may have the name of its run
+        given, holds = runs / given, [name for name in order if is_there(runs / given / name)]
     if is_folder(given):
-        for name in order:
-            if is_there(given / name):
-                return given / name
+        if holds:
+            return given / holds[0]
         raise CheckpointError(f"{given}: expected the folder of a run, found no {BEST} or {LAST} in it")
-    if not (exists(given) or is_there(given)):
+    if not (os.path.exists(given) or is_there(given)):
         names = [path.name for path in newest_first(runs)]
         few = ", ".join(names[:MOST_NAMED]) + ", ..." * (len(names) > MOST_NAMED)
         advice = did_you_mean(given.name, names) or f"; runs in {runs}/: {few}" * bool(names)

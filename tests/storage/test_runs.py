@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ def test_the_preferred_file_comes_first_and_the_other_will_do(tmp_path: Path) ->
     assert runs.find(both, tmp_path, order=runs.RESUME_ORDER) == both / runs.LAST
     assert runs.find(one, tmp_path, order=runs.RESUME_ORDER) == one / runs.BEST
     assert runs.find(None, tmp_path, order=runs.RESUME_ORDER).parent in (both, one)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_a_text_with_the_name_of_a_run_does_not_hide_it(
+    make: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "runs", "pets", runs.BEST)
+    make(tmp_path / "pets")
+    monkeypatch.chdir(tmp_path)
+    assert runs.find(Path("pets"), Path("runs")) == Path("runs") / run.name / runs.BEST
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

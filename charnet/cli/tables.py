@@ -250,9 +250,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
         ("", " ".join(f"{bits:.3f}" for bits in stats.ngrams)),
         *(("advice" if not index else "", line) for index, line in enumerate(stats.advice)),
     ]
-    for label, text in rows:
-        write(f"{label:<12}{shown(text)}\n")
-    flush()
+    show_rows(rows)
 
 
 def _joined(lengths: Mapping[str, int]) -> str:

@@ -24,6 +24,8 @@ from charnet.storage.strict_json import finite
 
 SECONDS_BETWEEN_FLUSHES = 0.05
 COLOR = re.compile("\x1b\\[[0-9;]*m")  # takes no cell
+NEVER_FIRST = "，。、！？；：）」』》〉】〕”’…—·％‰,.!?;:)]}%"  # in a line
+NEVER_LAST = "（「『《〈【〔“‘([{"
 
 
 class PipeClosed(Exception):  # noqa: N818 - not an error: think of `charnet sample | head`
@@ -200,18 +202,27 @@ def cells(text: str) -> int:
 
 
 def folded(text: str, cells: int) -> Iterator[str]:
-    """Splits a line into lines that fit a width, after spaces where possible.
+    """Splits a line into lines that fit a width, after spaces and beside wide characters where possible.
 
     >>> list(folded("one two three", 8))
     ['one two ', 'three']
+    >>> list(folded("他说（好）。", 8)), list(folded("。。。。", 6))
+    (['他说', '（好）。'], ['。。。', '。'])
     """
-    start = after_space = used = 0
+    start = may_end = used = 0
     for index, character in enumerate(text):
         used += width(character)
+        may_end = index if index and _may_part(text[index - 1], character) else may_end
         if used > cells:
-            end = after_space if after_space > start else max(index, start + 1)
+            end = may_end if may_end > start else max(index, start + 1)
             yield text[start:end]
             start, used = end, sum(map(width, text[end : index + 1]))
-        if character == " ":
-            after_space = index + 1
     yield text[start:]
+
+
+def _may_part(last: str, first: str) -> bool:
+    """Returns whether a line may end with a character and the next one begin with the other."""
+    if last == " " or 2 not in (width(last), width(first)):
+        return last == " "
+    joined = any(unicodedata.category(each)[0] in "MC" for each in (last, first))  # marks and joiners
+    return not joined and last not in NEVER_LAST and first not in NEVER_FIRST

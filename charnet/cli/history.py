@@ -43,7 +43,8 @@ class RunHistory(RunState):
                 return [messages.rolled_back(event)]
             case Finished():
                 assert self.started is not None
-                return messages.closing(event, self.started.alphabet_size, self.conclusion)
+                parts = 0 < self.started.config.data.val_chars < event.held_out
+                return messages.closing(event, self.started.alphabet_size, self.conclusion, read_parts=parts)
         return []
 
 

@@ -120,7 +120,7 @@ def _teach(
             loss = "diverged" if run.nats is None else f"{run.nats:.4f} nats"
             again = ", finished before" if run.reused else ""
             read = f"{plural(run.characters, 'character')} in {run.seconds:.1f} s"
-            self._note(f"{self.done:2} of {count}  {run.path.name}: {loss}, {read}{again}")
+            self._note(f"{self.done} of {count}  {run.path.name}: {loss}, {read}{again}")
 
         def measuring(self) -> None:
             self._note("measuring memory, gradients and temperatures")

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from charnet.cli import messages, screen
 from charnet.cli.chart import Line
-from charnet.cli.console import folded, note, shown
+from charnet.cli.console import cells, folded, note, shown
 from charnet.cli.history import RunHistory, TransferRate
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class LiveDisplay:
         self._keys = silent_keys()
         self._drawn: list[int] = []  # the widths of the lines on the screen
         self._width = 0
+        self._opening = 0  # lines that say what is trained
 
     def __enter__(self) -> LiveDisplay:
         self._keys.__enter__()
@@ -126,8 +127,10 @@ class LiveDisplay:
             self.history.stamp(self.clock.seconds)
         if isinstance(event, Finished):
             self._show_last_state()
-        self._print(self.history.lines(event))
+            self._print(messages.left_out(self.history.started) if self.history.started else [])  # long out of sight
+        rows = self._print(self.history.lines(event))
         if isinstance(event, Started):
+            self._opening = rows
             self.clock.start()
             self._update("")
         elif not isinstance(event, Finished):
@@ -158,7 +161,8 @@ class LiveDisplay:
         if self.history.latest is None:
             self._update(self.footnote)
             return
-        lines = self._lines(self.console.height)
+        below = self.console.height - self._opening
+        lines = self._lines(below if below >= screen.ROOM_FOR_CHART else self.console.height)
         self._update(_text(lines), list(map(screen.width_of, lines)))
 
     def _lines(self, height: int) -> list[Line]:
@@ -178,13 +182,17 @@ class LiveDisplay:
             if extra:
                 self.console.file.write(f"\x1b[{extra}A\r\x1b[J")
 
-    def _print(self, lines: list[str]) -> None:
+    def _print(self, lines: list[str]) -> int:
+        """Prints lines, and returns how many they were on the screen."""
+        width, rows = max(1, self.console.width), 0
         with contextlib.suppress(OSError):
             for line in lines:
                 text = shown(line)
                 whole = text.startswith("  ")  # a command, to be copied
-                for part in [text] if whole else folded(text, max(1, self.console.width)):
+                for part in [text] if whole else folded(text, width):
                     self.console.print(part.rstrip(), soft_wrap=True)
+                    rows += max(1, -(-cells(part.rstrip()) // width))
+        return rows
 
 
 def _text(lines: list[Line]) -> Text:

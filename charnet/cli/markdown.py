@@ -21,13 +21,13 @@ from rich.padding import Padding
 from rich.text import Text
 from rich.theme import Theme
 
+from charnet.cli.console import NEVER_FIRST, NEVER_LAST
+
 STYLES = {
     "markdown.code": "bold", "markdown.code_block": "cyan", "markdown.link": "underline", "markdown.h1": "bold",
     "markdown.h2": "bold magenta", "markdown.item.bullet": "default",
 }  # fmt: skip
 BREAK = "\x1f"  # a line may end here
-NEVER_FIRST = "，。、！？；：）」』》〉】〕”’…—·％‰,.!?;:)]}%"  # in a line
-NEVER_LAST = "（「『《〈【〔“‘([{"
 READABLE, READABLE_OF_MANY = 24, 16  # cells: a column of prose that is narrower is hard to read; of four or more
 BESIDE = 2  # cells that a column takes besides its text
 MARGIN = 1  # cells beside code

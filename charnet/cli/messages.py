@@ -87,8 +87,19 @@ def _planned(plan: Plan, symbol: str) -> list[str]:
     ]
 
 
-def closing(event: Finished, alphabet_size: int, conclusion: Conclusion | None) -> list[str]:
-    """Says how a training ended, how good the model is and which command comes next."""
+def left_out(event: Started) -> list[str]:
+    """Returns the notes on what was left out of the text."""
+    return [note for note in event.notes if "left out: " in note]
+
+
+def closing(
+    event: Finished, alphabet_size: int, conclusion: Conclusion | None, *, read_parts: bool = False
+) -> list[str]:
+    """Says how a training ended, how good the model is and which command comes next.
+
+    Args:
+        read_parts: the evaluations on the way read only a part of the held-out text.
+    """
     if event.step == 0:
         return [NOTHING_SAVED]
     from charnet.evaluation import verdict
@@ -97,6 +108,7 @@ def closing(event: Finished, alphabet_size: int, conclusion: Conclusion | None) 
     lines = []
     if event.best_nats_per_char is not None:
         part = f", over {event.read:,} of {event.held_out:,} held-out characters" if event.read < event.held_out else ""
+        part = ", over all of the held-out text" if read_parts and event.read == event.held_out else part
         part = part if event.held_out else ", of the text that it learned from"
         lines.append(f"best: {format_loss(event.best_nats_per_char)} per character at step {event.best_step:,}{part}")
         if event.test_nats_per_char is not None:

@@ -94,7 +94,7 @@ def _halved(event: Halved) -> list[str]:
     if event.rung == QUARTERS:
         return []
     said = [f"out after {PLACES[event.rung]}: {_label(trial)}" for trial in event.pruned]
-    changed = [(_label(trial), f"{abs(part - 1):.0%} {'longer' if part > 1 else 'shorter'}")
+    changed = [(_label(trial), f"{100 * abs(part - 1):.0f} % {'longer' if part > 1 else 'shorter'}")
                for trial in event.going if round(part := trial.last_part, 2) != 1]  # fmt: skip
     if not changed:
         return said

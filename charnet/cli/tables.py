@@ -213,7 +213,7 @@ def show_results(results: Iterable[Result]) -> None:
     header = f"{'what':44} {'median':>12} {'lowest':>12} {'highest':>12}  unit"
     write(header + "\n")
     for r in results:
-        share = f"  {r.share_of_limit:.0%} of {r.limit}" if r.share_of_limit is not None else ""
+        share = f"  {100 * r.share_of_limit:.0f} % of {r.limit}" if r.share_of_limit is not None else ""
         write(f"{r.what:44} {r.median:12,.0f} {r.lowest:12,.0f} {r.highest:12,.0f}  {r.unit}{share}\n")
         flush()
 
@@ -239,16 +239,18 @@ def show_corpus_stats(stats: CorpusStats) -> None:
         ("lines", f"{stats.lines:,}{part}; lengths: {lengths}"),
         *([("documents", f"{stats.documents:,}; lengths: {_joined(stats.document_lengths)}")] * bool(stats.documents)),
         ("", f"{stats.repeated_lines:,} came before, {stats.distinct_lines:,} distinct; blank ones do not count"),
-        ("repeated", f"{stats.repeated:.1%} of the text is in lines of 20 characters or more that appeared before"),
+        (
+            "repeated",
+            f"{100 * stats.repeated:.1f} % of the text is in whole lines of 20 characters or more that came before",
+        ),
+        ("", f"{100 * stats.repeated_strings:.1f} % is in strings of 40 characters or more that came before{sample}"),
         ("entropy", f"bits per character, given the 0 to {len(stats.entropies) - 1} characters before it{sample}:"),
         ("", " ".join(f"{bits:.3f}" for bits in stats.entropies)),
         ("n-grams", f"bits per character of the last tenth, predicted by n-grams of orders 1 to {len(stats.ngrams)}:"),
         ("", " ".join(f"{bits:.3f}" for bits in stats.ngrams)),
         *(("advice" if not index else "", line) for index, line in enumerate(stats.advice)),
     ]
-    for label, text in rows:
-        write(f"{label:<12}{shown(text)}\n")
-    flush()
+    show_rows(rows)
 
 
 def _joined(lengths: Mapping[str, int]) -> str:

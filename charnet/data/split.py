@@ -159,7 +159,7 @@ class Split:
             )
         if (share := self.share_seen()) >= MUCH_SEEN:
             notes.append(
-                f"{share:.0%} of the held-out {self._word}s are also among those to learn from: "
+                f"{100 * share:.0f} % of the held-out {self._word}s are also among those to learn from: "
                 "the validation loss says little about new ones"
             )
         return tuple(notes)

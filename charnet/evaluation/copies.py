@@ -51,7 +51,7 @@ class Copies:
         return (
             f"runs of {self.mean:.1f} on average, half up to {self.median}, 90 % up to {self.p90}, "
             f"99 % up to {self.p99}, longest {self.longest:,}{where}; "
-            f"{self.share:.1%} of the text in runs of {LONG} or more"
+            f"{100 * self.share:.1f} % of the text in runs of {LONG} or more"
         )
 
 

@@ -5,6 +5,7 @@ Characters are counted in the whole text. Of a very long text, lines and entropi
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ from charnet.evaluation.unicode_blocks import block_of
 LINES_OF, ENTROPY_OF = 20_000_000, 1_200_000  # characters at the start that are analyzed
 HELD_OUT = 0.1  # share of ENTROPY_OF that the n-gram models are evaluated on
 LONGEST_CONTEXT = 5
+LONG_STRING = 40  # characters in a string, for its repeats to be more than chance
+KNOWN_BITS, KNOWN_ORDER = 0.5, 5  # an n-gram of that order or more that needs less knows the text nearly by heart
+MIXER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, odd: spreads what it multiplies
 BLOCK = 1 << 20
 RAREST = 5
 SHORT, VERY_SHORT = 500_000, 50_000  # characters
@@ -54,12 +58,14 @@ class CorpusStats:
         odd: the count of each unprintable character.
         breaks: the count of each character that ends a line in some programs, but not here.
         repeated: the share of the text that is in repeats of earlier lines of 20 characters or more.
+        repeated_strings: the share of the text that is in repeats of earlier strings of 40 characters or more, in lines
+            or across them.
         repeated_lines, distinct_lines: the number of lines that came before, and of the others, without blank ones.
         most_repeated: the line with the most characters in repeats, and how often it occurs.
         entropies: bits per character given the 0, 1, ... characters before, from the counts of the text itself.
         ngrams: bits per character of n-gram models of orders 1, 2, ... on a part of the text held out from them.
         lines_of: the number of characters in which lines were counted.
-        entropy_of: the number of characters in which entropies and n-grams were measured.
+        entropy_of: the number of characters in which repeated strings, entropies and n-grams were measured.
     """
 
     name: str
@@ -78,6 +84,7 @@ class CorpusStats:
     documents: int
     document_lengths: dict[str, int]
     repeated: float
+    repeated_strings: float
     repeated_lines: int
     distinct_lines: int
     most_repeated: tuple[str, int]
@@ -120,6 +127,7 @@ def describe(corpus: Corpus) -> CorpusStats:
         lines=len(lines.lengths),
         line_lengths=quantiles(lines.lengths),
         repeated=lines.repeated_characters / max(1, len(text)),
+        repeated_strings=repeated_strings(sample),
         repeated_lines=lines.repeated,
         distinct_lines=lines.distinct,
         most_repeated=lines.most_repeated,
@@ -205,6 +213,31 @@ def entropies(ids: Ids, longest: int = LONGEST_CONTEXT) -> list[float]:
     return bits
 
 
+def repeated_strings(ids: Ids, length: int = LONG_STRING) -> float:
+    """Returns the share of a text in strings of a length that came before. Hashes of 64 bits tell which are equal.
+
+    >>> repeated_strings(np.array([1, 2, 3, 4, 2, 3, 9, 9]), length=2)
+    0.25
+    """
+    count = len(ids) - length + 1
+    if count < 2:
+        return 0.0
+    first_N = np.unique(_hashes(np.asarray(ids), length), return_index=True, return_inverse=True)[1:]
+    begins = np.flatnonzero(first_N[0][first_N[1]] < np.arange(count))
+    covered = np.bincount(begins, minlength=len(ids) + 1) - np.bincount(begins + length, minlength=len(ids) + 1)
+    return float((np.cumsum(covered)[:-1] > 0).mean())
+
+
+def _hashes(ids: npt.NDArray[np.unsignedinteger[Any]], length: int) -> npt.NDArray[np.uint64]:
+    """Returns a hash of each string of a length, (N - length + 1): those of its two halves, mixed."""
+    if length == 1:
+        return (ids.astype(np.uint64) + np.uint64(1)) * MIXER
+    half = length // 2
+    one, other = _hashes(ids, half), _hashes(ids, length - half)
+    mixed = (one[: len(ids) - length + 1] ^ np.uint64(length)) * MIXER
+    return np.asarray(((mixed ^ (mixed >> np.uint64(29))) + other[half:]) * MIXER)
+
+
 def _advice(stats: CorpusStats, lines: LineStats, counts: list[int], wrong: int) -> list[str]:
     """Returns sentences about what to change before training.
 
@@ -217,6 +250,12 @@ def _advice(stats: CorpusStats, lines: LineStats, counts: list[int], wrong: int)
     elif stats.characters < SHORT:
         advice.append("short: more of the same kind of text would help more than longer training")
     advice += _advice_on_repeats(stats, lines)
+    best = min(stats.ngrams[KNOWN_ORDER - 1 :], default=math.inf)
+    if best < KNOWN_BITS:
+        advice.append(
+            f"the text repeats itself: an n-gram needs only {best:.2f} bits per character of its last tenth; "
+            "a model will mostly repeat what it has read"
+        )
     if len(stats.line_ends) > 1:
         advice.append(
             f"line ends are mixed ({', '.join(stats.line_ends)}): charnet train --newlines lf makes them the same"
@@ -238,12 +277,12 @@ def _advice_on_repeats(stats: CorpusStats, lines: LineStats) -> list[str]:
     if lines.is_list:
         share = lines.repeated / max(1, lines.repeated + lines.distinct)
         return [
-            f"{share:.0%} of the lines came before ({lines.distinct:,} distinct): held-out lines are also "
+            f"{100 * share:.0f} % of the lines came before ({lines.distinct:,} distinct): held-out lines are also "
             "among the learned ones, so the loss will look better than it is; awk '!seen[$0]++' FILE keeps one of each"
         ] * (share > MANY_REPEATED)
     line, times = stats.most_repeated
     return [
-        f"{stats.repeated:.0%} of the text is repeated lines, most of it '{line}' ({plural(times, 'time')}): "
+        f"{100 * stats.repeated:.0f} % of the text is repeated lines, most of it '{line}' ({plural(times, 'time')}): "
         "the model will memorize them; remove them"
     ] * (stats.repeated > MUCH_REPEATED)
 

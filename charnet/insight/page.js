@@ -88,7 +88,7 @@ read.forEach((span, i) => { span.classList.add("s" + surpriseLevel(data.nats[i])
 
 const bars = document.getElementById("bars");
 function showExpected(i) {
-  const rows = data.likely[i].map(([symbol, share]) => {
+  const rows = data.likely[i].filter(([, share], rank) => share || !rank).map(([symbol, share]) => {
     const here = data.labels[symbol] === labelOf(i);
     const row = element("div", undefined, here ? "bar here" : "bar");
     const drawing = document.createElementNS(SVG, "svg");
@@ -99,12 +99,16 @@ function showExpected(i) {
     rect.setAttribute("width", share / 10);
     rect.setAttribute("height", 8);
     drawing.append(rect);
-    row.append(element("span", data.labels[symbol]), drawing, element("span", (share / 10).toFixed(1) + " %"));
+    row.append(element("span", data.labels[symbol]), drawing, element("span", percent(share / 10)));
     return row;
   });
-  const p = 100 * Math.exp(-data.nats[i]);
-  const title = element("h4", `${labelOf(i)}: ${p >= 0.1 ? p.toFixed(1) : p.toPrecision(1)} %, ${data.nats[i].toFixed(2)} nats`);
+  const [, known] = data.likely[i].find(([symbol, share]) => share && data.labels[symbol] === labelOf(i)) || [];
+  const p = known ? known / 10 : 100 * Math.exp(-data.nats[i]);  // the number of its bar, where it has one
+  const title = element("h4", `${labelOf(i)}: ${percent(p)}, ${data.nats[i].toFixed(2)} nats`);
   bars.replaceChildren(title, ...rows);
+}
+function percent(p) {
+  return `${p >= 0.1 ? p.toFixed(1) : p.toPrecision(1)} %`;
 }
 function labelOf(i) {
   const character = data.characters[i];

@@ -21,6 +21,7 @@ from charnet.insight.units import Unit
 
 # A value of a unit is one of 64 levels, written as one character: a text of them is as long as the excerpt.
 LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+LIKELY, SMALLEST = 3, 0.005  # characters that a surprise took the place of; share that is one percent when rounded
 NEAR_BEFORE, NEAR_BEHIND = 20, 12  # characters around a surprise that a narrow screen has room for
 MEANINGS = {
     "h": "h, the hidden state", "c": "c, the cell state", "i": "i, the input gate", "f": "f, the forget gate",
@@ -190,8 +191,10 @@ def label(study: Study, index: int) -> str:
 
 def likely(study: Study, surprise: Surprise) -> str:
     """Says what was expected in place of a surprise."""
-    names = [(label(study, i), p) for i, p in surprise.expected.likely[:3]]
-    return ", ".join(f"{name if len(name) > 1 else repr(name)} {100 * p:.0f} %" for name, p in names)
+    (first, most), *others = surprise.expected.likely[:LIKELY]
+    shares = [(first, f"{100 * most:.0f}" if most >= SMALLEST else "less than 1")]
+    shares += [(i, f"{100 * p:.0f}") for i, p in others if p >= SMALLEST]
+    return ", ".join(f"{'comma' if (name := label(study, i)) == ',' else name} {share} %" for i, share in shares)
 
 
 def _worst(study: Study) -> str:

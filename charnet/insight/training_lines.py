@@ -16,7 +16,7 @@ BAR = 20  # characters
 
 
 class TrainingLines:
-    """Writes a line at the start, at each evaluation, every few seconds, and at the end. Call it with every event.
+    """Writes a line at the start, every few seconds, and at the end. Call it with every event.
 
     Args:
         stream: takes the lines.
@@ -29,10 +29,10 @@ class TrainingLines:
         state = self._state
         state.update(event)
         now = time.monotonic()
-        due = isinstance(event, Progress | Metrics) and now - self._wrote_at > SECONDS_BETWEEN_LINES
+        due = isinstance(event, Progress | Metrics | Evaluated) and now - self._wrote_at > SECONDS_BETWEEN_LINES
         if isinstance(event, Started):
             self._write(about(event))
-        elif due or isinstance(event, Evaluated | Finished):
+        elif due or isinstance(event, Finished):
             self._write(progress_line(state))
         else:
             return
@@ -55,5 +55,6 @@ def progress_line(state: RunState) -> str:
     if losses:
         earlier = f" at step {steps[-1]:,.0f}" if steps[-1] < step else ""
         words.append(f"validation {fixed(losses[-1], 3)} nats{earlier}")
-    words.append(state.finished.reason if state.finished else f"{format_duration(state.seconds_left())} left")
+    left = state.seconds_left()  # 0 while it is unknown
+    words += [state.finished.reason] if state.finished else [f"{format_duration(left)} left"] * bool(left)
     return f"[{'#' * done}{'-' * (BAR - done)}] " + ", ".join(words)

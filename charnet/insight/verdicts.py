@@ -122,7 +122,8 @@ def of_surprise(study: Study) -> str:
     nats = study.nats_per_char
     loss, choices = f"{nats:.3f} nats ({nats / math.log(2):.3f} bits)", f"{math.exp(min(nats, 700)):.1f}"
     return (
-        f"On average a {study.symbol} comes as a surprise of {loss}: as if one of {choices} equally likely ones came."
+        f"The average loss is {loss} per {study.symbol}. That is as uncertain as a choice among {choices} equally "
+        f"likely {study.symbol}s."
     )
 
 

@@ -26,6 +26,10 @@ SENTENCES = {
     "明哪种单元更好；要下结论，请把 --for 设长一些。",
     "disturbed": "训练{names}时，别的程序占用了处理器，网络没有得到平常那么多的计算时间，损失因此偏高。请在空闲的机"
     "器上再做一次。",
+    "chance.disturbed": "不过，这两次训练中有一次受到了别的程序的干扰，偶然因素的影响可能比这更大，也可能更小。",
+    "compared.disturbed": "这项比较受到了干扰：以下训练进行时，别的程序占用了处理器：{names}。损失最低的是{best}（"
+    "{nats}），但在空闲的机器上，名次可能不同。",
+    "star": "{star} 训练时受到别的程序干扰，损失偏高。",
     "left_out": "因时间太短而略去的内容：{parts}。把 --for 设长一些就会补上。",
     "diverged": "{names}：训练中损失不再是有限的数，训练提前结束，只采用在此之前保存的权重。",
     "contents": "本课的问题",
@@ -39,7 +43,7 @@ SENTENCES = {
     "part.layers": "第二层",
     "part.optimizers": "优化器",
     # Which cell?
-    "cells": "哪种循环单元更好？",
+    "cells": "哪种循环单元最好？",
     "cells.how": "五种循环单元，参数总数几乎相等（{low} 到 {high} 个）。门越少的单元，用同样多的参数就能有越多的隐藏"
     "单元。",
     "cells.clear": "这里最好的是 {best}：每个字符的损失为 {nats} 奈特，困惑度 {perplexity}。其次是 {second}，差 "
@@ -152,7 +156,7 @@ SENTENCES = {
     "optimizers.answer": "不一定：几条曲线会越来越接近。更快的优化器，省下的是时间。",
     # Temperature
     "temperature": "温度起什么作用？",
-    "temperature.how": "由本页最好的网络（{run}，损失 {nats}）用同一个随机种子在五种温度下写作。抽取字符之前，先把 "
+    "temperature.how": "由本页损失最低的网络（{run}，损失 {nats}）用同一个随机种子在五种温度下写作。抽取字符之前，先把 "
     "logit 除以温度：温度低于 1，本来就可能的字符变得更可能。",
     "temperature.rises": "温度为 {low} 时，网络觉得自己写的文本平淡无奇，每个字符 {low_nats} 奈特，其中长为 "
     "{string} 个字符的片段有 {low_known}% 在{text}里出现过；温度为 {high} 时，则是 {high_nats} 奈特和 {high_known}%。",
@@ -183,7 +187,7 @@ SENTENCES = {
     "panel.descent": "损失",
     "line.free": "不裁剪", "line.clipped": "裁剪到 {clip}", "line.before": "训练所得",
     "line.after": "U × {factor}", "line.window": "窗口 {window}", "line.units": "{units} 个单元",
-    "line.layers": "{layers} 层，每层 {units} 个单元", "line.layer": "1 层，{units} 个单元",
+    "line.layers": "{layers} 层（每层 {units} 个单元）", "line.layer": "1 层（{units} 个单元）",
     "line.seed": "LSTM（另一组随机权重）",
     "list.and": "{first}、{last}", "list.comma": "、",
     "figure.losses": "最后的损失：{values}。",

@@ -28,9 +28,14 @@ SENTENCES = {
     "real only above {chance} nats.",
     "chance.unknown": "How much is chance? There was no time to repeat a run with other random weights, so that is not "
     "known: this page assumes {chance} nats. And the networks have only begun to learn, in {fewest} to {most} steps. "
-    "So all that follows describes these {count} runs. It does not say which cell is better: a longer --for does.",
+    "So all that follows describes these {count} runs. It does not say which cell is best: a longer --for does.",
     "disturbed": "While these trained, other programs used the processor: {names}. They got less of it than the "
     "others, and their losses are too high. Repeat the lesson on a machine that is not busy.",
+    "chance.disturbed": "But other programs disturbed one of these two runs, so chance may explain more or less.",
+    "compared.disturbed": "This comparison was disturbed: other programs used the processor while these trained: "
+    "{names}. The lowest loss is that of {best}, {nats} nats; on a machine that is not busy the order may be another "
+    "one.",
+    "star": "{star} Disturbed by other programs: the loss is too high.",
     "left_out": "Left out, because the time was too short: {parts}. A longer --for includes them.",
     "diverged": "{names}: the loss was no longer a finite number, and the run ended early. Only its weights from "
     "before that count.",
@@ -45,7 +50,7 @@ SENTENCES = {
     "part.layers": "the second layer",
     "part.optimizers": "the optimizers",
     # Which cell?
-    "cells": "Which cell is better?",
+    "cells": "Which cell is best?",
     "cells.how": "Five cells with nearly equal numbers of parameters ({low} to {high}). A cell with fewer gates "
     "gets more units for the same parameters.",
     "cells.clear": "The {best} is best here: {nats} nats per character, perplexity {perplexity}. The {second} "
@@ -181,7 +186,7 @@ SENTENCES = {
     "optimizers.answer": "Not always: the curves come closer together. A faster optimizer saves time.",
     # Temperature
     "temperature": "What does the temperature do?",
-    "temperature.how": "The best run of this page ({run}, {nats} nats) writes with the same seed at five "
+    "temperature.how": "The run with the lowest loss ({run}, {nats} nats) writes with the same seed at five "
     "temperatures. The logits are divided by the temperature before a character is drawn: below 1 likely characters "
     "become likelier.",
     "temperature.rises": "At {low} the network finds its own text dull, {low_nats} nats per character, and "

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from charnet.insight.gradients import GradientReach
 from charnet.insight.memory import ContextCurve
 from charnet.insight.svg import Line, Panel, same_range, to_svg
-from charnet.lesson import verdicts
 from charnet.lesson.results import Lesson, loss
 from charnet.lesson.runs import Run
-from charnet.lesson.words import CELL_NAMES, Words, nats, size
+from charnet.lesson.words import CELL_NAMES, Words, horizon, nats, size
 
 SMALLEST_LOSS = 1e-3  # nats that are drawn
 SMALLEST = 1e-8  # of a gradient that is drawn
@@ -43,7 +42,7 @@ def of_cell(lesson: Lesson, run: Run, number: int, words: Words) -> str:
 def memory(curves: Mapping[str, ContextCurve], words: Words) -> str:
     """Draws how much is lost when less than the whole context is seen, by its length, until nothing is."""
     lines = [Line(name, curve.lengths, _lost(curve)) for name, curve in curves.items()]
-    ends = words.listed([f"{name} {verdicts.horizon(curve)}" for name, curve in curves.items()])
+    ends = words.listed([f"{name} {horizon(curve)}" for name, curve in curves.items()])
     panel = Panel(words.say("panel.memory"), words.say("axis.context"), lines, log_x=2, log_y=10)
     return to_svg([panel], words.say("axis.nats"), words.say("figure.memory", values=ends), alone=False)
 

@@ -15,8 +15,9 @@ from charnet.lesson.equations import PARAMETERS, equations
 from charnet.lesson.explosion import LEARNING_RATE
 from charnet.lesson.results import Lesson, loss, ranked
 from charnet.lesson.runs import Run
-from charnet.lesson.words import Words, cell, nats, optimizer
+from charnet.lesson.words import Words, cell, horizon, nats, optimizer, shown_reach
 
+STAR = " *"  # behind the name of a run that was disturbed
 BESIDE = ("rnn-tanh", "lstm")  # in one plot of gradients
 
 
@@ -49,8 +50,8 @@ def _cells(lesson: Lesson, words: Words) -> tuple[str, str]:
     counts = sorted(run.parameters for run in runs)
     how = words.say("cells.how", low=f"{counts[0]:,}", high=f"{counts[-1]:,}")
     rows = [(cell(run.config.model), *_common(run)) for run in ranked(runs)]
-    drawn = figures.losses(lesson, runs, words, lambda run: cell(run.config.model))
-    table = _table(words, ("cell", "units", "parameters", "read", "nats", "perplexity"), rows)
+    drawn = figures.losses(lesson, runs, words, lambda run: words.of_run(run, "cells"))
+    table = _results(lesson, words, ("cell", "units", "parameters", "read", "nats", "perplexity"), rows, ranked(runs))
     return "cells", _section(lesson, words, "cells", [how], drawn, table)
 
 
@@ -73,8 +74,8 @@ def _units(lesson: Lesson, words: Words) -> tuple[str, str]:
     if len(runs) < 2:
         return "units", ""
     rows = [_common(run) for run in runs]
-    drawn = figures.losses(lesson, runs, words, lambda run: words.say("line.units", units=run.config.model.hidden_size))
-    table = _table(words, ("units", "parameters", "read", "nats", "perplexity"), rows)
+    drawn = figures.losses(lesson, runs, words, lambda run: words.of_run(run, "units"))
+    table = _results(lesson, words, ("units", "parameters", "read", "nats", "perplexity"), rows, runs)
     return "units", _section(lesson, words, "units", [words.say("units.how")], drawn, table)
 
 
@@ -84,15 +85,9 @@ def _layers(lesson: Lesson, words: Words) -> tuple[str, str]:
         return "layers", ""
     one, two = runs[0].config.model, runs[-1].config.model
     how = words.say("layers.how", one=one.hidden_size, two=two.hidden_size)
-
-    def name(run: Run) -> str:
-        layers, units = run.config.model.num_layers, run.config.model.hidden_size
-        return words.say("line.layer", units=units) if layers == 1 else words.say(
-            "line.layers", layers=layers, units=units)  # fmt: skip
-
     rows = [(run.config.model.num_layers, *_common(run)) for run in runs]
-    table = _table(words, ("layers", "units", "parameters", "read", "nats", "perplexity"), rows)
-    drawn = figures.losses(lesson, runs, words, name)
+    table = _results(lesson, words, ("layers", "units", "parameters", "read", "nats", "perplexity"), rows, runs)
+    drawn = figures.losses(lesson, runs, words, lambda run: words.of_run(run, "layers"))
     return "layers", _section(lesson, words, "layers", [how], drawn, table)
 
 
@@ -103,7 +98,7 @@ def _memory(lesson: Lesson, words: Words) -> tuple[str, str]:
     curves = {cell(run.config.model): lesson.memory[run.name] for run in runs}
     found = {cell(run.config.model): lesson.reach[run.name] for run in runs if run.name in lesson.reach}
     beside = {cell(run.config.model): lesson.reach[run.name] for run in runs if run.name in BESIDE}
-    rows = [(name, verdicts.horizon(curve), *_reaches(found.get(name))) for name, curve in curves.items()]
+    rows = [(name, horizon(curve), *_reaches(found.get(name))) for name, curve in curves.items()]
     drawn = figures.memory(curves, words) + figures.states(beside, words) + figures.inputs(found, words)
     table = _table(words, ("cell", "memory", "reach.h", "reach.c"), rows)
     how = [words.say("memory.how"), words.say("gradient.how")]
@@ -113,7 +108,7 @@ def _memory(lesson: Lesson, words: Words) -> tuple[str, str]:
 def _reaches(found: GradientReach | None) -> list[str]:
     """Returns after how many characters little of the gradient is left, along h and along c."""
     states = found.states if found else {}
-    return [verdicts.shown_reach(states[name]) if name in states else "-" for name in "hc"]
+    return [shown_reach(states[name]) if name in states else "-" for name in "hc"]
 
 
 def _explosion(lesson: Lesson, words: Words) -> tuple[str, str]:
@@ -135,12 +130,12 @@ def _windows(lesson: Lesson, words: Words) -> tuple[str, str]:
               for run in runs if run.name in lesson.memory}  # fmt: skip
     rows = [
         (run.config.training.window, run.config.training.batch_size, f"{run.characters:,}", nats(loss(run)),
-         f"{math.exp(loss(run)):.2f}", verdicts.horizon(lesson.memory[run.name]) if run.name in lesson.memory else "-")
+         f"{math.exp(loss(run)):.2f}", horizon(lesson.memory[run.name]) if run.name in lesson.memory else "-")
         for run in runs
     ]  # fmt: skip
-    drawn = figures.losses(lesson, runs, words, lambda run: words.say("line.window", window=run.config.training.window))
+    drawn = figures.losses(lesson, runs, words, lambda run: words.of_run(run, "windows"))
     drawn += figures.memory(curves, words) if curves else ""
-    table = _table(words, ("window", "streams", "read", "nats", "perplexity", "memory"), rows)
+    table = _results(lesson, words, ("window", "streams", "read", "nats", "perplexity", "memory"), rows, runs)
     return "windows", _section(lesson, words, "windows", [how], drawn, table)
 
 
@@ -154,7 +149,7 @@ def _optimizers(lesson: Lesson, words: Words) -> tuple[str, str]:
         for run in runs
     ]  # fmt: skip
     drawn = figures.losses(lesson, runs, words, optimizer)
-    table = _table(words, ("optimizer", "rate", "read", "nats", "perplexity"), rows)
+    table = _results(lesson, words, ("optimizer", "rate", "read", "nats", "perplexity"), rows, runs)
     return "optimizers", _section(lesson, words, "optimizers", [words.say("optimizers.how")], drawn, table)
 
 
@@ -186,7 +181,7 @@ def _runs(lesson: Lesson, words: Words) -> tuple[str, str]:
         (words.of_run(run), str(run.path), f"{run.seconds:.1f}", "-" if run.nats is None else nats(run.nats))
         for run in lesson.runs
     ]
-    table = _table(words, ("run", "", "seconds", "nats"), rows)
+    table = _results(lesson, words, ("run", "", "seconds", "nats"), rows, lesson.runs)
     again = f"<p>{text(words.say('runs.again'))}</p>"
     return "runs", f'<p>{text(words.say("runs.how"))}</p><pre class="text">{shown}</pre>{table}{again}'
 
@@ -212,6 +207,17 @@ def _missing(lesson: Lesson, part: str, words: Words) -> str:
 
 def _paragraphs(said: Iterable[str]) -> str:
     return "".join(f"<p>{text(each)}</p>" for each in said)
+
+
+def _results(
+    lesson: Lesson, words: Words, columns: Sequence[str], rows: Iterable[Sequence[object]], runs: Sequence[Run]
+) -> str:
+    """Returns a table with a row for each run; a star and a note mark those that were disturbed."""
+    marked = [run in lesson.disturbed for run in runs]
+    starred = [(f"{first}{STAR}", *rest) if mark else (first, *rest)
+               for (first, *rest), mark in zip(rows, marked, strict=True)]  # fmt: skip
+    note = f'<p class="quiet">{text(words.say("star", star=STAR.strip()))}</p>' if any(marked) else ""
+    return _table(words, columns, starred) + note
 
 
 def _table(words: Words, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

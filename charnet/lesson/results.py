@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from charnet.lesson.runs import Run
 from charnet.lesson.temperatures import Written
 
 SMALLEST_DIFFERENCE = 0.01  # nats per character: less is never said to be one
+UNDISTURBED = 0.85  # of the usual processor time
 ASSUMED_CHANCE = 0.05  # where no run was repeated; such runs are short, and differ by more
 
 
@@ -64,6 +66,15 @@ class Lesson:
         """Whether the runs had equal times. On a short text they may all end at the same step before."""
         ended = {(run.steps, run.characters) for run in self.runs if not run.diverged}
         return self.seconds is not None and (len(ended) > 1 or len(self.runs) < 2)
+
+    @property
+    def disturbed(self) -> list[Run]:
+        """The runs that got clearly less of the processor than the others, where time was what they had to learn in."""
+        known = {run.name: run.busy for run in self.runs if run.busy is not None}
+        if self.seconds is None or not known:
+            return []
+        usual = statistics.median(known.values())
+        return [run for run in self.runs if known.get(run.name, usual) < UNDISTURBED * usual]
 
     @property
     def best(self) -> Run | None:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from charnet.insight.gradients import Spread
-from charnet.insight.memory import ContextCurve
 from charnet.lesson.explosion import LAST_STEPS
 from charnet.lesson.plan import REFERENCE
 from charnet.lesson.results import SMALLEST_DIFFERENCE, Lesson, loss, ranked
 from charnet.lesson.runs import Run
 from charnet.lesson.temperatures import STRING
-from charnet.lesson.words import Words, any_nats, cell, nats, optimizer, size
+from charnet.lesson.words import Words, any_nats, cell, horizon, nats, optimizer, reach, shown_reach, size
 
 SLOWER = 0.8  # of the characters of another: a network that read fewer is called slower
-LITTLE_LEFT = 0.01  # of a gradient
-UNDISTURBED = 0.85  # of the usual processor time
 ALIKE = 1.25  # lengths that differ by a smaller factor are called alike
 CLEARLY_HIGHER = 0.2  # nats: the peak of a loss
 LARGER = 3  # times: a gradient that is called larger
@@ -27,15 +23,19 @@ TANH = "rnn-tanh"
 
 def answers(lesson: Lesson, words: Words) -> dict[str, list[str]]:
     """Returns everything that is said of a lesson, by sections of the page."""
+
+    def compared(part: str, say: Callable[[Lesson, Words], list[str]]) -> list[str]:
+        return of_disturbed(lesson, words, part) or say(lesson, words)
+
     return {
         "head": head(lesson, words),
-        "cells": of_cells(lesson, words),
-        "units": of_units(lesson, words),
-        "layers": of_layers(lesson, words),
+        "cells": compared("cells", of_cells),
+        "units": compared("units", of_units),
+        "layers": compared("layers", of_layers),
         "memory": [*of_memory(lesson, words), *of_gradient(lesson, words)],
         "explosion": of_explosion(lesson, words),
-        "windows": of_windows(lesson, words),
-        "optimizers": of_optimizers(lesson, words),
+        "windows": compared("windows", of_windows),
+        "optimizers": compared("optimizers", of_optimizers),
         "temperature": of_temperature(lesson, words),
     }
 
@@ -62,14 +62,26 @@ def head(lesson: Lesson, words: Words) -> list[str]:
         said.append(words.say("chance.unknown", chance=chance, count=len(lesson.runs), **ends))
     else:
         said.append(words.say("chance", difference=nats(difference), chance=chance, least=SMALLEST_DIFFERENCE))
+        if any(run in lesson.disturbed for run in (base, *lesson.of_part("noise"))):
+            said.append(words.say("chance.disturbed"))
     if lesson.plan.left_out:
         parts = words.listed([words.say(f"part.{part}") for part in lesson.plan.left_out])
         said.append(words.say("left_out", parts=parts))
-    if busy := disturbed(lesson):
+    if busy := lesson.disturbed:
         said.append(words.say("disturbed", names=words.listed([words.of_run(run) for run in busy])))
     if diverged := [words.of_run(run) for run in lesson.runs if run.diverged]:
         said.append(words.say("diverged", names=words.listed(diverged)))
     return said
+
+
+def of_disturbed(lesson: Lesson, words: Words, part: str) -> list[str]:
+    """Says that other programs disturbed a comparison, and names no run the best; nothing where they did not."""
+    found = ranked(lesson.of_part(part))
+    disturbed = [words.of_run(run, part) for run in found if run in lesson.disturbed]
+    if len(found) < 2 or not disturbed:
+        return []
+    best = words.of_run(found[0], part)
+    return [words.say("compared.disturbed", names=words.listed(disturbed), best=best, nats=nats(loss(found[0])))]
 
 
 def of_cells(lesson: Lesson, words: Words) -> list[str]:
@@ -258,28 +270,6 @@ def of_temperature(lesson: Lesson, words: Words) -> list[str]:
                   low_known=f"{100 * low.known:.0f}", high_known=f"{100 * high.known:.0f}", string=STRING,
                   text=words.title(lesson.text))
     ]  # fmt: skip
-
-
-def disturbed(lesson: Lesson) -> list[Run]:
-    """Returns the runs that got clearly less of the processor than the others."""
-    known = {run.name: run.busy for run in lesson.runs if run.busy is not None}
-    usual = statistics.median(known.values()) if known else 0.0
-    return [run for run in lesson.runs if known.get(run.name, usual) < UNDISTURBED * usual]
-
-
-def horizon(curve: ContextCurve) -> str:
-    """Returns where a memory ends; it may lie beyond what was measured."""
-    return f"> {curve.lengths[-1]:,}" if curve.is_open else f"{curve.horizon:,}"
-
-
-def reach(spread: Spread) -> int:
-    """Returns after how many characters less than a hundredth of a gradient is left; the most if more is left."""
-    return next((k for k, mean in enumerate(spread.mean) if mean < LITTLE_LEFT), len(spread.mean))
-
-
-def shown_reach(spread: Spread) -> str:
-    """Returns the same for the page: it may lie beyond what was measured."""
-    return f"> {len(spread.mean) - 1}" if reach(spread) == len(spread.mean) else str(reach(spread))
 
 
 def _tied(found: Sequence[Run], chance: float) -> list[Run]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from charnet.config import ModelSettings
+from charnet.insight.gradients import Spread
+from charnet.insight.memory import ContextCurve
 from charnet.insight.svg import RAISED
 from charnet.lesson import chinese, english
 from charnet.lesson.results import Text
@@ -15,6 +18,9 @@ LANGUAGES = {"en": english.SENTENCES, "zh": chinese.SENTENCES}
 CELL_NAMES = {"rnn tanh": "RNN (tanh)", "rnn relu": "RNN (ReLU)", "lstm": "LSTM", "cifg": "CIFG", "gru": "GRU"}
 OPTIMIZER_NAMES = {"muon": "Muon", "adamw": "AdamW", "sgd": "SGD"}
 LEAST_PERCENT = 0.001  # that is told
+LITTLE_LEFT = 0.01  # of a gradient
+EDGE = "\x1e"  # around a value in a Chinese sentence, until it is known what stands beside it
+SPACED = re.compile(f"(?<=[一-鿿]){EDGE}(?=[A-Za-z0-9(])|(?<=[A-Za-z0-9)]){EDGE}(?=[一-鿿])")
 
 
 class Words:
@@ -24,8 +30,15 @@ class Words:
         self.language, self._sentences = language, LANGUAGES[language]
 
     def say(self, key: str, **values: object) -> str:
-        """Returns a sentence with values in it."""
-        return self._sentences[key].format(**values)
+        """Returns a sentence with values in it; in a Chinese one a space parts Latin letters and digits from Chinese.
+
+        >>> Words("zh").say("disturbed", names="GRU")[:9]
+        '训练 GRU 时，'
+        """
+        if self.language != "zh":
+            return self._sentences[key].format(**values)
+        edged = {name: f"{EDGE}{value}{EDGE}" for name, value in values.items()}
+        return SPACED.sub(" ", self._sentences[key].format(**edged)).replace(EDGE, "")
 
     def listed(self, names: Sequence[str]) -> str:
         """Returns names as a list: "a, b and c"."""
@@ -50,18 +63,21 @@ class Words:
         known = f"text.{text.name}" if text.is_bundled else ""
         return self.say(known if known in self._sentences else "text", name=text.name)
 
-    def of_run(self, run: Run) -> str:
-        """Returns what a run is called beside those of its part."""
-        model, training = run.config.model, run.config.training
-        if run.part == "windows":
+    def of_run(self, run: Run, part: str = "") -> str:
+        """Returns what a run is called beside those of a part, by default its own."""
+        model, training, part = run.config.model, run.config.training, part or run.part
+        if part == "windows":
             return self.say("line.window", window=training.window)
-        if run.part == "units":
+        if part == "units":
             return self.say("line.units", units=model.hidden_size)
-        if run.part == "layers":
-            return self.say("line.layers", layers=model.num_layers, units=model.hidden_size)
-        if run.part == "optimizers":
+        if part == "layers":
+            key = "line.layer" if model.num_layers == 1 else "line.layers"
+            return self.say(
+                key, units=model.hidden_size, **{"layers": model.num_layers} if model.num_layers > 1 else {}
+            )
+        if part == "optimizers":
             return optimizer(run)
-        return self.say("line.seed") if run.part == "noise" else cell(run.config.model)
+        return self.say("line.seed") if part == "noise" else cell(run.config.model)
 
 
 def cell(model: ModelSettings) -> str:
@@ -108,3 +124,18 @@ def size(value: float) -> str:
 def power_of_ten(value: float) -> str:
     """Returns the power of ten below a number."""
     return "10" + str(math.floor(math.log10(value))).translate(RAISED)
+
+
+def horizon(curve: ContextCurve) -> str:
+    """Returns where a memory ends; it may lie beyond what was measured."""
+    return f"> {curve.lengths[-1]:,}" if curve.is_open else f"{curve.horizon:,}"
+
+
+def reach(spread: Spread) -> int:
+    """Returns after how many characters less than a hundredth of a gradient is left; the most if more is left."""
+    return next((k for k, mean in enumerate(spread.mean) if mean < LITTLE_LEFT), len(spread.mean))
+
+
+def shown_reach(spread: Spread) -> str:
+    """Returns the same for the page: it may lie beyond what was measured."""
+    return f"> {len(spread.mean) - 1}" if reach(spread) == len(spread.mean) else str(reach(spread))

@@ -294,6 +294,35 @@ def test_the_live_display_fits_any_terminal(draw: Draw, width: int) -> None:
         assert "charnet sample 'checkpoints/my pets'" in drawn
 
 
+def with_notes(*notes: str) -> list[Any]:
+    """The story of a text on which there are notes."""
+    begun, *rest = story()
+    return [dataclasses.replace(begun, notes=notes), *rest]
+
+
+def test_what_was_left_out_of_the_text_is_said_again_at_the_end(draw: Draw) -> None:
+    drawn = draw(80, with_notes("reading 7 files; left out: 1 .docx file", "another note"))
+    assert drawn.count("left out: 1 .docx file") == 2
+    assert drawn.count("another note") == 1
+    assert drawn.rindex("left out: 1 .docx file") < drawn.index("best: ")
+
+
+@pytest.mark.parametrize(("notes", "rows"), [(0, 24 - 5), (3, 24 - 8), (4, 24 - 9), (5, 24)])
+def test_the_live_display_leaves_the_opening_lines_on_the_screen_where_it_has_room(
+    draw: Draw, monkeypatch: pytest.MonkeyPatch, notes: int, rows: int
+) -> None:
+    heights, drawn = [], live.screen.draw
+
+    def recorded(seen: Any, seconds: float, width: int, height: int, footnote: str = "") -> Any:
+        heights.append(height)
+        return drawn(seen, seconds, width, height, footnote)
+
+    monkeypatch.setattr(live.screen, "draw", recorded)
+    monkeypatch.setenv("LINES", "24")
+    draw(80, with_notes(*(f"note {number}" for number in range(notes))))
+    assert set(heights[:-1]) == {rows}
+
+
 def test_no_color_gives_no_color_codes(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     assert COLORS.search(draw(80, story()))
     monkeypatch.setenv("NO_COLOR", "1")
@@ -415,6 +444,22 @@ def test_without_held_out_text_the_loss_is_said_to_be_that_of_the_learned_text()
     for held_out, words in ((0, ", of the text that it learned from"), (30, "at step 40")):
         lines = messages.closing(Finished(Path("pets"), "complete", 40, 40, 1.3, "", held_out, held_out), 17, None)
         assert lines[0].endswith(words)
+
+
+def test_a_best_loss_over_all_of_the_held_out_text_says_so_where_those_before_were_over_a_part(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    begun, *rest, end = story()
+    of_part = dataclasses.replace(begun, config=overlay(begun.config, {"data.val_chars": 500}))
+    for start, held_out, said in (
+        (of_part, 600, True),
+        (of_part, 500, False),
+        (begun, 600, begun.config.data.val_chars),
+    ):
+        events = [start, *rest, dataclasses.replace(end, read=held_out, held_out=held_out)]
+        show_all(progress.training_view(quiet=False, json=False), events)
+        expected = "at step 40, over all of the held-out text"
+        assert (expected in capsys.readouterr().err) == (said is True)
 
 
 def test_a_line_shows_a_validation_loss_once_with_its_step(

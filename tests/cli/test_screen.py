@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from run_events import events, metrics, started
 
-from charnet.cli import chart, screen
+from charnet.cli import chart, console, screen
 from charnet.cli.chart import Line, Series
 from charnet.cli.history import RunHistory
 from charnet.training.events import Progress, Sampled
@@ -51,6 +51,14 @@ def test_no_line_is_too_wide_and_the_last_one_stays_free(width: int, height: int
         assert all(screen.width_of(line) <= width for line in lines)
         assert not any("\x1b" in text for text in written(lines))
     assert len(screen.draw(found, 33.0, width, height)) <= max(1, height - 1)
+
+
+@pytest.mark.parametrize("width", [24, 27, 33, 80])
+def test_no_line_of_chinese_begins_with_a_closing_mark_or_ends_with_an_opening_one(width: int) -> None:
+    sample = "".join("他说：“" + "猫坐在垫子上" * count + "。”（第一页）。" for count in range(1, 12))
+    shown = [text for text in written(screen.draw(history(sample=sample), 33.0, width, 40)) if "猫" in text]
+    assert len(shown) > 2
+    assert not [text for text in shown if text[0] in console.NEVER_FIRST or text[-1] in console.NEVER_LAST]
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES[:4])

@@ -177,12 +177,12 @@ def test_every_event_on_the_way_is_said_in_a_line() -> None:
 @pytest.mark.parametrize(
     ("parts", "slower", "words"),
     [
-        ((0.75, 0.75), 1.5, "to end on time, the rest of each is 25% shorter "
+        ((0.75, 0.75), 1.5, "to end on time, the rest of each is 25 % shorter "
                             "(so far they took 1.5 times the planned seconds)"),
-        ((0.75, 0.75), 1.0, "to end on time, the rest of each is 25% shorter"),
-        ((1.4, 1.0), 1.0, "to use the time, the rest of dropout=0 is 40% longer"),
-        ((1.4, 0.9), 1.0, "to take equal times, the rest of dropout=0 is 40% longer, "
-                          "the rest of dropout=0.3 is 10% shorter"),
+        ((0.75, 0.75), 1.0, "to end on time, the rest of each is 25 % shorter"),
+        ((1.4, 1.0), 1.0, "to use the time, the rest of dropout=0 is 40 % longer"),
+        ((1.4, 0.9), 1.0, "to take equal times, the rest of dropout=0 is 40 % longer, "
+                          "the rest of dropout=0.3 is 10 % shorter"),
     ],
 )  # fmt: skip
 def test_a_change_of_the_length_says_its_aim_and_blames_the_pace_only_if_it_was_another(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,3 +29,19 @@ def test_a_line_of_inspect_is_short_whatever_number_a_file_holds(
     shown = capsys.readouterr()
     assert code in (0, 4)
     assert max(map(len, (shown.out + shown.err).splitlines())) < 300
+
+
+def test_statistics_of_a_text_fit_a_narrow_terminal_and_stay_whole_in_a_pipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("the cat sat on a mat\n" * 30)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run(["corpus", "info", "a.txt"]) == 0
+    piped = capsys.readouterr().out
+    assert max(map(len, piped.splitlines())) > 80
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run(["corpus", "info", "a.txt"]) == 0
+    on_terminal = capsys.readouterr().out
+    assert max(map(len, on_terminal.splitlines())) <= 40
+    assert "given" in on_terminal.split()  # no word is cut

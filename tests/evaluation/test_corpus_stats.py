@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import unicodedata
@@ -111,12 +112,32 @@ def test_advice_folds_no_more_than_a_hundredth_of_the_text(tmp_path: Path, text:
     assert ("--min-count" in advice) == bool(folded)
 
 
+def test_sentences_in_other_orders_are_repeats_though_no_line_is(tmp_path: Path) -> None:
+    sentences = [f"The {name} of number {n * n} came back across the {name} and said nothing. "
+                 for n, name in enumerate(("ferry", "man", "goat", "oar", "boy"))]  # fmt: skip
+    orders = list(itertools.permutations(sentences))
+    found = stats_of(tmp_path, "\n".join("".join(order) for order in orders))
+    assert found.repeated == 0
+    assert found.repeated_strings > 0.97
+    assert any(line.startswith("the text repeats itself") for line in found.advice)
+
+
+def test_a_text_that_says_everything_once_repeats_no_strings(tmp_path: Path) -> None:
+    ids = np.random.default_rng(3).integers(97, 123, 5_000).astype(np.uint8)
+    found = stats_of(tmp_path, ids.tobytes())
+    assert found.repeated_strings == 0
+    assert not [line for line in found.advice if "repeats" in line]
+    twice = stats_of(tmp_path, ids.tobytes() * 2)
+    assert twice.repeated_strings == 0.5
+    assert stats_of(tmp_path, b"short").repeated_strings == 0
+
+
 def test_repeated_lines_of_a_list_are_counted_however_short_they_are(tmp_path: Path) -> None:
     found = stats_of(tmp_path, "Ada\nBo\nAda\n\nEve\n" * 5)
     assert (found.repeated_lines, found.distinct_lines, found.repeated) == (17, 3, 0)
     assert not any("came before" in line for line in found.advice)  # a fifth is blank: this is no list
     found = stats_of(tmp_path, "Ada\nBo\nAda\nEve\n" * 5)
-    assert any(line.startswith("85% of the lines came before (3 distinct)") for line in found.advice)
+    assert any(line.startswith("85 % of the lines came before (3 distinct)") for line in found.advice)
     assert not any("repeated lines" in line for line in found.advice)
 
 

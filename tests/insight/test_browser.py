@@ -10,6 +10,7 @@ import pytest
 from chromium import chromium
 from pages import hostile_study, study_of
 
+from charnet.insight.expectation import Expected
 from charnet.insight.page import to_page
 
 pytestmark = pytest.mark.browser
@@ -192,6 +193,19 @@ def test_hovering_shows_what_was_expected(browser: Any, path: Path) -> None:
     assert page.inner_text("#bars") != before
     assert page.inner_text("#bars").startswith(":")
     assert page.locator("#bars .bar").count() == 5
+
+
+def test_the_heading_of_a_character_has_the_number_of_its_bar(browser: Any, tmp_path: Path) -> None:
+    study = study_of("ab" * 200)
+    assert study.excerpt
+    likely, unlikely = [(0, 0.996), (1, 0.0004)], [(0, 0.9996), (1, 0.0004)]
+    study.excerpt.expected[:2] = [Expected(0, 0.004, likely), Expected(1, 7.8, unlikely)]
+    (file := tmp_path / "page.html").write_text(to_page([study]), encoding="utf-8")
+    page = Opened(browser, file).page
+    for place, heading, bar in ((0, "a: 99.6 %, 0.00 nats", "a99.6 %"), (1, "b: 0.04 %, 7.80 nats", "a100.0 %")):
+        page.locator("#expected span").nth(place).hover()
+        assert page.text_content("#bars h4") == heading
+        assert page.locator("#bars .bar").all_text_contents() == [bar]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

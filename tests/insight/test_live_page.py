@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,9 @@ from chromium import chromium, opened
 from pages import HOSTILE
 from run_events import events, metrics, started
 
-from charnet.insight import live_page
+from charnet.insight import live_page, training_lines
 from charnet.insight.live_page import LivePage, to_page
-from charnet.training.events import Finished, Progress, RolledBack
+from charnet.training.events import Evaluated, Finished, Progress, RolledBack
 from charnet.training.run_state import MOST_LINES, RunState
 
 CONTROLS = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u202e\u2028\ud800-\udfff]")
@@ -130,3 +131,23 @@ def test_the_page_opens_alone_and_runs_nothing(tmp_path: Path) -> None:
                 assert tab.evaluate("document.documentElement.scrollWidth") <= width
                 assert tab.locator("svg").count() == 5
                 assert tab.locator(".sample").first.is_visible()
+
+
+def test_lines_of_progress_come_every_few_seconds_and_tell_no_time_left_before_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, written = [100.0], io.StringIO()
+    monkeypatch.setattr(training_lines.time, "monotonic", lambda: now[0])
+    lines = training_lines.TrainingLines(written)
+    begun, *_, end = events(tmp_path)
+    lines(begun)
+    told = [Progress(1, 3.0, 0.0), Progress(2, 3.0, 0.0), Progress(20, 2.5, 1024.0), Evaluated(20, True, 20, 2.4, "a")]
+    for now[0], event in zip((104.0, 106.0, 107.0, 112.0), told, strict=True):
+        lines(event)
+    lines(end)
+    first, *bars, last = written.getvalue().splitlines()
+    assert [line[len("[####################] ") :] for line in bars] == [
+        "step 2 of 40, training 3.000", "step 20 of 40, training 2.500, 0:20 left",
+    ]  # fmt: skip
+    assert first.startswith("lstm ")
+    assert last.endswith("complete")

@@ -11,8 +11,9 @@ import pytest
 from pages import HOSTILE, hostile_study, study_of
 
 from charnet.insight import html
+from charnet.insight.expectation import Expected, Surprise
 from charnet.insight.figures import figures
-from charnet.insight.page import to_page
+from charnet.insight.page import likely, to_page
 from charnet.insight.study import BEST_OF_EACH
 from charnet.insight.svg import Line, Panel, to_svg
 
@@ -154,3 +155,15 @@ def test_what_is_expected_is_what_the_model_would_write_with_its_ngram() -> None
         np.testing.assert_allclose(found[t], softmax(logits_BV[0]), atol=1e-5)
     last = expectation.distributions(trace.networks_of(checkpoint), checkpoint.ngram, ids, last=1)
     np.testing.assert_allclose(last[0], found[-1])
+
+
+def test_what_was_expected_is_said_in_percent_without_quotes_and_without_what_is_nothing() -> None:
+    study = study_of(", “ab\n" * 60)
+    comma, space, quote, a, b = study.vocab.encode(", “ab").tolist()
+
+    def said(*pairs: tuple[int, float]) -> str:
+        return likely(study, Surprise(0, [], Expected(a, 9.0, list(pairs)), []))
+
+    assert said((quote, 0.4), (comma, 0.3), (space, 0.2)) == "“ 40 %, comma 30 %, space 20 %"
+    assert said((a, 0.996), (b, 0.0049), (comma, 0.0001)) == "a 100 %"
+    assert said((a, 0.004), (b, 0.004)) == "a less than 1 %"

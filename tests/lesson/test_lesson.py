@@ -220,4 +220,4 @@ def test_the_command_says_a_line_for_each_run_and_prints_numbers_and_answers(
     assert all(sentence in Elements((folder / "l.html").read_text()).text for sentence in numbers["answers"]["cells"])
     lines = printed.err.splitlines()
     assert len(lines) == 1 + 13 + 2
-    assert re.fullmatch(r" 1 of 13  rnn-tanh: \d\.\d{4} nats, [\d,]+ characters in \d+\.\d s", lines[1])
+    assert re.fullmatch(r"1 of 13  rnn-tanh: \d\.\d{4} nats, [\d,]+ characters in \d+\.\d s", lines[1])

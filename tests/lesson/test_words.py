@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from string import Formatter
 
@@ -15,6 +17,7 @@ import charnet
 from charnet.data import bundled
 from charnet.lesson import chinese, english, verdicts
 from charnet.lesson.explosion import Descent
+from charnet.lesson.page import to_page
 from charnet.lesson.plan import PARTS, Plan
 from charnet.lesson.results import Lesson, Text
 from charnet.lesson.temperatures import Written
@@ -223,6 +226,45 @@ def test_what_was_left_out_disturbed_or_diverged_is_said() -> None:
     found = said(lesson(*runs, plan=Plan((), 2.0, 0, PARTS[1:])), "head")
     assert {"left_out", "disturbed", "diverged"} <= set(found)
     assert not {"left_out", "disturbed", "diverged"} & set(said(full(), "head"))
+
+
+def busy(given: Lesson, *names: str) -> Lesson:
+    """Other programs got half of the processor while these runs trained."""
+    given.runs = [replace(each, busy=0.5 if each.name in names else 1.0) for each in given.runs]
+    return given
+
+
+def test_no_run_is_called_best_beside_one_that_was_disturbed() -> None:
+    parts = {"units": "lstm-16-units", "layers": "lstm-2-layers", "windows": "lstm-window-8", "optimizers": "lstm-sgd"}
+    found = verdicts.answers(busy(full(), *parts.values()), Keys())
+    assert [found[part] for part in parts] == [["compared.disturbed"]] * 4
+    assert found["cells"][0] == "cells.clear"  # the cells trained undisturbed
+    found = verdicts.answers(busy(full(), "lstm"), Keys())  # the one that is compared in all parts
+    assert [found[part] for part in ("cells", *parts)] == [["compared.disturbed"]] * 5
+    assert "chance.disturbed" in found["head"]
+    assert "chance.disturbed" not in said(full(), "head")
+
+
+def test_runs_of_equal_steps_are_not_disturbed_however_long_they_take() -> None:
+    found = verdicts.answers(busy(full(seconds=None), "lstm", "lstm-sgd"), Keys())
+    assert "disturbed" not in found["head"]
+    assert found["optimizers"] == ["optimizers.clear"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_star_and_a_note_mark_what_was_disturbed_in_tables(language: str) -> None:
+    shown = to_page(busy(full(), "lstm-sgd", "gru"), language)
+    assert [name for name in ("GRU", "SGD", "LSTM", "Muon") if f"<td>{name} *</td>" in shown] == ["GRU", "SGD"]
+    assert shown.count(escape(Words(language).say("star", star="*"))) == 3  # cells, optimizers, all runs
+    assert " *" not in to_page(full(), language).partition("</style>")[2]
+
+
+def test_latin_letters_and_digits_have_spaces_in_chinese() -> None:
+    given = busy(full(), "lstm-2-layers", "lstm-sgd", "rnn-tanh")
+    head = " ".join(verdicts.head(given, Words("zh")))
+    assert "训练 RNN (tanh)、2 层（每层 128 个单元）、SGD 时，" in head
+    for sentence in itertools.chain.from_iterable(verdicts.answers(given, Words("zh")).values()):
+        assert not re.search("[一-鿿][A-Za-z0-9]|[A-Za-z0-9][一-鿿]", sentence), sentence
 
 
 def test_a_part_without_runs_says_nothing() -> None:

@@ -66,6 +66,14 @@ def test_every_control_has_a_name_and_every_name_in_the_script_an_element() -> N
             assert "aria-label" in attributes or attributes["id"] in labels or inside or before, attributes
 
 
+def test_the_buttons_of_a_suggestion_are_explained_before_there_is_one() -> None:
+    found = {attributes.get("id"): attributes for _, attributes in Elements(writing_page()).found}
+    for button in ("take", "word", "drop", "another", "choose", "show-taken"):
+        assert found[button].get("title"), button
+    assert found["tools"]["aria-describedby"] == "tools-help"
+    assert "hidden" not in found["tools-help"]
+
+
 def test_texts_reach_the_page_through_no_markup() -> None:
     for path in FOLDER.glob("*.js"):
         script = path.read_text(encoding="utf-8")

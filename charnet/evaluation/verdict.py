@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from charnet.errors import plural
 from charnet.evaluation.forecast import FLAT
 from charnet.storage.result import RunResult
 
@@ -163,8 +162,7 @@ def of_text(
     'expects this text worse than its own held-out text (1.31 nats), by 0.59: it is unlike the text that it learned'
     """
     if characters < FEWEST:
-        read = f"read only {plural(characters, 'character')}"
-        return Verdict("too short", f"{read}: so short a text tells little; give it {FEWEST} or more")
+        return Verdict("too short", f"so short a text tells little: give it {FEWEST} characters or more")
     if nats > (guess := math.log(max(1, alphabet))):
         return Verdict("worse than guessing", f"worse than guessing ({guess:.2f} nats): a text of another kind")
     if own is None:

@@ -46,10 +46,10 @@ TABLE = """
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
                connection completions patterns page app llm_plugin
 9  cli         console newest examples command_list synonyms help_text usage help options tables messages surprise wrap
-               output showing whole_lines sample_options prompting adapting opening context mixing copying receipts
-               history chart screen live progress typed voices turns session_options interactive talk many following
-               launch dry_running train sweep_words sweep sample replay inspect insight_text insight lesson serve
-               removing runs eval quantize export_page export importing markdown guide doctor bench cache corpus
+               keyboard output showing whole_lines sample_options prompting adapting opening context mixing copying
+               receipts history chart screen live progress typed voices turns session_options interactive talk many
+               following launch dry_running train sweep_words sweep sample replay inspect insight_text insight lesson
+               serve removing runs eval quantize export_page export importing markdown guide doctor bench cache corpus
                compress completing completion commands app
 10 root        __init__ __main__
 """

@@ -6,9 +6,6 @@ Import it only where something is drawn: rich takes as long to load as the rest 
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -16,7 +13,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from charnet.cli import messages, screen
+from charnet.cli import keyboard, messages, screen
 from charnet.cli.chart import Line
 from charnet.cli.console import cells, folded, note, shown
 from charnet.cli.history import RunHistory, TransferRate
@@ -49,32 +46,6 @@ def terminal(stderr: TextIO) -> Console | None:
     return None if console.is_dumb_terminal else console
 
 
-@contextlib.contextmanager
-def silent_keys() -> Iterator[None]:
-    """Keeps typed keys off the screen; they still reach the shell, and Ctrl-C this process."""
-    restore = None
-    with contextlib.suppress(ImportError, OSError, ValueError, AttributeError):
-        import termios
-
-        keyboard = sys.stdin.fileno()
-        # A process in the background that changes its terminal is stopped.
-        if os.isatty(keyboard) and os.tcgetpgrp(keyboard) == os.getpgrp():
-            before = termios.tcgetattr(keyboard)
-            quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-            termios.tcsetattr(keyboard, termios.TCSANOW, quiet)
-
-            def restore() -> None:
-                if os.tcgetpgrp(keyboard) == os.getpgrp():
-                    termios.tcsetattr(keyboard, termios.TCSANOW, before)
-
-    try:
-        yield
-    finally:
-        if restore is not None:
-            with contextlib.suppress(OSError, termios.error):
-                restore()
-
-
 class LiveDisplay:
     """Shows a bar, the losses, their curves and a few lines that the model writes now.
 
@@ -88,7 +59,7 @@ class LiveDisplay:
         self.rate = rate
         self.clock = screen.Clock()
         self.footnote = ""
-        self._keys = silent_keys()
+        self._keys = keyboard.silent()
         self._drawn: list[int] = []  # the widths of the lines on the screen
         self._width = 0
         self._opening = 0  # lines that say what is trained

@@ -4,7 +4,6 @@ commands, as an input method for Chinese or Japanese types them."""
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -12,7 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 
-from charnet.cli import console, surprise
+from charnet.cli import console, keyboard, surprise
 
 PROMPT, MORE = "> ", ". "  # before a turn, and before each further line of it
 BOLD, RESET = "\x1b[1m", "\x1b[0m"
@@ -166,33 +165,7 @@ def deferred_ctrl_c() -> Iterator[Callable[[], bool]]:
     received: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
-        with without_shown_keys():
+        with keyboard.without_control_keys():
             yield lambda: bool(received)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def without_shown_keys() -> Iterator[None]:
-    """Keeps the terminal from writing ^C into a text."""
-    restore = None
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import termios
-
-        keyboard = sys.stdin.fileno()
-        # A process in the background that changes its terminal is stopped.
-        if os.isatty(keyboard) and os.tcgetpgrp(keyboard) == os.getpgrp():
-            before = termios.tcgetattr(keyboard)
-            hidden = [*before[:3], before[3] & ~termios.ECHOCTL, *before[4:]]
-            termios.tcsetattr(keyboard, termios.TCSANOW, hidden)
-
-            def restore() -> None:
-                if os.tcgetpgrp(keyboard) == os.getpgrp():
-                    termios.tcsetattr(keyboard, termios.TCSANOW, before)
-
-    try:
-        yield
-    finally:
-        if restore is not None:
-            with contextlib.suppress(OSError, termios.error):
-                restore()

@@ -93,7 +93,7 @@ def _rows_in_chinese(model: Checkpoint) -> list[tuple[str, str]]:
         ("训练文本", f"未知：{corpus.name}" if model.is_imported else f"{corpus.name}，{corpus.characters:,} 字"),
     ]
     if nats is not None:
-        rows.append(("验证损失", f"每字 {nats:.4f} nats（{nats / math.log(2):.4f} bits）"))
+        rows.append(("验证损失", f"每字 {nats:.4f} 奈特（{nats / math.log(2):.4f} 比特）"))
     if ngram := model.ngram:
         rows.append(("N-gram", f"{ngram.table.order} 字，{len(ngram.table):,} 条，占比 {ngram.share:.2f}"))
     return rows

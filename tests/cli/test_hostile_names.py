@@ -284,7 +284,7 @@ WALK: dict[str, list[tuple[str, int]]] = {
         ("runs --sort NAME", 2),
     ],
     "sweep": [
-        ("sweep NAME.txt --out NAME.runs --name tried --for 30s --try dropout=0,0.3 QUICK", 0),
+        ("sweep NAME.txt --out NAME.runs --name tried --for 5m --try dropout=0,0.3 QUICK", 0),
         ("sweep --resume NAME.runs/tried-sweep --for 1h", 0),
         ("sweep --resume NAME.runs/tried-sweep --json", 0),
         ("sweep --resume NAME", 4),

@@ -16,17 +16,7 @@ from charnet.cli.voices import Screen, say
 from charnet.config import SamplingOptions, of_arguments
 from charnet.data import prompts
 from charnet.engines.base import Engine
-from charnet.errors import (
-    CheckpointError,
-    ConfigError,
-    CorpusError,
-    DivergedError,
-    PromptError,
-    StorageError,
-    plural,
-    quoted,
-    shortened,
-)
+from charnet.errors import CheckpointError, ConfigError, CorpusError, DivergedError, StorageError, plural, quoted
 from charnet.errors import did_you_mean as near
 from charnet.generation.generate import GenerationState
 
@@ -141,13 +131,9 @@ class Session:
 
     def _asked(self, text: str) -> Turn | None:
         """Reads what was typed; returns the draft before it and the one to continue, or None if that was stopped."""
-        vocab, before = self._draft.writer.vocab, self._draft
-        text, notes = prompts.fit(before.writer.read(text), vocab)
-        ids, left_out = prompts.known_of(text, vocab)
-        if text and not len(ids):
-            known = " ".join(chr(symbol) for symbol in vocab.characters if chr(symbol).isprintable())
-            raise PromptError(f"the model knows none of these characters; it knows: {shortened(known.strip())}")
-        for note in notes + left_out:
+        before = self._draft
+        ids, notes = prompts.read_turn(before.writer.read(text), before.writer.vocab)
+        for note in notes:
             console.note(note)
         try:
             return Turn(before, self._learned(ids.tolist()).typed(ids.tolist()))
@@ -301,7 +287,7 @@ class Session:
         text = self._draft.text
         output.save(path, text + "\n" if text.endswith("\n") else text)  # of a prompt file the last one is dropped
         self._saved.add(path.absolute())
-        console.note(f"{len(text):,} characters in {path}")
+        console.note(f"{plural(len(text), 'character')} in {path}")
 
     def _help(self, argument: str) -> None:
         del argument

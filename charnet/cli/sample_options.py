@@ -100,8 +100,7 @@ Width = Annotated[
     int | None,
     option(
         "--width",
-        help="break lines at spaces after at most this many characters; 0 = never [default: the width of the terminal; "
-        "in a file or a pipe 0]",
+        help="break lines at spaces after so many characters; 0 = never [default: the terminal's width; elsewhere 0]",
         group=OUTPUT,
         metavar="N",
     ),

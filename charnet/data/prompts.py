@@ -16,7 +16,7 @@ from charnet.data.encodings import MARKS, is_same
 from charnet.data.normalize import Form, normal_form, normalize
 from charnet.data.variants import of_width
 from charnet.data.vocab import Vocabulary
-from charnet.errors import PromptError, plural
+from charnet.errors import PromptError, plural, shortened
 
 SHOWN = 5  # characters, or pairs of them, in a note
 
@@ -113,6 +113,20 @@ def known_of(text: str, vocab: Vocabulary) -> tuple[npt.NDArray[np.int32], list[
     names = ", ".join(repr(chr(code)) if not vocab.of_bytes else f"{code:#04x}" for code in unknown[:SHOWN])
     more = ", ..." if len(unknown) > SHOWN else vocab.advice(unknown[0]) if len(unknown) == 1 else ""
     return ids, [f"left out {plural(dropped, 'character')} that the model does not know: {names}{more}"]
+
+
+def read_turn(text: str, vocab: Vocabulary) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Returns the ids of a turn of a conversation, without the characters that the alphabet lacks, and notes.
+
+    Raises:
+        PromptError: the alphabet has none of its characters.
+    """
+    text, notes = fit(text, vocab)
+    ids, left_out = known_of(text, vocab)
+    if text and not len(ids):
+        known = " ".join(chr(symbol) for symbol in vocab.characters if chr(symbol).isprintable())
+        raise PromptError(f"the model knows none of these characters; it knows: {shortened(known.strip())}")
+    return ids, notes + left_out
 
 
 def compose(text: str, vocab: Vocabulary) -> tuple[str, list[str]]:

@@ -222,8 +222,7 @@ def load_resumable(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str
         path: a result of `find_resumable`.
         strict: refuse instead of loading the previous one.
 
-    Returns:
-        The checkpoint, and why the newest one could not be read ("" if it was).
+    Returns the checkpoint, and why the newest one could not be read ("" if it was).
 
     Raises:
         CheckpointError: both are damaged, or the newest one is and `strict` is set.
@@ -256,12 +255,12 @@ def find(given: Path | None, runs: Path = RUNS, *, order: Sequence[str] = SAMPLE
             raise CheckpointError(f"{runs}/: no run here yet; make one with `charnet train`, or name a checkpoint")
         given = known[0]
     is_folder = os.path.isdir  # unlike the method of Path, it accepts any name
-    holds = [name for name in order if is_there(given / name)]
-    if is_folder(runs / given) and not holds and given.suffix != ".safetensors":  # a text may have the name of its run
-        given, holds = runs / given, [name for name in order if is_there(runs / given / name)]
+    if is_folder(runs / given) and given.suffix != ".safetensors" and not any(is_there(given / each) for each in order):
+        given = runs / given  # even beside a text of that name
     if is_folder(given):
-        if holds:
-            return given / holds[0]
+        for name in order:
+            if is_there(given / name):
+                return given / name
         raise CheckpointError(f"{given}: expected the folder of a run, found no {BEST} or {LAST} in it")
     if not (os.path.exists(given) or is_there(given)):
         names = [path.name for path in newest_first(runs)]

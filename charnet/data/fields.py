@@ -14,9 +14,9 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from charnet.config import DataSettings
+from charnet.data.file_kinds import PACKED
 from charnet.data.normalize import normalize_stream
 from charnet.data.segment import LONGEST_DOCUMENT, LeftOut, leave_out
-from charnet.data.sources import PACKED
 from charnet.errors import CorpusError, did_you_mean, quoted
 
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}  # of the first, the one that the first line has most of

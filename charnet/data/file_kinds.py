@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import PurePath
 
+PACKED = (".gz", ".bz2", ".xz", ".zst")  # the suffixes of files that are unpacked
 HEAD_BYTES = 1 << 13  # enough of a file for each signature
 LARGEST_HEADER = 1 << 27  # bytes, of a safetensors file
 

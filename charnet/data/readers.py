@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from charnet import regular_file
-from charnet.data.sources import PACKED, Source, reading
+from charnet.data.file_kinds import PACKED
+from charnet.data.sources import Source, reading
 from charnet.data.streams import STANDARD_INPUT
 from charnet.errors import ConfigError, CorpusError
 

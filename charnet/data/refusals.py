@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from charnet.data.decoding import ANY_BYTES, REPLACE, InvalidBytesError
 from charnet.data.encodings import described
-from charnet.data.file_kinds import HEAD_BYTES, kind_of
+from charnet.data.file_kinds import HEAD_BYTES, PACKED, kind_of
 from charnet.data.readers import FileDigest
 from charnet.data.segment import LeftOut
-from charnet.data.sources import PACKED, Source
+from charnet.data.sources import Source
 from charnet.errors import CorpusError
 
 MOST_NAMED = 24  # files of one kind of fault

@@ -8,21 +8,19 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 
 from charnet import regular_file
-from charnet.data import bundled, datasets
-from charnet.data.file_kinds import HEAD_BYTES, Kind, kind_of
+from charnet.data import bundled, datasets, passed_over
+from charnet.data.file_kinds import HEAD_BYTES, PACKED
 from charnet.data.globs import merged, natural_order
+from charnet.data.passed_over import BINARY, HIDDEN, counted, is_file, is_hidden
 from charnet.data.streams import STANDARD_INPUT, is_device, is_standard_input
 from charnet.errors import ConfigError, CorpusError, StorageError, plural, shortened
 
-HIDDEN, BINARY = "hidden", "binary"
 KINDS_SHOWN = 6  # of what is left out
-PACKED = (".gz", ".bz2", ".xz", ".zst")  # the suffixes of files that are unpacked
 BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
@@ -51,15 +49,10 @@ class Selection:
         if not self.skipped:
             return self.remarks
         kinds = sorted(self.skipped, key=lambda kind: (kind.startswith("."), kind))  # suffixes last
-        known = [_counted(kind, self.skipped[kind]) for kind in kinds]
+        known = [counted(kind, self.skipped[kind]) for kind in kinds]
         others = f" and {plural(len(known) - KINDS_SHOWN, 'other kind')}" if len(known) > KINDS_SHOWN else ""
         left_out = ", ".join(known[:KINDS_SHOWN]) + others
         return [*self.remarks, f"reading {plural(len(self.sources), 'file')}; left out: {left_out}"]
-
-
-def _counted(kind: str, count: int) -> str:
-    noun, without, what = kind.partition(" without ")
-    return f"{count:,} {kind}" if kind in (HIDDEN, BINARY) else f"{plural(count, noun)}{without}{what}"
 
 
 def find(
@@ -129,116 +122,30 @@ def _why_missing(path: Path, name: str) -> str:
 def _add_folder(selection: Selection, folder: Path, glob: str, any_bytes: bool) -> None:
     try:
         with reading(str(folder)):
-            matching = sorted((path for path in folder.glob(merged(glob)) if _is_file(path)), key=natural_order)
+            matching = sorted((path for path in folder.glob(merged(glob)) if is_file(path)), key=natural_order)
     except RecursionError:
         raise StorageError(f"{folder}: cannot be read: its folders are nested too deeply; name one of them") from None
     except (ValueError, NotImplementedError) as error:
         raise ConfigError(f'data.glob: "{shortened(glob)}" is not a pattern for files in {folder}: {error}') from None
-    unlisted, passed = _pass_over(folder, glob, matching)
-    if unlisted and not matching:
-        raise unlisted[0]
-    if unlisted:
-        more = f", and {plural(len(unlisted) - 1, 'folder')} more" if len(unlisted) > 1 else ""
-        selection.remarks.append(f"{unlisted[0]}; left out{more}")
+    passed = passed_over.look(folder, glob, matching)
+    if passed.unlisted and not matching:
+        raise passed.unlisted[0]
+    if passed.unlisted:
+        more = f", and {plural(len(passed.unlisted) - 1, 'folder')} more" if len(passed.unlisted) > 1 else ""
+        selection.remarks.append(f"{passed.unlisted[0]}; left out{more}")
     left_out: Counter[str] = Counter()
     for path in matching:
-        why = HIDDEN if _is_hidden(path.relative_to(folder)) else BINARY if _is_binary(path, any_bytes) else ""
+        why = HIDDEN if is_hidden(path, folder) else BINARY if _is_binary(path, any_bytes) else ""
         if why:
             left_out[why] += 1
         else:
             selection.sources.append(Source(str(path), path))
-    selection.skipped.update(left_out + Counter({kind: len(paths) for kind, paths in passed.items()}))
+    selection.skipped.update(left_out + passed.counts)
     if len(matching) == left_out.total():
-        advice = "" if any_bytes else _turned_into_text(matching, passed)
-        advice = advice or _other_files(left_out, passed, glob)
+        visible = [path for path in matching if not is_hidden(path, folder)]
+        advice = "" if any_bytes else passed_over.as_text(visible, passed)
+        advice = advice or passed_over.others(left_out, passed, glob)
         raise CorpusError(f'{folder}: no file here matches "{glob}"{advice}')
-
-
-def _is_file(path: Path) -> bool:
-    return path.is_file() and not regular_file.is_of_system(path)
-
-
-def _pass_over(folder: Path, glob: str, matching: Sequence[Path]) -> tuple[list[StorageError], dict[str, list[Path]]]:
-    """Looks for what is not read in the folders that a pattern looks into. Hidden names that do not match do not count.
-
-    Returns:
-        An error for each folder that the system refuses to list, and what does not match, by its kind.
-    """
-    pattern, refused, others = Path(glob).parts, list[OSError](), dict[str, list[Path]]()
-    entered = {above for path in matching for above in path.parents}
-    for at, folders, names in os.walk(folder, onerror=refused.append):
-        above = Path(at).relative_to(folder).parts
-        into = sorted(name for name in folders if _looks_into(pattern, (*above, name)))
-        for path in (Path(at, name) for name in folders if not name.startswith(".")):
-            if path.is_symlink() and path not in entered:
-                others.setdefault("linked folder", []).append(path)
-            elif path.name not in into:
-                others.setdefault("sub-folder", []).append(path)
-        folders[:] = into
-        for path in {Path(at, name) for name in names if not name.startswith(".")}.difference(matching):
-            others.setdefault(_kind_of(path), []).append(path)
-    return [StorageError(f"{error.filename}: cannot be read: {error.strerror or error}") for error in refused], others
-
-
-def _kind_of(path: Path) -> str:
-    """Returns a name for what lies at a path: a file by its suffix, or something that is none."""
-    if path.is_symlink() and not os.path.exists(path):
-        return "dangling link"
-    if not _is_file(path):
-        return "special file"
-    return f"{path.suffix} file" if path.suffix else "file without a suffix"
-
-
-def _looks_into(pattern: Sequence[str], folders: Sequence[str]) -> bool:
-    """Returns whether a folder can hold files that match a pattern and are not hidden.
-
-    Args:
-        pattern: the parts of the pattern; folders: the names of the folders down to this one.
-    """
-    for part, name in zip(pattern, folders, strict=False):
-        if part == "**":
-            return not any(folder.startswith(".") for folder in folders)
-        if name.startswith(".") or not fnmatch(name, part):
-            return False
-    return len(folders) < len(pattern)
-
-
-def _turned_into_text(matching: Sequence[Path], passed: Mapping[str, Sequence[Path]]) -> str:
-    """Returns what to do about the files of a folder if they are documents, pictures and the like, and no texts; or
-    ""."""
-    first = [min(paths, key=natural_order) for kind, paths in sorted(passed.items()) if kind.startswith(".")]
-    found = [path for path in matching if not _is_hidden(path)] or first
-    kinds = [kind for path in found if (kind := _no_text(path))]
-    if not found or len(kinds) < len(found):
-        return ""
-    shown = ", ".join(sorted({path.suffix for path in found})[:5])
-    return f"; it holds {shown} files: {found[0].name} is {kinds[0].name}; {kinds[0].advice(str(found[0]))}"
-
-
-def _no_text(path: Path) -> Kind | None:
-    """Returns of which kind a file is that is no text; None if it may be read as one."""
-    if path.suffix in PACKED:
-        return None
-    try:
-        with regular_file.open_regular(path) as file:
-            kind = kind_of(file.read(HEAD_BYTES))
-    except (OSError, StorageError):
-        return None
-    return None if kind is None or kind.is_text else kind
-
-
-def _other_files(left_out: Counter[str], others: Mapping[str, Sequence[Path]], glob: str) -> str:
-    if left_out:
-        reasons = " and ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
-        return f" but {reasons}, left out: name such files one by one; charnet train --bytes reads binary files too"
-    suffixes = sorted(kind.removesuffix(" file") for kind in others if kind.startswith("."))
-    if suffixes:
-        text = next((each for each in suffixes if not _no_text(others[f"{each} file"][0])), suffixes[0])
-        return f"; it holds {', '.join(suffixes[:5])} files: name them with --glob '*{text}'"
-    if others:
-        within = f": --glob '**/{glob}' reads sub-folders too" if "sub-folder" in others else ""
-        return f"; it holds {' and '.join(_counted(kind, len(others[kind])) for kind in sorted(others))}{within}"
-    return "; name another folder, or the files with --glob"
 
 
 def size_of(source: Source) -> int:
@@ -249,10 +156,6 @@ def size_of(source: Source) -> int:
     """
     with reading(source.name):
         return 0 if source.is_stream else source.path.stat().st_size
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _is_binary(path: Path, any_bytes: bool) -> bool:

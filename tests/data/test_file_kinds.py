@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from charnet.cli.app import run
 from charnet.config import DataSettings
-from charnet.data import corpus, readers
+from charnet.data import corpus, readers, sources
 from charnet.data.file_kinds import kind_of
 from charnet.errors import CorpusError
 
@@ -219,6 +219,20 @@ def test_a_folder_of_documents_gets_the_advice_that_one_of_them_gets(
         corpus.read([str(tmp_path)], DataSettings(glob=glob))
     assert remedy.format(tmp_path / name) in str(caught.value)
     assert "--glob" not in str(caught.value)
+
+
+def test_a_folder_of_documents_gets_their_advice_from_beside_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("novel", ".hidden"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.docx").write_bytes(zipped("word/document.xml"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    for name in ("../novel", "../.hidden"):
+        for glob in ("*.txt", "*.docx"):
+            with pytest.raises(CorpusError, match=r"a Word document.*pandoc -f docx"):
+                sources.find([name], glob)
 
 
 def test_beside_documents_the_suffix_of_a_text_is_named(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from charnet.overlay import overlay
 from charnet.storage.quantize import QuantizedMatrix, quantize_all
 from charnet.training import group, together
 from charnet.training.group import Group
-from charnet.training.throughput import TrainingStep, one_layer, reading_speed
+from charnet.training.throughput import Products, TrainingStep, one_layer, reading_speed
 
 REPEATS = 7
 ALPHABET = Vocabulary(tuple(range(0x20, 0x61)))  # 65 symbols, as in English prose
@@ -240,7 +240,7 @@ def train_benchmark(
     The limit is arithmetic: each weight of the cell takes part in one multiplication and one addition per character in
     the forward pass, and in twice as many in the backward pass. The peak is that of a product of large square matrices
     in the same format. With a small alphabet the lowest layer computes less (`CharModel` reads rows of a table), so a
-    share may exceed 100 %. The last line of each shape is the share of the step that the optimizer takes.
+    share may exceed 100 %. The last lines of each shape are what the optimizer and the products take of a bf16 step.
     """
     set_threads(processor_cores())
     peaks = {name: _peak(dtype) for name, dtype in DTYPES.items()}
@@ -258,7 +258,8 @@ def train_benchmark(
                 share_of_limit=statistics.median(rates) * batch_size * window / limit,
                 limit=f"{name} peak",
             )
-        yield _result(f"    of which Muon, {_name(cell, activation)} 1x{hidden}", _shares(step), unit="%")
+        for part, shares in Products(config, len(ALPHABET)).percentages(step, REPEATS).items():
+            yield _result(f"    of which {part}, {_name(cell, activation)} 1x{hidden}", shares, unit="%")
 
 
 def scaling_benchmark(
@@ -292,9 +293,3 @@ def _peak(dtype: torch.dtype) -> list[float]:
             a @ b
 
     return [rate * 2 * PRODUCT**3 for rate in _rates(multiply, shortest=1)]
-
-
-def _shares(step: TrainingStep) -> list[float]:
-    """Measures the percentage of a step that the optimizer takes."""
-    parts = [step.timed() for _ in range(REPEATS)]
-    return [100 * optimizer / (gradient + optimizer) for gradient, optimizer in parts]

@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 import pytest
+import torch
 
 from charnet import bench
 from charnet.bench import Scenario
-from charnet.config import Config
+from charnet.config import GATES, Config
 from charnet.overlay import overlay
 from charnet.training import throughput
 from charnet.training.communication import Imagined
@@ -58,9 +59,35 @@ def test_sampling_is_compared_with_the_library_and_its_limit() -> None:
 def test_training_is_compared_with_the_peak_of_each_format() -> None:
     results = list(bench.train_benchmark((("rnn", "relu", 8), ("lstm", "tanh", 8)), batch_size=2, window=4))
     check(results)
-    assert [r.unit for r in results] == ["GFLOP/s"] * 2 + ["chars/s", "chars/s", "%"] * 2
+    assert [r.unit for r in results] == ["GFLOP/s"] * 2 + ["chars/s", "chars/s", "%", "%"] * 2
     assert results[2].what == "rnn (relu) 1x8, B=2, T=4, fp32"
     assert results[3].limit == "bf16 peak"
+
+
+@pytest.mark.parametrize(("cell", "gates"), GATES.items())
+def test_the_products_alone_are_all_those_of_a_step(monkeypatch: pytest.MonkeyPatch, cell: str, gates: int) -> None:
+    """Counted in multiplications of B streams, T characters, H units: forward, backward, gradients of the weights."""
+    counted = 0
+    linear, mm = throughput.PackedLinear.__call__, torch.mm
+
+    def of_linear(self: throughput.PackedLinear, x: torch.Tensor) -> torch.Tensor:
+        result = linear(self, x)
+        return count(result, x.shape[1])
+
+    def of_mm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return count(mm(a, b), a.shape[1])
+
+    def count(result: torch.Tensor, depth: int) -> torch.Tensor:
+        nonlocal counted
+        counted += result.numel() * depth
+        return result
+
+    monkeypatch.setattr(throughput.PackedLinear, "__call__", of_linear)
+    monkeypatch.setattr(torch, "mm", of_mm)
+    config = throughput.one_layer(cell, "tanh", hidden=16, batch_size=2, window=3, precision="fp32")
+    assert throughput.Products(config, alphabet_size=7).seconds() > 0
+    one_character = 2 * gates * 16  # streams x rows
+    assert counted == 3 * one_character * ((8 + 16) + 16 + (8 + 16))  # an alphabet of 7 is padded to 8
 
 
 def test_several_processes_are_compared_with_as_many_times_one(monkeypatch: pytest.MonkeyPatch) -> None:

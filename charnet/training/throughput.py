@@ -1,6 +1,6 @@
 """Measures how fast this machine trains, reads its memory and sends to itself.
 
-Shape legend: B streams, T characters in a window.
+Shape legend: B streams, T characters in a window, H hidden units, G = gates x H, K = inputs of a product.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from torch import distributed
 from charnet.config import GATES, Config
 from charnet.errors import GroupError
 from charnet.evaluation.evaluate import MOST_STREAMS
+from charnet.model.cells.packed_linear import PackedLinear
 from charnet.model.device import DTYPES
 from charnet.model.ensemble import build
 from charnet.model.loss import forward_backward
+from charnet.model.network import ALIGNMENT
 from charnet.overlay import overlay
 from charnet.training import optim
 from charnet.training.communication import Network, of_sum
@@ -128,6 +130,47 @@ def median_seconds(step: TrainingStep) -> float:
     while len(timings) < FEWEST_STEPS or sum(timings) < SHORTEST_SECONDS:
         timings.append(sum(step.timed()))
     return sorted(timings)[len(timings) // 2]
+
+
+class Products:
+    """The matrix products of a training step of one layer over a small alphabet, with nothing between them.
+
+    Each character takes one product forward and one backward, with all streams at once. The gradients of the weights
+    take one for the whole window. The input is a one-hot character, as in `CharModel`.
+
+    Args:
+        config: of one layer, with a precision other than "auto".
+    """
+
+    def __init__(self, config: Config, alphabet_size: int) -> None:
+        model, streams, dtype = config.model, config.training.batch_size, DTYPES[config.training.precision]
+        units, sums = model.hidden_size, GATES[model.cell] * model.hidden_size
+        inputs = -(-alphabet_size // ALIGNMENT) * ALIGNMENT + units
+        weight_GK = torch.randn(sums, inputs).to(dtype)
+        self._forward = PackedLinear(weight_GK, streams)
+        self._backward = PackedLinear(weight_GK[:, -units:].t(), streams)
+        self._x_TBK = torch.randn(config.training.window, streams, inputs).to(dtype)
+        self._d_TBG = torch.randn(config.training.window, streams, sums).to(dtype)
+
+    def percentages(self, step: TrainingStep, repeats: int) -> dict[str, list[float]]:
+        """Measures in turn with whole steps; returns what these products and the optimizer take of each step."""
+        self.seconds()  # the first time is longer
+        found: dict[str, list[float]] = {"Muon": [], "products alone": []}
+        for _ in range(repeats):
+            (gradients, optimizer), products = step.timed(), self.seconds()
+            for name, seconds in zip(found, (optimizer, products), strict=True):
+                found[name].append(100 * seconds / (gradients + optimizer))
+        return found
+
+    def seconds(self) -> float:
+        """Computes the products once, and returns the time that it took."""
+        began = time.perf_counter()
+        for x_BK in self._x_TBK:
+            self._forward(x_BK)
+        for d_BG in self._d_TBG:
+            self._backward(d_BG)
+        torch.mm(self._d_TBG.flatten(0, 1).t(), self._x_TBK.flatten(0, 1))
+        return time.perf_counter() - began
 
 
 def one_layer(cell: str, activation: str, hidden: int, batch_size: int, window: int, precision: str) -> Config:

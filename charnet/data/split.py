@@ -36,6 +36,7 @@ class Excerpt:
     def __init__(self, ids: Ids, pieces: Documents) -> None:
         self._ids, self._behind = ids, np.cumsum(pieces.lengths)
         self._shift = pieces.ends - self._behind  # from an index in the excerpt to one in the text
+        self.begins = self._behind - pieces.lengths  # of the pieces, as indices in the excerpt
 
     def __len__(self) -> int:
         return int(self._behind[-1]) if len(self._behind) else 0

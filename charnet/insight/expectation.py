@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from charnet.data.split import Part
+from charnet.data.split import Excerpt, Part
 from charnet.data.vocab import Vocabulary
 from charnet.engines.mixture import NgramEngine
 from charnet.evaluation.mixing import Mixture, Targets
@@ -28,6 +28,7 @@ from charnet.model.ngram import Ngram, WeightedNgram
 MOST_LIKELY = 5  # characters of a distribution that are kept
 WORST, APART, SAME = 20, 5, 12  # places; characters between two; of two places before which all is the same
 AROUND, READ_BEFORE = 40, 150  # places; characters shown before and behind; characters that are read before
+BEHIND_A_SEAM = 32  # characters: so many surprise because the text before them is another one, not by themselves
 
 Floats = npt.NDArray[np.float64]
 
@@ -117,7 +118,11 @@ def worst(
     nats_N: Floats,
     start_id: int,
 ) -> list[Surprise]:
-    """Returns the places of passages with the largest losses; places close to a worse one are left out."""
+    """Returns the places of passages with the largest losses.
+
+    Places close to a worse one are left out, and those where a piece of text follows another one that it does not
+    continue, as the held-out ends of several files do.
+    """
     at_ST = passages.begins_S[:, None] + np.arange(seen.counted_ST.shape[1])
     at_N = at_ST[seen.counted_ST]
     of_N = np.nonzero(seen.counted_ST)[0]
@@ -125,7 +130,8 @@ def worst(
     for number in np.argsort(-nats_N, kind="stable").tolist():
         at = int(at_N[number])
         around = bytes(np.asarray(passages.ids[max(0, at - SAME) : at + 1]))
-        if around not in seen_before and all(abs(at - int(at_N[other])) > APART for other in chosen):
+        is_new = around not in seen_before and all(abs(at - int(at_N[other])) > APART for other in chosen)
+        if is_new and not is_behind_a_seam(text, at):
             chosen.append(number)
             seen_before.add(around)
         if len(chosen) == WORST:
@@ -143,6 +149,19 @@ def worst(
         behind = np.asarray(passages.ids[at + 1 : min(end, at + 1 + AROUND // 2)]).tolist()
         found.append(Surprise(at, before[-AROUND:].tolist(), expected, behind))
     return found
+
+
+def has_seams(text: Part) -> bool:
+    """Returns whether a running text is made of pieces that do not continue each other."""
+    return isinstance(text.ids, Excerpt) and len(text.ids.begins) > 1
+
+
+def is_behind_a_seam(text: Part, at: int) -> bool:
+    """Returns whether such a piece, not the first, begins close before `at`."""
+    if not has_seams(text):
+        return False
+    piece = int(np.searchsorted(text.ids.begins, at, side="right")) - 1
+    return piece > 0 and at - int(text.ids.begins[piece]) < BEHIND_A_SEAM
 
 
 def shown(vocab: Vocabulary, ids: Sequence[int], *, more: str = "·") -> list[str]:

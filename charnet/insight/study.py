@@ -150,6 +150,11 @@ def study(
         for each in described[len(described) - len(compiled) :]
         if each.name not in follow
     ]
+    if expectation.has_seams(text):
+        behind = plural(expectation.BEHIND_A_SEAM, "character")
+        notes.append(
+            f"the greatest surprises leave out the first {behind} of each file's end: another file is before them"
+        )
     shown = passages.first(text, EXCERPT)
     cell = CELLS[checkpoint.config.model.cell]
     values = shown.characters * len((*cell.state_names, *cell.gates))

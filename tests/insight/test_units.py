@@ -10,7 +10,8 @@ import pytest
 import torch
 from test_reach import trained
 
-from charnet.data.split import Part
+from charnet.data.documents import Documents
+from charnet.data.split import Excerpt, Part
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError
 from charnet.insight import passages, properties, units
@@ -105,6 +106,18 @@ def test_properties_that_hold_nowhere_are_left_out() -> None:
     nowhere = Property("nowhere", True, np.zeros(400, np.float32))
     rarely = Property("rarely", True, (np.arange(400) < 19).astype(np.float32))
     assert units.followers(record_of(signals), [nowhere, rarely]) == {}
+
+
+def test_where_two_pieces_of_text_meet_is_no_surprise_of_the_model(tmp_path: Path) -> None:
+    model = trained(tmp_path, "abcdefgh" * 400, steps=25, hidden_size=16, window=16)
+    torch.set_num_threads(1)
+    ids = model.vocab.encode("abcdefgh" * 90).astype(np.uint8)
+    pieces = Excerpt(ids, Documents(np.array([0, 403]), np.array([300, 703])))
+    as_one, as_two = (study(model, each, name="a", text_name="a") for each in (Part(pieces[:]), Part(pieces)))
+    of_one, of_two = ([each.at for each in found.worst if 300 <= each.at < 310] for found in (as_one, as_two))
+    assert of_one, "read as one text, the break surprises"
+    assert not of_two
+    assert (as_one.notes, len(as_two.notes)) == ([], 1)
 
 
 @pytest.mark.slow

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import io
 import itertools
 import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 NOT_DEFAULT = ("slow", "exhaustive", "gpu", "faults", "browser")  # the marks of tests that `addopts` leaves out
+FEW = 3  # cases that the default tests run of a test with more
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dog", "ran", "over", "to", "see", "it"]
 
 
@@ -50,20 +52,49 @@ def help_of(*words: str) -> str:
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the engines first: compiling takes one worker some ten seconds, and all others find it done. Of the cases of
-    a test with the mark `covering`, those that the default tests leave out become `exhaustive`."""
+    a test, those that the default tests leave out become `exhaustive`."""
     items.sort(key=lambda item: item.path.name != "test_engines.py")
-    seen: dict[str, set[tuple[Hashable, ...]]] = {}
+    cases: dict[str, list[pytest.Item]] = {}
     for item in items:
-        mark = item.get_closest_marker("covering")
-        if mark is None or any(item.get_closest_marker(name) for name in NOT_DEFAULT):  # these cover nothing there
-            continue
+        if not any(item.get_closest_marker(name) for name in NOT_DEFAULT):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for name, of_test in cases.items():
+        kept = default_cases(of_test)
+        assert kept, name
+        for number, item in enumerate(of_test):
+            if number not in kept:
+                item.add_marker(pytest.mark.exhaustive)
+
+
+def default_cases(items: Sequence[pytest.Item]) -> set[int]:
+    """Which cases of a test the default tests run: `FEW`, from the first to the last at equal distances, unless a mark
+    of the test says otherwise."""
+    last = len(items) - 1
+    if last < FEW or items[0].get_closest_marker("every_case"):
+        return set(range(len(items)))
+    if covering := items[0].get_closest_marker("covering"):
+        return covering_cases(items, covering.args[0])
+    return {round(number * last / (FEW - 1)) for number in range(FEW)}
+
+
+def covering_cases(items: Sequence[pytest.Item], count: int) -> set[int]:
+    """A case for every `count` values of the parameters of a test."""
+    seen: set[tuple[Hashable, ...]] = set()
+    kept = set()
+    for number, item in enumerate(items):
         assert isinstance(item, pytest.Function)
         values = sorted((name, repr(value)) for name, value in item.callspec.params.items())
-        cases = set(itertools.combinations(values, min(mark.args[0], len(values))))
-        known = seen.setdefault(item.nodeid.partition("[")[0], set())
-        if cases <= known:
-            item.add_marker(pytest.mark.exhaustive)
-        known |= cases
+        combinations = set(itertools.combinations(values, min(count, len(values))))
+        if not combinations <= seen:
+            kept.add(number)
+        seen |= combinations
+    return kept
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests stay to the end: the garbage collector need not look at them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

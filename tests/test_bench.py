@@ -90,6 +90,7 @@ def test_the_products_alone_are_all_those_of_a_step(monkeypatch: pytest.MonkeyPa
     assert counted == 3 * one_character * ((8 + 16) + 16 + (8 + 16))  # an alphabet of 7 is padded to 8
 
 
+@pytest.mark.exhaustive
 def test_several_processes_are_compared_with_as_many_times_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of which the others do nothing here: the first takes its part, and sends nothing."""
     streams: list[int] = []
@@ -115,6 +116,7 @@ def test_a_character_costs_two_operations_per_weight_forward_and_four_backward()
     assert step.operations_a_character == 2 * 3 * (4 * 8 * 8 + 4 * 8 * 8)
 
 
+@pytest.mark.exhaustive
 def test_each_control_is_compared_with_writing_without_it() -> None:
     results = list(bench.controls_benchmark(units=8, learned=500))
     check(results)

@@ -136,6 +136,7 @@ def test_a_text_of_so_few_characters_that_a_loss_means_nothing_is_code_3(charnet
     assert_refused(charnet_("train", "tiny.txt", "--for", "1s"), 3, line)
 
 
+@pytest.mark.exhaustive
 def test_settings_given_with_a_time_stay(charnet_: Charnet) -> None:
     line = "train pets.txt --for 1s --threads 1 --name own --hidden-size 24 --dropout 0.25 --cell gru -q"
     assert charnet_(*line.split()).code == 0

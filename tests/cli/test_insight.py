@@ -76,6 +76,7 @@ def test_models_are_compared_on_one_text(
         assert f"{by_loss[0]['name']} expects this text best" in out
 
 
+@pytest.mark.exhaustive
 def test_figures_are_written_as_png(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     output(capsys, tiny_run, "--png", tmp_path / "figures")

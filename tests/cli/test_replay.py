@@ -74,7 +74,6 @@ LINES = {
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("name", LINES)
-@pytest.mark.covering(1)
 def test_replay_writes_what_sample_wrote(
     name: str, precision: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
@@ -198,7 +197,7 @@ def test_another_text_is_named_and_not_written(capsys: Capture) -> None:
     assert not Path("again.txt").exists()
 
 
-@pytest.mark.parametrize(("key", "value"), [("seed", 8), ("temperature", 0.1), ("length", 10_000_000), ("length", 29)])
+@pytest.mark.parametrize(("key", "value"), [("seed", 8), ("temperature", 0.1), ("length", 29), pytest.param("length", 10_000_000, marks=pytest.mark.exhaustive)])
 def test_a_text_of_other_options_differs(key: str, value: Any, capsys: Capture) -> None:
     save()
     sample("-n", "30", "--seed", "7", capsys=capsys)

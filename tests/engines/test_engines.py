@@ -115,7 +115,7 @@ def write(checkpoint: Checkpoint, engine: str, **options: float) -> str:
 @every_depth
 @pytest.mark.parametrize("batch", [1, 3])
 @every_number
-@pytest.mark.covering(2)
+@pytest.mark.covering(1)
 def test_every_engine_gives_the_logits_of_the_model(engine, cell, activation, layers, batch, members):
     checkpoint, ids_BT = build(cell, activation, layers, members=members), texts(batch)
     model = from_weights(checkpoint.config.model, checkpoint.weights).eval()
@@ -218,7 +218,7 @@ def test_a_state_may_be_kept_and_gone_back_to(engine, cell, activation):
 @every_engine
 @every_kind
 @every_number
-@pytest.mark.covering(2)
+@pytest.mark.covering(1)
 def test_texts_of_different_batches_may_take_turns(engine, cell, activation, members):
     opened, one, three = open_engine(build(cell, activation, members=members), engine), texts(1), texts(3)
     expected = [read(opened, one), read(opened, three)]
@@ -243,7 +243,7 @@ def test_texts_of_a_batch_do_not_see_each_other(engine, cell, activation):
 @every_engine
 @every_kind
 @every_depth
-@pytest.mark.covering(2)
+@pytest.mark.covering(1)
 def test_neither_opening_nor_running_an_engine_changes_the_weights(engine, cell, activation, layers):
     checkpoint = build(cell, activation, layers)
     before = {name: value.copy() for name, value in checkpoint.weights.items()}

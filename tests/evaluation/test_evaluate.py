@@ -79,6 +79,7 @@ def test_evaluation_is_the_sum_over_one_character_at_a_time(cell, activation):
     assert evaluation.nats_per_char == pytest.approx(one_character_at_a_time(model, ids) / len(ids), abs=1e-6)
 
 
+@pytest.mark.exhaustive
 def test_an_ensemble_is_read_in_as_much_smaller_chunks_as_it_has_networks() -> None:
     def num_chunks(model: Model) -> int:
         calls = [0]

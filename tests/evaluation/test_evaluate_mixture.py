@@ -97,6 +97,7 @@ def test_each_model_is_judged_on_the_characters_that_it_knows_as_alone(tmp_path:
     assert any("a does not read" in note for note in found.mixture.notes)
 
 
+@pytest.mark.exhaustive
 def test_found_weights_come_from_one_half_of_the_text_and_the_losses_from_the_other(tmp_path: Path) -> None:
     chance = np.random.default_rng(4)
     text = "".join(chance.choice(list("abc d"), size=4300))

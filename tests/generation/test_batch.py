@@ -30,7 +30,7 @@ def batched(engine: Engine, count: int, **options: object) -> list[str]:
 @every_engine
 @every_kind
 @pytest.mark.parametrize("members", [1, 2])
-@pytest.mark.covering(2)
+@pytest.mark.covering(1)
 def test_a_text_is_the_same_however_many_are_in_its_batch(
     engine: str, cell: str, activation: str, members: int
 ) -> None:

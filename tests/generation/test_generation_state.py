@@ -65,7 +65,7 @@ def in_parts(engine: Engine, prompt: list[int], parts: list[int], **options: obj
 @every_engine
 @every_kind
 @pytest.mark.parametrize("options", [{}, {"top_k": 5}, {"repetition_penalty": 2.0, "repetition_window": 9}])
-@pytest.mark.covering(2)
+@pytest.mark.covering(1)
 def test_a_text_generated_in_parts_is_the_one_generated_at_once(
     engine: str, cell: str, activation: str, options: dict[str, object]
 ) -> None:

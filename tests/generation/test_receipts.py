@@ -62,6 +62,7 @@ needs_kernels = pytest.mark.skipif(
 
 
 @needs_kernels
+@pytest.mark.exhaustive
 def test_texts_are_replayed_with_other_kernels(tmp_path: Path) -> None:
     replay_on_two_kernels(tmp_path, 2 * len(KINDS), ["numpy"])
 

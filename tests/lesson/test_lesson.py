@@ -89,6 +89,7 @@ def test_the_same_lesson_gives_the_same_numbers(given: Lesson, folder: Path) -> 
     assert again.reach == given.reach
 
 
+@pytest.mark.exhaustive
 def test_finished_runs_are_used_again(given: Lesson, folder: Path) -> None:
     again = give(folder / "pets.txt", folder / "runs")
     assert all(run.reused for run in again.runs)
@@ -121,6 +122,7 @@ def test_a_lesson_that_is_stopped_keeps_what_is_finished(folder: Path) -> None:
     assert {"rnn-tanh", "rnn-relu"} <= kept
 
 
+@pytest.mark.exhaustive
 def test_parts_for_which_no_time_is_left_are_left_out_and_named(
     given: Lesson, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

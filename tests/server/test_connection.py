@@ -160,6 +160,7 @@ def test_an_answer_that_takes_too_long_ends_with_an_error(server: Running, monke
     until(lambda: server.app.models.all[0].room.running == 0)
 
 
+@pytest.mark.exhaustive
 def test_a_pattern_that_takes_long_to_compile_delays_nobody(server: Running) -> None:
     with server.connect() as client:
         client.sendall(post({"prompt": "a", "match": "((a?){30}){30}"}))

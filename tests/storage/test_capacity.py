@@ -80,6 +80,7 @@ def test_what_is_accepted_can_be_written_with_all_that_a_run_adds() -> None:
     tensorfile.pack(full.document.to_json(), full.tensors)
 
 
+@pytest.mark.exhaustive
 def test_an_alphabet_of_all_characters_is_accepted() -> None:
     everything = (*range(0xD800), *range(0xE000, 0x110000))
     capacity.check(overlay(Config(), RESOLVED), tiny(vocab=Vocabulary(everything)))
@@ -116,6 +117,7 @@ def test_settings_that_no_file_holds_are_refused_by_name(setting: str, value: An
             capacity.check(config, checkpoint)
 
 
+@pytest.mark.exhaustive
 def test_paths_that_fit_a_checkpoint_but_not_the_settings_are_refused() -> None:
     names = [f"{number}.txt" for number in range(10_000)]
     inside = replace(tiny(), config=overlay(Config(), {"data.paths": names}))

@@ -51,6 +51,7 @@ def test_any_alphabet_comes_back(tmp_path: Path, vocab: Vocabulary) -> None:
     assert Checkpoint.load(tmp_path / "c.safetensors").vocab == vocab
 
 
+@pytest.mark.exhaustive
 def test_a_checkpoint_of_all_of_unicode_and_of_thousands_of_texts_comes_back(tmp_path: Path) -> None:
     vocab = Vocabulary((*range(0xD800), *range(0xE000, 0x110000)))
     tiny(vocab=vocab, **{"data.paths": [f"texts/{i}.txt" for i in range(9000)]}).save(tmp_path / "c.safetensors")

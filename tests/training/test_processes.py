@@ -57,6 +57,7 @@ def alone(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.exhaustive
 def test_processes_give_the_weights_and_the_losses_of_one_to_the_bit(
     folder: Path, alone: dict[str, dict[str, Any]], processes: int
 ) -> None:

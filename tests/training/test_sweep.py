@@ -240,6 +240,7 @@ def measured(sweep: Sweep, seconds: float) -> list[Any]:
     return events
 
 
+@pytest.mark.exhaustive
 def test_on_a_slow_machine_fewer_trials_go_on_and_then_the_rest_of_all_becomes_equally_shorter(
     text: Path, tmp_path: Path
 ) -> None:
@@ -266,6 +267,7 @@ def test_on_a_slow_machine_fewer_trials_go_on_and_then_the_rest_of_all_becomes_e
         assert final.config.training.length_changes == ((STEPS // 2, STEPS),)
 
 
+@pytest.mark.exhaustive
 def test_on_a_fast_machine_the_rest_becomes_longer_and_an_interruption_there_changes_nothing(
     text: Path, tmp_path: Path
 ) -> None:
@@ -290,6 +292,7 @@ def test_on_a_fast_machine_the_rest_becomes_longer_and_an_interruption_there_cha
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.exhaustive
 def test_a_second_seed_is_tried_if_time_is_left_though_none_was_reserved(text: Path, tmp_path: Path) -> None:
     record = record_of(text, repeats=True)
     record.reserved = False
@@ -331,6 +334,7 @@ def test_a_last_part_that_is_slower_than_planned_ends_earlier_and_counts(
     assert facts(finish(resume_sweep(last.folder))[1].record) == expected
 
 
+@pytest.mark.exhaustive
 def test_a_second_seed_is_trained_only_if_the_time_allows_it_for_both(text: Path, tmp_path: Path) -> None:
     _, last = finish(sweep_of(record_of(text), tmp_path))
     record = last.record

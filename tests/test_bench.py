@@ -56,6 +56,7 @@ def test_sampling_is_compared_with_the_library_and_its_limit() -> None:
     assert results[-1].limit == "fp32 peak of matrix products"
 
 
+@pytest.mark.exhaustive
 def test_training_is_compared_with_the_peak_of_each_format() -> None:
     results = list(bench.train_benchmark((("rnn", "relu", 8), ("lstm", "tanh", 8)), batch_size=2, window=4))
     check(results)

@@ -38,6 +38,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.every_case
 def test_every_option_of_a_command_in_the_readme_and_the_guide_exists(command: str) -> None:
     words = shlex.split(re.split(r"\s#|\|", command)[0])[1:]
     depth = 2 if words[0] in GROUPS else 1

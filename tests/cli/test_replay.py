@@ -197,7 +197,15 @@ def test_another_text_is_named_and_not_written(capsys: Capture) -> None:
     assert not Path("again.txt").exists()
 
 
-@pytest.mark.parametrize(("key", "value"), [("seed", 8), ("temperature", 0.1), ("length", 29), pytest.param("length", 10_000_000, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 8),
+        ("temperature", 0.1),
+        ("length", 29),
+        pytest.param("length", 10_000_000, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_a_text_of_other_options_differs(key: str, value: Any, capsys: Capture) -> None:
     save()
     sample("-n", "30", "--seed", "7", capsys=capsys)

@@ -51,6 +51,7 @@ def test_a_sweep_ends_with_the_best_run_which_can_be_sampled_and_resumed(
     assert len(json.loads(capsys.readouterr().out)) == 6
 
 
+@pytest.mark.exhaustive
 def test_the_findings_are_there_as_json_and_again_when_a_sweep_that_is_done_is_resumed(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

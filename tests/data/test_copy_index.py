@@ -100,7 +100,7 @@ def test_the_index_of_long_texts_finds_every_long_run(
         check(AnchorIndex(array(ids), pieces, end), ids, strings(ids, pieces, end), text)
 
 
-@pytest.mark.parametrize("end", [None, END])
+@pytest.mark.parametrize("end", [pytest.param(None, marks=pytest.mark.exhaustive), END])
 @settings(deadline=None)
 @given(
     begin=symbols,

@@ -141,6 +141,7 @@ def test_equal_documents_and_no_others_have_equal_hashes(lines: list[list[int]])
 
 @torch.no_grad()
 @pytest.mark.parametrize("longest", [40, pytest.param(2100, marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
 def test_a_text_of_documents_is_evaluated_one_document_at_a_time(longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charnet.evaluation.evaluate.LONG_DOCUMENT", 2000)
     torch.manual_seed(1)

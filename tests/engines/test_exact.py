@@ -54,6 +54,7 @@ def test_the_logits_of_each_cell_have_the_digest_that_they_have_on_every_machine
         ),
     ],
 )
+@pytest.mark.exhaustive
 def test_kernels_and_threads_of_the_library_for_products_do_not_change_the_digests(kernel, threads):
     code = (
         "from charnet.engines import agreement, rounding; agreement.SECONDS = 60; "

@@ -232,7 +232,7 @@ def test_a_part_is_the_first_characters_of_each_stream(streams):
     assert part.nats == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("most", [700, 701, 10**12])
+@pytest.mark.parametrize("most", [700, *(pytest.param(most, marks=pytest.mark.exhaustive) for most in (701, 10**12))])
 def test_a_part_as_long_as_the_text_is_all_of_it(most):
     model, ids = build("gru"), text(700)
     assert evaluate(model, ids, START, most=most) == evaluate(model, ids, START)

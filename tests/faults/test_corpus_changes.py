@@ -51,7 +51,7 @@ def whole(folder: Path) -> Any:
     return outcome(folder / "whole")
 
 
-@pytest.mark.parametrize("seed", seeds(20, 200))
+@pytest.mark.parametrize("seed", seeds(len(CHANGES), 200))
 def test_a_text_that_changes_while_it_is_learned_changes_nothing_and_is_noticed_at_resume(
     folder: Path, whole: Any, seed: int
 ) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checkpoint_files import Refusals, of_size, packed
-from files import in_memory
+from files import LONG, in_memory
 
 from charnet.storage import tensorfile
 
 PAGE = 4096
+PLACES = None if LONG else 2000  # of damage to a small checkpoint; all of them in the long form
 Damaged = Iterable[tuple[str, bytes]]
 
 
@@ -111,20 +112,20 @@ def test_damage_is_noticed(kind: Kind, small: tuple[bytes, bytes], refusals: Ref
 
 @pytest.mark.faults
 @kinds
-def test_every_damage_to_a_small_checkpoint_is_noticed(
+def test_damage_to_a_small_checkpoint_is_noticed_at_many_places(
     kind: Kind, small: tuple[bytes, bytes], refusals: Refusals, record_property: Callable[[str, object], None]
 ) -> None:
-    for what, damaged in kind(*small, None):
+    for what, damaged in kind(*small, PLACES):
         refusals.of_bytes(damaged, what)
     record_property("refused", (refusals.count, refusals.slowest, refusals.which))
 
 
 @pytest.mark.faults
-def test_every_flipped_bit_of_a_checkpoint_of_8_bits_is_noticed(refusals: Refusals) -> None:
+def test_a_flipped_bit_of_a_checkpoint_of_8_bits_is_noticed(refusals: Refusals) -> None:
     whole = packed(of_size(16).quantize())
-    for what, damaged in flipped(whole, whole, None):
+    for what, damaged in flipped(whole, whole, PLACES):
         refusals.of_bytes(damaged, what)
-    assert refusals.count == 8 * len(whole)
+    assert refusals.count == len(sample(8 * len(whole), PLACES)) > 1000
 
 
 @pytest.mark.faults
@@ -132,6 +133,6 @@ def test_every_flipped_bit_of_a_checkpoint_of_8_bits_is_noticed(refusals: Refusa
 def test_damage_to_a_large_checkpoint_is_noticed(
     kind: Kind, large: tuple[bytes, bytes], refusals: Refusals, record_property: Callable[[str, object], None]
 ) -> None:
-    for what, damaged in kind(*large, 50):
+    for what, damaged in kind(*large, 50 if LONG else 12):
         refusals.of_bytes(damaged, what)
     record_property("refused", (refusals.count, refusals.slowest, refusals.which))

@@ -107,9 +107,10 @@ def test_a_receipt_by_chance_is_replayed_or_refused(
 @pytest.mark.faults
 @sources
 def test_many_receipts_by_chance_are_read_or_refused(source: Any) -> None:
-    found = fuzz_parser(source, 50_000)
-    assert found["refused"] > 10_000
-    assert found["read"] > 1000
+    count = 50_000 if LONG else 10_000
+    found = fuzz_parser(source, count)
+    assert found["refused"] > count // 5
+    assert found["read"] > count // 50
 
 
 @pytest.mark.faults
@@ -118,6 +119,7 @@ def test_many_receipts_by_chance_are_replayed_or_refused(
     source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = fuzz_replay(source, 4000 if LONG else 500, capfd)
-    assert found[0] > 5
-    assert found[4] > 200
+    count = 4000 if LONG else 200
+    found = fuzz_replay(source, count, capfd)
+    assert found[0] > 1
+    assert found[4] > count // 3

@@ -29,7 +29,7 @@ from charnet.training.events import Metrics, Started
 pytestmark = pytest.mark.faults
 
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-ROUNDS = 400 if LONG else 40
+ROUNDS = 400 if LONG else 10
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_of_two_processes_that_train_one_run_one_wins(text: Path, tmp_path: Path
         ]
         assert [process.stdout.readline() for process in two if process.stdout] == ["ready\n"] * 2
         waited = []
-        for turn in range(20):
+        for turn in range(20 if LONG else 5):
             run = setup.new_run({"data.paths": [str(text)]} | SMALL | RARE | {"training.seed": turn}, out=tmp_path)
             with contextlib.closing(run.events()) as reports:
                 next(report for report in reports if isinstance(report, Metrics))

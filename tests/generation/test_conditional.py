@@ -87,7 +87,9 @@ FILTERED = {"match": "[a-e]kk|[f-k][ab]", "length": 9, "temperature": 1.3, "top_
 
 
 @pytest.mark.parametrize(
-    "options", [SELDOM, *(pytest.param(each, marks=pytest.mark.exhaustive) for each in (LIKELY, FILTERED))], ids=lambda each: each["match"]
+    "options",
+    [SELDOM, *(pytest.param(each, marks=pytest.mark.exhaustive) for each in (LIKELY, FILTERED))],
+    ids=lambda each: each["match"],
 )
 def test_exact_texts_have_the_distribution_of_the_model_and_masked_ones_have_not(options):
     checkpoint = build()
@@ -134,6 +136,7 @@ def test_a_hole_that_could_swallow_the_text_behind_it_changes_no_distribution(fe
     assert found < 2 * noise
 
 
+@pytest.mark.exhaustive
 def test_few_texts_are_weighed_so_that_a_rare_beginning_is_drawn_as_often_as_it_should():
     checkpoint = build()
     found, noise = distance(write(checkpoint, 2000, exact=True, **SKEWED), truth(checkpoint, exact=True, **SKEWED))
@@ -220,6 +223,7 @@ def test_every_line_has_the_length_that_was_asked_for():
         assert 50 < len(text) <= 60
 
 
+@pytest.mark.exhaustive
 def test_a_document_is_followed_by_its_end_with_a_pattern_too():
     """The model itself says whether a document goes on: not the mass of all that the pattern rules out."""
     checkpoint = build(vocab=LINES)
@@ -307,6 +311,7 @@ def test_options_that_contradict_each_other_are_refused_in_one_line(options, mes
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.exhaustive
 def test_a_text_without_a_limit_of_particles_keeps_its_weights_finite():
     """Thousands of symbols of which each costs something: the product of all shares is below what a float holds."""
     (text,) = write(build(), 1, match="(a|b){1500}", exact=True, length=1500)

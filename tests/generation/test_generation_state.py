@@ -170,6 +170,7 @@ def test_a_multi_step_engine_generates_the_same_text(cell: str, activation: str,
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.text("abcdefghijk", min_size=1, max_size=2), min_size=1, max_size=3), st.integers(0, 5))
+@pytest.mark.exhaustive
 def test_a_text_that_ends_within_a_call_leaves_the_same_state_as_single_steps(stops: list[str], seed: int) -> None:
     checkpoint = build()
     texts, states = [], []

@@ -74,6 +74,7 @@ def test_two_hundred_texts_are_replayed_with_other_kernels(tmp_path: Path) -> No
 
 
 @needs_kernels
+@pytest.mark.exhaustive
 def test_a_text_in_fp32_says_with_which_other_kernels_it_is_replayed(tmp_path: Path) -> None:
     small().save(tmp_path / "a.safetensors")
     run_lines(["sample a.safetensors -n 9 --receipt r"], tmp_path, "Haswell")

@@ -108,6 +108,7 @@ def test_a_trial_that_paused_is_bit_for_bit_the_run_in_one_piece(text: Path, tmp
     assert last.best == last.folder / best.label
 
 
+@pytest.mark.exhaustive
 def test_a_pruned_run_can_be_resumed_and_ends_as_if_it_had_not_been_pruned(text: Path, tmp_path: Path) -> None:
     _, last = finish(sweep_of(record_of(text), tmp_path))
     pruned = last.ranked[-1]
@@ -148,6 +149,7 @@ def test_an_interrupted_sweep_goes_on_as_if_it_had_not_been_interrupted(
     assert facts(again.record) == facts(expected.record)
 
 
+@pytest.mark.exhaustive
 def test_a_rung_that_was_reached_but_not_noted_is_not_trained_again(text: Path, tmp_path: Path) -> None:
     """As if the process had been killed between the last save of a run and that of the sweep."""
     _, last = finish(sweep_of(record_of(text), tmp_path))
@@ -314,6 +316,7 @@ def test_a_sweep_of_an_earlier_version_goes_on(text: Path, tmp_path: Path) -> No
     assert (record.reserved, record.longest) == (True, 1.0)
 
 
+@pytest.mark.exhaustive
 def test_a_last_part_that_is_slower_than_planned_ends_earlier_and_counts(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

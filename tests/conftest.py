@@ -22,7 +22,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 NOT_DEFAULT = ("slow", "exhaustive", "gpu", "faults", "browser")  # the marks of tests that `addopts` leaves out
-FEW = 3  # cases that the default tests run of a test with more
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dog", "ran", "over", "to", "see", "it"]
 
 
@@ -67,14 +66,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def default_cases(items: Sequence[pytest.Item]) -> set[int]:
-    """Which cases of a test the default tests run: `FEW`, from the first to the last at equal distances, unless a mark
-    of the test says otherwise."""
-    last = len(items) - 1
-    if last < FEW or items[0].get_closest_marker("every_case"):
+    """Which cases of a test the default tests run: the first and the last, unless a mark of the test says otherwise."""
+    if items[0].get_closest_marker("every_case"):
         return set(range(len(items)))
     if covering := items[0].get_closest_marker("covering"):
         return covering_cases(items, covering.args[0])
-    return {round(number * last / (FEW - 1)) for number in range(FEW)}
+    return {0, len(items) - 1}
 
 
 def covering_cases(items: Sequence[pytest.Item], count: int) -> set[int]:

@@ -61,6 +61,7 @@ def saved(name: str, checkpoint: Checkpoint) -> Checkpoint:
     return checkpoint
 
 
+@pytest.mark.exhaustive
 def test_eval_shows_the_loss_while_learning_beside_the_static_one_with_its_speed(call: Charnet) -> None:
     static = written(call("eval", "pets", "style.txt", "--threads", "1"))
     shown = written(call("eval", "pets", "style.txt", "--threads", "1", "--dynamic"))

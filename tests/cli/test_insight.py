@@ -61,6 +61,7 @@ def test_everything_is_written_as_one_page(tiny_run: Path, tmp_path: Path, capsy
     assert page.read_bytes() == before
 
 
+@pytest.mark.exhaustive
 def test_models_are_compared_on_one_text(
     tiny_run: Path, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -173,6 +173,7 @@ def poems(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.folder.path
 
 
+@pytest.mark.exhaustive
 def test_a_checkpoint_knows_what_ends_its_documents(poems: Path) -> None:
     checkpoint = Checkpoint.load(poems / "best.safetensors")
     assert checkpoint.config.data.documents == "blank-line"

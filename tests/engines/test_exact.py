@@ -127,6 +127,7 @@ def test_layers_that_do_not_fill_the_blocks_of_the_loops_are_exact_too(cell, act
 
 
 @pytest.mark.parametrize(("cell", "activation"), [("lstm", "tanh"), ("rnn", "relu")])
+@pytest.mark.exhaustive
 def test_sums_beyond_the_integers_of_single_precision_are_the_same_in_both_engines(cell, activation, monkeypatch):
     monkeypatch.setattr(agreement, "UNITS", 1100)
     model, weights = agreement.reference(cell, activation)

@@ -92,15 +92,9 @@ def test_a_signal_saves_and_says_where(endless: Torchrun, cut: Path, number: int
     assert "another of the" not in endless.err.read_text()
 
 
-def test_without_restarts_a_lost_process_is_told_in_one_line(endless: Torchrun) -> None:
-    os.kill(endless.ranks()[1], SIGKILL)
-    assert endless.wait() == 1
-    (line,) = endless.lines()
-    assert "another of the 2 processes has ended" in line
-
-
-def test_the_first_process_can_be_the_one_that_is_lost(endless: Torchrun) -> None:
-    os.kill(endless.ranks()[0], SIGKILL)
+@pytest.mark.parametrize("rank", [0, 1] if LONG else [0])
+def test_without_restarts_a_lost_process_is_told_in_one_line(endless: Torchrun, rank: int) -> None:
+    os.kill(endless.ranks()[rank], SIGKILL)
     assert endless.wait() == 1
     (line,) = endless.lines()
     assert "another of the 2 processes has ended" in line

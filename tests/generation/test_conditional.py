@@ -111,6 +111,7 @@ def test_particles_come_near_the_distribution_of_the_model(options, monkeypatch)
 
 
 @pytest.mark.parametrize("way", ["all that match", "particles"])
+@pytest.mark.exhaustive
 def test_the_share_of_texts_that_would_match_by_themselves_is_known(way, monkeypatch):
     monkeypatch.setattr(conditional, "ENOUGH", 10**6)
     monkeypatch.setattr(conditional, "MOST_WEIGHED", 256 if way == "all that match" else 0)
@@ -179,6 +180,7 @@ def test_an_exact_text_is_the_same_alone_and_in_every_engine(options, engine):
 
 
 @pytest.mark.parametrize("options", [{"match": "(ab|[c-f])+k{1,2}", "exact": True}, {"template": TEMPLATE}], ids=str)
+@pytest.mark.exhaustive
 def test_exact_texts_of_8_bit_models_are_the_same_alone_and_in_both_engines(options):
     checkpoint = with_ngram(build("gru")).quantize()
     many = write(checkpoint, 6, "compiled", **options)

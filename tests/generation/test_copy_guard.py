@@ -118,6 +118,7 @@ def test_a_guarded_text_is_the_same_in_every_engine_and_in_a_batch(options: dict
     assert all(longest_copy(text, learned) < 9 for text in found[0])
 
 
+@pytest.mark.exhaustive
 def test_each_of_many_answers_has_its_own_guard() -> None:
     for name in ("numpy", "compiled", "torch"):
         engine = open_engine(build(), available(name))

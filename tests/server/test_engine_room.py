@@ -325,6 +325,7 @@ def test_a_short_text_is_written_before_long_ones_that_came_before_it(room: Engi
     [(True, {"top_k": 3}), *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in ((False, {}), (True, {})))],
     ids=str,
 )
+@pytest.mark.exhaustive
 def test_a_text_far_ahead_of_its_reader_waits_and_goes_on_as_if_it_had_not(
     room: EngineRoom, options: dict[str, Any], compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,7 @@ def test_a_text_that_changed_between_two_trials_is_refused(tmp_path: Path) -> No
     assert [path.name for path in sweep.folder.path.iterdir() if path.is_dir()] == [record.trials[0].label]
 
 
+@pytest.mark.exhaustive
 def test_a_trial_that_diverges_is_out_and_the_others_go_on(text: Path, tmp_path: Path) -> None:
     tried = trials.parse(["learning_rate=0.001,0.002,1000"])
     record = record_of(text, tried)

@@ -63,7 +63,8 @@ def test_a_page_allows_nothing_but_its_own_style_and_script() -> None:
 @pytest.mark.parametrize("values", [
     {"model.num_layers": 1},
     *(pytest.param(each, marks=pytest.mark.exhaustive) for each in (
-        {"cell": "rnn", "model.activation": "relu"}, {"of_bytes": True}, {"cell": "cifg"}, {"cell": "gru", "model.members": 2})),
+        {"cell": "rnn", "model.activation": "relu"}, {"of_bytes": True}, {"cell": "cifg"},
+        {"cell": "gru", "model.members": 2})),
 ])  # fmt: skip
 def test_every_kind_of_model_has_a_page_with_all_its_sections(values: dict[str, object]) -> None:
     page = to_page([study_of(TEXT, **values)])

@@ -1,6 +1,6 @@
 """Models of other programs by chance: whatever a file holds, it is converted or refused in one line, in little memory.
 
-A few hundred files by default, twenty thousand with the marker `faults`, a million where CHARNET_FAULTS=long
+A few hundred files by default, five thousand with the marker `faults`, a million where CHARNET_FAULTS=long
 besides.
 """
 
@@ -30,7 +30,7 @@ from charnet.errors import CheckpointError
 from charnet.exchange import t7
 from charnet.exchange.convert import Given, convert
 
-CASES = 1_000_000 if LONG else 20_000
+CASES = 1_000_000 if LONG else 5000
 
 
 def state_dict() -> bytes:

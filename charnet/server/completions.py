@@ -95,7 +95,8 @@ class Completion:
         found = []
         for number in range(request.n):
             scores = request.echo and request.logprobs is not None and len(ids) > 0
-            is_predicted = self._vocab.has_documents and ids[0] != self._vocab.start_id()  # even the first symbol
+            # Of a model of documents even the first symbol is predicted.
+            is_predicted = scores and self._vocab.has_documents and ids[0] != self._vocab.start_id()
             job = Job(ids.astype(np.int32), self._options, lambda *_: None, number, request.logprobs, scores)
             text = _Text(first + number, read, job, notes)
             job.deliver = self._delivery(text)
@@ -259,7 +260,7 @@ class Completion:
 
 def _may_come(stop: str, vocab: Vocabulary) -> bool:
     """Whether the model could ever write a text at which it is to stop."""
-    return vocab.of_bytes or all(ord(character) in vocab.symbols for character in stop)
+    return all(code in vocab.symbols for code in vocab.codes(stop).tolist())
 
 
 def overloaded() -> ApiError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -30,6 +31,9 @@ COMMON = ("model", "temperature", "top_p", "n", "stop", "seed", "stream", "strea
           "max_tokens", "receipt", "unknown", *OWN)  # fmt: skip
 COMPLETION = ("prompt", "echo", "logprobs", *COMMON)
 CHAT = ("messages", "max_completion_tokens", *COMMON)
+_FLAG = re.compile(  # an option of the command line in a message, or a quotation, in which nothing is one
+    r"""(?<![\w-])(?:--(?=[a-z])|-(?=n\b))(?P<flag>[a-z-]+)|"(?:[^"\\]|\\.)*"|(?<!\w)'(?:[^'\\]|\\.)*'"""
+)
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,8 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _options(values: Mapping[str, Any], *, is_chat: bool) -> SamplingOptions:
-    limit = "max_completion_tokens" if is_chat and "max_completion_tokens" in values else "max_tokens"
-    chosen: dict[str, Any] = {"length": _number(values, limit, DEFAULT_TOKENS, 0, MOST_TOKENS)}
+    length = _number(values, "max_tokens", DEFAULT_TOKENS, 0, MOST_TOKENS)
+    chosen: dict[str, Any] = {"length": _number(values, "max_completion_tokens", length, 0, MOST_TOKENS)}
     for name in ("temperature", "top_p", *OWN):
         if name in values:
             chosen[name] = value = values[name]
@@ -136,13 +140,14 @@ def _options(values: Mapping[str, Any], *, is_chat: bool) -> SamplingOptions:
 
 
 def refusal(error: CharnetError) -> ApiError:
-    """Returns the error of a request for one that names an option of the command line."""
-    message = str(error)
-    flag = message.removeprefix("--").partition(":")[0].split(" ")[0] if message.startswith("--") else ""
-    name = {"temp": "temperature", "length": "max_tokens"}.get(flag, flag.replace("-", "_"))
-    if flag:
-        message = message.replace(f"--{flag}", name, 1)
-    return ApiError(400, message, param=name or None)
+    """Returns the error of a request for one that names options of the command line: it names fields instead."""
+    message = _FLAG.sub(lambda found: _field(found["flag"]) if found["flag"] else found[0], str(error))
+    named = _FLAG.match(str(error))
+    return ApiError(400, message, param=_field(named["flag"]) if named and named["flag"] else None)
+
+
+def _field(flag: str) -> str:
+    return {"temp": "temperature", "n": "max_tokens", "length": "max_tokens"}.get(flag, flag.replace("-", "_"))
 
 
 def _of_type(values: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
@@ -216,8 +221,8 @@ def _last_message(values: Mapping[str, Any]) -> str:
 
 
 def _stops(values: Mapping[str, Any]) -> tuple[str, ...]:
-    given = values.get("stop", []) or []
-    stops = [given] if isinstance(given, str) else given
+    given = values.get("stop", "")
+    stops = ([given] if given else []) if isinstance(given, str) else given
     if not isinstance(stops, list) or not all(isinstance(each, str) and each for each in stops):
         raise ApiError(400, f"stop: expected a text or a list of texts, found {short_repr(given)}", param="stop")
     if len(stops) > MOST_STOPS:

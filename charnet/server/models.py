@@ -64,9 +64,9 @@ class Models:
         self._quantize, self._compiles, self._log = quantize, False, log
         self._served: dict[str, Served] = {}
         self._leaving = weakref.WeakSet[EngineRoom]()
-        for path in paths:
-            name = path.parent.name or path.stem
-            name = name if name not in self._served else f"{name}/{path.stem}"
+        for path in dict.fromkeys(paths):
+            run = path.parent.name or path.stem
+            name = next(each for each in (run, f"{run}/{path.stem}", str(path)) if each not in self._served)
             stamp = _stamp(path)
             self._served[name] = Served(name, path, self._open(path), stamp)
 

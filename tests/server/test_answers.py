@@ -149,7 +149,7 @@ def test_a_receipt_is_replayed_by_the_command_line(
         assert (tmp_path / "again").read_text() == choice["text"]
 
 
-def test_of_a_model_of_documents_the_first_symbol_of_a_prompt_is_scored_too(tmp_path: Path) -> None:
+def test_of_a_model_of_documents_the_first_symbol_of_a_prompt_is_scored_and_no_prompt_is_needed(tmp_path: Path) -> None:
     model = of_size(16)
     data = replace(model.config.data, lines=True)
     vocab = replace(model.vocab, has_documents=True, document_end=10)
@@ -157,8 +157,25 @@ def test_of_a_model_of_documents_the_first_symbol_of_a_prompt_is_scored_too(tmp_
     with serving(tmp_path / "best.safetensors") as running:
         asked = {"prompt": "ab a", "echo": True, "logprobs": 0, "max_tokens": 5, "seed": 1}
         (choice,) = running.post(asked).json["choices"]
+        without = running.post({"max_tokens": 5, "seed": 1})
+        echoed = running.post({"echo": True, "logprobs": 0, "max_tokens": 5, "seed": 1})
     assert "".join(choice["logprobs"]["tokens"]) == choice["text"]
     assert None not in choice["logprobs"]["token_logprobs"]
+    assert (without.status, echoed.status) == (200, 200)  # without a prompt, as a page begins
+    assert echoed.json["choices"][0]["text"] == without.json["choices"][0]["text"]
+
+
+@pytest.mark.parametrize("of_bytes", [False, True])
+def test_a_stop_that_the_model_can_never_write_is_no_error(tmp_path: Path, of_bytes: bool) -> None:
+    model = of_size(16)
+    vocab = Vocabulary((10, 32, 97, 98, 0xA9, 0xC3), of_bytes=True, is_utf8=True) if of_bytes else model.vocab
+    data = replace(model.config.data, bytes=of_bytes)
+    replace(model, config=replace(model.config, data=data), vocab=vocab).save(tmp_path / "best.safetensors")
+    asked = {"prompt": "ab", "max_tokens": 9, "seed": 1}
+    with serving(tmp_path / "best.safetensors") as running:
+        answer = running.post(asked | {"stop": ["\N{SNOWMAN}", "Q"]})
+        assert answer.status == 200, answer
+        assert answer.json["choices"] == running.post(asked).json["choices"]
 
 
 def test_each_text_of_a_stream_ends_once_even_if_its_client_reads_slowly(server: Running) -> None:

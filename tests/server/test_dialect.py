@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from charnet.server.dialect import parse
+from charnet.errors import ConfigError
+from charnet.server.dialect import parse, refusal
 from charnet.server.http import ApiError
 
 
@@ -105,6 +106,9 @@ WRONG = [
     ("stop", [""]),
     ("stop", ["a"] * 5),
     ("stop", 5),
+    ("stop", 0),
+    ("stop", False),
+    ("stop", {}),
     ("stop", [None]),
     ("seed", "x"),
     ("seed", 10**40),
@@ -196,3 +200,24 @@ def test_what_is_not_strict_json_is_refused(body: bytes) -> None:
 )
 def test_a_conversation_without_a_text_of_the_user_is_refused(messages: object) -> None:
     assert refused({"messages": messages}, is_chat=True).param == "messages"
+
+
+def test_both_limits_of_a_conversation_are_checked() -> None:
+    messages = [{"role": "user", "content": "a"}]
+    error = refused({"messages": messages, "max_tokens": "many", "max_completion_tokens": 3}, is_chat=True)
+    assert error.to_json()["error"]["param"] == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown", "param"),
+    [
+        ("--match and --stop: leave one out", "match and stop: leave one out", "match"),
+        ("--match: 5 characters; -n 2 is too short", "match: 5 characters; max_tokens 2 is too short", "match"),
+        ("--match: \"a --stop -n\" and '--top-k'", "match: \"a --stop -n\" and '--top-k'", "match"),
+        ("--temp: found -inf, see --top-k", "temperature: found -inf, see top_k", "temperature"),
+        ("the text is too long", "the text is too long", None),
+    ],
+)
+def test_a_refusal_names_fields_and_no_options_of_the_command_line(message: str, shown: str, param: str | None) -> None:
+    error = refusal(ConfigError(message)).to_json()["error"]
+    assert (error["message"], error["param"]) == (shown, param)

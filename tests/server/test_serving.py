@@ -211,6 +211,19 @@ def test_a_key_is_needed_but_for_the_page(tiny_run: Path) -> None:
         assert not any(KEY in line for line in running.log)
 
 
+def test_runs_of_the_same_name_are_all_served_each_by_a_name_of_its_own(tiny_run: Path, tmp_path: Path) -> None:
+    files = [tmp_path / folder / "pets" / "best.safetensors" for folder in "abcd"]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        shutil.copy(tiny_run / "best.safetensors", file)
+    with serving(*files, files[1]) as running:
+        named = {each.name: each.path for each in running.app.models.all}
+        assert list(named.values()) == files
+        assert list(named)[:2] == ["pets", "pets/best"]
+        for name in named:
+            assert running.post({"model": name, "max_tokens": 1}).json["model"] == name
+
+
 def test_a_file_that_is_replaced_damaged_or_removed_disturbs_no_answer(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,11 +108,15 @@ def known_of(text: str, vocab: Vocabulary) -> tuple[npt.NDArray[np.int32], list[
     ids, dropped = vocab.encode_known(text)
     if not dropped:
         return ids, []
-    codes = vocab.codes(text)
-    unknown = list(dict.fromkeys(codes[vocab.lookup(codes) < 0].tolist()))
-    names = ", ".join(repr(chr(code)) if not vocab.of_bytes else f"{code:#04x}" for code in unknown[:SHOWN])
-    more = ", ..." if len(unknown) > SHOWN else vocab.advice(unknown[0]) if len(unknown) == 1 else ""
+    unknown = vocab.unknown_characters(text)
+    names = ", ".join(map(_shown, unknown[:SHOWN]))
+    more = ", ..." if len(unknown) > SHOWN else vocab.advice(ord(unknown[0])) if len(unknown) == 1 else ""
     return ids, [f"left out {plural(dropped, 'character')} that the model does not know: {names}{more}"]
+
+
+def _shown(character: str) -> str:
+    """Returns a character for a message; a byte that is not UTF-8 as a number."""
+    return f"{ord(character) & 0xFF:#04x}" if "\udc80" <= character <= "\udcff" else repr(character)
 
 
 def read_turn(text: str, vocab: Vocabulary) -> tuple[npt.NDArray[np.int32], list[str]]:

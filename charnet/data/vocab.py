@@ -173,10 +173,30 @@ class Vocabulary:
         return f"; nor {', '.join(named)}{more}" if named else ""
 
     def encode_known(self, text: str) -> tuple[npt.NDArray[np.int32], int]:
-        """Returns the ids of the characters that are in the alphabet, and the number of the other characters."""
+        """Returns the ids of the characters that are in the alphabet, and the number of the other characters.
+
+        Of a character of several bytes all are known or none: half of one is no character.
+        """
         ids = self.lookup(self.codes(text))
-        known = ids[ids >= 0]
-        return known, len(ids) - len(known)
+        is_known, owner = self._known(text, ids)
+        return ids[is_known[owner]], len(is_known) - int(np.count_nonzero(is_known))
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """Returns the characters of a text that are not in the alphabet, each once."""
+        is_known, _ = self._known(text, self.lookup(self.codes(text)))
+        return list(dict.fromkeys(text[at] for at in np.flatnonzero(~is_known).tolist()))
+
+    def _known(self, text: str, ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """Returns which characters are in the alphabet, and to which character each of the ids belongs."""
+        owner = np.arange(len(text))
+        if self.of_bytes:
+            points = code_points(text)
+            is_byte = (points >= 0xD800) & (points < 0xE000)  # a byte that is not UTF-8 (PEP 383)
+            sizes = 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)
+            owner = np.repeat(owner, np.where(is_byte, 1, sizes))
+        is_known = np.ones(len(text), dtype=np.bool_)
+        is_known[owner[ids < 0]] = False
+        return is_known, owner
 
     def decode(self, ids: list[int]) -> str:
         """Returns the text of some ids; bytes that are not UTF-8 become lone surrogates (PEP 383)."""

@@ -45,7 +45,14 @@ def test_bytes_that_the_alphabet_lacks_stay_and_are_refused_or_left_out_later() 
     assert fit("ab\u00e9", vocab) == ("ab\u00e9", [])
     text, ids, notes = read("a\U0001f600b", vocab, DataSettings(bytes=True), skip_unknown=True)
     assert (text, ids.tolist()) == ("ab", [0, 1])
-    assert notes == ["left out 4 characters that the model does not know: 0xf0, 0x9f, 0x98, 0x80"]
+    assert notes == ["left out 1 character that the model does not know: '\U0001f600'"]
+
+
+def test_a_character_of_which_a_model_of_bytes_knows_a_part_is_left_out_as_a_whole() -> None:
+    vocab = Vocabulary(tuple(sorted("aé".encode())), of_bytes=True, is_utf8=True)  # 0x61, 0xa9, 0xc3
+    text, ids, notes = read("aè\udc80é\u20a9a", vocab, DataSettings(bytes=True), skip_unknown=True)
+    assert (text, ids.tolist()) == ("aéa", [0, 2, 1, 0])
+    assert notes == ["left out 3 characters that the model does not know: 'è', 0x80, '\u20a9'"]
 
 
 def test_a_note_names_no_more_than_a_few_characters() -> None:

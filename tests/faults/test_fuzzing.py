@@ -153,7 +153,8 @@ def encode_by_chance(vocab: Vocabulary, chance: random.Random) -> None:
         assert vocab.decode(vocab.encode(text).tolist()) == text
     with contextlib.suppress(PromptError):
         ids, skipped = vocab.encode_known(text)
-        assert len(ids) + skipped == len(vocab.codes(text))
+        assert vocab.of_bytes or len(ids) + skipped == len(text)
+        assert vocab.decode(ids.tolist()) == "".join(c for c in text if c not in vocab.unknown_characters(text))
         assert np.all((ids >= 0) & (ids < len(vocab)))
 
 

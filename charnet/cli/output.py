@@ -210,6 +210,10 @@ def check_free(
     Raises:
         StorageError: the path is a folder, a device or a link, or a file that may not be replaced.
     """
+    if str(path) == "-":  # elsewhere it is a stream; here it would be a file of this name
+        raise StorageError(
+            f"-: is not the name of a file; {'without --out the text is on stdout' if is_sample else 'name one'}"
+        )
     try:
         if path.is_dir():
             raise StorageError(f"{path}: is a folder; give the name of a file{', or use --out-dir' * is_sample}")

@@ -569,16 +569,23 @@ def test_no_file_is_replaced_without_force(charnet_: Charnet, line: str, code: i
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "sample -n 5 --out",
-        "sample -n 5 --force --out",
-        "sample -n 5 --json --force --out",
-        "quantize pets --out",
-        "export pets --numpy --out",
-    ],
-)
+OUT = [
+    "sample -n 5 --out",
+    "sample -n 5 --force --out",
+    "sample -n 5 --json --force --out",
+    "quantize pets --out",
+    "export pets --numpy --out",
+]
+
+
+@pytest.mark.parametrize("line", OUT)
+def test_no_file_is_made_of_the_name_that_means_a_stream_elsewhere(charnet_: Charnet, line: str) -> None:
+    before = sorted(Path().iterdir())
+    assert_refused(charnet_(*line.split(), "-"), 6, "-: is not the name of a file; ")
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("line", OUT)
 def test_no_link_and_no_device_is_replaced_or_written_through(charnet_: Charnet, line: str) -> None:
     Path("file").write_text("mine")
     os.mkfifo("pipe")

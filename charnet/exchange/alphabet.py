@@ -124,7 +124,27 @@ def read(path: Path, counts: Collection[int]) -> list[bytes]:
     if len(encoded) not in counts:
         wanted = " or ".join(f"{count:,}" for count in sorted(counts)[:4])
         raise CheckpointError(f"{path}: expected {wanted} characters, as the model has, found {len(encoded):,}")
+    try:
+        vocabulary(encoded)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: found {error}") from None
     return encoded
+
+
+def exported(path: Path, metadata: Mapping[str, object]) -> list[bytes]:
+    """Returns the alphabet in the header of weights that charnet exported (`charnet.exchange.about`).
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        numbers = strict_json(str(metadata["alphabet"]))
+        tokens = [bytes([each]) if metadata["alphabet_unit"] == "bytes" else chr(each).encode() for each in numbers]
+        if metadata["rare_id"]:
+            tokens[int(str(metadata["rare_id"]))] = UNKNOWN[0]
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError):
+        raise old_file.damaged(path, "a header without the alphabet") from None
+    return tokens
 
 
 def _from_text(text: str, counts: Collection[int]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -98,20 +98,36 @@ def _of_torch_7(file: OldFile, wanted: str) -> Imported:
 
 
 def _with_alphabet(file: OldFile, source: str, given: Given) -> Imported:
-    if given.alphabet is None:
-        raise ConfigError(
-            f"{file.path}: a model of {'Keras' if source == KERAS else 'PyTorch'} has no alphabet in its file; "
-            "give its characters in the order of their ids: --alphabet alphabet.txt"
-        )
-    read_tokens = functools.partial(alphabet.read, given.alphabet)
     if source == KERAS:
+        read_tokens = _tokens(file, given, "Keras")
         return keras.convert(file.path, keras_file.read(file), lambda count: read_tokens([count]))
     tensors, metadata = weights_file.parse(file)
     if metadata.get("format") == "charnet":
         raise unfit(file.path, "found a checkpoint of charnet, which every command reads as it is")
+    said = metadata.get("activation") if "charnet_format" in metadata else None  # by `charnet export`
+    if said == "sigmoid":
+        raise unfit(file.path, "found an rnn of sigmoids in PyTorch's form, whose state begins at -1")
+    activation = "relu" if said == "relu" else given.activation
     floats = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    model = state_dict.convert(file.path, floats, read_tokens, given.names, given.activation)
-    return replace(model, left_out=_named([name for name in tensors if name not in floats]))
+    read_tokens = _tokens(file, given, "PyTorch", metadata)
+    model = state_dict.convert(file.path, floats, read_tokens, given.names, activation)
+    assumed = tuple(each for each in model.assumed if said is None or not each.startswith("activation"))
+    return replace(model, left_out=_named([name for name in tensors if name not in floats]), assumed=assumed)
+
+
+def _tokens(
+    file: OldFile, given: Given, program: str, metadata: Mapping[str, object] | None = None
+) -> Callable[[Collection[int]], list[bytes]]:
+    """Returns what reads the alphabet: from its own file, or from the header of weights that charnet exported."""
+    if given.alphabet is not None:
+        return functools.partial(alphabet.read, given.alphabet)
+    if metadata and "charnet_format" in metadata:
+        exported = alphabet.exported(file.path, metadata)
+        return lambda _: exported
+    raise ConfigError(
+        f"{file.path}: a model of {program} has no alphabet in its file; "
+        "give its characters in the order of their ids: --alphabet alphabet.txt"
+    )
 
 
 def _named(names: list[str]) -> tuple[str, ...]:

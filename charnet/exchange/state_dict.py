@@ -170,15 +170,15 @@ def _outer(
         fitting = {name for name, tensor in left.items() if tensor.shape == (alphabet, width)}
         embedding = left.pop(chosen) if (chosen := _only(fitting)) else None
     if embedding is None and width != alphabet:
-        raise unfit(path, f"found no embedding of shape ({alphabet}, {width}){_shapes(left)}; try --map")
+        raise unfit(path, f"found no embedding of shape ({alphabet}, {width}){_but(left)}; try --map")
     if head is None and embedding is not None and embedding.shape == (alphabet, units):
         head = embedding
     if head is None:
-        raise unfit(path, f"found no head of shape ({alphabet}, {units}){_shapes(left)}; try --map")
+        raise unfit(path, f"found no head of shape ({alphabet}, {units}){_but(left)}; try --map")
     if bias is None and len(only := [name for name, tensor in left.items() if tensor.shape == (alphabet,)]) == 1:
         bias = left.pop(only[0])
     if left:
-        raise unfit(path, f"found tensors that charnet has no place for{_shapes(left)}")
+        raise unfit(path, f"found tensors that charnet has no place for: {_shapes(left)}")
     return embedding, head, np.zeros(alphabet) if bias is None else bias
 
 
@@ -192,5 +192,8 @@ def _only(names: set[str]) -> str | None:
 
 def _shapes(tensors: Mapping[str, Matrix]) -> str:
     """Names a few tensors with their shapes, for a message."""
-    shown = ", ".join(f"{quoted(name)} {tensor.shape}" for name, tensor in list(tensors.items())[:4])
-    return f", but {shown}" if shown else ""
+    return ", ".join(f"{quoted(name)} {tensor.shape}" for name, tensor in list(tensors.items())[:4])
+
+
+def _but(tensors: Mapping[str, Matrix]) -> str:
+    return f", but {_shapes(tensors)}" if tensors else ""

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import old_models
 import pytest
+from checkpoint_files import tiny
 from old_models import LETTERS, TEXT, LuaObject, LuaTensor, listed, random, t7
 
 from charnet.cli.app import run
-from charnet.data.vocab import RARE
+from charnet.data.vocab import RARE, Vocabulary
 from charnet.exchange.convert import Given, convert
 from charnet.storage.checkpoint import Checkpoint
 
@@ -235,7 +236,7 @@ def test_names_that_say_nothing_are_mapped(capsys: pytest.CaptureFixture[str]) -
     [
         ({"rnn.weight_ih_l0_reverse": (16, 3)}, "a bidirectional network"),
         ({"rnn.weight_hr_l0": (2, 4)}, "proj_size"),
-        ({"norm.weight": (4,)}, 'no place for, but "norm.weight" (4,)'),
+        ({"norm.weight": (4,)}, 'no place for: "norm.weight" (4,)'),
         ({"rnn.weight_hh_l1": (24, 6), "rnn.weight_ih_l1": (24, 4)}, "layers of different sizes (4, 6)"),
         ({"rnn.weight_hh_l2": (16, 4), "rnn.weight_ih_l2": (16, 4)}, "found no whole layer 1"),
         ({"other.weight_hh_l0": (16, 4)}, "expected one recurrent network, found 2"),
@@ -756,3 +757,54 @@ def test_damaged_safetensors_are_refused(
     text = json.dumps(header).encode()
     write("old.safetensors", struct.pack("<Q", len(text)) + text + raw[8 + length :])
     assert reason in charnet("import old.safetensors --alphabet alphabet.txt", capsys, 4)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("twice.txt", ALPHABET[:-1] + ALPHABET[0], 'found an alphabet with "'),
+        ("words.json", json.dumps([*ALPHABET[:-1], "cat"]), 'found an alphabet with "cat", which is not one character'),
+    ],
+)
+def test_a_wrong_alphabet_is_blamed_on_its_own_file(
+    capsys: pytest.CaptureFixture[str], name: str, content: str, reason: str
+) -> None:
+    from safetensors.torch import save_file
+
+    save_file(torch_model("gru", 1), "old.safetensors")
+    write(name, content)
+    err = charnet(f"import old.safetensors --alphabet {name}", capsys, 4)[1]
+    assert err.startswith(f"charnet: {name}: {reason}")
+    assert "cannot be imported" not in err
+
+
+@pytest.mark.parametrize("kind", ["lstm tanh", "cifg tanh", "gru tanh", "rnn tanh", "rnn relu", "of bytes", "rare"])
+def test_weights_that_charnet_exported_come_back_with_their_alphabet(
+    capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    rare = Vocabulary((*sorted(map(ord, ALPHABET)), RARE))
+    utf8 = Vocabulary(tuple(sorted(set(TEXT.encode()) | {0xA9, 0xC3})), of_bytes=True, is_utf8=True)
+    of_text = Vocabulary.of_text(ALPHABET)
+    cell, _, activation = kind.partition(" ") if kind[:2] not in ("of", "ra") else ("lstm", "", "tanh")
+    vocab = {"of bytes": utf8, "rare": rare}.get(kind, of_text)
+    settings = {"model.activation": activation, "data.bytes": vocab.of_bytes}
+    tiny(cell, vocab, **settings).save(Path("own.safetensors"))
+    charnet("export own.safetensors --safetensors -o plain.safetensors", capsys)
+    out, err = charnet("import plain.safetensors -o back", capsys)
+    assert "does not say" not in err
+    assert Checkpoint.load(Path(out.strip())).vocab.symbols == vocab.symbols
+    assert measured(capsys, "back") == pytest.approx(measured(capsys, "own.safetensors"), abs=1e-5)
+
+
+def test_a_checkpoint_of_charnet_needs_no_import_and_no_alphabet(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny().save(Path("own.safetensors"))
+    assert "a checkpoint of charnet, which every command reads" in charnet("import own.safetensors", capsys, 4)[1]
+    tiny("rnn", **{"model.activation": "sigmoid"}).save(Path("sigmoid.safetensors"))
+    charnet("export sigmoid.safetensors --safetensors -o plain.safetensors", capsys)
+    assert "whose state begins at -1" in charnet("import plain.safetensors", capsys, 4)[1]
+    whole = (
+        Path("plain.safetensors").read_bytes().replace(b"sigmoid", b"tanh").replace(b'"alphabet":"[', b'"alphabet":"{')
+    )
+    length = struct.unpack_from("<Q", whole)[0] - 3
+    Path("bad.safetensors").write_bytes(struct.pack("<Q", length) + whole[8:])
+    assert "a header without the alphabet" in charnet("import bad.safetensors", capsys, 4)[1]

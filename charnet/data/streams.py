@@ -10,6 +10,7 @@ from charnet import regular_file
 
 STANDARD_INPUT = "-"
 ITS_OTHER_NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+NOT_SHARED = "several processes cannot read one stream: save the text in a file, and give its name"
 
 
 def is_standard_input(name: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import RUNS, Config
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, CorpusError
 from charnet.overlay import overlay
 from charnet.training import group, resolve
 
@@ -84,6 +84,39 @@ def _checked(
 
     start.check_named([from_file] if isinstance(from_file, str) else from_file)
     return merged, planned
+
+
+def check_new_run(
+    values: Mapping[str, Any],
+    processes: int,
+    *,
+    file_values: Mapping[str, Any] | None = None,
+    name: str = "",
+    init_from: Path | None = None,
+    seconds: float | str | None = None,
+) -> None:
+    """Refuses what `new_run` would refuse in each of several processes, before any of them is started.
+
+    Raises:
+        CharnetError: `new_run` would raise it too.
+    """
+    merged, _ = resolve.choose_length(values, file_values or {}, seconds)
+    config = overlay(Config(), merged)
+    if init_from is None:  # else the defaults are those of the weights
+        resolve.check(config, name)
+        if "training.batch_size" in merged:  # else it may be chosen to fit
+            resolve.check_shards(config, processes)
+    from charnet.data import datasets, sources, streams
+
+    if any(map(streams.is_stream, config.data.paths)):
+        raise CorpusError(streams.NOT_SHARED)
+    settings = config.data
+    sources.find(
+        settings.paths,
+        settings.glob,
+        any_bytes=settings.bytes,
+        fetch=lambda known: datasets.cached(known) or Path(known),  # it is fetched later
+    )
 
 
 def dry_run(

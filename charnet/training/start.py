@@ -17,7 +17,7 @@ from charnet.data.corpus import Corpus
 from charnet.data.datasets import is_known
 from charnet.data.encoded_copy import Ends, Ids
 from charnet.data.split import MOST_TUNING, Split, default_val
-from charnet.data.streams import ITS_OTHER_NAMES, STANDARD_INPUT, is_stream, may_not_end
+from charnet.data.streams import ITS_OTHER_NAMES, NOT_SHARED, STANDARD_INPUT, is_stream, may_not_end
 from charnet.data.vocab import Vocabulary
 from charnet.data.widen import widen
 from charnet.errors import CorpusError, plural, shortened
@@ -128,7 +128,7 @@ def read(
     """Returns the text of a run, whole and split, and the settings that follow from the text."""
     config = overlay(Config() if weights is None else _settings_of_model(weights, values), values)
     if group.size() > 1 and any(map(is_stream, config.data.paths)):
-        raise CorpusError("several processes cannot read one stream: save the text in a file, and give its name")
+        raise CorpusError(NOT_SHARED)
     if weights is not None:
         resolve.check_same_model(weights.config, config)
         resolve.check(config, name)

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from many_processes import CASES, HALVES
 
+from charnet.cli import launch
+from charnet.cli.app import run as cli
 from charnet.errors import GroupError, PeerError
 from charnet.evaluation.evaluate import Stopped
 from charnet.storage.checkpoint import Checkpoint
@@ -104,6 +106,36 @@ def test_one_process_trains_without_torchrun(folder: Path, tmp_path: Path) -> No
     command += ["--hidden-size", "8", "--batch-size", "4", "--window", "8", "--out", str(tmp_path), "-q"]
     assert subprocess.run(command, timeout=60).returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "reason"),
+    [
+        ("text.txt --batch-size 8 --processes 3", 2, "8 streams cannot be divided into 3 equal parts"),
+        ("text.txt --batch-size 8 --processes 2 --shards 3", 2, "--shards 3: cannot be divided among 2 processes"),
+        ("text.txt --processes 2 --network 1ms,1Gbit", 2, "needs --dry-run"),
+        ("text.txt --processes 2 --timeout 0s", 2, "--timeout: expected a number between 1"),
+        ("text.txt --processes 2 --strict", 2, "--strict needs --resume"),
+        ("nowhere.txt --processes 2", 3, "nowhere.txt: there is no such file"),
+        ("- --processes 2", 3, "several processes cannot read one stream"),
+        ("--resume nowhere --processes 2", 4, "nowhere: there is no such"),
+    ],
+)
+def test_a_wrong_command_is_refused_once_and_before_processes_are_started(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+    code: int,
+    reason: str,
+) -> None:
+    def start(_: int) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr(launch, "start", start)
+    monkeypatch.chdir(folder)
+    assert cli(["train", *line.split(), "--steps", "5"] if "resume" not in line else ["train", *line.split()]) == code
+    assert capsys.readouterr().err.count(reason) == 1
 
 
 @pytest.mark.slow

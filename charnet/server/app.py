@@ -196,7 +196,8 @@ class App:
             return error
         if head.method == "OPTIONS":
             return None
-        method = "GET" if head.path.startswith(MODEL) else ROUTES.get(head.path)
+        names_model = head.path.startswith(MODEL) and head.path != MODEL
+        method = "GET" if names_model else ROUTES.get(head.path)
         if method is None:
             return ApiError(404, f"there is nothing here; the API is at {', '.join(ROUTES)}")
         if head.method != method and (head.method, method) != ("HEAD", "GET"):

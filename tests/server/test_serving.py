@@ -161,6 +161,8 @@ def test_what_cannot_be_answered_is_refused_in_openais_shape(server: Running) ->
         (server.post(b"{", "/v1/completions"), 400, None),
         (server.post({}, "/v1/completions", "Content-Type: text/plain"), 415, None),
         (server.post({}, "/v1/embeddings"), 404, None),
+        (server.get("/v1/models/cats"), 404, "model"),
+        (server.get("/v1/models/"), 404, None),
         (server.get("/v1/completions"), 405, None),
         (server.post({}, "/health"), 405, None),
         (server.get("/", method="BREW"), 405, None),

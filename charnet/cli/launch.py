@@ -42,7 +42,9 @@ def start(processes: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):  # each of torch's has a level of its own
+        if name.partition(".")[0] == "torch":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -158,34 +158,37 @@ def train(
 ) -> int:
     """Train a model on a text. The run is saved in checkpoints/, under the name of the text."""
     given = dict(locals())  # first of all: each option that is a setting has the name of its field
-    starts = processes is not None and not dry_run and launch.starts(processes)
-    typed = assignments(settings or []) | given_settings(given)
-    values = unescaped_settings(typed, any_bytes=as_bytes) | ({"data.paths": text} if text else {})
-    file_values = read_yaml(config) if config else {}
-    seconds = None if time is None else parse_duration("--for", time)
-    if resume and (init_from or name):
-        raise ConfigError("--resume cannot change the name or the start of a run: leave out --init-from and --name")
-    if (strict or continue_text) and not resume:
-        flag = "--strict" if strict else "--continue"
-        raise ConfigError(f"{flag} needs --resume: leave it out, or add --resume RUN")
+    with launch.told_once():
+        starts = processes is not None and not dry_run and launch.starts(processes)
+        typed = assignments(settings or []) | given_settings(given)
+        values = unescaped_settings(typed, any_bytes=as_bytes) | ({"data.paths": text} if text else {})
+        file_values = read_yaml(config) if config else {}
+        seconds = None if time is None else parse_duration("--for", time)
+        if resume and (init_from or name):
+            raise ConfigError("--resume cannot change the name or the start of a run: leave out --init-from and --name")
+        if (strict or continue_text) and not resume:
+            flag = "--strict" if strict else "--continue"
+            raise ConfigError(f"{flag} needs --resume: leave it out, or add --resume RUN")
 
-    if network is not None and not dry_run:
-        raise ConfigError(f"--network {quoted(network)}: needs --dry-run; a training uses the network that there is")
-    if network is not None and not processes:
-        raise ConfigError(f"--network {quoted(network)}: needs --processes: how many machines it joins")
-    if processes is not None and starts:
-        from charnet.storage.runs import find_resumable
-        from charnet.training import setup
-
-        if resume:
-            find_resumable(resume, out)
-        else:
-            setup.check_new_run(
-                values, processes, file_values=file_values, name=name, init_from=init_from, seconds=seconds
+        if network is not None and not dry_run:
+            raise ConfigError(
+                f"--network {quoted(network)}: needs --dry-run; a training uses the network that there is"
             )
-        return launch.start(processes)
-    if dry_run:
-        return dry_running.show(values, given | {"time": seconds}, file_values)
+        if network is not None and not processes:
+            raise ConfigError(f"--network {quoted(network)}: needs --processes: how many machines it joins")
+        if processes is not None and starts:
+            from charnet.storage.runs import find_resumable
+            from charnet.training import setup
+
+            if resume:
+                find_resumable(resume, out)
+            else:
+                setup.check_new_run(
+                    values, processes, file_values=file_values, name=name, init_from=init_from, seconds=seconds
+                )
+            return launch.start(processes)
+        if dry_run:
+            return dry_running.show(values, given | {"time": seconds}, file_values)
 
     if group.rank():  # the first process shows, logs and writes
         quiet, json, log, open_page = True, False, None, False

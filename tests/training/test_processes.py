@@ -139,6 +139,15 @@ def test_a_wrong_command_is_refused_once_and_before_processes_are_started(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("options", [("--strict",), ("--dry-run",)])
+def test_a_wrong_command_under_torchrun_is_refused_by_one_process(folder: Path, options: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "charnet"]
+    command += ["train", str(folder / "text.txt"), "--steps", "2", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert sum(line.startswith("charnet: --") for line in done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
 def test_a_job_whose_run_has_ended_begins_another_one(folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-id=book"]
     command += [
@@ -274,6 +283,7 @@ def test_a_signal_to_the_command_saves_and_the_run_can_be_resumed(
     folder: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     command = two_processes(folder, "--steps", "9999999", "--hidden-size", "8", "--out", str(tmp_path), "--name", "run")
+    assert "torch/" not in told  # what its launcher says about signals
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         while not (tmp_path / "run" / "metrics.jsonl").exists():

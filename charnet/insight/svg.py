@@ -204,6 +204,10 @@ def _curve(line: Line, index: int, across: Callable[[float], float], up: Callabl
     if line.low and line.high:
         around = f"{path(line.x, line.high)} {path(line.x[::-1], line.low[::-1])}"
         band = f'<polygon fill="{color(line, index)}" fill-opacity="0.15" points="{around}"/>'
+    if len(line.x) == 1:  # a path of one point is not drawn
+        return (
+            f'{band}<circle fill="{color(line, index)}" r="3" cx="{across(line.x[0]):.1f}" cy="{up(line.y[0]):.1f}"/>'
+        )
     return f'{band}<polyline fill="none" stroke-width="2" {_stroke(line, index)} points="{path(line.x, line.y)}"/>'
 
 

@@ -182,6 +182,7 @@ SENTENCES = {
     "axis.context": "看到的上文（字符）", "axis.back": "往回的字符数", "axis.relative": "相对大小",
     "axis.step": "步", "axis.norm": "梯度的范数",
     "panel.loss": "学习过程中的损失", "panel.memory": "比看到全部上文时高出的损失",
+    "panel.train": "训练损失（时间太短，没有验证损失曲线）",
     "panel.state": "∂h(t) / ∂状态(t − k)",
     "panel.input": "∂损失 / ∂输入", "panel.norm": "梯度的范数（裁剪之前）",
     "panel.descent": "损失",

@@ -215,6 +215,7 @@ SENTENCES = {
     "axis.context": "characters of context seen", "axis.back": "characters back", "axis.relative": "relative size",
     "axis.step": "step", "axis.norm": "norm of the gradient",
     "panel.loss": "loss while learning", "panel.memory": "loss above that with the whole context",
+    "panel.train": "training loss (too short for held-out ones)",
     "panel.state": "d h(t) / d state(t − k)",
     "panel.input": "d loss / d input",
     "panel.norm": "norm of the gradient, before clipping",

@@ -100,11 +100,17 @@ def _losses(
 ) -> Panel:
     by_time = lesson.by_time
     over = "seconds" if by_time else "characters"
-    lines = [Line(name, run.curve[over], run.curve["nats"], color=color) for name, run in runs.items()]
-    every = [Line("", run.curve[over], run.curve["nats"]) for run in beside]
+    held_out = all(len(run.curve["nats"]) > 1 for run in (*runs.values(), *beside))  # a point is no curve
+
+    def line(run: Run, name: str = "") -> Line:
+        curve = run.curve if held_out else run.train_curve
+        return Line(name, curve[over], curve["nats"], color=color)
+
+    lines = [line(run, name) for name, run in runs.items()]
+    every = [line(run) for run in beside]
     shared = same_range([every]) if any(line.y for line in every) else None
     label = words.say("axis.seconds" if by_time else "axis.steps")
-    return Panel(words.say("panel.loss"), label, lines, range_y=shared)
+    return Panel(words.say("panel.loss" if held_out else "panel.train"), label, lines, range_y=shared)
 
 
 def _gradient(words: Words, title: str, lines: Sequence[Line], found: Mapping[str, GradientReach]) -> str:

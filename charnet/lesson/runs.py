@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from charnet import regular_file
 from charnet.config import Config
 from charnet.data.split import Part
 from charnet.errors import CharnetError, DivergedError
@@ -19,6 +20,7 @@ from charnet.lesson.plan import Experiment
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.strict_json import strict_json
 from charnet.training import setup
 from charnet.training.events import Evaluated
 
@@ -34,6 +36,7 @@ class Run:
         nats: per held-out character, of its best weights; None if it diverged before it had any.
         seconds: of training.
         curve: `seconds`, `characters` and `nats` at each evaluation on a part of the held-out text.
+        train_curve: the same of the training loss, at each report.
         reused: it was finished by an earlier lesson.
         busy: processor seconds in each second of the run; None if that is not known.
     """
@@ -51,6 +54,7 @@ class Run:
     diverged: bool = False
     reused: bool = False
     busy: float | None = None
+    train_curve: dict[str, list[float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all numbers, for JSON."""
@@ -145,8 +149,6 @@ def describe(
         best = Checkpoint.load(runs.find(path), weights_only=True)
         found = evaluate(model_of(best), held_out, best.vocab.start_id(), most=MOST_READ)
         nats = checked(found).nats_per_char
-    lines = [line for line in last.history if line.get("val_nats_per_char") is not None]
-    names = {"seconds": "seconds", "characters": "chars_seen", "nats": "val_nats_per_char"}
     return Run(
         name=experiment.name,
         part=experiment.part,
@@ -157,8 +159,26 @@ def describe(
         characters=state.chars_seen,
         seconds=round(state.seconds, 3),
         nats=nats if state.best_nats_per_char is not None else None,
-        curve={name: [float(line[key]) for line in lines] for name, key in names.items()},
+        curve=_curve(last.history, "val_nats_per_char"),
+        train_curve=_curve(_metrics(path), "train_nats_per_char"),
         diverged=state.step < last.config.training.steps,
         reused=reused,
         busy=busy,
     )
+
+
+def _metrics(folder: Path) -> list[dict[str, Any]]:
+    """Returns what a run reported; nothing where that cannot be read, since only curves are drawn from it."""
+    try:
+        lines = regular_file.read(folder / runs.METRICS, runs.LARGEST_METRICS).splitlines()
+        found = [strict_json(line.decode()) for line in lines]
+    except (OSError, ValueError, CharnetError):
+        return []
+    return [line for line in found if isinstance(line, dict)]
+
+
+def _curve(history: Sequence[Mapping[str, Any]], loss: str) -> dict[str, list[float]]:
+    """Returns a loss over time and over characters, where it was measured."""
+    lines = [line for line in history if line.get(loss) is not None]
+    names = {"seconds": "seconds", "characters": "chars_seen", "nats": loss}
+    return {name: [float(line[key]) for line in lines] for name, key in names.items()}

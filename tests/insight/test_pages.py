@@ -133,10 +133,15 @@ def test_all_numbers_are_ready_for_json() -> None:
     assert len(found["excerpt"]["nats"]) == len(found["excerpt"]["text"])
 
 
+def test_a_curve_of_one_point_is_seen() -> None:
+    drawn = to_svg([Panel("t", "x", [Line("a", [1.0], [2.0]), Line("b", [1.0, 2.0], [3.0, 2.0])])], "y", "")
+    assert drawn.count("<circle") == drawn.count("<polyline") == 1
+
+
 def test_a_logarithmic_axis_leaves_out_what_it_cannot_show() -> None:
     line = Line("curve", [0.0, 1.0, 1024.0], [1.0, 0.0, 1e-3], low=[1, 1, 1], high=[1, 1, 1])
     drawn = to_svg([Panel("t", "x", [line], log_x=2, log_y=10)], "y", "")
-    assert drawn.count("<polyline") == 1
+    assert drawn.count("<circle") == 1
     assert "nan" not in drawn
     bars = to_svg([Panel("t", "x", [Line("a", [1.0, 2.0], [3.0, 0.0])], bars=True, names=("i", "f"))], "y", "")
     assert bars.count("<rect") == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import sentences
-from lessons import STEPS, cells, full, give, lesson
+from lessons import STEPS, cells, full, give, lesson, renamed
 from pages import HOSTILE
 
 from charnet import api
@@ -152,6 +152,20 @@ def test_a_page_has_all_its_sections_and_links_to_them(language: str) -> None:
     assert "http" not in page.replace('xmlns="http://www.w3.org/2000/svg"', "").replace("http-equiv", "")
     assert len(page.encode()) < 1_000_000
     assert found.names.count("svg") == 1 + 7 + 3 + 3 + 1 + 1 + 2 + 1
+
+
+def test_runs_that_were_evaluated_once_are_drawn_by_their_training_losses() -> None:
+    once = {"seconds": [2.0], "characters": [1000.0], "nats": [1.5]}
+    steps = {"seconds": [0.5, 1.0, 2.0], "characters": [250.0, 500.0, 1000.0], "nats": [3.0, 2.0, 1.6]}
+    page = to_page(lesson(*(renamed(run, curve=once, train_curve=steps) for run in cells())))
+    assert "training loss (too short for held-out ones)" in page
+    assert "loss while learning" not in page
+    assert min(len(points.split()) for points in re.findall(r'<polyline[^>]* points="([^"]*)"', page)) > 1
+
+
+def test_a_run_of_a_lesson_has_the_training_loss_of_each_report(given: Lesson) -> None:
+    assert all(len(run.train_curve["nats"]) > 1 for run in given.runs)
+    assert all(run.train_curve["characters"][-1] == run.characters for run in given.runs)
 
 
 def test_a_lesson_of_cells_alone_has_a_page() -> None:

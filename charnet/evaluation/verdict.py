@@ -66,9 +66,9 @@ def of_run(result: RunResult | None) -> Verdict | None:
     if result is None or result.nats is None:
         return None
     if result.nats > (guess := math.log(max(1, result.alphabet))):
-        return Verdict(
-            "worse than guessing", f"worse than guessing ({guess:.2f} nats): train with a smaller learning rate"
-        )
+        is_short = result.ngram_nats is not None and result.ngram_nats > guess  # then counting learns nothing either
+        advice = "give it more text" if is_short else "train with a smaller learning rate"
+        return Verdict("worse than guessing", f"worse than guessing ({guess:.2f} nats): {advice}")
     return _of_counting(result) or _of_heart(result) or _of_gain(result)
 
 

@@ -26,6 +26,7 @@ def said(**changes: object) -> Verdict:
     ("changes", "kind", "sentence"),
     [
         ({"nats": 5.0}, "worse than guessing", "worse than guessing (4.14 nats): train with a smaller learning rate"),
+        ({"nats": 5.0, "ngram_nats": 4.2}, "worse than guessing", "worse than guessing (4.14 nats): give it more text"),
         (
             {"nats": 1.71, "last_nats": 1.71},
             "worse than n-gram",

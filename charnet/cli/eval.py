@@ -110,6 +110,7 @@ def eval_(
     if quantize is not None:
         model = model.quantize(quantize)
 
+    symbol = "byte" if model.vocab.of_bytes else "character"
     from charnet.evaluation import judge
     from charnet.evaluation.evaluate_checkpoint import evaluate_each, evaluate_files
 
@@ -127,7 +128,7 @@ def eval_(
         console.note(note)
     judged = judge.of_text(model, evaluation)
     if out is not None:
-        said = [showing.figures(evaluation), *([f"The model {judged.sentence}."] if judged else [])]
+        said = [showing.figures(evaluation, symbol), *([f"The model {judged.sentence}."] if judged else [])]
         showing.as_page(out, f"{Path(text[0]).name} as {path.parent.name} reads it", said, found)
     elif show and not json:
         showing.on_terminal(found)
@@ -135,7 +136,7 @@ def eval_(
         more = {"verdict": judged.as_dict() if judged else None, **(showing.as_json(found) if show else {})}
         console.write_json({"checkpoint": str(path), "precision": model.precision, **evaluation.as_dict(), **more})
     else:
-        tables.show_evaluation(evaluation, judged.sentence if judged else "")
+        tables.show_evaluation(evaluation, judged.sentence if judged else "", symbol=symbol)
     if evaluation.dynamic and evaluation.dynamic.is_worse_than(evaluation):
         console.note("learning while reading made it worse: try a smaller --dynamic-rate")
 
@@ -228,6 +229,7 @@ def _show_lines(model: Checkpoint, paths: list[str], changes: dict[str, str], th
     from charnet.evaluation.line_scores import score_lines
 
     notes, unknown, nats, characters, file = list[str](), 0, 0.0, 0, ""
+    symbol = "byte" if model.vocab.of_bytes else "character"
     has_files = len(paths) > 1 or Path(paths[0]).is_dir()
     for score in score_lines(model, paths, changes, threads=threads, notes=notes):
         unknown, nats, characters = unknown + score.unknown, nats + score.nats, characters + score.characters
@@ -239,16 +241,18 @@ def _show_lines(model: Checkpoint, paths: list[str], changes: dict[str, str], th
             if has_files:
                 console.write_line(f"{file}:")
             console.write_line(
-                COLUMNS.format("document" if model.vocab.has_documents else "line", "nats", "per char", "characters")
+                COLUMNS.format(
+                    "document" if model.vocab.has_documents else "line", "nats", f"per {symbol[:4]}", f"{symbol}s"
+                )
             )
         per_char = "-" if score.nats_per_char is None else f"{score.nats_per_char:.3f}"
         console.write_line(COLUMNS.format(f"{score.number:,}", f"{score.nats:.2f}", per_char, f"{score.characters:,}"))
     for note in notes:
         console.note(note)
     if unknown:
-        console.note(f"left out {plural(unknown, 'character')} that the model does not know; --json tells where")
+        console.note(f"left out {plural(unknown, symbol)} that the model does not know; --json tells where")
     if characters:
-        console.note(f"all together: {nats / characters:.4f} nats per character")
+        console.note(f"all together: {nats / characters:.4f} nats per {symbol}")
 
 
 def _as_dict(score: LineScore, *, has_file: bool) -> dict[str, Any]:

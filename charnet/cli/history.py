@@ -34,6 +34,16 @@ class RunHistory(RunState):
         trained = dict(zip(*self.points("seconds", "step"), strict=True))
         return [self._stamps.get(int(step), trained.get(step, 0.0)) for step in steps], values
 
+    @property
+    def symbol(self) -> str:
+        """What the model reads one by one: characters, or bytes."""
+        return "byte" if self.started and self.started.config.data.bytes else "character"
+
+    @property
+    def short_symbol(self) -> str:
+        """The same, where there is little room."""
+        return self.symbol[:4]
+
     def lines(self, event: Event) -> list[str]:
         """Returns the lines that every view shows for an event; most events have none."""
         match event:
@@ -44,7 +54,9 @@ class RunHistory(RunState):
             case Finished():
                 assert self.started is not None
                 parts = 0 < self.started.config.data.val_chars < event.held_out
-                return messages.closing(event, self.started.alphabet_size, self.conclusion, read_parts=parts)
+                return messages.closing(
+                    event, self.started.alphabet_size, self.conclusion, read_parts=parts, symbol=self.symbol
+                )
         return []
 
 

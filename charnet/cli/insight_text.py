@@ -31,7 +31,7 @@ def show(studies: Sequence[Study]) -> None:
 def _show_one(study: Study) -> None:
     for note in study.notes:
         console.note(note)
-    _head(f"what it expects: {plural(study.characters, 'character')} of {study.text}")
+    _head(f"what it expects: {plural(study.characters, study.symbol)} of {study.text}")
     _paragraph(study)
     _say(verdicts.of_surprise(study))
     for each in study.worst[:WORST]:
@@ -51,24 +51,24 @@ def _show_one(study: Study) -> None:
     _head("gates")
     for layer in study.gates:
         if layer.half_lives:
-            _half_lives(layer.half_lives)
-        _say(study.layer_name(layer.place) + verdicts.of_gates(layer))
+            _half_lives(layer.half_lives, study.symbol)
+        _say(study.layer_name(layer.place) + verdicts.of_gates(layer, study.symbol))
     console.note("charnet insight -o page.html shows all of this as a page: each character, each unit")
 
 
 def _show_several(studies: list[Study]) -> None:
-    _head(f"{plural(studies[0].characters, 'character')} of {studies[0].text}")
+    _head(f"{plural(studies[0].characters, studies[0].symbol)} of {studies[0].text}")
     tables.show_rows([(console.shown(s.name), tables.format_loss(s.nats_per_char)) for s in studies])
     for sentence in verdicts.of_comparison(studies):
         _say(sentence)
-    _head("how far it remembers: nats by characters of context")
+    _head(f"how far it remembers: nats by {studies[0].symbol}s of context")
     _memory(studies)
     _head("how far the gradient reaches")
     _gradient(studies)
     _head("gates")
     for study in studies:
         for layer in study.gates:
-            _say(f"{study.name}: {study.layer_name(layer.place)}{verdicts.of_gates(layer)}")
+            _say(f"{study.name}: {study.layer_name(layer.place)}{verdicts.of_gates(layer, study.symbol)}")
     console.note("charnet insight A B -o page.html draws all of them in one figure")
 
 
@@ -165,13 +165,12 @@ def _note_ngram(studies: Sequence[Study]) -> None:
         _say("These are the networks alone, without the n-gram beside them.")
 
 
-def _half_lives(half_lives: Sequence[float]) -> None:
+def _half_lives(half_lives: Sequence[float], symbol: str) -> None:
     logs = [math.log2(life) for life in half_lives]
     low, high = math.floor(min(logs)), math.ceil(max(logs))
     counts = [0] * BINS
     for each in logs:
         counts[min(BINS - 1, int((each - low) / max(1, high - low) * BINS))] += 1
     bars = tables.curve([float(count) for count in counts], BINS)
-    console.write(
-        f"units by half-life, from {verdicts.characters(2.0**low)} to {verdicts.characters(2.0**high)}: {bars}\n"
-    )
+    ends = f"{verdicts.symbols(2.0**low, symbol)} to {verdicts.symbols(2.0**high, symbol)}"
+    console.write(f"units by half-life, from {ends}: {bars}\n")

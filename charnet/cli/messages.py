@@ -93,12 +93,18 @@ def left_out(event: Started) -> list[str]:
 
 
 def closing(
-    event: Finished, alphabet_size: int, conclusion: Conclusion | None, *, read_parts: bool = False
+    event: Finished,
+    alphabet_size: int,
+    conclusion: Conclusion | None,
+    *,
+    read_parts: bool = False,
+    symbol: str = "character",
 ) -> list[str]:
     """Says how a training ended, how good the model is and which command comes next.
 
     Args:
         read_parts: the evaluations on the way read only a part of the held-out text.
+        symbol: what the model reads one by one, a character or a byte.
     """
     if event.step == 0:
         return [NOTHING_SAVED]
@@ -107,14 +113,14 @@ def closing(
     result = conclusion.result if conclusion else event.result(alphabet_size)
     lines = []
     if event.best_nats_per_char is not None:
-        part = f", over {event.read:,} of {event.held_out:,} held-out characters" if event.read < event.held_out else ""
+        part = f", over {event.read:,} of {event.held_out:,} held-out {symbol}s" if event.read < event.held_out else ""
         part = ", over all of the held-out text" if read_parts and event.read == event.held_out else part
         part = part if event.held_out else ", of the text that it learned from"
-        lines.append(f"best: {format_loss(event.best_nats_per_char)} per character at step {event.best_step:,}{part}")
+        lines.append(f"best: {format_loss(event.best_nats_per_char)} per {symbol} at step {event.best_step:,}{part}")
         if event.test_nats_per_char is not None:
-            lines.append(f"test: {format_loss(event.test_nats_per_char)} per character, with the weights of that step")
+            lines.append(f"test: {format_loss(event.test_nats_per_char)} per {symbol}, with the weights of that step")
     if conclusion and conclusion.baselines:
-        lines.append(_comparison(conclusion.baselines))
+        lines.append(_comparison(conclusion.baselines, symbol))
     if found := verdict.of_run(result):
         lines.append(found.sentence)
     if event.forecast and (found is None or found.time_helps):
@@ -129,12 +135,12 @@ def closing(
     return lines
 
 
-def _comparison(b: Baselines) -> str:
+def _comparison(b: Baselines, symbol: str) -> str:
     """Gives the losses of an n-gram model and of compressors on the same held-out text."""
-    part = f" (on the first {plural(b.held_out, 'character')}, after {b.learned:,})" if b.is_part else ""
+    part = f" (on the first {plural(b.held_out, symbol)}, after {b.learned:,})" if b.is_part else ""
     bits = {f"{b.order}-gram": b.ngram, "PPMd": b.ppmd, "xz -9e": b.xz, "gzip -9": b.gzip}
     shown = (f"{name} {each * math.log(2):.4f}" for name, each in bits.items() if each is not None)
-    return f"for comparison: {', '.join(shown)} nats per character{part}"
+    return f"for comparison: {', '.join(shown)} nats per {symbol}{part}"
 
 
 def aborted(started: Started | None) -> list[str]:

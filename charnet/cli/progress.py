@@ -183,7 +183,7 @@ class _PlainLines(_Quiet):
             return
         self.printed_at = time.monotonic()
         note(
-            f"step {now.step:,}/{history.steps:,}, {now.chars_per_second:,.0f} chars/s, "
+            f"step {now.step:,}/{history.steps:,}, {now.chars_per_second:,.0f} {history.short_symbol}s/s, "
             f"{format_duration(history.seconds_left())} left, train {format_loss(now.train_nats_per_char)}"
             f"{self._new_val(now.step)}"
         )

@@ -195,7 +195,7 @@ def _facts(run: RunSummary) -> dict[str, str]:
         "model": short_model(run.document.config),
         "trained": tables.format_duration(progress.seconds),
         "steps": f"{progress.step:,}" + (f" of {steps:,}" if progress.step < steps else ""),
-        "read": plural(progress.chars_seen, "character"),
+        "read": plural(progress.chars_seen, "byte" if run.document.config.data.bytes else "character"),
         "size": tables.format_size(run.size_bytes),
         "written": run.written[:16].replace("T", " "),
     }

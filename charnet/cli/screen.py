@@ -121,7 +121,7 @@ def _figures(history: RunHistory, width: int) -> Iterator[Line]:
         pieces.append(("held out ", f"{history.val[-1]:.2f}", "held out"))
     if history.best and history.best[0] is not None and width >= 40:
         pieces.append(("best ", f"{history.best[0]:.2f}", "plain"))
-    pieces.append(("", f"{now.chars_per_second:,.0f} chars/s", "plain"))
+    pieces.append(("", f"{now.chars_per_second:,.0f} {history.short_symbol}s/s", "plain"))
     line: Line = []
     used = 0
     for name, value, style in pieces:
@@ -170,7 +170,12 @@ def _chart(history: RunHistory, seconds: float, width: int, height: int) -> list
     ]
     labels = ["0", *(label(end * share) for share in (0.5, 1.0))]
     drawn = chart.draw(series, end, labels, width, height - 1) if width >= 24 else []
-    named: Line = [("nats per character: ", "name"), ("⠒ train", "train"), ("  ", "name"), ("⠤ held out", "held out")]
+    named: Line = [
+        (f"nats per {history.symbol}: ", "name"),
+        ("⠒ train", "train"),
+        ("  ", "name"),
+        ("⠤ held out", "held out"),
+    ]
     return [named if width >= 40 else named[1:], *drawn] if drawn else []
 
 

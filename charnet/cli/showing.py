@@ -119,7 +119,7 @@ def as_json(found: Iterable[tuple[str, float]]) -> dict[str, object]:
     return {**known, "unknown_at": unknown}
 
 
-def figures(evaluation: Evaluation) -> str:
-    """Returns the loss in a sentence."""
+def figures(evaluation: Evaluation, symbol: str = "character") -> str:
+    """Returns the loss in a sentence, of a model that reads characters, or bytes."""
     nats, bits = evaluation.nats_per_char, evaluation.bits_per_char
-    return f"{nats:.4f} nats ({bits:.4f} bits) per character, over {evaluation.characters:,} characters."
+    return f"{nats:.4f} nats ({bits:.4f} bits) per {symbol}, over {evaluation.characters:,} {symbol}s."

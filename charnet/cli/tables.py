@@ -63,13 +63,13 @@ def show_summary(d: Description, verdict: str, written: str, about: str) -> None
 
 
 def _short_training_rows(d: Description, verdict: str, line: str) -> list[tuple[str, str]]:
-    held_out = bool(d.config.data.num_held_out(d.corpus.characters))
+    held_out, symbol = bool(d.config.data.num_held_out(d.corpus.characters)), _symbol(d)
     return [
-        ("loss", f"{format_loss(d.progress.best_nats_per_char)} per character, "
+        ("loss", f"{format_loss(d.progress.best_nats_per_char)} per {symbol}, "
                  f"{'held out' if held_out else 'of the text that it learned from'}"),
         *[("verdict", verdict)] * bool(verdict),
         *[("writes", line)] * bool(line),
-        ("text", f"{d.corpus.name}: {plural(d.corpus.characters, 'character')}, read {d.passes:.1f} times in "
+        ("text", f"{d.corpus.name}: {plural(d.corpus.characters, symbol)}, read {d.passes:.1f} times in "
                  f"{format_duration(d.progress.seconds)}"),
     ]  # fmt: skip
 
@@ -82,19 +82,23 @@ def show_description(d: Description, verdict: str = "") -> None:
         ("weights", f"SHA-256 {d.weights_sha256}"),
         ("model", d.model_line),
         ("parameters", f"{d.parameters:,}: " + ", ".join(f"{part} {n:,}" for part, n in d.parameters_by_part.items())),
-        ("alphabet", f"{d.alphabet_size:,} {'bytes' if d.of_bytes else 'characters'}: {d.alphabet_shown}"),
+        ("alphabet", f"{d.alphabet_size:,} {_symbol(d)}s: {d.alphabet_shown}"),
         *(_imported_rows(d) if d.corpus.is_unknown else _training_rows(d, verdict)),
         ("settings", d.settings_line),
         ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
     ]  # fmt: skip
     if d.ngram:
-        found = f"{d.ngram['entries']:,.0f} pieces of the text of up to {d.ngram['order']:.0f} characters, "
+        found = f"{d.ngram['entries']:,.0f} pieces of the text of up to {d.ngram['order']:.0f} {_symbol(d)}s, "
         weight = f"weight {d.ngram['share']:.2f} beside the networks' {1 - d.ngram['share']:.2f}"
         rows.insert(5, ("n-gram", f"{found}{format_size(d.ngram['size_bytes'])}, {weight}"))
     if d.progress.rollbacks:
         times = plural(d.progress.rollbacks, "time")
         rows.insert(8 + bool(d.ngram), ("rolled back", f"{times}, each time with half the learning rate"))
     show_rows(rows)
+
+
+def _symbol(d: Description) -> str:
+    return "byte" if d.of_bytes else "character"
 
 
 def _imported_rows(d: Description) -> list[tuple[str, str]]:
@@ -108,13 +112,13 @@ def _imported_rows(d: Description) -> list[tuple[str, str]]:
 
 def _training_rows(d: Description, verdict: str) -> list[tuple[str, str]]:
     """Returns what a model learned from, how long, and how well."""
-    t, held_out = d.config.training, d.config.data.num_held_out(d.corpus.characters)
+    t, held_out, symbol = d.config.training, d.config.data.num_held_out(d.corpus.characters), _symbol(d)
     about = "about " if d.config.data.val == "random" else ""
     return [
-        ("text", f"{d.corpus.name}: {plural(d.corpus.characters, 'character')}, {format_size(d.corpus.size_bytes)} in "
+        ("text", f"{d.corpus.name}: {plural(d.corpus.characters, symbol)}, {format_size(d.corpus.size_bytes)} in "
                  f"{plural(d.corpus.files, 'file')}"),
         ("", f"SHA-256 {d.corpus.fingerprint}, {held_out_part(d.config.data, f'{about}{held_out:,}')}"),
-        ("trained", f"{d.progress.step:,} of {plural(t.steps, 'step')}, {plural(d.progress.chars_seen, 'character')} "
+        ("trained", f"{d.progress.step:,} of {plural(t.steps, 'step')}, {plural(d.progress.chars_seen, symbol)} "
                     f"({d.passes:.1f} passes) in {format_duration(d.progress.seconds)}"),
         *(("changed", change) for change in t.resume_changes),
         ("best", f"{format_loss(d.progress.best_nats_per_char)} at step {d.progress.best_step:,}{_held_out_part(d)}"),
@@ -135,7 +139,7 @@ def held_out_part(data: DataSettings, count: str) -> str:
 def _held_out_part(d: Description) -> str:
     """Says how much of the held-out text an evaluation reads, unless it reads all of it."""
     read, held_out = d.config.data.val_chars, d.config.data.num_held_out(d.corpus.characters)
-    return f", over {read:,} of {held_out:,} held-out characters" if 0 < read < held_out else ""
+    return f", over {read:,} of {held_out:,} held-out {_symbol(d)}s" if 0 < read < held_out else ""
 
 
 def show_rows(rows: Iterable[tuple[str, str]]) -> None:
@@ -156,26 +160,30 @@ def show_checks(checks: Iterable[Check]) -> None:
     show_rows((labels[check.passed], f"{check.outcome}: {check.found}") for check in checks)
 
 
-def show_evaluation(e: Evaluation, verdict: str = "") -> None:
-    """Shows the losses on a text, as `eval` does; first of all that they say little, if they do."""
+def show_evaluation(e: Evaluation, verdict: str = "", *, symbol: str = "character") -> None:
+    """Shows the losses on a text, as `eval` does; first of all that they say little, if they do.
+
+    Args:
+        symbol: what the model reads one by one, a character or a byte.
+    """
     unknown = sum(e.unknown.values())
     share = unknown / (e.characters + unknown)
-    doubt = f"{100 * share:.0f} % of the characters are unknown to the model: these figures, over the rest, say little"
+    doubt = f"{100 * share:.0f} % of the {symbol}s are unknown to the model: these figures, over the rest, say little"
     lines = [
         *[doubt] * (share >= MUCH_UNKNOWN),
-        f"{fixed(e.nats_per_char, 4)} nats per character",
-        f"{fixed(e.bits_per_char, 4)} bits per character",
+        f"{fixed(e.nats_per_char, 4)} nats per {symbol}",
+        f"{fixed(e.bits_per_char, 4)} bits per {symbol}",
         f"{fixed(e.perplexity, 3)} perplexity" if math.isfinite(e.perplexity) else "perplexity: too large to compute",
-        f"{plural(e.characters, 'character')}, each predicted from all before it",
+        f"{plural(e.characters, symbol)}, each predicted from all before it",
         *[verdict] * bool(verdict),
     ]
     if d := e.dynamic:
         lines.append(
             f"learning while it reads: {fixed(d.nats_per_char, 4)} nats, {fixed(d.bits_per_char, 4)} bits per "
-            f"character, {d.chars_per_second:,.0f} characters a second"
+            f"{symbol}, {d.chars_per_second:,.0f} {symbol}s a second"
         )
     if unknown:
-        count = "1 more character is" if unknown == 1 else f"{unknown:,} more characters are"
+        count = f"1 more {symbol} is" if unknown == 1 else f"{unknown:,} more {symbol}s are"
         lines.append(f"{count} unknown to the model and not counted: {most_frequent(e.unknown)}")
     cells = max(20, shutil.get_terminal_size().columns)
     for line in lines:

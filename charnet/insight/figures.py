@@ -35,16 +35,16 @@ def figures(studies: Sequence[Study]) -> list[Figure]:
 
 
 def _memory(studies: Sequence[Study]) -> Figure | None:
-    curves = [(each.name, each.memory) for each in studies if each.memory is not None]
+    curves, symbol = [(each.name, each.memory) for each in studies if each.memory is not None], studies[0].symbol
     if not curves:
         return None
     lines = [
         Line(name, curve.lengths, curve.nats, *_around(curve.nats, curve.errors, both=len(curve.errors) > 0))
         for name, curve in curves
     ]
-    ends = "; ".join(f"{name}: {verdicts.horizon(curve)} characters" for name, curve in curves)
-    panel = Panel("loss by characters of context", "characters of context seen", lines, log_x=2)
-    return Figure("memory", "How far it remembers", "nats per character", [panel], f"memory ends at: {ends}")
+    ends = "; ".join(f"{name}: {verdicts.horizon(curve)} {symbol}s" for name, curve in curves)
+    panel = Panel(f"loss by {symbol}s of context", f"{symbol}s of context seen", lines, log_x=2)
+    return Figure("memory", "How far it remembers", f"nats per {symbol}", [panel], f"memory ends at: {ends}")
 
 
 def _around(values: list[float], errors: list[float], *, both: bool) -> tuple[list[float], list[float]]:
@@ -65,8 +65,8 @@ def _gradient(studies: Sequence[Study]) -> Figure | None:
             lines.append(Line(each.name, distances, _floor(loss.mean), low, high))
     if not lines:
         return None
-    halves = "; ".join(f"{s.name}: {s.reach.half + 1} characters" for s in studies if s.reach is not None)
-    panel = Panel("d loss / d input", "characters back", lines, log_x=2, log_y=10)
+    halves = "; ".join(f"{s.name}: {s.reach.half + 1} {s.symbol}s" for s in studies if s.reach is not None)
+    panel = Panel("d loss / d input", f"{studies[0].symbol}s back", lines, log_x=2, log_y=10)
     said = f"half of it lies within: {halves}"
     return Figure("gradient", "How far the gradient reaches", "relative size", [panel], said)
 
@@ -82,7 +82,7 @@ def _states(studies: Sequence[Study]) -> Figure | None:
                 lines.append(Line(name, each.reach.distances[1:], _floor(spread.mean[1:]), color=shade, dash=dash))
     if not lines:
         return None
-    panel = Panel("d h(t) / d state(t - k)", "characters back", lines, log_x=2, log_y=10)
+    panel = Panel("d h(t) / d state(t - k)", f"{studies[0].symbol}s back", lines, log_x=2, log_y=10)
     last = "; ".join(f"{line.name}: {line.y[-1]:.2g} after {line.x[-1]:.0f}" for line in lines)
     return Figure("states", "How a state depends on earlier ones", "relative size", [panel], last)
 
@@ -102,15 +102,17 @@ def _half_lives(studies: Sequence[Study]) -> Figure | None:
     every = np.concatenate(list(values.values()))
     low, high = (round(float(edge) * HALF_LIFE_STEPS) for edge in (every.min(), every.max()))
     steps = np.arange(low, high + 1)
-    lines = []
+    lines, symbol = [], studies[0].symbol
     numbers = {each.name: number for number, each in enumerate(studies)}
     for name, logs in values.items():
         counts = np.bincount(np.rint(logs * HALF_LIFE_STEPS).astype(int) - low, minlength=len(steps))
         lines.append(
             Line(name, (2.0 ** (steps / HALF_LIFE_STEPS)).tolist(), counts.astype(float).tolist(), color=numbers[name])
         )
-    medians = "; ".join(f"{name}: {verdicts.characters(2 ** float(np.median(logs)))}" for name, logs in values.items())
-    panel = Panel("units by half-life", "half-life in characters", lines, bars=True, log_x=2)
+    medians = "; ".join(
+        f"{name}: {verdicts.symbols(2 ** float(np.median(logs)), symbol)}" for name, logs in values.items()
+    )
+    panel = Panel("units by half-life", f"half-life in {symbol}s", lines, bars=True, log_x=2)
     return Figure("half-lives", "How long units keep what they hold", "units", [panel], f"half of the units: {medians}")
 
 

@@ -86,9 +86,10 @@ def to_page(state: RunState, *, ended: bool) -> str:
 def about(started: Started) -> str:
     """Says in a line what is trained on what."""
     corpus, t = started.corpus, started.config.training
+    symbol = "byte" if started.config.data.bytes else "character"
     return (
         f"{short_model(started.config)} with {started.parameters:,} parameters, trained on {corpus.name} "
-        f"({plural(corpus.characters, 'character')}, alphabet of {started.alphabet_size:,}) with {t.optimizer} "
+        f"({plural(corpus.characters, symbol)}, alphabet of {started.alphabet_size:,}) with {t.optimizer} "
         f"on {started.device} in {started.precision}"
     )
 

@@ -37,10 +37,11 @@ def to_page(studies: Sequence[Study]) -> str:
         return _comparison(list(studies), drawn)
     (study,) = studies
     title = f"Inside {study.name}"
-    read = f"{plural(study.characters, 'character')} of {study.text}"
+    read = f"{plural(study.characters, study.symbol)} of {study.text}"
     notes = "".join(f'<p class="quiet">{text(note)}.</p>' for note in study.notes)
     gates = "".join(
-        f"<p>{text(_layer_name(study, layer))}{text(verdicts.of_gates(layer))}</p>" for layer in study.gates
+        f"<p>{text(_layer_name(study, layer))}{text(verdicts.of_gates(layer, study.symbol))}</p>"
+        for layer in study.gates
     )
     body = f"""<main>
 <h1>{text(title)}</h1>
@@ -130,10 +131,10 @@ def _comparison(studies: list[Study], drawn: dict[str, Figure]) -> str:
         f'<div class="figures">{_svg(figure)}</div>'
         for name, figure in drawn.items()
     )
-    head = _head("name", "model", "nats per character", "memory ends at", "half of the gradient within")
+    head = _head("name", "model", f"nats per {studies[0].symbol}", "memory ends at", "half of the gradient within")
     body = f"""<main>
 <h1>{text(title)}</h1>
-<p>{text(f"Each model read {plural(studies[0].characters, 'character')} of {studies[0].text}.")}</p>
+<p>{text(f"Each model read {plural(studies[0].characters, studies[0].symbol)} of {studies[0].text}.")}</p>
 {said}
 {_scroller("Models", f"<table>{head}<tbody>{rows}</tbody></table>")}
 {sections}

@@ -85,7 +85,7 @@ def _together(group: Sequence[RunSummary]) -> str:
     rows = [(name, *map(_shown, values)) for name, values in different.items()]
     names = ("setting", *(run.name for run in group))
     differ = f"<h3>Settings that differ</h3>\n{_table(names, rows)}" if rows else ""
-    settings = as_dict(document.config)
+    settings, symbol = as_dict(document.config), "byte" if document.config.data.bytes else "character"
     same = [
         (f"{section}.{key}", _shown(value))
         for section, values in settings.items()
@@ -94,7 +94,7 @@ def _together(group: Sequence[RunSummary]) -> str:
     ]
     all_same = "Settings" if len(group) == 1 else "Settings that are the same"
     return (
-        f'<h2>{html.text(corpus.name)} <span class="quiet">{plural(corpus.characters, "character")}</span></h2>\n'
+        f'<h2>{html.text(corpus.name)} <span class="quiet">{plural(corpus.characters, symbol)}</span></h2>\n'
         f'<div class="figures">{figures}</div>\n{more}{differ}'
         f"<details><summary>{all_same}</summary>\n{_table(('setting', 'value'), same)}</details>\n"
     )

@@ -81,7 +81,7 @@ def _of_state(name: str, sizes: list[float], symbol: str) -> str:
     return f"{what} still has {100 * sizes[-1]:.0f} % of its size after {_count(len(sizes) - 1, symbol)}."
 
 
-def of_gates(layer: LayerGates) -> str:
+def of_gates(layer: LayerGates, symbol: str = "character") -> str:
     """Says how long the units of a layer keep what they hold, and which of them do nothing."""
     sentences = []
     if layer.half_lives:
@@ -89,8 +89,8 @@ def of_gates(layer: LayerGates) -> str:
         median, longest = ordered[len(ordered) // 2], ordered[-1]
         above = len(ordered) - bisect_right(ordered, 10.0)
         sentences.append(
-            f"Half of the units lose half of what they hold within {characters(median)}; {above:,} of {layer.units:,} "
-            f"keep it for more than 10, the slowest for {characters(longest)}."
+            f"Half of the units lose half of what they hold within {symbols(median, symbol)}; {above:,} of "
+            f"{layer.units:,} keep it for more than 10, the slowest for {symbols(longest, symbol)}."
         )
     elif "h" in layer.open:
         sentences.append(
@@ -153,16 +153,16 @@ def horizon(curve: ContextCurve) -> str:
     return f"{curve.horizon:,} or more" if curve.is_open else f"{curve.horizon:,}"
 
 
-def characters(count: float) -> str:
-    """Formats a number of characters that need not be whole.
+def symbols(count: float, symbol: str = "character") -> str:
+    """Formats a number of characters, or of bytes, that need not be whole.
 
-    >>> characters(0.37), characters(1.0), characters(12.3), characters(20000)
-    ('0.4 characters', '1 character', '12 characters', '10,000 characters or more')
+    >>> symbols(0.37), symbols(1.0), symbols(12.3, "byte"), symbols(20000)
+    ('0.4 characters', '1 character', '12 bytes', '10,000 characters or more')
     """
     if count >= LONGEST_HALF_LIFE:
-        return f"{LONGEST_HALF_LIFE:,.0f} characters or more"
+        return f"{LONGEST_HALF_LIFE:,.0f} {symbol}s or more"
     number = f"{count:,.0f}" if count >= 10 or count == round(count) else f"{count:.1f}"
-    return f"{number} character{'' if number == '1' else 's'}"
+    return f"{number} {symbol}{'' if number == '1' else 's'}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -45,3 +46,28 @@ def test_statistics_of_a_text_fit_a_narrow_terminal_and_stay_whole_in_a_pipe(
     on_terminal = capsys.readouterr().out
     assert max(map(len, on_terminal.splitlines())) <= 40
     assert "given" in on_terminal.split()  # no word is cut
+
+
+def test_what_is_said_of_a_model_of_bytes_counts_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("charnet.machine.threads_beside_others", lambda _: 1)
+    Path("a.txt").write_text("猫 sat on a mat\n" * 60)
+    size = ["--hidden-size", "8", "--window", "13", "--batch-size", "3", "--steps", "5", "--threads", "1"]
+    commands = [
+        ["train", "a.txt", "--bytes", "--name", "b", *size],
+        ["inspect", "b"],
+        ["eval", "b", "a.txt"],
+        ["eval", "b", "a.txt", "--per-line"],
+        ["insight", "b", "a.txt"],
+        ["insight", "b", "b", "a.txt"],
+    ]
+    for command in commands:
+        assert run(command) == 0
+        shown = capsys.readouterr()
+        told = [line for line in (shown.out + shown.err).splitlines() if "counting strings" not in line]
+        assert any(re.search(r"per byte|\d bytes", line) for line in told), command
+        assert not [line for line in told if re.search(r"per char|\d characters|chars/s|characters back", line)], (
+            command
+        )

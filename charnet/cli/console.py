@@ -188,6 +188,8 @@ def wrapped(text: str, columns: int, indent: str, first: str) -> Iterator[str]:
 
 def width(character: str) -> int:
     """Returns the cells of a terminal that a character takes at most. Joiners are counted as if they stood alone."""
+    if "\u2580" <= character <= "\u259f" or "\u2800" <= character <= "\u28ff":  # blocks and dots of our curves
+        return 1
     wide = unicodedata.east_asian_width(character) in "WF" or unicodedata.category(character) == "So"
     return 2 if wide or "\U0001f1e6" <= character <= "\U0001f1ff" else 1
 

@@ -35,13 +35,8 @@ class RunHistory(RunState):
         return [self._stamps.get(int(step), trained.get(step, 0.0)) for step in steps], values
 
     @property
-    def symbol(self) -> str:
-        """What the model reads one by one: characters, or bytes."""
-        return "byte" if self.started and self.started.config.data.bytes else "character"
-
-    @property
     def short_symbol(self) -> str:
-        """The same, where there is little room."""
+        """What the model reads one by one, where there is little room."""
         return self.symbol[:4]
 
     def lines(self, event: Event) -> list[str]:

@@ -17,6 +17,7 @@ WIDE, GRADIENT_WIDTH = 60, 24  # columns
 TOO_SHORT = "The text, or each document of it, is too short for this."
 FOLLOWERS = 12  # properties
 BINS = 24  # of half-lives
+NARROWEST = 8  # columns of a curve
 
 
 def show(studies: Sequence[Study]) -> None:
@@ -118,9 +119,11 @@ def _width() -> int:
 
 def _fitting(places: list[int], label: int, cell: int, curve: int) -> list[int]:
     """Returns as many places, spread over all, as columns fit beside a label and a curve."""
-    most = max(2, (_width() - label - 2 - curve) // cell)
+    most = max(1, (_width() - label - 4 - curve) // cell)
     if len(places) <= most:
         return places
+    if most == 1:
+        return places[-1:]
     return [places[round(i * (len(places) - 1) / (most - 1))] for i in range(most)]
 
 
@@ -133,11 +136,12 @@ def _memory(studies: Sequence[Study]) -> None:
     common = [length for length in curves[0][1].lengths if length & (length - 1) == 0]
     common = [length for length in common if all(length in curve.lengths for _, curve in curves)]
     lengths = _fitting(common, label, 8, tables.CURVE_WIDTH // 2)
+    width = max(NARROWEST, min(tables.CURVE_WIDTH, _width() - label - 4 - 8 * len(lengths)))
     rows = [(f"{studies[0].symbol}s", "".join(f"{length:>8,}" for length in lengths))]
     for name, curve in curves:
         by_length = dict(zip(curve.lengths, curve.nats, strict=True))
         figures = "".join(f"{by_length[each]:>8.3f}" for each in lengths)
-        rows.append((console.shown(name), f"{figures}  {tables.curve(curve.nats)}"))
+        rows.append((console.shown(name), f"{figures}  {tables.curve(curve.nats, width)}"))
     tables.show_rows(rows)
     _note_ngram(studies)
 
@@ -149,12 +153,14 @@ def _gradient(studies: Sequence[Study]) -> None:
         return
     label = max(console.cells(console.shown(name)) for name, _ in (("characters back", None), *reaches))
     reached = min(len(reach.distances) for _, reach in reaches)
-    places = _fitting([k for k in (1, 4, 16, 64, 128) if k <= reached], label, 9, GRADIENT_WIDTH)
+    known = [k for k in (1, 4, 16, 64, 128) if k <= reached]
+    places = _fitting(known, label, 9, GRADIENT_WIDTH if _width() >= WIDE else NARROWEST)
+    width = max(NARROWEST, min(GRADIENT_WIDTH, _width() - label - 4 - 9 * len(places)))
     rows = [(f"{studies[0].symbol}s back", "".join(f"{place:>9}" for place in places))]
     for name, reach in reaches:
         logs = [math.log10(max(size, 1e-6)) for size in reach.loss.mean]
         figures = "".join(f"{reach.loss.mean[place - 1]:>9.2g}" for place in places)
-        rows.append((console.shown(name), f"{figures}  {tables.curve(logs, GRADIENT_WIDTH)}"))
+        rows.append((console.shown(name), f"{figures}  {tables.curve(logs, width)}"))
     tables.show_rows(rows)
     _note_ngram(studies)
 
@@ -173,4 +179,9 @@ def _half_lives(half_lives: Sequence[float], symbol: str) -> None:
         counts[min(BINS - 1, int((each - low) / max(1, high - low) * BINS))] += 1
     bars = tables.curve([float(count) for count in counts], BINS)
     ends = f"{verdicts.symbols(2.0**low, symbol)} to {verdicts.symbols(2.0**high, symbol)}"
-    console.write(f"units by half-life, from {ends}: {bars}\n")
+    said = f"units by half-life, from {ends}:"
+    if console.cells(said) + 1 + BINS < _width():
+        console.write(f"{said} {bars}\n")
+    else:
+        _say(said)
+        console.write(f"{bars}\n")

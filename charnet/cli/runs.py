@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 OUTPUT, REMOVING = "Output", "Removing"
 ORDERS = ("newest", "name", "best", "size", "time")
 CELLS = 12  # of a number
+NARROWEST = 8  # columns of a curve
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the part of which all runs have losses, where these are compared
 MEASURING = ("training.eval_every", "training.report_every", "data.val_chars")  # settings that change no weight
 
@@ -145,9 +146,10 @@ def _compare(names: Sequence[str], folder: Path, out: Path | None, html: Path | 
 
     found = [run_list.find(name, folder) for name in names]
     run_list.check_comparable(found)
+    symbol = _symbol(found[0])
     different, curves = run_list.differences(found), [run_list.Curve(run) for run in found]
     if out is not None:
-        _draw(curves, out)
+        _draw(curves, out, symbol)
     if html is not None:
         _write_page(found, f"{len(found)} runs compared", html)
     if json:
@@ -156,8 +158,8 @@ def _compare(names: Sequence[str], folder: Path, out: Path | None, html: Path | 
         return
     _show_side_by_side(found)
     _show_settings(different)
-    _show_curves(curves, "characters")
-    _show_curves(curves, "seconds")
+    _show_curves(curves, "characters", f"{symbol}s")
+    _show_curves(curves, "seconds", "seconds")
     if out is not None:
         console.note(f"the curves are in {out}")
 
@@ -195,10 +197,14 @@ def _facts(run: RunSummary) -> dict[str, str]:
         "model": short_model(run.document.config),
         "trained": tables.format_duration(progress.seconds),
         "steps": f"{progress.step:,}" + (f" of {steps:,}" if progress.step < steps else ""),
-        "read": plural(progress.chars_seen, "byte" if run.document.config.data.bytes else "character"),
+        "read": plural(progress.chars_seen, _symbol(run)),
         "size": tables.format_size(run.size_bytes),
         "written": run.written[:16].replace("T", " "),
     }
+
+
+def _symbol(run: RunSummary) -> str:
+    return "byte" if run.document and run.document.config.data.bytes else "character"
 
 
 def _verdict(run: RunSummary) -> str:
@@ -228,7 +234,7 @@ def _write_page(found: Sequence[RunSummary], title: str, path: Path) -> None:
     console.note(f"the page is {path}")
 
 
-def _show_curves(curves: Sequence[Curve], over: str) -> None:
+def _show_curves(curves: Sequence[Curve], over: str, called: str) -> None:
     """Shows losses where the runs had read equally many characters, or taken equally many seconds."""
     known = [getattr(curve, over) for curve in curves]
     if not all(known) or (low := max(each[0] for each in known)) > (high := min(each[-1] for each in known)):
@@ -237,12 +243,13 @@ def _show_curves(curves: Sequence[Curve], over: str) -> None:
     room = (_columns() - label - 2 - tables.CURVE_WIDTH) // CELLS
     between = [low, *(low + share * (high - low) for share in SHARES[1:-1]), high]
     places = list(dict.fromkeys(between))[-max(1, min(len(SHARES), room)) :]
-    console.write(f"\nnats after so many {over}\n")
+    width = max(NARROWEST, min(tables.CURVE_WIDTH, _columns() - label - 4 - CELLS * len(places)))
+    console.write(f"\nnats after so many {called}\n")
     rows = [("", "".join(f"{_place(place):>{CELLS}}" for place in places))]
     for curve in curves:
         values = [_at(getattr(curve, over), curve.nats, place) for place in places]
         figures = "".join(f"{value:>{CELLS}.4f}" if value is not None else f"{'-':>{CELLS}}" for value in values)
-        rows.append((console.shown(curve.name), f"{figures}  {tables.curve(curve.nats)}"))
+        rows.append((console.shown(curve.name), f"{figures}  {tables.curve(curve.nats, width)}"))
     tables.show_rows(rows)
 
 
@@ -266,7 +273,7 @@ def _at(x: Sequence[float], y: Sequence[float], place: float) -> float | None:
     return y[count - 1] if count else None
 
 
-def _draw(curves: Sequence[Curve], out: Path) -> None:
+def _draw(curves: Sequence[Curve], out: Path, symbol: str) -> None:
     """Writes the curves as SVG."""
     from charnet.cli import output
     from charnet.insight.curves import loss_panels
@@ -275,4 +282,4 @@ def _draw(curves: Sequence[Curve], out: Path) -> None:
 
     lowest = "; ".join(f"{curve.name}: {min(curve.nats):.4f}" for curve in curves if curve.nats)
     description = f"{HELD_OUT} of each run while it learned; the lowest: {lowest}"
-    output.save(out, to_svg(loss_panels([losses(curve) for curve in curves]), HELD_OUT, description))
+    output.save(out, to_svg(loss_panels([losses(curve) for curve in curves], symbol), HELD_OUT, description))

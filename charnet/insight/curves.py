@@ -27,7 +27,7 @@ class Losses:
     nats: Sequence[float]
 
 
-def loss_panels(curves: Sequence[Losses]) -> list[Panel]:
+def loss_panels(curves: Sequence[Losses], symbol: str = "character") -> list[Panel]:
     """Returns a panel over characters and one over time, with one vertical axis: from the lowest loss to the highest
     after the steep beginning."""
     by_characters = [line(each.name, each.characters, each.nats) for each in curves]
@@ -36,7 +36,7 @@ def loss_panels(curves: Sequence[Losses]) -> list[Panel]:
     by_time = [line(each.name, [second / size for second in each.seconds], each.nats) for each in curves]
     losses = later_range(by_characters)
     return [
-        Panel("loss in nats, by characters read", "characters", by_characters, range_y=losses),
+        Panel(f"loss in nats, by {symbol}s read", f"{symbol}s", by_characters, range_y=losses),
         Panel("loss in nats, by time of training", unit, by_time, range_y=losses),
     ]
 

@@ -23,7 +23,6 @@ SECONDS_BETWEEN_PAGES = 3.0
 SECONDS_BETWEEN_LOADS = 5
 FOLLOWED = (Started, Progress, Metrics, Evaluated, RolledBack, Replanned, Finished)
 ENDS = {"complete": "done", "stopped early": "stopped early: the loss no longer improved", "interrupted": "interrupted"}
-LOSS = "nats per character"
 
 
 class LivePage:
@@ -118,7 +117,7 @@ def facts(state: RunState) -> str:
     if state.finished and state.finished.test_nats_per_char is not None:
         known.append(("test loss", format_loss(state.finished.test_nats_per_char)))
     if now:
-        known.append(("speed", f"{now.chars_per_second:,.0f} characters a second"))
+        known.append(("speed", f"{now.chars_per_second:,.0f} {state.symbol}s a second"))
     for name, label in (("grad_norm", "gradient norm"), ("learning_rate", "learning rate")):
         if values := state.points(name, "step")[1]:
             known.append((label, f"{values[-1]:.3g}"))
@@ -136,20 +135,22 @@ def loss_figures(state: RunState) -> str:
         (characters, nats), (seconds, _) = state.points(name, "chars_seen"), state.points(name, "seconds")
         curves.append(Losses(label, characters, seconds, nats))
     said = f"the newest: {format_loss(state.val[-1])}" if state.val else "no evaluation yet"
-    about = f"losses in {LOSS}; {said}"
-    return "".join(to_svg([panel], LOSS, about, alone=False) for panel in loss_panels(curves))
+    axis = f"nats per {state.symbol}"
+    drawn = loss_panels(curves, state.symbol)
+    return "".join(to_svg([panel], axis, f"losses in {axis}; {said}", alone=False) for panel in drawn)
 
 
 def other_figures(state: RunState) -> str:
     """Draws speed, gradient norm and learning rate over characters."""
     figures = []
     for label, name in (
-        ("characters a second", "chars_per_second"),
+        (f"{state.symbol}s a second", "chars_per_second"),
         ("gradient norm", "grad_norm"),
         ("learning rate", "learning_rate"),
     ):
         found = line(label, *state.points(name, "chars_seen"))
-        figures.append(to_svg([Panel(label, "characters", [found])], label, f"{label} by characters read", alone=False))
+        read = f"{state.symbol}s"
+        figures.append(to_svg([Panel(label, read, [found])], label, f"{label} by {read} read", alone=False))
     return "".join(figures)
 
 

@@ -75,7 +75,8 @@ def _together(group: Sequence[RunSummary]) -> str:
     document = group[0].document
     assert document is not None
     corpus, drawn = document.corpus, group[:MOST_CURVES]
-    panels = loss_panels([losses(Curve(run)) for run in drawn])
+    symbol = "byte" if document.config.data.bytes else "character"
+    panels = loss_panels([losses(Curve(run)) for run in drawn], symbol)
     about = f"{HELD_OUT} of {plural(len(drawn), 'run')} while they learned"
     figures = "".join(to_svg([panel], HELD_OUT, about, alone=False) for panel in panels)
     more = (
@@ -85,7 +86,7 @@ def _together(group: Sequence[RunSummary]) -> str:
     rows = [(name, *map(_shown, values)) for name, values in different.items()]
     names = ("setting", *(run.name for run in group))
     differ = f"<h3>Settings that differ</h3>\n{_table(names, rows)}" if rows else ""
-    settings, symbol = as_dict(document.config), "byte" if document.config.data.bytes else "character"
+    settings = as_dict(document.config)
     same = [
         (f"{section}.{key}", _shown(value))
         for section, values in settings.items()

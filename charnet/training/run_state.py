@@ -45,6 +45,11 @@ class RunState:
         self._counted: tuple[int, int] | None = None  # steps and characters by then, if they are known
 
     @property
+    def symbol(self) -> str:
+        """What the model reads one by one: characters, or bytes."""
+        return "byte" if self.started and self.started.config.data.bytes else "character"
+
+    @property
     def val(self) -> list[float]:
         return self.points("val_nats_per_char", "step")[1]
 

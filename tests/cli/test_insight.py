@@ -86,6 +86,18 @@ def test_figures_are_written_as_png(tiny_run: Path, tmp_path: Path, capsys: pyte
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "figures").iterdir())
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_each_curve_is_in_one_line_of_any_terminal(
+    columns: int, tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    out, _ = output(capsys, tiny_run)
+    curves = [line for line in out.splitlines() if re.search("[▁▂▃▄▅▆▇█]", line)]
+    assert len(curves) == 3, "memory, gradient and half-lives"
+    assert max(map(len, curves)) <= columns
+
+
 def test_without_matplotlib_a_line_says_what_to_install(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

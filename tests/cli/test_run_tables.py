@@ -250,6 +250,8 @@ def test_no_line_is_wider_than_the_terminal(folder: Path, columns: int) -> None:
         subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environment, check=True, timeout=60)
         shown = os.read(own, 1 << 16).decode()
         assert max(len(line.rstrip("\r")) for line in shown.split("\n")) <= columns, shown
+        curves = [line.strip() for line in shown.split("\n") if set(line) & set("▁▂▃▄▅▆▇█")]
+        assert len(curves) == 2 * len(arguments), "a curve of each run over characters and over time, each in one line"
     os.close(own)
     os.close(theirs)
 
@@ -260,5 +262,5 @@ def test_a_figure_is_well_formed_whatever_the_names_are() -> None:
     svg = to_svg([Panel(hostile, "characters", lines)], "nats", hostile)
     root = ET.fromstring(svg)
     assert not [each for each in root.iter() if each.tag.endswith("script")]
-    assert len(root.findall("{*}polyline")) == 3
+    assert (len(root.findall("{*}polyline")), len(root.findall("{*}circle"))) == (2, 1)
     ET.fromstring(to_svg([Panel("empty", "seconds", [])], "nats", ""))

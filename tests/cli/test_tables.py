@@ -61,7 +61,8 @@ def test_what_is_said_of_a_model_of_bytes_counts_bytes(
         ["eval", "b", "a.txt"],
         ["eval", "b", "a.txt", "--per-line"],
         ["insight", "b", "a.txt"],
-        ["insight", "b", "b", "a.txt"],
+        ["train", "a.txt", "--bytes", "--name", "c", "--open", *size],
+        ["runs", "b", "c"],
     ]
     for command in commands:
         assert run(command) == 0
@@ -71,3 +72,8 @@ def test_what_is_said_of_a_model_of_bytes_counts_bytes(
         assert not [line for line in told if re.search(r"per char|\d characters|chars/s|characters back", line)], (
             command
         )
+    assert run(["runs", "--html", "runs.html"]) == run(["runs", "b", "c", "-o", "runs.svg"]) == 0
+    for file in ("checkpoints/c/live.html", "runs.html", "runs.svg"):
+        told = Path(file).read_text(encoding="utf-8")
+        assert "bytes read" in told
+        assert not re.search(r"\d characters|characters read|>characters<|characters a second", told), file

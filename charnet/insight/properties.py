@@ -46,10 +46,12 @@ def compile_patterns(patterns: Sequence[str]) -> list[regex.Pattern[str]]:
     """Compiles patterns of the user.
 
     Raises:
-        ConfigError: one of them is not a regular expression.
+        ConfigError: one of them is empty or not a regular expression.
     """
     found = []
     for pattern in patterns:
+        if not pattern:
+            raise ConfigError("--find '': nothing to find; give a regular expression")
         try:
             found.append(regex.compile(pattern, regex.MULTILINE))
         except (regex.error, OverflowError, RecursionError) as error:

@@ -56,6 +56,8 @@ def test_a_place_in_bytes_is_described_as_its_character_is() -> None:
 def test_a_pattern_that_is_wrong_or_endless_is_refused() -> None:
     with pytest.raises(ConfigError, match="not a regular expression"):
         properties.compile_patterns(["("])
+    with pytest.raises(ConfigError, match="nothing to find"):
+        properties.compile_patterns([""])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(properties, "SECONDS", 0.05)
         with pytest.raises(ConfigError, match="takes too long on this text"):

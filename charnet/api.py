@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from charnet.config import DYNAMIC_RATE, RUNS, SamplingOptions, of_arguments
 from charnet.data import prompts
 from charnet.data.normalize import normalize
+from charnet.data.prompts import checked_list
 from charnet.data.segment import segment
 from charnet.engines import registry
 from charnet.engines.base import Engine
@@ -83,13 +84,13 @@ class TextModel:
     def answers(self, prompts: Sequence[str], **options: Any) -> Iterator[str]:
         """Continues each of many prompts, of any lengths, computed together. The i-th text is what `generate` gives
         with `seed + i`, except where rounding decides between two characters."""
-        chosen, ids = sampling_options(options), [self._encode(prompt) for prompt in prompts]
-        engine, vocab = self._engine(chosen, len(ids)), self.checkpoint.vocab
-        guard = copy_guard.open_guard(self.checkpoint, chosen, self._guards)
+        chosen, texts = sampling_options(options), checked_list(prompts)
+        ids, vocab = [self._encode(text) for text in texts], self.checkpoint.vocab
+        engine, guard = self._engine(chosen, len(ids)), copy_guard.open_guard(self.checkpoint, chosen, self._guards)
         seeded = (replace(chosen, seed=chosen.seed + i) for i in range(len(ids)))
         states = (generate.start(engine, vocab, i) for i in ids)
         written = batch.answers(engine, vocab, (Request(*r, guard=guard) for r in zip(states, seeded, strict=True)))
-        return (p + "".join(chunk.text for chunk in each) for p, each in zip(prompts, written, strict=True))
+        return (p + "".join(chunk.text for chunk in each) for p, each in zip(texts, written, strict=True))
 
     def start(self, prompt: str = "", *, num_sampled: int = 0) -> GenerationState:
         """Reads a prompt and returns the state after it, for `write`.
@@ -183,14 +184,14 @@ class TextModel:
 
     def decompress(self, data: bytes) -> bytes:
         """Returns the bytes of a text that was compressed with this model; CheckpointError if they are damaged."""
-        from charnet.compression.compress import decompress
+        from charnet.compression.compress import checked_data, decompress
 
-        return b"".join(decompress(self.checkpoint, BytesIO(data).read))
+        return b"".join(decompress(self.checkpoint, BytesIO(checked_data(data)).read))
 
     def _as_training_text(self, text: str) -> str:
         """Returns a text in the form in which the training text was read."""
         data = replace(self.checkpoint.config.data, bytes=False)  # the text is no bytes
-        return prompts.compose("".join(segment([text], data, {})), self.checkpoint.vocab)[0]
+        return prompts.compose("".join(segment([prompts.checked(text, "text")], data, {})), self.checkpoint.vocab)[0]
 
     def _write(
         self, state: GenerationState | None, ids: list[int], options: dict[str, Any], index: int, *, nats: bool
@@ -221,7 +222,7 @@ class TextModel:
 
     def _encode(self, text: str) -> list[int]:
         vocab = self.checkpoint.vocab
-        text, _ = prompts.fit(normalize(text, self.checkpoint.config.data), vocab)
+        text, _ = prompts.fit(normalize(prompts.checked(text), self.checkpoint.config.data), vocab)
         return list[int](vocab.encode(text).tolist())
 
 

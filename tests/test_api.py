@@ -313,6 +313,37 @@ def test_what_counts_texts_and_characters_is_a_whole_number_from_0(model: TextMo
         getattr(model, call)("the ", **{name: number})
 
 
+@pytest.mark.parametrize("call", ["generate", "stream", "start", "states", "evaluate", "adapt"])
+@pytest.mark.parametrize("given", [3, None, b"the "])
+def test_what_is_no_text_is_refused_by_its_value_wherever_a_text_is_read(
+    model: TextModel, call: str, given: Any
+) -> None:
+    with pytest.raises(CorpusError, match=f"^(prompt|text): expected a text, found {given!r}(; decode it first|$)"):
+        getattr(model, call)(given)
+
+
+@pytest.mark.parametrize("given", ["the ", b"the ", 3, None])
+def test_one_text_in_place_of_many_prompts_is_refused(model: TextModel, given: Any) -> None:
+    with pytest.raises(PromptError, match=r"^prompts: expected a list of texts, found "):
+        model.answers(given)
+    with pytest.raises(PromptError, match=r"^prompts\[1\]: expected a text, found 3$"):
+        model.answers(["the ", 3])  # type: ignore[list-item]
+
+
+def test_prompts_may_come_from_a_generator(model: TextModel) -> None:
+    given: Any = (prompt for prompt in ("the ", "a"))
+    assert list(model.answers(given, length=3)) == list(model.answers(["the ", "a"], length=3))
+
+
+def test_only_texts_and_bytes_are_compressed_and_only_bytes_restored(model: TextModel) -> None:
+    wrong: Any = None
+    with pytest.raises(CorpusError, match=r"^text: expected a text or bytes, found None$"):
+        model.compress(wrong)
+    with pytest.raises(ConfigError, match=r"^data: expected bytes, found None$"):
+        model.decompress(wrong)
+    assert model.decompress(bytearray(model.compress(bytearray(b"the")))) == b"the"
+
+
 @pytest.mark.parametrize("digits", [309, 5000])
 def test_a_number_of_any_size_is_refused_in_one_short_line(model: TextModel, digits: int, tmp_path: Path) -> None:
     huge: Any = 10**digits

@@ -21,7 +21,7 @@ from charnet.compression.layout import Layout
 from charnet.compression.network import Predictor, Reader
 from charnet.compression.rans import CodeError, Words
 from charnet.compression.symbols import Block, Symbols, blocks
-from charnet.errors import CorpusError
+from charnet.errors import ConfigError, CorpusError, short_repr
 from charnet.storage.checkpoint import Checkpoint
 
 Read = Callable[[int], bytes]
@@ -188,10 +188,19 @@ def as_bytes(text: str | bytes) -> bytes:
     """Returns a text in UTF-8; bytes stay as they are.
 
     Raises:
-        CorpusError: the text has half of a character.
+        CorpusError: the text has half of a character, or is neither a text nor bytes.
     """
-    if isinstance(text, bytes):
-        return text
+    if isinstance(text, bytes | bytearray | memoryview):
+        return bytes(text)
+    if not isinstance(text, str):
+        raise CorpusError(f"text: expected a text or bytes, found {short_repr(text)}")
     if half := re.search("[\ud800-\udc7f\udd00-\udfff]", text):
         raise CorpusError(f"the text has half of a character, U+{ord(half[0]):04X}: give bytes, or leave it out")
     return text.encode("utf-8", "surrogateescape")
+
+
+def checked_data(data: bytes) -> bytes:
+    """Returns compressed data that a caller has given. Raises ConfigError if it is not bytes."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise ConfigError(f"data: expected bytes, found {short_repr(data)}")
+    return data

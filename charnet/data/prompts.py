@@ -5,7 +5,7 @@ People type on another keyboard than the author of the training text. What a pro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from charnet.data.encodings import MARKS, is_same
 from charnet.data.normalize import Form, normal_form, normalize
 from charnet.data.variants import of_width
 from charnet.data.vocab import Vocabulary
-from charnet.errors import PromptError, plural, shortened
+from charnet.errors import PromptError, plural, short_repr, shortened
 
 SHOWN = 5  # characters, or pairs of them, in a note
 
@@ -46,6 +46,28 @@ def decode(raw: bytes, name: str, encoding: str, *, of_bytes: bool) -> str:
             found = f"byte {raw[error.start]:#04x} at offset {error.start}"
     expected = "UTF-8" if is_same(own, "utf-8") else f"UTF-8 or {own}"
     raise PromptError(f"{name}: expected a prompt in {expected}, found {found}; convert it first")
+
+
+def checked(text: str, name: str = "prompt") -> str:
+    """Returns a text that a caller has given as it is.
+
+    Args:
+        name: of the argument, for messages.
+
+    Raises:
+        PromptError: it is no text.
+    """
+    if isinstance(text, str):
+        return text
+    hint = "; decode it first, as in data.decode()" if isinstance(text, bytes | bytearray | memoryview) else ""
+    raise PromptError(f"{name}: expected a text, found {short_repr(text)}{hint}")
+
+
+def checked_list(texts: Sequence[str]) -> list[str]:
+    """Returns several prompts as a list. Raises PromptError if they are one text, whose characters are no prompts."""
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise PromptError(f"prompts: expected a list of texts, found {short_repr(texts)}")
+    return [checked(text, f"prompts[{i}]") for i, text in enumerate(texts)]
 
 
 def without_line_end(text: str) -> str:
@@ -114,6 +136,15 @@ def known_of(text: str, vocab: Vocabulary) -> tuple[npt.NDArray[np.int32], list[
     return ids, [f"left out {plural(dropped, 'character')} that the model does not know: {names}{more}"]
 
 
+def _known(vocab: Vocabulary) -> str:
+    """Returns the symbols of the alphabet that can be shown, for a message; of bytes beyond ASCII their number."""
+    last = 0x7E if vocab.of_bytes else max(vocab.characters, default=0)
+    shown = " ".join(chr(symbol) for symbol in vocab.characters if symbol <= last and chr(symbol).isprintable())
+    others = sum(symbol > last for symbol in vocab.characters)
+    parts = [shortened(shown.strip())] * bool(shown.strip()) + [f"{plural(others, 'byte')} beyond ASCII"] * (others > 0)
+    return ", and ".join(parts)
+
+
 def _shown(character: str) -> str:
     """Returns a character for a message; a byte that is not UTF-8 as a number."""
     return f"{ord(character) & 0xFF:#04x}" if "\udc80" <= character <= "\udcff" else repr(character)
@@ -128,8 +159,7 @@ def read_turn(text: str, vocab: Vocabulary) -> tuple[npt.NDArray[np.int32], list
     text, notes = fit(text, vocab)
     ids, left_out = known_of(text, vocab)
     if text and not len(ids):
-        known = " ".join(chr(symbol) for symbol in vocab.characters if chr(symbol).isprintable())
-        raise PromptError(f"the model knows none of these characters; it knows: {shortened(known.strip())}")
+        raise PromptError(f"the model knows none of these characters; it knows: {_known(vocab)}")
     return ids, notes + left_out
 
 

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from charnet.config import DataSettings
-from charnet.data.prompts import decode, fit, read
+from charnet.data.prompts import decode, fit, read, read_turn
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, PromptError
 
@@ -98,3 +98,13 @@ def test_a_prompt_with_a_byte_order_mark_is_in_the_encoding_of_the_mark(encoding
 def test_an_encoding_in_a_checkpoint_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match='"zlib" does not encode text'):
         decode(b"a", "p", "zlib", of_bytes=False)
+
+
+def test_a_model_of_bytes_is_said_to_know_bytes_and_not_characters_of_the_same_number() -> None:
+    vocab = Vocabulary(tuple(sorted("aé!".encode())), of_bytes=True)
+    with pytest.raises(
+        PromptError, match=r"^the model knows none of these characters; it knows: ! a, and 2 bytes beyond ASCII$"
+    ):
+        read_turn("x", vocab)
+    with pytest.raises(PromptError, match=r"^the model knows none of these characters; it knows: a é$"):
+        read_turn("x", Vocabulary.of_text("aé"))

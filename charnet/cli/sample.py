@@ -264,6 +264,10 @@ def _sampling_options(given: Mapping[str, Any]) -> SamplingOptions:
     values.setdefault("seed", sample_options.random_seed())
     values["stop"] = tuple(unescaped(text, "--stop") for text in values.get("stop", ()))
     values["ban"] = unescaped(values.get("ban", ""), "--ban")
+    if values.get("match") == "":
+        raise ConfigError(
+            '--match: expected a regular expression, found ""; leave it out, or match any text with (?s).*'
+        )
     if "template" in values:
         values["template"] = sample_options.parse_template(values["template"])
     values["logit_bias"] = tuple(map(sample_options.parse_logit_bias, values.get("logit_bias", ())))

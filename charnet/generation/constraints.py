@@ -108,6 +108,9 @@ def _check(options: SamplingOptions, banned: Sequence[object], *, of_documents: 
     if options.max_length and options.min_length > options.max_length:
         found = f"found {options.min_length:,} and {options.max_length:,}"
         raise ConfigError(f"--min-length and --max-length: expected a range, {found}")
+    if options.min_length > options.length:
+        found = f"{options.min_length:,} characters; -n {options.length:,} is too short"
+        raise ConfigError(f"--min-length: the shortest text that matches has {found}")
     lines = {} if names[0] in limits and not of_documents else {"--max-lines": options.max_lines}
     ends = {"--stop": options.stop, "--until": options.until, **lines}
     for other, value in {**ends, "--ban": banned}.items():

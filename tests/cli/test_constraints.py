@@ -156,3 +156,8 @@ def test_many_lines_of_a_running_text_are_all_written(tiny_run: Path, capsys: py
     assert len(out) > 6000
     assert out.count("\n") == 600
     assert run(["sample", str(tiny_run), "--lines", "3", "--unique"]) == 2
+
+
+def test_an_empty_expression_is_refused_and_not_passed_over(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sample", str(tiny_run), "--match", "", "-n", "5"]) == 2
+    assert '--match: expected a regular expression, found ""' in capsys.readouterr().err

@@ -294,6 +294,10 @@ def test_a_document_whose_end_is_banned_is_refused(options):
         ({"match": "a", "template": "a{b}"}, "--match and --template: both say what to write"),
         ({"template": "a{b}", "max_length": 5}, "--template and --max-length: both say what to write"),
         ({"min_length": 6, "max_length": 5}, "--min-length and --max-length: expected a range, found 6 and 5"),
+        (
+            {"min_length": 6, "max_length": 6, "length": 5},
+            "--min-length: the shortest text that matches has 6 characters; -n 5 is too short",
+        ),
         ({"template": "a{b}", "stop": ("b",)}, "--template and --stop"),
         ({"max_length": 5, "until": "line"}, "--max-length and --until"),
         ({"max_length": 5}, "the model knows no line end"),

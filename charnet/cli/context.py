@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from charnet.cli import console, prompting
 from charnet.config import SamplingOptions
 from charnet.data import prompts
+from charnet.errors import reworded
 from charnet.generation.generate import GenerationState, read, start
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def load(given: Mapping[str, Any], checkpoint: Checkpoint) -> Context:
             f"read its last {MOST_READ:,} of {len(text):,} characters; what is before them no longer changes the state"
         )
     skips = given["unknown"] == "skip"
-    _, ids, more = prompts.read(text[-MOST_READ:], checkpoint.vocab, checkpoint.config.data, skip_unknown=skips)
+    with reworded(lambda message: f"--context: {message.replace('the prompt', 'the text that is read')}"):
+        _, ids, more = prompts.read(text[-MOST_READ:], checkpoint.vocab, checkpoint.config.data, skip_unknown=skips)
     for note in () if given["quiet"] else [*notes, *more]:
-        console.note(f"--context: {note}")
+        console.note(f"--context: {note.replace('the prompt', 'the context')}")
     return Context(tuple(ids.tolist()), name, hashlib.sha256(raw).hexdigest())

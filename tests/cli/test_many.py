@@ -232,6 +232,18 @@ def test_of_a_long_context_only_the_end_is_read_and_that_is_said(
     assert out == sample("--prompt", " the mat and", "--no-echo")[1]
 
 
+def test_messages_about_a_context_do_not_speak_of_the_prompt(sample: Any, tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text("the c\u00e9t")
+    code, _, err = sample("--context", tmp_path / "c.txt", "--prompt", "the ")
+    assert code == 3
+    assert "--context: the model does not know" in err
+    assert "at position 6 of the text that is read" in err
+    assert "prompt" not in err
+    (tmp_path / "c.txt").write_text("the cat\n")
+    err = sample("--context", tmp_path / "c.txt")[2]
+    assert "c.txt: its last line end is not part of the context; to keep one, add another" in err
+
+
 def test_turns_go_on_from_a_context_that_is_not_shown(
     sample: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

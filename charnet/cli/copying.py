@@ -49,9 +49,11 @@ def check(
         raise ConfigError(
             "--mix: leave out --copies, --max-copy, --new, --best-by copies: each model learned from its own text"
         )
-    depends = [name for name, value in {"--max-copy": max_copy, "--new": new, "--unique": unique}.items() if value]
+    depends = [name for name, value in {"--max-copy": max_copy, "--new": new}.items() if value]
     if receipt and depends:
         raise ConfigError(f"--receipt and {depends[0]}: the text depends on more than the checkpoint; leave one out")
+    if receipt and unique:
+        raise ConfigError("--receipt and --unique: no receipt holds which texts were left out; leave one out")
     if copies and surprise and not (json or prompts_file):
         raise ConfigError("--copies and --surprise: both color the text; leave one out")
     if copies and width:
@@ -76,10 +78,14 @@ def guard_of(model: Opened, options: SamplingOptions, opened: dict[int, CopyGuar
     return guard
 
 
-def say_banned(opened: Mapping[int, CopyGuard]) -> None:
-    """Says how often each guard had to choose another character."""
+def say_banned(opened: Mapping[int, CopyGuard], others: str = "") -> None:
+    """Says how often each guard had to choose another character.
+
+    Args:
+        others: what was written beside the texts that are shown, and is counted too.
+    """
     for guard in opened.values():
-        places = f"another character in {plural(guard.num_banned, 'place')}, where a run would have gone on"
+        places = f"another character in {plural(guard.num_banned, 'place')}{others}, where a run would have gone on"
         console.note(f"--max-copy {guard.length}: {places if guard.num_banned else 'no run would have been so long'}")
 
 
@@ -195,7 +201,8 @@ class Copying:
 
     def say(self) -> None:
         """Reports what was copied, and how often the guard and the choice had to act."""
-        say_banned(self._guards)
+        leaves_out = self._given["best_of"] > 1 or self._given["new"] or self._given["unique"]
+        say_banned(self._guards, ", those in texts that were left out included" if leaves_out else "")
         if self._reports is None:
             return
         from charnet.evaluation import copies

@@ -271,6 +271,7 @@ def test_a_model_with_no_more_to_say_stops_and_says_so(
     [
         (["--max-copy", "5", "--receipt", "r.json"], "--receipt and --max-copy: the text depends on more than"),
         (["--new", "--receipt", "r.json"], "--receipt and --new"),
+        (["--unique", "--receipt", "r.json"], "--receipt and --unique: no receipt holds which texts were left out"),
         (["--copies", "--surprise"], "--copies and --surprise: both color the text"),
         (["--new"], "--new: the model was not trained on lines or documents; try --max-copy 40"),
         (["-i", "--unique"], "-i: leave out --unique"),
@@ -330,3 +331,14 @@ def test_an_overfitted_model_copies_without_the_guard_and_not_with_it(tmp_path: 
     model = charnet.load(tmp_path / "short")
     assert max(runs_of(model.generate(length=1000, temperature=0.3, seed=1), text)) > 100
     assert max(runs_of(model.generate(length=1000, temperature=0.3, seed=1, max_copy=40), text)) == 39
+
+
+def test_what_the_guard_did_in_texts_that_were_left_out_is_said_to_be_counted(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["sample", str(tiny_run), "-n", "40", "--seed", "3", "--max-copy", "2", "--json"]
+    assert run(command) == 0
+    alone = capsys.readouterr()
+    assert f"in {json.loads(alone.out)['runs_avoided']} places, where" in alone.err
+    assert run([*command, "--best-of", "3"]) == 0
+    assert "places, those in texts that were left out included, where a run" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from charnet.generation.automaton import DEAD, FAR, Automaton
 MOST_STATES = 100_000
 MOST_PARTS = 400_000  # of the automaton with choices
 MOST_WORK = 1 << 24  # parts that are looked at: a few seconds
+MOST_REASONS = 4  # in a message
 MOST_CELLS = 1 << 25  # of the table
 SURROGATES = range(0xD800, 0xE000)
 
@@ -229,8 +230,10 @@ class _Builder:
                     fewest_S[earlier] = fewest_S[state] + 1
                     waiting.append(earlier)
         if fewest_S[0] == FAR:
-            reason = "; ".join(self.notes) or "nothing is left of it"
-            raise ConfigError(f"{self.option}: no text of this model can match {quoted(self.source)}: {reason}")
+            reasons = [*self.notes][:MOST_REASONS] or ["nothing is left of it"]
+            reasons += [f"and {len(self.notes) - MOST_REASONS:,} more"] * (len(self.notes) > MOST_REASONS)
+            typed = f" {quoted(self.source)}" * (self.option == "--match")  # others are made into an expression
+            raise ConfigError(f"{self.option}: no text of this model can match{typed}: {'; '.join(reasons)}")
         next_SC = np.full((len(rows), int(class_V.max(initial=0)) + 1), DEAD, np.int32)
         for state, row in enumerate(rows):
             for number, target in row.items():

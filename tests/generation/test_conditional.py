@@ -303,7 +303,13 @@ def test_a_document_whose_end_is_banned_is_refused(options):
         ({"max_length": 5}, "the model knows no line end"),
         ({"match": "a", "exact": True, "temperature_end": 1.0}, "--exact: expected one temperature, found 0.8:1"),
         ({"template": "{a{20}}{b}", "length": 20}, "--template: the shortest text that matches has 21 characters"),
-        ({"template": "a{z}"}, '--template: no text of this model can match "a(?:z)": "z" is not in the alphabet'),
+        ({"template": "a{z}"}, '--template: no text of this model can match: "z" is not in the alphabet'),
+        (
+            {"template": "{[uvwxyz][UVWXYZ](1|2|3)}"},
+            '--template: no text of this model can match: "[uvwxyz]" is not in the alphabet: this branch cannot be '
+            'taken; "[UVWXYZ]" is not in the alphabet: this branch cannot be taken; "1" is not in the alphabet: this '
+            'branch cannot be taken; "2" is not in the alphabet: this branch cannot be taken; and 1 more',
+        ),
         ({"template": "a{[b}"}, "--template: the hole that begins at character 2 is not closed"),
         ({"template": "a}b{c}"}, "--template: a brace at character 2 closes no hole; write }} for a brace of the text"),
         ({"template": "sonet"}, "expected text with holes in braces, or one of sonnet, haiku"),

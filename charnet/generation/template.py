@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from charnet.errors import ConfigError, did_you_mean, quoted
+from charnet.generation import regex
 
 ANY_LINE, ELLIPSIS = r"[^\n]+", "..."
 OPTION = "--template"
@@ -140,6 +141,9 @@ def _end_of_hole(text: str, begin: int) -> int:
 def stages(text: str) -> list[str]:
     """Returns the expressions of a template's pieces, each a hole with the fixed text behind it.
 
+    Raises:
+        ConfigError: a hole is no regular expression, or beyond the subset.
+
     >>> stages("To {a+}{b}, {c}.")
     ['To\\\\ ', '(?:a+)(?:b),\\\\ ', '(?:c)\\\\.']
     """
@@ -148,6 +152,10 @@ def stages(text: str) -> list[str]:
     for part, is_hole in parse(named(text)):
         if is_hole and not was_hole:
             found.append("")
+        if is_hole:
+            regex.parse(
+                part, OPTION
+            )  # by itself, so that an error shows the hole, and no hole ends the group around it
         found[-1] += f"(?:{part})" if is_hole else re.escape(part)
         was_hole = is_hole
     return [stage for stage in found if stage]

@@ -303,6 +303,8 @@ def test_a_document_whose_end_is_banned_is_refused(options):
         ({"max_length": 5}, "the model knows no line end"),
         ({"match": "a", "exact": True, "temperature_end": 1.0}, "--exact: expected one temperature, found 0.8:1"),
         ({"template": "{a{20}}{b}", "length": 20}, "--template: the shortest text that matches has 21 characters"),
+        ({"template": "a{(}b"}, '--template: missing ), unterminated subpattern at character 1 of "("'),
+        ({"template": "a{b)|(?:c}"}, '--template: unbalanced parenthesis at character 2 of "b)|(?:c"'),
         ({"template": "a{z}"}, '--template: no text of this model can match: "z" is not in the alphabet'),
         (
             {"template": "{[uvwxyz][UVWXYZ](1|2|3)}"},

@@ -152,10 +152,8 @@ def stages(text: str) -> list[str]:
     for part, is_hole in parse(named(text)):
         if is_hole and not was_hole:
             found.append("")
-        if is_hole:
-            regex.parse(
-                part, OPTION
-            )  # by itself, so that an error shows the hole, and no hole ends the group around it
+        if is_hole:  # by itself, so that an error shows the hole, and no hole ends the group around it
+            regex.parse(part, OPTION)
         found[-1] += f"(?:{part})" if is_hole else re.escape(part)
         was_hole = is_hole
     return [stage for stage in found if stage]

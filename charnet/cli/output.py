@@ -72,7 +72,9 @@ class Destination:
         return self.folder / f"{number:0{max(3, len(str(count)))}}{self.suffix}"
 
     def check(self, count: int, *, force: bool) -> None:
-        """Raises StorageError if `count` texts would replace files, unless `force` is given."""
+        """Raises StorageError if `count` texts cannot be written, or would replace files and `force` is not given."""
+        if self.folder is not None and os.path.lexists(self.folder) and not self.folder.is_dir():
+            raise StorageError(f"{self.folder}: is no folder; name another one, or write one file with --out")
         for path in self._taken(count):
             check_free(path, replace=force, advice=", or replace it with --force", is_sample=True)
 
@@ -83,7 +85,7 @@ class Destination:
             return
         try:
             found = {path.name.partition(".")[0] for path in self.folder.iterdir()}
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             found = set()
         except OSError as error:
             raise regular_file.write_error(self.folder, error) from None
@@ -208,7 +210,8 @@ def check_free(
         reads: files that the command reads; none of them may be replaced.
 
     Raises:
-        StorageError: the path is a folder, a device or a link, or a file that may not be replaced.
+        StorageError: the path is a folder, a device or a link, or a file that may not be replaced, or its folder is
+            missing or closed.
     """
     if str(path) == "-":  # elsewhere it is a stream; here it would be a file of this name
         raise StorageError(
@@ -226,10 +229,22 @@ def check_free(
             raise StorageError(f"{path}: this command reads that file; choose another name{advice.partition(',')[0]}")
         if os.path.lexists(path) and not replace:
             raise StorageError(f"{path}: already exists; choose another name{advice}")
+        _check_folder(path)
     except OSError as error:
         raise regular_file.write_error(path, error) from None
     except ValueError:
         raise StorageError(f"{str(path)!r}: cannot be written: not a valid file name") from None
+
+
+def _check_folder(path: Path) -> None:
+    """Raises StorageError if the folder of a new file is missing or closed, before the work for that file is done."""
+    folder = path.parent
+    if not os.path.lexists(folder):
+        raise StorageError(f"{path}: the folder {folder} does not exist; make it first, or write elsewhere")
+    if not folder.is_dir():
+        raise StorageError(f"{path}: {folder} is no folder; write elsewhere")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(f"{path}: nothing can be written in the folder {folder}; write elsewhere")
 
 
 def save(path: Path, text: str) -> None:

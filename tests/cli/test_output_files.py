@@ -38,3 +38,22 @@ def test_a_file_that_is_there_is_refused_unless_forced_and_a_folder_that_is_not_
     Destination(folder=tmp_path).check(1, force=False)
     Destination(folder=tmp_path, suffix=".json").check(2, force=False)
     Destination(folder=tmp_path / "new").check(10**12, force=False)
+
+
+def test_a_folder_that_is_missing_or_closed_is_said_before_a_text_is_written(tmp_path: Path) -> None:
+    (tmp_path / "file.txt").touch()
+    with pytest.raises(StorageError, match=r"new.a\.txt: the folder .*new does not exist; make it first"):
+        Destination(file=tmp_path / "new" / "a.txt").check(1, force=True)
+    with pytest.raises(StorageError, match=r"a\.txt: .*file\.txt is no folder"):
+        Destination(file=tmp_path / "file.txt" / "a.txt").check(1, force=False)
+    with pytest.raises(StorageError, match=r"file\.txt: is no folder; name another one"):
+        Destination(folder=tmp_path / "file.txt").check(2, force=False)
+    with pytest.raises(StorageError, match=r"sub: cannot be written: Not a directory"):
+        Destination(folder=tmp_path / "file.txt" / "sub").check(2, force=False)
+    Destination(file=Path("a text without a folder.txt")).check(1, force=False)
+
+
+def test_a_folder_where_nothing_can_be_written_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output.os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(StorageError, match=r"nothing can be written in the folder"):
+        output.check_free(tmp_path / "a.txt")

@@ -22,6 +22,8 @@ from charnet.errors import CorpusError, did_you_mean, quoted
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}  # of the first, the one that the first line has most of
 JSON_SUFFIXES, SPACED_SUFFIXES = (".jsonl", ".ndjson"), (".smi", ".smiles")
 SURROGATES = re.compile("[\ud800-\udfff]")
+JSON_LIST = re.compile(r'\[\s*(?:[\[\]{"]|$)')  # a line of a chat may begin with a time in brackets
+JSON_OPENS = re.compile(r'\{\s*(?:"[^"]*"\s*:.*[,\[{]\s*)?$')  # an object that does not end in its line
 NAMES_SHOWN = 10
 AT_ONCE = 1 << 16  # characters that are passed on together
 
@@ -59,8 +61,13 @@ def documents(texts: Iterable[str], name: str, data: DataSettings, left_out: Lef
     """
     lines = _lines(normalize_stream(texts, DataSettings(newlines="lf")), name)
     first = next(lines, "")
-    if first.startswith("["):
+    if JSON_LIST.match(first):
         raise CorpusError(f"{name}: expected one JSON object a line, found a JSON list; jq -c '.[]' FILE makes lines")
+    if JSON_OPENS.match(first):
+        raise CorpusError(
+            f"{name}: expected one JSON object a line, found one over several lines; jq -c . FILE makes a line of each "
+            "object, jq -c '.NAME[]' FILE of each value in its list NAME"
+        )
     rows = _rows(first, itertools.chain([first], lines), name, data.field)
     end, buffered, size, found = data.document_end, [], 0, False
     for line, value, why in rows:
@@ -103,7 +110,7 @@ def _rows(first: str, lines: Iterator[str], name: str, field: str) -> Iterator[_
 
 
 def _json_rows(lines: Iterable[str], name: str, field: str) -> Iterator[_Row]:
-    names: dict[str, None] = {}
+    names: dict[str, bool] = {}  # and whether each is a list
     seen = False
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -117,7 +124,7 @@ def _json_rows(lines: Iterable[str], name: str, field: str) -> Iterator[_Row]:
         if isinstance(row, dict) and field in row:
             seen = True
         elif isinstance(row, dict) and len(names) < 1000:
-            names.update(dict.fromkeys(row))
+            names.update({key: isinstance(row[key], list) for key in row})
         if isinstance(value, str) and SURROGATES.search(value):
             yield _Row(number, None, "rows with half a character (a lone surrogate)")
         elif isinstance(value, str):
@@ -127,7 +134,9 @@ def _json_rows(lines: Iterable[str], name: str, field: str) -> Iterator[_Row]:
         else:
             yield _Row(number, None, f"rows without a text in {quoted(field)}")
     if not seen and names:
-        raise _no_such_field(name, field, list(names))
+        whole = next((key for key, is_list in names.items() if is_list and key.isidentifier()), "")
+        advice = f"; jq -c '.{whole}[]' FILE makes a line of each value in {quoted(whole)}" if whole else ""
+        raise _no_such_field(name, field, list(names), advice)
 
 
 def _csv_rows(first: str, lines: Iterator[str], name: str, delimiters: str) -> Iterator[tuple[int, list[str], str]]:
@@ -163,7 +172,8 @@ def _columns(rows: Iterator[tuple[int, list[str], str]], name: str, field: str) 
     elif field in header:
         column, width = header.index(field), len(header)
     else:
-        raise _no_such_field(name, field, header)
+        number = f"; a number from 1 to {len(header)} takes a column of a file without a header" if header else ""
+        raise _no_such_field(name, field, header, number)
     for number, row, why in rows:
         if why:
             yield _Row(number, None, why)
@@ -175,10 +185,9 @@ def _columns(rows: Iterator[tuple[int, list[str], str]], name: str, field: str) 
             yield _Row(number, None, f"rows without {quoted(field)}")
 
 
-def _no_such_field(name: str, field: str, names: list[str]) -> CorpusError:
+def _no_such_field(name: str, field: str, names: list[str], advice: str) -> CorpusError:
     shown = ", ".join(quoted(each) for each in names[:NAMES_SHOWN]) or "none"
     more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
-    number = f"; a number from 1 to {len(names)} takes a column of a file without a header" if names else ""
     return CorpusError(
-        f"{name}: there is no field {quoted(field)}{did_you_mean(field, names)}; it has {shown}{more}{number}"
+        f"{name}: there is no field {quoted(field)}{did_you_mean(field, names)}; it has {shown}{more}{advice}"
     )

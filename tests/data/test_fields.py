@@ -72,6 +72,16 @@ def test_rows_that_are_left_out_are_counted_by_reason_with_the_place_of_the_firs
     [
         ('text\none\n"two\nthree\n', "a.csv", r"a\.csv, line 3: a quote opens in this row and never closes"),
         ('[{"text": "one"}]', "a.json", "found a JSON list"),
+        ("[\n {\n", "a.json", "found a JSON list"),
+        ('{\n "name": "chat",\n', "result.json", r"one over several lines; jq -c \. FILE makes a line of each"),
+        ('{"name": "chat", "messages": [\n', "result.json", "one over several lines"),
+        ('{"id": 1, "notes": [{}]}\n', "a.json", r"""it has "id", "notes"; jq -c '\.notes\[\]' FILE makes a line"""),
+        ('{"id": 1}\n', "a.json", 'it has "id"$'),
+        (
+            "[01.03.24, 10:00] Ada: one\n",
+            "chat.txt",
+            'it has "\\[01.03.24", "10:00\\] Ada: one"; a number from 1 to 2 takes',
+        ),
         ("text,n\n,1\n", "a.csv", 'no row has a value for --field "text": 1 rows whose "text" is empty'),
         ("", "a.csv", 'no field "text"; it has none'),
     ],

@@ -110,7 +110,7 @@ def _rows(first: str, lines: Iterator[str], name: str, field: str) -> Iterator[_
 
 
 def _json_rows(lines: Iterable[str], name: str, field: str) -> Iterator[_Row]:
-    names: dict[str, bool] = {}  # and whether each is a list
+    names: dict[str, bool] = {}  # and whether each is a list of objects
     seen = False
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -124,7 +124,7 @@ def _json_rows(lines: Iterable[str], name: str, field: str) -> Iterator[_Row]:
         if isinstance(row, dict) and field in row:
             seen = True
         elif isinstance(row, dict) and len(names) < 1000:
-            names.update({key: isinstance(row[key], list) for key in row})
+            names.update({key: isinstance(row[key], list) and isinstance((row[key] or [0])[0], dict) for key in row})
         if isinstance(value, str) and SURROGATES.search(value):
             yield _Row(number, None, "rows with half a character (a lone surrogate)")
         elif isinstance(value, str):
@@ -134,8 +134,8 @@ def _json_rows(lines: Iterable[str], name: str, field: str) -> Iterator[_Row]:
         else:
             yield _Row(number, None, f"rows without a text in {quoted(field)}")
     if not seen and names:
-        whole = next((key for key, is_list in names.items() if is_list and key.isidentifier()), "")
-        advice = f"; jq -c '.{whole}[]' FILE makes a line of each value in {quoted(whole)}" if whole else ""
+        whole = next((key for key, has_rows in names.items() if has_rows and key.isidentifier()), "")
+        advice = f"; jq -c '.{whole}[]' FILE makes a line of each object in {quoted(whole)}" if whole else ""
         raise _no_such_field(name, field, list(names), advice)
 
 

@@ -76,6 +76,7 @@ def test_rows_that_are_left_out_are_counted_by_reason_with_the_place_of_the_firs
         ('{\n "name": "chat",\n', "result.json", r"one over several lines; jq -c \. FILE makes a line of each"),
         ('{"name": "chat", "messages": [\n', "result.json", "one over several lines"),
         ('{"id": 1, "notes": [{}]}\n', "a.json", r"""it has "id", "notes"; jq -c '\.notes\[\]' FILE makes a line"""),
+        ('{"id": 1, "tags": ["a"], "none": []}\n', "a.json", 'it has "id", "tags", "none"$'),
         ('{"id": 1}\n', "a.json", 'it has "id"$'),
         (
             "[01.03.24, 10:00] Ada: one\n",

@@ -160,11 +160,16 @@ def watch_length(chunks: Iterable[Chunk], length: int, is_cut: Counter[bool], *,
     is_cut[count >= length] += 1
 
 
-def note_cut(count: int, length: int, *, of_bytes: bool) -> None:
-    """Says how many texts nothing but the longest length has ended."""
+def note_cut(count: int, length: int, *, of_bytes: bool, until: str = "") -> None:
+    """Says how many texts nothing but the longest length has ended.
+
+    Args:
+        until: what each text should have ended with: a sentence, a line, a paragraph; empty where the model decides.
+    """
     if count:
         symbols = "bytes" if of_bytes else "characters"
-        console.note(f"{plural(count, 'text')} cut after {length:,} {symbols}, where the model had not ended")
+        why = f"before the end of a {until}" if until else "where the model had not ended"
+        console.note(f"{plural(count, 'text')} cut after {length:,} {symbols}, {why}")
 
 
 def note_share(facts: Mapping[str, Any]) -> None:

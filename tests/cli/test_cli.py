@@ -1024,3 +1024,13 @@ def test_a_model_whose_weights_are_too_large_gives_no_numbers_and_no_file(charne
         text = ["pets.txt"] if command == "eval" else []
         assert_refused(charnet_(command, "huge.safetensors", *text, *options), 5, "the model has diverged")
     assert not list(Path().glob("*int8*"))
+
+
+def test_a_text_that_is_cut_before_its_sentence_or_line_has_ended_says_so(charnet_: Charnet) -> None:
+    line = ("sample", "-n", 20, "--seed", 1, "--ban", r"\n")
+    for until in ("sentence", "line", "paragraph"):
+        cut = charnet_(*line, "--until", until, "--samples", 2).err
+        assert cut.splitlines()[-1] == f"2 texts cut after 20 characters, before the end of a {until}"
+    assert "cut" not in charnet_(*line).err
+    assert "cut" not in charnet_("sample", "-n", 300, "--seed", 1, "--until", "line").err
+    assert "cut" not in charnet_(*line, "--until", "line", "-n", 0).err

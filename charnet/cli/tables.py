@@ -231,6 +231,7 @@ def show_corpus_stats(stats: CorpusStats) -> None:
     part = f" (of the first {stats.lines_of:,} characters)" if stats.lines_of < stats.characters else ""
     sample = f" (of the first {stats.entropy_of:,} characters)" if stats.entropy_of < stats.characters else ""
     lengths = _joined(stats.line_lengths)
+    repeats = f"{stats.repeated_documents:,} came before, {stats.distinct_documents:,} distinct"
     rows = [
         (
             "text",
@@ -245,8 +246,9 @@ def show_corpus_stats(stats: CorpusStats) -> None:
         ("unprintable", ", ".join(f"{name} x {count:,}" for name, count in stats.odd.items()) or "none"),
         ("line ends", ", ".join(f"{name} x {count:,}" for name, count in stats.line_ends.items()) or "none"),
         ("lines", f"{stats.lines:,}{part}; lengths: {lengths}"),
-        *([("documents", f"{stats.documents:,}; lengths: {_joined(stats.document_lengths)}")] * bool(stats.documents)),
         ("", f"{stats.repeated_lines:,} came before, {stats.distinct_lines:,} distinct; blank ones do not count"),
+        *([("documents", f"{stats.documents:,}; lengths: {_joined(stats.document_lengths)}")] * bool(stats.documents)),
+        *([("", repeats)] * bool(stats.distinct_documents)),
         (
             "repeated",
             f"{100 * stats.repeated:.1f} % of the text is in whole lines of 20 characters or more that came before",

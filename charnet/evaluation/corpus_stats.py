@@ -21,7 +21,7 @@ from charnet.data.encoded_copy import Ids
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary
 from charnet.errors import plural
 from charnet.evaluation.baselines import ngram_bits
-from charnet.evaluation.line_stats import LineStats, quantiles
+from charnet.evaluation.line_stats import LineStats, advice_on_held_out, quantiles, without_ends
 from charnet.evaluation.unicode_blocks import block_of
 
 LINES_OF, ENTROPY_OF = 20_000_000, 1_200_000  # characters at the start that are analyzed
@@ -33,7 +33,7 @@ MIXER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, odd: sprea
 BLOCK = 1 << 20
 RAREST = 5
 SHORT, VERY_SHORT = 500_000, 50_000  # characters
-MUCH_REPEATED, MANY_REPEATED = 0.05, 0.1  # share of a running text; share of the lines of a list
+MUCH_REPEATED = 0.05  # share of a running text
 WRONGLY_DECODED = ("Ã©", "Ã¤", "Ã¶", "Ã¼", "â€", "Â ")  # UTF-8 that was read as cp1252
 PARTS, PARTS_FROM = "bytes of other characters", 0x80  # in a corpus of bytes
 FEW = 10  # occurrences: too few to learn a character
@@ -55,6 +55,7 @@ class CorpusStats:
     Attributes:
         blocks: the number of characters, and of distinct characters, in each Unicode block.
         document_lengths: in characters without the end of the document, of some thousand documents.
+        repeated_documents, distinct_documents: as of lines; none where documents are lines.
         odd: the count of each unprintable character.
         breaks: the count of each character that ends a line in some programs, but not here.
         repeated: the share of the text that is in repeats of earlier lines of 20 characters or more.
@@ -79,6 +80,8 @@ class CorpusStats:
     odd: dict[str, int]
     breaks: dict[str, int]
     line_ends: dict[str, int]
+    repeated_documents: int
+    distinct_documents: int
     lines: int
     line_lengths: dict[str, int]
     documents: int
@@ -105,8 +108,7 @@ def describe(corpus: Corpus) -> CorpusStats:
     counts = _counts(corpus.ids, len(corpus.vocab))
     of_symbol = dict(zip(corpus.vocab.symbols, counts.tolist(), strict=True))
     text = corpus.vocab.decode(corpus.ids[:LINES_OF].tolist())
-    if corpus.vocab.document_end is not None:
-        text = text.replace(chr(corpus.vocab.document_end), "\n")
+    text, again, distinct = without_ends(text, corpus.vocab.document_end)
     lines = LineStats.of(text)
     sample = corpus.ids[:ENTROPY_OF]
     cut = len(sample) - max(1, int(len(sample) * HELD_OUT))
@@ -124,6 +126,8 @@ def describe(corpus: Corpus) -> CorpusStats:
         line_ends=lines.ends,
         documents=0 if corpus.ends is None else len(corpus.ends),
         document_lengths={} if corpus.ends is None else quantiles(Documents.up_to(corpus.ends).sampled_lengths() - 1),
+        repeated_documents=again,
+        distinct_documents=distinct,
         lines=len(lines.lengths),
         line_lengths=quantiles(lines.lengths),
         repeated=lines.repeated_characters / max(1, len(text)),
@@ -250,8 +254,7 @@ def _advice(stats: CorpusStats, lines: LineStats, counts: list[int], wrong: int)
     elif stats.characters < SHORT:
         advice.append("short: more of the same kind of text would help more than longer training")
     advice += _advice_on_repeats(stats, lines)
-    best = min(stats.ngrams[KNOWN_ORDER - 1 :], default=math.inf)
-    if best < KNOWN_BITS:
+    if (best := min(stats.ngrams[KNOWN_ORDER - 1 :], default=math.inf)) < KNOWN_BITS:
         advice.append(
             f"the text repeats itself: an n-gram needs only {best:.2f} bits per character of its last tenth; "
             "a model will mostly repeat what it has read"
@@ -274,12 +277,11 @@ def _advice(stats: CorpusStats, lines: LineStats, counts: list[int], wrong: int)
 
 
 def _advice_on_repeats(stats: CorpusStats, lines: LineStats) -> list[str]:
-    if lines.is_list:
-        share = lines.repeated / max(1, lines.repeated + lines.distinct)
-        return [
-            f"{100 * share:.0f} % of the lines came before ({lines.distinct:,} distinct): held-out lines are also "
-            "among the learned ones, so the loss will look better than it is; awk '!seen[$0]++' FILE keeps one of each"
-        ] * (share > MANY_REPEATED)
+    if found := advice_on_held_out("documents", stats.repeated_documents, stats.distinct_documents):
+        return [found]
+    if lines.is_list and not stats.distinct_documents:
+        found = advice_on_held_out("lines", lines.repeated, lines.distinct)
+        return [f"{found}; awk '!seen[$0]++' FILE keeps one of each"] * bool(found)
     line, times = stats.most_repeated
     return [
         f"{100 * stats.repeated:.0f} % of the text is repeated lines, most of it '{line}' ({plural(times, 'time')}): "
@@ -293,6 +295,6 @@ def _advice_on_rare(counts: list[int]) -> list[str]:
     limit = max(n for n in range(1, FEW + 1) if sum(count for count in counts if count < n) <= most)
     few = sum(count < limit for count in counts)
     return [
-        f"{plural(few, 'character')} of {len(counts):,} are too rare to learn: "
-        f"charnet train --min-count {limit} folds them into one"
+        f"{plural(few, 'character')} of {len(counts):,} {'is' if few == 1 else 'are'} too rare to learn: "
+        f"charnet train --min-count {limit} folds {'it' if few == 1 else 'them into one'}"
     ] * bool(few)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 LONG_ENOUGH = 20  # characters in a line, for its repeats to be more than chance
 LONGEST_OF_A_LIST, NEARLY_ALL = 40, 0.9  # characters; share of the lines that are no longer in a list
+MANY_REPEATED = 0.1  # share of the lines of a list, or of documents
 MOST_BLANK = 0.05  # share of the lines in a list
 LONGEST_SHOWN = 60
 
@@ -66,6 +67,31 @@ class LineStats:
             return False
         is_short = float(np.quantile(self.lengths, NEARLY_ALL)) <= LONGEST_OF_A_LIST
         return is_short and self.repeated + self.distinct >= (1 - MOST_BLANK) * len(self.lengths)
+
+
+def without_ends(text: str, end: int | None) -> tuple[str, int, int]:
+    """Returns a text with line ends between its documents, the number of documents that came before, and of the others.
+
+    >>> without_ends("Ada|Bo|Ada|", ord("|")), without_ends("Ada", None)
+    (('Ada\\nBo\\nAda\\n', 1, 2), ('Ada', 0, 0))
+
+    Args:
+        end: the character that ends a document; None where there are none of several lines.
+    """
+    if end is None:
+        return text, 0, 0
+    documents = text.removesuffix(chr(end)).split(chr(end))
+    distinct = len(set(documents))
+    return text.replace(chr(end), "\n"), len(documents) - distinct, distinct
+
+
+def advice_on_held_out(what: str, repeated: int, distinct: int) -> str:
+    """Says that too many lines or documents are repeated for the held-out ones to be new; empty if few are."""
+    share = repeated / max(1, repeated + distinct)
+    return (
+        f"{100 * share:.0f} % of the {what} came before ({distinct:,} distinct): held-out {what} are also among the "
+        "learned ones, so the loss will look better than it is"
+    ) * (share > MANY_REPEATED)
 
 
 def quantiles(lengths: npt.NDArray[np.int64]) -> dict[str, int]:

@@ -137,6 +137,7 @@ def test_repeated_lines_of_a_list_are_counted_however_short_they_are(tmp_path: P
     assert (found.repeated_lines, found.distinct_lines, found.repeated) == (17, 3, 0)
     assert not any("came before" in line for line in found.advice)  # a fifth is blank: this is no list
     found = stats_of(tmp_path, "Ada\nBo\nAda\nEve\n" * 5)
+    assert (found.repeated_documents, found.distinct_documents) == (0, 0)
     assert any(line.startswith("85 % of the lines came before (3 distinct)") for line in found.advice)
     assert not any("repeated lines" in line for line in found.advice)
 
@@ -175,3 +176,27 @@ def test_info_is_printed_as_text_and_as_json(tmp_path: Path, capsys: pytest.Capt
     values = json.loads(capsys.readouterr().out)
     assert len(values["entropies"]) == 6
     assert all(math.isfinite(bits) for bits in values["ngrams"])
+
+
+def test_documents_of_several_lines_are_counted_as_a_whole_and_their_lines_say_nothing_of_held_out_ones(
+    tmp_path: Path,
+) -> None:
+    def described(text: str) -> tuple[int, int, list[str]]:
+        (tmp_path / "verses.txt").write_text(text)
+        found = describe(read([str(tmp_path / "verses.txt")], DataSettings(documents="blank-line")))
+        said = [line for line in found.advice if "came before" in line]
+        return found.repeated_documents, found.distinct_documents, said
+
+    assert described("".join(f"la la\nverse {i}\n\n" for i in range(20))) == (0, 20, [])
+    again, distinct, said = described("la la\nverse one\n\nla la\nverse two\n\n" * 10)
+    assert (again, distinct) == (18, 2)
+    assert [line.partition(",")[0] for line in said] == [
+        "90 % of the documents came before (2 distinct): held-out documents are also among the learned ones"
+    ]
+
+
+def test_advice_on_one_rare_character_is_said_of_one(tmp_path: Path) -> None:
+    advice = stats_of(tmp_path, "a" * 500 + "x").advice
+    assert any(
+        line.startswith("1 character of 2 is too rare to learn") and line.endswith("folds it") for line in advice
+    )

@@ -118,6 +118,17 @@ def check(path: Path, found: os.stat_result) -> None:
         raise NotRegularError(errno.EINVAL, "it is a pipe or a device", str(path))
 
 
+def check_folder(path: Path) -> None:
+    """Raises StorageError if the folder of a new file is missing or closed, before the work for that file is done."""
+    folder = path.parent
+    if not os.path.lexists(folder):
+        raise StorageError(f"{path}: the folder {folder} does not exist; make it first, or write elsewhere")
+    if not folder.is_dir():
+        raise StorageError(f"{path}: {folder} is no folder; write elsewhere")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(f"{path}: nothing can be written in the folder {folder}; write elsewhere")
+
+
 def write_error(path: Path, error: OSError) -> StorageError:
     """Returns the error to raise if the system refuses to write, with what to do about it."""
     if error.errno == errno.ELOOP:

@@ -88,7 +88,7 @@ def write_answers(given: Mapping[str, Any], options: SamplingOptions) -> int:
     destination.write_objects(objects, len(lines), quiet=given["quiet"], noun="answer")
     if not given["quiet"]:
         copied.say()
-        output.note_cut(is_cut[True], LONGEST_LINE, of_bytes=model.vocab.of_bytes)
+        whole_lines.note_cut(is_cut[True], LONGEST_LINE, of_bytes=model.vocab.of_bytes)
     if failed:
         shown = f"{name}: {plural(len(failed), 'line')} of {len(lines):,} without a text: {failed[0]}"
         console.error(shown)
@@ -116,7 +116,7 @@ def _objects(
             asked = {"prompt": line.prompt, **vars(line.options)}
             chunks = copied.watch(next(written))
             if given["length"] is None and line.options.length == LONGEST_LINE:
-                chunks = output.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=model.vocab.of_bytes)
+                chunks = whole_lines.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=model.vocab.of_bytes)
             try:
                 text, known = output.described(chunks, each=given["surprise"])
             except CharnetError as refused:

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import itertools
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -147,31 +146,6 @@ class Destination:
             console.note(f"{plural(saved, noun)} in {self.file or self.folder}")
 
 
-def watch_length(chunks: Iterable[Chunk], length: int, is_cut: Counter[bool], *, of_bytes: bool) -> Iterator[Chunk]:
-    """Yields the chunks of a text, and then counts in `is_cut` whether it has its full length: nothing ended it.
-
-    Args:
-        length: in characters, or in bytes for a text `of_bytes`.
-    """
-    count = 0
-    for chunk in chunks:
-        count += len(chunk.text.encode("utf-8", "surrogateescape") if of_bytes else chunk.text)
-        yield chunk
-    is_cut[count >= length] += 1
-
-
-def note_cut(count: int, length: int, *, of_bytes: bool, until: str = "") -> None:
-    """Says how many texts nothing but the longest length has ended.
-
-    Args:
-        until: what each text should have ended with: a sentence, a line, a paragraph; empty where the model decides.
-    """
-    if count:
-        symbols = "bytes" if of_bytes else "characters"
-        why = f"before the end of a {until}" if until else "where the model had not ended"
-        console.note(f"{plural(count, 'text')} cut after {length:,} {symbols}, {why}")
-
-
 def note_share(facts: Mapping[str, Any]) -> None:
     """Says how many texts of the model match by themselves, if that is known."""
     if (share := facts.get("matching_share")) is not None:
@@ -234,22 +208,11 @@ def check_free(
             raise StorageError(f"{path}: this command reads that file; choose another name{advice.partition(',')[0]}")
         if os.path.lexists(path) and not replace:
             raise StorageError(f"{path}: already exists; choose another name{advice}")
-        _check_folder(path)
+        regular_file.check_folder(path)
     except OSError as error:
         raise regular_file.write_error(path, error) from None
     except ValueError:
         raise StorageError(f"{str(path)!r}: cannot be written: not a valid file name") from None
-
-
-def _check_folder(path: Path) -> None:
-    """Raises StorageError if the folder of a new file is missing or closed, before the work for that file is done."""
-    folder = path.parent
-    if not os.path.lexists(folder):
-        raise StorageError(f"{path}: the folder {folder} does not exist; make it first, or write elsewhere")
-    if not folder.is_dir():
-        raise StorageError(f"{path}: {folder} is no folder; write elsewhere")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError(f"{path}: nothing can be written in the folder {folder}; write elsewhere")
 
 
 def save(path: Path, text: str) -> None:

@@ -180,7 +180,9 @@ def _write(
     if given["width"]:
         written = (wrapped(chunks, given["width"], echoed) for chunks in written)
     if (options.until and options.length) or (given["length"] is None and options.length >= whole_lines.LONGEST_LINE):
-        written = (output.watch_length(chunks, options.length, is_cut, of_bytes=vocab.of_bytes) for chunks in written)
+        written = (
+            whole_lines.watch_length(chunks, options.length, is_cut, of_bytes=vocab.of_bytes) for chunks in written
+        )
     if given["receipt"] or (json and _has_receipts(model, options, given, state)):
         end = destination.end
         recorder = receipts.recorder(model, options, given, prompt=text, echoed=echoed, samples=samples, end=end)
@@ -204,7 +206,7 @@ def _write(
     if not quiet:
         copied.say()
         output.note_share(facts)
-        output.note_cut(is_cut[True], options.length, of_bytes=vocab.of_bytes, until=options.until)
+        whole_lines.note_cut(is_cut[True], options.length, of_bytes=vocab.of_bytes, until=options.until)
 
 
 def _say_how(model: Opened, options: SamplingOptions, given: Mapping[str, Any], *, color: bool) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from charnet.cli import console
 from charnet.config import SamplingOptions
-from charnet.errors import ConfigError
+from charnet.errors import ConfigError, plural
 
 if TYPE_CHECKING:
     from charnet.data.vocab import Vocabulary
+    from charnet.generation.detokenizer import Chunk
 
 LONGEST_LINE = 20_000  # characters, with --lines, and of a whole document
 
@@ -41,3 +44,28 @@ def for_documents(options: SamplingOptions, lines: int, length: int | None) -> S
         options = replace(options, max_lines=0)
     one_temperature = options.temperature_end is None  # else the temperature changes over the length
     return replace(options, length=LONGEST_LINE) if length is None and one_temperature else options
+
+
+def watch_length(chunks: Iterable[Chunk], length: int, is_cut: Counter[bool], *, of_bytes: bool) -> Iterator[Chunk]:
+    """Yields the chunks of a text, and then counts in `is_cut` whether it has its full length: nothing ended it.
+
+    Args:
+        length: in characters, or in bytes for a text `of_bytes`.
+    """
+    count = 0
+    for chunk in chunks:
+        count += len(chunk.text.encode("utf-8", "surrogateescape") if of_bytes else chunk.text)
+        yield chunk
+    is_cut[count >= length] += 1
+
+
+def note_cut(count: int, length: int, *, of_bytes: bool, until: str = "") -> None:
+    """Says how many texts nothing but the longest length has ended.
+
+    Args:
+        until: what each text should have ended with: a sentence, a line, a paragraph; empty where the model decides.
+    """
+    if count:
+        symbols = "bytes" if of_bytes else "characters"
+        why = f"before the end of a {until}" if until else "where the model had not ended"
+        console.note(f"{plural(count, 'text')} cut after {length:,} {symbols}, {why}")

@@ -172,8 +172,8 @@ def _columns(rows: Iterator[tuple[int, list[str], str]], name: str, field: str) 
     elif field in header:
         column, width = header.index(field), len(header)
     else:
-        number = f"; a number from 1 to {len(header)} takes a column of a file without a header" if header else ""
-        raise _no_such_field(name, field, header, number)
+        advice = f"; a number from 1 to {len(header)} takes a column of a file without a header" if header else ""
+        raise _no_such_field(name, field, header, advice)
     for number, row, why in rows:
         if why:
             yield _Row(number, None, why)

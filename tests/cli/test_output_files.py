@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from charnet import regular_file
 from charnet.cli import output
 from charnet.cli.output import Destination
 from charnet.errors import StorageError
@@ -54,6 +55,6 @@ def test_a_folder_that_is_missing_or_closed_is_said_before_a_text_is_written(tmp
 
 
 def test_a_folder_where_nothing_can_be_written_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output.os, "access", lambda *_: False)  # root may write anywhere
+    monkeypatch.setattr(regular_file.os, "access", lambda *_: False)  # root may write anywhere
     with pytest.raises(StorageError, match=r"nothing can be written in the folder"):
         output.check_free(tmp_path / "a.txt")

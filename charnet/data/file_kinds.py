@@ -60,6 +60,8 @@ def _pandoc(name: str, form: str) -> Kind:
 
 ZIP = Kind("a zip archive", "take the texts out: unzip -p {file} > {text}")
 HTML = Kind("HTML", "the text without its tags: pandoc -f html -t plain {file} -o {text}", is_text=True)
+FICTION = Kind("a FictionBook", "the text without its tags: pandoc -f fb2 -t plain {file} -o {text}", is_text=True)
+XML = Kind("XML", "the text without its tags: sed 's/<[^>]*>//g' {file} > {text}", is_text=True)
 PICKLE = Kind("a Python pickle", "write its text to a file from Python")
 TORCH = Kind("a checkpoint of PyTorch (.pt, .pth)", MODEL)
 SAFETENSORS = Kind("a safetensors file: weights of a model", MODEL)
@@ -134,7 +136,9 @@ def kind_of(start: bytes) -> Kind | None:
         return kind
     if start[8:10] == b'{"' and struct.unpack("<Q", start[:8])[0] < LARGEST_HEADER:
         return CHARNET if b'"format":"charnet"' in start else SAFETENSORS
-    return HTML if re.match(OPENING_TAG, start, re.DOTALL) else None
+    if re.match(OPENING_TAG, start, re.DOTALL):
+        return HTML
+    return (FICTION if b"<FictionBook" in start else XML) if re.match(rb"\s*<\?xml\s", start) else None
 
 
 def _kind_of_zip(start: bytes) -> Kind:

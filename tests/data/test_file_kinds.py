@@ -167,6 +167,20 @@ def test_html_is_learned_with_its_tags_and_that_is_said_once_for_all_files(start
     assert three.vocab.decode(three.ids.tolist()).count("<p>text") == 3
 
 
+def test_other_markup_is_learned_with_its_tags_and_never_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "chat.xml").write_text('<?xml version="1.0"?>\n<chat><turn>hello there</turn></chat>\n')
+    (tmp_path / "book.fb2").write_text('<?xml version="1.0"?>\n<FictionBook><p>hello there</p></FictionBook>\n')
+    for name, kind, command in (
+        ("chat.xml", "XML", "sed 's/<[^>]*>//g' "),
+        ("book.fb2", "a FictionBook", "pandoc -f fb2"),
+    ):
+        (note,) = corpus.read([str(tmp_path / name)]).notes
+        assert note.startswith(
+            f"{tmp_path / name} is {kind}: the model learns its tags too; the text without its tags: "
+        )
+        assert f"{command}" in note
+
+
 def test_a_long_row_of_comments_is_no_trap() -> None:
     assert kind_of(b"<!---->" * 10_000) is None
 

@@ -36,10 +36,10 @@ from charnet.data.segment import LeftOut, leave_out
 from charnet.data.sources import Selection, find, name_of, size_of
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, id_dtype
 from charnet.data.workers import count_all
-from charnet.errors import ConfigError, CorpusError, plural, quoted
+from charnet.errors import ConfigError, CorpusError, did_you_mean, plural, quoted
 
 ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
-CHECKS_VERSION = 1  # changes when more is checked or noted: the text is read again, and the same copy comes of it
+CHECKS_VERSION = 2  # changes when more is checked or noted: the text is read again, and the same copy comes of it
 CASING_VERSION = 2  # changes when the encoded copy of the same text in lower case changes
 KEY_SETTINGS = (
     *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
@@ -102,7 +102,10 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     if copy is None or copy.footer.checks != CHECKS_VERSION:
         copy = _encode(selection, data, name_of(paths), progress)
     if data.documents and copy.ends is not None and len(copy.ends) < 2:
-        raise CorpusError(f"{selection}: only one document: {quoted(data.documents)} separates nothing in it")
+        near = did_you_mean(data.documents, ("blank-line", "line", "file"))
+        why = "--documents file needs two files or more" if data.documents == "file" else ""
+        why = why or f"{quoted(data.documents)} separates nothing in it{near}"
+        raise CorpusError(f"{selection}: only one document: {why}")
     footer = copy.footer
     return Corpus(
         name_of(paths), copy.ids, copy.vocab, len(selection.sources), footer.size_bytes, footer.fingerprint, footer.key,

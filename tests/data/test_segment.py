@@ -129,6 +129,14 @@ def test_a_separator_that_separates_nothing_is_refused(tmp_path: Path) -> None:
         corpus.read([str(tmp_path / "a.txt")], DataSettings(documents="%%"))
 
 
+def test_a_separator_that_is_a_slip_of_a_word_is_answered_with_the_word(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n")
+    with pytest.raises(CorpusError, match=r'"blankline" separates nothing in it \(did you mean "blank-line"\?\)'):
+        corpus.read([str(tmp_path / "a.txt")], DataSettings(documents="blankline"))
+    with pytest.raises(CorpusError, match="--documents file needs two files or more"):
+        corpus.read([str(tmp_path / "a.txt")], DataSettings(documents="file"))
+
+
 @pytest.mark.parametrize("rare", [{"min_count": 9}, {"max_alphabet": 1}])
 def test_the_end_of_a_document_is_never_folded(rare: dict[str, int], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("aaaaaaaaab\n\naaaaaaaaac")

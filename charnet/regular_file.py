@@ -122,11 +122,13 @@ def check_folder(path: Path) -> None:
     """Raises StorageError if the folder of a new file is missing or closed, before the work for that file is done."""
     folder = path.parent
     if not os.path.lexists(folder):
-        raise StorageError(f"{path}: the folder {folder} does not exist; make it first, or write elsewhere")
+        raise StorageError(
+            f"{path}: cannot be written: the folder {folder} does not exist; make it first, or write elsewhere"
+        )
     if not folder.is_dir():
-        raise StorageError(f"{path}: {folder} is no folder; write elsewhere")
+        raise StorageError(f"{path}: cannot be written: {folder} is no folder; write elsewhere")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError(f"{path}: nothing can be written in the folder {folder}; write elsewhere")
+        raise StorageError(f"{path}: cannot be written: the folder {folder} is closed to you; write elsewhere")
 
 
 def write_error(path: Path, error: OSError) -> StorageError:

@@ -178,7 +178,13 @@ def watch_facts(chunks: Iterable[Chunk], facts: dict[str, Any]) -> Iterator[Chun
 
 
 def check_free(
-    path: Path, *, replace: bool = False, advice: str = "", is_sample: bool = False, reads: Iterable[Path] = ()
+    path: Path,
+    *,
+    replace: bool = False,
+    advice: str = "",
+    is_sample: bool = False,
+    reads: Iterable[Path] = (),
+    makes: Iterable[Path] = (),
 ) -> None:
     """Checks that a file may be written to a path.
 
@@ -187,6 +193,7 @@ def check_free(
         advice: what to say after "choose another name".
         is_sample: the command has --out-dir, and can write to stdout.
         reads: files that the command reads; none of them may be replaced.
+        makes: folders that the command makes where they are missing.
 
     Raises:
         StorageError: the path is a folder, a device or a link, or a file that may not be replaced, or its folder is
@@ -208,7 +215,8 @@ def check_free(
             raise StorageError(f"{path}: this command reads that file; choose another name{advice.partition(',')[0]}")
         if os.path.lexists(path) and not replace:
             raise StorageError(f"{path}: already exists; choose another name{advice}")
-        regular_file.check_folder(path)
+        if path.parent.exists() or path.parent.absolute() not in [each.absolute() for each in makes]:
+            regular_file.check_folder(path)
     except OSError as error:
         raise regular_file.write_error(path, error) from None
     except ValueError:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet import regular_file
 from charnet.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,10 +41,8 @@ def check(receipt: Path, destination: Destination, samples: int, *, force: bool)
         raise ConfigError(f"--receipt: at most {MOST_TEXTS:,} texts fit in a receipt, found {samples:,}")
     if any(path.absolute() == receipt.absolute() for path in destination.names(samples)):
         raise ConfigError("--receipt: expected a file beside the texts, found the name of one of them")
-    check_free(receipt, replace=force, advice=", or replace it with --force")
-    will_be = destination.folder is not None and destination.folder.absolute() == receipt.parent.absolute()
-    if not (os.path.isdir(receipt.parent) or will_be):
-        raise regular_file.write_error(receipt, OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
+    folder = destination.folder
+    check_free(receipt, replace=force, advice=", or replace it with --force", makes=[folder] if folder else [])
 
 
 def recorder(

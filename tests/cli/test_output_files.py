@@ -43,9 +43,11 @@ def test_a_file_that_is_there_is_refused_unless_forced_and_a_folder_that_is_not_
 
 def test_a_folder_that_is_missing_or_closed_is_said_before_a_text_is_written(tmp_path: Path) -> None:
     (tmp_path / "file.txt").touch()
-    with pytest.raises(StorageError, match=r"new.a\.txt: the folder .*new does not exist; make it first"):
+    with pytest.raises(
+        StorageError, match=r"new.a\.txt: cannot be written: the folder .*new does not exist; make it first"
+    ):
         Destination(file=tmp_path / "new" / "a.txt").check(1, force=True)
-    with pytest.raises(StorageError, match=r"a\.txt: .*file\.txt is no folder"):
+    with pytest.raises(StorageError, match=r"a\.txt: cannot be written: .*file\.txt is no folder"):
         Destination(file=tmp_path / "file.txt" / "a.txt").check(1, force=False)
     with pytest.raises(StorageError, match=r"file\.txt: is no folder; name another one"):
         Destination(folder=tmp_path / "file.txt").check(2, force=False)
@@ -56,5 +58,5 @@ def test_a_folder_that_is_missing_or_closed_is_said_before_a_text_is_written(tmp
 
 def test_a_folder_where_nothing_can_be_written_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regular_file.os, "access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(StorageError, match=r"nothing can be written in the folder"):
+    with pytest.raises(StorageError, match=r"cannot be written: the folder .* is closed to you"):
         output.check_free(tmp_path / "a.txt")

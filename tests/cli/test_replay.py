@@ -351,7 +351,7 @@ def test_the_name_of_a_checkpoint_elsewhere_is_without_the_folders_above_it(fold
         ("--samples 10001 --receipt r", 2, "at most 10,000 texts fit in a receipt"),
         ("-n 100000001 --receipt r", 2, "of at most 100,000,000 characters"),
         ("--receipt runs", 6, "runs: is a folder"),
-        ("--receipt missing/r", 6, "missing/r: cannot be written: No such file or directory"),
+        ("--receipt missing/r", 6, "missing/r: cannot be written: the folder missing does not exist"),
         ("--receipt prompt", 6, "prompt: already exists"),
         ("-p X --receipt r", 3, "the model does not know 'X'"),
     ],

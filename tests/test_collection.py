@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from conftest import NOT_DEFAULT
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +47,7 @@ def collected(folder: Path, *options: str) -> set[str]:
     return {line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line}
 
 
+@pytest.mark.exhaustive
 def test_every_case_is_in_the_default_tests_or_has_another_mark(tmp_path: Path) -> None:
     default, exhaustive, everything = (
         collected(tmp_path, *choice) for choice in ([], ["-m", "exhaustive"], ["-m", ""])

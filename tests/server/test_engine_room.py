@@ -310,6 +310,7 @@ def test_a_bug_ends_the_texts_under_way_and_no_others(monkeypatch: pytest.Monkey
     opened.close()
 
 
+@pytest.mark.exhaustive
 def test_a_short_text_is_written_before_long_ones_that_came_before_it(room: EngineRoom) -> None:
     long = [reader("ab", length=4000, seed=seed, top_k=3) for seed in range(8)]
     submitted(room, *long)

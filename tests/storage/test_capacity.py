@@ -94,6 +94,7 @@ def refused(config: Config, checkpoint: Checkpoint) -> str:
     return ""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("setting", "value", "advice"),
     [

@@ -195,6 +195,7 @@ def test_of_a_logger_that_hangs_at_its_end_no_report_is_said_to_be_lost() -> Non
     assert lost == "slow: it did not end in time, though it took all of 2 reports: the last may be missing"
 
 
+@pytest.mark.exhaustive
 def test_a_logger_that_hangs_takes_no_time_from_the_others(packages: Path, tmp_path: Path) -> None:
     install(packages, "wandb", HANGS)
     install(packages, "trackio", WANDB)

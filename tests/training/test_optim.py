@@ -167,6 +167,7 @@ def in_step_with_torch(name: str, reference: type[torch.optim.Optimizer], **opti
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12, msg=lambda m, key=key: f"{key}: {m}")
 
 
+@pytest.mark.exhaustive
 def test_adamw_is_the_adamw_of_torch_step_by_step():
     in_step_with_torch("adamw", torch.optim.AdamW, lr=1.0, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0)
 

@@ -985,6 +985,7 @@ def test_a_run_whose_length_changed_resumes_bit_for_bit(runner: Runner) -> None:
     assert outcome(resumed(run.folder.path)) == outcome(whole)
 
 
+@pytest.mark.exhaustive
 def test_without_a_length_a_run_is_planned_for_the_default_time(text: Path, tmp_path: Path) -> None:
     run = setup.new_run({"data.paths": [str(text)], "training.threads": 1}, out=tmp_path, seconds=1.0)
     started, *_, finished = run.events()

@@ -213,7 +213,7 @@ def _write_png(folder: Path, studies: Sequence[Study], *, force: bool) -> None:
     found = figures(studies)
     paths = [folder / f"{figure.name}.png" for figure in found]
     for path in paths:
-        output.check_free(path, replace=force, advice=", or replace it with --force")
+        output.check_free(path, replace=force, advice=", or replace it with --force", makes=[folder])
     try:
         durable.make_folders(folder)
     except OSError as error:

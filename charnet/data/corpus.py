@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,7 +218,9 @@ def describe_reading(infos: Sequence[SourceInfo], data: DataSettings) -> list[st
     for info in infos:
         for why, (count, first) in info.left_out.items():
             leave_out(left_out, why, first, count)
-    notes += [f"left out: {count:,} {why}{first and f' (first: {first})'}" for why, (count, first) in left_out.items()]
+    for why, (count, first) in left_out.items():
+        what = re.sub(r"\b(row|line|document)s\b", r"\1", why, count=1) if count == 1 else why
+        notes.append(f"left out: {count:,} {what}{first and f' (first: {first})'}")
     others = {info.encoding for info in infos} - {data.encoding, ""}
     if others:
         notes.append(f"read as {' and '.join(sorted(others))}, because of the byte order mark at the start")

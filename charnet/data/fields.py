@@ -118,7 +118,7 @@ def _json_rows(lines: Iterable[str], name: str, field: str) -> Iterator[_Row]:
         try:
             row: Any = json.loads(line)
         except (ValueError, RecursionError):
-            yield _Row(number, None, "lines that are not JSON")
+            yield _Row(number, None, "lines without valid JSON")
             continue
         value = row.get(field) if isinstance(row, dict) else None
         if isinstance(row, dict) and field in row:

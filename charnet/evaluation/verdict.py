@@ -33,6 +33,7 @@ BY_HEART = 0.2  # held-out loss above the loss on the text learned from: 0.1 whe
 MUCH_BY_HEART = 0.45  # the same of a model that is good all the same: then it does little harm
 RISEN = 0.02  # the last loss above the best one
 UNLIKE = 0.15  # of a text: above or below the held-out text of the same model
+FEW_STEPS = 50  # after which a loss above that of guessing says nothing about the learning rate
 FEWEST = 100  # characters of a text that is compared with another: the mean of fewer is mostly chance
 
 
@@ -60,14 +61,15 @@ class Verdict:
 def of_run(result: RunResult | None) -> Verdict | None:
     """Judges a model by its own held-out text; None where too little is known.
 
-    >>> of_run(RunResult(9, 9, 63, nats=1.3, order=5, ngram_nats=1.56)).sentence
+    >>> of_run(RunResult(900, 900, 63, nats=1.3, order=5, ngram_nats=1.56)).sentence
     'better than the best n-gram (5-gram 1.56) by 0.26 nats: good for a text of this size'
     """
     if result is None or result.nats is None:
         return None
     if result.nats > (guess := math.log(max(1, result.alphabet))):
         is_short = result.ngram_nats is not None and result.ngram_nats > guess  # then counting learns nothing either
-        advice = "give it more text" if is_short else "train with a smaller learning rate"
+        too_early = "train longer" if result.step < FEW_STEPS else "train with a smaller learning rate"
+        advice = "give it more text" if is_short else too_early
         return Verdict("worse than guessing", f"worse than guessing ({guess:.2f} nats): {advice}")
     return _of_counting(result) or _of_heart(result) or _of_gain(result)
 

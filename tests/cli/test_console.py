@@ -354,7 +354,7 @@ def test_a_loss_worse_than_guessing_is_reported(capsys: pytest.CaptureFixture[st
     show_all(
         progress.training_view(quiet=False, json=False), [*before, dataclasses.replace(end, best_nats_per_char=2.9)]
     )
-    assert "worse than guessing (2.83 nats): train with a smaller learning rate" in capsys.readouterr().err
+    assert "worse than guessing (2.83 nats): train longer" in capsys.readouterr().err
     show_all(
         progress.training_view(quiet=False, json=False), [*before, dataclasses.replace(end, best_nats_per_char=2.8)]
     )

@@ -61,7 +61,7 @@ def test_rows_that_are_left_out_are_counted_by_reason_with_the_place_of_the_firs
     table = '{"text": "one"}\nno\n[]\n{"text": null}\n{"text": "\\ud83d"}\n{"text": 2}\n'
     assert values(table, "a.ndjson", "text", left_out) == ["one", "2"]
     assert left_out == {
-        "lines that are not JSON": (1, "a.ndjson, line 2"),
+        "lines without valid JSON": (1, "a.ndjson, line 2"),
         'rows without a text in "text"': (2, "a.ndjson, line 3"),
         "rows with half a character (a lone surrogate)": (1, "a.ndjson, line 5"),
     }
@@ -98,7 +98,7 @@ def test_a_packed_table_is_read_and_its_notes_are_kept(tmp_path: Path) -> None:
     for _ in range(2):  # the second time from the encoded copy
         found = corpus.read([str(path)], DataSettings(field="name", lowercase=True))
         assert found.vocab.decode(found.ids.tolist()) == "anna, b.\x1eéva\x1e"
-        assert found.notes == (f'left out: 1 rows whose "name" is empty (first: {path}, line 3)',)
+        assert found.notes == (f'left out: 1 row whose "name" is empty (first: {path}, line 3)',)
 
 
 def test_with_lines_a_field_is_a_line(tmp_path: Path) -> None:

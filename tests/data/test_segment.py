@@ -256,7 +256,7 @@ def test_a_list_of_lines_is_evaluated_line_by_line(
         assert run(["eval", str(poems), str(tmp_path / more[0]), "--json", *more[1:]]) == 0
         evaluated = json.loads(capsys.readouterr().out)
         assert evaluated["characters"] == len("roses_violets_")
-    assert evaluated["notes"] == [f'left out: 1 rows whose "text" is empty (first: {tmp_path / "b.csv"}, line 4)']
+    assert evaluated["notes"] == [f'left out: 1 row whose "text" is empty (first: {tmp_path / "b.csv"}, line 4)']
 
 
 def test_corpus_info_counts_documents(poems: Path, capsys: pytest.CaptureFixture[str]) -> None:

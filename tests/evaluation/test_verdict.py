@@ -25,6 +25,7 @@ def said(**changes: object) -> Verdict:
 @pytest.mark.parametrize(
     ("changes", "kind", "sentence"),
     [
+        ({"nats": 5.0, "step": 5}, "worse than guessing", "worse than guessing (4.14 nats): train longer"),
         ({"nats": 5.0}, "worse than guessing", "worse than guessing (4.14 nats): train with a smaller learning rate"),
         ({"nats": 5.0, "ngram_nats": 4.2}, "worse than guessing", "worse than guessing (4.14 nats): give it more text"),
         (

@@ -174,8 +174,11 @@ def test_on_a_terminal_a_message_is_wrapped_at_its_width_and_a_command_to_copy_i
         patch.setattr(sys, "stderr", screen)
         console.error("corpus.txt: there is no such file; name another one of these")
         console.note("  charnet sample checkpoints/a-long-name --temp 0.8")
-    shown = os.read(master, 1000).decode().replace("\r\n", "\n").splitlines()
+    written = b""
+    while b"0.8" not in written:  # the kernel may hand over the lines one after the other
+        written += os.read(master, 1000)
     os.close(master)
+    shown = written.decode().replace("\r\n", "\n").splitlines()
     assert len(shown) == lines + 1
     assert shown[0].startswith("charnet: corpus.txt: ")
     assert all(line.startswith("  ") and len(line) <= columns for line in shown[1:-1])

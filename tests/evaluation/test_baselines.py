@@ -105,4 +105,4 @@ def test_ppmd_is_shown_beside_the_others_where_it_is_installed(monkeypatch: pyte
     assert f"PPMd {found.ppmd * math.log(2):.4f}" in messages._comparison(found, "character")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert (without := baselines(ids[:2000], ids[2000:], vocab)).ppmd is None
-    assert "PPMd" not in messages._comparison(without)
+    assert "PPMd" not in messages._comparison(without, "character")

@@ -129,6 +129,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
+def symbol_noun(of_bytes: bool) -> str:
+    """Returns the name of what a model reads one by one: a character, or a byte of a text that is read as bytes."""
+    return "byte" if of_bytes else "character"
+
+
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """Returns the known word that is like a wrong one, or "": one with the same letters, or with most of them in order,
     or one that begins with them, if others that do begin with that one.

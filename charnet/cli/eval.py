@@ -13,7 +13,7 @@ from charnet.cli import console, mixing, showing, tables
 from charnet.cli.newest import names_model, newest
 from charnet.cli.options import SEPARATORS, option, setting, unescaped_settings
 from charnet.config import DYNAMIC_RATE
-from charnet.errors import ConfigError, plural
+from charnet.errors import ConfigError, plural, symbol_noun
 from charnet.overlay import check_rate
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def eval_(
     if quantize is not None:
         model = model.quantize(quantize)
 
-    symbol = "byte" if model.vocab.of_bytes else "character"
+    symbol = symbol_noun(model.vocab.of_bytes)
     from charnet.evaluation import judge
     from charnet.evaluation.evaluate_checkpoint import evaluate_each, evaluate_files
 
@@ -229,7 +229,7 @@ def _show_lines(model: Checkpoint, paths: list[str], changes: dict[str, str], th
     from charnet.evaluation.line_scores import score_lines
 
     notes, unknown, nats, characters, file = list[str](), 0, 0.0, 0, ""
-    symbol = "byte" if model.vocab.of_bytes else "character"
+    symbol = symbol_noun(model.vocab.of_bytes)
     has_files = len(paths) > 1 or Path(paths[0]).is_dir()
     for score in score_lines(model, paths, changes, threads=threads, notes=notes):
         unknown, nats, characters = unknown + score.unknown, nats + score.nats, characters + score.characters

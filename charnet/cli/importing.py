@@ -10,7 +10,7 @@ import typer
 from charnet.cli import console
 from charnet.cli.options import option
 from charnet.config import RUNS
-from charnet.errors import ConfigError, did_you_mean, plural, quoted
+from charnet.errors import ConfigError, did_you_mean, plural, quoted, symbol_noun
 
 if TYPE_CHECKING:
     from charnet.exchange.imported import Imported
@@ -105,7 +105,7 @@ def _found(model: Imported, checkpoint: Checkpoint) -> list[str]:
     """Says what was found in a file, what was left out, and what was assumed."""
     shape, vocab = checkpoint.config.model, checkpoint.vocab
     cell = f"{shape.cell} ({shape.activation})" if shape.cell == "rnn" else shape.cell
-    symbol = "byte" if vocab.of_bytes else "character"
+    symbol = symbol_noun(vocab.of_bytes)
     lines = [
         f"{model.source}: {cell}, {plural(shape.num_layers, 'layer')} of {plural(shape.hidden_size, 'unit')}, "
         f"embedding {shape.embedding_size:,}, alphabet of {plural(len(vocab), symbol)}"

@@ -17,7 +17,6 @@ WIDE, GRADIENT_WIDTH = 60, 24  # columns
 TOO_SHORT = "The text, or each document of it, is too short for this."
 FOLLOWERS = 12  # properties
 BINS = 24  # of half-lives
-NARROWEST = 8  # columns of a curve
 
 
 def show(studies: Sequence[Study]) -> None:
@@ -136,7 +135,7 @@ def _memory(studies: Sequence[Study]) -> None:
     common = [length for length in curves[0][1].lengths if length & (length - 1) == 0]
     common = [length for length in common if all(length in curve.lengths for _, curve in curves)]
     lengths = _fitting(common, label, 8, tables.CURVE_WIDTH // 2)
-    width = max(NARROWEST, min(tables.CURVE_WIDTH, _width() - label - 4 - 8 * len(lengths)))
+    width = max(tables.NARROWEST_CURVE, min(tables.CURVE_WIDTH, _width() - label - 4 - 8 * len(lengths)))
     rows = [(f"{studies[0].symbol}s", "".join(f"{length:>8,}" for length in lengths))]
     for name, curve in curves:
         by_length = dict(zip(curve.lengths, curve.nats, strict=True))
@@ -154,8 +153,8 @@ def _gradient(studies: Sequence[Study]) -> None:
     label = max(console.cells(console.shown(name)) for name, _ in (("characters back", None), *reaches))
     reached = min(len(reach.distances) for _, reach in reaches)
     known = [k for k in (1, 4, 16, 64, 128) if k <= reached]
-    places = _fitting(known, label, 9, GRADIENT_WIDTH if _width() >= WIDE else NARROWEST)
-    width = max(NARROWEST, min(GRADIENT_WIDTH, _width() - label - 4 - 9 * len(places)))
+    places = _fitting(known, label, 9, GRADIENT_WIDTH if _width() >= WIDE else tables.NARROWEST_CURVE)
+    width = max(tables.NARROWEST_CURVE, min(GRADIENT_WIDTH, _width() - label - 4 - 9 * len(places)))
     rows = [(f"{studies[0].symbol}s back", "".join(f"{place:>9}" for place in places))]
     for name, reach in reaches:
         logs = [math.log10(max(size, 1e-6)) for size in reach.loss.mean]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charnet.cli.tables import format_duration, format_loss, held_out_part
-from charnet.errors import plural
+from charnet.errors import plural, symbol_noun
 
 if TYPE_CHECKING:
     from charnet.config import Config
@@ -35,7 +35,7 @@ def opening(event: Started) -> list[str]:
     cell = f"{model.cell} ({model.activation})" if model.cell == "rnn" else model.cell
     networks = f"{model.members} networks of " if model.members > 1 else ""
     ngram = f", and a {model.ngram}-gram" if model.ngram > 0 else ""
-    symbol = "byte" if config.data.bytes else "character"
+    symbol = symbol_noun(config.data.bytes)
     held_out = _held_out(config, event.held_out, event.test)
     lines = [
         *event.notes,

@@ -16,7 +16,7 @@ import typer
 from charnet.cli import console, tables
 from charnet.cli.options import option
 from charnet.config import RUNS
-from charnet.errors import ConfigError, did_you_mean, plural, quoted
+from charnet.errors import ConfigError, did_you_mean, plural, quoted, symbol_noun
 
 if TYPE_CHECKING:
     from charnet.storage.run_list import Curve, RunSummary
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 OUTPUT, REMOVING = "Output", "Removing"
 ORDERS = ("newest", "name", "best", "size", "time")
 CELLS = 12  # of a number
-NARROWEST = 8  # columns of a curve
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the part of which all runs have losses, where these are compared
 MEASURING = ("training.eval_every", "training.report_every", "data.val_chars")  # settings that change no weight
 
@@ -204,7 +203,7 @@ def _facts(run: RunSummary) -> dict[str, str]:
 
 
 def _symbol(run: RunSummary) -> str:
-    return "byte" if run.document and run.document.config.data.bytes else "character"
+    return symbol_noun(run.document is not None and run.document.config.data.bytes)
 
 
 def _verdict(run: RunSummary) -> str:
@@ -243,7 +242,7 @@ def _show_curves(curves: Sequence[Curve], over: str, called: str) -> None:
     room = (_columns() - label - 2 - tables.CURVE_WIDTH) // CELLS
     between = [low, *(low + share * (high - low) for share in SHARES[1:-1]), high]
     places = list(dict.fromkeys(between))[-max(1, min(len(SHARES), room)) :]
-    width = max(NARROWEST, min(tables.CURVE_WIDTH, _columns() - label - 4 - CELLS * len(places)))
+    width = max(tables.NARROWEST_CURVE, min(tables.CURVE_WIDTH, _columns() - label - 4 - CELLS * len(places)))
     console.write(f"\nnats after so many {called}\n")
     rows = [("", "".join(f"{_place(place):>{CELLS}}" for place in places))]
     for curve in curves:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from charnet.cli.console import flush, folded, shown, write
-from charnet.errors import plural
+from charnet.errors import plural, symbol_noun
 from charnet.insight.numbers import fixed as fixed
 from charnet.insight.numbers import format_duration as format_duration
 from charnet.insight.numbers import format_loss as format_loss
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from charnet.storage.verify import Check
 
 BARS = "▁▂▃▄▅▆▇█"
-CURVE_WIDTH = 40
+CURVE_WIDTH, NARROWEST_CURVE = 40, 8
 MUCH_UNKNOWN = 0.1  # of the characters of a text
 
 
@@ -63,7 +63,7 @@ def show_summary(d: Description, verdict: str, written: str, about: str) -> None
 
 
 def _short_training_rows(d: Description, verdict: str, line: str) -> list[tuple[str, str]]:
-    held_out, symbol = bool(d.config.data.num_held_out(d.corpus.characters)), _symbol(d)
+    held_out, symbol = bool(d.config.data.num_held_out(d.corpus.characters)), symbol_noun(d.of_bytes)
     return [
         ("loss", f"{format_loss(d.progress.best_nats_per_char)} per {symbol}, "
                  f"{'held out' if held_out else 'of the text that it learned from'}"),
@@ -82,23 +82,20 @@ def show_description(d: Description, verdict: str = "") -> None:
         ("weights", f"SHA-256 {d.weights_sha256}"),
         ("model", d.model_line),
         ("parameters", f"{d.parameters:,}: " + ", ".join(f"{part} {n:,}" for part, n in d.parameters_by_part.items())),
-        ("alphabet", f"{d.alphabet_size:,} {_symbol(d)}s: {d.alphabet_shown}"),
+        ("alphabet", f"{d.alphabet_size:,} {symbol_noun(d.of_bytes)}s: {d.alphabet_shown}"),
         *(_imported_rows(d) if d.corpus.is_unknown else _training_rows(d, verdict)),
         ("settings", d.settings_line),
         ("versions", ", ".join(f"{name} {version}" for name, version in d.versions.items())),
     ]  # fmt: skip
     if d.ngram:
-        found = f"{d.ngram['entries']:,.0f} pieces of the text of up to {d.ngram['order']:.0f} {_symbol(d)}s, "
+        pieces, symbol = f"{d.ngram['entries']:,.0f} pieces", symbol_noun(d.of_bytes)
+        found = f"{pieces} of the text of up to {d.ngram['order']:.0f} {symbol}s, "
         weight = f"weight {d.ngram['share']:.2f} beside the networks' {1 - d.ngram['share']:.2f}"
         rows.insert(5, ("n-gram", f"{found}{format_size(d.ngram['size_bytes'])}, {weight}"))
     if d.progress.rollbacks:
         times = plural(d.progress.rollbacks, "time")
         rows.insert(8 + bool(d.ngram), ("rolled back", f"{times}, each time with half the learning rate"))
     show_rows(rows)
-
-
-def _symbol(d: Description) -> str:
-    return "byte" if d.of_bytes else "character"
 
 
 def _imported_rows(d: Description) -> list[tuple[str, str]]:
@@ -112,7 +109,7 @@ def _imported_rows(d: Description) -> list[tuple[str, str]]:
 
 def _training_rows(d: Description, verdict: str) -> list[tuple[str, str]]:
     """Returns what a model learned from, how long, and how well."""
-    t, held_out, symbol = d.config.training, d.config.data.num_held_out(d.corpus.characters), _symbol(d)
+    t, held_out, symbol = d.config.training, d.config.data.num_held_out(d.corpus.characters), symbol_noun(d.of_bytes)
     about = "about " if d.config.data.val == "random" else ""
     return [
         ("text", f"{d.corpus.name}: {plural(d.corpus.characters, symbol)}, {format_size(d.corpus.size_bytes)} in "
@@ -139,7 +136,7 @@ def held_out_part(data: DataSettings, count: str) -> str:
 def _held_out_part(d: Description) -> str:
     """Says how much of the held-out text an evaluation reads, unless it reads all of it."""
     read, held_out = d.config.data.val_chars, d.config.data.num_held_out(d.corpus.characters)
-    return f", over {read:,} of {held_out:,} held-out {_symbol(d)}s" if 0 < read < held_out else ""
+    return f", over {read:,} of {held_out:,} held-out {symbol_noun(d.of_bytes)}s" if 0 < read < held_out else ""
 
 
 def show_rows(rows: Iterable[tuple[str, str]]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from charnet.cli import console
 from charnet.config import SamplingOptions
-from charnet.errors import ConfigError, plural
+from charnet.errors import ConfigError, plural, symbol_noun
 
 if TYPE_CHECKING:
     from charnet.data.vocab import Vocabulary
@@ -66,6 +66,6 @@ def note_cut(count: int, length: int, *, of_bytes: bool, until: str = "") -> Non
         until: what each text should have ended with: a sentence, a line, a paragraph; empty where the model decides.
     """
     if count:
-        symbols = "bytes" if of_bytes else "characters"
+        symbols = f"{symbol_noun(of_bytes)}s"
         why = f"before the end of a {until}" if until else "where the model had not ended"
         console.note(f"{plural(count, 'text')} cut after {length:,} {symbols}, {why}")

@@ -11,7 +11,7 @@ from charnet.data.cache import TEMPORARY, writable_cache, writing
 from charnet.data.corpus import Corpus
 from charnet.data.encoded_copy import Ids
 from charnet.data.vocab import Vocabulary, id_dtype
-from charnet.errors import CheckpointError, plural
+from charnet.errors import CheckpointError, plural, symbol_noun
 
 IDS_AT_ONCE = 1 << 22
 
@@ -24,7 +24,7 @@ def widen(corpus: Corpus, alphabet: Vocabulary) -> Corpus:
     """
     vocab = corpus.vocab.union(alphabet)
     if missing := len(set(alphabet.characters).difference(corpus.vocab.characters)):
-        known = plural(missing, "byte" if vocab.of_bytes else "character")
+        known = plural(missing, symbol_noun(vocab.of_bytes))
         is_or_are, do = ("is", "does") if missing == 1 else ("are", "do")
         rare = f"{is_or_are} rare in this text or absent"  # `--min-count` has folded some of them
         absent = f"{do} not occur in this text" if corpus.vocab.rare_id is None else rare
@@ -43,7 +43,7 @@ def map_ids(ids: Ids, own: Vocabulary, vocab: Vocabulary) -> Ids:
         StorageError: the file cannot be written.
     """
     if missing := len(set(own.symbols).difference(vocab.symbols)):
-        known = plural(missing, "byte" if own.of_bytes else "character")
+        known = plural(missing, symbol_noun(own.of_bytes))
         raise CheckpointError(f"the alphabet of the checkpoint lacks {known} of its text; it is damaged or foreign")
     if own.symbols == vocab.symbols or not len(ids):
         return ids

@@ -22,7 +22,7 @@ from charnet.data.vocab import Vocabulary
 from charnet.engines import exact, registry
 from charnet.engines.base import Engine, put_rows, select_rows
 from charnet.engines.mixture import log_probabilities
-from charnet.errors import ConfigError, plural
+from charnet.errors import ConfigError, plural, symbol_noun
 from charnet.storage.checkpoint import Checkpoint
 
 MOST_NAMED = 3  # characters
@@ -85,7 +85,7 @@ def unknown_notes(vocabs: Sequence[Vocabulary], names: Sequence[str], union: Voc
             few = ", ".join(map(vocab.name, missing[:MOST_NAMED])) + ", ..." * (len(missing) > MOST_NAMED)
             reads = "does not read" if vocab.rare_id is None else "reads as rare"
             them = "it" if len(missing) == 1 else "them"
-            noun = "byte" if vocab.of_bytes else "character"
+            noun = symbol_noun(vocab.of_bytes)
             notes.append(f"{name} {reads} {plural(len(missing), noun)} of the others and never writes {them}: {few}")
     return notes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from charnet.errors import plural
+from charnet.errors import plural, symbol_noun
 from charnet.storage.checkpoint import Checkpoint
 
 CELLS = {"lstm": "LSTM", "cifg": "CIFG", "gru": "GRU", "rnn": "RNN"}
@@ -41,7 +41,7 @@ def _rows(model: Checkpoint) -> list[tuple[str, str]]:
     activation = f" ({settings.activation})" if settings.cell == "rnn" else ""
     parameters = sum(tensor.size for tensor in model.weights.values())
     nats = model.trainer_state.best_nats_per_char
-    unit = "byte" if vocab.of_bytes else "character"
+    unit = symbol_noun(vocab.of_bytes)
     text = f"{corpus.name}, {plural(corpus.characters, unit)}"
     rows = [
         ("Cell", CELLS[settings.cell] + activation),

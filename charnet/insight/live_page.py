@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from charnet import durable
-from charnet.errors import plural
+from charnet.errors import plural, symbol_noun
 from charnet.insight import html
 from charnet.insight.curves import Losses, line, loss_panels
 from charnet.insight.numbers import format_duration, format_loss
@@ -85,7 +85,7 @@ def to_page(state: RunState, *, ended: bool) -> str:
 def about(started: Started) -> str:
     """Says in a line what is trained on what."""
     corpus, t = started.corpus, started.config.training
-    symbol = "byte" if started.config.data.bytes else "character"
+    symbol = symbol_noun(started.config.data.bytes)
     return (
         f"{short_model(started.config)} with {started.parameters:,} parameters, trained on {corpus.name} "
         f"({plural(corpus.characters, symbol)}, alphabet of {started.alphabet_size:,}) with {t.optimizer} "

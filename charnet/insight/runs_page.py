@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from charnet.errors import plural
+from charnet.errors import plural, symbol_noun
 from charnet.insight import html
 from charnet.insight.curves import Losses, loss_panels
 from charnet.insight.numbers import fixed, format_duration, format_size
@@ -75,7 +75,7 @@ def _together(group: Sequence[RunSummary]) -> str:
     document = group[0].document
     assert document is not None
     corpus, drawn = document.corpus, group[:MOST_CURVES]
-    symbol = "byte" if document.config.data.bytes else "character"
+    symbol = symbol_noun(document.config.data.bytes)
     panels = loss_panels([losses(Curve(run)) for run in drawn], symbol)
     about = f"{HELD_OUT} of {plural(len(drawn), 'run')} while they learned"
     figures = "".join(to_svg([panel], HELD_OUT, about, alone=False) for panel in panels)

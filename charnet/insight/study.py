@@ -8,7 +8,7 @@ from typing import Any
 
 from charnet.data.split import Part
 from charnet.data.vocab import Vocabulary
-from charnet.errors import ConfigError, CorpusError, plural
+from charnet.errors import ConfigError, CorpusError, plural, symbol_noun
 from charnet.insight import excerpt, expectation, gates, gradients, memory, passages, properties, trace, units
 from charnet.insight.excerpt import Excerpt
 from charnet.insight.expectation import Surprise
@@ -58,7 +58,7 @@ class Study:
     @property
     def symbol(self) -> str:
         """What the model reads one by one: characters, or bytes."""
-        return "byte" if self.vocab.of_bytes else "character"
+        return symbol_noun(self.vocab.of_bytes)
 
     def layer_name(self, place: trace.Place) -> str:
         """Returns the name of a layer before a sentence; "" where there is only one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from charnet.errors import symbol_noun
 from charnet.training.events import (
     Evaluated,
     Event,
@@ -47,7 +48,7 @@ class RunState:
     @property
     def symbol(self) -> str:
         """What the model reads one by one: characters, or bytes."""
-        return "byte" if self.started and self.started.config.data.bytes else "character"
+        return symbol_noun(self.started is not None and self.started.config.data.bytes)
 
     @property
     def val(self) -> list[float]:

@@ -20,8 +20,8 @@ TABLE = """
                suffix_array anchors copy_index
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
-2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text result runs no_folder
-               run_list capacity describe verify receipt
+2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text result place runs
+               no_folder run_list capacity describe verify receipt
 3  engines     base exact rounding sampling numpy_engine exact_engine mixture kernels_cache kernels_llvm kernels_layer
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry model_mixture agreement

@@ -59,7 +59,9 @@ def import_(
         raise ConfigError(f"--name: expected the name of a run, found {quoted(name)}; --out names its folder")
 
     from charnet.exchange.convert import Given, convert
+    from charnet.storage import place
 
+    place.check(out)
     model, checkpoint = convert(old, Given(source, alphabet, names, activation))
     path = _save(checkpoint, out, name)
     for line in _found(model, checkpoint):

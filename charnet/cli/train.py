@@ -184,7 +184,13 @@ def train(
                 find_resumable(resume, out)
             else:
                 setup.check_new_run(
-                    values, processes, file_values=file_values, name=name, init_from=init_from, seconds=seconds
+                    values,
+                    processes,
+                    file_values=file_values,
+                    out=out,
+                    name=name,
+                    init_from=init_from,
+                    seconds=seconds,
                 )
             return launch.start(processes)
         if dry_run:

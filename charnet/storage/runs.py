@@ -20,7 +20,6 @@ import errno
 import itertools
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +27,8 @@ from typing import Any
 
 from charnet import durable, regular_file
 from charnet.config import RUNS
-from charnet.errors import CheckpointError, StorageError, did_you_mean, quoted, shortened
+from charnet.errors import CheckpointError, StorageError, did_you_mean, shortened
+from charnet.storage import place
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.result import RESULT
 from charnet.storage.tensorfile import ATTEMPTS, RENAME_SECONDS
@@ -78,12 +78,11 @@ class RunFolder:
         Raises:
             StorageError: the folder cannot be created, or the disk has not enough free space.
         """
-        if "\0" in str(out):
-            raise StorageError(f"{quoted(str(out))}: cannot be written: not a valid file name")
+        place.check(out)
         try:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 os.lstat(out / name / f".{PREVIOUS}.{'0' * 8}{durable.PART}")  # the longest path is not too long
-            _check_space(out, needed_bytes, "choose another folder with --out")
+            place.check_space(out, needed_bytes, "choose another folder with --out")
             durable.make_folders(out)
             for number in itertools.count(1):
                 path = out / (name if number == 1 else f"{name}-{number}")
@@ -99,9 +98,7 @@ class RunFolder:
                 path.rmdir()
                 raise
         except OSError as error:
-            reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
-            message = f"{out}: no run can be made here: {reason}; choose another folder with --out"
-            raise StorageError(message) from None
+            raise place.refused(out, error.strerror or str(error)) from None
 
     def check_space(self, needed_bytes: int, *, damage: str = "") -> None:
         """Checks that the disk has enough free space to resume the run.
@@ -117,7 +114,7 @@ class RunFolder:
             folder = self._checked_folder()
             replaced = [folder.path / name for name in (BEST, PREVIOUS, *(() if damage else (LAST,)))]
             existing_bytes = sum(path.stat().st_size for path in replaced if os.path.isfile(path))
-            _check_space(self.path, needed_bytes - existing_bytes, "move the run to another disk")
+            place.check_space(self.path, needed_bytes - existing_bytes, "move the run to another disk")
         except OSError as error:
             raise regular_file.write_error(self.path, error) from None
 
@@ -191,16 +188,6 @@ class RunFolder:
         if not self._folder.is_in_place():
             raise StorageError(f"{self.path}: the folder of this run was removed or replaced; put it back and resume")
         return self._folder
-
-
-def _check_space(path: Path, needed_bytes: int, advice: str) -> None:
-    existing = next((parent for parent in (path, *path.absolute().parents) if os.path.exists(parent)), path)
-    free_bytes = shutil.disk_usage(existing).free
-    if free_bytes < needed_bytes:
-        raise StorageError(
-            f"{path}: the checkpoints of this run need {needed_bytes / 1e6:,.1f} MB, "
-            f"{free_bytes / 1e6:,.1f} MB are free; free some space, or {advice}"
-        )
 
 
 def find_resumable(given: Path, runs: Path = RUNS) -> Path:

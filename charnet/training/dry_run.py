@@ -15,7 +15,7 @@ from charnet import machine
 from charnet.config import Config
 from charnet.errors import ConfigError
 from charnet.overlay import overlay
-from charnet.storage import runs
+from charnet.storage import place, runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo
 from charnet.training import resolve, start
@@ -173,6 +173,7 @@ def dry_run(
     on_read: OnRead,
 ) -> DryRun:
     """See `setup.dry_run`, which has checked `values` and decided on `seconds`."""
+    place.check(out)
     weights = Checkpoint.load(runs.find(init_from, out), weights_only=True) if init_from else None
     config, corpus, text = start.read(values, seconds, weights, name, on_read)
 

@@ -91,6 +91,7 @@ def check_new_run(
     processes: int,
     *,
     file_values: Mapping[str, Any] | None = None,
+    out: Path = RUNS,
     name: str = "",
     init_from: Path | None = None,
     seconds: float | str | None = None,
@@ -107,7 +108,9 @@ def check_new_run(
         if "training.batch_size" in merged:  # else it may be chosen to fit
             resolve.check_shards(config, processes)
     from charnet.data import datasets, sources, streams
+    from charnet.storage import place
 
+    place.check(out)
     if any(map(streams.is_stream, config.data.paths)):
         raise CorpusError(streams.NOT_SHARED)
     settings = config.data

@@ -23,7 +23,7 @@ from charnet.data.widen import widen
 from charnet.errors import CorpusError, plural, shortened
 from charnet.model.ngram import longest_order
 from charnet.overlay import overlay
-from charnet.storage import runs
+from charnet.storage import place, runs
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.document import CorpusInfo
 from charnet.training import elastic, group, planner, resolve, sizes, together, torch_group
@@ -57,6 +57,9 @@ def new_run(
 ) -> Trainer:
     """See `setup.new_run`, which has checked `values` and decided on `seconds`."""
     processes = torch_group.current(overlay(Config(), values).training.timeout)
+    with processes.first():
+        if processes.is_first:  # another machine need not have the folder
+            place.check(out)
     weights = _weights(processes, init_from, out) if init_from else None
     with processes.first():  # the others find its encoded copy of the text, if they share the cache
         config, corpus, text = read(values, seconds, weights, name, on_read)

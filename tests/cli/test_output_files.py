@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
+import re
 from pathlib import Path
 
 import pytest
 
 from charnet import regular_file
-from charnet.cli import output
+from charnet.cli import launch, output
+from charnet.cli.app import run
 from charnet.cli.output import Destination
+from charnet.data import corpus
 from charnet.errors import StorageError
 
 
@@ -60,3 +64,26 @@ def test_a_folder_where_nothing_can_be_written_is_said_first(tmp_path: Path, mon
     monkeypatch.setattr(regular_file.os, "access", lambda *_: False)  # root may write anywhere
     with pytest.raises(StorageError, match=r"cannot be written: the folder .* is closed to you"):
         output.check_free(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "link", "closed"])
+@pytest.mark.parametrize(
+    "words",
+    ["train", "train --for 1m", "train --dry-run", "train --processes 2", "sweep --try dropout=0,0.3", "import"],
+)
+def test_a_folder_that_cannot_hold_runs_is_said_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("a text, and no model")
+    Path("link").symlink_to("none")
+    Path("closed").mkdir()
+    allowed = os.access  # root may write anywhere
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: allowed(path, mode) and not (Path(path).name == "closed" and mode & os.W_OK)
+    )
+    monkeypatch.setattr(corpus, "read", lambda *_, **__: pytest.fail("the text was read"))
+    monkeypatch.setattr(launch, "start", lambda _: pytest.fail("processes were started"))
+    assert run([*words.split(), "file", "--out", out]) == 6
+    refused = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(rf"charnet: {out}: no run can be made here: .+; choose another folder with --out", refused)

@@ -48,6 +48,16 @@ def help_of(*words: str) -> str:
     return out.getvalue()
 
 
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which a step takes a millisecond, or with more than 64 units ten, whatever else it does."""
+    from charnet.training import throughput
+
+    monkeypatch.setattr(
+        throughput, "seconds_per_step", lambda config, *_: 0.001 if config.model.hidden_size <= 64 else 0.01
+    )
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the engines first: compiling takes one worker some ten seconds, and all others find it done. Of the cases of

@@ -150,8 +150,14 @@ def shortened(words: list[str]) -> list[str]:
     if words[0] == "lesson":
         return [*rest, "--steps", "2", "--threads", "1"]
     if words[0] == "sweep":
-        small = [f"--set={name}" for name in ("model.hidden_size=4", "model.ngram=0", "training.threads=1")]
-        return [*rest, "--for", "12s", *small]
+        small = (
+            "model.hidden_size=4",
+            "model.ngram=0",
+            "training.threads=1",
+            "training.batch_size=8",
+            "training.window=16",
+        )
+        return [*rest, "--for", "12s", *(f"--set={name}" for name in small)]
     new = [] if "--resume" in rest or "--init-from" in rest else TINY
     return [*rest, *new, *([] if "--steps" in rest or "--resume" in rest else ["--steps", "20"])]
 

@@ -40,7 +40,7 @@ from charnet.data.workers import count_all
 from charnet.errors import ConfigError, CorpusError, did_you_mean, plural, quoted
 
 ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
-CHECKS_VERSION = 2  # changes when more is checked or noted: the text is read again, and the same copy comes of it
+CHECKS_VERSION = 3  # changes when more is checked or noted: the text is read again, and the same copy comes of it
 CASING_VERSION = 2  # changes when the encoded copy of the same text in lower case changes
 KEY_SETTINGS = (
     *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
@@ -162,12 +162,13 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
         file = files[aside]
         digests = [info.digest for info in infos]
         key = _key(digests, selection, data)
+        tables = fields.note((info.name, info.tables) for info in infos)
         metadata = {
             "key": key,
             "name": name,
             "size_bytes": sum(digest.size for digest in digests),
             "fingerprint": fingerprint_of(digests),
-            "notes": [*describe_reading(infos, data), *vocab_notes, *cache.note_unwritable(folder)],
+            "notes": [*describe_reading(infos, data), *tables, *vocab_notes, *cache.note_unwritable(folder)],
             "checks": CHECKS_VERSION,
         }
         if len(infos) > 1:
@@ -232,7 +233,7 @@ def _remarks(infos: Sequence[SourceInfo]) -> list[str]:
     """Returns sentences on files that were read, but perhaps not as their owner means them."""
     groups: dict[tuple[str, str], list[SourceInfo]] = {}
     for info in infos:
-        if info.markup:
+        if info.markup and not info.tables:
             groups.setdefault((info.markup.partition(":")[0], "markup"), []).append(info)
         if info.is_really:
             groups.setdefault((info.is_really, "encoding"), []).append(info)

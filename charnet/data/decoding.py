@@ -10,7 +10,7 @@ from itertools import chain
 
 import numpy as np
 
-from charnet.data.encodings import MARKS, decoded, described, guess, is_same, wide_without_mark
+from charnet.data.encodings import MARKS, decoded, described, guess, is_same, wide_without_mark, within_ascii
 from charnet.errors import ConfigError, CorpusError, plural, quoted
 
 REPLACEMENTS = {"replace": "\N{REPLACEMENT CHARACTER}", "ignore": ""}
@@ -213,6 +213,9 @@ class _OtherEncoding:
     def __init__(self, encoding: str, start: bytes) -> None:
         self._is_unsure = not codecs.lookup(encoding).name.startswith("utf")
         self._mark = next((name for mark, name in MARKS.items() if start.startswith(mark)), "")
+        self._within = within_ascii(start[:SAMPLE_BYTES])
+        if self._within and is_same(self._within, encoding):
+            self._within = ""
         self._decoder, self._is_utf8, self._is_ascii = codecs.getincrementaldecoder("utf-8")(), self._is_unsure, True
 
     def read(self, raw: bytes) -> None:
@@ -228,7 +231,9 @@ class _OtherEncoding:
     @property
     def name(self) -> str:
         """The encoding that the text is in; "" if it may be in the one that was named."""
-        return (self._mark or "utf-8" * (self._is_utf8 and not self._is_ascii)) if self._is_unsure else ""
+        if self._within or not self._is_unsure:
+            return self._within
+        return self._mark or "utf-8" * (self._is_utf8 and not self._is_ascii)
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -221,6 +221,8 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
         texts = count_changed(texts, info.changed)
     if data.field:
         texts = fields.documents(texts, source.name, data, info.left_out)
+    else:
+        texts = fields.watched(texts, source.name, info.tables)
     for text in segment(texts, data, info.left_out, source.name):
         try:
             if text:

@@ -49,6 +49,11 @@ MARKS = {  # the longer ones first: the mark of UTF-32 begins with that of UTF-1
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+IN_ASCII = {  # encodings whose bytes are ASCII, by what switches to their other characters
+    "iso2022_jp": rb"\x1b\$[@B](?:[!-~]{2})+\x1b\([BJ]",
+    "iso2022_kr": rb"\x1b\$\)C.*\x0e(?:[!-~]{2})+\x0f",
+    "hz": rb"~\{(?:[!-w][!-~])+~\}",
+}
 NAMES = {"gb18030": "GBK or GB18030", "cp932": "Shift-JIS", "cp949": "EUC-KR", "euc_jp": "EUC-JP", "big5": "Big5"}
 USUAL = (  # ranges of characters: ASCII, Latin, Greek to Arabic, Indic to Thai, marks, kana and CJK, Hangul, full width
     *((0x09, 0x0D), (0x20, 0x7E), (0xA0, 0x24F), (0x370, 0x6FF), (0x900, 0xE7F), (0x2010, 0x203D)),
@@ -131,6 +136,18 @@ def _latin_shares(sample: bytes, failed: str) -> Iterator[tuple[float, str]]:
             yield max(sum(letters[letter] for letter in language) for language in languages) / total, encoding
         elif text:
             yield (0.5 if MARK_IN_WORD.search(text) else 1.0), encoding  # quotes and dashes only
+
+
+def within_ascii(sample: bytes) -> str:
+    """Returns the encoding of a sample that is ASCII and stands for other characters, or "".
+
+    >>> within_ascii("日本".encode("iso2022_jp")), within_ascii(b"~{nothing}"), within_ascii(b"plain")
+    ('iso2022_jp', '', '')
+    """
+    for encoding, pattern in IN_ASCII.items():
+        if re.search(pattern, sample, re.DOTALL) and decoded(sample, encoding):
+            return encoding
+    return ""
 
 
 def wide_without_mark(sample: bytes, odd: int = 0) -> str:

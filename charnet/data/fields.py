@@ -1,6 +1,7 @@
 """Takes one field of each row of a table: CSV, TSV, JSON lines, or columns with spaces between them (.smi).
 
 The suffix says which; where it says nothing, the first line does. Rows that cannot be read are left out and counted.
+A table that is read as it is gets a note: people who export one rarely mean its separators.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import csv
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -17,14 +18,20 @@ from charnet.config import DataSettings
 from charnet.data.file_kinds import PACKED
 from charnet.data.normalize import normalize_stream
 from charnet.data.segment import LONGEST_DOCUMENT, LeftOut, leave_out
-from charnet.errors import CorpusError, did_you_mean, quoted
+from charnet.errors import CorpusError, did_you_mean, plural, quoted
 
+NAMED = {  # one, and several, of the tables that are recognized
+    "json": ("JSON", "JSON"), "jsonl": ("JSON lines", "JSON lines"), "csv": ("a table", "tables"),
+    "columns": ("a table", "tables"),
+}  # fmt: skip
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}  # of the first, the one that the first line has most of
 JSON_SUFFIXES, SPACED_SUFFIXES = (".jsonl", ".ndjson"), (".smi", ".smiles")
+JSON_NAME = re.compile(r'"([^"\\]{1,60})"\s*:')
 SURROGATES = re.compile("[\ud800-\udfff]")
 JSON_LIST = re.compile(r'\[\s*(?:[\[\]{"]|$)')  # a line of a chat may begin with a time in brackets
 JSON_OPENS = re.compile(r'\{\s*(?:"[^"]*"\s*:.*[,\[{]\s*)?$')  # an object that does not end in its line
 NAMES_SHOWN = 10
+START = 1 << 13  # characters, to see whether it is a table
 AT_ONCE = 1 << 16  # characters that are passed on together
 
 
@@ -86,6 +93,78 @@ def documents(texts: Iterable[str], name: str, data: DataSettings, left_out: Lef
         reasons = "; ".join(f"{count:,} {why}" for why, (count, _) in left_out.items())
         raise CorpusError(f"{name}: no row has a value for --field {quoted(data.field)}" + (reasons and f": {reasons}"))
     yield "".join(buffered)
+
+
+def watched(texts: Iterable[str], name: str, found: dict[str, list[str]]) -> Iterator[str]:
+    """Passes on a text that is read as it is.
+
+    Args:
+        found: gets the kind of table that the text is, and the names of its fields.
+    """
+    texts, first, start = iter(texts), [], ""
+    for text in texts:
+        first.append(text)
+        start += text
+        if len(start) >= START:
+            break
+    if kind := _kind_of_table(start.lstrip("\ufeff"), name):
+        found[kind] = _names(start.lstrip("\ufeff"), kind)
+    yield from first
+    yield from texts
+
+
+def _kind_of_table(start: str, name: str) -> str:
+    first, suffix = start.partition("\n")[0].rstrip("\r"), suffix_of(name)
+    if suffix in JSON_SUFFIXES or (first.startswith("{") and first.endswith("}") and _is_object(first)):
+        return "jsonl"
+    if suffix == ".json":
+        return "json"
+    if suffix in SPACED_SUFFIXES and len(first.split()) > 1:
+        return "columns"
+    return "csv" if any(delimiter in first for delimiter in DELIMITERS.get(suffix, "")) else ""
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _names(start: str, kind: str) -> list[str]:
+    first = start.partition("\n")[0]
+    if kind == "csv":
+        return [cell.strip() for cell in next(_csv_rows(first, iter([first]), "", ",;\t|"), (1, [], ""))[1]]
+    return list(dict.fromkeys(JSON_NAME.findall(first if kind == "jsonl" else start)))
+
+
+def note(tables: Iterable[tuple[str, Mapping[str, list[str]]]]) -> list[str]:
+    """Returns sentences about files that are tables, of which everything is learned.
+
+    Args:
+        tables: the name of each file, and what `watched` has found in it.
+    """
+    files: dict[str, list[str]] = {}
+    fields: dict[str, list[str]] = {}
+    for name, found in tables:
+        for kind, names in found.items():
+            files.setdefault(kind, []).append(name)
+            fields.setdefault(kind, names)
+    return [_sentence(kind, names, fields[kind]) for kind, names in files.items()]
+
+
+def _sentence(kind: str, files: list[str], names: list[str]) -> str:
+    more = f" and {plural(len(files) - 1, 'more file')}" if len(files) > 1 else ""
+    which = f"{files[0]}{more} {'are' if more else 'is'} {NAMED[kind][bool(more)]}: the model learns all of it"
+    has = f" (it has {_shown(names)})" if names else ""
+    if kind == "columns":
+        return f"{which}; --field 1 takes the first column"
+    if kind == "csv":
+        return f"{which}, its separators and quotes too; --field NAME takes one column{has}"
+    which = f"{which}, its names, quotes and braces too"
+    if kind == "jsonl":
+        return f"{which}; --field NAME takes one field{has}"
+    return f"{which}; write one object a line, as with jq -c '.[]' FILE, then --field NAME takes one field{has}"
 
 
 def _lines(texts: Iterable[str], name: str) -> Iterator[str]:
@@ -186,8 +265,11 @@ def _columns(rows: Iterator[tuple[int, list[str], str]], name: str, field: str) 
 
 
 def _no_such_field(name: str, field: str, names: list[str], advice: str) -> CorpusError:
-    shown = ", ".join(quoted(each) for each in names[:NAMES_SHOWN]) or "none"
-    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
     return CorpusError(
-        f"{name}: there is no field {quoted(field)}{did_you_mean(field, names)}; it has {shown}{more}{advice}"
+        f"{name}: there is no field {quoted(field)}{did_you_mean(field, names)}; it has {_shown(names)}{advice}"
     )
+
+
+def _shown(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    return (", ".join(quoted(each) for each in names[:NAMES_SHOWN]) or "none") + more

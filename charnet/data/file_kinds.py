@@ -27,12 +27,12 @@ MODEL = "it is a model and no text: give a text to read in its place"
 class Kind:
     """A kind of file: what it is, and what to do about it. `{file}` and `{text}` stand for two names in `remedy`.
 
-    A text with markup is a text too: it can be learned, with its tags.
+    A text with markup is a text too: it can be learned: `learned` says with what.
     """
 
     name: str
     remedy: str
-    is_text: bool = False
+    learned: str = ""
 
     def advice(self, file: str = "") -> str:
         """Returns what to do about a file of this kind.
@@ -58,10 +58,16 @@ def _pandoc(name: str, form: str) -> Kind:
     return Kind(name, f"turn it into text: pandoc -f {form} -t plain {{file}} -o {{text}}")
 
 
+TAR = Kind("a tar archive", "take the texts out: tar -xOf {file} > {text}")  # unpacks too
+PACKED_TAR = (".tgz", ".tbz", ".tbz2", ".txz")
 ZIP = Kind("a zip archive", "take the texts out: unzip -p {file} > {text}")
-HTML = Kind("HTML", "the text without its tags: pandoc -f html -t plain {file} -o {text}", is_text=True)
-FICTION = Kind("a FictionBook", "the text without its tags: pandoc -f fb2 -t plain {file} -o {text}", is_text=True)
-XML = Kind("XML", "the text without its tags: sed 's/<[^>]*>//g' {file} > {text}", is_text=True)
+HTML = Kind("HTML", "the text without its tags: pandoc -f html -t plain {file} -o {text}", "its tags too")
+FICTION = Kind("a FictionBook", "the text without its tags: pandoc -f fb2 -t plain {file} -o {text}", "its tags too")
+XML = Kind("XML", "the text without its tags: sed 's/<[^>]*>//g' {file} > {text}", "its tags too")
+QUOTED = Kind("quoted-printable, as mail is", "the text itself: python3 -m quopri -d {file} > {text}", "its codes too")
+BASE64 = Kind("base64, as attachments are", "what it holds: base64 -d {file} > {text}", "that")
+ESCAPES = Kind(r"text in \u escapes", "the characters: uconv -f utf-8 -t utf-8 -x Hex-Any {file} > {text}", "those too")
+ENTITIES = Kind("text in HTML entities", "the characters: pandoc -f html -t plain {file} -o {text}", "those too")
 PICKLE = Kind("a Python pickle", "write its text to a file from Python")
 TORCH = Kind("a checkpoint of PyTorch (.pt, .pth)", MODEL)
 SAFETENSORS = Kind("a safetensors file: weights of a model", MODEL)
@@ -78,7 +84,7 @@ SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
     (rb"\x1f[\x9d\xa0]", Kind("packed by compress", "unpack it: gzip -dc {file} > {text}")),
     (rb"7z\xbc\xaf\x27\x1c", Kind("a 7-Zip archive", "take the texts out: 7z x -so {file} > {text}")),
     (rb"Rar!\x1a\x07", Kind("a RAR archive", "take the texts out: unrar p -inul {file} > {text}")),
-    (rb".{257}ustar[\x00 ]", Kind("a tar archive", "take the texts out: tar -xOf {file} > {text}")),
+    (rb".{257}ustar[\x00 ]", TAR),
     (rb"\s*%PDF-\d\.\d", Kind("a PDF document", "turn it into text: pdftotext {file} {text}")),
     (rb"\s*%!PS-Adobe", Kind("a PostScript document", "turn it into text: ps2ascii {file} {text}")),
     (rb"\s*\{\\rtf[\d\\]", _pandoc("an RTF document, text between formatting commands", "rtf")),
@@ -120,6 +126,13 @@ ENTRIES = (  # in a zip archive: the name of a member, and its content where tha
     (rb"[^/]+\.npy", Kind("arrays of NumPy (.npz)", "write their text to a file from Python")),
     (rb"META-INF/", PROGRAM),
 )
+CODES = (
+    (rb"=[89A-F][0-9A-F]", QUOTED),
+    (rb"\\u[0-9a-fA-F]{4}", ESCAPES),
+    (rb"&#(?:\d+|x[0-9a-fA-F]+);", ENTITIES),
+)
+FEWEST_CODES = 60  # bytes
+BASE64_LINES = rb"(?:[A-Za-z0-9+/]{60,76}\r?\n){8}"
 OPENING_TAG = rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?i:!doctype\s+html|html|head|body|div|table|p)\b"
 
 
@@ -138,7 +151,18 @@ def kind_of(start: bytes) -> Kind | None:
         return CHARNET if b'"format":"charnet"' in start else SAFETENSORS
     if re.match(OPENING_TAG, start, re.DOTALL):
         return HTML
-    return (FICTION if b"<FictionBook" in start else XML) if re.match(rb"\s*<\?xml\s", start) else None
+    if re.match(rb"\s*<\?xml\s", start):
+        return FICTION if b"<FictionBook" in start else XML
+    return _in_ascii(start) if start.isascii() else None
+
+
+def _in_ascii(start: bytes) -> Kind | None:
+    """Names a text whose other characters are written in ASCII, if they are a tenth of it or more."""
+    least = max(FEWEST_CODES, len(start) // 10)
+    if kind := next((kind for pattern, kind in CODES if len(b"".join(re.findall(pattern, start))) > least), None):
+        return kind
+    is_base64 = re.match(BASE64_LINES, start) and all(re.search(each, start) for each in (rb"[a-z]", rb"[A-Z]", rb"\d"))
+    return BASE64 if is_base64 else None
 
 
 def _kind_of_zip(start: bytes) -> Kind:

@@ -111,7 +111,7 @@ def _no_text(path: Path) -> Kind | None:
             kind = kind_of(file.read(HEAD_BYTES))
     except (OSError, StorageError):
         return None
-    return None if kind is None or kind.is_text else kind
+    return None if kind is None or kind.learned else kind
 
 
 def others(left_out: Counter[str], passed: PassedOver, glob: str) -> str:

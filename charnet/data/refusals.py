@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from charnet.data.decoding import ANY_BYTES, REPLACE, InvalidBytesError
 from charnet.data.encodings import described
-from charnet.data.file_kinds import HEAD_BYTES, PACKED, kind_of
+from charnet.data.file_kinds import HEAD_BYTES, PACKED, PACKED_TAR, TAR, kind_of
 from charnet.data.readers import FileDigest
 from charnet.data.segment import LeftOut
 from charnet.data.sources import Source
@@ -40,9 +40,9 @@ class SourceInfo:
     """The facts about one source that was read: its digest, the number of invalid byte sequences, its encoding.
 
     `length` counts its symbols, with those of the separator behind it. `is_really` is the encoding that it seems to be
-    in, if that is another one. `markup` names the kind of its tags. `left_out` counts rows and documents that are not
-    in the text, by reason, and names the first of each. `gutenberg` has the characters of Project Gutenberg's head and
-    foot, `changed` counts the letters that NFKC changed.
+    in, if that is another one. `markup` names the kind of its tags, `tables` that of its fields. `left_out` counts rows
+    and documents that are not in the text, by reason, and names the first of each. `gutenberg` has the characters of
+    Project Gutenberg's head and foot, `changed` counts the letters that NFKC changed.
     """
 
     name: str = ""
@@ -58,13 +58,14 @@ class SourceInfo:
     left_out: LeftOut = field(default_factory=dict)
     gutenberg: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
+    tables: dict[str, list[str]] = field(default_factory=dict)
 
 
 def texts_only(chunks: Iterable[bytes], source: Source, info: SourceInfo) -> Iterator[bytes]:
     """Yields the same chunks, and refuses a file that is no text by its first bytes.
 
-    Tags are noted: people learn HTML for its own sake. The commands of RTF hide the text, and no one wants to learn
-    them.
+    Tags and codes are noted: people learn HTML for its own sake. The commands of RTF hide the text, and no one wants to
+    learn them.
     """
     chunks, first, start = iter(chunks), [], b""
     for raw in chunks:
@@ -72,12 +73,12 @@ def texts_only(chunks: Iterable[bytes], source: Source, info: SourceInfo) -> Ite
         start += raw
         if len(start) >= HEAD_BYTES or not raw:
             break
-    if kind := kind_of(start):
-        is_plain_file = not source.is_stream and source.path.suffix not in PACKED
+    if kind := TAR if source.path.suffix in PACKED_TAR else kind_of(start):
+        is_plain_file = not source.is_stream and (kind is TAR or source.path.suffix not in PACKED)
         advice = kind.advice(source.name if is_plain_file else "")
-        if not kind.is_text:
+        if not kind.learned:
             raise CorpusError(f"{source.name}: this is {kind.name}; {advice}; {ANY_BYTES}")
-        info.markup = f"{kind.name}: the model learns its tags too; {advice}"
+        info.markup = f"{kind.name}: the model learns {kind.learned}; {advice}"
     yield from first
     yield from chunks
 

@@ -458,6 +458,7 @@ def test_the_walk_has_lines_of_every_command() -> None:
     assert {name for name, _ in commands()} == set(WALK)
 
 
+@pytest.mark.usefixtures("steady")
 @pytest.mark.parametrize("command", WALK)
 def test_a_hostile_name_never_commands_the_terminal(world: Path, command: str) -> None:
     del world

@@ -32,6 +32,7 @@ SHOWN_BY = {  # the commands that show what is written in a module, if it names 
     "model.*": ("train",),
     "storage.checkpoint": ("sample", "eval"),
     "storage.capacity": ("train",),
+    "storage.place": ("train", "sweep", "import"),
     "storage.runs": ("train",),
     "storage.receipt": ("sample",),
     "engines.*": ("sample",),

@@ -23,6 +23,7 @@ from charnet.training.trials import DIVERGED, DONE, PRUNED
 
 SMALL = ["--set", "model.hidden_size=4", "--set", "training.threads=1", "--set", "model.ngram=0"]
 SMALL += ["--set", "training.batch_size=8", "--set", "training.window=16"]
+pytestmark = pytest.mark.usefixtures("steady")
 
 
 @pytest.fixture

@@ -144,6 +144,25 @@ def test_the_encoding_that_failed_is_not_suggested(tmp_path: Path) -> None:
         assert f"try --encoding {encoding}" not in refusal(tmp_path, b"a\x81\xff\n\xff", encoding=encoding)
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [("今天天气很好，我们去散步", "hz"), ("今日はいい天気です", "iso2022_jp"), ("안녕하세요", "iso2022_kr")],
+)
+def test_an_encoding_that_is_written_in_ascii_gets_a_warning(text: str, encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(f"{text} ~ $B(B\n".encode(encoding) * 20)
+    note = f"{path}: read as utf-8, but it is {encoding}: try --encoding {encoding}"
+    assert corpus.read([str(path)]).notes == (note,)
+    right = corpus.read([str(path)], DataSettings(encoding=encoding))
+    assert right.notes == ()
+    assert right.vocab.decode(right.ids.tolist()).startswith(text)
+
+
+def test_signs_that_switch_no_encoding_are_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("~{ in a template ~} and \x1b[1mbold\x1b(B and $B\n" * 20)
+    assert corpus.read([str(tmp_path / "a.txt")]).notes == ()
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "koi8-r", "gb18030"])
 def test_utf8_that_decodes_in_another_encoding_gets_a_warning(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import io
+import json
 import lzma
 import pickle
+import quopri
 import sqlite3
 import struct
 import tarfile
@@ -186,10 +189,53 @@ def test_a_long_row_of_comments_is_no_trap() -> None:
 
 
 def test_what_a_packed_file_holds_is_named_too_and_the_command_takes_any_name(tmp_path: Path) -> None:
-    path = tmp_path / "book.tar.gz"
-    path.write_bytes(gzip.compress(tarred()))
-    with pytest.raises(CorpusError, match=r"this is a tar archive; take the texts out: tar -xOf FILE > text\.txt"):
+    path = tmp_path / "scan.gz"
+    path.write_bytes(gzip.compress(b"%PDF-1.7\n" + bytes(range(256))))
+    with pytest.raises(CorpusError, match=r"this is a PDF document; turn it into text: pdftotext FILE text\.txt"):
         corpus.read([str(path)])
+
+
+@pytest.mark.parametrize("name", ["book.tar", "book.tar.gz", "book.tgz"])
+def test_one_command_takes_the_texts_out_of_an_archive_that_is_packed_or_not(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(tarred() if name.endswith("tar") else gzip.compress(tarred()))
+    with pytest.raises(CorpusError, match=rf"this is a tar archive; take the texts out: tar -xOf {path} > text\.txt"):
+        corpus.read([str(path)])
+
+
+SAID = "今天天气很好，我们去公园散步。 Café à la crème, déjà vu. \U0001f600\n" * 30
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "learned"),
+    [
+        (quopri.encodestring(SAID.encode()), "quoted-printable, as mail is", "its codes too"),
+        (base64.encodebytes(SAID.encode()), "base64, as attachments are", "that"),
+        (json.dumps(SAID * 2)[1:-1].replace("\\n", "\n").encode(), r"text in \u escapes", "those too"),
+        (SAID.encode("ascii", "xmlcharrefreplace"), "text in HTML entities", "those too"),
+    ],
+)
+def test_a_text_whose_characters_are_written_in_ascii_is_not_learned_in_silence(
+    written: bytes, kind: str, learned: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(written)
+    (note,) = corpus.read([str(path)]).notes
+    assert note.startswith(f"{path} is {kind}: the model learns {learned}; ")
+    assert note.endswith((f"{path} > text.txt", f"{path} -o text.txt"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ACGTTGCAAT" * 6 + "\n",
+        "0123456789abcdef" * 4 + "\n",
+        "x == 3 and y=ABC, see &#38; and \\u00e9 in a text of ordinary words that goes on for a while\n",
+        "# headings ====\n\ntext text text\n",
+    ],
+)
+def test_a_text_of_ascii_is_a_text(text: str) -> None:
+    assert kind_of(text.encode() * 100) is None
 
 
 def test_a_command_never_writes_over_the_file_that_it_reads() -> None:

@@ -351,14 +351,6 @@ def test_a_second_seed_is_trained_only_if_the_time_allows_it_for_both(text: Path
         assert [len(trial.losses) for trial in record.trials if trial.again] == parts
 
 
-@pytest.fixture
-def steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine on which a step takes a millisecond, or with more than 64 units ten."""
-    monkeypatch.setattr(
-        throughput, "seconds_per_step", lambda config, *_: 0.001 if config.model.hidden_size <= 64 else 0.01
-    )
-
-
 def planned(text: Path, out: Path, tries: list[str], seconds: float, **more: Any) -> Record:
     values = {**{key: value for key, value in TINY.items() if "every" not in key and "steps" not in key}, **more}
     folder, record = sweep_plan.plan({"data.paths": [str(text)], **values}, trials.parse(tries), seconds, out=out)

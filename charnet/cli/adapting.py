@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charnet.cli import console, tables
-from charnet.errors import ConfigError, PromptError, plural
+from charnet.errors import ConfigError, PromptError, plural, symbol_noun
 
 if TYPE_CHECKING:
     from charnet.data.encoded_copy import Ids
@@ -45,12 +45,12 @@ def start(
     from charnet.model.device import set_threads
 
     set_threads(threads or 1)  # learning takes one, and a prompt is too short for more
-    adaptation = Adaptation(model)
+    adaptation, symbol = Adaptation(model), symbol_noun(model.vocab.of_bytes)
     if adapt_to is not None:
         ids = _encode_file(model, adapt_to, skip_unknown=skip_unknown, quiet=quiet)
-        adaptation = _learn(adaptation, ids, adapt_to, quiet=quiet)
+        adaptation = _learn(adaptation, ids, adapt_to, symbol=symbol, quiet=quiet)
     if prompt is not None and len(prompt):
-        adaptation = _learn(adaptation, prompt, "the prompt", quiet=quiet)
+        adaptation = _learn(adaptation, prompt, "the prompt", symbol=symbol, quiet=quiet)
     return adaptation
 
 
@@ -61,14 +61,14 @@ def save(adaptation: Adaptation, path: Path, *, quiet: bool) -> None:
         console.note(f"the adapted model is in {path}")
 
 
-def _learn(adaptation: Adaptation, ids: Ids, name: str, *, quiet: bool) -> Adaptation:
+def _learn(adaptation: Adaptation, ids: Ids, name: str, *, symbol: str, quiet: bool) -> Adaptation:
     """Learns from a text, and says what that changed."""
     without, after = adaptation.evaluate(ids), adaptation.learn(ids)
     loss = after.last
     if not quiet:
         console.note(
-            f"learned from {name}: {plural(loss.characters, 'character')} in {loss.seconds:.1f} s, "
-            f"{loss.nats_per_char:.4f} nats per character while learning, {without.nats_per_char:.4f} without"
+            f"learned from {name}: {plural(loss.characters, symbol)} in {loss.seconds:.1f} s, "
+            f"{loss.nats_per_char:.4f} nats per {symbol} while learning, {without.nats_per_char:.4f} without"
         )
     if loss.is_worse_than(without) and not quiet:
         console.note("learning made the prediction worse: a longer text, or one in the manner of the first, may help")

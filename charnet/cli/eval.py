@@ -212,11 +212,12 @@ def _judge(
             }
         )
         return
-    tables.show_evaluation(found.mixture)
-    tables.show_mixture(mixed.names, found.weights, found.parts, found.mixture.characters)
+    symbol = symbol_noun(mixed.checkpoints[0].vocab.of_bytes)
+    tables.show_evaluation(found.mixture, symbol=symbol)
+    tables.show_mixture(mixed.names, found.weights, found.parts, found.mixture.characters, symbol=symbol)
     if flags:
         console.note(
-            f"the weights were found on every other stretch of the text ({plural(found.fitted, 'character')}); "
+            f"the weights were found on every other stretch of the text ({plural(found.fitted, symbol)}); "
             "the losses are those of the stretches between"
         )
         if found.weights.count(0) == len(found.weights) - 1:

@@ -110,7 +110,7 @@ def closing(
         return [NOTHING_SAVED]
     from charnet.evaluation import verdict
 
-    result = conclusion.result if conclusion else event.result(alphabet_size)
+    result = conclusion.result if conclusion else event.result(alphabet_size, of_bytes=symbol == "byte")
     lines = []
     if event.best_nats_per_char is not None:
         part = f", over {event.read:,} of {event.held_out:,} held-out {symbol}s" if event.read < event.held_out else ""

@@ -189,17 +189,23 @@ def show_evaluation(e: Evaluation, verdict: str = "", *, symbol: str = "characte
 
 
 def show_mixture(
-    names: Sequence[str], weights: Sequence[float], parts: Sequence[Evaluation | None], characters: int
+    names: Sequence[str],
+    weights: Sequence[float],
+    parts: Sequence[Evaluation | None],
+    characters: int,
+    *,
+    symbol: str = "character",
 ) -> None:
     """Shows the loss of each model of a mixture on the characters that it knows.
 
     Args:
         characters: of the mixture.
+        symbol: what the models read one by one, a character or a byte.
     """
     for name, weight, part in zip(names, weights, parts, strict=True):
-        loss = f"{fixed(part.nats_per_char, 4)} nats per character" if part else "knows none of the characters"
+        loss = f"{fixed(part.nats_per_char, 4)} nats per {symbol}" if part else f"knows none of the {symbol}s"
         fewer = characters - part.characters if part else 0
-        known = f", without {plural(fewer, 'character')} that it does not know" if fewer else ""
+        known = f", without {plural(fewer, symbol)} that it does not know" if fewer else ""
         write(shown(f"{loss}: {name}, weight {weight:.3g}{known}") + "\n")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from charnet.config import DYNAMIC_RATE
 from charnet.data.encoded_copy import Ids
-from charnet.errors import plural
+from charnet.errors import plural, symbol_noun
 from charnet.evaluation.dynamic import Learner
 from charnet.evaluation.evaluate import evaluate
 from charnet.evaluation.evaluate_checkpoint import check_learns, part_of
@@ -74,7 +74,8 @@ class Adaptation:
         for name, weight in self._learner.model.state_dict().items():
             tensors[f"model.{name}"] = weight.numpy().copy()
         config = self._trained.config
-        change = f"step {self._trained.trainer_state.step}: adapted to {plural(self.characters, 'character')}"
+        learned = plural(self.characters, symbol_noun(self._trained.vocab.of_bytes))
+        change = f"step {self._trained.trainer_state.step}: adapted to {learned}"
         changes = (*config.training.resume_changes, change)
         config = dataclasses.replace(config, training=dataclasses.replace(config.training, resume_changes=changes))
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

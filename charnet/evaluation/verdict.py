@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from charnet.errors import symbol_noun
 from charnet.evaluation.forecast import FLAT
 from charnet.storage.result import RunResult
 
@@ -78,7 +79,8 @@ def _of_counting(r: RunResult) -> Verdict | None:
     """Judges a model that is no better than an n-gram."""
     if r.nats is None or r.ngram_nats is None or r.ngram_nats - r.nats >= TIE:
         return None
-    strings = "characters" if r.order < 2 else f"strings of {r.order} characters"
+    symbols = f"{symbol_noun(r.of_bytes)}s"
+    strings = symbols if r.order < 2 else f"strings of {r.order} {symbols}"
     counted = f"counting {strings} ({r.order}-gram, {r.ngram_nats:.2f} nats)"
     advice = "give it more text" if _text_limits(r) else _advice(r)
     if r.last_nats is not None and r.last_nats - r.nats >= RISEN:

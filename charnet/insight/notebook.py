@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from charnet.data.printable import xml_text
-from charnet.errors import plural
+from charnet.errors import plural, symbol_noun
 from charnet.evaluation import judge
 from charnet.insight.curves import Losses, loss_panels
 from charnet.insight.live_page import about, loss_figures
@@ -69,7 +69,7 @@ class TrainingDisplay:
         lines = [about(state.started)]
         if now:
             left = state.finished.reason if state.finished else f"{format_duration(state.seconds_left())} left"
-            speed = f"{now.chars_per_second:,.0f} characters a second"
+            speed = f"{now.chars_per_second:,.0f} {state.symbol}s a second"
             lines.insert(0, f"{state.started.run.name}: step {now.step:,} of {state.steps:,}, {left}, {speed}")
         if state.val:
             best = f", best {format_loss(state.best[0])} at step {state.best[1]:,}" if state.best else ""
@@ -97,9 +97,10 @@ def model_html(model: HasCheckpoint) -> str:
     """Returns what a notebook shows of a model: what it is, how it was trained, its curve."""
     c = model.checkpoint
     progress = c.trainer_state
+    symbol = symbol_noun(c.vocab.of_bytes)
     shape, corpus = f"{short_model(c.config)}, alphabet of {len(c.vocab):,}, ", c.corpus
     trained = [
-        f"{shape}trained on {corpus.name} ({plural(corpus.characters, 'character')})",
+        f"{shape}trained on {corpus.name} ({plural(corpus.characters, symbol)})",
         f"step {progress.step:,} of {c.config.training.steps:,}, {format_duration(progress.seconds)} of training, "
         f"best {format_loss(progress.best_nats_per_char)} at step {progress.best_step:,}",
     ]
@@ -108,8 +109,8 @@ def model_html(model: HasCheckpoint) -> str:
     names = ("chars_seen", "seconds", "val_nats_per_char")
     known = [line for line in c.history if all(name in line for name in names)]
     curve = Losses("validation", *([line[name] for line in known] for name in names))
-    panels = loss_panels([curve])[:1] if len(known) > 1 else []
-    figures = [to_svg([panel], "nats per character", "validation losses", alone=False) for panel in panels]
+    panels = loss_panels([curve], symbol)[:1] if len(known) > 1 else []
+    figures = [to_svg([panel], f"nats per {symbol}", "validation losses", alone=False) for panel in panels]
     return _card(lines, "".join(figures))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from charnet.data.printable import shown
-from charnet.errors import CharnetError, plural, quoted
+from charnet.errors import CharnetError, plural, quoted, symbol_noun
 from charnet.evaluation import judge, verdict
 from charnet.evaluation.verdict import Verdict
 from charnet.insight.numbers import format_loss
@@ -54,6 +54,7 @@ def summary(document: Document) -> str:
     """Says what was trained on what, and how well it does."""
     progress, corpus = document.trainer_state, document.corpus
     best = progress.best_nats_per_char
-    loss = "no loss on held-out text" if best is None else f"best {format_loss(best)} per character"
-    text = f"{shown(corpus.name)}, {plural(corpus.characters, 'character')}"
+    symbol = symbol_noun(document.config.data.bytes)
+    loss = "no loss on held-out text" if best is None else f"best {format_loss(best)} per {symbol}"
+    text = f"{shown(corpus.name)}, {plural(corpus.characters, symbol)}"
     return f"{run_list.short_model(document.config)}, {loss} at step {progress.best_step:,}, trained on {text}"

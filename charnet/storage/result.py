@@ -27,7 +27,7 @@ class RunResult:
         step, best_step: of the last step and of the weights with the lowest loss.
         nats: the loss of these weights on the held-out text; without one, on the text that they learned from.
         last_nats: that of the last weights, as far as the evaluations showed it.
-        alphabet: the number of symbols.
+        alphabet: the number of symbols; `of_bytes` says that they are bytes, not characters.
         reason: why the run ended, as in `training.events.Finished`.
         limit: the limit of the run in its plan, "time" or "text".
         order, ngram_nats: the best n-gram of the orders 1 to 7, and its loss on the held-out text.
@@ -55,6 +55,7 @@ class RunResult:
     sample: str = ""
     last_gain: float | None = None
     passes: float | None = None
+    of_bytes: bool = False
 
     def to_json(self) -> bytes:
         """Returns the file's content."""
@@ -91,6 +92,7 @@ def _parse(values: Any) -> RunResult:
         fits = {
             "int": type(value) is int and 0 <= value < 1 << 60,
             "float | None": value is None or (type(value) in (int, float) and -1e300 < value < 1e300),
+            "bool": isinstance(value, bool),
             "str": isinstance(value, str) and len(value) <= LONGEST_SAMPLE,
         }
         if not fits[kind]:

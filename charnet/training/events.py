@@ -154,16 +154,19 @@ class Finished(_Shown):
     held_out: int = 0
     test_nats_per_char: float | None = None
 
-    def result(self, alphabet: int, limit: str = "time") -> RunResult:
+    def result(self, alphabet: int, limit: str = "time", *, of_bytes: bool = False) -> RunResult:
         """Returns what this event alone tells of a run, for a verdict.
 
         Args:
             alphabet: the number of symbols.
             limit: of the run in its plan.
+            of_bytes: whether these symbols are bytes.
         """
         nats = self.best_nats_per_char
         finite = nats if nats is not None and math.isfinite(nats) else None
-        return RunResult(self.step, self.best_step, alphabet, finite, reason=self.reason, limit=limit)
+        return RunResult(
+            self.step, self.best_step, alphabet, finite, reason=self.reason, limit=limit, of_bytes=of_bytes
+        )
 
 
 Event = Started | Progress | Metrics | Evaluated | Sampled | RolledBack | Replanned | Finished

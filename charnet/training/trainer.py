@@ -154,7 +154,7 @@ class Trainer:
         self, finished: Finished, *, compressors: bool = False, stop: Callable[[], object] = lambda: False
     ) -> Conclusion:
         """Measures what the verdict needs, after the last event, in the first process: see `conclusion.conclude`."""
-        found = finished.result(len(self.vocab), self.plan.limit if self.plan else "time")
+        found = finished.result(len(self.vocab), self.plan.limit if self.plan else "time", of_bytes=self.vocab.of_bytes)
         if finished.reason == "interrupted" or not self.group.is_first:
             return Conclusion(found)
         return conclude(self.recorder, self.folder, found, compressors=compressors, stop=stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import itertools
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +24,7 @@ from charnet.limits import options_of
 from charnet.storage.checkpoint import Checkpoint
 
 MOST_SEARCHED = 100  # lines behind the first
+Ending = tuple[int, str]  # the longest length of a text, and --until
 OWN = ("prompt", "id")  # fields of a line beside the sampling options
 
 
@@ -82,13 +83,14 @@ def write_answers(given: Mapping[str, Any], options: SamplingOptions) -> int:
     begun = before.state(model, options) or start(model.engine, model.vocab)
     if not given["quiet"]:
         model.say(options, given["engine"], is_newest=given["checkpoint"] is None)
-    failed, is_cut = list[str](), Counter[bool]()
+    failed, is_cut = list[str](), defaultdict[Ending, Counter[bool]](Counter)
     metadata = {**model.metadata(given), **before.metadata()}
     objects = _objects(model, lines, begun, copied, metadata, given, failed, is_cut)
     destination.write_objects(objects, len(lines), quiet=given["quiet"], noun="answer")
     if not given["quiet"]:
         copied.say()
-        whole_lines.note_cut(is_cut[True], LONGEST_LINE, of_bytes=model.vocab.of_bytes)
+        for (length, until), counts in is_cut.items():
+            whole_lines.note_cut(counts[True], length, of_bytes=model.vocab.of_bytes, until=until)
     if failed:
         shown = f"{name}: {plural(len(failed), 'line')} of {len(lines):,} without a text: {failed[0]}"
         console.error(shown)
@@ -103,10 +105,10 @@ def _objects(
     metadata: Mapping[str, Any],
     given: Mapping[str, Any],
     failed: list[str],
-    is_cut: Counter[bool],
+    is_cut: dict[Ending, Counter[bool]],
 ) -> Iterator[dict[str, Any]]:
     """Yields the answer to each line; adds to `failed` what is said of those without a text, and to `is_cut` whether
-    it ended only by the longest length."""
+    only its length ended it, of those that should end otherwise."""
     requests = (Request(begun.extend(line.ids), line.options, guard=line.guard) for line in lines if not line.error)
     written = answers(model.engine, model.vocab, requests, nats=True)
     for line in lines:
@@ -115,8 +117,10 @@ def _objects(
             echoed = "" if given["no_echo"] else line.prompt
             asked = {"prompt": line.prompt, **vars(line.options)}
             chunks = copied.watch(next(written))
-            if given["length"] is None and line.options.length == LONGEST_LINE:
-                chunks = whole_lines.watch_length(chunks, LONGEST_LINE, is_cut, of_bytes=model.vocab.of_bytes)
+            length, until = line.options.length, line.options.until
+            if (until and length) or (given["length"] is None and length == LONGEST_LINE):
+                counts = is_cut[length, until]
+                chunks = whole_lines.watch_length(chunks, length, counts, of_bytes=model.vocab.of_bytes)
             try:
                 text, known = output.described(chunks, each=given["surprise"])
             except CharnetError as refused:

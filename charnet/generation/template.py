@@ -38,8 +38,10 @@ def _acrostic(word: str) -> str:
 
 
 def _dialogue(names: str) -> str:
-    speakers = [name.strip() for name in names.split(",") if name.strip()]
-    return "\n".join(f"{name}:\n{{[^\\n]{{10,80}}[.!?]}}\n" for name in speakers for name in [_fixed(name)])
+    """Returns lines that end a sentence, below the names of their speakers; wide names have a wide colon."""
+    speakers = [_fixed(name.strip()) for name in re.split("[,，、]", names) if name.strip()]
+    colon = "：" if re.search("[\u3040-\u30ff\u3400-\u9fff]", names) else ":"
+    return "\n".join(f"{name}{colon}\n{{[^\\n]{{10,80}}[.!?。！？]}}\n" for name in speakers)
 
 
 def _fixed(text: str) -> str:

@@ -70,6 +70,24 @@ def test_a_line_of_json_has_options_of_its_own_and_an_id_that_its_answer_has_too
     assert not set("ae") & set(four["text"])
 
 
+def test_texts_that_their_length_cut_before_their_end_are_counted(sample: Any, tmp_path: Path) -> None:
+    lines = [
+        *[{"prompt": "the ", "until": "paragraph", "length": 7}] * 2,
+        {"prompt": "the ", "length": 7},
+        {"prompt": "the ", "until": "sentence", "length": 5},
+        {"prompt": "the ", "until": "line", "length": 2000},
+    ]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code, _, err = sample("--prompts", tmp_path / "p.jsonl")
+    assert (code, err.splitlines()) == (
+        0,
+        [
+            "2 texts cut after 7 characters, before the end of a paragraph",
+            "1 text cut after 5 characters, before the end of a sentence",
+        ],
+    )
+
+
 def test_a_line_that_cannot_be_answered_says_so_in_its_place_and_no_other_is_lost(sample: Any, tmp_path: Path) -> None:
     lines = [
         '{"prompt": "the", "id": 1}',

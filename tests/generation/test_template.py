@@ -48,6 +48,13 @@ def test_a_sonnet_has_fourteen_lines_and_a_haiku_three():
     assert shortest("dialogue:A, B").startswith("A:\n")
 
 
+@pytest.mark.parametrize("names", ["甲,乙", "甲，乙", "甲、 乙"])
+def test_speakers_are_separated_and_their_lines_ended_as_chinese_is_written(names):
+    parts = [part for part, _ in template.parse(template.named(f"dialogue:{names}"))]
+    assert parts[::2] == ["甲：\n", "\n\n乙：\n", "\n"]
+    assert re.fullmatch(parts[1], "今天的天气真的是非常好。")
+
+
 @pytest.mark.parametrize(
     "text",
     ["{}", '{"a": 1}', '{"a": [true, {"b": [null, -1.5]}], "c": "d e"}', '{"a": {"b": {"c": {"d": 1}}}}'],

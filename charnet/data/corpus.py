@@ -100,6 +100,8 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     copy, size = None, sum(digest.size for digest in digests or [])
     if digests and size:
         copy = cache.open_copy(_key(digests, selection, data), fingerprint_of(digests), size)
+    if copy is not None and copy.footer.notes and copy.footer.paths != fingerprints.of_paths(selection.sources):
+        copy = None  # the same text under another name: the notes name the old one
     if copy is None or copy.footer.checks != CHECKS_VERSION:
         copy = _encode(selection, data, name_of(paths), progress)
     if data.documents and copy.ends is not None and len(copy.ends) < 2:
@@ -170,6 +172,7 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
             "fingerprint": fingerprint_of(digests),
             "notes": [*describe_reading(infos, data), *tables, *vocab_notes, *cache.note_unwritable(folder)],
             "checks": CHECKS_VERSION,
+            "paths": fingerprints.of_paths(selection.sources),
         }
         if len(infos) > 1:
             metadata["file_ends"] = list(itertools.accumulate(info.length for info in infos))

@@ -27,6 +27,12 @@ BYTES_PER_FILE = 200  # of what is stored: four numbers and the SHA-256
 SETTLED_SECONDS = 2.0  # a file that changed later than this could change again and still have the same time
 
 
+def of_paths(sources: Sequence[Source]) -> str:
+    """Returns the SHA-256 of where some files are."""
+    paths = "\0".join(str(source.path.absolute()) for source in sources)
+    return hashlib.sha256(paths.encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def load(sources: Sequence[Source]) -> list[FileDigest] | None:
     """Returns the digests of files; None if they are unknown and only encoding the files can tell."""
     if any(source.is_stream for source in sources):

@@ -34,7 +34,7 @@ class Footer:
     """What an encoded copy says about its text, checked.
 
     `documents` is the number of documents, None for a running text; `sums` are the checksums of the blocks; `checks` is
-    the version of the checks that the text has passed.
+    the version of the checks that the text has passed, `paths` a digest of the paths of the files that `notes` name.
     """
 
     key: str
@@ -48,6 +48,7 @@ class Footer:
     documents: int | None
     sums: tuple[int, ...]
     checks: int
+    paths: str
 
     @property
     def ids_bytes(self) -> int:
@@ -118,17 +119,17 @@ def _parse(raw: Any) -> Footer:
     _check(isinstance(raw, dict))
     length, documents, by_documents = raw["length"], raw["documents"], raw["by_lines"]
     file_ends, sums, notes = raw.get("file_ends", []), raw["sums"], raw["notes"]
-    checks = raw.get("checks", 0)
+    checks, paths = raw.get("checks", 0), raw.get("paths", "0" * 2 * DIGEST_BYTES)
     _check(all(_is_size(value) for value in (length, documents, raw["size_bytes"], checks)) and length > 0)
     _check(isinstance(by_documents, bool) and by_documents == (documents > 0))
-    _check(all(isinstance(raw[name], str) and DIGEST.fullmatch(raw[name]) for name in ("key", "fingerprint")))
+    _check(all(isinstance(each, str) and DIGEST.fullmatch(each) for each in (raw["key"], raw["fingerprint"], paths)))
     _check(isinstance(notes, list) and all(_is_string(text) for text in (raw["name"], *notes)))
     _check(all(isinstance(values, list) and all(map(_is_size, values)) for values in (file_ends, sums)))
     _check(all(first <= second for first, second in itertools.pairwise(file_ends)))
     _check(not file_ends or file_ends[-1] == length)
     return Footer(
         raw["key"], raw["name"], raw["size_bytes"], raw["fingerprint"], tuple(notes), tuple(file_ends), length,
-        _vocabulary(raw), documents if by_documents else None, tuple(sums), checks,
+        _vocabulary(raw), documents if by_documents else None, tuple(sums), checks, paths,
     )  # fmt: skip
 
 

@@ -170,6 +170,15 @@ def test_other_texts_are_no_tables(text: str, name: str, tmp_path: Path) -> None
     assert corpus.read([str(tmp_path / name)]).notes == ()
 
 
+def test_a_note_names_the_file_that_is_read_and_not_one_with_the_same_text(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv", "a.txt"):
+        (tmp_path / name).write_text("title,n\none,1\ntwo,2\n")
+    for name in ("a.csv", "b.csv", "a.csv"):
+        (note,) = corpus.read([str(tmp_path / name)]).notes
+        assert note.startswith(f"{tmp_path / name} is a table")
+    assert corpus.read([str(tmp_path / "a.txt")]).notes == ()
+
+
 def test_several_tables_have_one_note_and_one_of_which_a_field_is_taken_has_none(tmp_path: Path) -> None:
     for name in "abc":
         (tmp_path / f"{name}.csv").write_text("title,n\none,1\ntwo,2\n")

@@ -164,6 +164,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "more symbols than there are": field("symbols", "a" * 0x110000),
     "ends of files that are not in order": field("file_ends", [35, 3, 35]),
     "ends of files beyond the text": field("file_ends", [3, 99]),
+    "paths without a digest": lambda metadata: metadata.update(paths="a.txt"),
     "a checksum too many": lambda metadata: metadata["sums"].append(1),
     "another key": field("key", "0" * 64),
     "another text": field("fingerprint", "0" * 64),

@@ -170,11 +170,12 @@ def _chart(history: RunHistory, seconds: float, width: int, height: int) -> list
     ]
     labels = ["0", *(label(end * share) for share in (0.5, 1.0))]
     drawn = chart.draw(series, end, labels, width, height - 1) if width >= 24 else []
+    alone, both = (" (networks alone)", " (with the n-gram)") if history.has_ngram and width >= 76 else ("", "")
     named: Line = [
         (f"nats per {history.symbol}: ", "name"),
-        ("⠒ train", "train"),
+        (f"⠒ train{alone}", "train"),
         ("  ", "name"),
-        ("⠤ held out", "held out"),
+        (f"⠤ held out{both}", "held out"),
     ]
     return [named if width >= 40 else named[1:], *drawn] if drawn else []
 

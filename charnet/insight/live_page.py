@@ -131,7 +131,8 @@ def loss_figures(state: RunState) -> str:
     """Draws the losses over characters and over seconds."""
 
     curves = []
-    for label, name in (("training", "train_nats_per_char"), ("validation", "val_nats_per_char")):
+    alone, both = (", networks alone", ", with the n-gram") if state.has_ngram else ("", "")
+    for label, name in ((f"training{alone}", "train_nats_per_char"), (f"validation{both}", "val_nats_per_char")):
         (characters, nats), (seconds, _) = state.points(name, "chars_seen"), state.points(name, "seconds")
         curves.append(Losses(label, characters, seconds, nats))
     said = f"the newest: {format_loss(state.val[-1])}" if state.val else "no evaluation yet"

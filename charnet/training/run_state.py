@@ -46,6 +46,11 @@ class RunState:
         self._counted: tuple[int, int] | None = None  # steps and characters by then, if they are known
 
     @property
+    def has_ngram(self) -> bool:
+        """Whether an n-gram is beside the networks: then held-out losses are of both, and training losses are not."""
+        return self.started is not None and self.started.config.model.ngram > 0
+
+    @property
     def symbol(self) -> str:
         """What the model reads one by one: characters, or bytes."""
         return symbol_noun(self.started is not None and self.started.config.data.bytes)

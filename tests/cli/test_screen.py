@@ -14,6 +14,7 @@ from run_events import events, metrics, started
 from charnet.cli import chart, console, screen
 from charnet.cli.chart import Line, Series
 from charnet.cli.history import RunHistory
+from charnet.overlay import overlay
 from charnet.training.events import Progress, Sampled
 
 SIZES = [(24, 8), (40, 20), (80, 24), (120, 40), (1, 1), (7, 3)]
@@ -72,6 +73,16 @@ def test_the_curve_takes_the_height_that_there_is() -> None:
     rows = [sum("│" in line or "┤" in line for line in written(screen.draw(history(), 0, 80, h))) for h in (12, 24, 40)]
     assert rows[0] == 0 < rows[1] < rows[2]
     assert rows[2] == rows[1] + 16
+
+
+def test_the_legend_says_which_loss_has_the_ngram_where_there_is_one_and_room_for_it() -> None:
+    found = history()
+    assert found.started is not None
+    assert "⠒ train  ⠤ held out" in "\n".join(written(screen.draw(found, 0, 80, 24)))
+    found.started = dataclasses.replace(found.started, config=overlay(found.started.config, {"model.ngram": 5}))
+    legend = "nats per character: ⠒ train (networks alone)  ⠤ held out (with the n-gram)"
+    assert legend in "\n".join(written(screen.draw(found, 0, 80, 24)))
+    assert "⠒ train  ⠤ held out" in "\n".join(written(screen.draw(found, 0, 60, 24)))
 
 
 def test_the_bar_is_of_time_where_time_was_asked_and_of_steps_elsewhere() -> None:

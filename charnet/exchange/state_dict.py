@@ -24,6 +24,7 @@ RECURRENT = re.compile(r"(?:(.*)\.)?(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d{1
 REFUSED = {
     re.compile(r".*_l\d+_reverse"): "a bidirectional network, which reads what it is to predict",
     re.compile(r".*weight_hr_l\d+"): "a projection of the state (proj_size)",
+    re.compile(r"members\.1\..*"): "an ensemble that charnet exported; its own checkpoint has all of it",
 }
 EMBEDDING, HEAD, HEAD_BIAS = "embedding.weight", "head.weight", "head.bias"
 OURS = re.compile(r"embedding\.weight|head\.weight|head\.bias|rnn\.(?:weight|bias)_(?:ih|hh)_l\d{1,2}")

@@ -236,6 +236,7 @@ def test_names_that_say_nothing_are_mapped(capsys: pytest.CaptureFixture[str]) -
     [
         ({"rnn.weight_ih_l0_reverse": (16, 3)}, "a bidirectional network"),
         ({"rnn.weight_hr_l0": (2, 4)}, "proj_size"),
+        ({"members.1.rnn.weight_hh_l0": (16, 4)}, "an ensemble that charnet exported"),
         ({"norm.weight": (4,)}, 'no place for: "norm.weight" (4,)'),
         ({"rnn.weight_hh_l1": (24, 6), "rnn.weight_ih_l1": (24, 4)}, "layers of different sizes (4, 6)"),
         ({"rnn.weight_hh_l2": (16, 4), "rnn.weight_ih_l2": (16, 4)}, "found no whole layer 1"),

@@ -127,8 +127,17 @@ def check_folder(path: Path) -> None:
         )
     if not folder.is_dir():
         raise StorageError(f"{path}: cannot be written: {folder} is no folder; write elsewhere")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError(f"{path}: cannot be written: the folder {folder} is closed to you; write elsewhere")
+    if reason := why_closed(folder):
+        raise StorageError(f"{path}: cannot be written: {reason}; write elsewhere")
+
+
+def why_closed(folder: Path) -> str:
+    """Returns why nothing can be written in a folder, as far as that shows without writing; "" if nothing speaks
+    against it."""
+    if os.access(folder, os.W_OK | os.X_OK):
+        return ""
+    is_read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+    return os.strerror(errno.EROFS) if is_read_only else f"the folder {folder} is closed to you"
 
 
 def write_error(path: Path, error: OSError) -> StorageError:

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from charnet import regular_file
 from charnet.errors import StorageError, quoted
 
 
@@ -22,8 +23,8 @@ def check(out: Path) -> None:
         existing = _existing(out)
         if not existing.is_dir():
             raise refused(out, os.strerror(errno.ENOTDIR))
-        if not os.access(existing, os.W_OK | os.X_OK):
-            raise refused(out, f"the folder {existing} is closed to you")
+        if reason := regular_file.why_closed(existing):
+            raise refused(out, reason)
     except OSError as error:
         raise refused(out, error.strerror or str(error)) from None
 

@@ -16,8 +16,8 @@ TABLE = """
 0  ground      errors version machine regular_file durable signals limits config overlay config_file
 1  data        printable hanzi variants vocab utf8 file_kinds encodings decoding normalize prompts segment
                text_settings footer encoded_copy cache download bundled datasets globs streams passed_over sources
-               fields readers refusals gutenberg encode fingerprints workers corpus lines widen batches documents split
-               suffix_array anchors copy_index
+               fields tables readers refusals gutenberg source_notes encode fingerprints workers corpus lines widen
+               batches documents split suffix_array anchors copy_index
 1  model       shapes ngram ngram_counts cells.packed_linear cells.base cells.fused_scan cells.rnn cells.lstm
                cells.cifg cells.gru cells device network ensemble loss
 2  storage     strict_json tensorfile quantize document ngram_tensors checkpoint learned_text result place runs

@@ -16,7 +16,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,22 +25,23 @@ import numpy as np
 
 from charnet import durable
 from charnet.config import DOCUMENT_END, DataSettings
-from charnet.data import cache, datasets, encoded_copy, fields, fingerprints, gutenberg, normalize, refusals
+from charnet.data import cache, datasets, encoded_copy, fields, fingerprints, refusals, tables
 from charnet.data.cache import TEMPORARY, cache_folder, writable_cache, writing
 from charnet.data.decoding import check_encoding
 from charnet.data.encode import SymbolCounts, symbols_of, write_ids
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
 from charnet.data.readers import FileDigest
 from charnet.data.refusals import SourceInfo
-from charnet.data.segment import LeftOut, leave_out
+from charnet.data.source_notes import describe_reading
 from charnet.data.sources import Selection, find, name_of, size_of
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, id_dtype
 from charnet.data.workers import count_all
 from charnet.errors import ConfigError, CorpusError, did_you_mean, plural, quoted
 
 ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
-CHECKS_VERSION = 3  # changes when more is checked or noted: the text is read again, and the same copy comes of it
+CHECKS_VERSION = 4  # changes when more is checked or noted: the text is read again, and the same copy comes of it
 CASING_VERSION = 2  # changes when the encoded copy of the same text in lower case changes
+ROWS_VERSION = 2  # changes when other rows of a table are left out
 KEY_SETTINGS = (
     *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
     *("lines", "document_separator", "min_count", "max_alphabet"),
@@ -100,8 +100,9 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     copy, size = None, sum(digest.size for digest in digests or [])
     if digests and size:
         copy = cache.open_copy(_key(digests, selection, data), fingerprint_of(digests), size)
-    if copy is not None and copy.footer.notes and copy.footer.paths != fingerprints.of_paths(selection.sources):
-        copy = None  # the same text under another name: the notes name the old one
+    if copy is not None and copy.footer.paths != fingerprints.of_paths(selection.sources):
+        if copy.footer.notes or (tables.are_named(selection.sources) and not data.field):
+            copy = None  # the same text under another name: the notes are about the old one
     if copy is None or copy.footer.checks != CHECKS_VERSION:
         copy = _encode(selection, data, name_of(paths), progress)
     if data.documents and copy.ends is not None and len(copy.ends) < 2:
@@ -123,6 +124,7 @@ def _key(digests: Sequence[FileDigest], selection: Selection, data: DataSettings
     if data.lowercase:
         settings["casing"] = CASING_VERSION
     if data.field:
+        settings["rows"] = ROWS_VERSION
         settings["formats"] = [fields.suffix_of(source.name) for source in selection.sources]
     files = [(digest.size, digest.sha256) for digest in digests]
     return hashlib.sha256(json.dumps([ENCODING_VERSION, files, settings]).encode()).hexdigest()
@@ -164,13 +166,13 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
         file = files[aside]
         digests = [info.digest for info in infos]
         key = _key(digests, selection, data)
-        tables = fields.note((info.name, info.tables) for info in infos)
+        notes = describe_reading(infos, data, "the model learns")
         metadata = {
             "key": key,
             "name": name,
             "size_bytes": sum(digest.size for digest in digests),
             "fingerprint": fingerprint_of(digests),
-            "notes": [*describe_reading(infos, data), *tables, *vocab_notes, *cache.note_unwritable(folder)],
+            "notes": [*notes, *vocab_notes, *cache.note_unwritable(folder)],
             "checks": CHECKS_VERSION,
             "paths": fingerprints.of_paths(selection.sources),
         }
@@ -210,47 +212,6 @@ def _alphabet(parts: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: boo
         return vocab, []
     share = f"{folded / int(counts.sum()):.2g} of the text"
     return vocab, [f"{plural(len(present) - len(symbols), 'rare character')} folded into one, {share}"]
-
-
-def describe_reading(infos: Sequence[SourceInfo], data: DataSettings) -> list[str]:
-    """Returns sentences on how the files were read: what was replaced, and what is perhaps not as it should be."""
-    notes = []
-    if num_errors := sum(info.num_errors for info in infos):
-        verb = {"replace": "replaced", "ignore": "left out"}[data.encoding_errors]
-        notes.append(f"invalid {data.encoding} in {plural(num_errors, 'place')}, {verb}")
-    left_out: LeftOut = {}
-    for info in infos:
-        for why, (count, first) in info.left_out.items():
-            leave_out(left_out, why, first, count)
-    for why, (count, first) in left_out.items():
-        what = re.sub(r"\b(row|line|document)s\b", r"\1", why, count=1) if count == 1 else why
-        notes.append(f"left out: {count:,} {what}{first and f' (first: {first})'}")
-    others = {info.encoding for info in infos} - {data.encoding, ""}
-    if others:
-        notes.append(f"read as {' and '.join(sorted(others))}, because of the byte order mark at the start")
-    notes += gutenberg.note([info.gutenberg for info in infos], take_off=bool(data.strip))
-    return notes + normalize.note_changed(info.changed for info in infos) + _remarks(infos)
-
-
-def _remarks(infos: Sequence[SourceInfo]) -> list[str]:
-    """Returns sentences on files that were read, but perhaps not as their owner means them."""
-    groups: dict[tuple[str, str], list[SourceInfo]] = {}
-    for info in infos:
-        if info.markup and not info.tables:
-            groups.setdefault((info.markup.partition(":")[0], "markup"), []).append(info)
-        if info.is_really:
-            groups.setdefault((info.is_really, "encoding"), []).append(info)
-    return [_remark(kind, found) for (_, kind), found in groups.items()]
-
-
-def _remark(kind: str, infos: Sequence[SourceInfo]) -> str:
-    """Returns a sentence on files of which the same is to be said. It names the first."""
-    first, more = infos[0], f" and {plural(len(infos) - 1, 'more file')}" if len(infos) > 1 else ""
-    be, they = ("are", "they are") if more else ("is", "it is")
-    if kind == "markup":
-        return f"{first.name}{more} {be} {first.markup}"
-    really = first.is_really
-    return f"{first.name}{more}: read as {first.encoding}, but {they} {really}: try --encoding {really}"
 
 
 def encode_for(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from charnet import machine
 from charnet.config import DataSettings
-from charnet.data import fields, gutenberg, readers
+from charnet.data import fields, gutenberg, readers, tables
 from charnet.data.decoding import ANY_BYTES, ByteDecoder
 from charnet.data.encoded_copy import Ids
 from charnet.data.normalize import count_changed
@@ -222,7 +222,7 @@ def _source_symbols(source: Source, data: DataSettings, info: SourceInfo, report
     if data.field:
         texts = fields.documents(texts, source.name, data, info.left_out)
     else:
-        texts = fields.watched(texts, source.name, info.tables)
+        texts = tables.watched(texts, source.name, info.tables)
     for text in segment(texts, data, info.left_out, source.name):
         try:
             if text:

@@ -54,6 +54,7 @@ IN_ASCII = {  # encodings whose bytes are ASCII, by what switches to their other
     "iso2022_kr": rb"\x1b\$\)C.*\x0e(?:[!-~]{2})+\x0f",
     "hz": rb"~\{(?:[!-w][!-~])+~\}",
 }
+COMMON_HANZI = rb"~\{(?:[!-W][!-~])+~\}"  # in HZ; rare ones have letters of lower case, as words in a program have
 NAMES = {"gb18030": "GBK or GB18030", "cp932": "Shift-JIS", "cp949": "EUC-KR", "euc_jp": "EUC-JP", "big5": "Big5"}
 USUAL = (  # ranges of characters: ASCII, Latin, Greek to Arabic, Indic to Thai, marks, kana and CJK, Hangul, full width
     *((0x09, 0x0D), (0x20, 0x7E), (0xA0, 0x24F), (0x370, 0x6FF), (0x900, 0xE7F), (0x2010, 0x203D)),
@@ -146,7 +147,7 @@ def within_ascii(sample: bytes) -> str:
     """
     for encoding, pattern in IN_ASCII.items():
         if re.search(pattern, sample, re.DOTALL) and decoded(sample, encoding):
-            return encoding
+            return encoding if encoding != "hz" or re.search(COMMON_HANZI, sample) else ""
     return ""
 
 

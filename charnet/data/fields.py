@@ -1,7 +1,6 @@
 """Takes one field of each row of a table: CSV, TSV, JSON lines, or columns with spaces between them (.smi).
 
 The suffix says which; where it says nothing, the first line does. Rows that cannot be read are left out and counted.
-A table that is read as it is gets a note: people who export one rarely mean its separators.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import csv
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -18,20 +17,16 @@ from charnet.config import DataSettings
 from charnet.data.file_kinds import PACKED
 from charnet.data.normalize import normalize_stream
 from charnet.data.segment import LONGEST_DOCUMENT, LeftOut, leave_out
-from charnet.errors import CorpusError, did_you_mean, plural, quoted
+from charnet.errors import CorpusError, did_you_mean, quoted
 
-NAMED = {  # one, and several, of the tables that are recognized
-    "json": ("JSON", "JSON"), "jsonl": ("JSON lines", "JSON lines"), "csv": ("a table", "tables"),
-    "columns": ("a table", "tables"),
-}  # fmt: skip
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}  # of the first, the one that the first line has most of
 JSON_SUFFIXES, SPACED_SUFFIXES = (".jsonl", ".ndjson"), (".smi", ".smiles")
-JSON_NAME = re.compile(r'"([^"\\]{1,60})"\s*:')
+NAMED_DELIMITER = r"(?i)sep=([,;\t|])\s*$"  # a first line for Excel
+NULL = r"\N"  # in tables of MySQL and PostgreSQL
 SURROGATES = re.compile("[\ud800-\udfff]")
 JSON_LIST = re.compile(r'\[\s*(?:[\[\]{"]|$)')  # a line of a chat may begin with a time in brackets
 JSON_OPENS = re.compile(r'\{\s*(?:"[^"]*"\s*:.*[,\[{]\s*)?$')  # an object that does not end in its line
 NAMES_SHOWN = 10
-START = 1 << 13  # characters, to see whether it is a table
 AT_ONCE = 1 << 16  # characters that are passed on together
 
 
@@ -95,78 +90,6 @@ def documents(texts: Iterable[str], name: str, data: DataSettings, left_out: Lef
     yield "".join(buffered)
 
 
-def watched(texts: Iterable[str], name: str, found: dict[str, list[str]]) -> Iterator[str]:
-    """Passes on a text that is read as it is.
-
-    Args:
-        found: gets the kind of table that the text is, and the names of its fields.
-    """
-    texts, first, start = iter(texts), [], ""
-    for text in texts:
-        first.append(text)
-        start += text
-        if len(start) >= START:
-            break
-    if kind := _kind_of_table(start.lstrip("\ufeff"), name):
-        found[kind] = _names(start.lstrip("\ufeff"), kind)
-    yield from first
-    yield from texts
-
-
-def _kind_of_table(start: str, name: str) -> str:
-    first, suffix = start.partition("\n")[0].rstrip("\r"), suffix_of(name)
-    if suffix in JSON_SUFFIXES or (first.startswith("{") and first.endswith("}") and _is_object(first)):
-        return "jsonl"
-    if suffix == ".json":
-        return "json"
-    if suffix in SPACED_SUFFIXES and len(first.split()) > 1:
-        return "columns"
-    return "csv" if any(delimiter in first for delimiter in DELIMITERS.get(suffix, "")) else ""
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _names(start: str, kind: str) -> list[str]:
-    first = start.partition("\n")[0]
-    if kind == "csv":
-        return [cell.strip() for cell in next(_csv_rows(first, iter([first]), "", ",;\t|"), (1, [], ""))[1]]
-    return list(dict.fromkeys(JSON_NAME.findall(first if kind == "jsonl" else start)))
-
-
-def note(tables: Iterable[tuple[str, Mapping[str, list[str]]]]) -> list[str]:
-    """Returns sentences about files that are tables, of which everything is learned.
-
-    Args:
-        tables: the name of each file, and what `watched` has found in it.
-    """
-    files: dict[str, list[str]] = {}
-    fields: dict[str, list[str]] = {}
-    for name, found in tables:
-        for kind, names in found.items():
-            files.setdefault(kind, []).append(name)
-            fields.setdefault(kind, names)
-    return [_sentence(kind, names, fields[kind]) for kind, names in files.items()]
-
-
-def _sentence(kind: str, files: list[str], names: list[str]) -> str:
-    more = f" and {plural(len(files) - 1, 'more file')}" if len(files) > 1 else ""
-    which = f"{files[0]}{more} {'are' if more else 'is'} {NAMED[kind][bool(more)]}: the model learns all of it"
-    has = f" (it has {_shown(names)})" if names else ""
-    if kind == "columns":
-        return f"{which}; --field 1 takes the first column"
-    if kind == "csv":
-        return f"{which}, its separators and quotes too; --field NAME takes one column{has}"
-    which = f"{which}, its names, quotes and braces too"
-    if kind == "jsonl":
-        return f"{which}; --field NAME takes one field{has}"
-    return f"{which}; write one object a line, as with jq -c '.[]' FILE, then --field NAME takes one field{has}"
-
-
 def _lines(texts: Iterable[str], name: str) -> Iterator[str]:
     """Yields lines with their ends, of a text that comes in pieces."""
     rest = ""
@@ -185,7 +108,7 @@ def _rows(first: str, lines: Iterator[str], name: str, field: str) -> Iterator[_
         return _json_rows(lines, name, field)
     if suffix in SPACED_SUFFIXES:
         return _columns(((number, line.split(), "") for number, line in enumerate(lines, 1)), name, field)
-    return _columns(_csv_rows(first, lines, name, DELIMITERS.get(suffix, "\t,;|")), name, field)
+    return _columns(csv_rows(first, lines, name, DELIMITERS.get(suffix, "\t,;|")), name, field)
 
 
 def _json_rows(lines: Iterable[str], name: str, field: str) -> Iterator[_Row]:
@@ -218,14 +141,19 @@ def _json_rows(lines: Iterable[str], name: str, field: str) -> Iterator[_Row]:
         raise _no_such_field(name, field, list(names), advice)
 
 
-def _csv_rows(first: str, lines: Iterator[str], name: str, delimiters: str) -> Iterator[tuple[int, list[str], str]]:
+def csv_rows(first: str, lines: Iterator[str], name: str, delimiters: str) -> Iterator[tuple[int, list[str], str]]:
     """Yields the line number of each row and its fields, or the reason why it cannot be read."""
-    counted = re.sub(r'"[^"]*"', "", first)
+    counted, before = re.sub(r'"[^"]*"', "", first), 0
     delimiter = max(delimiters, key=counted.count) if any(map(counted.count, delimiters)) else ","
+    if "\t" in counted and delimiters[0] == "\t":
+        delimiter = "\t"  # commas may be in the text
+    if named := re.match(NAMED_DELIMITER, first):
+        delimiter, before = named[1], 1
+        next(lines)
     csv.field_size_limit(LONGEST_DOCUMENT)
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=delimiter != "\t")
     while True:
-        number = reader.line_num + 1
+        number = before + reader.line_num + 1
         try:
             row = next(reader)
         except StopIteration:
@@ -235,7 +163,7 @@ def _csv_rows(first: str, lines: Iterator[str], name: str, delimiters: str) -> I
                 raise CorpusError(
                     f"{name}, line {number:,}: a quote opens in this row and never closes: mend the row"
                 ) from None
-            for _ in range(reader.line_num - number + 1):
+            for _ in range(before + reader.line_num - number + 1):
                 yield number, [], "lines with a quote in the wrong place"
             continue
         if row:
@@ -258,6 +186,8 @@ def _columns(rows: Iterator[tuple[int, list[str], str]], name: str, field: str) 
             yield _Row(number, None, why)
         elif width and any(row[width:]):
             yield _Row(number, None, "rows with more fields than the header")
+        elif len(row) > column and row[column] == NULL:
+            yield _Row(number, None, f"rows whose {quoted(field)} is {NULL}, no value")
         elif len(row) > column:
             yield _Row(number, row[column])
         else:
@@ -266,10 +196,10 @@ def _columns(rows: Iterator[tuple[int, list[str], str]], name: str, field: str) 
 
 def _no_such_field(name: str, field: str, names: list[str], advice: str) -> CorpusError:
     return CorpusError(
-        f"{name}: there is no field {quoted(field)}{did_you_mean(field, names)}; it has {_shown(names)}{advice}"
+        f"{name}: there is no field {quoted(field)}{did_you_mean(field, names)}; it has {shown(names)}{advice}"
     )
 
 
-def _shown(names: list[str]) -> str:
+def shown(names: list[str]) -> str:
     more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
     return (", ".join(quoted(each) for each in names[:NAMES_SHOWN]) or "none") + more

@@ -44,7 +44,16 @@ class Kind:
             file: its path; empty where it has none or is packed.
         """
         text = "plain.txt" if PurePath(file).name == "text.txt" else "text.txt"
-        return self.remedy.format(file=shlex.quote(file) if file else "FILE", text=text)
+        return self.remedy.format(file=quoted_path(file) if file else "FILE", text=text)
+
+
+def quoted_path(path: str) -> str:
+    """Returns a path as a shell and its programs take it.
+
+    >>> quoted_path("my book.pdf"), quoted_path("-x.txt")
+    ("'my book.pdf'", './-x.txt')
+    """
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
 def _packed(name: str, suffix: str, command: str) -> Kind:
@@ -67,7 +76,34 @@ XML = Kind("XML", "the text without its tags: sed 's/<[^>]*>//g' {file} > {text}
 QUOTED = Kind("quoted-printable, as mail is", "the text itself: python3 -m quopri -d {file} > {text}", "its codes too")
 BASE64 = Kind("base64, as attachments are", "what it holds: base64 -d {file} > {text}", "that")
 ESCAPES = Kind(r"text in \u escapes", "the characters: uconv -f utf-8 -t utf-8 -x Hex-Any {file} > {text}", "those too")
-ENTITIES = Kind("text in HTML entities", "the characters: pandoc -f html -t plain {file} -o {text}", "those too")
+UNESCAPE = "import html, sys; print(html.unescape(sys.stdin.read()))"
+ENTITIES = Kind("text in HTML entities", f"the characters: python3 -c '{UNESCAPE}' < {{file}} > {{text}}", "those too")
+READ_MAIL = (
+    "import email, email.policy as p, sys; read = lambda file: email.message_from_binary_file(file, policy=p.default)"
+)
+BODY = "get_body(('plain', 'html'))"
+MAIL = Kind(
+    "mail as it was sent",
+    f'the letter alone: python3 -c "{READ_MAIL}; print(read(sys.stdin.buffer).{BODY}.get_content())" '
+    "< {file} > {text}",
+    "its headers, codes and attachments too",
+)
+MAILBOX = Kind(
+    MAIL.name,
+    f'the letters alone: python3 -c "{READ_MAIL}; import mailbox; bodies = [mail.{BODY} for mail in '
+    'mailbox.mbox(sys.argv[1], read)]; [print(body.get_content()) for body in bodies if body]" {file} > {text}',
+    MAIL.learned,
+)
+NOTEBOOK = Kind(
+    "Jupyter's JSON",
+    "the cells alone: jq -r '.cells[] | [.source] | flatten | join(\"\")' {file} > {text}",
+    "its names, braces and outputs too",
+)
+SUBTITLES = Kind(
+    "text with times, as subtitles are",
+    "the words alone: grep -vE -e '-->|^[0-9]*[[:space:]]*$' {file} > {text}",
+    "their numbers and times too",
+)
 PICKLE = Kind("a Python pickle", "write its text to a file from Python")
 TORCH = Kind("a checkpoint of PyTorch (.pt, .pth)", MODEL)
 SAFETENSORS = Kind("a safetensors file: weights of a model", MODEL)
@@ -132,6 +168,10 @@ CODES = (
     (rb"&#(?:\d+|x[0-9a-fA-F]+);", ENTITIES),
 )
 FEWEST_CODES = 60  # bytes
+QUOTED_SIGN = rb"(?i)quoted-printable|=\r?\n"  # molecules and addresses have =CC too
+SUBTITLE = rb"WEBVTT\s|\s*\d+\r?\n\d\d:\d\d:\d\d[,.]\d{3} --> "
+# Its first lines are headers, of which one is such as a person does not write.
+MAIL_START = rb"(?i)(?:From |[a-z-]+: )(?:(?!\n\r?\n).)*(?<![^\n])(?:message-id|mime-version|received|return-path):"
 BASE64_LINES = rb"(?:[A-Za-z0-9+/]{60,76}\r?\n){8}"
 OPENING_TAG = rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?i:!doctype\s+html|html|head|body|div|table|p)\b"
 
@@ -153,15 +193,23 @@ def kind_of(start: bytes) -> Kind | None:
         return HTML
     if re.match(rb"\s*<\?xml\s", start):
         return FICTION if b"<FictionBook" in start else XML
+    if re.match(SUBTITLE, start):
+        return SUBTITLES
+    if re.match(rb"\s*\{\s*\"\w+\":", start) and b'"cell_type":' in start:
+        return NOTEBOOK
+    if re.match(MAIL_START, start, re.DOTALL):
+        return MAILBOX if start.startswith(b"From ") else MAIL
     return _in_ascii(start) if start.isascii() else None
 
 
 def _in_ascii(start: bytes) -> Kind | None:
     """Names a text whose other characters are written in ASCII, if they are a tenth of it or more."""
     least = max(FEWEST_CODES, len(start) // 10)
-    if kind := next((kind for pattern, kind in CODES if len(b"".join(re.findall(pattern, start))) > least), None):
+    kind = next((kind for pattern, kind in CODES if len(b"".join(re.findall(pattern, start))) > least), None)
+    if kind and (kind is not QUOTED or re.search(QUOTED_SIGN, start)):
         return kind
-    is_base64 = re.match(BASE64_LINES, start) and all(re.search(each, start) for each in (rb"[a-z]", rb"[A-Z]", rb"\d"))
+    used = (rb"[a-z]", rb"[A-Z]", rb"\d", rb"[+/]")  # each is in hundreds of bytes of it
+    is_base64 = re.match(BASE64_LINES, start) and all(re.search(each, start) for each in used)
     return BASE64 if is_base64 else None
 
 

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from charnet.config import DataSettings
 from charnet.data import datasets, refusals
-from charnet.data.corpus import describe_reading
 from charnet.data.decoding import check_encoding
 from charnet.data.encode import Symbols, symbols_of
 from charnet.data.encoded_copy import Ids
 from charnet.data.refusals import SourceInfo
 from charnet.data.segment import LONGEST_DOCUMENT
+from charnet.data.source_notes import describe_reading
 from charnet.data.sources import find
 from charnet.data.vocab import Vocabulary, id_dtype
 from charnet.errors import CorpusError

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from charnet.data.decoding import ANY_BYTES, REPLACE, InvalidBytesError
 from charnet.data.encodings import described
-from charnet.data.file_kinds import HEAD_BYTES, PACKED, PACKED_TAR, TAR, kind_of
+from charnet.data.file_kinds import HEAD_BYTES, PACKED, PACKED_TAR, TAR, kind_of, quoted_path
 from charnet.data.readers import FileDigest
 from charnet.data.segment import LeftOut
 from charnet.data.sources import Source
@@ -40,7 +39,8 @@ class SourceInfo:
     """The facts about one source that was read: its digest, the number of invalid byte sequences, its encoding.
 
     `length` counts its symbols, with those of the separator behind it. `is_really` is the encoding that it seems to be
-    in, if that is another one. `markup` names the kind of its tags, `tables` that of its fields. `left_out` counts rows
+    in, if that is another one. `markup` names the kind of its tags, `markup_advice` what is read and what to do;
+    `tables` has the kind of its fields. `left_out` counts rows
     and documents that are not in the text, by reason, and names the first of each. `gutenberg` has the characters of
     Project Gutenberg's head and foot, `changed` counts the letters that NFKC changed.
     """
@@ -54,6 +54,7 @@ class SourceInfo:
     is_ascii: bool = True
     is_really: str = ""
     markup: str = ""
+    markup_advice: str = ""
     refusal: Refusal | None = None
     left_out: LeftOut = field(default_factory=dict)
     gutenberg: dict[str, int] = field(default_factory=dict)
@@ -78,7 +79,7 @@ def texts_only(chunks: Iterable[bytes], source: Source, info: SourceInfo) -> Ite
         advice = kind.advice(source.name if is_plain_file else "")
         if not kind.learned:
             raise CorpusError(f"{source.name}: this is {kind.name}; {advice}; {ANY_BYTES}")
-        info.markup = f"{kind.name}: the model learns {kind.learned}; {advice}"
+        info.markup, info.markup_advice = kind.name, f"{kind.learned}; {advice}"
     yield from first
     yield from chunks
 
@@ -135,5 +136,5 @@ def _advice(
     if is_one_encoding:
         return f"{looks}: try --encoding {guess}"
     old, new = (OF_ICONV.get(codec, codec) for codec in (guess, encoding))
-    convert = f"iconv -f {old} -t {new} {shlex.quote(name)} > NEW"
+    convert = f"iconv -f {old} -t {new} {quoted_path(name)} > NEW"
     return f"{looks}, and {others}: convert {f'it: {convert}' if is_one else f'each, as in {convert}'}"

@@ -11,7 +11,7 @@ import pytest
 from charnet.cli.app import run
 from charnet.config import DataSettings
 from charnet.data import corpus, readers, workers
-from charnet.data.encodings import guess, wide_without_mark
+from charnet.data.encodings import guess, wide_without_mark, within_ascii
 from charnet.errors import CorpusError
 
 PASSWORDS = "password\n123456\ncontraseña\nseñora1\nmañana\n"
@@ -266,3 +266,9 @@ def test_corpus_info_shows_the_text_as_the_options_of_train_change_it(
         assert f"{characters} characters" in capsys.readouterr().out
     for options in (["--bytes", "--lowercase"], ["--min-count", "21"]):
         assert run(["corpus", "info", str(path), *options]) == 2
+
+
+@pytest.mark.parametrize("program", ['(format t "~{name~}" list)', "print(x ~{ab~}, y);", "a ~{~a~^, ~} b"])
+def test_a_program_is_not_taken_for_chinese_in_hz(program: str) -> None:
+    assert within_ascii((program + "\n").encode() * 9) == ""
+    assert within_ascii("今天天气很好，我们去公园。\n".encode("hz")) == "hz"

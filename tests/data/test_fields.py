@@ -125,63 +125,18 @@ def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert segment.LONGEST_DOCUMENT > 20
 
 
-ALL, BRACES = "the model learns all of it", "its names, quotes and braces too"
-COLUMN, FIELD, HAS = "--field NAME takes one column", "--field NAME takes one field", '(it has "title", "score")'
+def test_a_first_line_that_names_the_separator_for_excel_is_no_row() -> None:
+    left_out: LeftOut = {}
+    assert values("sep=|\nname|text\na,b|one,two;three\nc|\n", "a.csv", "text", left_out) == ["one,two;three"]
+    assert left_out == {'rows whose "text" is empty': (1, "a.csv, line 4")}
+    assert values("SEP=;\r\none;two\r\n", "a.csv", "2") == ["two"]
 
 
-@pytest.mark.parametrize(
-    ("table", "name", "note"),
-    [
-        ("title,score\none,1\n", "a.csv", f"a table: {ALL}, its separators and quotes too; {COLUMN} {HAS}"),
-        ("题目;title\n一,1\n", "a.csv", f'{COLUMN} (it has "题目", "title")'),
-        ("title\tscore\n1\t2\n", "a.tsv", f"{COLUMN} {HAS}"),
-        ('{"title": "1", "score": 1}\n{"text": 2}\n', "a.jsonl", f"JSON lines: {ALL}, {BRACES}; {FIELD} {HAS}"),
-        ('{"title": "2", "score": 1}\n{"text": 2}\n', "a.txt", f"JSON lines: {ALL}, {BRACES}; {FIELD} {HAS}"),
-        (
-            '[\n{"title": "\\u4eca\\u5929"},\n{"score": "two"}]',
-            "a.json",
-            f"JSON: {ALL}, {BRACES}; write one object a line, as with jq -c '.[]' FILE, then {FIELD} {HAS}",
-        ),
-        ("CCO ethanol\nC1CC1 ring\n", "a.smi", f"a table: {ALL}; --field 1 takes the first column"),
-    ],
-)
-def test_a_table_that_is_read_as_it_is_is_noted_with_the_fields_that_it_has(
-    table: str, name: str, note: str, tmp_path: Path
-) -> None:
-    path = tmp_path / name
-    path.write_text(table * 3)
-    for _ in range(2):  # the second time from the encoded copy
-        (found,) = corpus.read([str(path)]).notes
-        assert found.startswith(f"{path} is ")
-        assert found.endswith(note)
+def test_what_databases_write_for_no_value_is_left_out() -> None:
+    left_out: LeftOut = {}
+    assert values("id\ttext\n1\t\\N\n2\tone\n3\t\\N\n", "a.tsv", "text", left_out) == ["one"]
+    assert left_out == {'rows whose "text" is \\N, no value': (2, "a.tsv, line 2")}
 
 
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("one\ntwo, three\n", "a.csv"),  # no separator in its first line
-        ("one, two\n", "a.txt"),
-        ("{ in one\nline }\n", "a.txt"),
-        ("CCO\nC1CC1\n", "a.smi"),
-    ],
-)
-def test_other_texts_are_no_tables(text: str, name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(text)
-    assert corpus.read([str(tmp_path / name)]).notes == ()
-
-
-def test_a_note_names_the_file_that_is_read_and_not_one_with_the_same_text(tmp_path: Path) -> None:
-    for name in ("a.csv", "b.csv", "a.txt"):
-        (tmp_path / name).write_text("title,n\none,1\ntwo,2\n")
-    for name in ("a.csv", "b.csv", "a.csv"):
-        (note,) = corpus.read([str(tmp_path / name)]).notes
-        assert note.startswith(f"{tmp_path / name} is a table")
-    assert corpus.read([str(tmp_path / "a.txt")]).notes == ()
-
-
-def test_several_tables_have_one_note_and_one_of_which_a_field_is_taken_has_none(tmp_path: Path) -> None:
-    for name in "abc":
-        (tmp_path / f"{name}.csv").write_text("title,n\none,1\ntwo,2\n")
-    (note,) = corpus.read([str(tmp_path)], DataSettings(glob="*.csv")).notes
-    assert note.startswith(f"{tmp_path / 'a.csv'} and 2 more files are tables: {ALL}, ")
-    assert corpus.read([str(tmp_path / "a.csv")], DataSettings(field="title")).notes == ()
+def test_commas_in_a_table_with_tabs_are_text() -> None:
+    assert values("Go on.\tWeiter, los, geh, ja.\nStop.\tHalt.\n", "a.txt", "1") == ["Go on.", "Stop."]

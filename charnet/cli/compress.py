@@ -16,7 +16,7 @@ from charnet import regular_file
 from charnet.cli import console, tables
 from charnet.cli.options import option
 from charnet.cli.progress import training_view
-from charnet.errors import CheckpointError, ConfigError, CorpusError
+from charnet.errors import CheckpointError, ConfigError, CorpusError, symbol_noun
 
 if TYPE_CHECKING:
     from charnet.compression.compress import Compressor, Totals
@@ -83,7 +83,7 @@ def compress(
     if json:
         console.write_json({"text": text, "file": str(target), **found})
     elif not quiet:
-        tables.show_rows(_rows(str(target), found))
+        tables.show_rows(_rows(str(target), found, symbol_noun(compressor.predictor.checkpoint.vocab.of_bytes)))
 
 
 def decompress(
@@ -187,7 +187,7 @@ def _found(compressor: Compressor, totals: Totals) -> dict[str, Any]:
     }
 
 
-def _rows(target: str, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _rows(target: str, found: dict[str, Any], noun: str) -> Iterator[tuple[str, str]]:
     """Yields the labels and lines of a report."""
     before, after = found["text_bytes"], found["compressed_bytes"]
     ratio = f", {before / after:.2f} times smaller" if before > after else ""
@@ -195,9 +195,9 @@ def _rows(target: str, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if not before:
         return
     bits, entropy = found["bits_per_char"], found["entropy_bits_per_char"]
-    yield "bits", f"{bits:.4f} per character; the predictions call for {entropy:.4f}"
+    yield "bits", f"{bits:.4f} per {noun}; the predictions call for {entropy:.4f}"
     yield "model", f"{found['model'][:12]}, {found['model_bytes']:,} bytes with 8-bit weights, needed to decompress"
     for other in found.get("others", []):
         primed = other["primed_bits_per_char"]
         after_text = f"; after the training text {primed:.4f}" if primed is not None else ""
-        yield other["name"], f"{other['bits_per_char']:.4f} per character{after_text}"
+        yield other["name"], f"{other['bits_per_char']:.4f} per {noun}{after_text}"

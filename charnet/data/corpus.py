@@ -32,7 +32,7 @@ from charnet.data.encode import SymbolCounts, symbols_of, write_ids
 from charnet.data.encoded_copy import EncodedCopy, Ends, Ids
 from charnet.data.readers import FileDigest
 from charnet.data.refusals import SourceInfo
-from charnet.data.source_notes import describe_reading
+from charnet.data.source_notes import describe_reading, of_tables
 from charnet.data.sources import Selection, find, name_of, size_of
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary, id_dtype
 from charnet.data.workers import count_all
@@ -100,10 +100,7 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
     copy, size = None, sum(digest.size for digest in digests or [])
     if digests and size:
         copy = cache.open_copy(_key(digests, selection, data), fingerprint_of(digests), size)
-    if copy is not None and copy.footer.paths != fingerprints.of_paths(selection.sources):
-        if copy.footer.notes or (tables.are_named(selection.sources) and not data.field):
-            copy = None  # the same text under another name: the notes are about the old one
-    if copy is None or copy.footer.checks != CHECKS_VERSION:
+    if copy is None or copy.footer.checks != CHECKS_VERSION or not _is_noted(copy, selection, data):
         copy = _encode(selection, data, name_of(paths), progress)
     if data.documents and copy.ends is not None and len(copy.ends) < 2:
         near = did_you_mean(data.documents, ("blank-line", "line", "file"))
@@ -115,6 +112,13 @@ def read(paths: Sequence[str], data: DataSettings = DEFAULT, *, progress: OnRead
         name_of(paths), copy.ids, copy.vocab, len(selection.sources), footer.size_bytes, footer.fingerprint, footer.key,
         copy.ends, copy.file_ends, (*selection.notes(), *footer.notes),
     )  # fmt: skip
+
+
+def _is_noted(copy: EncodedCopy, selection: Selection, data: DataSettings) -> bool:
+    """Returns whether the notes of a copy are those of these files: it may be of the same text under another name."""
+    if copy.footer.paths == fingerprints.of_paths(selection.sources):
+        return True
+    return not copy.footer.notes and (bool(data.field) or not tables.are_named(selection.sources))
 
 
 def _key(digests: Sequence[FileDigest], selection: Selection, data: DataSettings) -> str:
@@ -166,7 +170,7 @@ def _encode(selection: Selection, data: DataSettings, name: str, progress: OnRea
         file = files[aside]
         digests = [info.digest for info in infos]
         key = _key(digests, selection, data)
-        notes = describe_reading(infos, data, "the model learns")
+        notes = [*describe_reading(infos, data, "the model learns"), *of_tables(infos)]
         metadata = {
             "key": key,
             "name": name,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from charnet.config import DataSettings
 from charnet.data import fields, gutenberg, normalize
+from charnet.data.file_kinds import ESCAPES
 from charnet.data.refusals import SourceInfo
 from charnet.data.segment import LeftOut, leave_out
 from charnet.errors import plural
@@ -17,13 +18,11 @@ NAMED = {  # one, and several, of the tables that are recognized
 }  # fmt: skip
 
 
-def describe_reading(
-    infos: Sequence[SourceInfo], data: DataSettings, reader: str = "the evaluation reads"
-) -> list[str]:
+def describe_reading(infos: Sequence[SourceInfo], data: DataSettings, reader: str = "all of it is read,") -> list[str]:
     """Returns sentences on how the files were read: what was replaced, and what is perhaps not as it should be.
 
     Args:
-        reader: who takes markup and separators for text.
+        reader: who takes markup for text.
     """
     notes = []
     if num_errors := sum(info.num_errors for info in infos):
@@ -41,18 +40,23 @@ def describe_reading(
         notes.append(f"read as {' and '.join(sorted(others))}, because of the byte order mark at the start")
     notes += gutenberg.note([info.gutenberg for info in infos], take_off=bool(data.strip))
     notes += normalize.note_changed(info.changed for info in infos)
-    return [*notes, *_remarks(infos, reader), *_of_tables(infos, reader)]
+    return [*notes, *_remarks(infos, reader, of_field=bool(data.field))]
 
 
-def _remarks(infos: Sequence[SourceInfo], reader: str) -> list[str]:
+def _remarks(infos: Sequence[SourceInfo], reader: str, *, of_field: bool) -> list[str]:
     """Returns sentences on files that were read, but perhaps not as their owner means them."""
     groups: dict[tuple[str, str], list[SourceInfo]] = {}
     for info in infos:
-        if info.markup and not info.tables:
+        if info.markup and not info.tables and not (of_field and _is_unescaped(info)):
             groups.setdefault((info.markup, "markup"), []).append(info)
         if info.is_really:
             groups.setdefault((info.is_really, "encoding"), []).append(info)
     return [_remark(kind, found, reader) for (_, kind), found in groups.items()]
+
+
+def _is_unescaped(info: SourceInfo) -> bool:
+    """Returns whether the escapes of a file are gone where one field of it is taken, as they are from JSON."""
+    return info.markup == ESCAPES.name and fields.suffix_of(info.name) not in fields.DELIMITERS
 
 
 def _remark(kind: str, infos: Sequence[SourceInfo], reader: str) -> str:
@@ -65,21 +69,21 @@ def _remark(kind: str, infos: Sequence[SourceInfo], reader: str) -> str:
     return f"{first.name}{more}: read as {first.encoding}, but {they} {really}: try --encoding {really}"
 
 
-def _of_tables(infos: Iterable[SourceInfo], reader: str) -> list[str]:
-    """Returns sentences about files that are tables and are read as they are."""
+def of_tables(infos: Iterable[SourceInfo]) -> list[str]:
+    """Returns sentences about files that are tables, of which everything is learned."""
     files: dict[str, list[str]] = {}
     columns: dict[str, list[str]] = {}
     for info in infos:
         for kind, names in info.tables.items():
             files.setdefault(kind, []).append(info.name)
             columns.setdefault(kind, names)
-    return [_of_table(kind, names, columns[kind], reader) for kind, names in files.items()]
+    return [_of_table(kind, names, columns[kind]) for kind, names in files.items()]
 
 
-def _of_table(kind: str, files: list[str], names: list[str], reader: str) -> str:
+def _of_table(kind: str, files: list[str], names: list[str]) -> str:
     kind, _, path = kind.partition(" ")
     more = f" and {plural(len(files) - 1, 'more file')}" if len(files) > 1 else ""
-    which = f"{files[0]}{more} {'are' if more else 'is'} {NAMED[kind][bool(more)]}: {reader} all of it"
+    which = f"{files[0]}{more} {'are' if more else 'is'} {NAMED[kind][bool(more)]}: the model learns all of it"
     if kind == "columns":
         return f"{which}; --field 1 takes the first column"
     if kind == "csv":

@@ -22,7 +22,7 @@ from charnet.data.split import Part
 from charnet.data.streams import is_stream
 from charnet.data.vocab import Vocabulary
 from charnet.engines import registry
-from charnet.errors import ConfigError, CorpusError
+from charnet.errors import ConfigError, CorpusError, symbol_noun
 from charnet.evaluation.dynamic import Learner
 from charnet.evaluation.evaluate import evaluate
 from charnet.evaluation.exact_model import ExactModel
@@ -64,7 +64,7 @@ def evaluate_files(
     if dynamic_rate is not None:
         check_learns(checkpoint)
     ids, unknown, notes = encode_files(checkpoint.vocab, paths, data)
-    check_known(paths, len(ids), sum(unknown.values()))
+    check_known(paths, len(ids), sum(unknown.values()), symbol_noun(checkpoint.vocab.of_bytes))
     evaluation = evaluate_checkpoint(checkpoint, ids, unknown, dynamic_rate=dynamic_rate)
     return dataclasses.replace(evaluation, notes=tuple(notes))
 
@@ -82,18 +82,18 @@ def evaluate_each(
     limit_threads(threads)
     data, places = changed(checkpoint.config.data, changes or {}), Places()
     ids, unknown, notes = encode_files(checkpoint.vocab, paths, data, places)
-    check_known(paths, len(ids), sum(unknown.values()))
+    check_known(paths, len(ids), sum(unknown.values()), symbol_noun(checkpoint.vocab.of_bytes))
     each = EachLoss(len(ids), checkpoint.ngram)
     evaluation = evaluate_checkpoint(checkpoint, ids, unknown, total=each)
     return dataclasses.replace(evaluation, notes=tuple(notes)), ids, each.nats_N, places
 
 
-def check_known(paths: Sequence[str], known: int, unknown: int) -> None:
+def check_known(paths: Sequence[str], known: int, unknown: int, noun: str) -> None:
     """Raises CorpusError if a model does not know most characters of a text: a loss over the others means nothing."""
     if unknown > MOST_UNKNOWN * (known + unknown):
         share = f"{100 * unknown / (known + unknown):.0f} %"
         raise CorpusError(
-            f"{paths[0]}: the model does not know {share} of its characters, so a figure over the others would mean "
+            f"{paths[0]}: the model does not know {share} of its {noun}s, so a figure over the others would mean "
             "nothing; use a model that was trained on such a text"
         )
 
@@ -131,7 +131,7 @@ def encode_files(
     """
     found = _encode(vocab, paths, data, places)
     if len(found[0]) == 0:
-        raise CorpusError(f"{paths[0]}: the model knows none of its characters")
+        raise CorpusError(f"{paths[0]}: the model knows none of its {symbol_noun(vocab.of_bytes)}s")
     return found
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from charnet import machine
 from charnet.engines.model_mixture import Alignment, normalized, union_of, unknown_notes
-from charnet.errors import CorpusError
+from charnet.errors import CorpusError, symbol_noun
 from charnet.evaluation.evaluate import evaluate
 from charnet.evaluation.evaluate_checkpoint import changed, check_known, encode_files, limit_threads, model_of, part_of
 from charnet.evaluation.losses import Evaluation, checked
@@ -76,7 +76,7 @@ def evaluate_mixture(
     union = union_of(vocabs, names)
     data = changed(checkpoints[0].config.data, changes or {})
     ids_N, unknown, notes = encode_files(union, paths, data)
-    check_known(paths, len(ids_N), sum(unknown.values()))
+    check_known(paths, len(ids_N), sum(unknown.values()), symbol_noun(union.of_bytes))
     if weights is None and len(ids_N) < 2:
         raise CorpusError(f"{paths[0]}: one character is too little to find weights; give a longer text")
     counted_NK = [_probabilities(checkpoint, Alignment(checkpoint.vocab, union), ids_N) for checkpoint in checkpoints]

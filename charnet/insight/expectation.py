@@ -7,6 +7,7 @@ Shape legend: B texts, T characters, V characters in the alphabet.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from charnet.model.ngram import Ngram, WeightedNgram
 MOST_LIKELY = 5  # characters of a distribution that are kept
 WORST, APART, SAME = 20, 5, 12  # places; characters between two; of two places before which all is the same
 AROUND, READ_BEFORE = 40, 150  # places; characters shown before and behind; characters that are read before
+VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
 BEHIND_A_SEAM = 32  # characters: so many surprise because the text before them is another one, not by themselves
 
 Floats = npt.NDArray[np.float64]
@@ -194,4 +196,8 @@ def label(vocab: Vocabulary, index: int) -> str:
         return "end"
     if vocab.of_bytes and symbol >= 0x80:
         return f"{symbol:02X}"
-    return {"\n": "line end", " ": "space", "\t": "tab"}.get(text := vocab.pieces[index].decode(), text)
+    text = vocab.pieces[index].decode()
+    if len(text) == 1 and (unicodedata.category(text) == "Cf" or text in VARIATION_SELECTORS):
+        return f"U+{ord(text):04X}"  # no one sees it
+    mark_of = "◌" if len(text) == 1 and unicodedata.category(text) in ("Mn", "Me") else ""
+    return {"\n": "line end", " ": "space", "\t": "tab"}.get(text, mark_of + text)

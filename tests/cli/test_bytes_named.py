@@ -39,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sample a -p the -n 20 --adapt",
         "inspect a --all",
         "runs a b",
+        "compress pets.txt --model a --compare",
     ],
 )
 def test_a_command_names_bytes(
@@ -49,6 +50,19 @@ def test_a_command_names_bytes(
     shown = "".join(capsys.readouterr())
     assert "byte" in shown
     assert not re.findall(r".*\bcharacters?\b.*", shown)
+
+
+def test_a_text_of_other_bytes_is_refused_in_bytes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    for name, text, what in (
+        ("other", b"\xe5\xe6\xe7\xe8\xe9 the\n", "does not know 51 % of its bytes"),
+        ("none", b"\xe5\xe6\xe7", "knows none of its bytes"),
+    ):
+        (tmp_path / name).write_bytes(text * 9 + b"\xe5")
+        assert run(["eval", "a", str(tmp_path / name)]) == 3
+        assert what in capsys.readouterr().err
 
 
 def test_python_names_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

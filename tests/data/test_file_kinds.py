@@ -214,7 +214,7 @@ SAID = "今天天气很好，我们去公园散步。 Café à la crème, déjà
     ("written", "kind", "learned"),
     [
         (quopri.encodestring(SAID.encode()), "quoted-printable, as mail is", "its codes too"),
-        (base64.encodebytes(SAID.encode()), "base64, as attachments are", "that"),
+        (base64.encodebytes(SAID.encode()), "base64, as attachments are", "its codes"),
         (json.dumps(SAID * 2)[1:-1].replace("\\n", "\n").encode(), r"text in \u escapes", "those too"),
         (SAID.encode("ascii", "xmlcharrefreplace"), "text in HTML entities", "those too"),
     ],
@@ -292,6 +292,15 @@ def test_mail_and_subtitles_are_named_and_the_command_takes_the_words_out(
     command = note.split(": ", 2)[2].replace("python3 ", f"{shlex.quote(sys.executable)} ")
     subprocess.run(["bash", "-c", command], check=True, timeout=60)
     assert Path("text.txt").read_bytes().decode().rstrip("\n") == text.rstrip("\n")
+
+
+def test_an_evaluation_does_not_say_that_a_model_learns_the_tags(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text("<?xml version='1'?><a>the cat sat on a mat</a>\n" * 9)
+    assert run(["eval", str(tiny_run), str(path)]) == 0
+    assert f"{path} is XML: all of it is read, its tags too; " in capsys.readouterr().err
 
 
 def test_a_notebook_is_named_and_is_no_table(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from charnet.cli.app import run
 from charnet.config import DataSettings
 from charnet.data import corpus
 
@@ -102,14 +101,11 @@ def test_a_text_without_notes_is_not_read_again_under_another_name(
     assert corpus.read([str(tmp_path / "b.txt")]).size_bytes == 8
 
 
-def test_an_evaluation_says_that_it_reads_the_separators_and_does_not_say_that_a_model_learns_them(
-    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, text, note in (
-        ("a.csv", "the,cat\nsat,on a mat\n", "a table: the evaluation reads all of it, its separators"),
-        ("a.xml", "<?xml version='1'?><a>the cat sat</a>\n", "XML: the evaluation reads its tags too; "),
-    ):
-        path = tmp_path / name
-        path.write_text(text * 9)
-        assert run(["eval", str(tiny_run), str(path)]) == 0
-        assert f"{path} is {note}" in capsys.readouterr().err
+def test_the_escapes_of_json_are_gone_from_a_field_and_not_noted(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "\\u4eca\\u5929\\u5929\\u6c14"}\n' * 9)
+    found = corpus.read([str(path)], DataSettings(field="text", lines=True))
+    assert (found.vocab.decode(found.ids.tolist()), found.notes) == ("今天天气\n" * 9, ())
+    (tmp_path / "a.csv").write_text("text,n\n\\u4eca\\u5929\\u5929\\u6c14,1\n" * 9)
+    (note,) = corpus.read([str(tmp_path / "a.csv")], DataSettings(field="text")).notes
+    assert r"is text in \u escapes" in note

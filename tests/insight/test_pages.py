@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pages import HOSTILE, hostile_study, study_of
 
+from charnet.data.vocab import Vocabulary
 from charnet.insight import html
 from charnet.insight.expectation import Expected, Surprise
 from charnet.insight.figures import figures
@@ -177,3 +178,11 @@ def test_what_was_expected_is_said_in_percent_without_quotes_and_without_what_is
     assert said((quote, 0.4), (comma, 0.3), (space, 0.2)) == "“ 40 %, comma 30 %, space 20 %"
     assert said((a, 0.996), (b, 0.0049), (comma, 0.0001)) == "a 100 %"
     assert said((a, 0.004), (b, 0.004)) == "a less than 1 %"
+
+
+def test_a_character_that_no_one_sees_is_shown_by_its_number_and_a_mark_on_a_circle() -> None:
+    from charnet.insight import expectation
+
+    vocab = Vocabulary(tuple(map(ord, "\n e\u0301\u200d\ufe0f\U0001f468")))
+    shown = [expectation.label(vocab, index) for index in range(len(vocab))]
+    assert shown == ["line end", "space", "e", "◌\u0301", "U+200D", "U+FE0F", "\U0001f468"]

@@ -28,8 +28,8 @@ TABLE = """
 4  generation  pace graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
                samplers random_numbers particles conditional generate copy_guard guarded rows running scheduler batch
                best selection receipts
-4  evaluation  baselines unicode_blocks line_stats corpus_stats losses mixing evaluate dynamic exact_model
-               evaluate_checkpoint line_scores evaluate_mixture adapt forecast verdict judge copies
+4  evaluation  baselines unicode_blocks line_stats character_advice corpus_stats losses mixing evaluate dynamic
+               exact_model evaluate_checkpoint line_scores evaluate_mixture adapt forecast verdict judge copies
 5  training    meeting group torch_group communication agreement optim resolve elastic sizes planner events run_state
                background event_file loggers throughput time_budget thread_count sharded train_state division
                trained_ngram saver sample_text recorder conclusion divergence trainer together start dry_run resume

@@ -87,7 +87,8 @@ def _of_another(word: str, command: str, context: Any) -> str:
 
 
 def check_dashes(context: Any, arguments: Sequence[str]) -> None:
-    """Raises ConfigError for a long option with one dash: it would be read as several short ones, or as a value.
+    """Raises ConfigError for a long option with one dash: it would be read as several short ones, or as a value. So
+    would a file whose name begins with a dash.
 
     Args:
         arguments: of the command.
@@ -99,7 +100,13 @@ def check_dashes(context: Any, arguments: Sequence[str]) -> None:
     for before, word in zip(("", *arguments), arguments, strict=False):
         if word == "--":
             return
-        if before in valued or not re.match(r"-[A-Za-z][A-Za-z_-]{2}", word):
+        if before in valued:
+            continue
+        if re.match(r"-[^-].", word) and word[:2] not in flags and os.path.isfile(word):
+            raise ConfigError(
+                f"{_shown(word)} is a file here: give it as ./{_shown(word)}, as options begin with a dash"
+            )
+        if not re.match(r"-[A-Za-z][A-Za-z_-]{2}", word):
             continue
         here = synonyms.option_here(word, command, flags)
         if here:

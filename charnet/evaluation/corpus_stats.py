@@ -20,6 +20,7 @@ from charnet.data.documents import Documents
 from charnet.data.encoded_copy import Ids
 from charnet.data.vocab import RARE, RARE_BYTE, Vocabulary
 from charnet.errors import plural
+from charnet.evaluation import character_advice
 from charnet.evaluation.baselines import ngram_bits
 from charnet.evaluation.line_stats import LineStats, advice_on_held_out, quantiles, without_ends
 from charnet.evaluation.unicode_blocks import block_of
@@ -36,8 +37,6 @@ SHORT, VERY_SHORT = 500_000, 50_000  # characters
 MUCH_REPEATED = 0.05  # share of a running text
 WRONGLY_DECODED = ("Ã©", "Ã¤", "Ã¶", "Ã¼", "â€", "Â ")  # UTF-8 that was read as cp1252
 PARTS, PARTS_FROM = "bytes of other characters", 0x80  # in a corpus of bytes
-FEW = 10  # occurrences: too few to learn a character
-MOST_FOLDED = 0.01  # share of the text
 # Some programs end a line at these characters too.
 BREAKS = {
     0x0B: "vertical tab",
@@ -143,8 +142,9 @@ def describe(corpus: Corpus) -> CorpusStats:
         advice=(),
     )
     wrong = of_symbol.get(0xFFFD, 0) + sum(text.count(lead) for lead in WRONGLY_DECODED)
+    two_forms = [] if corpus.vocab.of_bytes else character_advice.on_two_forms(text)
     each = [count for code, count in of_symbol.items() if code not in (corpus.vocab.document_end, RARE, RARE_BYTE)]
-    return CorpusStats(**vars(stats) | {"advice": tuple(_advice(stats, lines, each, wrong))})
+    return CorpusStats(**vars(stats) | {"advice": tuple(_advice(stats, lines, each, wrong, two_forms))})
 
 
 def _counts(ids: Ids, alphabet: int) -> npt.NDArray[np.int64]:
@@ -242,11 +242,12 @@ def _hashes(ids: npt.NDArray[np.unsignedinteger[Any]], length: int) -> npt.NDArr
     return np.asarray(((mixed ^ (mixed >> np.uint64(29))) + other[half:]) * MIXER)
 
 
-def _advice(stats: CorpusStats, lines: LineStats, counts: list[int], wrong: int) -> list[str]:
+def _advice(stats: CorpusStats, lines: LineStats, counts: list[int], wrong: int, two_forms: list[str]) -> list[str]:
     """Returns sentences about what to change before training.
 
     Args:
-        counts: of each character; wrong: the number of places that look wrongly decoded.
+        counts: of each character; wrong: the number of places that look wrongly decoded; two_forms: the advice on
+            letters that are written in two ways.
     """
     advice = []
     if stats.characters < VERY_SHORT:
@@ -268,9 +269,10 @@ def _advice(stats: CorpusStats, lines: LineStats, counts: list[int], wrong: int)
     if stats.breaks:
         breaks = ", ".join(f"{name} x {count:,}" for name, count in stats.breaks.items())
         advice.append(f"{breaks}: no line ends there, but only at \\n, \\r\\n and \\r; replace them if one should")
-    advice += _advice_on_rare(counts)
+    advice += two_forms + character_advice.on_rare(counts)
     if wrong:
-        advice.append(f"{plural(wrong, 'place')} look wrongly decoded (mixed encodings): fix the text first")
+        look = f"{plural(wrong, 'place')} {'looks' if wrong == 1 else 'look'}"
+        advice.append(f"{look} wrongly decoded (mixed encodings): fix the text first")
     if stats.odd:
         advice.append(f"{plural(sum(stats.odd.values()), 'character')} cannot be printed: are they intended?")
     return advice
@@ -287,14 +289,3 @@ def _advice_on_repeats(stats: CorpusStats, lines: LineStats) -> list[str]:
         f"{100 * stats.repeated:.0f} % of the text is repeated lines, most of it '{line}' ({plural(times, 'time')}): "
         "the model will memorize them; remove them"
     ] * (stats.repeated > MUCH_REPEATED)
-
-
-def _advice_on_rare(counts: list[int]) -> list[str]:
-    """Advises to fold rare characters, as long as nearly all of the text stays."""
-    most = MOST_FOLDED * sum(counts)
-    limit = max(n for n in range(1, FEW + 1) if sum(count for count in counts if count < n) <= most)
-    few = sum(count < limit for count in counts)
-    return [
-        f"{plural(few, 'character')} of {len(counts):,} {'is' if few == 1 else 'are'} too rare to learn: "
-        f"charnet train --min-count {limit} folds {'it' if few == 1 else 'them into one'}"
-    ] * bool(few)

@@ -195,3 +195,16 @@ def test_a_message_is_wrapped_between_words() -> None:
     assert list(console.wrapped("x" * 40 + " y", 24, "  ", "")) == ["x" * 40, "  y"]
     assert list(console.wrapped("\u4e2d" * 6 + " \u6587", 13, "", "")) == ["\u4e2d" * 6, "\u6587"]
     assert list(console.wrapped(text, 0, "  ", "")) == [text]
+
+
+def test_a_file_whose_name_begins_with_a_dash_is_no_unknown_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-x.txt").write_text("a text of a few words\n" * 9)
+    for command in (["corpus", "info"], ["train"]):
+        assert run([*command, "-x.txt"]) == 2
+        assert capsys.readouterr().err == "charnet: -x.txt is a file here: give it as ./-x.txt\n"
+    assert run(["corpus", "info", "./-x.txt"]) == 0
+    assert run(["corpus", "info", "-y.txt"]) == 2
+    assert "has no option" in capsys.readouterr().err

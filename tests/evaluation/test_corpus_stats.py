@@ -200,3 +200,13 @@ def test_advice_on_one_rare_character_is_said_of_one(tmp_path: Path) -> None:
     assert any(
         line.startswith("1 character of 2 is too rare to learn") and line.endswith("folds it") for line in advice
     )
+
+
+def test_letters_that_are_written_in_two_ways_are_named_and_one_way_is_left_alone(tmp_path: Path) -> None:
+    text = "Jos\u00e9 Jose\u0301 Rene\u0301e Mu\u0308ller M\u00fcller n\u0303 \ud55c \u1112\u1161\u11ab\n"
+    (found,) = (line for line in stats_of(tmp_path, text).advice if "normalize" in line)
+    assert found.startswith("4 characters such as '\u00e9' are written as several, elsewhere as one: ")
+    for alike in (unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)):
+        assert not any("normalize" in line for line in stats_of(tmp_path, alike).advice)
+    as_bytes = describe(read([str(tmp_path / "a.txt")], DataSettings(bytes=True)))
+    assert not any("normalize" in line for line in as_bytes.advice)

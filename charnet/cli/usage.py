@@ -103,9 +103,7 @@ def check_dashes(context: Any, arguments: Sequence[str]) -> None:
         if before in valued:
             continue
         if re.match(r"-[^-].", word) and word[:2] not in flags and os.path.isfile(word):
-            raise ConfigError(
-                f"{_shown(word)} is a file here: give it as ./{_shown(word)}, as options begin with a dash"
-            )
+            raise ConfigError(f"{_shown(word)} is a file here: give it as ./{_shown(word)}")
         if not re.match(r"-[A-Za-z][A-Za-z_-]{2}", word):
             continue
         here = synonyms.option_here(word, command, flags)

@@ -169,9 +169,10 @@ CODES = (
 )
 FEWEST_CODES = 60  # bytes
 QUOTED_SIGN = rb"(?i)quoted-printable|=\r?\n"  # molecules and addresses have =CC too
-SUBTITLE = rb"WEBVTT\s|\s*\d+\r?\n\d\d:\d\d:\d\d[,.]\d{3} --> "
-# Its first lines are headers, of which one is such as a person does not write.
-MAIL_START = rb"(?i)(?:From |[a-z-]+: )(?:(?!\n\r?\n).)*(?<![^\n])(?:message-id|mime-version|received|return-path):"
+SUBTITLE = rb"WEBVTT\s(?=.*-->)|\s*\d+\r?\n\d\d:\d\d:\d\d[,.]\d{3} --> "
+MAIL_START = rb"(?:From \S+ .*\d\d:\d\d|(?i:[a-z-]+):[ \t]).*\r?\n"
+WRITTEN_HEADER = rb"(?im)^(?:from|to|subject|date):"
+SENT_HEADER = rb"(?im)^(?:message-id|mime-version|received|return-path):"
 BASE64_LINES = rb"(?:[A-Za-z0-9+/]{60,76}\r?\n){8}"
 OPENING_TAG = rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?i:!doctype\s+html|html|head|body|div|table|p)\b"
 
@@ -193,13 +194,18 @@ def kind_of(start: bytes) -> Kind | None:
         return HTML
     if re.match(rb"\s*<\?xml\s", start):
         return FICTION if b"<FictionBook" in start else XML
-    if re.match(SUBTITLE, start):
+    if re.match(SUBTITLE, start, re.DOTALL):
         return SUBTITLES
     if re.match(rb"\s*\{\s*\"\w+\":", start) and b'"cell_type":' in start:
         return NOTEBOOK
-    if re.match(MAIL_START, start, re.DOTALL):
+    if re.match(MAIL_START, start) and _is_head_of_mail(re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0]):
         return MAILBOX if start.startswith(b"From ") else MAIL
     return _in_ascii(start) if start.isascii() else None
+
+
+def _is_head_of_mail(head: bytes) -> bool:
+    """Returns whether headers are such as a person writes, and such as a program adds when it sends the mail."""
+    return re.search(WRITTEN_HEADER, head) is not None and re.search(SENT_HEADER, head) is not None
 
 
 def _in_ascii(start: bytes) -> Kind | None:
@@ -209,7 +215,8 @@ def _in_ascii(start: bytes) -> Kind | None:
     if kind and (kind is not QUOTED or re.search(QUOTED_SIGN, start)):
         return kind
     used = (rb"[a-z]", rb"[A-Z]", rb"\d", rb"[+/]")  # each is in hundreds of bytes of it
-    is_base64 = re.match(BASE64_LINES, start) and all(re.search(each, start) for each in used)
+    lines = re.match(BASE64_LINES, start)
+    is_base64 = lines and len(set(map(len, lines[0].split()))) == 1 and all(re.search(each, start) for each in used)
     return BASE64 if is_base64 else None
 
 

@@ -93,4 +93,6 @@ def _of_table(kind: str, files: list[str], names: list[str]) -> str:
     which = f"{which}, its names, quotes and braces too"
     if kind == "jsonl":
         return f"{which}; --field NAME takes one field{has}"
+    if path == "." or not names:
+        return f"{which}; jq -r '.. | strings' FILE writes all of its texts"
     return f"{which}; write one object a line, as with jq -c '{path}' FILE, then --field NAME takes one field{has}"

@@ -18,7 +18,7 @@ START = 1 << 13  # characters, to see whether it is a table
 FEWEST_ROWS = 10
 FEWEST_CELLS = {"\t": 2, ";": 3, ",": 3}  # in each of them, where no suffix says that it is a table
 JSON_NAME = re.compile(r'"([^"\\]{1,60})"\s*:')
-JSON_START = re.compile(r'\s*(?:\[\s*)?\{\s*"[^"\\]{1,60}"\s*:')
+JSON_START = re.compile(r'\s*(?:\[\s*)?\{\s*"[^"\\]{1,60}"\s*:\s*(?:["\[{\d-]|true\b|false\b|null\b)')
 JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(?:\s*:\s*\[(?=\s*\{))?|[\[\]{}]')
 ENTITY = re.compile(r"&#?\w{1,8};")  # of HTML
 IS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -96,6 +96,8 @@ def _is_regular(start: str, delimiter: str) -> bool:
     rows = _rows(re.sub(ENTITY, "&", start), delimiter)[:-1]
     if len(rows) < FEWEST_ROWS or len(rows[0]) < FEWEST_CELLS[delimiter]:
         return False
+    if delimiter != "\t" and 2 * start.count(f"{delimiter} ") > start.count(delimiter):
+        return False  # it is punctuation
     return all(len(row) == len(rows[0]) for row in rows) and all(cell.strip() for cell in rows[0])
 
 

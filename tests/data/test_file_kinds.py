@@ -240,7 +240,11 @@ def test_a_text_whose_characters_are_written_in_ascii_is_not_learned_in_silence(
         "https://example.org/?q=A1&id=BCF\n",
         "Xy9bQ" * 13 + "\n",  # no + and no /
         "Subject: what we receive\n\nA text about letters, with received: in it.\n",
-        "From now on\nit rains.\n",
+        "From now on: 1\nReceived: nothing\n",
+        "Received: one\nReceived: two\n",
+        "WEBVTT is a format of subtitles.\n",
+        "/home/user/a/path/that/is/long/and/has/Numbers/12345678/in/it\n/a/shorter/one/Which/is/of/sixty/characters/and/"
+        "has/9/more\n",
         "1\nOne\n2\nTwo\n00:01 is one past midnight\n",
         '{ "cells": "in a prison" }\n',
     ],

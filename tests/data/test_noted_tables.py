@@ -33,7 +33,11 @@ FIELD, HAS = "--field NAME takes one field", '(it has "title", "score")'
             "a.json",
             f'as with jq -c \'.chat[]\' FILE, then {FIELD} (it has "title", "score", "n")',
         ),
-        ('{\n "title": "one",\n "score": "two"}', "a", f"as with jq -c '.' FILE, then {FIELD} {HAS}"),
+        (
+            '{\n "title": "one",\n "score": "two"}',
+            "a",
+            f"JSON: {ALL}, {BRACES}; jq -r '.. | strings' FILE writes all of its texts",
+        ),
         ("title\tscore\none, two\t2\n" * 6, "a.txt", f"{COLUMN} {FIRST}"),
         ('"title","score","n"\n"one, two","2",\n' * 6, "a.txt", '(first row: "title", "score", "n")'),
         ("sep=;\ntitle;score\none;2\n", "a.csv", f"{COLUMN} {FIRST}"),
@@ -63,6 +67,8 @@ def test_a_table_that_is_read_as_it_is_is_noted_with_the_fields_that_it_has(
         ("&lt; one &gt; two\n" * 19, "a.txt"),
         ("a\tb\n" * 8, "a.txt"),  # too few rows
         ("Last, First\n" * 19, "a.txt"),
+        ("one, two, three\n" * 19, "a.txt"),
+        ('{"Ann": hello}\n' * 19, "a.txt"),
         ("[10:02:11] Ann: yes, and no, too\n[10:02:15] Bo: no\n" * 9, "a.txt"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -103,7 +104,7 @@ def check_dashes(context: Any, arguments: Sequence[str]) -> None:
         if before in valued:
             continue
         if re.match(r"-[^-].", word) and word[:2] not in flags and os.path.isfile(word):
-            raise ConfigError(f"{_shown(word)} is a file here: give it as ./{_shown(word)}")
+            raise ConfigError(f"{_shown(word)} is a file here: give it as {_shown(shlex.quote(f'./{word}'))}")
         if not re.match(r"-[A-Za-z][A-Za-z_-]{2}", word):
             continue
         here = synonyms.option_here(word, command, flags)

@@ -61,6 +61,9 @@ def separator(data: DataSettings) -> re.Pattern[str]:
     if data.bytes:
         given = given.encode("utf-8", "surrogateescape").decode("latin-1")
     if is_pattern(given):
+        if not given.endswith("/"):
+            advice = "^ and $ stand for those of lines, (?i) at its start ignores case, (?s) lets . match a line end"
+            raise ConfigError(f"--documents: no letters stand behind /REGEX/, found {quoted(given)}; {advice}")
         try:
             return re.compile(given[1:-1], re.MULTILINE)
         except (re.error, OverflowError, RecursionError) as error:
@@ -69,8 +72,13 @@ def separator(data: DataSettings) -> re.Pattern[str]:
 
 
 def is_pattern(separator: str) -> bool:
-    """Returns whether a separator of documents is a regular expression between slashes."""
-    return len(separator) > 2 and separator.startswith("/") and separator.endswith("/")
+    """Returns whether a separator of documents is a regular expression between slashes, or is meant to be one: other
+    programs take flags behind it.
+
+    >>> is_pattern("/^(?=X:)/"), is_pattern("/^x$/gm"), is_pattern("/path/to"), is_pattern("%%")
+    (True, True, False, False)
+    """
+    return re.fullmatch("/.+/[gimsux]*", separator, re.DOTALL) is not None
 
 
 def _lines(pieces: Iterable[str]) -> Iterator[str]:

@@ -208,3 +208,14 @@ def test_a_file_whose_name_begins_with_a_dash_is_no_unknown_option(
     assert run(["corpus", "info", "./-x.txt"]) == 0
     assert run(["corpus", "info", "-y.txt"]) == 2
     assert "has no option" in capsys.readouterr().err
+
+
+def test_flags_behind_a_regular_expression_are_answered_with_what_stands_for_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("a\n1\nb\n2\n" * 9)
+    for given in (r"/^\d$/m", "/^1$/gi"):
+        assert run(["corpus", "info", str(path), "--documents", given]) == 2
+        assert "no letters stand behind /REGEX/" in capsys.readouterr().err
+    assert run(["corpus", "info", str(path), "--documents", r"/^\d$/"]) == 0

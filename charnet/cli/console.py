@@ -23,6 +23,7 @@ from charnet.errors import StorageError
 from charnet.storage.strict_json import finite
 
 SECONDS_BETWEEN_FLUSHES = 0.05
+COMMAND = re.compile(r"(.*?; [a-z ]+:) (\S.*\.txt)")  # a text with a command that writes the text, at its end
 COLOR = re.compile("\x1b\\[[0-9;]*m")  # takes no cell
 NEVER_FIRST = "，。、！？；：）」』》〉】〕”’…—·％‰,.!?;:)]}%"  # in a line
 NEVER_LAST = "（「『《〈【〔“‘([{"
@@ -156,9 +157,20 @@ def note(message: str, keep: str = "") -> None:
     line = shown(message, keep)
     with contextlib.suppress(OSError, ValueError):  # the latter of a stream without a number
         if line[:1].strip() and "\n" not in line and sys.stderr.isatty():
-            line = "\n".join(wrapped(line, os.get_terminal_size(sys.stderr.fileno()).columns, "  ", ""))
+            prose, command = without_command(line, columns := os.get_terminal_size(sys.stderr.fileno()).columns)
+            line = "\n".join([*wrapped(prose, columns, "  ", ""), *([f"  {command}"] if command else [])])
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def without_command(text: str, columns: int) -> tuple[str, str]:
+    """Parts a text that does not fit a line from the command at its end, which is to be copied and must stay whole.
+
+    >>> without_command("a.txt is base64: all is read; what it holds: base64 -d a.txt > text.txt", 40)
+    ('a.txt is base64: all is read; what it holds:', 'base64 -d a.txt > text.txt')
+    """
+    found = COMMAND.fullmatch(text) if columns and cells(text) > columns else None
+    return (found[1], found[2]) if found else (text, "")
 
 
 def wrapped(text: str, columns: int, indent: str, first: str) -> Iterator[str]:
@@ -220,6 +232,12 @@ def folded(text: str, cells: int) -> Iterator[str]:
             yield text[start:end]
             start, used = end, sum(map(width, text[end : index + 1]))
     yield text[start:]
+
+
+def fitted(text: str, columns: int) -> list[str]:
+    """Splits a text into lines that fit a width, and leaves a command at its end whole."""
+    prose, command = without_command(text, columns)
+    return [*(line.rstrip() for line in folded(prose, columns)), *([command] if command else [])]
 
 
 def _may_part(last: str, first: str) -> bool:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from charnet.cli import keyboard, messages, screen
 from charnet.cli.chart import Line
-from charnet.cli.console import cells, folded, note, shown
+from charnet.cli.console import cells, fitted, note, shown
 from charnet.cli.history import RunHistory, TransferRate
 
 if TYPE_CHECKING:
@@ -160,9 +160,9 @@ class LiveDisplay:
             for line in lines:
                 text = shown(line)
                 whole = text.startswith("  ")  # a command, to be copied
-                for part in [text] if whole else folded(text, width):
-                    self.console.print(part.rstrip(), soft_wrap=True)
-                    rows += max(1, -(-cells(part.rstrip()) // width))
+                for part in [text.rstrip()] if whole else fitted(text, width):
+                    self.console.print(part, soft_wrap=True)
+                    rows += max(1, -(-cells(part) // width))
         return rows
 
 

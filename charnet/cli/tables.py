@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from charnet.cli.console import flush, folded, shown, write
+from charnet.cli.console import fitted, flush, folded, shown, write
 from charnet.errors import plural, symbol_noun
 from charnet.insight.numbers import fixed as fixed
 from charnet.insight.numbers import format_duration as format_duration
@@ -146,7 +146,7 @@ def show_rows(rows: Iterable[tuple[str, str]]) -> None:
     cells = max(20, shutil.get_terminal_size().columns - indent)
     for label, value in rows:
         text = shown(value)
-        lines = [line.rstrip() for line in folded(text, cells)] if sys.stdout.isatty() else [text]
+        lines = fitted(text, cells) if sys.stdout.isatty() else [text]
         write(f"{label:{indent}}" + ("\n" + " " * indent).join(lines) + "\n")
     flush()
 

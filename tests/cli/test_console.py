@@ -504,3 +504,28 @@ def test_a_download_has_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     assert "fetching names: 50.0 kB of 100.0 kB" in drawn
     assert "━" in drawn
     assert "fetching names: 60.0 kB, " in drawn
+
+
+def test_a_command_that_takes_a_text_out_is_not_broken_by_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    class Terminal(Screen):
+        def fileno(self) -> int:
+            return 2
+
+    command = "grep -vE -e '-->|^[0-9]*[[:space:]]*$' 'a film with a name.srt' > text.txt"
+    message = f"a film with a name.srt is text with times: the model learns those too; the words alone: {command}"
+    for columns in (50, 300):
+        out, err = Screen(terminal=True), Terminal(terminal=True)
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(os, "get_terminal_size", lambda *_, columns=columns: os.terminal_size((columns, 24)))
+        console.note(message)
+        tables.show_rows([("", message), ("alphabet", "60 characters")])
+        drawn = io.StringIO()
+        narrow = Console(file=drawn, force_terminal=True, width=columns, highlight=False, markup=False)
+        live.LiveDisplay(narrow, history.TransferRate("reading"))._print([message])
+        for screen in (out, err, drawn):
+            assert any(line.strip() == command or line.strip() == message for line in screen.getvalue().splitlines())
+            assert " ".join(screen.getvalue().split()).startswith(" ".join(message.split()))

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from charnet.data.fields import DELIMITERS, JSON_SUFFIXES, SPACED_SUFFIXES, csv_rows, suffix_of
 from charnet.data.sources import Source
+from charnet.errors import CorpusError
 
 START = 1 << 13  # characters, to see whether it is a table
 FEWEST_ROWS = 10
@@ -81,7 +82,7 @@ def _path(start: str) -> str:
     depth, inside, opened, lengths = 0, "", 0, Counter[str]()
     for token in JSON_TOKEN.finditer(start):
         if depth == 1 and token[0].startswith('"') and token[0].endswith("["):
-            inside, opened = json.loads(token[0][: token[0].rindex('"') + 1], strict=False), token.end()
+            inside, opened = token[0][1 : token[0].rindex('"')], token.end()
         depth += (token[0][-1] in "[{") - (token[0][-1] in "]}")
         if inside and depth == 1:
             lengths[inside], inside = token.end() - opened, ""
@@ -112,7 +113,10 @@ def _names(start: str, kind: str) -> list[str]:
     first = start.partition("\n")[0]
     if kind == "csv":
         lines = [f"{line}\n" for line in start.split("\n")[:2]]
-        return [cell.strip() for cell in next(csv_rows(first, iter(lines), "", "\t,;|"), (1, [], ""))[1]]
+        try:
+            return [cell.strip() for cell in next(csv_rows(first, iter(lines), "", "\t,;|"), (1, [], ""))[1]]
+        except CorpusError:  # a quote is left open: that is no fault of a text that is read as it is
+            return []
     inside = kind.partition(".")[2].removesuffix("[]")
     within = start if not inside else start[start.index(f'"{inside}"') + len(inside) + 2 :].lstrip(" \t\r\n:")
     return list(dict.fromkeys(JSON_NAME.findall(first if kind == "jsonl" else within)))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from charnet.config import DataSettings
-from charnet.data import corpus
+from charnet.data import corpus, source_notes, tables
+from charnet.data.refusals import SourceInfo
 
 ALL, BRACES = "the model learns all of it", "its names, quotes and braces too"
 COLUMN, FIRST = "--field takes one column, by its name or number", '(first row: "title", "score")'
@@ -115,3 +118,18 @@ def test_the_escapes_of_json_are_gone_from_a_field_and_not_noted(tmp_path: Path)
     (tmp_path / "a.csv").write_text("text,n\n\\u4eca\\u5929\\u5929\\u6c14,1\n" * 9)
     (note,) = corpus.read([str(tmp_path / "a.csv")], DataSettings(field="text")).notes
     assert r"is text in \u escapes" in note
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    start=st.sampled_from(["", '{"a": [{', '[{"a": "', 'a,"b']),
+    rest=st.text('{}[]":,;\\ua1 \n\t', max_size=60),
+    name=st.sampled_from(["a.json", "a.csv", "a.tsv", "a.jsonl", "a.smi", "a.txt"]),
+)
+@example('{"b\\q": [{"a": 1}]}', "\n", "a.json")
+@example('a,"b', "\n", "a.csv")
+def test_any_text_is_read_as_it_is_whatever_its_name_promises(start: str, rest: str, name: str) -> None:
+    found: dict[str, list[str]] = {}
+    assert "".join(tables.watched(iter([start, rest]), name, found)) == start + rest
+    for kind, names in found.items():
+        assert source_notes.of_tables([SourceInfo(name, tables={kind: names})])

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from charnet.cli import synonyms
+from charnet import synonyms
 from charnet.cli.command_list import SUMMARIES
 from charnet.cli.examples import EXAMPLES
 from charnet.cli.help_text import is_argument, metavar, whole_line

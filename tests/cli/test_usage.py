@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from charnet.cli import console, synonyms, usage
+from charnet import synonyms
+from charnet.cli import console, usage
 from charnet.cli.app import app, run
 from charnet.errors import nearest
 

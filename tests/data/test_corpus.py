@@ -167,7 +167,10 @@ def test_a_missing_file_unlike_all_others_is_refused_without_a_hint(folder: Path
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("tinyshakespeare", "the known text tiny-shakespeare or shakespeare"), ("ferry_book", "the known text ferry-book")],
+    [
+        ("tinyshakespeare", "the known text tiny-shakespeare or shakespeare"),
+        ("ferry_book", "the known text ferry-book"),
+    ],
 )
 def test_a_known_text_is_named_where_its_name_is_nearly_typed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, typed: str, meant: str

@@ -1,10 +1,12 @@
-"""Options and commands of other programs, and their names here, for messages.
+"""Options, settings and commands of other programs, and their names here, for messages.
 
 Those that people know from char-rnn, torch-rnn, textgenrnn and nanoGPT are among them. All are written without dashes
 in front, and with dashes for underscores within.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 # name here: names elsewhere. With a value behind it, the name stands for that; of several names the first that the
 # command has counts. "argument" stands for a word without a dash in front.
@@ -19,7 +21,8 @@ _OPTIONS = {
     "steps": "iters iter iterations max-iters max-steps num-steps n-steps step lr-decay-iters",
     "for": "time minutes hours duration budget max-time",
     "num-layers": "layers n-layers n-layer nlayers layer depth",
-    "hidden-size": "hidden units rnn-size hidden-dim n-hidden n-embd hidden-units num-units nhid d-model dim width size",
+    "hidden-size": "hidden units rnn-size hidden-dim n-hidden n-embd hidden-units num-units nhid d-model dim width "
+    "size",
     "embedding-size": "embedding embed emb embed-size embedding-dim emb-size emsize wordvec-size dim-embeddings",
     "window": "seq-length seq-len sequence-length seqlen block-size bptt bptt-len context-length",
     "cell": "rnn-type cell-type rnn lstm gru model-type",
@@ -70,7 +73,10 @@ _OPTIONS = {
 }
 # What is an argument here: the command, the words that stand for it, and how it is given.
 _ARGUMENTS = {
-    "train": ("data data-dir dataset input input-file input-txt input-h5 input-json file text corpus path source", "book.txt"),
+    "train": (
+        "data data-dir dataset input input-file input-txt input-h5 input-json file text corpus path source",
+        "book.txt",
+    ),
     "sample": ("model checkpoint ckpt load run model-path load-from", "book"),
     "eval": ("model checkpoint ckpt load run data dataset input file text", "book book.txt"),
     "inspect": ("model checkpoint ckpt load run file", "book"),
@@ -87,6 +93,7 @@ _OF_A_COMMAND = {
     "train": {"model": "cell"},
     "export": {"format": "html, --onnx, --safetensors or --numpy", "type": "html, --onnx, --safetensors or --numpy"},
 }
+_IN_PYTHON = {"model": ["cell"], "temp": ["temperature"], "for": ["seconds"], "time": ["seconds"]}
 _COMMANDS = {
     "runs": "ls list models checkpoints history",
     "sample": "generate gen write predict text complete",
@@ -152,6 +159,19 @@ def option_here(word: str, command: str, flags: set[str]) -> str:
         if f"--{each.replace(',', ' ').split()[0]}" in flags:
             return f"--{each}"
     return f"charnet {command} {example}" if name in words.split() else ""
+
+
+def setting_here(word: str, names: Collection[str]) -> str:
+    """Returns the field that a word stands for, of those with these names, or "".
+
+    >>> setting_here("lr", ["learning_rate"]), setting_here("grad_clip", ["clip"]), setting_here("xyz", ["clip"])
+    ('learning_rate', 'clip', '')
+    """
+    for each in (*_IN_PYTHON.get(plain(word), ()), *OPTIONS.get(plain(word), ())):
+        field = each.removeprefix("set ").replace("=", " ").replace(",", " ").split()[0]
+        if (name := field.rpartition(".")[2].replace("-", "_")) in names:
+            return name
+    return ""
 
 
 def command_here(word: str) -> str:

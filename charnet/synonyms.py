@@ -167,7 +167,8 @@ def setting_here(word: str, names: Collection[str]) -> str:
     >>> setting_here("lr", ["learning_rate"]), setting_here("grad_clip", ["clip"]), setting_here("xyz", ["clip"])
     ('learning_rate', 'clip', '')
     """
-    for each in (*_IN_PYTHON.get(plain(word), ()), *OPTIONS.get(plain(word), ())):
+    others: list[str] = [*_IN_PYTHON.get(plain(word), ()), *OPTIONS.get(plain(word), ())]
+    for each in others:
         field = each.removeprefix("set ").replace("=", " ").replace(",", " ").split()[0]
         if (name := field.rpartition(".")[2].replace("-", "_")) in names:
             return name

@@ -35,9 +35,9 @@ TABLE = """
                trained_ngram saver sample_text recorder conclusion divergence trainer together start dry_run resume
                setup trials sweep_file sweep_plan sweep_events sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
-6  insight     svg html surprises passages trace memory gradients properties units gates expectation
+6  insight     numbers svg html surprises passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
-               numbers curves live_page runs_page surprise_page reprs training_lines notebook states
+               curves live_page runs_page surprise_page reprs training_lines notebook states
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  exchange    about plain plain_files torch_code onnx_cells onnx_graph wasm page_text page_language page_facts page

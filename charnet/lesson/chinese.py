@@ -101,6 +101,7 @@ SENTENCES = {
     "线在哪里结束，更早的字符网络就用不上了。",
     "memory.range": "{longest} 的记忆最长，能用到 {far} 个字符；{shortest} 的记忆到 {near} 个字符为止。",
     "memory.same": "各种单元的记忆都在 {far} 个字符左右为止。",
+    "memory.unstable": "{cells} 的状态在这里无限增大：看到的上文一长，损失反而猛增，所以不比较它的记忆。",
     "memory.window": "没有一个网络的记忆超出训练时的窗口（{window} 个字符）。",
     "memory.beyond": "{longest} 用到的字符超出了 {window} 个字符的窗口：梯度虽然在窗口处截断，状态却会传到下一个窗口"
     "。",

@@ -119,6 +119,8 @@ SENTENCES = {
     "memory.range": "The memory of the {longest} reaches furthest, {far} characters; that of the {shortest} ends at "
     "{near}.",
     "memory.same": "The memories of all cells end at about {far} characters.",
+    "memory.unstable": "The state of the {cells} grows without a limit here: with more context the loss shoots up. So "
+    "its memory is not compared.",
     "memory.window": "No memory reaches beyond the window of {window} characters in which the networks were trained.",
     "memory.beyond": "The {longest} uses more than the window of {window} characters: the state is carried from "
     "window to window, even though the gradient is cut.",

@@ -125,7 +125,8 @@ SENTENCES = {
     "memory.beyond": "The {longest} uses more than the window of {window} characters: the state is carried from "
     "window to window, even though the gradient is cut.",
     "gradient.how": "Second figure: how strongly the hidden state now depends on the state k characters ago, "
-    "relative to now. A gradient has to go this way back to teach the network what to remember.",
+    "relative to now. A gradient has to go this way back to teach the network what to remember. Third figure: how "
+    "strongly the loss depends on the character that was read k steps ago, for every cell.",
     "gradient.lstm": "In these networks the gradient vanishes faster in the tanh RNN: it falls below a hundredth "
     "after {rnn_reach} characters, along c of the LSTM only after {lstm_reach}. After {k} characters {rnn} of it is "
     "left in the RNN, and {lstm} in the LSTM (along c: {c}).",

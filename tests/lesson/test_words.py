@@ -15,7 +15,7 @@ from lessons import cells, curve, explosion_of, full, lesson, reach, renamed, ru
 
 import charnet
 from charnet.data import bundled
-from charnet.lesson import chinese, english, verdicts
+from charnet.lesson import chinese, english, figures, verdicts
 from charnet.lesson.explosion import Descent
 from charnet.lesson.page import to_page
 from charnet.lesson.plan import PARTS, Plan
@@ -178,6 +178,7 @@ def test_the_memory_of_an_exploding_network_is_not_called_the_longest() -> None:
     assert found[0].startswith("The memory of the LSTM reaches furthest, 12 characters")
     assert found[-1].startswith("The state of the RNN (ReLU) grows without a limit here")
     assert verdicts.of_memory(lesson(*cells(), memory={"rnn-relu": unstable}), Words("en")) == found[-1:]
+    assert figures.memory({"RNN (ReLU)": unstable}, Words("en")) == ""
 
 
 def test_the_gradient_of_the_lstm_is_called_longer_only_where_it_is() -> None:

@@ -586,3 +586,10 @@ def test_a_list_of_texts_is_refused_by_the_name_of_the_argument() -> None:
 def test_advice_that_only_the_command_can_follow_names_the_command() -> None:
     said = "run: already at step 3 of 3; resume with --steps 6, or start a new run with --init-from"
     assert of_arguments(said).endswith("resume with steps=6, or start a new run with charnet train --init-from")
+
+
+def test_a_file_of_a_run_is_shown_as_a_path(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(sentences(80))
+    run = charnet.train(tmp_path / "text.txt", out=tmp_path, **SMALL)
+    assert repr(run).startswith("Run(")
+    assert repr(run / "last.safetensors") == repr(Path(str(run)) / "last.safetensors")

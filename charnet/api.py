@@ -17,7 +17,7 @@ from charnet.data.prompts import checked_list
 from charnet.data.segment import segment
 from charnet.engines import registry
 from charnet.engines.base import Engine
-from charnet.errors import ConfigError, CorpusError, rewording, rewording_class
+from charnet.errors import ConfigError, CorpusError, rewording, rewording_class, short_repr
 from charnet.generation import batch, copy_guard, generate
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.guarded import generation
@@ -272,7 +272,7 @@ def train(
     """
     from charnet.training import events, setup
 
-    values: dict[str, object] = {"data.paths": [fspath(text) for text in texts]} if texts or resume is None else {}
+    values: dict[str, object] = {"data.paths": _paths(texts)} if texts or resume is None else {}
     if resume is None and continue_text:
         raise ConfigError("continue_text: only a resumed run has a text to continue: give resume=RUN, or leave it out")
     if resume is not None and name:
@@ -295,6 +295,15 @@ def train(
     if signals.received:
         raise KeyboardInterrupt
     return RunPath(run.folder.path)
+
+
+def _paths(texts: Sequence[Any]) -> list[str]:
+    """Returns the names of files and folders; raises ConfigError for anything else, such as a list of them."""
+    for text in texts:
+        if not isinstance(text, (str, PathLike)):
+            advice = ": give them as plain arguments, as in charnet.train('a.txt', 'b.txt')"
+            raise ConfigError(f"texts: expected a file or a folder, found {short_repr(text)}{advice}")
+    return [fspath(text) for text in texts]
 
 
 load, train = rewording(of_arguments, load), rewording(of_arguments, train)

@@ -28,7 +28,11 @@ AUTO, SHORT_TEXT = -1, 1000  # charnet chooses; characters
 DYNAMIC_RATE = 0.4  # how far a step of dynamic evaluation moves all weights together: the norm of the change
 ARGUMENTS = {"--for": "seconds", "--samples": "count", "--name": "name", "--out": "out", "--resume": "resume",
              "--prompt": "prompt", "--engine": "engine"}  # of Python; the others are options  # fmt: skip
-NOT_IN_PYTHON = ", or drop such characters with --unknown skip"  # of an error's advice
+NOT_IN_PYTHON = {  # of an error's advice, and what is said instead
+    ", or drop such characters with --unknown skip": "",
+    " with --init-from": " with charnet train --init-from",
+    "; try --init-from": "; try charnet train --init-from",
+}
 DOCUMENT_END = "\x1e"  # the record separator: ends each document that may hold several lines
 
 
@@ -275,4 +279,6 @@ def of_arguments(message: str) -> str:
     >>> of_arguments('--max-copy 40 and --val each: leave out "--val" or see charnet train --val')
     'max_copy=40 and val="each": leave out "--val" or see charnet train --val'
     """
-    return in_words_of(message.replace(NOT_IN_PYTHON, ""), _arguments())
+    for words, instead in NOT_IN_PYTHON.items():
+        message = message.replace(words, instead)
+    return in_words_of(message, _arguments())

@@ -10,9 +10,10 @@ import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from charnet import synonyms
 from charnet.config import AUTO, LARGEST_COUNT, Config, SamplingOptions, flags_of
 from charnet.errors import ConfigError, did_you_mean, quoted, short_repr, shortened
 from charnet.limits import Limits, converted, options_of
@@ -75,8 +76,14 @@ def named_settings(settings: Mapping[str, Any], beside: Iterable[str] = ()) -> d
         raise ConfigError("paths: give the texts as plain arguments, as in charnet.train('a.txt', 'b.txt')")
     for key in settings:
         if key not in known:
-            raise ConfigError(f"there is no setting {quoted(key)}{did_you_mean(key, [*known, *beside]) or LISTED}")
+            raise ConfigError(f"there is no setting {quoted(key)}{meant(key, [*known, *beside])}")
     return {known[key]: value for key, value in settings.items()}
+
+
+def meant(wrong: str, known: Collection[str]) -> str:
+    """Says which of the known names a wrong one stands for, elsewhere or by its letters, or where all are listed."""
+    here = synonyms.setting_here(wrong, known)
+    return f' (did you mean "{here}"?)' if here else did_you_mean(wrong, known) or LISTED
 
 
 def limits(name: str) -> Limits:
@@ -97,7 +104,9 @@ def list_depth(name: str) -> int:
 def _find(name: str) -> tuple[dataclasses.Field[Any], Any]:
     section, dot, key = name.partition(".")
     if not dot:
-        near = difflib.get_close_matches(shortened(name), known := qualified_names(), n=1)
+        known = qualified_names()
+        here = synonyms.setting_here(name, known)
+        near = [here] if here else difflib.get_close_matches(shortened(name), known, n=1)
         hint = f' (did you mean "{known[near[0]]}"?)' if near else ""
         raise ConfigError(f"{quoted(name)} is no setting: say section.field{hint or LISTED}")
     return _field(section, key)
@@ -106,7 +115,7 @@ def _find(name: str) -> tuple[dataclasses.Field[Any], Any]:
 def _field(section: str, key: str) -> tuple[dataclasses.Field[Any], Any]:
     fields = section_fields(section)
     if key not in fields:
-        raise ConfigError(f'section "{section}" has no setting {quoted(key)}{did_you_mean(key, fields) or LISTED}')
+        raise ConfigError(f'section "{section}" has no setting {quoted(key)}{meant(key, fields)}')
     return fields[key]
 
 
@@ -242,8 +251,7 @@ def sampling_options(values: Mapping[str, Any]) -> SamplingOptions:
     flags = {flag.lstrip("-"): field for field in reversed(known) for flag in flags_of(field)}
     for name in values:
         if name not in known:
-            meant = did_you_mean(flags.get(name, name), known) or LISTED
-            raise ConfigError(f"there is no sampling option {quoted(name)}{meant}")
+            raise ConfigError(f"there is no sampling option {quoted(name)}{meant(flags.get(name, name), known)}")
     return SamplingOptions(**values)
 
 

@@ -17,7 +17,9 @@ import pytest
 from conftest import sentences
 
 import charnet
+from charnet import overlay
 from charnet.api import TextModel
+from charnet.config import of_arguments
 from charnet.engines import registry
 from charnet.errors import CharnetError, CheckpointError, ConfigError, CorpusError, PromptError
 from charnet.storage import runs
@@ -563,3 +565,31 @@ def test_a_notebook_shows_states_as_a_picture(model: TextModel) -> None:
     texts = [element.text for element in tree.iter() if element.tag.endswith("text")]
     assert texts[1:] == [*"<a>\u00b7&\u00b7\u23ce", "3", "1"]
     assert repr(states).startswith("States(layers.0.h (7, 16), layers.0.c (7, 16), layers.0.i")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("lr", "learning_rate"), ("block_size", "window"), ("max_iters", "steps"), ("model", "cell"), ("time", "seconds")],
+)
+def test_settings_of_other_programs_are_answered_with_their_names_here(typed: str, meant: str) -> None:
+    with pytest.raises(charnet.CharnetError, match=f'there is no setting "{typed}" .did you mean "{meant}"'):
+        charnet.train("story.txt", **{typed: 3})  # type: ignore[arg-type]
+    with pytest.raises(charnet.CharnetError, match=r'section "training" has no setting "lr" .did you mean "learning_r'):
+        overlay.limits("training.lr")
+
+
+def test_a_list_of_texts_is_refused_by_the_name_of_the_argument() -> None:
+    with pytest.raises(charnet.CharnetError, match=r"texts: expected a file or a folder, found \['a.txt'\]: give them"):
+        charnet.train(["a.txt"])  # type: ignore[arg-type]
+
+
+def test_advice_that_only_the_command_can_follow_names_the_command() -> None:
+    said = "run: already at step 3 of 3; resume with --steps 6, or start a new run with --init-from"
+    assert of_arguments(said).endswith("resume with steps=6, or start a new run with charnet train --init-from")
+
+
+def test_a_file_of_a_run_is_shown_as_a_path(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(sentences(80))
+    run = charnet.train(tmp_path / "text.txt", out=tmp_path, **SMALL)
+    assert repr(run).startswith("Run(")
+    assert repr(run / "last.safetensors") == repr(Path(str(run)) / "last.safetensors")

@@ -13,7 +13,7 @@ import charnet
 
 PACKAGE = Path(charnet.__file__).parent
 TABLE = """
-0  ground      errors version machine regular_file durable signals limits config overlay config_file
+0  ground      errors version machine regular_file durable signals limits config synonyms overlay config_file
 1  data        printable hanzi variants vocab utf8 file_kinds encodings decoding normalize prompts segment
                text_settings footer encoded_copy cache download bundled datasets globs streams passed_over sources
                fields tables readers refusals gutenberg source_notes encode fingerprints workers corpus lines widen
@@ -35,9 +35,9 @@ TABLE = """
                trained_ngram saver sample_text recorder conclusion divergence trainer together start dry_run resume
                setup trials sweep_file sweep_plan sweep_events sweep_pace sweep
 5  compression rans counts layout symbols network container learned_tables kernels_adaptive adaptive compress compare
-6  insight     svg html surprises passages trace memory gradients properties units gates expectation
+6  insight     numbers svg html surprises passages trace memory gradients properties units gates expectation
                excerpt study verdicts figures page png
-               numbers curves live_page runs_page surprise_page reprs training_lines notebook states
+               curves live_page runs_page surprise_page reprs training_lines notebook states
 6  bench       bench
 7  lesson      plan runs explosion temperatures results teach english chinese words verdicts figures equations page
 7  exchange    about plain plain_files torch_code onnx_cells onnx_graph wasm page_text page_language page_facts page
@@ -45,7 +45,7 @@ TABLE = """
 7  api         api
 8  server      prefixes jobs mailbox prompt_reader side_by_side engine_room http access dialect answers models
                connection completions patterns page app llm_plugin
-9  cli         console newest examples command_list synonyms help_text usage help options tables messages surprise wrap
+9  cli         console newest examples command_list help_text usage help options tables messages surprise wrap
                keyboard output showing whole_lines sample_options prompting adapting opening context mixing copying
                receipts history chart screen live progress typed voices turns session_options interactive talk many
                following launch dry_running train sweep_words sweep sample replay inspect insight_text insight lesson
@@ -146,7 +146,7 @@ def test_contributing_prints_the_table() -> None:
 
 def test_the_package_has_few_names_at_its_top() -> None:
     top = [path for path in PACKAGE.iterdir() if path.name not in ("__pycache__", "py.typed")]
-    assert sum(path.is_file() for path in top) <= 14
+    assert sum(path.is_file() for path in top) <= 15
     assert sum(path.is_dir() for path in top) <= 14
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from rich.cells import cell_len
 import charnet
 from charnet.cli import guide, markdown
 from charnet.cli.app import run
+from charnet.config import SamplingOptions
 from charnet.storage import run_list
 
 PAGES = sorted((Path(charnet.__file__).parent / "guide").glob("*.md"))
@@ -150,6 +152,11 @@ def test_the_page_of_settings_is_that_of_the_program() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run python tests/bench/settings_page.py"
+
+
+def test_the_page_of_settings_names_the_arguments_that_a_model_writes_by() -> None:
+    table = (PAGES[0].parent / "settings.md").read_text(encoding="utf-8").partition("## Writing")[2]
+    assert re.findall(r"^\| `(\w+)` \| `-", table, re.MULTILINE) == [each.name for each in fields(SamplingOptions)]
 
 
 class TrialPruned(Exception):  # noqa: N818 - optuna's name

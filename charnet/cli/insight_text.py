@@ -139,10 +139,15 @@ def _memory(studies: Sequence[Study]) -> None:
     rows = [(f"{studies[0].symbol}s", "".join(f"{length:>8,}" for length in lengths))]
     for name, curve in curves:
         by_length = dict(zip(curve.lengths, curve.nats, strict=True))
-        figures = "".join(f"{by_length[each]:>8.3f}" for each in lengths)
+        figures = "".join(f"{_short(by_length[each]):>8}" for each in lengths)
         rows.append((console.shown(name), f"{figures}  {tables.curve(curve.nats, width)}"))
     tables.show_rows(rows)
     _note_ngram(studies)
+
+
+def _short(nats: float) -> str:
+    """Formats a loss for a column of eight: one that explodes with an exponent."""
+    return f"{nats:.3f}" if nats < 1000 else f"{nats:.0e}"
 
 
 def _gradient(studies: Sequence[Study]) -> None:

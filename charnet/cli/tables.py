@@ -64,9 +64,10 @@ def show_summary(d: Description, verdict: str, written: str, about: str) -> None
 
 def _short_training_rows(d: Description, verdict: str, line: str) -> list[tuple[str, str]]:
     held_out, symbol = bool(d.config.data.num_held_out(d.corpus.characters)), symbol_noun(d.of_bytes)
+    where = _held_out_part(d) or ", held out"
     return [
         ("loss", f"{format_loss(d.progress.best_nats_per_char)} per {symbol}, "
-                 f"{'held out' if held_out else 'of the text that it learned from'}"),
+                 f"{where[2:] if held_out else 'of the text that it learned from'}"),
         *[("verdict", verdict)] * bool(verdict),
         *[("writes", line)] * bool(line),
         ("text", f"{d.corpus.name}: {plural(d.corpus.characters, symbol)}, read {d.passes:.1f} times in "

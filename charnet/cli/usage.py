@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from charnet.cli import synonyms
+from charnet import synonyms
 from charnet.cli.command_list import SUMMARIES
 from charnet.cli.examples import EXAMPLES
 from charnet.cli.help_text import is_argument, metavar, whole_line
@@ -22,6 +22,7 @@ NUMBERS = (  # how a type refuses a value, and what it takes
     (r"(.*) is not a valid float(?: range)?\.?", "a number"),
 )
 OUT_OF_RANGE = r"(\S+) is not in the range (\d+)<=x<=(\d+)\.?"
+NUMERIC = ("int", "float")  # the names of their types begin so
 BELOW = r"(\S+) is not in the range x>=(\d+)\.?"
 SETTING = re.compile(r"\"[^\"]*\"|(?<![\w./])(?:model|data|training)\.[a-z_]+\b(?![./]\w)")  # or a quotation
 
@@ -83,7 +84,7 @@ def _of_another(word: str, command: str, context: Any) -> str:
         flags = {flag for param in found.params for flag in param.opts}
         here = synonyms.option_here(word, other, flags) if len(word) > 2 and other != command else ""
         if here.startswith("--"):
-            return f"; {here} belongs to charnet {other}"
+            return f"; {here.partition(',')[0]} belongs to charnet {other}"
     return ""
 
 
@@ -97,6 +98,7 @@ def check_dashes(context: Any, arguments: Sequence[str]) -> None:
     params = context.command.get_params(context)
     flags = {flag for param in params for flag in param.opts}
     valued = {flag for param in params if not is_argument(param) and not param.is_flag for flag in param.opts}
+    numbers = {flag for param in params if getattr(param.type, "name", "").startswith(NUMERIC) for flag in param.opts}
     command = context.command_path.partition(" ")[2]
     for before, word in zip(("", *arguments), arguments, strict=False):
         if word == "--":
@@ -107,10 +109,12 @@ def check_dashes(context: Any, arguments: Sequence[str]) -> None:
             raise ConfigError(f"{_shown(word)} is a file here: give it as {_shown(shlex.quote(f'./{word}'))}")
         if not re.match(r"-[A-Za-z][A-Za-z_-]{2}", word):
             continue
-        here = synonyms.option_here(word, command, flags)
-        if here:
-            says = f"{_shown(word.partition('=')[0])} has one dash in front, and long options have two"
+        typed = word.partition("=")[0]
+        if here := synonyms.option_here(word, command, flags):
+            says = f"{_shown(typed)} has one dash in front, and long options have two"
             raise ConfigError(f"{says}: " + (f"give it as in {here}" if here.startswith("charnet ") else here))
+        if word[:2] not in flags or word[:2] in numbers:
+            raise ConfigError(no_such_option(typed, context))
 
 
 def check_units(context: Any, arguments: Sequence[str]) -> None:

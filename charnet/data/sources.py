@@ -174,8 +174,14 @@ def _similar_files(path: Path) -> str:
         return ""
     except (OSError, ValueError):
         return f"; the folder {shortened(str(path.parent))} does not exist either"
-    near = [name for name in difflib.get_close_matches(path.name, names, n=3) if os.path.exists(path.parent / name)]
-    return f" (did you mean {' or '.join(str(path.parent / name) for name in near)}?)" if near else ""
+    near = [str(path.parent / name) for name in _near(path.name, names) if os.path.exists(path.parent / name)]
+    if not near and path.parent == Path() and (known := _near(path.stem, datasets.names())):
+        near = [f"the known text {' or '.join(known)}"]
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def _near(name: str, names: list[str]) -> list[str]:
+    return difflib.get_close_matches(name, names, n=3)
 
 
 def name_of(paths: Sequence[str]) -> str:

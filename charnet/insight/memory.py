@@ -32,6 +32,7 @@ SHARED = 8  # the targets of a reading of k characters are k / 8 neighbors
 FEWEST_BLOCKS = 4
 AT_ONCE = 1 << 15  # characters in memory at once
 SMALLEST_GAIN = 0.005  # nats per character; less is no gain
+MUCH_WORSE, HOPELESS = 1.0, 30.0  # nats per character; no alphabet makes a blind guess cost as much as the second
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,14 @@ class ContextCurve:
         """Whether more context still helped at the longest length: the horizon lies beyond it."""
         return self.horizon >= self.lengths[-1] and len(self.lengths) > 1
 
+    @property
+    def is_unstable(self) -> bool:
+        """Whether the loss shoots up with some context, and no memory can be read from it: the state explodes."""
+        worst = max(self.nats)
+        return worst > self.nats[0] + MUCH_WORSE and (worst > self.nats[-1] + MUCH_WORSE or worst > HOPELESS)
+
     def as_dict(self) -> dict[str, Any]:
-        return {**vars(self), "is_open": self.is_open}
+        return {**vars(self), "is_open": self.is_open, "is_unstable": self.is_unstable}
 
 
 def context_losses(networks: Sequence[CharModel], ids: Part | Ids, *, places: int = 1024) -> ContextCurve:

@@ -30,6 +30,8 @@ class RunPath(_Path):
     """The folder of a run: a path, which shows what is in the run."""
 
     def __repr__(self) -> str:
+        if self.is_file():  # of the run, as `run / "best.safetensors"`
+            return repr(_Path(self))
         try:
             document = run_list.find(str(self.absolute())).document
         except CharnetError:  # a path below it, or a run that is gone

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from charnet.insight.gates import LONGEST_HALF_LIFE, LayerGates
 from charnet.insight.gradients import GradientReach
 from charnet.insight.memory import ContextCurve
+from charnet.insight.numbers import fixed
 from charnet.insight.study import Study
 
 NEAR = (0.8, 1.3)  # times the window: memory ends there
@@ -22,6 +23,13 @@ def of_memory(study: Study) -> str:
     curve, window = study.memory, study.checkpoint.config.training.window
     if curve is None:
         return ""
+    if curve.is_unstable:
+        worst = max(range(len(curve.nats)), key=curve.nats.__getitem__)
+        return (
+            f"Where its memory ends cannot be told: with {_count(curve.lengths[worst], study.symbol)} of context the "
+            f"loss is {fixed(curve.nats[worst], 2)} nats, with one {fixed(curve.nats[0], 2)}. Its state grows without "
+            "a limit, as it can with relu and no gates."
+        )
     best = min(range(len(curve.nats)), key=curve.nats.__getitem__)
     if curve.nats[-1] > curve.nats[best] + WORSE:
         length = _count(curve.lengths[best], study.symbol)
@@ -137,7 +145,7 @@ def of_comparison(studies: list[Study]) -> list[str]:
         loss = f"{first.nats_per_char:.3f} nats, {gap:.3f} fewer than {second.name}"
         found = [f"{first.name} expects this text best: {loss}."]
     symbol = first.symbol
-    curves = [(each.memory, each.name) for each in studies if each.memory is not None]
+    curves = [(each.memory, each.name) for each in studies if each.memory and not each.memory.is_unstable]
     curves.sort(key=lambda each: (each[0].horizon, each[1]))
     if len(curves) > 1:
         found.append("Memory ends at " + ", ".join(f"{horizon(c)} ({name})" for c, name in curves) + f" {symbol}s.")
@@ -150,6 +158,8 @@ def of_comparison(studies: list[Study]) -> list[str]:
 
 def horizon(curve: ContextCurve) -> str:
     """Formats where a memory ends."""
+    if curve.is_unstable:
+        return "-"
     return f"{curve.horizon:,} or more" if curve.is_open else f"{curve.horizon:,}"
 
 

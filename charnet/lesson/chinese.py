@@ -101,11 +101,12 @@ SENTENCES = {
     "线在哪里结束，更早的字符网络就用不上了。",
     "memory.range": "{longest} 的记忆最长，能用到 {far} 个字符；{shortest} 的记忆到 {near} 个字符为止。",
     "memory.same": "各种单元的记忆都在 {far} 个字符左右为止。",
+    "memory.unstable": "{cells} 的状态在这里无限增大：看到的上文一长，损失反而猛增，所以不比较它的记忆。",
     "memory.window": "没有一个网络的记忆超出训练时的窗口（{window} 个字符）。",
     "memory.beyond": "{longest} 用到的字符超出了 {window} 个字符的窗口：梯度虽然在窗口处截断，状态却会传到下一个窗口"
     "。",
     "gradient.how": "第二幅图：现在的隐藏状态在多大程度上取决于 k 个字符之前的状态（以当前为 1）。梯度要沿着这条路往"
-    "回传，才能教会网络该记住什么。",
+    "回传，才能教会网络该记住什么。第三幅图：每种单元的损失在多大程度上取决于 k 个字符之前读入的字符。",
     "gradient.lstm": "在这几个网络里，tanh RNN 的梯度消失得更快：往回 {rnn_reach} 个字符就降到百分之一以下，LSTM 沿"
     "着 c 要 {lstm_reach} 个字符。往回 {k} 个字符，RNN 的梯度只剩 {rnn}，LSTM 还剩 {lstm}（沿着 c 还剩 {c}）。",
     "gradient.rnn": "在这里，LSTM 的梯度并不比 tanh RNN 传得更远：降到百分之一以下，RNN 要往回 {rnn_reach} 个字符，"

@@ -119,11 +119,14 @@ SENTENCES = {
     "memory.range": "The memory of the {longest} reaches furthest, {far} characters; that of the {shortest} ends at "
     "{near}.",
     "memory.same": "The memories of all cells end at about {far} characters.",
+    "memory.unstable": "The state of the {cells} grows without a limit here: with more context the loss shoots up. So "
+    "its memory is not compared.",
     "memory.window": "No memory reaches beyond the window of {window} characters in which the networks were trained.",
     "memory.beyond": "The {longest} uses more than the window of {window} characters: the state is carried from "
     "window to window, even though the gradient is cut.",
     "gradient.how": "Second figure: how strongly the hidden state now depends on the state k characters ago, "
-    "relative to now. A gradient has to go this way back to teach the network what to remember.",
+    "relative to now. A gradient has to go this way back to teach the network what to remember. Third figure: how "
+    "strongly the loss depends on the character that was read k steps ago, for every cell.",
     "gradient.lstm": "In these networks the gradient vanishes faster in the tanh RNN: it falls below a hundredth "
     "after {rnn_reach} characters, along c of the LSTM only after {lstm_reach}. After {k} characters {rnn} of it is "
     "left in the RNN, and {lstm} in the LSTM (along c: {c}).",

@@ -41,6 +41,9 @@ def of_cell(lesson: Lesson, run: Run, number: int, words: Words) -> str:
 
 def memory(curves: Mapping[str, ContextCurve], words: Words) -> str:
     """Draws how much is lost when less than the whole context is seen, by its length, until nothing is."""
+    curves = {name: curve for name, curve in curves.items() if not curve.is_unstable}
+    if not curves:
+        return ""
     lines = [Line(name, curve.lengths, _lost(curve)) for name, curve in curves.items()]
     ends = words.listed([f"{name} {horizon(curve)}" for name, curve in curves.items()])
     panel = Panel(words.say("panel.memory"), words.say("axis.context"), lines, log_x=2, log_y=10)

@@ -157,8 +157,11 @@ def of_memory(lesson: Lesson, words: Words) -> list[str]:
         cell(run.config.model): (run, lesson.memory[run.name])
         for run in lesson.of_part("cells") if run.name in lesson.memory
     }  # fmt: skip
+    unstable = [name for name, (_, curve) in found.items() if curve.is_unstable]
+    exploding = [words.say("memory.unstable", cells=words.listed(unstable))] * bool(unstable)
+    found = {name: each for name, each in found.items() if name not in unstable}
     if not found:
-        return []
+        return exploding
     order = sorted(found, key=lambda name: found[name][1].horizon)
     (_, near), (run, far) = found[order[0]], found[order[-1]]
     if far.horizon <= ALIKE * near.horizon:
@@ -168,12 +171,12 @@ def of_memory(lesson: Lesson, words: Words) -> list[str]:
         said = [words.say("memory.range", **ends)]
     window = run.config.training.window
     if far.lengths[-1] <= window:  # the held-out text is too short to tell
-        return said
+        return said + exploding
     if far.horizon <= window:
         said.append(words.say("memory.window", window=window))
     else:
         said.append(words.say("memory.beyond", longest=order[-1], window=window))
-    return said
+    return said + exploding
 
 
 def of_gradient(lesson: Lesson, words: Words) -> list[str]:
@@ -238,7 +241,7 @@ def of_windows(lesson: Lesson, words: Words) -> list[str]:
         said = [words.say("windows.clear", best=_window(found[0]), nats=nats(loss(found[0])),
                           others=words.listed(others))]  # fmt: skip
     memories = [lesson.memory[run.name] for run in sorted(found, key=_window) if run.name in lesson.memory]
-    if len(memories) > 1:
+    if len(memories) > 1 and not any(curve.is_unstable for curve in memories):
         grows = all(a.horizon < b.horizon for a, b in itertools.pairwise(memories))
         listed = words.listed([horizon(curve) for curve in memories])
         said.append(words.say("windows.grows" if grows else "windows.mixed", horizons=listed))

@@ -128,6 +128,8 @@ def power_of_ten(value: float) -> str:
 
 def horizon(curve: ContextCurve) -> str:
     """Returns where a memory ends; it may lie beyond what was measured."""
+    if curve.is_unstable:
+        return "-"
     return f"> {curve.lengths[-1]:,}" if curve.is_open else f"{curve.horizon:,}"
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from charnet.config import AUTO, Config
-from charnet.errors import ConfigError, did_you_mean, quoted
-from charnet.overlay import LISTED, limits, overlay, qualified_names
+from charnet.errors import ConfigError, quoted
+from charnet.overlay import limits, meant, overlay, qualified_names
 
 QUARTERS = 4  # in a whole schedule; rungs are counted in quarters
 NOISE = 0.01  # nats per character: by so much do losses of equal settings differ from seed to seed
@@ -86,7 +86,7 @@ def parse(texts: Sequence[str]) -> dict[str, list[Any]]:
             raise ConfigError(f"--try: expected a setting and its values, as in dropout=0,0.3, found {quoted(text)}")
         key = given.rpartition(".")[2] if given in known.values() else given
         if key not in known:
-            raise ConfigError(f"--try: there is no setting {quoted(given)}{did_you_mean(given, known) or LISTED}")
+            raise ConfigError(f"--try: there is no setting {quoted(given)}{meant(given, known)}")
         name = known[key]
         if name.startswith("data."):
             raise ConfigError(f"--try: {key} changes the text, and losses on different texts cannot be compared")

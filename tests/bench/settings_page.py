@@ -23,7 +23,8 @@ SECTIONS = {
 }
 SAMPLING = """## Writing
 
-Flags of `charnet sample`, keyword arguments of `model.generate`, and fields of a request to `charnet serve`.
+Keyword arguments of `model.generate`, and flags of `charnet sample`. The page Serving lists those that a request to
+`charnet serve` may have.
 """
 
 
@@ -32,8 +33,9 @@ def page() -> str:
     for section, (heading, kind) in SECTIONS.items():
         rows = [_row(f"{section}.{name}", *described) for name, described in options_of(kind).items()]
         parts.append(f"## {heading}\n\n| setting | default | what it is |\n|---|---|---|\n" + "".join(rows))
-    rows = [_row(" ".join(flags_of(name)[:1]), *each) for name, each in options_of(SamplingOptions).items()]
-    parts.append(f"{SAMPLING}\n| option | default | what it is |\n|---|---|---|\n" + "".join(rows))
+    sampling = options_of(SamplingOptions).items()
+    rows = [_row(f"{name}` | `{flags_of(name)[0]}", *described) for name, described in sampling]
+    parts.append(f"{SAMPLING}\n| argument | flag | default | what it is |\n|---|---|---|---|\n" + "".join(rows))
     return "\n".join(parts)
 
 

@@ -48,6 +48,22 @@ def test_statistics_of_a_text_fit_a_narrow_terminal_and_stay_whole_in_a_pipe(
     assert "given" in on_terminal.split()  # no word is cut
 
 
+def test_the_loss_of_inspect_says_of_how_much_held_out_text_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("charnet.machine.threads_beside_others", lambda _: 1)
+    Path("a.txt").write_text("the cat sat on a mat\n" * 60)
+    train = ["train", "a.txt", "--hidden-size", "8", "--window", "13", "--batch-size", "3", "--steps", "5", "--quiet"]
+    assert run([*train, "--name", "part", "--val-chars", "47", "--threads", "1"]) == 0
+    assert run([*train, "--name", "whole", "--threads", "1"]) == 0
+    for name, said in (("part", ", over 47 of 126 held-out characters"), ("whole", " per character, held out")):
+        capsys.readouterr()
+        assert run(["inspect", name]) == 0
+        loss = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("loss"))
+        assert loss.endswith(said)
+
+
 def test_what_is_said_of_a_model_of_bytes_counts_bytes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from charnet.cli import console, synonyms, usage
+from charnet import synonyms
+from charnet.cli import console, usage
 from charnet.cli.app import app, run
 from charnet.errors import nearest
 
@@ -45,7 +46,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("train --temperature 1", "charnet train has no option --temperature; --temperature belongs to charnet sample"),
         ("train --learning_rate 1", "charnet train has no option --learning_rate; it is --learning-rate here"),
         ("train -rnn_size 3", "-rnn_size has one dash in front, and long options have two: --hidden-size"),
-        ("train -gpuid 0", "-gpuid has one dash in front, and long options have two: --device cuda"),
+        ("train -gpuid -1", "-gpuid has one dash in front, and long options have two: --device cuda, or cpu for -1"),
+        ("train -input_h5 x.h5", "-input_h5 has one dash in front, and long options have two: give it as in charnet "
+                                 "train book.txt"),
+        ("train -train_frac 0.9", "-train_frac has one dash in front, and long options have two: --val-fraction"),
+        ("train --min_lr 1", "charnet train has no option --min_lr; it is --set training.final_learning_rate=0.01 "
+                             "here"),
+        ("train --nhid 3", "charnet train has no option --nhid; it is --hidden-size here"),
+        ("train -word_level 1", "charnet train has no option -word_level; see charnet train --help"),
+        ("sample -sample 0", "charnet sample has no option -sample (did you mean --samples?); see charnet sample "
+                             "--help"),
+        ("sample -verbose 0", "charnet sample has no option -verbose; see charnet sample --help"),
+        ("sample -gpuid 0", "charnet sample has no option -gpuid; --device cuda belongs to charnet train"),
+        ("export --format onnx", "charnet export has no option --format; it is --html, --onnx, --safetensors or "
+                                 "--numpy here"),
         ("sample -temperature 1", "-temperature has one dash in front, and long options have two: --temperature"),
         ("sample --model x", "charnet sample has no option --model; give it without an option, as in charnet "
                              "sample book"),

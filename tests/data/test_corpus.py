@@ -165,6 +165,21 @@ def test_a_missing_file_unlike_all_others_is_refused_without_a_hint(folder: Path
         corpus.read([str(folder / "q")])
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("tinyshakespeare", "the known text tiny-shakespeare or shakespeare"),
+        ("ferry_book", "the known text ferry-book"),
+    ],
+)
+def test_a_known_text_is_named_where_its_name_is_nearly_typed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, typed: str, meant: str
+) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(CorpusError, match=rf"no such file or folder \(did you mean {meant}\?\)$"):
+        corpus.read([typed])
+
+
 def test_a_missing_folder_is_named(folder: Path) -> None:
     with pytest.raises(CorpusError, match=r"the folder .*none does not exist either"):
         corpus.read([str(folder / "none" / "a.txt")])

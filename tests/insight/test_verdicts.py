@@ -54,10 +54,23 @@ def curve(horizon: int, nats: list[float] | None = None) -> ContextCurve:
             "More than 1 character of context makes it worse: from 5.00 to "
             "7.00 nats. This text is unlike the one that it learned from.",
         ),
+        (
+            32,
+            curve(32, [5.5, 5.5, 6.0, 5.8, 5.9, 9.8e23, 5.1]),
+            "Where its memory ends cannot be told: with 32 characters of context the loss is 9.800e+23 nats, with one "
+            "5.50. Its state grows without a limit",
+        ),
+        (32, curve(1, [5.5, 7.0, 31.0, 40.0, 50.0, 60.0, 60.0]), "Where its memory ends cannot be told: "),
     ],
 )
 def test_of_memory(window: int, found: ContextCurve, expected: str) -> None:
     assert expected in verdicts.of_memory(study(window, memory=found))
+
+
+def test_an_exploding_network_has_no_memory_to_compare() -> None:
+    exploding = study(memory=curve(32, [5.5, 5.5, 6.0, 5.8, 5.9, 9.8e23, 5.1]), nats_per_char=5.1, name="relu")
+    others = [study(memory=curve(each), nats_per_char=1.5, name=f"lstm-{each}") for each in (4, 8)]
+    assert "Memory ends at 4 (lstm-4), 8 (lstm-8) characters." in verdicts.of_comparison([exploding, *others])
 
 
 def test_bytes_are_called_bytes() -> None:

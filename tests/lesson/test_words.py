@@ -15,7 +15,7 @@ from lessons import cells, curve, explosion_of, full, lesson, reach, renamed, ru
 
 import charnet
 from charnet.data import bundled
-from charnet.lesson import chinese, english, verdicts
+from charnet.lesson import chinese, english, figures, verdicts
 from charnet.lesson.explosion import Descent
 from charnet.lesson.page import to_page
 from charnet.lesson.plan import PARTS, Plan
@@ -169,6 +169,16 @@ def test_the_verdict_on_memory_follows_the_horizons() -> None:
     assert of(30, 32) == ["memory.same", "memory.window"]
     assert of(7, 64) == ["memory.range", "memory.beyond"]
     assert of(7, 16, longest=16) == ["memory.range"]  # a text too short to see beyond the window
+
+
+def test_the_memory_of_an_exploding_network_is_not_called_the_longest() -> None:
+    unstable = replace(curve(32), nats=[1.0] * 9 + [1e23, 1.0])
+    memory = {"rnn-relu": unstable, "lstm": curve(12), "gru": curve(5)}
+    found = verdicts.of_memory(lesson(*cells(), memory=memory), Words("en"))
+    assert found[0].startswith("The memory of the LSTM reaches furthest, 12 characters")
+    assert found[-1].startswith("The state of the RNN (ReLU) grows without a limit here")
+    assert verdicts.of_memory(lesson(*cells(), memory={"rnn-relu": unstable}), Words("en")) == found[-1:]
+    assert figures.memory({"RNN (ReLU)": unstable}, Words("en")) == ""
 
 
 def test_the_gradient_of_the_lstm_is_called_longer_only_where_it_is() -> None:

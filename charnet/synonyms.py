@@ -1,4 +1,4 @@
-"""Options and commands of other programs, and their names here, for messages.
+"""Options, settings and commands of other programs, and their names here, for messages.
 
 Those that people know from char-rnn, torch-rnn, textgenrnn and nanoGPT are among them. All are written without dashes
 in front, and with dashes for underscores within.
@@ -6,26 +6,30 @@ in front, and with dashes for underscores within.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 # name here: names elsewhere. With a value behind it, the name stands for that; of several names the first that the
 # command has counts. "argument" stands for a word without a dash in front.
 _OPTIONS = {
     "learning-rate": "lr rate alpha eta",
-    "device cuda": "gpu gpuid gpu-id cuda use-gpu",
+    "device cuda": "gpu cuda use-gpu",
+    "device cuda, or cpu for -1": "gpuid gpu-id",
     "device cpu": "cpu no-cuda no-gpu",
     "device": "backend gpu-backend",
     "batch-size": "batch bs minibatch streams",
     "epochs": "epoch n-epochs num-epochs max-epochs passes",
-    "steps": "iters iter iterations max-iters max-steps num-steps n-steps step",
+    "steps": "iters iter iterations max-iters max-steps num-steps n-steps step lr-decay-iters",
     "for": "time minutes hours duration budget max-time",
-    "num-layers": "layers n-layers n-layer layer depth",
-    "hidden-size": "hidden units rnn-size hidden-dim n-hidden n-embd hidden-units num-units d-model dim width size",
-    "embedding-size": "embedding embed emb embed-size embedding-dim emb-size wordvec-size dim-embeddings",
+    "num-layers": "layers n-layers n-layer nlayers layer depth",
+    "hidden-size": "hidden units rnn-size hidden-dim n-hidden n-embd hidden-units num-units nhid d-model dim width "
+    "size",
+    "embedding-size": "embedding embed emb embed-size embedding-dim emb-size emsize wordvec-size dim-embeddings",
     "window": "seq-length seq-len sequence-length seqlen block-size bptt bptt-len context-length",
     "cell": "rnn-type cell-type rnn lstm gru model-type",
     "dropout": "drop drop-prob dropout-p",
     "optimizer": "optim opt",
     "activation": "nonlinearity",
-    "val-fraction": "val-frac validation-split val-split valid-fraction",
+    "val-fraction": "val-frac train-frac validation-split val-split valid-fraction",
     "test-fraction": "test-frac",
     "members": "ensemble",
     "seed": "random-seed rng-seed",
@@ -42,6 +46,8 @@ _OPTIONS = {
     "set training.warmup=0.05": "warmup warmup-iters warmup-steps",
     "set training.eval_every=100": "eval-interval eval-every eval-val-every validate-every",
     "set training.report_every=10": "print-every log-interval report-every",
+    "set training.final_learning_rate=0.01": "min-lr final-lr",
+    "val-chars": "eval-iters",
     "checkpoint-every": "save-every save-interval",
     "lines": "line-delimited single-lines",
     "out": "output outfile output-file output-dir out-dir save-dir checkpoint-dir savefile save dir rundir folder",
@@ -67,7 +73,10 @@ _OPTIONS = {
 }
 # What is an argument here: the command, the words that stand for it, and how it is given.
 _ARGUMENTS = {
-    "train": ("data data-dir dataset input input-file input-txt file text corpus path source", "book.txt"),
+    "train": (
+        "data data-dir dataset input input-file input-txt input-h5 input-json file text corpus path source",
+        "book.txt",
+    ),
     "sample": ("model checkpoint ckpt load run model-path load-from", "book"),
     "eval": ("model checkpoint ckpt load run data dataset input file text", "book book.txt"),
     "inspect": ("model checkpoint ckpt load run file", "book"),
@@ -79,8 +88,12 @@ _ARGUMENTS = {
     "sweep": ("data data-dir dataset input file text corpus", "book.txt"),
     "corpus info": ("data dataset input file text", "book.txt"),
 }
-# A model is a cell where there is no argument for one: `th train.lua -model lstm`.
-_OF_A_COMMAND = {"train": {"model": "cell"}}
+# A model is a cell where there is no argument for one: `th train.lua -model lstm`. A format is a flag of its own.
+_OF_A_COMMAND = {
+    "train": {"model": "cell"},
+    "export": {"format": "html, --onnx, --safetensors or --numpy", "type": "html, --onnx, --safetensors or --numpy"},
+}
+_IN_PYTHON = {"model": ["cell"], "temp": ["temperature"], "for": ["seconds"], "time": ["seconds"]}
 _COMMANDS = {
     "runs": "ls list models checkpoints history",
     "sample": "generate gen write predict text complete",
@@ -143,9 +156,23 @@ def option_here(word: str, command: str, flags: set[str]) -> str:
     words, example = _ARGUMENTS.get(command, ("", ""))
     candidates = [name, _OF_A_COMMAND.get(command, {}).get(name, ""), *OPTIONS.get(name, ())]
     for each in filter(None, candidates):
-        if f"--{each.partition(' ')[0]}" in flags:
+        if f"--{each.replace(',', ' ').split()[0]}" in flags:
             return f"--{each}"
     return f"charnet {command} {example}" if name in words.split() else ""
+
+
+def setting_here(word: str, names: Collection[str]) -> str:
+    """Returns the field that a word stands for, of those with these names, or "".
+
+    >>> setting_here("lr", ["learning_rate"]), setting_here("grad_clip", ["clip"]), setting_here("xyz", ["clip"])
+    ('learning_rate', 'clip', '')
+    """
+    others: list[str] = [*_IN_PYTHON.get(plain(word), ()), *OPTIONS.get(plain(word), ())]
+    for each in others:
+        field = each.removeprefix("set ").replace("=", " ").replace(",", " ").split()[0]
+        if (name := field.rpartition(".")[2].replace("-", "_")) in names:
+            return name
+    return ""
 
 
 def command_here(word: str) -> str:

@@ -10,13 +10,13 @@ import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from charnet import synonyms
 from charnet.config import AUTO, LARGEST_COUNT, Config, SamplingOptions, flags_of
 from charnet.errors import ConfigError, did_you_mean, quoted, short_repr, shortened
 from charnet.limits import Limits, converted, options_of
+from charnet.synonyms import LISTED, meant, setting_here
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 LARGEST_WHOLE_FLOAT = 2**63 - 1
@@ -24,7 +24,6 @@ LARGEST_DYNAMIC_RATE = 10.0
 OLD_NAMES = {"training.earlier_plans": "training.length_changes"}  # in files of earlier versions
 Pair = tuple[int, int]
 
-LISTED = "; charnet guide settings lists them"
 DURATION_EXAMPLES = "for example 90s, 5m, 2h, 1h30m, 1d, or 1:30 for a minute and a half"
 SECONDS_OF = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
@@ -80,12 +79,6 @@ def named_settings(settings: Mapping[str, Any], beside: Iterable[str] = ()) -> d
     return {known[key]: value for key, value in settings.items()}
 
 
-def meant(wrong: str, known: Collection[str]) -> str:
-    """Says which of the known names a wrong one stands for, elsewhere or by its letters, or where all are listed."""
-    here = synonyms.setting_here(wrong, known)
-    return f' (did you mean "{here}"?)' if here else did_you_mean(wrong, known) or LISTED
-
-
 def limits(name: str) -> Limits:
     """Limits and help text of the setting `section.field`."""
     return typing.cast(Limits, _find(name)[0].metadata["limits"])
@@ -105,7 +98,7 @@ def _find(name: str) -> tuple[dataclasses.Field[Any], Any]:
     section, dot, key = name.partition(".")
     if not dot:
         known = qualified_names()
-        here = synonyms.setting_here(name, known)
+        here = setting_here(name, known)
         near = [here] if here else difflib.get_close_matches(shortened(name), known, n=1)
         hint = f' (did you mean "{known[near[0]]}"?)' if near else ""
         raise ConfigError(f"{quoted(name)} is no setting: say section.field{hint or LISTED}")

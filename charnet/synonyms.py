@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from charnet.errors import did_you_mean
+
+LISTED = "; charnet guide settings lists them"
 # name here: names elsewhere. With a value behind it, the name stands for that; of several names the first that the
 # command has counts. "argument" stands for a word without a dash in front.
 _OPTIONS = {
@@ -173,6 +176,12 @@ def setting_here(word: str, names: Collection[str]) -> str:
         if (name := field.rpartition(".")[2].replace("-", "_")) in names:
             return name
     return ""
+
+
+def meant(wrong: str, known: Collection[str]) -> str:
+    """Says which of the known names a wrong one stands for, elsewhere or by its letters, or where all are listed."""
+    here = setting_here(wrong, known)
+    return f' (did you mean "{here}"?)' if here else did_you_mean(wrong, known) or LISTED
 
 
 def command_here(word: str) -> str:

@@ -16,14 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnet import config, config_file
+from charnet import config
 from charnet import overlay as settings_overlay
 from charnet.cli.app import run
 from charnet.config import AUTO, Config, SamplingOptions, flags_of
-from charnet.config_file import read_yaml, to_yaml
 from charnet.errors import ConfigError, StorageError
 from charnet.limits import options_of
 from charnet.overlay import as_dict, assignments, from_dict, overlay
+from charnet.storage import config_file
+from charnet.storage.config_file import read_yaml, to_yaml
 
 NAMES = list(settings_overlay.setting_names())
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from charnet.config import Config
-from charnet.config_file import read_yaml, to_yaml
 from charnet.errors import ConfigError
 from charnet.overlay import assignments, overlay, parse_duration
+from charnet.storage.config_file import read_yaml, to_yaml
 
 
 @pytest.mark.parametrize(

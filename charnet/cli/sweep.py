@@ -12,10 +12,10 @@ import typer
 from charnet.cli import console, launch, messages, sweep_words
 from charnet.cli.options import option, unescaped_settings
 from charnet.config import RUNS
-from charnet.config_file import read_yaml
 from charnet.errors import ConfigError, quoted
 from charnet.overlay import assignments, parse_duration
 from charnet.signals import Interrupted, SignalGuard
+from charnet.storage.config_file import read_yaml
 from charnet.training import trials
 
 if TYPE_CHECKING:

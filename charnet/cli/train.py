@@ -12,10 +12,10 @@ from charnet.cli import console, dry_running, launch, progress
 from charnet.cli.following import following
 from charnet.cli.options import SEPARATORS, given_settings, option, setting, unescaped_settings
 from charnet.config import RUNS
-from charnet.config_file import read_yaml
 from charnet.errors import ConfigError, quoted
 from charnet.overlay import assignments, parse_duration
 from charnet.signals import Interrupted, SignalGuard
+from charnet.storage.config_file import read_yaml
 from charnet.training import group
 
 TEXT, MODEL, TRAINING, RUN, OUTPUT = "The text", "The model", "Training", "The run", "Output"

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charnet import regular_file
-from charnet.config_file import read_yaml
 from charnet.data import bundled, datasets
 from charnet.errors import CharnetError, ConfigError
 from charnet.evaluation.baselines import ppmd_size, xz_size
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import read_yaml
 from charnet.storage.runs import SETTINGS
 
 MOST_BYTES = 64 << 20  # of a text; PPMd reads about a megabyte a second, xz a third of that

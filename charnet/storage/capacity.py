@@ -10,11 +10,11 @@ import dataclasses
 import json
 
 from charnet.config import Config, TrainingSettings
-from charnet.config_file import LARGEST_SETTINGS_FILE, to_yaml
 from charnet.errors import ConfigError, plural
 from charnet.overlay import as_dict, overlay
 from charnet.storage import tensorfile
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import LARGEST_SETTINGS_FILE, to_yaml
 from charnet.storage.document import LONGEST_HISTORY
 from charnet.storage.runs import LARGEST_METRICS, LONGEST_METRICS_LINE
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from charnet import durable, regular_file
 from charnet.config import Config
-from charnet.config_file import read_yaml
 from charnet.data import corpus as texts
 from charnet.data.readers import fingerprint
 from charnet.data.sources import find
@@ -19,6 +18,7 @@ from charnet.errors import CharnetError, CheckpointError, plural
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import read_yaml
 from charnet.storage.strict_json import strict_json
 
 LONGEST_LINE = 1 << 16  # bytes of metrics

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from charnet.config import Config
-from charnet.config_file import read_yaml, to_yaml
 from charnet.data import corpus as data_corpus
 from charnet.data.batches import check_length
 from charnet.data.cache import open_copy
@@ -28,6 +27,7 @@ from charnet.errors import CheckpointError, ConfigError, CorpusError, plural, sh
 from charnet.overlay import as_dict, overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import read_yaml, to_yaml
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.ngram_tensors import PREFIX
 from charnet.storage.runs import RunFolder

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from charnet.config import Config
-from charnet.config_file import to_yaml
 from charnet.data.vocab import Vocabulary
 from charnet.errors import StorageError
 from charnet.overlay import overlay
 from charnet.storage import capacity, runs
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import to_yaml
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training.run_state import append_line

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from charnet import machine
 from charnet.config import Config
-from charnet.config_file import to_yaml
 from charnet.data import corpus as data_corpus
 from charnet.data.batches import check_length
 from charnet.data.corpus import Corpus
@@ -25,6 +24,7 @@ from charnet.model.ngram import longest_order
 from charnet.overlay import overlay
 from charnet.storage import place, runs
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import to_yaml
 from charnet.storage.document import CorpusInfo
 from charnet.training import elastic, group, planner, resolve, sizes, together, torch_group
 from charnet.training.planner import Plan

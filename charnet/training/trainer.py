@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 
 from charnet.config import Config
-from charnet.config_file import to_yaml
 from charnet.data.batches import StreamPosition
 from charnet.data.documents import NO_TARGET
 from charnet.data.split import Split
@@ -31,6 +30,7 @@ from charnet.machine import explain_out_of_memory
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import to_yaml
 from charnet.storage.document import CorpusInfo, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training import optim

@@ -15,7 +15,8 @@ from typing import Any
 
 from charnet.config import AUTO, Config
 from charnet.errors import ConfigError, quoted
-from charnet.overlay import limits, meant, overlay, qualified_names
+from charnet.overlay import limits, overlay, qualified_names
+from charnet.synonyms import meant
 
 QUARTERS = 4  # in a whole schedule; rungs are counted in quarters
 NOISE = 0.01  # nats per character: by so much do losses of equal settings differ from seed to seed

@@ -13,9 +13,9 @@ from files import at_most
 
 from charnet.cli.app import run
 from charnet.config import Config
-from charnet.config_file import read_yaml
 from charnet.errors import ConfigError, StorageError
 from charnet.overlay import overlay
+from charnet.storage.config_file import read_yaml
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
 

@@ -16,10 +16,10 @@ from files import at_most
 from charnet import durable, regular_file
 from charnet.cli.app import run
 from charnet.config import DataSettings
-from charnet.config_file import read_yaml
 from charnet.data import cache, corpus, datasets, fingerprints, sources
 from charnet.errors import CharnetError, ConfigError, CorpusError, StorageError
 from charnet.storage import runs, verify
+from charnet.storage.config_file import read_yaml
 from charnet.storage.runs import RunFolder
 from charnet.training import setup
 

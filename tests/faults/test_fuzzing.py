@@ -25,12 +25,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charnet.config import Config
-from charnet.config_file import read_yaml
 from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
 from charnet.errors import CheckpointError, ConfigError, PromptError
 from charnet.overlay import as_dict, from_dict, overlay
 from charnet.storage import tensorfile
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import read_yaml
 
 CASES = 100_000 if LONG else 20_000  # in a piece
 PIECES = range(100 if LONG else 1)

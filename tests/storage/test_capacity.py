@@ -14,12 +14,12 @@ from conftest import sentences
 
 from charnet.cli.app import run
 from charnet.config import Config
-from charnet.config_file import LARGEST_SETTINGS_FILE
 from charnet.data.vocab import Vocabulary
 from charnet.errors import CheckpointError, ConfigError
 from charnet.overlay import overlay
 from charnet.storage import capacity, strict_json, tensorfile
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import LARGEST_SETTINGS_FILE
 from charnet.storage.document import LONGEST_HISTORY
 from charnet.storage.runs import LONGEST_METRICS_LINE, METRICS
 from charnet.training import resolve

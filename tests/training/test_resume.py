@@ -17,11 +17,11 @@ from test_trainer import Runner, after, finish, outcome
 
 import charnet
 from charnet.config import Config
-from charnet.config_file import read_yaml
 from charnet.errors import ConfigError, CorpusError
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import read_yaml
 from charnet.training import setup, start
 from charnet.training.events import Started
 from charnet.training.trainer import Trainer

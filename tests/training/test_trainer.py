@@ -21,7 +21,6 @@ import torch
 from conftest import sentences
 
 from charnet.config import GATES, OPTIMIZERS
-from charnet.config_file import read_yaml
 from charnet.data import corpus
 from charnet.data.cache import cache_folder
 from charnet.data.split import Part
@@ -33,6 +32,7 @@ from charnet.model.device import choose_device
 from charnet.model.ensemble import from_weights
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.config_file import read_yaml
 from charnet.training import recorder, setup, trained_ngram, trainer
 from charnet.training.events import Evaluated, Finished, Metrics, Progress, RolledBack, Started
 from charnet.training.train_state import TrainState

@@ -42,6 +42,7 @@ ENCODING_VERSION = 2  # changes when the encoded copy of the same text changes
 CHECKS_VERSION = 4  # changes when more is checked or noted: the text is read again, and the same copy comes of it
 CASING_VERSION = 2  # changes when the encoded copy of the same text in lower case changes
 ROWS_VERSION = 2  # changes when other rows of a table are left out
+TWO_CHARACTERS = "line ends are two characters each (\\r\\n): charnet train --newlines lf makes them one"
 KEY_SETTINGS = (
     *("encoding", "encoding_errors", "bytes", "newlines", "normalize", "lowercase"),
     *("lines", "document_separator", "min_count", "max_alphabet"),
@@ -195,7 +196,7 @@ def _separators(selection: Selection, data: DataSettings) -> list[str]:
 
 
 def _alphabet(parts: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: bool) -> tuple[Vocabulary, list[str]]:
-    """Returns the alphabet of all parts, with rare characters folded into one symbol, and a note on that."""
+    """Returns the alphabet of all parts, with rare characters folded into one symbol, and notes on it."""
     whole = SymbolCounts()
     for part in parts:
         whole.add_counts(part.counts)
@@ -212,10 +213,11 @@ def _alphabet(parts: Sequence[SymbolCounts], data: DataSettings, *, is_utf8: boo
     folded = int(counts.sum() - counts[symbols].sum())
     end = ord(DOCUMENT_END) if data.document_end == DOCUMENT_END else None
     vocab = Vocabulary((*symbols.tolist(), *rare), data.bytes, is_utf8, end)
-    if not rare:
-        return vocab, []
-    share = f"{folded / int(counts.sum()):.2g} of the text"
-    return vocab, [f"{plural(len(present) - len(symbols), 'rare character')} folded into one, {share}"]
+    notes = [TWO_CHARACTERS] if not data.bytes and ord("\r") in symbols else []
+    if rare:
+        share = f"{folded / int(counts.sum()):.2g} of the text"
+        notes.append(f"{plural(len(present) - len(symbols), 'rare character')} folded into one, {share}")
+    return vocab, notes
 
 
 def encode_for(

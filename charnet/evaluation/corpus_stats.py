@@ -251,7 +251,7 @@ def _advice(stats: CorpusStats, lines: LineStats, counts: list[int], wrong: int,
     """
     advice = []
     if stats.characters < VERY_SHORT:
-        advice.append("very short: expect letters and few words; a hundred times as much text would make a difference")
+        advice.append("very short: expect few words that make sense; a hundred times as much text would make a difference")
     elif stats.characters < SHORT:
         advice.append("short: more of the same kind of text would help more than longer training")
     advice += _advice_on_repeats(stats, lines)
@@ -264,8 +264,6 @@ def _advice(stats: CorpusStats, lines: LineStats, counts: list[int], wrong: int,
         advice.append(
             f"line ends are mixed ({', '.join(stats.line_ends)}): charnet train --newlines lf makes them the same"
         )
-    elif "\\r\\n" in stats.line_ends:
-        advice.append("line ends are two characters each (\\r\\n): charnet train --newlines lf makes them one")
     if stats.breaks:
         breaks = ", ".join(f"{name} x {count:,}" for name, count in stats.breaks.items())
         advice.append(f"{breaks}: no line ends there, but only at \\n, \\r\\n and \\r; replace them if one should")

@@ -802,3 +802,12 @@ def test_any_path_gives_a_name_that_is_safe_as_a_folder(path: str) -> None:
 )
 def test_the_end_of_the_text_is_held_out(characters: int, fraction: float, held_out: int) -> None:
     assert DataSettings(val_fraction=fraction).num_held_out(characters) == held_out
+
+
+def test_line_ends_of_two_characters_are_noted_unless_they_are_made_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\r\ntwo\r\n" * 9)
+    (note,) = corpus.read([str(path)]).notes
+    assert note == r"line ends are two characters each (\r\n): charnet train --newlines lf makes them one"
+    assert corpus.read([str(path)], DataSettings(newlines="lf")).notes == ()
+    assert corpus.read([str(path)], DataSettings(bytes=True)).notes == ()

@@ -291,7 +291,7 @@ def test_mail_and_subtitles_are_named_and_the_command_takes_the_words_out(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).write_bytes(written)
-    (note,) = corpus.read([name]).notes
+    note = corpus.read([name]).notes[0]
     assert note.startswith(f"{name} is {kind}: the model learns ")
     command = note.split(": ", 2)[2].replace("python3 ", f"{shlex.quote(sys.executable)} ")
     subprocess.run(["bash", "-c", command], check=True, timeout=60)

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import DYNAMIC_RATE, RUNS, SamplingOptions, of_arguments
 from charnet.data import prompts
-from charnet.data.normalize import normalize
 from charnet.data.prompts import checked_list
-from charnet.data.segment import segment
+from charnet.data.segment import as_training_text
 from charnet.engines import registry
 from charnet.engines.base import Engine
-from charnet.errors import ConfigError, CorpusError, rewording, rewording_class, short_repr
-from charnet.generation import batch, copy_guard, generate
+from charnet.errors import ConfigError, CorpusError, rewording, rewording_class
+from charnet.generation import batch, copy_guard, generate, origin
 from charnet.generation.generate import Generation, GenerationState
 from charnet.generation.guarded import generation
 from charnet.generation.running import Request
 from charnet.generation.sampler import Sampler
 from charnet.insight import notebook
 from charnet.insight.reprs import RunPath, model_repr
+from charnet.limits import converted, path_text
 from charnet.overlay import check_count, named_settings, sampling_options
 from charnet.signals import SignalGuard, keyboard_interrupt
 from charnet.storage import runs
@@ -50,11 +51,14 @@ class TextModel:
     _repr_html_, __repr__ = notebook.model_html, model_repr
 
     def __init__(self, checkpoint: Checkpoint, *, engine: str = "auto") -> None:
-        self.checkpoint = checkpoint
+        self.checkpoint, self._origin = checkpoint, origin.origin(checkpoint, engine)
         self._engine_name, self._engines, self._characters = engine, dict[str, Engine](), 0
         self._guards = dict[int, copy_guard.CopyGuard]()
         if engine != "auto":
             self._open(engine)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(TextModel, engine=self._engine_name), (self.checkpoint,)  # a copy opens its own engines
 
     def stream(self, prompt: str = "", *, index: int = 0, **options: Any) -> Iterator[str]:
         """Continues a prompt, and yields the text as it is written, mostly a character at a time, without the prompt.
@@ -93,23 +97,20 @@ class TextModel:
         return (p + "".join(chunk.text for chunk in each) for p, each in zip(texts, written, strict=True))
 
     def start(self, prompt: str = "", *, num_sampled: int = 0) -> GenerationState:
-        """Reads a prompt and returns the state after it, for `write`.
-
-        Args:
-            num_sampled: how many of its characters this model wrote: the same seed then continues a saved text.
-        """
+        """Reads a prompt and returns the state after it, for `write`. With `num_sampled`, the number of its characters
+        that this model wrote, the same seed continues a saved text."""
         check_count("num_sampled", num_sampled)
         engine = next(iter([*self._engines.values()]), None) or self._open("numpy")  # another thread may open one
         state = generate.start(engine, self.checkpoint.vocab, self._encode(prompt))
-        return replace(state, num_sampled=num_sampled)
+        return replace(state, num_sampled=num_sampled, origin=self._origin)
 
     def extend(self, state: GenerationState, text: str) -> GenerationState:
-        """Returns the state after more text by the caller."""
-        return state.extend(self._encode(text))
+        """Returns the state after more text by the caller, from a state of this model."""
+        return origin.checked(state, self._origin).extend(self._encode(text, "text"))
 
     def write(self, state: GenerationState, *, index: int = 0, **options: Any) -> Generation:
-        """Continues from a state: iterate over chunks with `.text` and `.nats`; `.state` is the state after them."""
-        written = self._write(state, [], options, index, nats=True)
+        """Continues a state of this model: iterate for chunks of `.text` and `.nats`; `.state` is that after them."""
+        written = self._write(origin.checked(state, self._origin), [], options, index, nats=True)
         written.reword = of_arguments
         return written
 
@@ -126,7 +127,7 @@ class TextModel:
         """
         from charnet.generation import receipts
 
-        return receipts.replayed(Path(path), self.checkpoint, prompt)
+        return receipts.replayed(Path(path_text("path", path)), self.checkpoint, prompt)
 
     def evaluate(self, text: str) -> Evaluation:
         """Measures how well the model predicts a text: `.nats_per_char`, `.bits_per_char`, `.perplexity`, `.verdict`.
@@ -145,22 +146,19 @@ class TextModel:
         """
         from charnet.insight.states import states_of
 
-        if not (ids := self._encode(text)):
+        if not (ids := self._encode(text, "text")):
             raise CorpusError("the text is empty")
         return states_of(self.checkpoint, ids, self.checkpoint.vocab)
 
     def adapt(self, text: str, *, rate: float = DYNAMIC_RATE) -> TextModel:
-        """Returns a model that has learned from a text in one pass; this one stays as it is. `.checkpoint.save(path)`
-        keeps it. Loads torch.
-
-        Args:
-            rate: how far each window of the text moves the weights.
+        """Returns a model that has learned from a text in one pass, each window of which moved the weights as far as
+        `rate` says; this one stays as it is. `.checkpoint.save(path)` keeps it. Loads torch.
 
         Raises:
             PromptError: the text holds a character that the alphabet lacks.
             CorpusError: the text is empty.
             ConfigError: the model has 8-bit weights, or the rate is out of its range.
-            DivergedError: the loss is no longer a finite number: the rate is too large.
+            DivergedError: the rate is too large.
         """
         from charnet.evaluation.adapt import Adaptation
 
@@ -180,7 +178,8 @@ class TextModel:
         """
         from charnet.compression.compress import Compressor, as_bytes
 
-        return b"".join(Compressor(self.checkpoint, adaptive=adaptive).compress(BytesIO(as_bytes(text)).read))
+        compressor = Compressor(self.checkpoint, adaptive=converted("adaptive", adaptive, bool))
+        return b"".join(compressor.compress(BytesIO(as_bytes(text)).read))
 
     def decompress(self, data: bytes) -> bytes:
         """Returns the bytes of a text that was compressed with this model; CheckpointError if they are damaged."""
@@ -189,9 +188,7 @@ class TextModel:
         return b"".join(decompress(self.checkpoint, BytesIO(checked_data(data)).read))
 
     def _as_training_text(self, text: str) -> str:
-        """Returns a text in the form in which the training text was read."""
-        data = replace(self.checkpoint.config.data, bytes=False)  # the text is no bytes
-        return prompts.compose("".join(segment([prompts.checked(text, "text")], data, {})), self.checkpoint.vocab)[0]
+        return as_training_text(text, self.checkpoint.vocab, self.checkpoint.config.data)
 
     def _write(
         self, state: GenerationState | None, ids: list[int], options: dict[str, Any], index: int, *, nats: bool
@@ -220,10 +217,8 @@ class TextModel:
     def _open(self, name: str) -> Engine:
         return self._engines.setdefault(name, registry.open_engine(self.checkpoint, name))
 
-    def _encode(self, text: str) -> list[int]:
-        vocab = self.checkpoint.vocab
-        text, _ = prompts.fit(normalize(prompts.checked(text), self.checkpoint.config.data), vocab)
-        return list[int](vocab.encode(text).tolist())
+    def _encode(self, text: str, name: str = "prompt") -> list[int]:
+        return prompts.ids_of(text, self.checkpoint.vocab, self.checkpoint.config.data, name)
 
 
 def load(path: str | PathLike[str] | None = None, *, engine: str = "auto") -> TextModel:
@@ -237,7 +232,8 @@ def load(path: str | PathLike[str] | None = None, *, engine: str = "auto") -> Te
         CheckpointError: it is missing, damaged, or not one of charnet's.
         ConfigError: there is no such engine, or what it needs is not installed.
     """
-    return TextModel(Checkpoint.load(runs.find(None if path is None else Path(path)), weights_only=True), engine=engine)
+    found = runs.find(None if path is None else Path(path_text("path", path)))
+    return TextModel(Checkpoint.load(found, weights_only=True), engine=engine)
 
 
 def train(
@@ -246,6 +242,7 @@ def train(
     name: str = "",
     seconds: float | str | None = None,
     resume: str | PathLike[str] | None = None,
+    init_from: str | PathLike[str] | None = None,
     continue_text: bool = False,
     on_event: Callable[[Event], None] | None = None,
     progress: bool | None = None,
@@ -261,6 +258,7 @@ def train(
         seconds: how long training may take, also as text like "5m"; settings that are not given are chosen to fit, as
             `charnet train --for` does. Without this and without `steps` or `epochs`, five minutes.
         resume: the folder of a run to resume, or its name below `out`: to the bit, unless `settings` change it.
+        init_from: a run or a checkpoint whose weights a new run starts from.
         continue_text: the resumed run goes on with a changed text, such as a longer one.
         on_event: called with each event (`charnet.training.events`).
         progress: show curves in a notebook, lines on stderr elsewhere; by default in a notebook without `on_event`.
@@ -272,20 +270,22 @@ def train(
     """
     from charnet.training import events, setup
 
-    values: dict[str, object] = {"data.paths": _paths(texts)} if texts or resume is None else {}
+    paths = [path_text("texts", text) for text in texts]
+    values: dict[str, object] = {"data.paths": paths} if texts or resume is None else {}
     if resume is None and continue_text:
         raise ConfigError("continue_text: only a resumed run has a text to continue: give resume=RUN, or leave it out")
-    if resume is not None and name:
-        raise ConfigError("resume cannot change the name of a run: leave out name")
-    values |= named_settings(settings, beside=("out", "seconds", "resume", "progress", "on_event"))
+    if resume is not None and (name or init_from is not None):
+        raise ConfigError("resume cannot change the name or the start of a run: leave out init_from and name")
+    values |= named_settings(settings, beside=("out", "seconds", "resume", "init_from", "progress", "on_event"))
     display = notebook.training_display(False if progress is None and on_event else progress)
     listeners = [each for each in (display, on_event) if each]
     with SignalGuard() as signals, keyboard_interrupt():
-        more: dict[str, Any] = {"out": Path(out), "seconds": seconds, "on_start": signals.defer}
+        more: dict[str, Any] = {"out": Path(path_text("out", out)), "seconds": seconds, "on_start": signals.defer}
         if resume is None:
-            run = setup.new_run(values, name=name, **more)
+            given = Path(path_text("init_from", init_from)) if init_from is not None else None
+            run = setup.new_run(values, name=converted("name", name, str), init_from=given, **more)
         else:
-            run = setup.resume_run(Path(resume), values, continue_text=continue_text, **more)
+            run = setup.resume_run(Path(path_text("resume", resume)), values, continue_text=continue_text, **more)
         with closing(run.events(lambda: signals.received)) as happened:
             for event in happened:
                 if isinstance(event, events.Finished):
@@ -295,15 +295,6 @@ def train(
     if signals.received:
         raise KeyboardInterrupt
     return RunPath(run.folder.path)
-
-
-def _paths(texts: Sequence[Any]) -> list[str]:
-    """Returns the names of files and folders; raises ConfigError for anything else, such as a list of them."""
-    for text in texts:
-        if not isinstance(text, (str, PathLike)):
-            advice = ": give them as plain arguments, as in charnet.train('a.txt', 'b.txt')"
-            raise ConfigError(f"texts: expected a file or a folder, found {short_repr(text)}{advice}")
-    return [fspath(text) for text in texts]
 
 
 load, train = rewording(of_arguments, load), rewording(of_arguments, train)

@@ -27,11 +27,10 @@ RUNS = Path("checkpoints")  # the folder of runs, unless another is named
 AUTO, SHORT_TEXT = -1, 1000  # charnet chooses; characters
 DYNAMIC_RATE = 0.4  # how far a step of dynamic evaluation moves all weights together: the norm of the change
 ARGUMENTS = {"--for": "seconds", "--samples": "count", "--name": "name", "--out": "out", "--resume": "resume",
+             "--init-from": "init_from", "--continue": "continue_text",
              "--prompt": "prompt", "--engine": "engine"}  # of Python; the others are options  # fmt: skip
 NOT_IN_PYTHON = {  # of an error's advice, and what is said instead
     ", or drop such characters with --unknown skip": "",
-    " with --init-from": " with charnet train --init-from",
-    "; try --init-from": "; try charnet train --init-from",
 }
 DOCUMENT_END = "\x1e"  # the record separator: ends each document that may hold several lines
 

@@ -10,6 +10,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from os import PathLike, fspath
 from typing import Any
 
 from charnet.errors import ConfigError, did_you_mean, quoted, short_repr
@@ -68,15 +69,23 @@ def converted(name: str, value: Any, kind: Any) -> Any:
     """A value as the type that an option declares; numbers of any library are numbers. Raises ConfigError."""
     if kind in (str, bool) and isinstance(value, kind):
         return value
-    if kind is int and isinstance(value, numbers.Integral):
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
-    if kind not in (str, bool, int) and isinstance(value, numbers.Real):
+    if kind not in (str, bool, int) and isinstance(value, numbers.Real) and not isinstance(value, bool):
         try:
             return float(value)
         except OverflowError:
             return -math.inf if value < 0 else math.inf
-    expected = {str: "a word", bool: "true or false", int: "a whole number"}.get(kind, "a number")
+    expected = {str: "a text", bool: "true or false", int: "a whole number"}.get(kind, "a number")
     raise ConfigError(f"{name}: expected {expected}, found {short_repr(value)}")
+
+
+def path_text(name: str, value: Any) -> str:
+    """Returns a path that a caller has given, as text. Raises ConfigError if it is none, empty, or one of bytes."""
+    if isinstance(value, str | PathLike) and (text := fspath(value)) and isinstance(text, str):
+        return text
+    advice = ": give several as plain arguments, as in charnet.train('a.txt', 'b.txt')" if name == "texts" else ""
+    raise ConfigError(f"{name}: expected a path, found {short_repr(value)}{advice}")
 
 
 _UNTOUCHED = r"\"[^\"]*\"|(?<![\w])'[^']*'|charnet [a-z]+(?: [^\s;,)]+)*"  # what the user gave, and whole commands

@@ -19,7 +19,6 @@ from charnet.limits import Limits, converted, options_of
 from charnet.synonyms import LISTED, meant, setting_here
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-LARGEST_WHOLE_FLOAT = 2**63 - 1
 LARGEST_DYNAMIC_RATE = 10.0
 OLD_NAMES = {"training.earlier_plans": "training.length_changes"}  # in files of earlier versions
 Pair = tuple[int, int]
@@ -138,14 +137,11 @@ def _from_text(name: str, text: str, kind: Any) -> Any:
 def _checked(name: str, value: Any) -> Any:
     """The value in the type of its field; ConfigError if it is of another type or out of range."""
     described, kind = _find(name)
-    if kind is float and type(value) is int and abs(value) < LARGEST_WHOLE_FLOAT:
-        value = float(value)
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{name}: expected a list, found {short_repr(value)}")
         return tuple(_pair(name, each) if kind == tuple[Pair, ...] else _word(name, each) for each in value)
-    if type(value) is not kind:
-        raise ConfigError(f"{name}: expected {kind.__name__}, found {short_repr(value)}")
+    value = kind(converted(name, value, kind))
     described.metadata["limits"].check(name, value)
     return value
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
+import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -346,6 +349,72 @@ def test_only_texts_and_bytes_are_compressed_and_only_bytes_restored(model: Text
     assert model.decompress(bytearray(model.compress(bytearray(b"the")))) == b"the"
 
 
+@pytest.mark.parametrize("given", [b"run", 3, ["run"], ""])
+@pytest.mark.parametrize("name", ["path", "texts", "out", "resume", "init_from"])
+def test_what_is_no_path_is_refused_by_its_value_wherever_a_path_is_taken(
+    name: str, given: Any, tmp_path: Path
+) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        "path": lambda: charnet.load(given),
+        "texts": lambda: charnet.train(given),
+    }
+    call = calls.get(name, lambda: charnet.train(**{"out": tmp_path, name: given}))
+    with pytest.raises(ConfigError, match=f"^{name}: expected a path, found {re.escape(repr(given))}(: give several|$)"):
+        call()
+
+
+def test_paths_and_numbers_of_other_libraries_are_taken_in_a_training(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the quick brown fox " * 20)
+    settings = {"hidden_size": np.int8(3), "learning_rate": np.float32(0.01), "cell": np.str_("gru")}
+    run = charnet.train(np.str_(tmp_path / "a.txt"), out=tmp_path, **SMALL | settings)
+    assert charnet.load(np.str_(run)).checkpoint.config.model.hidden_size == 3
+
+
+@pytest.mark.parametrize("options", [{"length": True}, {"temperature": True}])
+def test_a_truth_value_is_no_number(model: TextModel, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="found True"):
+        model.generate(**options)
+
+
+def test_a_pickled_or_copied_model_writes_the_same(model: TextModel) -> None:
+    text = model.generate("the ", length=7)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), copy.copy(model)):
+        assert other.generate("the ", length=7) == text
+
+
+def test_a_model_can_be_saved_under_a_name_that_is_a_text(model: TextModel, tmp_path: Path) -> None:
+    model.checkpoint.save(str(tmp_path / "model.safetensors"))
+    assert charnet.load(tmp_path / "model.safetensors").generate(length=5) == model.generate(length=5)
+
+
+def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the quick brown fox " * 20)
+    first = charnet.train(tmp_path / "a.txt", out=tmp_path, **SMALL | {"hidden_size": 7})
+    second = charnet.train(tmp_path / "a.txt", out=tmp_path, init_from=first, steps=1, batch_size=3, window=5)
+    assert charnet.load(second).checkpoint.config.model.hidden_size == 7
+    with pytest.raises(ConfigError, match=r"^resume cannot change the name or the start of a run: leave out init_from"):
+        charnet.train(resume=first, init_from=second, steps=5)
+
+
+def test_a_state_of_another_model_is_refused_and_one_of_the_adapted_model_is_not(
+    model: TextModel, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("the quick brown fox " * 20)
+    other = charnet.load(charnet.train(tmp_path / "a.txt", out=tmp_path, **SMALL | {"steps": 1}))
+    written = model.write(model.start("the "), length=3)
+    list(written)
+    for state in (model.start("the "), model.extend(model.start(), "the "), written.state):
+        for call in (other.write, lambda kept: other.extend(kept, "the ")):
+            with pytest.raises(ConfigError, match=r"^state: it is of another model; read the text again with start$"):
+                call(state)
+        again = pickle.loads(pickle.dumps(model.adapt("the mother ")))
+        assert "".join(chunk.text for chunk in again.write(state, length=3))
+    wrong: Any = None
+    for call in (model.write, lambda kept: model.extend(kept, "the ")):
+        with pytest.raises(ConfigError, match=r"^state: expected one that start or write gave, found None$"):
+            call(wrong)
+
+
 @pytest.mark.parametrize("digits", [309, 5000])
 def test_a_number_of_any_size_is_refused_in_one_short_line(model: TextModel, digits: int, tmp_path: Path) -> None:
     huge: Any = 10**digits
@@ -579,13 +648,13 @@ def test_settings_of_other_programs_are_answered_with_their_names_here(typed: st
 
 
 def test_a_list_of_texts_is_refused_by_the_name_of_the_argument() -> None:
-    with pytest.raises(charnet.CharnetError, match=r"texts: expected a file or a folder, found \['a.txt'\]: give them"):
+    with pytest.raises(charnet.CharnetError, match=r"texts: expected a path, found \['a.txt'\]: give several as plain"):
         charnet.train(["a.txt"])  # type: ignore[arg-type]
 
 
-def test_advice_that_only_the_command_can_follow_names_the_command() -> None:
+def test_advice_to_start_from_weights_names_the_argument() -> None:
     said = "run: already at step 3 of 3; resume with --steps 6, or start a new run with --init-from"
-    assert of_arguments(said).endswith("resume with steps=6, or start a new run with charnet train --init-from")
+    assert of_arguments(said).endswith("resume with steps=6, or start a new run with init_from")
 
 
 def test_a_file_of_a_run_is_shown_as_a_path(tmp_path: Path) -> None:

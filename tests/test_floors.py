@@ -26,8 +26,8 @@ TABLE = """
                kernels_exact kernels_ngram kernels_pattern kernels kernels_rows packing compiled_engine torch_engine
                registry model_mixture agreement
 4  generation  pace graphemes sentences stopping regex automaton regex_compiler template constraints detokenizer sampler
-               samplers random_numbers particles conditional generate copy_guard guarded rows running scheduler batch
-               best selection receipts
+               samplers random_numbers particles conditional generate origin copy_guard guarded rows running scheduler
+               batch best selection receipts
 4  evaluation  baselines unicode_blocks line_stats character_advice corpus_stats losses mixing evaluate dynamic
                exact_model evaluate_checkpoint line_scores evaluate_mixture adapt forecast verdict judge copies
 5  training    meeting group torch_group communication agreement optim resolve elastic sizes planner events run_state

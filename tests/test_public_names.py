@@ -16,7 +16,7 @@ from charnet.api import TextModel
 # name of the function: its parameters in their order; * and ** as in a definition, a default after the name
 LOAD = {"path": None, "engine": "auto"}
 TRAIN = {"texts": Parameter.empty, "out": "checkpoints", "name": "", "seconds": None, "on_event": None,
-         "resume": None, "continue_text": False, "progress": None}  # fmt: skip
+         "resume": None, "init_from": None, "continue_text": False, "progress": None}  # fmt: skip
 METHODS = {
     "generate": ["self", "prompt", "index", "options"],
     "stream": ["self", "prompt", "index", "options"],

@@ -70,6 +70,18 @@ def checked_list(texts: Sequence[str]) -> list[str]:
     return [checked(text, f"prompts[{i}]") for i, text in enumerate(texts)]
 
 
+def ids_of(text: str, vocab: Vocabulary, data: DataSettings, name: str = "prompt") -> list[int]:
+    """Returns the ids of a text that a caller has given, in the form of the training text, for a model to read.
+
+    Args:
+        name: of the argument, for messages.
+
+    Raises:
+        PromptError: it is no text, or holds a character that the alphabet lacks.
+    """
+    return list[int](vocab.encode(fit(normalize(checked(text, name), data), vocab)[0]).tolist())
+
+
 def without_line_end(text: str) -> str:
     r"""Drops the last line end of a text: editors and shells put one behind what was typed.
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from charnet.config import DOCUMENT_END, DataSettings
+from charnet.data import prompts
 from charnet.data.normalize import normalize, normalize_stream
+from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, CorpusError, quoted
 from charnet.signals import time_limit
 
@@ -49,6 +52,16 @@ def segment(texts: Iterable[str], data: DataSettings, left_out: LeftOut, name: s
     if data.document_end:
         return _records(_cut(texts, separator(data), name) if data.documents else texts, left_out)
     return iter(texts)
+
+
+def as_training_text(text: str, vocab: Vocabulary, data: DataSettings, name: str = "text") -> str:
+    """Returns a text that a caller has given in the form in which the training text was read.
+
+    Raises:
+        PromptError: it is no text; `name` is that of the argument.
+    """
+    pieces = segment([prompts.checked(text, name)], replace(data, bytes=False), {})  # the text is no bytes
+    return prompts.compose("".join(pieces), vocab)[0]
 
 
 def separator(data: DataSettings) -> re.Pattern[str]:

@@ -36,6 +36,7 @@ class GenerationState:
     `state` is the engine's state after all of the text but `pending`, the symbols that it has still to read.
     `num_sampled` counts the random numbers that were used. `recent` are the last symbols of the text, as many as the
     repetition penalty looks at. The last `written` of them were sampled, with nothing in between that was given.
+    `origin` says of which model it is, where that is known.
     """
 
     state: Any
@@ -43,6 +44,7 @@ class GenerationState:
     num_sampled: int = 0
     recent: tuple[int, ...] = ()
     written: int = 0
+    origin: str = ""
 
     def extend(self, ids: Sequence[int]) -> GenerationState:
         """Returns the state after more text, which is given and not sampled.
@@ -128,7 +130,7 @@ class Generation:
         self._random = random.random
         self._engine_state, self._pending = state.state, state.pending
         self._start, self._sampled_before, self.position = (vocab.start_id(),), state.num_sampled, 0
-        self._written_before = state.written
+        self._written_before, self._origin = state.written, state.origin
         self._recent = deque(state.recent, maxlen=self._sampler.num_recent + MAX_GIVEN_BACK)
         self.matched, self._is_over = 0, False
         self._written, self._share = written, None if written is None else written.share
@@ -145,9 +147,9 @@ class Generation:
         """The state after all that was sampled; when a document has ended, the one before the next document."""
         num_sampled = self._sampled_before + self.position
         if self.document_ended:
-            return replace(start(self._engine, self._vocab), num_sampled=num_sampled)
-        recent, written = tuple(self._recent), self._written_before + self.position
-        return GenerationState(self._engine_state, self._pending, num_sampled, recent, min(written, len(recent)))
+            return replace(start(self._engine, self._vocab), num_sampled=num_sampled, origin=self._origin)
+        recent, written = tuple(self._recent), min(self._written_before + self.position, len(self._recent))
+        return GenerationState(self._engine_state, self._pending, num_sampled, recent, written, self._origin)
 
     @property
     def document_ended(self) -> bool:

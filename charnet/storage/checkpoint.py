@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from charnet import durable
 from charnet.config import Config
 from charnet.data.vocab import Vocabulary
 from charnet.errors import ConfigError, DivergedError, quoted
+from charnet.limits import path_text
 from charnet.model.ngram import Ngram, WeightedNgram
 from charnet.model.shapes import model_shapes
 from charnet.storage import ngram_tensors, tensorfile
@@ -141,7 +143,7 @@ class Checkpoint:
         """
         return tensorfile.pack(self.document.to_json(), self.tensors)
 
-    def save(self, path: Path) -> int:
+    def save(self, path: str | PathLike[str]) -> int:
         """Writes the checkpoint so that the file is at any instant the complete old version or the complete new one.
         Returns its bytes.
 
@@ -149,7 +151,7 @@ class Checkpoint:
             CheckpointError: the settings are too large to be read again.
             StorageError: the system refused to write; the old file is unchanged.
         """
-        durable.write(path, packed := self.pack())
+        durable.write(Path(path_text("path", path)), packed := self.pack())
         return len(packed)
 
     @classmethod

@@ -5,6 +5,7 @@
     ├── CorpusError            3   the text to train or to be evaluated on
     │   └── PromptError        3   the text to continue
     ├── CheckpointError        4   a checkpoint that is damaged, invalid or malicious
+    │   ├── NewerFormatError   4   a checkpoint in a format of a newer charnet
     │   ├── ReceiptError       4   a receipt that is damaged, or whose text is not written again
     │   └── CompressedFileError 4  a compressed text that is damaged, or of another model
     ├── DivergedError          5   a training whose loss or weights are no longer finite
@@ -60,6 +61,10 @@ class CheckpointError(CharnetError):
     """A checkpoint is missing, incomplete or not one of charnet's."""
 
     exit_code = 4
+
+
+class NewerFormatError(CheckpointError):
+    """A checkpoint is not damaged: a newer charnet wrote it."""
 
 
 class ReceiptError(CheckpointError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import shutil
 import sys
@@ -16,7 +17,7 @@ import typer
 from charnet.cli import console, tables
 from charnet.cli.options import option
 from charnet.config import RUNS
-from charnet.errors import ConfigError, did_you_mean, plural, quoted, symbol_noun
+from charnet.errors import CheckpointError, ConfigError, did_you_mean, plural, quoted, symbol_noun
 
 if TYPE_CHECKING:
     from charnet.storage.run_list import Curve, RunSummary
@@ -70,9 +71,10 @@ def runs(
         removing.remove(remove, folder, asks=not yes)
         return
     if names and len(names) == 1:
-        raise ConfigError(f"expected two or more runs to compare; charnet inspect {quoted(names[0])} describes one")
+        raise ConfigError(f"expected two or more runs to compare; {_instead(names[0])}")
     if out is not None and not names:
-        raise ConfigError("--out: expected runs to compare beside it, as in charnet runs A B --out curves.svg")
+        listed = f"; {_instead(str(out))}" if os.path.isdir(out) else ", as in charnet runs A B --out curves.svg"
+        raise ConfigError(f"--out: expected runs to compare beside it{listed}")
     for path in (out, html):
         if path is not None:
             from charnet.cli.output import check_free
@@ -84,9 +86,18 @@ def runs(
         _list(folder, sort, html, json=json)
 
 
+def _instead(given: str) -> str:
+    """Says which command shows what one name stands for: a run, or a folder of runs."""
+    has_runs = os.path.isdir(given) and any(Path(given).glob("*/*.safetensors"))
+    name = shlex.quote(given)
+    return f"charnet runs --in {name} lists those in a folder" if has_runs else f"charnet inspect {name} describes one"
+
+
 def _list(folder: Path, sort: str, html: Path | None, *, json: bool) -> None:
     from charnet.storage.run_list import folders_below, summaries
 
+    if folder != RUNS and not os.path.isdir(folder):
+        raise CheckpointError(f"{folder}: there is no such folder; give --in the folder of runs, as in --in {RUNS}")
     found = _sorted(summaries(folder), sort)
     if html is not None:
         _write_page(found, f"Runs in {folder}/", html)

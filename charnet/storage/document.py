@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 from charnet.config import DOCUMENT_END, Config
 from charnet.data.text_settings import check_settings
 from charnet.data.vocab import LAST_CODE_POINT, Vocabulary
-from charnet.errors import CheckpointError, ConfigError, shortened
+from charnet.errors import ConfigError, NewerFormatError, shortened
 from charnet.overlay import as_dict, from_dict
 from charnet.storage.tensorfile import DIGEST, are_sizes, invalid
 
@@ -121,12 +121,13 @@ def parse(path: Path, raw: Any) -> Document:
         path: the file, for messages.
 
     Raises:
-        CheckpointError: a part is missing or invalid, or the format is newer than this version of charnet.
+        CheckpointError: a part is missing or invalid.
+        NewerFormatError: the format is newer than this version of charnet.
     """
     if not isinstance(raw, dict) or type(raw.get("format")) is not int or raw["format"] < 1:
         raise invalid(path, "metadata without a format number")
     if raw["format"] > FORMAT:
-        raise CheckpointError(
+        raise NewerFormatError(
             f"{path}: written in format {raw['format']}, this charnet reads up to {FORMAT}: install a newer one"
         )
     try:

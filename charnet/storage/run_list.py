@@ -12,13 +12,13 @@ from typing import Any
 
 from charnet import durable
 from charnet.config import RUNS, VAL, Config
-from charnet.errors import CheckpointError, ConfigError, StorageError, quoted, short_repr
+from charnet.errors import CheckpointError, ConfigError, NewerFormatError, StorageError, quoted, short_repr
 from charnet.overlay import as_dict
 from charnet.storage import runs, tensorfile
 from charnet.storage.document import Document, parse
 
 RUNNING, DONE, STOPPED_EARLY, INTERRUPTED, DAMAGED = "running", "done", "stopped early", "interrupted", "damaged"
-IMPORTED = "imported"
+IMPORTED, NEWER = "imported", "of a newer charnet"
 LEFT_OUT = ("data.paths", "training.length_changes", "training.resume_changes")  # of the settings that differ
 RANDOM, LAST = VAL[1:3]
 NOT_OF_THE_TEXT = ("paths", "glob", "val_chars")  # settings of data that leave the held-out part as it is
@@ -28,7 +28,8 @@ NOT_OF_THE_TEXT = ("paths", "glob", "val_chars")  # settings of data that leave 
 class RunSummary:
     """A run. Losses are in nats per character; `written` is when its newest checkpoint was written.
 
-    `document` is that of its newest checkpoint, None for a `damaged` one. It was not compared with the checksum.
+    `document` is that of its newest checkpoint, None for one that is damaged or of a newer charnet. It was not compared
+    with the checksum.
     """
 
     path: Path
@@ -103,7 +104,10 @@ def find(given: str, folder: Path = RUNS) -> RunSummary:
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    found = summary(runs.find(Path(given), folder, order=runs.RESUME_ORDER).parent)
+    path = runs.find(Path(given), folder, order=runs.RESUME_ORDER)
+    if path.name not in runs.RESUME_ORDER:
+        raise CheckpointError(f"{path}: expected a run, found a file by itself; name the folder of a run")
+    found = summary(path.parent)
     if found.document is None:
         raise CheckpointError(found.problem)
     return found
@@ -121,15 +125,16 @@ def summary(path: Path) -> RunSummary:
             status = (path / name).stat()
             size += status.st_size
             newest = max(newest, status.st_mtime if name in runs.SAMPLE_ORDER else 0)
-    written, problem, document = _time(newest), "", None
+    written, problem, unreadable, document = _time(newest), "", DAMAGED, None
     for name in runs.RESUME_ORDER:
         if document is None and runs.is_there(path / name):
             try:
                 document = parse(path / name, tensorfile.read_document(path / name))
             except (CheckpointError, StorageError) as error:
+                unreadable = NEWER if isinstance(error, NewerFormatError) and not problem else unreadable
                 problem = problem or str(error)
     if document is None:
-        return RunSummary(path, DAMAGED, size, written, None, problem)
+        return RunSummary(path, unreadable, size, written, None, problem)
     return RunSummary(path, _state(path, document), size, written, document)
 
 

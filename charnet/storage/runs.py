@@ -27,7 +27,7 @@ from typing import Any
 
 from charnet import durable, regular_file
 from charnet.config import RUNS
-from charnet.errors import CheckpointError, StorageError, did_you_mean, shortened
+from charnet.errors import CheckpointError, NewerFormatError, StorageError, did_you_mean, shortened
 from charnet.storage import place
 from charnet.storage.checkpoint import Checkpoint
 from charnet.storage.result import RESULT
@@ -212,14 +212,14 @@ def load_resumable(path: Path, *, strict: bool = False) -> tuple[Checkpoint, str
     Returns the checkpoint, and why the newest one could not be read ("" if it was).
 
     Raises:
-        CheckpointError: both are damaged, or the newest one is and `strict` is set.
+        CheckpointError: both are damaged, or the newest one is and `strict` is set, or a newer charnet wrote it.
         StorageError: the newest one cannot be read from the disk, and the previous one is no help.
     """
     try:
         return Checkpoint.load(path), ""
     except (CheckpointError, StorageError) as error:
         previous = path.with_name(PREVIOUS)
-        if strict or path.name != LAST or not os.path.isfile(previous):
+        if strict or isinstance(error, NewerFormatError) or path.name != LAST or not os.path.isfile(previous):
             raise
         with contextlib.suppress(CheckpointError, StorageError):
             return Checkpoint.load(previous), str(error)

@@ -14,7 +14,7 @@ from charnet.data import corpus as texts
 from charnet.data.readers import fingerprint
 from charnet.data.sources import find
 from charnet.data.streams import STANDARD_INPUT, may_not_end
-from charnet.errors import CharnetError, CheckpointError, plural
+from charnet.errors import CharnetError, CheckpointError, NewerFormatError, plural
 from charnet.overlay import overlay
 from charnet.storage import runs
 from charnet.storage.checkpoint import Checkpoint
@@ -25,7 +25,7 @@ LONGEST_LINE = 1 << 16  # bytes of metrics
 
 CONTRARIES = {
     " is intact": " is not intact", " can be resumed": " cannot be resumed", " matches ": " does not match ",
-    " is unchanged": " is not the same",
+    " is unchanged": " is not the same", " can be read": " cannot be read",
 }  # fmt: skip
 
 
@@ -76,7 +76,10 @@ def verify(path: Path) -> list[Check]:
             size = f"step {found.trainer_state.step:,}, {plural(len(found.tensors), 'tensor')}{strings}"
             checks.append(Check(f"{file.name} is intact", True, f"{size}; checksum and shapes match"))
         except CharnetError as error:
-            checks.append(Check(f"{file.name} is intact", False, str(error)))
+            claim = "can be read" if isinstance(error, NewerFormatError) else "is intact"
+            checks.append(Check(f"{file.name} {claim}", False, str(error)))
+    if loaded.keys() == {runs.BEST} and len(files) > len(checks) == 1 and not loaded[runs.BEST].is_imported:
+        checks.append(Check(f"{runs.LAST} can be resumed", None, "it is missing, and so is the one before it"))
     for name in (runs.LAST, runs.PREVIOUS):
         if name in loaded:
             missing = _missing_to_resume(loaded[name])

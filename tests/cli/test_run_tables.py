@@ -241,6 +241,26 @@ def test_what_cannot_be_shown_is_refused_in_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.every_case
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["FOLDER"], 2, "expected two or more runs to compare; charnet runs --in FOLDER lists those in a folder"),
+        (["-o", "FOLDER"], 2, "--out: expected runs to compare beside it; charnet runs --in FOLDER lists those"),
+        (["--in", "FOLDER/nope"], 4, "FOLDER/nope: there is no such folder"),
+        (["FOLDER/first", "FOLDER/first/best.int8.safetensors"], 4, "expected a run, found a file by itself"),
+    ],
+    ids=range(4),
+)
+def test_what_is_no_run_is_refused_with_what_shows_it(
+    arguments: list[str], code: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(folder / "first" / "best.safetensors", folder / "first" / "best.int8.safetensors")
+    _, err = output(capsys, *(each.replace("FOLDER", str(folder)) for each in arguments), code=code)
+    assert message.replace("FOLDER", str(folder)) in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("columns", [40, 80])
 def test_no_line_is_wider_than_the_terminal(folder: Path, columns: int) -> None:
     own, theirs = pty.openpty()

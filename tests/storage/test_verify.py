@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from checkpoint_files import put, with_document
 
-from charnet.errors import CheckpointError
-from charnet.storage import runs
+from charnet.errors import CheckpointError, NewerFormatError
+from charnet.storage import run_list, runs
 from charnet.storage import verify as verify_module
 from charnet.storage.checkpoint import Checkpoint
+from charnet.storage.document import FORMAT
 from charnet.storage.verify import verify
 
 
@@ -52,6 +54,27 @@ def test_the_newest_state_is_found_while_it_is_being_replaced(run: Path, monkeyp
     assert runs.find(run / runs.LAST) == run / runs.LAST
     (run / runs.LAST).unlink()
     assert Checkpoint.load(run / runs.LAST).size_bytes == len(whole)
+
+
+def test_a_run_that_lost_what_training_needs_is_not_passed_over_in_silence(run: Path) -> None:
+    for name in (runs.LAST, runs.PREVIOUS):
+        (run / name).unlink()
+    found = [(check.what, check.passed) for check in verify(run)]
+    assert found == [("best.safetensors is intact", True), ("last.safetensors can be resumed", None)]
+
+
+def of_a_newer_charnet(path: Path) -> None:
+    path.write_bytes(with_document(path.read_bytes(), lambda document: put(document, "format", FORMAT + 1)))
+
+
+def test_what_a_newer_charnet_wrote_is_not_called_damaged(run: Path) -> None:
+    of_a_newer_charnet(run / runs.LAST)
+    assert [check.outcome for check in verify(run) if check.passed is False] == ["last.safetensors cannot be read"]
+    with pytest.raises(NewerFormatError, match="install a newer one"):  # it is neither replaced nor moved away
+        runs.load_resumable(run / runs.LAST)
+    for name in (runs.BEST, runs.PREVIOUS):
+        of_a_newer_charnet(run / name)
+    assert (run_list.summary(run).state, run_list.summary(run).document) == ("of a newer charnet", None)
 
 
 def flip(run: Path) -> None:

@@ -301,7 +301,7 @@ def test_python_resumes_with_the_same_changes(runner: Runner, longer: Path) -> N
     values = {"data.paths": [str(longer)], "training.learning_rate": 0.01}
     finish(setup.resume_run(same, values, continue_text=True))
     assert outcome(cut) == outcome(same)
-    with pytest.raises(ConfigError, match="leave out name"):
+    with pytest.raises(ConfigError, match="leave out init_from and name"):
         charnet.train(resume=cut, name="other")
     with pytest.raises(ConfigError, match="give resume=RUN"):
         charnet.train(longer, continue_text=True)

@@ -65,7 +65,7 @@ def resume_sweep(given: Path, seconds: float | None = None, *, out: Path = RUNS)
     """Prepares to go on with a sweep.
 
     Args:
-        given: its folder, or its name below `out`.
+        given: its folder, or its name below `out`, also as it was given to the new sweep.
         seconds: time from now on; without it, the sweep has what is left of its own.
 
     Raises:
@@ -73,7 +73,7 @@ def resume_sweep(given: Path, seconds: float | None = None, *, out: Path = RUNS)
         CheckpointError: it is not the folder of a sweep, or damaged.
         StorageError: another process is at work in this folder.
     """
-    path = given if os.path.isdir(given) or not os.path.isdir(out / given) else out / given
+    path = sweep_file.find(given, out)
     record = sweep_file.read(path)
     if seconds is not None:
         check_seconds(seconds)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from charnet import regular_file
 from charnet.config import Config
-from charnet.errors import CharnetError, CheckpointError, StorageError
+from charnet.errors import CharnetError, CheckpointError, StorageError, quoted
 from charnet.overlay import overlay
 from charnet.storage.runs import RunFolder
 from charnet.storage.strict_json import strict_json
 from charnet.training import resolve
 from charnet.training.trials import STATES, Trial, combinations, rungs
 
-SWEEP = "sweep.json"
+SWEEP, SUFFIX = "sweep.json", "-sweep"  # the file, and what ends the name of its folder
 LARGEST = 10_000_000  # bytes
 VERSION = 1
 NAMES = ("values", "changes", "again", "state", "losses", "seconds", "last_part")  # of a trial
@@ -68,6 +69,20 @@ class Record:
         found = {name: value for name, value in vars(self).items() if name != "rungs"}
         found["trials"] = [{name: getattr(trial, name) for name in NAMES} for trial in self.trials]
         folder.write(SWEEP, (json.dumps({"version": VERSION} | found, indent=1) + "\n").encode())
+
+
+def find(given: Path, out: Path) -> Path:
+    """Returns the folder of a sweep: as it is given, or by its name in a folder of runs, with the suffix or without.
+
+    Raises:
+        CheckpointError: there is no such folder.
+    """
+    places = [place for place in (given, out / given, out / f"{given}{SUFFIX}") if os.path.isdir(place)]
+    if not places:
+        raise CheckpointError(
+            f"{quoted(str(given))}: there is no such sweep; name its folder, as charnet runs shows it"
+        )
+    return next((place for place in places if os.path.lexists(place / SWEEP)), places[0])
 
 
 def read(folder: Path) -> Record:

@@ -14,7 +14,7 @@ from charnet.overlay import as_dict, overlay
 from charnet.storage import place
 from charnet.storage.runs import RunFolder
 from charnet.training import resolve, trials
-from charnet.training.sweep_file import Record
+from charnet.training.sweep_file import SUFFIX, Record
 from charnet.training.trials import QUARTERS, Trial, Tried
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def plan(
     _check_steps(made, each, models, seconds)
     on_start()
     sizes = [resolve.bytes_on_disk(record.config(trial), len(corpus.vocab)) for trial in made]
-    return RunFolder.new(out, f"{name or corpus.name}-sweep", int(BYTES_KEPT * sum(sizes)) + max(sizes)), record
+    return RunFolder.new(out, f"{name or corpus.name}{SUFFIX}", int(BYTES_KEPT * sum(sizes)) + max(sizes)), record
 
 
 def _checked(

@@ -477,3 +477,14 @@ def test_two_processes_cannot_run_one_sweep(text: Path, tmp_path: Path) -> None:
     with pytest.raises(CharnetError, match="another process"):
         resume_sweep(sweep.folder.path)
     sweep.folder.close()
+
+
+def test_a_sweep_is_found_by_the_name_that_it_was_given_and_by_that_of_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "cells-sweep"
+    folder.mkdir()
+    (folder / sweep_file.SWEEP).touch()
+    (tmp_path / "cells").mkdir()  # a run of this name is no sweep
+    for given in (folder, Path("cells-sweep"), Path("cells")):
+        assert sweep_file.find(given, tmp_path) == folder
+    with pytest.raises(CheckpointError, match='^"other": there is no such sweep; name its folder'):
+        sweep_file.find(Path("other"), tmp_path)

@@ -486,5 +486,5 @@ def test_a_sweep_is_found_by_the_name_that_it_was_given_and_by_that_of_its_folde
     (tmp_path / "cells").mkdir()  # a run of this name is no sweep
     for given in (folder, Path("cells-sweep"), Path("cells")):
         assert sweep_file.find(given, tmp_path) == folder
-    with pytest.raises(CheckpointError, match='^"other": there is no such sweep; name its folder'):
+    with pytest.raises(CheckpointError, match=r'^"other": there is no such sweep; name its folder'):
         sweep_file.find(Path("other"), tmp_path)

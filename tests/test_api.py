@@ -349,6 +349,14 @@ def test_only_texts_and_bytes_are_compressed_and_only_bytes_restored(model: Text
     assert model.decompress(bytearray(model.compress(bytearray(b"the")))) == b"the"
 
 
+def test_the_evaluation_of_a_model_of_bytes_counts_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("thé quick brown fox " * 20)
+    model = charnet.load(charnet.train(tmp_path / "a.txt", out=tmp_path, bytes=True, **SMALL))
+    found = model.evaluate("thé")
+    assert "per byte, " in repr(found)
+    assert "4 bytes: so short a text tells little: give it 100 bytes or more" in repr(found)
+
+
 @pytest.mark.parametrize("given", [b"run", 3, ["run"], ""])
 @pytest.mark.parametrize("name", ["path", "texts", "out", "resume", "init_from"])
 def test_what_is_no_path_is_refused_by_its_value_wherever_a_path_is_taken(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from charnet.errors import symbol_noun
 from charnet.evaluation import verdict
 from charnet.evaluation.losses import Evaluation
 from charnet.evaluation.verdict import Verdict
@@ -22,13 +23,14 @@ def of_text(model: Checkpoint, evaluation: Evaluation) -> Verdict | None:
     is_held_out = bool(model.config.data.num_held_out(model.corpus.characters))
     own = model.trainer_state.best_nats_per_char if is_held_out else None
     nats, characters = evaluation.nats_per_char, evaluation.characters
-    return verdict.of_text(nats, len(model.vocab), own, _result(model), characters=characters)
+    symbol = symbol_noun(model.vocab.of_bytes)
+    return verdict.of_text(nats, len(model.vocab), own, _result(model), characters=characters, symbol=symbol)
 
 
 def judged(model: Checkpoint, evaluation: Evaluation) -> Evaluation:
-    """Returns an evaluation with its verdict, if there is one."""
+    """Returns an evaluation with the name of what was predicted, and with its verdict, if there is one."""
     found = of_text(model, evaluation)
-    return replace(evaluation, verdict=found.sentence) if found else evaluation
+    return replace(evaluation, verdict=found.sentence if found else "", of_bytes=model.vocab.of_bytes)
 
 
 def _result(model: Checkpoint) -> RunResult | None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from charnet.errors import DivergedError, plural
+from charnet.errors import DivergedError, plural, symbol_noun
 
 CLEARLY_WORSE = 0.002  # nats per character
 
@@ -42,7 +42,7 @@ class Evaluation:
 
     `unknown` counts, by name, the characters outside the model's alphabet. They are neither read nor predicted. `notes`
     are sentences for the user about the text. `dynamic` is the loss with learning, if it was asked for. `verdict` says
-    what the loss means, if that is known.
+    what the loss means, if that is known. `of_bytes` says that the characters are bytes.
     """
 
     nats: float
@@ -51,12 +51,14 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     dynamic: DynamicLoss | None = None
     verdict: str = ""
+    of_bytes: bool = False
 
     def __repr__(self) -> str:
-        losses = f"{self.nats_per_char:.4f} nats ({self.bits_per_char:.4f} bits) per character"
+        symbol = symbol_noun(self.of_bytes)
+        losses = f"{self.nats_per_char:.4f} nats ({self.bits_per_char:.4f} bits) per {symbol}"
         unknown = f", {sum(self.unknown.values()):,} unknown left out" if self.unknown else ""
         judged = f": {self.verdict}" if self.verdict else ""
-        size = plural(self.characters, "character")
+        size = plural(self.characters, symbol)
         return f"Evaluation({losses}, perplexity {self.perplexity:.4g}, {size}{unknown}{judged})"
 
     @property

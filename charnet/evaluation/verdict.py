@@ -153,7 +153,13 @@ def _text_limits(r: RunResult) -> bool:
 
 
 def of_text(
-    nats: float, alphabet: int, own: float | None, result: RunResult | None = None, *, characters: int = FEWEST
+    nats: float,
+    alphabet: int,
+    own: float | None,
+    result: RunResult | None = None,
+    *,
+    characters: int = FEWEST,
+    symbol: str = "character",
 ) -> Verdict | None:
     """Judges a model on any text, by its loss there and by that on the held-out text of its training.
 
@@ -161,12 +167,13 @@ def of_text(
         own: the loss on the held-out text, if it is known.
         result: of its run, if it is known: on a text like its own the verdict is that of the run.
         characters: of the text that were predicted.
+        symbol: what they are: characters or bytes.
 
     >>> of_text(1.9, 63, 1.31).sentence
     'expects this text worse than its own held-out text (1.31 nats), by 0.59: it is unlike the text that it learned'
     """
     if characters < FEWEST:
-        return Verdict("too short", f"so short a text tells little: give it {FEWEST} characters or more")
+        return Verdict("too short", f"so short a text tells little: give it {FEWEST} {symbol}s or more")
     if nats > (guess := math.log(max(1, alphabet))):
         return Verdict("worse than guessing", f"worse than guessing ({guess:.2f} nats): a text of another kind")
     if own is None:

@@ -6,13 +6,12 @@ and everything at equal times: a slow network reads less of the text, as it woul
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from charnet.config import Config
 from charnet.errors import ConfigError
-from charnet.model.shapes import model_shapes
+from charnet.model.shapes import num_weights
 from charnet.overlay import overlay
 
 UNITS, WINDOW, STREAMS = 128, 32, 32  # of the LSTM that all runs are compared with
@@ -97,7 +96,7 @@ def experiments(alphabet_size: int, train_chars: int) -> list[Experiment]:
     streams = max(1, min(STREAMS, (train_chars - 1) // max(WINDOW, *OTHER_WINDOWS)))
     window = min(WINDOW, max(1, (train_chars - 1) // streams))
     base = overlay(Config(), BASE | {"training.batch_size": streams, "training.window": window})
-    target = parameters(base, alphabet_size)
+    target = num_weights(base, alphabet_size)
 
     def made(name: str, part: str, **changes: Any) -> Experiment:
         values = {key.replace("__", "."): value for key, value in changes.items()}
@@ -125,11 +124,6 @@ def experiments(alphabet_size: int, train_chars: int) -> list[Experiment]:
     return found
 
 
-def parameters(config: Config, alphabet_size: int) -> int:
-    """Returns how many numbers a model learns; embeddings are as long as the hidden state."""
-    return sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
-
-
 def equal_size(config: Config, alphabet_size: int, target: int) -> int:
     """Returns the hidden units with which a model has nearly `target` parameters.
 
@@ -138,7 +132,7 @@ def equal_size(config: Config, alphabet_size: int, target: int) -> int:
     """
 
     def count(units: int) -> int:
-        return parameters(overlay(config, {"model.hidden_size": units, "model.embedding_size": units}), alphabet_size)
+        return num_weights(overlay(config, {"model.hidden_size": units, "model.embedding_size": units}), alphabet_size)
 
     low, high = 1, 1
     while count(high) < target:

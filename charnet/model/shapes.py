@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from charnet.config import GATES, Config, ModelSettings
 
 SAMPLED_SOFTMAX_FROM = 8192  # characters in the alphabet: from there on the loss is a sampled softmax
@@ -21,6 +23,11 @@ def model_shapes(config: Config, alphabet_size: int) -> dict[str, tuple[int, ...
             shapes[f"layers.{layer}.bias_hn"] = (model.hidden_size,)
     shapes |= {"head.weight": (alphabet_size, model.hidden_size), "head.bias": (alphabet_size,)}
     return {prefix + name: shape for prefix in member_prefixes(model) for name, shape in shapes.items()}
+
+
+def num_weights(config: Config, alphabet_size: int) -> int:
+    """Returns the number of weights of a model with these settings."""
+    return sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
 
 
 def member_prefixes(model: ModelSettings) -> list[str]:

@@ -242,7 +242,9 @@ def find(given: Path | None, runs: Path = RUNS, *, order: Sequence[str] = SAMPLE
             raise CheckpointError(f"{runs}/: no run here yet; make one with `charnet train`, or name a checkpoint")
         given = known[0]
     is_folder = os.path.isdir  # unlike the method of Path, it accepts any name
-    if is_folder(runs / given) and given.suffix != ".safetensors" and not any(is_there(given / each) for each in order):
+    is_name = bool(given.name) and ".." not in given.parts  # else it would lead out of the folder of runs
+    is_name = is_name and given.suffix != ".safetensors" and is_folder(runs / given)
+    if is_name and not any(is_there(given / each) for each in order):
         given = runs / given  # even beside a text of that name
     if is_folder(given):
         for name in order:

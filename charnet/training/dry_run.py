@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from charnet import machine
 from charnet.config import Config
 from charnet.errors import ConfigError
+from charnet.model.shapes import num_weights
 from charnet.overlay import overlay
 from charnet.storage import place, runs
 from charnet.storage.checkpoint import Checkpoint
@@ -125,7 +126,7 @@ class Estimator:
         group = Imagined(processes)
         taken = throughput.TrainingStep(config, self._alphabet_size, self._device, group)
         taken.run(1)
-        shared = resolve.num_weights(config, self._alphabet_size) * (not resolve.is_by_network(config, processes))
+        shared = num_weights(config, self._alphabet_size) * (not resolve.is_by_network(config, processes))
         traffic = group.traffic + of_sum(BYTES_OF_NUMBER * shared, processes)
         seconds = throughput.median_seconds(taken)
         sending = self.network().seconds(traffic) if processes > 1 else 0.0
@@ -198,7 +199,7 @@ def dry_run(
         corpus=start.info_of(corpus),
         alphabet_size=alphabet_size,
         held_out=len(text.val),
-        parameters=resolve.num_weights(config, alphabet_size),
+        parameters=num_weights(config, alphabet_size),
         passes=t.steps * t.batch_size * t.window / max(1, text.train.padded_length(t.window)),
         seconds=t.steps * shares[-1].seconds + evaluations / (shares[0].chars_per_second * EVALUATION_SPEED),
         memory=shares[-1].memory,

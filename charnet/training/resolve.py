@@ -5,7 +5,6 @@ After that, a run depends only on its settings: the same `config.yaml` on the sa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from charnet.config import AUTO, GATES, Config
 from charnet.data.text_settings import check_settings
 from charnet.errors import ConfigError, short_repr
 from charnet.machine import processor_cores
-from charnet.model.shapes import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, model_shapes
+from charnet.model.shapes import NUM_SAMPLED, SAMPLED_SOFTMAX_FROM, num_weights
 from charnet.overlay import DURATION_EXAMPLES, as_dict, overlay, parse_duration
 from charnet.training import group
 
@@ -225,8 +224,9 @@ def check_unfinished(run: Path, state: TrainerState, config: Config) -> None:
     settings = config.training
     unreported = state.reported_step < state.step or state.step == 0
     if state.step > settings.steps or (state.step == settings.steps and not unreported):
+        of_steps = f", beyond --steps {settings.steps}" if state.step > settings.steps else f" of {settings.steps}"
         raise ConfigError(
-            f"{run}: already at step {state.step} of {settings.steps}; "
+            f"{run}: already at step {state.step}{of_steps}; "
             f"resume with --steps {2 * state.step}, or start a new run with --init-from"
         )
     if not unreported and settings.patience and state.evaluations_without_improvement >= settings.patience:
@@ -279,11 +279,6 @@ def memory_needed(config: Config, alphabet_size: int, processes: int = 1) -> int
     logits = alphabet_size if alphabet_size <= SAMPLED_SOFTMAX_FROM else min(alphabet_size, characters + NUM_SAMPLED)
     saved = (2 * GATES[model.cell] + 3) * model.hidden_size * model.num_layers + 3 * logits
     return BYTES_OF_THE_LIBRARY + 5 * (copies * weights + characters * saved)
-
-
-def num_weights(config: Config, alphabet_size: int) -> int:
-    """Returns the number of weights of a model."""
-    return sum(math.prod(shape) for shape in model_shapes(config, alphabet_size).values())
 
 
 def check_memory(config: Config, alphabet_size: int, available_bytes: float, processes: int = 1) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charnet.config import Config
+from charnet.model.shapes import num_weights
 from charnet.overlay import as_dict, overlay
 from charnet.storage.no_folder import NoFolder
 from charnet.storage.runs import RunFolder
@@ -84,7 +85,7 @@ def _pace_of_all(processes: Group, config: Config, alphabet_size: int) -> float:
     device.set_threads(resolve.threads_of(config))
     seconds = throughput.seconds_per_step(config, alphabet_size, where, Imagined(processes.size))
     by_network = resolve.is_by_network(config, processes.size)
-    gradients = torch.zeros(1 if by_network else resolve.num_weights(config, alphabet_size), device=where)
+    gradients = torch.zeros(1 if by_network else num_weights(config, alphabet_size), device=where)
     processes.sum(gradients)
     began = time.monotonic()
     float(processes.sum(gradients)[0])
@@ -101,7 +102,7 @@ def rates(
     """
     import torch
 
-    from charnet.training import resolve, throughput
+    from charnet.training import throughput
 
     def measure(step: throughput.TrainingStep, group: Group, size: int) -> list[float]:
         gradients = torch.zeros(size, device=where)
@@ -122,7 +123,7 @@ def rates(
         lambda: measure(throughput.TrainingStep(config, alphabet_size, where), Group(), 1)
     )
     step = throughput.TrainingStep(config, alphabet_size, where, processes)
-    return alone, measure(step, processes, resolve.num_weights(config, alphabet_size))
+    return alone, measure(step, processes, num_weights(config, alphabet_size))
 
 
 def config_of(values: dict[str, dict[str, Any]]) -> Config:

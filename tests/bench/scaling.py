@@ -17,9 +17,9 @@ import torch
 
 from charnet.config import Config
 from charnet.model.device import choose_precision, cpu_capabilities, set_threads
+from charnet.model.shapes import num_weights
 from charnet.overlay import overlay
 from charnet.training.communication import Imagined, Network, Traffic, of_sum
-from charnet.training.resolve import num_weights
 from charnet.training.throughput import TrainingStep
 
 SIZE = ("--hidden-size", "512", "--batch-size", "64", "--window", "64", "--steps", "36", "--val-chars", "2000")

@@ -14,9 +14,9 @@ from charnet.lesson.plan import (
     check_time,
     experiments,
     measured_seconds,
-    parameters,
     plan,
 )
+from charnet.model.shapes import num_weights
 from charnet.overlay import as_dict, overlay
 
 
@@ -28,7 +28,7 @@ def settings(experiment: Experiment) -> dict[str, object]:
 @pytest.mark.parametrize("alphabet", [2, 65, 5000])
 def test_cells_and_layers_are_compared_at_equal_numbers_of_parameters(alphabet: int) -> None:
     counts = {
-        each.name: parameters(overlay(Config(), each.values), alphabet)
+        each.name: num_weights(overlay(Config(), each.values), alphabet)
         for each in experiments(alphabet, 10**6)
         if each.part in ("cells", "layers")
     }

@@ -63,6 +63,17 @@ def test_a_run_may_be_named_by_its_folder_its_file_or_its_name(tmp_path: Path) -
     assert runs.find(run / runs.LAST, tmp_path) == run / runs.LAST
 
 
+def test_a_path_out_of_the_folder_of_runs_is_no_name_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path, "here", runs.BEST)
+    (run / "checkpoints").mkdir()
+    monkeypatch.chdir(run)
+    with pytest.raises(CheckpointError, match=r"^\.\.: expected the folder of a run"):
+        runs.find(Path(".."), Path("checkpoints"))  # and not the run here, checkpoints/..
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"^\.: expected the folder of a run"):
+        runs.find(Path(), Path("here/checkpoints"))
+
+
 def test_the_preferred_file_comes_first_and_the_other_will_do(tmp_path: Path) -> None:
     both, one = make_run(tmp_path, "both", runs.BEST, runs.LAST), make_run(tmp_path, "one", runs.BEST)
     assert runs.find(both, tmp_path, order=runs.RESUME_ORDER) == both / runs.LAST

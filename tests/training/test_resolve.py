@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from charnet.config import Config
 from charnet.errors import ConfigError
 from charnet.model.device import choose_precision
+from charnet.model.shapes import num_weights
 from charnet.overlay import overlay, setting_names
 from charnet.training import resolve
 
@@ -138,7 +139,7 @@ def test_shards_need_less_memory_for_a_window_and_more_for_gradients() -> None:
     shards = {"training.shards": 8}
     assert resolve.memory_needed(overlay(long, shards), 65) < resolve.memory_needed(long, 65) / 2
     more = resolve.memory_needed(overlay(wide, shards), 65) - resolve.memory_needed(wide, 65)
-    weights = 5 * resolve.num_weights(wide, 65)
+    weights = 5 * num_weights(wide, 65)
     assert 3.9 * weights < more < 4 * weights  # the one that is computed, and one of each size that waits
     assert resolve.memory_needed(overlay(wide, shards), 65, 8) < resolve.memory_needed(overlay(wide, shards), 65)
     with pytest.raises(ConfigError, match="of memory"):

@@ -185,6 +185,8 @@ def test_a_text_that_grew_in_its_place_is_continued_without_naming_it(runner: Ru
     assert changes_in_metrics(cut)[0]["step"] == 5
     with pytest.raises(ConfigError, match="already at step 12 of 12"):
         setup.resume_run(cut)  # the text is known now
+    with pytest.raises(ConfigError, match="already at step 12, beyond --steps 7; resume with --steps 24"):
+        setup.resume_run(cut, {"training.steps": 7})
 
 
 def test_a_text_that_has_not_changed_is_resumed_bit_for_bit(runner: Runner) -> None:

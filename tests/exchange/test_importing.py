@@ -256,6 +256,18 @@ def test_models_of_pytorch_that_do_not_fit_are_refused_with_the_reason(
     assert not Path("checkpoints").exists()
 
 
+def test_advice_is_given_only_where_it_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"a": random(5, 4)}, "none.safetensors")
+    _, err = charnet("import none.safetensors --alphabet alphabet.txt", capsys, 4)
+    assert "found no recurrent network; name its tensors, as in --map NAME=rnn.weight_ih_l0" in err
+    assert "cannot be imported" not in err
+    save_file({f"{name}.weight_hh_l0": random(16, 4) for name in "ab"}, "two.safetensors")
+    _, err = charnet("import two.safetensors --alphabet alphabet.txt", capsys, 4)
+    assert "expected one recurrent network, found 2; such a model cannot be imported" in err
+
+
 def test_relu_is_said_by_the_user(capsys: pytest.CaptureFixture[str]) -> None:
     from safetensors.torch import save_file
 

@@ -11,8 +11,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charnet.config import DYNAMIC_RATE, RUNS, SamplingOptions, of_arguments
+from charnet.config import DYNAMIC_RATE, RUNS, SamplingOptions
 from charnet.data import prompts
+from charnet.data.printable import in_python
 from charnet.data.prompts import checked_list
 from charnet.data.segment import as_training_text
 from charnet.engines import registry
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from charnet.training.events import Event
 
 
-@rewording_class(of_arguments)  # errors name arguments, not flags
+@rewording_class(in_python)  # errors name arguments, not flags
 class TextModel:
     """A trained model that writes text and evaluates texts. `charnet.load` makes one. Threads may use it at once.
 
@@ -111,7 +112,7 @@ class TextModel:
     def write(self, state: GenerationState, *, index: int = 0, **options: Any) -> Generation:
         """Continues a state of this model: iterate for chunks of `.text` and `.nats`; `.state` is that after them."""
         written = self._write(origin.checked(state, self._origin), [], options, index, nats=True)
-        written.reword = of_arguments
+        written.reword = in_python
         return written
 
     def replay(self, path: str | PathLike[str], *, prompt: str | None = None) -> Iterator[str]:
@@ -253,8 +254,7 @@ def train(
 
     Args:
         texts: files and folders; none = the text that comes with charnet.
-        out: the folder of runs.
-        name: of the run; by default the run is named after the text.
+        out, name: the folder of runs, and the name of the run in it, by default that of the text.
         seconds: how long training may take, also as text like "5m"; settings that are not given are chosen to fit, as
             `charnet train --for` does. Without this and without `steps` or `epochs`, five minutes.
         resume: the folder of a run to resume, or its name below `out`: to the bit, unless `settings` change it.
@@ -297,4 +297,4 @@ def train(
     return RunPath(run.folder.path)
 
 
-load, train = rewording(of_arguments, load), rewording(of_arguments, train)
+load, train = rewording(in_python, load), rewording(in_python, train)

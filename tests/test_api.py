@@ -489,6 +489,14 @@ def test_errors_name_arguments_and_not_flags(model: TextModel, options: dict[str
     assert "--" not in str(caught.value).replace('"--temp"', "")
 
 
+def test_an_error_holds_no_character_that_controls_a_terminal(tmp_path: Path) -> None:
+    name = "a\x1b[2J\nb"
+    for call in (lambda: charnet.load(name), lambda: charnet.train(name, out=tmp_path)):
+        with pytest.raises(CharnetError) as error:
+            call()
+        assert str(error.value).isprintable()
+
+
 def test_an_error_on_the_way_names_arguments_too(model: TextModel) -> None:
     from charnet.errors import rewording
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from charnet.config import of_arguments
+
 _RAW_BYTE = re.compile("[\udc80-\udcff]|(?<!\\\\)\\\\udc([89a-f][0-9a-f])")  # as it is, or in a repr
 
 
@@ -17,6 +19,16 @@ def shown(message: str, keep: str = "") -> str:
     """
     named = _RAW_BYTE.sub(lambda found: f"\\x{found[1] or format(ord(found[0]) & 0xFF, '02x')}", message)
     return visible(named, keep)
+
+
+def in_python(message: str) -> str:
+    r"""Returns the message of an error for those who call from Python, who may print it: it names arguments in place of
+    flags.
+
+    >>> in_python("--out a\x1b[2Jb: there is no such folder")
+    'out a␛[2Jb: there is no such folder'
+    """
+    return shown(of_arguments(message))
 
 
 def xml_text(text: str, keep: str = "") -> str:

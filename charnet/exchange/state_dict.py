@@ -62,7 +62,9 @@ def convert(
             raise unfit(path, f"found {quoted(name)}: {reason}")
     prefixes = {match[1] or "" for match in recurrent}
     if not prefixes:
-        raise CheckpointError(f"{path}: found no recurrent network; name its tensors, as in --map NAME=rnn.weight_ih_l0")
+        raise CheckpointError(
+            f"{path}: found no recurrent network; name its tensors, as in --map NAME=rnn.weight_ih_l0"
+        )
     if len(prefixes) > 1:
         raise unfit(path, f"expected one recurrent network, found {len(prefixes)}")
     weights = _layers(path, {f"{match[2]}_l{match[3]}": tensor for match, tensor in recurrent.items()})

@@ -367,7 +367,9 @@ def test_what_is_no_path_is_refused_by_its_value_wherever_a_path_is_taken(
         "texts": lambda: charnet.train(given),
     }
     call = calls.get(name, lambda: charnet.train(**{"out": tmp_path, name: given}))
-    with pytest.raises(ConfigError, match=f"^{name}: expected a path, found {re.escape(repr(given))}(: give several|$)"):
+    with pytest.raises(
+        ConfigError, match=f"^{name}: expected a path, found {re.escape(repr(given))}(: give several|$)"
+    ):
         call()
 
 

@@ -251,7 +251,7 @@ def _advice(stats: CorpusStats, lines: LineStats, counts: list[int], wrong: int,
     """
     advice = []
     if stats.characters < VERY_SHORT:
-        advice.append("very short: expect few words that make sense; a hundred times as much text would make a difference")
+        advice.append("very short: expect few words that make sense; a hundred times as much text would help")
     elif stats.characters < SHORT:
         advice.append("short: more of the same kind of text would help more than longer training")
     advice += _advice_on_repeats(stats, lines)

@@ -223,6 +223,7 @@ class ExactEngine:
     def start(self, batch: int) -> State:
         return tuple(layer.start(batch) for layer in self._layers)
 
+    @np.errstate(invalid="ignore")  # libraries of linear algebra may say so of products of finite numbers
     def advance(self, ids_B: Sequence[int], state: State) -> tuple[Array, State]:
         below: Any = ids_B
         after = []

@@ -154,9 +154,7 @@ def _remarks(config: Config, train_chars: int, characters: int, limit: str) -> t
     usual, t = nearest_size(config.model.hidden_size), config.training
     remarks = []
     if train_chars >= SHORTEST_TEXT and characters < FEW_CHARACTERS:
-        remarks.append(
-            f"the {limit} is enough to train on {plural(characters, 'character')} only: expect little sense"
-        )
+        remarks.append(f"the {limit} is enough to train on {plural(characters, 'character')} only: expect little sense")
     if t.window < usual.window and t.batch_size <= FEWEST_STREAMS:
         remarks.append(f"the text is short: windows of {plural(t.window, 'character')} instead of {usual.window}")
     return tuple(remarks)

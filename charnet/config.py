@@ -29,9 +29,7 @@ DYNAMIC_RATE = 0.4  # how far a step of dynamic evaluation moves all weights tog
 ARGUMENTS = {"--for": "seconds", "--samples": "count", "--name": "name", "--out": "out", "--resume": "resume",
              "--init-from": "init_from", "--continue": "continue_text",
              "--prompt": "prompt", "--engine": "engine"}  # of Python; the others are options  # fmt: skip
-NOT_IN_PYTHON = {  # of an error's advice, and what is said instead
-    ", or drop such characters with --unknown skip": "",
-}
+NOT_IN_PYTHON = ", or drop such characters with --unknown skip"  # of an error's advice
 DOCUMENT_END = "\x1e"  # the record separator: ends each document that may hold several lines
 
 
@@ -278,6 +276,4 @@ def of_arguments(message: str) -> str:
     >>> of_arguments('--max-copy 40 and --val each: leave out "--val" or see charnet train --val')
     'max_copy=40 and val="each": leave out "--val" or see charnet train --val'
     """
-    for words, instead in NOT_IN_PYTHON.items():
-        message = message.replace(words, instead)
-    return in_words_of(message, _arguments())
+    return in_words_of(message.replace(NOT_IN_PYTHON, ""), _arguments())

@@ -201,5 +201,6 @@ def _no_such_field(name: str, field: str, names: list[str], advice: str) -> Corp
 
 
 def shown(names: list[str]) -> str:
+    """Lists the first of some names of fields for a message."""
     more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
     return (", ".join(quoted(each) for each in names[:NAMES_SHOWN]) or "none") + more

@@ -27,7 +27,7 @@ MODEL = "it is a model and no text: give a text to read in its place"
 class Kind:
     """A kind of file: what it is, and what to do about it. `{file}` and `{text}` stand for two names in `remedy`.
 
-    A text with markup is a text too: it can be learned: `learned` says with what.
+    A text with markup is a text too, and can be learned. Then `learned` says what is learned with it.
     """
 
     name: str

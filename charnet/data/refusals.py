@@ -40,9 +40,9 @@ class SourceInfo:
 
     `length` counts its symbols, with those of the separator behind it. `is_really` is the encoding that it seems to be
     in, if that is another one. `markup` names the kind of its tags, `markup_advice` what is read and what to do;
-    `tables` has the kind of its fields. `left_out` counts rows
-    and documents that are not in the text, by reason, and names the first of each. `gutenberg` has the characters of
-    Project Gutenberg's head and foot, `changed` counts the letters that NFKC changed.
+    `tables` has the kind of its fields, and their names. `left_out` counts rows and documents that are not in the text,
+    by reason, and names the first of each. `gutenberg` has the characters of Project Gutenberg's head and foot,
+    `changed` counts the letters that NFKC changed.
     """
 
     name: str = ""

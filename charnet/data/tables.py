@@ -38,7 +38,7 @@ def watched(texts: Iterable[str], name: str, found: dict[str, list[str]]) -> Ite
         start += text
         if len(start) >= START:
             break
-    if kind := kind_of_table(start := start[: 2 * START].lstrip("\ufeff"), name):
+    if kind := kind_of_table(start := start[: 2 * START], name):
         found[kind] = _names(start, kind)
     yield from first
     yield from texts

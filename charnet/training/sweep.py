@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from charnet.config import LARGEST_SEED, RUNS, Config
 from charnet.errors import CheckpointError, ConfigError, CorpusError, DivergedError
 from charnet.overlay import DURATION_EXAMPLES
-from charnet.storage import run_list, runs
+from charnet.storage import place, run_list, runs
 from charnet.storage.document import Document, TrainerState
 from charnet.storage.runs import RunFolder
 from charnet.training import planner, setup, sweep_file, sweep_pace, sweep_plan, trials
@@ -49,6 +49,7 @@ def new_sweep(
 ) -> Sweep:
     """Plans a new sweep; see `sweep_plan.plan`."""
     check_seconds(seconds)
+    place.check(out)
     began = time.monotonic()
     folder, record = sweep_plan.plan(
         values, tried, seconds, file_values=file_values, out=out, name=name, on_start=on_start, on_read=on_read

@@ -11,7 +11,6 @@ from charnet.config import RUNS, Config
 from charnet.data.streams import may_not_end
 from charnet.errors import ConfigError, CorpusError, plural, shortened
 from charnet.overlay import as_dict, overlay
-from charnet.storage import place
 from charnet.storage.runs import RunFolder
 from charnet.training import resolve, trials
 from charnet.training.sweep_file import SUFFIX, Record
@@ -62,7 +61,6 @@ def plan(
     ends_at = time.monotonic() + (1 - SPARE) * seconds
     made = trials.combinations(tried)
     values = _checked(values, file_values or {}, tried, made, seconds, name)
-    place.check(out)
     given = sorted(values)
     from charnet.training import start
 

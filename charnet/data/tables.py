@@ -94,11 +94,14 @@ def _path(start: str) -> str:
 
 def _is_regular(start: str, delimiter: str) -> bool:
     """Returns whether all rows, but for the last, which may be cut, have as many cells as a table has."""
+    count = start.count(delimiter)
+    if count < FEWEST_ROWS * (FEWEST_CELLS[delimiter] - 1):
+        return False  # most texts: no row is parsed
+    if delimiter != "\t" and 2 * start.count(f"{delimiter} ") > count:
+        return False  # it is punctuation
     rows = _rows(re.sub(ENTITY, "&", start), delimiter)[:-1]
     if len(rows) < FEWEST_ROWS or len(rows[0]) < FEWEST_CELLS[delimiter]:
         return False
-    if delimiter != "\t" and 2 * start.count(f"{delimiter} ") > start.count(delimiter):
-        return False  # it is punctuation
     return all(len(row) == len(rows[0]) for row in rows) and all(cell.strip() for cell in rows[0])
 
 
